@@ -1,0 +1,116 @@
+"""Every error that stillroom raises on purpose.
+
+    StillroomError
+    ├── DataError (ValueError)            a file or table cannot be used as it is; names file, row, column
+    │   ├── UnreadableFileError           the bytes are not what the format says
+    │   ├── UnknownColumnError (KeyError) a column was asked for that the table does not have
+    │   └── EmptyDataError                there is nothing to work on
+    ├── DataNotFoundError (FileNotFoundError)
+    ├── ConfigError (ValueError)          a setting is unknown or out of range; all faults at once
+    ├── CheckpointError (ValueError)      a model folder is missing parts, or is not safe to load
+    ├── ModelNotFoundError (FileNotFoundError)
+    ├── VocabularyError (ValueError)      teacher and student do not share a tokenizer
+    ├── GenerationError (RuntimeError)    a model could not answer
+    ├── ScriptError (AssertionError)      a scripted model was used other than its script says
+    └── MissingDependencyError (ImportError)
+
+A message says what was given, what is allowed and what to do next.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StillroomError(Exception):
+    """Base of every error that stillroom raises on purpose."""
+
+
+class DataError(StillroomError, ValueError):
+    """A file, row or cell cannot be used; `path`, `row` and `column` say where.
+
+    Args:
+        message: What is wrong and what to do about it.
+        path: File (or database) the data came from.
+        row: Record number counted from 1, the header not counted; None where it does not apply.
+        line: Physical line in the file counted from 1; None where it does not apply.
+        column: Column name.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | Path | None = None,
+        row: int | None = None,
+        line: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        self.path = None if path is None else str(path)
+        self.row = row
+        self.line = line
+        self.column = column
+        places = [
+            "" if self.path is None else self.path,
+            "" if row is None else f"row {row}",
+            "" if line is None else f"line {line}",
+            "" if column is None else f"column {column!r}",
+        ]
+        where = ", ".join(place for place in places if place)
+        super().__init__(f"{where}: {message}" if where else message)
+
+
+class UnreadableFileError(DataError):
+    """The bytes of a file are not what its format says."""
+
+
+class UnknownColumnError(DataError, KeyError):
+    """A column was asked for that the table does not have."""
+
+    def __str__(self) -> str:  # KeyError would show the repr of the message
+        return str(self.args[0])
+
+
+class EmptyDataError(DataError):
+    """There are no records to work on."""
+
+
+class DataNotFoundError(StillroomError, FileNotFoundError):
+    """A data file, folder or pattern names nothing that exists."""
+
+
+class ConfigError(StillroomError, ValueError):
+    """One or more settings are unknown or out of range; `faults` lists all of them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = list(faults)
+        super().__init__("; ".join(self.faults))
+
+
+class CheckpointError(StillroomError, ValueError):
+    """A model folder lacks a part, is damaged, or is not safe to load."""
+
+
+class ModelNotFoundError(StillroomError, FileNotFoundError):
+    """A model name is neither a folder here nor a model that the hub knows."""
+
+
+class VocabularyError(StillroomError, ValueError):
+    """Teacher and student do not share a tokenizer, so their logits cannot be compared."""
+
+
+class GenerationError(StillroomError, RuntimeError):
+    """A model could not answer; never replaced by an answer text."""
+
+
+class ScriptError(StillroomError, AssertionError):
+    """A scripted model was asked something its script does not hold, or less than it holds."""
+
+
+class MissingDependencyError(StillroomError, ImportError):
+    """An optional package is not installed; the message holds the pip command."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is not installed; run: pip install 'stillroom[{extra}]'", name=package
+        )

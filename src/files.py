@@ -1,0 +1,125 @@
+"""Files on disk: whole or absent, never half written.
+
+Every writer puts the bytes into `<name>.tmp-<pid>` in the same folder, flushes them to the disk and renames.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it over `path` when the block ends well.
+
+    Args:
+        path: Final file; its folder is made.
+
+    Yields:
+        A path in the same folder for the caller to write to.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f"{final.name}.tmp-{os.getpid()}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, final)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; put it in the place of `path` when the block ends well."""
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f"{final.name}.tmp-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        old = final.with_name(f"{final.name}.old-{os.getpid()}")
+        if final.exists():
+            os.replace(final, old)
+        os.replace(temporary, final)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write UTF-8 text with LF line ends, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    return Path(path)
+
+
+def write_json(path: str | Path, value: Any) -> Path:  # noqa: ANN401 - any JSON value
+    """Write JSON for people: UTF-8, indent 2, no NaN.
+
+    Raises:
+        ValueError: A number is NaN or infinite; the message names the place.
+    """
+    place = _not_finite_place(value)
+    if place is not None:
+        raise ValueError(f"{path}: {place} is not a finite number; write null instead")
+    return write_text(
+        path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    )
+
+
+def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a UTF-8 JSON file."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_json_lines(path: str | Path, records: list[dict[str, Any]]) -> Path:
+    """Write one JSON object per line."""
+    lines = [json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records]
+    return write_text(path, "".join(lines))
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """Read a file that holds one JSON object per line."""
+    with open(path, encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def file_sha256(path: str | Path) -> str:
+    """Hash a file's bytes; hex, 64 digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_bytes(path: str | Path) -> int:
+    """Add up the sizes of all files below a folder, in bytes."""
+    return sum(f.stat().st_size for f in Path(path).rglob("*") if f.is_file())
+
+
+def _not_finite_place(value: Any, place: str = "$") -> str | None:  # noqa: ANN401
+    if isinstance(value, float) and not math.isfinite(value):
+        return place
+    children: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        children = [(f"{place}.{key}", child) for key, child in value.items()]
+    elif isinstance(value, (list, tuple)):
+        children = [(f"{place}[{i}]", child) for i, child in enumerate(value)]
+    for child_place, child in children:
+        found = _not_finite_place(child, child_place)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,90 @@
+"""The one renderer of prompts: labelling, training, evaluation and serving all call `render`.
+
+A format is a template and the text that joins prompt and completion. Its hash is stored with every checkpoint, so
+that a student is never asked in another form than it was trained in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+FormatName = Literal["s2-qa", "s2-summarize", "s2-validate"]
+
+
+@dataclass(frozen=True)
+class PromptFormat:
+    """A named way of writing a prompt."""
+
+    without_context: str
+    with_context: str
+    joint: str = " "
+    """Stands between prompt and completion, in training and in serving alike."""
+
+
+FORMATS: dict[str, PromptFormat] = {
+    "s2-qa": PromptFormat(
+        without_context="Question: {text}\n\nAnswer:",
+        with_context="Context: {context}\n\nQuestion: {text}\n\nAnswer:",
+    ),
+    "s2-summarize": PromptFormat(
+        without_context="Summarize the following: {text}",
+        with_context="Context: {context}\n\nSummarize the following: {text}",
+        joint="\n\n",
+    ),
+    "s2-validate": PromptFormat(
+        without_context="Question: {text}\n\nProposed answer: {answer}\n\nIs this answer right?",
+        with_context=(
+            "Context: {context}\n\nQuestion: {text}\n\n"
+            "Proposed answer: {answer}\n\nIs this answer right?"
+        ),
+    ),
+}
+
+
+def render(name: FormatName, text: str, *, context: str | None = None, answer: str = "") -> str:
+    r"""Write a prompt.
+
+    Args:
+        name: One of `FORMATS`.
+        text: The question, or the text to summarise.
+        context: Text the answer is to be found in; None or blank for none.
+        answer: The answer to be judged, for `s2-validate`.
+
+    Returns:
+        The prompt, without the joint that stands before the completion.
+
+    >>> render("s2-qa", "Q")
+    'Question: Q\n\nAnswer:'
+    """
+    form = FORMATS[name]
+    template = form.with_context if context and context.strip() else form.without_context
+    # One pass over the template, so that braces in users' texts stay what they are.
+    values = {"text": text, "context": context or "", "answer": answer}
+    parts = template.split("{")
+    out = [parts[0]]
+    for part in parts[1:]:
+        key, rest = part.split("}", 1)
+        out.append(values[key] + rest)
+    return "".join(out)
+
+
+def joint(name: FormatName) -> str:
+    """Give the text between prompt and completion."""
+    return FORMATS[name].joint
+
+
+def join_of(prompt: str) -> str:
+    """Give the joint that belongs to a rendered prompt, whichever format it was rendered in."""
+    last = prompt.rsplit("\n\n", 1)[-1]
+    return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
+
+
+def prompts_sha256() -> str:
+    """Hash all formats; 64 hex digits. Stored as `prompt_sha256` in every `run.json`."""
+    text = "\n".join(
+        f"{name}\n{form.without_context}\n{form.with_context}\n{form.joint}"
+        for name, form in sorted(FORMATS.items())
+    )
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
