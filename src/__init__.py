@@ -1,0 +1,46 @@
+"""stillroom: from a table to a small model that answers, proven against its teacher.
+
+The names below are loaded when they are first used, so that `import stillroom` costs nothing:
+
+    from stillroom import StructuredDataLoader, ModelDistiller, MultiAgentWorkflow
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "StructuredDataLoader": "data.data_preparation",
+    "create_sample_dataset": "data.data_preparation",
+    "DistillationConfig": "distillation.distiller",
+    "DistillationLoss": "distillation.distiller",
+    "ModelDistiller": "distillation.distiller",
+    "create_distiller_from_config": "distillation.distiller",
+    "ChatStudent": "inference.chat_model",
+    "ScriptedModel": "inference.scripted",
+    "load_checkpoint": "inference.checkpoints",
+    "evaluate_models": "evaluation.compare",
+    "AgentState": "agentic_workflow.agent",
+    "AgenticWorkflow": "agentic_workflow.agent",
+    "DistilledModelAgent": "agentic_workflow.agent",
+    "MultiAgentWorkflow": "agentic_workflow.agent",
+    "MainJob": "pipeline",
+    "Recipe": "pipeline",
+    "run_main_job": "pipeline",
+}
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever lives under the name
+    """Load a public name from its room."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return __all__

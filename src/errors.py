@@ -1,8 +1,8 @@
 """Every error that stillroom raises on purpose.
 
     StillroomError
-    ├── DataError (ValueError)            a file or table cannot be used as it is; names file, row, column
-    │   ├── UnreadableFileError           the bytes are not what the format says
+    ├── DataError (ValueError)            a file or table cannot be used as it is; names file, row,
+    column │   ├── UnreadableFileError           the bytes are not what the format says
     │   ├── UnknownColumnError (KeyError) a column was asked for that the table does not have
     │   └── EmptyDataError                there is nothing to work on
     ├── DataNotFoundError (FileNotFoundError)
@@ -46,6 +46,7 @@ class DataError(StillroomError, ValueError):
         line: int | None = None,
         column: str | None = None,
     ) -> None:
+        """Write the place before the message."""
         self.path = None if path is None else str(path)
         self.row = row
         self.line = line
@@ -67,7 +68,8 @@ class UnreadableFileError(DataError):
 class UnknownColumnError(DataError, KeyError):
     """A column was asked for that the table does not have."""
 
-    def __str__(self) -> str:  # KeyError would show the repr of the message
+    def __str__(self) -> str:
+        """Give the message; KeyError would show its repr."""
         return str(self.args[0])
 
 
@@ -83,6 +85,7 @@ class ConfigError(StillroomError, ValueError):
     """One or more settings are unknown or out of range; `faults` lists all of them."""
 
     def __init__(self, faults: list[str]) -> None:
+        """Join the faults."""
         self.faults = list(faults)
         super().__init__("; ".join(self.faults))
 
@@ -111,6 +114,7 @@ class MissingDependencyError(StillroomError, ImportError):
     """An optional package is not installed; the message holds the pip command."""
 
     def __init__(self, package: str, extra: str) -> None:
+        """Name the package and the extra that brings it."""
         super().__init__(
             f"{package} is not installed; run: pip install 'stillroom[{extra}]'", name=package
         )

@@ -1,6 +1,7 @@
 """Files on disk: whole or absent, never half written.
 
-Every writer puts the bytes into `<name>.tmp-<pid>` in the same folder, flushes them to the disk and renames.
+Every writer puts the bytes into `<name>.tmp-<pid>` in the same folder, flushes them to the disk and
+renames.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; put it in the place of `path` when the block ends well."""
+    """Give a temporary folder beside `path`; put it in the place of `path` when the block ends
+    well."""
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f"{final.name}.tmp-{os.getpid()}")
@@ -74,9 +76,7 @@ def write_json(path: str | Path, value: Any) -> Path:  # noqa: ANN401 - any JSON
     place = _not_finite_place(value)
     if place is not None:
         raise ValueError(f"{path}: {place} is not a finite number; write null instead")
-    return write_text(
-        path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    )
+    return write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value

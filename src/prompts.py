@@ -1,7 +1,7 @@
 """The one renderer of prompts: labelling, training, evaluation and serving all call `render`.
 
-A format is a template and the text that joins prompt and completion. Its hash is stored with every checkpoint, so
-that a student is never asked in another form than it was trained in.
+A format is a template and the text that joins prompt and completion. Its hash is stored with every
+checkpoint, so that a student is never asked in another form than it was trained in.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ FORMATS: dict[str, PromptFormat] = {
         joint="\n\n",
     ),
     "s2-validate": PromptFormat(
-        without_context="Question: {text}\n\nProposed answer: {answer}\n\nIs this answer right?",
+        # Up to "Answer:" the bytes are those of s2-qa: what the model would answer itself is then
+        # at hand when it
+        # judges, and a small model learns the comparison in a fraction of the steps.
+        without_context="Question: {text}\n\nAnswer: {answer}\n\nIs this answer right?",
         with_context=(
-            "Context: {context}\n\nQuestion: {text}\n\n"
-            "Proposed answer: {answer}\n\nIs this answer right?"
+            "Context: {context}\n\nQuestion: {text}\n\nAnswer: {answer}\n\nIs this answer right?"
         ),
     ),
 }

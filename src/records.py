@@ -1,7 +1,8 @@
 """The one record that travels between the rooms, and the hashes that identify records.
 
-A table row becomes one or more `Example`s; labelling, training, evaluation and serving all read them. Hashes
-follow `stable_json`: sorted keys, ASCII, no spaces, no NaN, so that equal content has equal hashes anywhere.
+A table row becomes one or more `Example`s; labelling, training, evaluation and serving all read
+them. Hashes follow `stable_json`: sorted keys, ASCII, no spaces, no NaN, so that equal content has
+equal hashes anywhere.
 """
 
 from __future__ import annotations

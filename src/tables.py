@@ -1,7 +1,8 @@
 """The table a student was made from, as it travels beside the weights (`table.json`).
 
-`data` makes it from the user's file, `agentic_workflow` reads it to show the source row of an answer and to check
-the answer in code. It is a leaf because both rooms need it and siblings never import each other.
+`data` makes it from the user's file, `agentic_workflow` reads it to show the source row of an
+answer and to check the answer in code. It is a leaf because both rooms need it and siblings never
+import each other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class FactTable:
     source: str
     """File or table name, without folders."""
     kind: Literal["facts", "questions"]
-    """`facts`: a key column and fact columns. `questions`: the key is the question, one column holds the answer."""
+    """`facts`: a key column and fact columns. `questions`: the key is the question, one column
+    holds the answer."""
     key: str
     """Name of the key column."""
     columns: tuple[Column, ...]

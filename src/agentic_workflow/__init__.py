@@ -1,0 +1,1 @@
+"""Agents over a student: graphs, chat page."""

@@ -69,7 +69,8 @@ class TableProfile:
 def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
     """Write a cell as it is asked and answered; None for a null or blank cell.
 
-    Lists of plain values are joined by ", "; booleans read yes and no; other nested values are compact JSON.
+    Lists of plain values are joined by ", "; booleans read yes and no; other nested values are
+    compact JSON.
     """
     if value is None or (isinstance(value, float) and value != value):
         return None
@@ -82,17 +83,6 @@ def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, default=str) if value else None
     return re.sub(r"\s+", " ", str(value)).strip() or None
-
-
-def flatten(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn nested objects into dotted columns: `{"name": {"common": "Chad"}}` -> `{"name.common": "Chad"}`."""
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping) and value:
-            flat.update({f"{name}.{k}": v for k, v in flatten(value).items()})
-        else:
-            flat[str(name)] = value
-    return flat
 
 
 def profile_table(
@@ -108,11 +98,12 @@ def profile_table(
     """Decide what can be asked about a table.
 
     Args:
-        records: Flat records (see `flatten`), in file order.
+        records: Flat records, in file order (`read_table(..., flatten=True)`).
         source: Name shown to people.
         key: Column that names a record; found by itself when None.
         columns: Columns to ask about; chosen by themselves when None, at most `MAX_COLUMNS`.
-        question: Column that holds ready questions; with `answer` the table is read as question-answer pairs.
+        question: Column that holds ready questions; with `answer` the table is read as question-
+            answer pairs.
         answer: Column that holds their answers.
         context: Column with a text that belongs to each question.
 
@@ -195,8 +186,8 @@ def _profile_facts(
         key = _find_key(texts)
     if key is None:
         raise DataError(
-            "no column names the records: none has a short, different value in nearly every record; "
-            f"name one with key=; the columns are: {', '.join(names)}",
+            "no column names the records: none has a short, different value in nearly every "
+            f"record; name one with key=; the columns are: {', '.join(names)}",
             path=source,
         )
     keys = texts[key]
@@ -220,7 +211,8 @@ def _profile_facts(
             left_out.append((name, reason))
     if not asked:
         raise DataError(
-            f"no column to ask about beside the key {key!r}; name columns with columns=", path=source
+            f"no column to ask about beside the key {key!r}; name columns with columns=",
+            path=source,
         )
     skipped = [(row, f"no {key}") for row, k in enumerate(keys, 1) if k is None]
     if suffix is None:
@@ -249,7 +241,8 @@ def _is_unique(texts: list[str | None]) -> bool:
 
 
 def _find_key(texts: dict[str, list[str | None]]) -> str | None:
-    """Pick the column that a person would use to name a record: nearly unique, short, words before numbers."""
+    """Pick the column that a person would use to name a record: nearly unique, short, words before
+    numbers."""
     best: tuple[float, str] | None = None
     for place, (name, column) in enumerate(texts.items()):
         present = [t for t in column if t is not None]

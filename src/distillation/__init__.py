@@ -1,0 +1,1 @@
+"""Labelled records and a teacher to a student checkpoint."""

@@ -1,0 +1,1 @@
+"""Models and held-out records to numbers, pictures and a report."""

@@ -1,0 +1,1 @@
+"""A checkpoint to text, scores and a chat model."""

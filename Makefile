@@ -1,0 +1,42 @@
+# Each target sets itself up: a virtual environment, then everything in requirements.txt, once.
+PYTHON ?= python3.11
+VENV   := .venv
+READY  := $(VENV)/.ready
+RUN    := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo chat test check format clean
+
+help:
+	@echo "make demo    from the elements table to a student that answers, about five minutes"
+	@echo "make chat    talk to it on 127.0.0.1"
+	@echo "make test    the tests"
+	@echo "make check   format, lint, types, layers"
+
+$(READY): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or say make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $(READY)
+
+demo: $(READY)
+	@$(RUN) examples/complete_pipeline.py
+
+chat: $(READY)
+	@$(RUN) examples/chat_ui.py
+
+test: $(READY)
+	@$(RUN) -m pytest
+
+check: $(READY)
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy -p src
+	$(RUN) -m pytest tests/test_layers.py
+
+format: $(READY)
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+clean:
+	rm -rf outputs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

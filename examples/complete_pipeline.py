@@ -1,0 +1,13 @@
+"""The main job, from a table to a student that answers: what `make demo` runs.
+
+python examples/complete_pipeline.py
+python examples/complete_pipeline.py --data mine.csv [--question q --answer a] [--teacher NAME
+--student NAME]
+"""
+
+import sys
+
+from stillroom.cli import run_job
+
+if __name__ == "__main__":
+    sys.exit(run_job(program="complete_pipeline.py"))

@@ -1,0 +1,77 @@
+"""A student that answers prompts and questions: what the workflows ask."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+
+from ..prompts import render
+from ..tables import FactTable
+from .nodes import Tools
+from .record_lookup import RecordLookup
+from .student import open_student, open_table
+
+ModelPath = str | Path | BaseChatModel | None
+"""A checkpoint folder, or a chat model in its place."""
+
+
+class DistilledModelAgent:
+    """A student that answers prompts and questions.
+
+    Args:
+        model_path: The student's folder, or a chat model in its place.
+        device: Torch device.
+        max_length: Cap on new tokens; prompt tokens do not count.
+        temperature: 0 is greedy; above 0 samples.
+        chat_model: A chat model to use instead of loading the folder.
+        table: The student's table; by default the one in the folder.
+
+    Raises:
+        ModelNotFoundError: There is no such folder.
+        CheckpointError: The folder is no checkpoint, or not safe to load.
+    """
+
+    def __init__(
+        self,
+        model_path: ModelPath,
+        device: str = "cpu",
+        max_length: int = 100,
+        temperature: float = 0.7,
+        *,
+        chat_model: BaseChatModel | None = None,
+        table: FactTable | None = None,
+    ) -> None:
+        """Load the student."""
+        folder = None if isinstance(model_path, BaseChatModel) else model_path
+        given = model_path if isinstance(model_path, BaseChatModel) else chat_model
+        if given is None and folder is None:
+            raise ValueError("give a checkpoint folder, or chat_model=...")
+        self.model_path = folder
+        self.device = device
+        self.max_length = max_length
+        self.temperature = temperature
+        self.chat_model: BaseChatModel = given or open_student(
+            folder or "", temperature=temperature, max_tokens=max_length, device=device
+        )
+        self.table = table if table is not None or folder is None else open_table(folder)
+
+    @cached_property
+    def lookup(self) -> RecordLookup | None:
+        """Index of the student's table; None without one."""
+        return None if self.table is None else RecordLookup(self.table)
+
+    @property
+    def tools(self) -> Tools:
+        """What the graph's nodes work with."""
+        return Tools(self.chat_model, self.lookup)
+
+    def generate(self, prompt: str) -> str:
+        """Continue a rendered prompt; what the model raises is raised."""
+        return str(self.chat_model.invoke([HumanMessage(prompt)]).text).strip()
+
+    def answer_question(self, question: str, context: str | None = None) -> str:
+        """Answer a question, from the context where there is one."""
+        return self.generate(render("s2-qa", question, context=context))

@@ -1,0 +1,114 @@
+"""What travels along a graph: the state, and the reducers that merge updates into it.
+
+Users' nodes often `return state` whole. The reducers are therefore idempotent: merging a list that
+already starts with what is there replaces it, instead of appending it a second time.
+"""
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.graph.message import add_messages
+
+TaskType = Literal["qa", "summarize", "validate"]
+
+Verdict = Literal["agrees", "disagrees", "unverified", "abstained", "retry"]
+"""What the validator says; `retry` only between two attempts."""
+
+MAX_ATTEMPTS = 3
+"""The first answer and at most two retries."""
+
+
+class Step(TypedDict):
+    """One thing an agent did, in words for the user."""
+
+    node: str
+    """Which node did it."""
+    what: str
+    """The decision in a word or two, e.g. `qa` or `agrees`."""
+    detail: str
+    """Why, in one sentence."""
+
+
+class SourceRecord(TypedDict):
+    """The record that an answer is held against."""
+
+    table: str
+    """File or table name."""
+    row: int
+    """Record number counted from 1."""
+    key: str
+    """Value of the key column."""
+    key_column: str
+    """Name of the key column."""
+    column: str | None
+    """Column that holds the answer; None where the whole record is meant."""
+    value: str | None
+    """Text in that column."""
+    values: dict[str, str]
+    """The whole record."""
+
+
+def merge_results(current: list[str] | None, update: list[str] | str | None) -> list[str]:
+    """Merge results so that a state handed back whole changes nothing.
+
+    >>> merge_results(["a"], ["b"]), merge_results(["a"], ["a", "b"]), merge_results(["a"], ["a"])
+    (['a', 'b'], ['a', 'b'], ['a'])
+    """
+    old = list(current or [])
+    new = [update] if isinstance(update, str) else list(update or [])
+    return new if new[: len(old)] == old else old + new
+
+
+class AgentState(TypedDict):
+    """State of every graph here. The first four fields are all that a user's own node need know."""
+
+    messages: Annotated[list[BaseMessage], add_messages]
+    """The conversation; merged by message id."""
+    context: str
+    """Text the answer is to be found in; empty for none."""
+    current_task: str | None
+    """What is being worked on: `qa`, `summarize` or `validate`."""
+    results: Annotated[list[str], merge_results]
+    """Answers in the order they were made; the last one is the response."""
+    query: NotRequired[str]
+    """The user's words, as given."""
+    asked: NotRequired[str]
+    """The wording put to the student in this attempt; differs from `query` in a retry."""
+    task_type: NotRequired[TaskType]
+    """Route the router took."""
+    answer: NotRequired[str]
+    """The answer of this attempt."""
+    verdict: NotRequired[Verdict | None]
+    """What the validator found; None before it ran."""
+    reason: NotRequired[str]
+    """Why, in one sentence."""
+    sources: NotRequired[list[SourceRecord]]
+    """Records the answer was held against; empty where none matched."""
+    attempts: NotRequired[int]
+    """Answers judged so far in this turn."""
+    steps: NotRequired[list[Step]]
+    """What every node did in this turn."""
+
+
+def query_of(state: AgentState) -> str:
+    """Give the newest human message as text; fall back to `query` where there is none."""
+    for message in reversed(state.get("messages") or []):
+        if isinstance(message, HumanMessage):
+            return str(message.text)
+    return state.get("query", "")
+
+
+def response_of(state: AgentState) -> str:
+    """Give the answer as it stands: the last result, else `answer`, else the last AI message."""
+    if state.get("results"):
+        return state["results"][-1]
+    if state.get("answer"):
+        return state["answer"]
+    messages = state.get("messages") or []
+    last = messages[-1] if messages else None
+    return str(last.text) if isinstance(last, AIMessage) else ""
+
+
+def with_step(state: AgentState, node: str, what: str, detail: str) -> list[Step]:
+    """Give the state's steps and one more."""
+    return [*(state.get("steps") or []), Step(node=node, what=what, detail=detail)]

@@ -1,0 +1,140 @@
+"""The `stillroom` command: `stillroom run --data mine.csv`, `stillroom chat`, `stillroom
+--help`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+from .console import Console, quiet_libraries
+from .errors import StillroomError
+
+EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def job_parser(program: str) -> argparse.ArgumentParser:
+    """Make the parser of the main job's options."""
+    parser = argparse.ArgumentParser(
+        program,
+        description="From a table to a student that answers, proven against its teacher.",
+    )
+    add = parser.add_argument
+    add(
+        "--data", default="examples/data/elements.csv", help="file, folder, pattern or database URL"
+    )
+    add("--query", help="SELECT, for a database")
+    add("--table", help="table to read whole, for a database")
+    add("--records-path", help="keys that lead to the records in nested JSON, e.g. data.items")
+    add("--question", help="column that holds questions")
+    add("--answer", help="column that holds their answers")
+    add("--context", help="column with a text for each question")
+    add("--key", help="column that names a record")
+    add("--columns", help="columns to ask about, separated by commas")
+    add("--teacher", default="starter", help="starter, a folder, or a model of the hub")
+    add("--student", help="a folder or a model of the hub; default: made from the teacher")
+    add("--gold-share", type=float, default=0.5, help="share of facts with gold answers, 0 to 1")
+    add("--temperature", type=float, help="of the soft targets")
+    add("--alpha", type=float, help="weight of the soft targets, 0 to 1")
+    add("--seed", type=int, default=0)
+    add("--output-dir", help="run folder; default outputs/<name of the data>")
+    add("--device", help="cpu or cuda; default: CUDA where there is one")
+    add("--no-controls", action="store_true", help="train the student only")
+    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
+    return parser
+
+
+def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -> int:
+    """Run the main job as a command.
+
+    Returns:
+        0 done, 1 failed, 2 wrong options, 130 interrupted.
+    """
+    args = job_parser(program).parse_args(argv)
+    quiet_libraries()
+    from .pipeline import MainJob, Recipe, run_main_job
+
+    changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
+    job = MainJob(
+        data=args.data,
+        query=args.query,
+        table=args.table,
+        records_path=args.records_path,
+        question=args.question,
+        answer=args.answer,
+        context=args.context,
+        key=args.key,
+        columns=tuple(c.strip() for c in args.columns.split(",")) if args.columns else None,
+        teacher=args.teacher,
+        student=args.student,
+        gold_share=args.gold_share,
+        seed=args.seed,
+        output_dir=args.output_dir,
+        device=args.device,
+        controls=not args.no_controls,
+        recipe=dataclasses.replace(Recipe(), **changed),
+    )
+    console = Console(args.verbose)
+    return _guarded(lambda: run_main_job(job, console), args.verbose, str(job.run_dir()))
+
+
+def run_chat(argv: Sequence[str] | None = None) -> int:
+    """Open the chat page over a student."""
+    parser = argparse.ArgumentParser("stillroom chat", description="Chat with a student.")
+    parser.add_argument("checkpoint", nargs="?", help="default: the newest outputs/*/student")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    args = parser.parse_args(argv)
+    quiet_libraries()
+    Console(args.verbose)
+
+    def chat() -> None:
+        from .agentic_workflow.chat_ui import launch, newest_student
+
+        launch(args.checkpoint or newest_student())
+
+    return _guarded(chat, args.verbose, None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"run": run_job, "chat": run_chat}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    parser = argparse.ArgumentParser(
+        "stillroom",
+        description="A small, local specialist made from your own table, proven against its teacher.",
+        epilog="stillroom run --help and stillroom chat --help list their options",
+    )
+    parser.add_argument("--version", action="version", version=f"stillroom {__version__}")
+    parser.add_argument("command", choices=sorted(commands), help="what to do")
+    parser.parse_args(arguments)
+    return EXIT_USAGE
+
+
+def _guarded(work: Callable[[], object], verbose: bool, folder: str | None) -> int:
+    """Turn a user's mistakes into one sentence, and an interruption into a way to go on."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        if folder is not None and Path(folder).exists():
+            print(f"\ninterrupted; what is finished is in {folder}.", file=sys.stderr)
+            print("The same command goes on from there.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except StillroomError as fault:
+        if verbose:
+            raise
+        print(f"stillroom: {fault}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""The loader that users call: tables in, question-answer pairs and training texts out.
+
+    loader = StructuredDataLoader()
+    loader.load_from_csv("faq.csv")
+    pairs = loader.create_qa_pairs()
+    texts = loader.prepare_distillation_dataset()
+
+Every method calls one step of this room. Without keywords the files go through our own strict
+readers; with keywords `load_from_csv` and `load_from_parquet` hand them to pandas, as its users
+expect.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, DataError, DataNotFoundError, EmptyDataError, UnreadableFileError
+from .frames import frame_from_records
+from .nulls import NullPolicy, check_null_policy
+from .options import ReadOptions
+from .qa_pairs import iter_qa_pairs, pairs_of_records
+from .read_report import ReadReport
+from .readers import (
+    SourcedRecord,
+    check_columns,
+    columns_of,
+    iter_records,
+    iter_sourced_records,
+    read_table,
+)
+from .sample import create_sample_dataset
+from .training_texts import texts_of_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ReadOptions",
+    "ReadReport",
+    "SourcedRecord",
+    "StructuredDataLoader",
+    "create_sample_dataset",
+    "iter_qa_pairs",
+    "iter_records",
+    "iter_sourced_records",
+    "read_table",
+]
+
+
+class StructuredDataLoader:
+    """Loads one table and makes training data of it.
+
+    Args:
+        data_path: What `load()` and `iter_qa_pairs()` read when they are given no path.
+    """
+
+    def __init__(self, data_path: str | Path | None = None) -> None:
+        """See the class."""
+        self.data_path = data_path
+        self.data: pd.DataFrame | None = None
+        """The table loaded last."""
+        self.report = ReadReport()
+        """What the last load and the steps after it passed over, filled or dropped."""
+
+    def load_from_csv(self, file_path: str | Path, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
+        """Load a CSV file, packed or not.
+
+        Args:
+            file_path: File.
+            **kwargs: None: the strict reader, with columns of numbers where that changes no cell.
+                Otherwise arguments of `pandas.read_csv`; only the empty cell is null and whole
+                numbers stay whole unless they say otherwise.
+
+        Raises:
+            DataNotFoundError: There is no such file.
+            DataError: The file cannot be used; the message names row and line.
+        """
+        if not kwargs:
+            return self._load(file_path, format="csv")
+        if "chunksize" in kwargs or kwargs.get("iterator"):
+            raise ConfigError(
+                ["chunksize and iterator give no table; use iter_records(path) instead"]
+            )
+        defaults = {"keep_default_na": False, "na_values": [""], "dtype_backend": "numpy_nullable"}
+        if "keep_default_na" in kwargs:
+            del defaults["na_values"]
+        return self._load_with_pandas("read_csv", file_path, {**defaults, **kwargs})
+
+    def load_from_json(
+        self,
+        file_path: str | Path,
+        *,
+        records_path: str | None = None,
+        parent_fields: tuple[str, ...] = (),
+        flatten: bool = False,
+    ) -> pd.DataFrame:
+        """Load a JSON file: a list of objects, one object, JSON Lines, or a list inside an object.
+
+        Args:
+            file_path: File, packed or not.
+            records_path: Keys that lead to the list, `"data.paragraphs.qas"`.
+            parent_fields: Fields of enclosing objects that each record gets as well.
+            flatten: Turn nested objects into dotted columns.
+
+        Raises:
+            DataNotFoundError: There is no such file.
+            DataError: The file is no JSON, or no table.
+        """
+        return self._load(
+            file_path,
+            format="json",
+            records_path=records_path,
+            parent_fields=parent_fields,
+            flatten=flatten,
+        )
+
+    def load_from_parquet(self, file_path: str | Path, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
+        """Load a Parquet file.
+
+        Args:
+            file_path: File.
+            **kwargs: None: our reader, with dates as ISO text. Otherwise arguments of
+                `pandas.read_parquet`.
+
+        Raises:
+            DataNotFoundError: There is no such file.
+            DataError: The file is damaged or encrypted.
+        """
+        if not kwargs:
+            return self._load(file_path, format="parquet")
+        return self._load_with_pandas(
+            "read_parquet", file_path, {"dtype_backend": "numpy_nullable", **kwargs}
+        )
+
+    def load_from_database(self, connection_string: str, query: str) -> pd.DataFrame:
+        """Load what a query gives. Nothing can be written. Subclasses may replace this method.
+
+        Args:
+            connection_string: SQLAlchemy URL, or the path of a SQLite file.
+            query: One SELECT.
+
+        Raises:
+            DataNotFoundError: There is no such SQLite file.
+            MissingDependencyError: The database's driver is not installed.
+            DataError: The query fails or would write.
+        """
+        return self._load(connection_string, format="sqlite", query=query)
+
+    def load(self, path: str | Path | None = None, **options: Any) -> pd.DataFrame:  # noqa: ANN401
+        """Load a file, folder, pattern or database by its suffix or, failing that, its content.
+
+        Args:
+            path: What to load; None for `data_path`.
+            **options: `query`, `table`, and the fields of `ReadOptions`.
+
+        Raises:
+            ValueError: There is neither a path nor a `data_path`.
+            DataError: As in `iter_records`.
+        """
+        return self._load(self._path(path), **options)
+
+    def iter_qa_pairs(
+        self,
+        question_col: str = "question",
+        answer_col: str = "answer",
+        context_col: str | None = None,
+        *,
+        path: str | Path | None = None,
+        null: NullPolicy = "drop",
+        **options: Any,  # noqa: ANN401 - the fields of ReadOptions
+    ) -> Iterator[dict[str, str]]:
+        """Read pairs from `path` or `data_path` in constant memory, as `qa_pairs.iter_qa_pairs`."""
+        self.report = ReadReport()
+        return iter_qa_pairs(
+            self._path(path),
+            question_col,
+            answer_col,
+            context_col,
+            null=null,
+            report=self.report,
+            **options,
+        )
+
+    def create_qa_pairs(
+        self,
+        question_col: str = "question",
+        answer_col: str = "answer",
+        context_col: str | None = None,
+        *,
+        null: NullPolicy = "drop",
+    ) -> list[dict[str, str]]:
+        """Make question-answer pairs of the loaded table.
+
+        Args:
+            question_col: Column of the questions.
+            answer_col: Column of the answers.
+            context_col: Column of the contexts; passed over with a note if the table lacks it.
+            null: What to do with null or blank cells: "drop" the record, "empty" text, "error".
+
+        Returns:
+            Dictionaries with `question`, `answer` and, if the column exists, `context`.
+
+        Raises:
+            ValueError: Nothing is loaded, or `null` is no such policy.
+            UnknownColumnError: A column is not there; the message lists those that are.
+            DataError: A cell is null and `null` is "error".
+        """
+        check_null_policy(null)
+        data = self._loaded()
+        wanted = [question_col, answer_col]
+        check_columns(self._name(), _columns(data), tuple(wanted))
+        if context_col is not None and self._has(data, context_col):
+            wanted.append(context_col)
+        return list(pairs_of_records(self._records(data, wanted), wanted, null, self._new_counts()))
+
+    def prepare_distillation_dataset(
+        self, text_col: str = "text", label_col: str | None = None, *, null: NullPolicy = "drop"
+    ) -> list[dict[str, str]]:
+        """Make training texts of the loaded table.
+
+        Without a `text` column the text is the question's prompt, one space and the answer, so that
+        the student sees what it is to say.
+
+        Args:
+            text_col: Column of the texts.
+            label_col: Column of the labels; passed over with a note if the table lacks it.
+            null: As in `create_qa_pairs`, for text, question, answer and label.
+
+        Returns:
+            Dictionaries with `text` and, if the column exists, `label`.
+
+        Raises:
+            ValueError: As in `create_qa_pairs`.
+            UnknownColumnError: There is neither the text column nor, in its place, question and
+                answer.
+            DataError: A cell is null and `null` is "error".
+        """
+        check_null_policy(null)
+        data = self._loaded()
+        names = _columns(data)
+        if text_col == "question" and "answer" in names:
+            warnings.warn(
+                "text_col='question' makes texts without answers: the student never sees one. "
+                "Leave text_col out to train on question and answer",
+                UserWarning,
+                stacklevel=2,
+            )
+        label = label_col if label_col is not None and self._has(data, label_col) else None
+        body, context = [text_col], None
+        if text_col not in names:
+            if text_col != "text" or not {"question", "answer"} <= set(names):
+                check_columns(self._name(), names, (text_col,))
+            body, context = ["question", "answer"], "context" if "context" in names else None
+        records = self._records(
+            data, [name for name in (*body, label, context) if name is not None]
+        )
+        return texts_of_records(records, body, label, context, null, self._new_counts())
+
+    def _load(self, source: str | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401
+        """Read with our own readers; CSV columns become numbers where that is lossless."""
+        self.report = ReadReport()
+        names, kinds = columns_of(source, **options)
+        records = iter_records(source, report=self.report, **options)
+        self.data = frame_from_records(records, columns=names, parse_text=kinds == {"csv"})
+        return self.data
+
+    def _load_with_pandas(
+        self, function: str, path: str | Path, arguments: dict[str, Any]
+    ) -> pd.DataFrame:
+        import pandas as pd
+
+        self.report = ReadReport()
+        try:
+            data = getattr(pd, function)(path, **arguments)
+        except FileNotFoundError:
+            raise DataNotFoundError(f"{path}: no such file; check the spelling") from None
+        except pd.errors.EmptyDataError as fault:
+            raise EmptyDataError(f"pandas: {fault}", path=path) from fault
+        except (
+            ValueError,
+            OSError,
+            KeyError,
+        ) as fault:  # pandas' and Arrow's errors are among these
+            raise UnreadableFileError(f"pandas: {fault}", path=path) from fault
+        if not isinstance(data, pd.DataFrame):
+            raise DataError(f"pandas gave a {type(data).__name__} instead of a table", path=path)
+        self.report.files, self.report.records = 1, len(data)
+        self.data = data
+        return data
+
+    def _path(self, path: str | Path | None) -> str | Path:
+        chosen = self.data_path if path is None else path
+        if chosen is None:
+            raise ValueError("No path given. Pass one, or make StructuredDataLoader(data_path).")
+        return chosen
+
+    def _loaded(self) -> pd.DataFrame:
+        if self.data is None:
+            raise EmptyDataError("No data loaded. Call load_from_csv or load_from_json first.")
+        return self.data
+
+    def _name(self) -> str:
+        return "the loaded table"
+
+    def _has(self, data: pd.DataFrame, name: str) -> bool:
+        found = name in _columns(data)
+        if not found:
+            self.report.note(f"there is no column {name!r}; going on without it")
+        return found
+
+    def _new_counts(self) -> ReadReport:
+        self.report.dropped.clear()
+        self.report.filled.clear()
+        return self.report
+
+    def _records(self, data: pd.DataFrame, wanted: list[str]) -> Iterator[SourcedRecord]:
+        columns = [data[name].tolist() for name in wanted]
+        for row, cells in enumerate(zip(*columns, strict=True), 1):
+            yield SourcedRecord(self._name(), row, dict(zip(wanted, cells, strict=True)))
+
+
+def _columns(data: pd.DataFrame) -> list[str]:
+    return [str(name) for name in data.columns]

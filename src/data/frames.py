@@ -1,0 +1,112 @@
+"""Records to a pandas DataFrame without changing a value.
+
+Whole numbers with gaps stay whole (`Int64`), text stays text, nested values stay Python objects.
+CSV cells become numbers only where every cell of the column reads back exactly as it is written:
+`007`, `1.50` and `1e5` keep a column text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INT64_RANGE = range(-(2**63), 2**63)
+
+
+def frame_from_records(
+    records: Iterable[Mapping[str, Any]],
+    *,
+    columns: Iterable[str] = (),
+    parse_text: bool = False,
+) -> pd.DataFrame:
+    """Make a DataFrame.
+
+    Args:
+        records: Plain values; a key that a record lacks is null there.
+        columns: Names that the frame has even without records, first.
+        parse_text: Turn text columns into numbers and booleans where that is lossless, as for CSV.
+
+    Returns:
+        One row per record; null is `pd.NA`.
+    """
+    import pandas as pd
+
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    count = 0
+    for record in records:
+        for name, value in record.items():
+            column = values.get(name)
+            if column is None:
+                column = values[name] = [None] * count
+            column.append(value)
+        count += 1
+        if len(record) < len(values):
+            for column in values.values():
+                if len(column) < count:
+                    column.append(None)
+    series = {name: _array(parse_column(c) if parse_text else c) for name, c in values.items()}
+    return pd.DataFrame(series, index=pd.RangeIndex(count))
+
+
+def parse_column(cells: list[Any]) -> list[Any]:
+    """Turn text cells into numbers or booleans if every cell can be written back as it was.
+
+    >>> parse_column(["1", None, "20"]), parse_column(["1", "02"])
+    ([1, None, 20], ['1', '02'])
+    """
+    for parse in (_parse_int, _parse_float, _parse_bool):
+        parsed: list[Any] = []
+        for cell in cells:
+            value = None if cell is None else parse(cell)
+            if value is None and cell is not None:
+                break
+            parsed.append(value)
+        else:
+            return parsed
+    return cells
+
+
+def _parse_int(text: Any) -> int | None:  # noqa: ANN401 - a cell
+    if not isinstance(text, str) or len(text) > 20:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if str(number) == text and number in _INT64_RANGE else None
+
+
+def _parse_float(text: Any) -> float | None:  # noqa: ANN401 - a cell
+    if not isinstance(text, str) or len(text) > 32:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and repr(number) == text else None
+
+
+def _parse_bool(text: Any) -> bool | None:  # noqa: ANN401 - a cell
+    return {"True": True, "False": False}.get(text) if isinstance(text, str) else None
+
+
+def _array(cells: list[Any]) -> Any:  # noqa: ANN401 - a pandas array or a list
+    """Choose the pandas type that holds all cells as they are."""
+    import pandas as pd
+
+    kinds = {type(cell) for cell in cells}
+    gaps = type(None) in kinds
+    kinds.discard(type(None))
+    if kinds <= {str}:
+        return pd.array(cells, dtype=pd.StringDtype(na_value=pd.NA))
+    if kinds == {bool}:
+        return pd.array(cells, dtype="boolean" if gaps else "bool")
+    if kinds == {int} and all(c is None or c in _INT64_RANGE for c in cells):
+        return pd.array(cells, dtype="Int64" if gaps else "int64")
+    if kinds == {float}:
+        return pd.array(cells, dtype="Float64" if gaps else "float64")
+    return pd.Series([pd.NA if cell is None else cell for cell in cells], dtype=object)

@@ -1,0 +1,77 @@
+"""What a reader did besides reading: all that was passed over, filled, renamed or dropped."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ReadReport:
+    """Counts of one read; readers add to it, nobody takes away."""
+
+    files: int = 0
+    """Files (or queries) read to the end or in part."""
+    records: int = 0
+    """Records handed out."""
+    blank_lines: int = 0
+    """CSV or JSON lines with nothing on them, passed over."""
+    comment_lines: int = 0
+    """CSV lines passed over because of `comment=`."""
+    skipped_lines: int = 0
+    """CSV lines passed over because of `skip_lines=`."""
+    padded_rows: int = 0
+    """CSV rows filled up with null."""
+    trimmed_rows: int = 0
+    """CSV rows with more cells than the header, where the surplus ones were empty."""
+    extended_rows: int = 0
+    """CSV rows whose surplus cells were kept in the column `_extra`."""
+    null_floats: int = 0
+    """Floating-point cells that were NaN and became null."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Column name -> records dropped because it was null."""
+    filled: Counter[str] = field(default_factory=Counter)
+    """Column name -> nulls that became the empty text."""
+    notes: list[str] = field(default_factory=list)
+    """Renamed columns, lists found by themselves and other decisions, in words."""
+
+    quiet: bool = False
+    """Log nothing; for reads that only look."""
+
+    def note(self, text: str) -> None:
+        """Record a decision in words, and log it as a warning."""
+        self.notes.append(text)
+        if not self.quiet:
+            logger.warning("%s", text)
+
+    def faults(self) -> list[str]:
+        """Name the counts that are not zero, in words."""
+        words = {
+            "blank_lines": "blank lines passed over",
+            "comment_lines": "comment lines passed over",
+            "skipped_lines": "lines skipped before the header",
+            "padded_rows": "short rows filled up with null",
+            "trimmed_rows": "rows with surplus empty cells cut to the header",
+            "extended_rows": "rows with surplus cells kept in '_extra'",
+            "null_floats": "NaN cells became null",
+        }
+        lines = [
+            f"{getattr(self, name)} {text}" for name, text in words.items() if getattr(self, name)
+        ]
+        lines += [f"{n} records dropped: {c!r} is null" for c, n in sorted(self.dropped.items())]
+        lines += [f"{n} nulls in {c!r} became empty text" for c, n in sorted(self.filled.items())]
+        return lines
+
+    def log(self, source: str) -> None:
+        """Log one line about a finished read, at WARNING where anything was passed over or dropped.
+
+        Args:
+            source: Name of the file, pattern or database.
+        """
+        faults = self.faults()
+        level = logging.WARNING if faults else logging.INFO
+        details = "; ".join(faults) if faults else "nothing passed over"
+        logger.log(level, "%s: %d records; %s", source, self.records, details)

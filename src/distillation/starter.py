@@ -1,0 +1,139 @@
+"""A teacher for those who have none: a tokenizer and a small decoder trained from scratch on one
+table.
+
+It knows the table and nothing else, and its model card says so. It exists so that the whole way
+from a table to a student runs on two cores without a network; with one, name any causal model of
+the hub as the teacher instead.
+
+The recipe was found by trial (see `benchmarks/distillation_seeds.py`): Muon for the matrices, AdamW
+for the rest; varied wording; a third of the steps on answering alone, because judging an answer can
+only be learned once the answer is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ..errors import ConfigError, EmptyDataError
+from ..prompts import join_of
+from ..records import Example
+from .distiller import DistillationSummary, ModelDistiller
+from .settings import DistillationConfig
+
+END_TOKEN = "<|end|>"
+TOKENIZER_EXAMPLES = 20_000
+"""Examples of the stream that the tokenizer is trained on."""
+STARTER = "starter"
+"""Name that stands for such a teacher wherever a model name is asked for."""
+
+
+@dataclass(frozen=True)
+class StarterSize:
+    """Shape of a starter teacher."""
+
+    layers: int = 5
+    width: int = 128
+    heads: int = 4
+    vocabulary: int = 1400
+    """Tokens at most; small tables give fewer."""
+    positions: int = 512
+    """Longest prompt and answer together, in tokens."""
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer; it can write any text, known or not.
+
+    Args:
+        texts: What the model will read and write.
+        vocabulary: Most tokens, 257 or more: all bytes and the end token are always in it.
+
+    Raises:
+        ConfigError: The vocabulary is too small.
+        EmptyDataError: There are no texts.
+    """
+    if vocabulary < 257:
+        raise ConfigError([f"vocabulary is {vocabulary}; bytes and end token alone take 257"])
+    if not texts:
+        raise EmptyDataError("there are no texts to train a tokenizer on")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_TOKEN],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END_TOKEN, pad_token=END_TOKEN
+    )
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, size: StarterSize, *, seed: int) -> Any:  # noqa: ANN401
+    """Make an untrained Llama decoder with tied embeddings for a tokenizer.
+
+    Raises:
+        ConfigError: The width does not divide by twice the heads.
+    """
+    if size.width % (2 * size.heads):
+        raise ConfigError([f"width {size.width} does not divide by twice the {size.heads} heads"])
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        intermediate_size=size.width * 8 // 3 // 32 * 32,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=size.positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def train_starter(
+    stream: Sequence[Example],
+    config: DistillationConfig,
+    *,
+    size: StarterSize | None = None,
+    work_dir: str | Path | None = None,
+) -> tuple[ModelDistiller, DistillationSummary]:
+    """Train a tokenizer and a teacher on a stream of examples, once through.
+
+    Args:
+        stream: Labelled examples with varied wording; each is seen once.
+        config: Batch size, learning rates, schedule, seed; alpha must be 0.
+        size: Shape of the model.
+        work_dir: Keeps checkpoints, so that the same call goes on after a crash.
+
+    Returns:
+        A distiller that holds the trained model and its tokenizer, to be saved by the caller, and
+        what was done.
+
+    Raises:
+        ConfigError: alpha is not 0: there is no teacher to learn from.
+        DataError: An example does not fit into the model's positions.
+    """
+    if config.alpha != 0.0:
+        raise ConfigError([f"alpha is {config.alpha}; a starter has no teacher, so it must be 0"])
+    size = size or StarterSize()
+    # The alphabet of a table is seen in a part of the stream; a tokenizer from all of it is no
+    # better.
+    texts = [e.prompt + join_of(e.prompt) + (e.target or "") for e in stream[:TOKENIZER_EXAMPLES]]
+    distiller = ModelDistiller(config)
+    distiller.tokenizer = train_tokenizer(texts, size.vocabulary)
+    distiller.student_model = new_model(distiller.tokenizer, size, seed=config.seed)
+    summary = distiller.distill(stream, work_dir=work_dir)
+    return distiller, summary

@@ -1,0 +1,223 @@
+"""Teacher, student and controls on the same held-out examples: quality, size, speed, memory.
+
+A student's number says little alone. Beside it belong the student before training, the student with
+gold only and the one trained on the teacher's text: what is above them is what distillation gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..errors import ConfigError, DataError, EmptyDataError
+from ..inference.checkpoints import Checkpoint, load_checkpoint
+from ..inference.choices import score_completions
+from ..inference.generation import generate_texts
+from ..records import Example, sha256_text
+from .footprint import measure_footprints
+from .metrics import agreement, exact_match, perplexity, token_f1
+from .scores import ModelScores, TaskScores
+from .speed import measure_speed
+
+TEACHER, STUDENT = "teacher", "student"
+_MODEL_FILES = (".safetensors", ".json", ".jinja")
+_NOT_THE_MODEL = ("run.json", "table.json", "distillation_config.json", "metrics.json")
+_BATCH_SPEED_PROMPTS = 32
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What one model said to all held-out examples."""
+
+    texts: list[str]
+    losses: list[tuple[float, int]]
+
+
+def evaluate_models(
+    teacher: str | Path | Checkpoint,
+    student: str | Path | Checkpoint,
+    held_out: Sequence[Example],
+    *,
+    controls: Mapping[str, str | Path | Checkpoint] | None = None,
+    max_new_tokens: int = 128,
+    batch_size: int = 64,
+    progress: bool = True,
+    speed_prompts: Sequence[str] | None = None,
+    speed_rounds: int = 5,
+    batch_speed: bool = False,
+    memory: bool = True,
+    training_prompts: set[str] | None = None,
+    device: str | None = None,
+) -> dict[str, ModelScores]:
+    """Compare models on examples that none of them was trained on.
+
+    All models are held in memory together, because their speeds are measured in turns.
+
+    Args:
+        teacher: Checkpoint folder, hub name or loaded checkpoint; agreement is with its answers.
+        student: The same.
+        held_out: Examples with gold targets.
+        controls: Further models by name, e.g. `student_untrained`, `student_without_teacher`.
+        max_new_tokens: Most tokens per answer.
+        batch_size: Prompts answered together.
+        progress: Show a bar for what takes longer than two seconds.
+        speed_prompts: Prompts for the speed; None takes two of `held_out`, empty measures none.
+        speed_rounds: Rounds of the speed measurement.
+        batch_speed: Measure the speed of 32 prompts at a time as well.
+        memory: Measure peak memory in fresh processes, a few seconds per model.
+        training_prompts: Prompts that were trained on, or their SHA-256 (`records.sha256_text`).
+        device: Torch device; None chooses.
+
+    Returns:
+        Scores by name: `teacher`, `student`, then the controls. `exact_match`, `token_f1` and
+        `agreement` are fractions of all held-out examples, so a task with more examples weighs
+        more; `by_task` has them one by one.
+
+    Raises:
+        EmptyDataError: There are no held-out examples.
+        DataError: An example has no target, or its prompt was trained on.
+        ConfigError: A control has the name of another model.
+    """
+    _check_held_out(held_out, training_prompts or set())
+    checkpoints = _load_all({TEACHER: teacher, STUDENT: student}, controls or {}, device)
+    answers: dict[str, _Answers] = {}
+    for name, checkpoint in checkpoints.items():
+        with _bar(name, len(held_out), progress) as show:
+            answers[name] = _answer(checkpoint, held_out, max_new_tokens, batch_size, show)
+    if speed_prompts is None:
+        speed_prompts = [held_out[0].prompt, held_out[len(held_out) // 2].prompt]
+    speeds, batch_speeds = _speeds(checkpoints, speed_prompts, speed_rounds, batch_speed)
+    folders = {name: c.path for name, c in checkpoints.items() if c.path is not None}
+    peaks = measure_footprints(folders) if memory else {}
+    return {
+        name: replace(
+            _quality(held_out, answers[name], answers[TEACHER].texts),
+            parameters=sum(tensor.numel() for tensor in checkpoint.model.parameters()),
+            weights_bytes=sum(t.numel() * t.element_size() for t in checkpoint.model.parameters()),
+            bytes_on_disk=None if checkpoint.path is None else _bytes_on_disk(checkpoint.path),
+            peak_memory_bytes=peaks.get(name),
+            tokens_per_second=speeds.get(name),
+            batch_tokens_per_second=batch_speeds.get(name),
+        )
+        for name, checkpoint in checkpoints.items()
+    }
+
+
+def _check_held_out(held_out: Sequence[Example], training_prompts: set[str]) -> None:
+    if not held_out:
+        raise EmptyDataError("there are no held-out examples; hold out some when preparing data")
+    for example in held_out:
+        if example.target is None or not example.target.strip():
+            raise DataError(f"held-out example {example.id!r} has no target to compare with")
+    seen = [
+        example
+        for example in held_out
+        if example.prompt in training_prompts or sha256_text(example.prompt) in training_prompts
+    ]
+    if seen:
+        raise DataError(
+            f"{len(seen)} of {len(held_out)} held-out prompts were trained on, the first is "
+            f"{seen[0].id!r}; hold out whole wordings, then evaluate again"
+        )
+
+
+def _load_all(
+    main: Mapping[str, str | Path | Checkpoint],
+    controls: Mapping[str, str | Path | Checkpoint],
+    device: str | None,
+) -> dict[str, Checkpoint]:
+    taken = [name for name in controls if name in main]
+    if taken:
+        raise ConfigError([f"a control cannot be called {name!r}" for name in taken])
+    return {
+        name: given if isinstance(given, Checkpoint) else load_checkpoint(given, device=device)
+        for name, given in {**main, **controls}.items()
+    }
+
+
+def _answer(
+    checkpoint: Checkpoint,
+    held_out: Sequence[Example],
+    max_new_tokens: int,
+    batch_size: int,
+    show: Callable[[int, int], None],
+) -> _Answers:
+    prompts = [example.prompt for example in held_out]
+    generations = generate_texts(
+        checkpoint, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=show
+    )
+    losses = score_completions(
+        checkpoint, prompts, [example.target or "" for example in held_out], batch_size=batch_size
+    )
+    return _Answers([generation.text for generation in generations], losses)
+
+
+def _quality(held_out: Sequence[Example], own: _Answers, teachers: Sequence[str]) -> ModelScores:
+    by_task: dict[str, list[int]] = {}
+    for place, example in enumerate(held_out):
+        by_task.setdefault(example.task, []).append(place)
+    total = _task_scores(held_out, own, teachers, list(range(len(held_out))))
+    return ModelScores(
+        exact_match=total.exact_match,
+        token_f1=total.token_f1,
+        agreement=total.agreement,
+        perplexity=total.perplexity,
+        count=total.count,
+        by_task={
+            task: _task_scores(held_out, own, teachers, places)
+            for task, places in sorted(by_task.items())
+        },
+    )
+
+
+def _task_scores(
+    held_out: Sequence[Example], own: _Answers, teachers: Sequence[str], places: list[int]
+) -> TaskScores:
+    pairs = [(own.texts[place], held_out[place].target or "") for place in places]
+    return TaskScores(
+        exact_match=sum(exact_match(*pair) for pair in pairs) / len(pairs),
+        token_f1=sum(token_f1(*pair) for pair in pairs) / len(pairs),
+        agreement=agreement([own.texts[p] for p in places], [teachers[p] for p in places]),
+        perplexity=perplexity(
+            sum(own.losses[place][0] for place in places),
+            sum(own.losses[place][1] for place in places),
+        ),
+        count=len(pairs),
+    )
+
+
+def _speeds(
+    checkpoints: Mapping[str, Checkpoint], prompts: Sequence[str], rounds: int, batch: bool
+) -> tuple[dict[str, float], dict[str, float]]:
+    if not prompts:
+        return {}, {}
+    single = measure_speed(checkpoints, prompts, rounds=rounds)
+    if not batch:
+        return single, {}
+    many = [prompts[place % len(prompts)] for place in range(_BATCH_SPEED_PROMPTS)]
+    return single, measure_speed(checkpoints, many, rounds=rounds, batch_size=len(many))
+
+
+def _bytes_on_disk(folder: Path) -> int:
+    """Add up what is needed to answer; not the table, the run or older checkpoints below it."""
+    return sum(
+        file.stat().st_size
+        for file in folder.iterdir()
+        if file.is_file() and file.suffix in _MODEL_FILES and file.name not in _NOT_THE_MODEL
+    )
+
+
+@contextmanager
+def _bar(name: str, total: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
+    with tqdm(
+        total=total, desc=f"evaluating {name}", disable=not shown, delay=2, leave=False
+    ) as bar:
+
+        def show(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,0 +1,93 @@
+"""How much memory a model needs to answer: measured in a process of its own.
+
+    python -m stillroom.evaluation.footprint outputs/elements/student
+
+prints `{"peak_memory_bytes": ...}`: the whole process with Python, torch and transformers, not the
+weights alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..errors import GenerationError
+
+_PROMPT = "Question: What is this?\n\nAnswer:"
+
+
+def measure_footprints(
+    folders: Mapping[str, str | Path], *, timeout_s: float = 600
+) -> dict[str, int]:
+    """Measure the peak memory of fresh processes that load a checkpoint and answer one prompt.
+
+    Two run at a time: they spend most of their time importing.
+
+    Args:
+        folders: Checkpoint folders or hub names, by name.
+        timeout_s: Most seconds per process.
+
+    Returns:
+        Bytes by name.
+
+    Raises:
+        GenerationError: A process failed; the message ends with its last line.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        futures = {
+            name: pool.submit(_measure, str(folder), timeout_s) for name, folder in folders.items()
+        }
+        return {name: future.result() for name, future in futures.items()}
+
+
+def peak_memory_bytes() -> int:
+    """Give the most memory that this process ever had in RAM, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but there
+
+
+def _measure(folder: str, timeout_s: float) -> int:
+    # The child must find this package the way this process did, installed or from a checkout.
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", f"{__package__}.footprint", folder],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout_s,
+            env={**os.environ, "PYTHONPATH": paths},
+            check=True,
+        )
+        return int(json.loads(done.stdout.splitlines()[-1])["peak_memory_bytes"])
+    except subprocess.CalledProcessError as fault:
+        last = (fault.stderr.strip().splitlines() or ["no message"])[-1]
+        raise GenerationError(f"measuring the memory of {folder} failed: {last}") from fault
+    except subprocess.TimeoutExpired as fault:
+        raise GenerationError(
+            f"measuring the memory of {folder} took more than {timeout_s:.0f} s"
+        ) from fault
+
+
+def _main(folder: str) -> None:
+    from ..inference.checkpoints import load_checkpoint
+    from ..inference.generation import generate_texts
+
+    generate_texts(load_checkpoint(folder), [_PROMPT], max_new_tokens=16)
+    print(json.dumps({"peak_memory_bytes": peak_memory_bytes()}))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,155 @@
+"""The README.md that travels with a model: what it is, what it can do, and what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from .metrics import wilson_interval
+from .score_table import percent, tasks_of
+from .scores import ModelScores
+
+Role = Literal["teacher", "student"]
+
+_WHAT = {
+    "teacher": (
+        "A small teacher, **trained from scratch on this one table**. It was never trained on "
+        "anything else: it has no general knowledge and no conversation, and it knows nothing that "
+        "is not in the table. It exists to make and label training data for a student."
+    ),
+    "student": (
+        "A small student, distilled from a teacher to answer questions about one table. Outside "
+        "that table its answers are wrong, however fluent they sound: serve it through agents that "
+        "check answers against the records."
+    ),
+}
+_HUB_TEACHER = (
+    "A teacher taken from the Hugging Face hub; its own model card says what it was trained on. It "
+    "is used here to label questions about one table."
+)
+
+
+def model_card(
+    role: Role,
+    *,
+    name: str,
+    source: str,
+    records: int,
+    scores: ModelScores | None = None,
+    teacher_scores: ModelScores | None = None,
+    run: Mapping[str, Any] | None = None,
+    from_scratch: bool = True,
+    example: str = "",
+) -> str:
+    """Write the model card of a checkpoint.
+
+    Args:
+        role: `teacher` or `student`.
+        name: Name of the model.
+        source: File or table it was made from, without folders.
+        records: How many records that table has.
+        scores: Of the model on held-out examples; None says that it was not evaluated.
+        teacher_scores: Of a student's teacher on the same examples.
+        run: What `run.json` says; run id, seed and versions are shown.
+        from_scratch: False for a teacher that had been trained before.
+        example: A rendered prompt to try.
+
+    Returns:
+        Markdown with the metadata block that model hubs read.
+    """
+    what = _WHAT[role] if from_scratch or role == "student" else _HUB_TEACHER
+    parts = [
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- stillroom\n"
+        f"- {'knowledge-distillation' if role == 'student' else 'teacher'}\n---",
+        f"# {_plain(name)}",
+        what,
+        f"Made from `{_code(source)}` ({records:,} records) with stillroom.",
+        "## Quality",
+        _quality(scores, teacher_scores),
+        "## Use",
+        _use(role, example),
+        "## Limits",
+        _limits(role, scores, from_scratch),
+    ]
+    if run:
+        parts += ["## Origin", _origin(run)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _quality(scores: ModelScores | None, teacher: ModelScores | None) -> str:
+    if scores is None:
+        return "Not evaluated."
+    models = [("this model", scores)] + ([("its teacher", teacher)] if teacher else [])
+    tasks = tasks_of(dict(models))
+    head = ["", "exact match", *tasks, "word overlap (F1)", "perplexity", "parameters"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for label, model in models:
+        cells = [label, percent(100 * model.exact_match)]
+        cells += [
+            percent(100 * model.by_task[task].exact_match) if task in model.by_task else "-"
+            for task in tasks
+        ]
+        cells += [
+            percent(100 * model.token_f1), f"{model.perplexity:.2f}", f"{model.parameters:,}",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    low, high = wilson_interval(scores.exact_match * scores.count, scores.count)
+    lines.append(
+        f"\nPercent of {scores.count:,} held-out examples: known facts in wordings that were not "
+        f"trained on. The 95 % range of this model's exact match is {percent(100 * low)} to "
+        f"{percent(100 * high)}."
+    )
+    return "\n".join(lines)
+
+
+def _use(role: Role, example: str) -> str:
+    prompt = example or "Question: ...\n\nAnswer:"
+    return (
+        "```python\n"
+        "from stillroom.inference.checkpoints import load_checkpoint\n"
+        "from stillroom.inference.generation import generate_texts\n\n"
+        f'{role} = load_checkpoint("path/to/this/folder")\n'
+        f"print(generate_texts({role}, [{prompt!r}])[0].text)\n"
+        "```\n\n"
+        "The weights are safetensors; no code comes with them. Prompts must be written as in "
+        "training (`stillroom.prompts`): `run.json` holds the hash, and loading compares it."
+    )
+
+
+def _limits(role: Role, scores: ModelScores | None, from_scratch: bool) -> str:
+    lines = []
+    if from_scratch or role == "student":
+        lines.append("It answers every question, also those that the table cannot answer.")
+    if scores is not None:
+        wrong = 100 * (1 - scores.exact_match)
+        lines.append(f"{wrong:.1f} % of its answers to held-out questions are not the record's.")
+    lines += [
+        "Errors and biases of the table are learned as facts.",
+        "The held-out questions test new wordings, not new facts.",
+    ]
+    if role == "student":
+        lines.append("What it learned from its teacher's labels includes the teacher's mistakes.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _origin(run: Mapping[str, Any]) -> str:
+    shown = {
+        "run": run.get("run_id"),
+        "created": run.get("created_at"),
+        "seed": run.get("seed"),
+        "steps": run.get("steps"),
+        "data": run.get("data_hash"),
+        "prompts": run.get("prompt_sha256"),
+        "versions": ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items()),
+    }
+    lines = [f"- {key}: `{_code(str(value))}`" for key, value in shown.items() if value]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Keep users' names from being read as markup."""
+    return "".join("\\" + c if c in "\\`*_{}[]<>#|" else c for c in " ".join(text.split()))
+
+
+def _code(text: str) -> str:
+    return " ".join(text.split()).replace("`", "'")

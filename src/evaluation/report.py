@@ -1,0 +1,151 @@
+"""Scores for people: one HTML page that needs nothing else; also the way to its table and plot."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..files import write_text
+from .metrics import wilson_interval
+from .plots import plot_scores
+from .score_table import ROWS, display_name, format_table, ordered, table_columns
+from .scores import ModelScores
+
+__all__ = ["NOT_CLAIMED", "format_table", "plot_scores", "write_report_html"]
+
+NOT_CLAIMED = (
+    "The student knows this table and nothing else; questions outside it get wrong answers unless "
+    "the agent abstains.",
+    "The held-out questions ask known facts in wordings that were not trained on; they do not test "
+    "facts that are missing from the table.",
+    "Speed and memory are of this machine at this time; compare the rows, not the numbers with "
+    "those of others. Memory is of the whole process, Python and libraries included.",
+    "A difference smaller than the 95 % range behind the exact match may be chance.",
+    "Perplexities of models with different tokenizers cannot be compared.",
+)
+"""What a reader may not conclude from the numbers."""
+
+
+def write_report_html(
+    path: str | Path,
+    scores: Mapping[str, ModelScores],
+    *,
+    title: str = "Distillation report",
+    settings: Mapping[str, Any] | None = None,
+    plots: Mapping[str, str | Path] | None = None,
+    samples: Sequence[tuple[str, str, str]] = (),
+    not_claimed: Sequence[str] = NOT_CLAIMED,
+) -> Path:
+    """Write one HTML file with table, plots, explanations and settings; it loads nothing else.
+
+    Args:
+        path: File to write.
+        scores: By name, as `evaluate_models` gives them.
+        title: Heading.
+        settings: What the numbers depend on (configuration, versions, machine), shown as given.
+        plots: PNG files by caption; they are put into the page.
+        samples: Question, expected answer and the student's answer, for a look at single cases.
+        not_claimed: Sentences on what must not be concluded.
+
+    Returns:
+        The path.
+    """
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        "<h2>Scores</h2>",
+        _html_table(scores),
+        _LEGEND,
+        *(_figure(caption, Path(image)) for caption, image in (plots or {}).items()),
+        "<h2>What the rows are</h2>",
+        _definitions({display_name(name): _meaning(name) for name, _ in ordered(scores)}),
+    ]
+    if samples:
+        parts += ["<h2>Single answers</h2>", _samples(samples)]
+    parts += [
+        "<h2>What is not claimed</h2>",
+        "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in not_claimed) + "</ul>",
+    ]
+    if settings:
+        parts += ["<h2>Settings</h2>", _definitions({k: str(v) for k, v in settings.items()})]
+    page = _PAGE.replace("{title}", escape(title)).replace("{body}", "\n".join(parts))
+    return write_text(path, page)
+
+
+_LEGEND = (
+    "<p>exact: answers that are the target, in percent of all held-out examples, in brackets the "
+    "95&nbsp;% range (Wilson), then per task. F1: overlap of words with the target. agree: same "
+    "text as the teacher's. ppl: perplexity over the tokens of the targets alone. RAM: peak of a "
+    "fresh process that answers one prompt. tok/s: one prompt at a time.</p>"
+)
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #8886 }
+th, td { white-space: nowrap }
+th:first-child, td:first-child { text-align: left }
+.samples td { text-align: left; white-space: pre-wrap }
+small { opacity: .7 }
+figure { margin: 1.5rem 0 } img { max-width: 100%; height: auto; background: white }
+dt { font-weight: 600 } dd { margin: 0 0 .6rem 1.5rem; overflow-wrap: anywhere }
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _html_table(scores: Mapping[str, ModelScores]) -> str:
+    columns = table_columns(scores)
+    head = "".join(f"<th>{escape(name)}</th>" for name in ["", *(head for head, _ in columns)])
+    lines = []
+    for name, model in ordered(scores):
+        low, high = wilson_interval(model.exact_match * model.count, model.count)
+        spread = f" <small>[{100 * low:.1f}, {100 * high:.1f}]</small>"
+        cells = [escape(cell(model)) for _, cell in columns]
+        cells[0] += spread
+        body = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(f"<tr><td>{escape(display_name(name))}</td>{body}</tr>")
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _figure(caption: str, image: Path) -> str:
+    data = base64.b64encode(image.read_bytes()).decode("ascii")
+    text = escape(caption)
+    return (
+        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{text}</figcaption></figure>"
+    )
+
+
+def _definitions(entries: Mapping[str, str]) -> str:
+    inner = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries.items())
+    return f"<dl>{inner}</dl>"
+
+
+def _samples(samples: Sequence[tuple[str, str, str]]) -> str:
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in sample) + "</tr>"
+        for sample in samples
+    )
+    head = "<tr><th>question</th><th>expected</th><th>student</th></tr>"
+    return f'<div class="wide"><table class="samples">{head}{lines}</table></div>'
+
+
+def _meaning(name: str) -> str:
+    return ROWS[name][1] if name in ROWS else "A further model given to the evaluation."

@@ -1,0 +1,67 @@
+"""How fast models decode, measured so that one busy moment does not fall on one model alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import torch
+
+from ..inference.checkpoints import Checkpoint
+from ..inference.choices import encode_prompt
+from ..inference.decoding import Sampling, context_length, decode
+
+
+def measure_speed(
+    checkpoints: Mapping[str, Checkpoint],
+    prompts: Sequence[str],
+    *,
+    new_tokens: int = 64,
+    rounds: int = 5,
+    batch_size: int = 1,
+) -> dict[str, float]:
+    """Measure greedy decoding in tokens per second of wall time, reading the prompts included.
+
+    All models take turns (A B C, A B C, ...) after one round that is not counted, and the median of
+    the rounds is given. End tokens are ignored, so that each model decodes equally many tokens.
+
+    Args:
+        checkpoints: Models by name.
+        prompts: Rendered prompts, the same for all.
+        new_tokens: Tokens per prompt and round.
+        rounds: Measured rounds.
+        batch_size: Prompts decoded together.
+
+    Returns:
+        Tokens per second by name.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in checkpoints}
+    for turn in range(rounds + 1):
+        for name, checkpoint in checkpoints.items():
+            rate = _rate(checkpoint, prompts, new_tokens, batch_size)
+            if turn > 0:
+                rates[name].append(rate)
+    return {name: median(values) for name, values in rates.items()}
+
+
+def _rate(
+    checkpoint: Checkpoint, prompts: Sequence[str], new_tokens: int, batch_size: int
+) -> float:
+    encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
+    room = context_length(checkpoint.model) - max(len(ids) for ids in encoded)
+    sampling = Sampling(max_new_tokens=min(new_tokens, room))
+    tokens = 0
+    _synchronize(checkpoint)
+    start = time.perf_counter()
+    for first in range(0, len(encoded), batch_size):
+        batch = encoded[first : first + batch_size]
+        steps = decode(checkpoint.model, batch, sampling, end_ids=(), pad_id=0)
+        tokens += sum(len(step) for step in steps)
+    _synchronize(checkpoint)
+    return tokens / (time.perf_counter() - start)
+
+
+def _synchronize(checkpoint: Checkpoint) -> None:
+    if checkpoint.device.type == "cuda":
+        torch.cuda.synchronize(checkpoint.device)

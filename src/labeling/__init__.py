@@ -1,0 +1,1 @@
+"""Records and a teacher to labelled records."""

@@ -1,0 +1,75 @@
+"""What the main job is asked to do: plain values, one field per option of the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STARTER = "starter"
+"""Teacher that is trained from scratch on the table."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast things are trained; the defaults were tuned on the bundled table's
+    size."""
+
+    teacher_exposures: float = 70.0
+    """How often the teacher sees each fact, all tasks and phrasings together."""
+    student_exposures: float = 30.0
+    """How often each student sees each fact."""
+    batch_tokens: int = 2048
+    """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
+    least_steps: int = 300
+    """Optimizer steps of a training on the smallest table."""
+    learning_rate: float = 8e-3
+    """Of embeddings and norms (AdamW)."""
+    matrix_learning_rate: float = 4e-3
+    """Of the matrices inside the layers (Muon)."""
+    student_rate: float = 0.5
+    """The student's learning rates as a share of the teacher's: it starts from trained layers."""
+    temperature: float = 1.0
+    alpha: float = 0.5
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """What is made from what. Field names are the command's options."""
+
+    data: str = "examples/data/elements.csv"
+    """File, folder, pattern, SQLite file or SQLAlchemy URL."""
+    query: str | None = None
+    """SELECT, for a database."""
+    table: str | None = None
+    """Table to read whole, for a database."""
+    records_path: str | None = None
+    """Keys that lead to the records in nested JSON."""
+    question: str | None = None
+    answer: str | None = None
+    context: str | None = None
+    key: str | None = None
+    """Column that names a record."""
+    columns: tuple[str, ...] | None = None
+    """Columns to ask about."""
+    templates: tuple[str, ...] | None = None
+    """Question templates with {key} and {label}."""
+    teacher: str = STARTER
+    """`starter`, a checkpoint folder, or the name of a causal model on the hub."""
+    student: str | None = None
+    """A folder or name; None makes the student from every second layer of the teacher."""
+    gold_share: float = 0.5
+    """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
+    seed: int = 0
+    output_dir: str | None = None
+    """Run folder; `outputs/<name of the data>` when None."""
+    device: str | None = None
+    controls: bool = True
+    """Train the control rows too."""
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def run_dir(self) -> Path:
+        """Give the folder that everything is written to."""
+        if self.output_dir:
+            return Path(self.output_dir)
+        name = Path(self.data.split("://")[-1].split("?")[0]).name.split(".")[0]
+        return Path("outputs") / (self.table or name or "run")

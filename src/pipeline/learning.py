@@ -1,0 +1,116 @@
+"""The student and its controls: the same start and the same steps, with other labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..console import Console
+from ..data.questions import training_stream
+from ..distillation.distiller import ModelDistiller
+from ..distillation.settings import DistillationConfig
+from ..inference.checkpoints import save_checkpoint
+from ..records import Example
+from ..run_folder import RunFolder
+from .job import MainJob
+from .loading import Loaded
+from .teaching import Plan, plan_training
+
+
+def get_students(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    labelled: list[Example],
+    run: RunFolder,
+    console: Console,
+) -> dict[str, Path]:
+    """Train the student and its controls: same start, same steps, other labels."""
+    questions = loaded.questions
+    gold = [e for e in questions.train if questions.is_gold(e)]
+    data = {
+        "student": (gold + labelled, job.recipe.alpha),
+        "student_without_teacher": (gold, 0.0),
+        "student_teacher_text": (gold + labelled, 0.0),
+        "student_all_gold": (questions.train, 0.0),
+    }
+    plan = plan_training(questions.train, job.recipe.student_exposures, job.recipe)
+    folders: dict[str, Path] = {}
+    for name, (examples, alpha) in data.items():
+        if name != "student" and not job.controls:
+            continue
+        folders[name] = run.path / ("student" if name == "student" else f"controls/{name}")
+        if run.is_done(name):
+            continue
+        if not examples:
+            console.line(name, "skipped: no gold answers to train on")
+            del folders[name]
+            continue
+        _train_student(
+            job, loaded, teacher, name, examples, alpha, plan, folders[name], run, console
+        )
+        run.done(name)
+    if job.controls:
+        folders["student_untrained"] = run.path / "controls" / "student_untrained"
+    return folders
+
+
+def _train_student(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    name: str,
+    examples: Sequence[Example],
+    alpha: float,
+    plan: Plan,
+    folder: Path,
+    run: RunFolder,
+    console: Console,
+) -> None:
+    began = time.monotonic()
+    recipe = job.recipe
+    own = job.student is None
+    config = DistillationConfig(
+        teacher_model_name=str(teacher),
+        student_model_name=job.student or "every_second_layer",
+        temperature=recipe.temperature,
+        alpha=alpha,
+        batch_size=plan.batch // 2,
+        gradient_accumulation_steps=2,
+        num_epochs=1,
+        learning_rate=recipe.learning_rate * recipe.student_rate if own else 5e-5,
+        matrix_learning_rate=recipe.matrix_learning_rate * recipe.student_rate,
+        optimizer="muon" if own else "adamw",
+        warmup_ratio=0.02,
+        seed=job.seed,
+        device=job.device,
+        too_long="error",
+        output_dir=str(folder),
+    )
+    distiller = ModelDistiller(config)
+    distiller.load_teacher_model()
+    distiller.load_student_model()
+    if name == "student" and job.controls:
+        _save_untrained(distiller, run.path / "controls" / "student_untrained")
+    # The same seed for all: with equal data the streams, and so the batches, are equal.
+    stream = training_stream(examples, loaded.questions.table, plan.examples, seed=job.seed + 1)
+    summary = distiller.distill(stream, work_dir=run.path / "work" / name)
+    distiller.save_distilled_model(folder)
+    loaded.questions.table.write(folder)
+    targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
+    console.line(
+        "student" if name == "student" else name.removeprefix("student_").replace("_", " ")[:11],
+        f"{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
+        time.monotonic() - began,
+    )
+
+
+def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:
+    """Keep the student as it was before any step, for the zero-step row."""
+    save_checkpoint(
+        folder,
+        distiller.student_model,
+        distiller.tokenizer,
+        {"status": "complete", "steps": 0, "seed": distiller.config.seed},
+    )

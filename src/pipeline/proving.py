@@ -1,0 +1,96 @@
+"""The proof: all models on the held-out questions, as numbers, pictures and a page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ..console import Console
+from ..evaluation.compare import evaluate_models
+from ..evaluation.model_card import model_card
+from ..evaluation.report import format_table, plot_scores, write_report_html
+from ..evaluation.scores import ModelScores
+from ..files import read_json, write_json, write_text
+from ..inference.checkpoints import package_versions
+from ..run_folder import RunFolder
+from .job import MainJob
+from .loading import Loaded
+
+CONTROLS = (
+    "student_untrained",
+    "student_without_teacher",
+    "student_teacher_text",
+    "student_all_gold",
+)
+"""Rows beside teacher and student, in the order of the table."""
+
+
+def measure(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    arms: dict[str, Path],
+    run: RunFolder,
+    console: Console,
+) -> dict[str, ModelScores]:
+    """Ask all models the held-out questions, and write `metrics.json`."""
+    began = time.monotonic()
+    order = [name for name in CONTROLS if name in arms]
+    scores = evaluate_models(
+        teacher,
+        arms["student"],
+        loaded.questions.held_out,
+        controls={name: arms[name] for name in order},
+        batch_size=128,
+        training_prompts={e.prompt for e in loaded.questions.train},
+        device=job.device,
+    )
+    write_json(run.path / "metrics.json", {name: score.to_dict() for name, score in scores.items()})
+    console.line(
+        "measured",
+        f"{len(loaded.questions.held_out):,} held-out questions, {len(scores)} models",
+        time.monotonic() - began,
+    )
+    console.block(format_table(scores))
+    return scores
+
+
+def write_report(
+    job: MainJob,
+    loaded: Loaded,
+    folder: Path,
+    scores: dict[str, ModelScores],
+) -> None:
+    """Write plots, the report page and the student's model card."""
+    plot_scores(scores, folder / "scores.png")
+    curve = folder / "student" / "loss.png"
+    plots = {"Exact match per task": folder / "scores.png"}
+    if curve.is_file():
+        plots["Loss of the student while it was distilled"] = curve
+    settings = {
+        "data": f"{loaded.profile.source}, {len(loaded.records):,} records",
+        "facts": f"{loaded.questions.facts:,}, {loaded.questions.phrasings} phrasings each, "
+        "one of them held out",
+        "gold share": f"{job.gold_share:g} of the facts; the teacher labels the rest",
+        "temperature, alpha": f"{job.recipe.temperature:g}, {job.recipe.alpha:g}",
+        "seed": job.seed,
+        "versions": ", ".join(f"{k} {v}" for k, v in package_versions().items()),
+    }
+    write_report_html(
+        folder / "report.html",
+        scores,
+        title=f"A student of {loaded.profile.source}, beside its teacher and its controls",
+        settings=settings,
+        plots=plots,
+    )
+    card = model_card(
+        "student",
+        name=f"student of {loaded.profile.source}",
+        source=loaded.profile.source,
+        records=len(loaded.records),
+        scores=scores["student"],
+        teacher_scores=scores["teacher"],
+        run=read_json(folder / "student" / "run.json"),
+        example=loaded.questions.held_out[0].prompt,
+    )
+    write_text(folder / "student" / "README.md", card)

@@ -1,0 +1,73 @@
+"""A run's folder: which stages are done, so that an interrupted run goes on and a finished one
+starts anew.
+
+A stage is skipped only within one interrupted run, and only while settings, data, prompts and
+versions are the same.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from .files import read_json, write_json
+
+PROGRESS_FILE = "progress.json"
+
+
+class RunFolder:
+    """Remembers the finished stages of a run.
+
+    Args:
+        path: The run's folder; made when the run begins.
+        identity: Hash of everything that decides the result.
+    """
+
+    def __init__(self, path: str | Path, identity: str) -> None:
+        """Read what an earlier run left."""
+        self.path = Path(path)
+        self.identity = identity
+        self._done: dict[str, Any] = {}
+        self.resumed = False
+
+    def begin(self) -> bool:
+        """Start or go on; True when an interrupted run with the same identity is continued."""
+        try:
+            earlier = read_json(self.path / PROGRESS_FILE)
+        except (FileNotFoundError, ValueError):
+            earlier = {}
+        same = earlier.get("identity") == self.identity and earlier.get("status") == "running"
+        self._done = dict(earlier["done"]) if same else {}
+        self.resumed = bool(same)
+        self._write("running")
+        return self.resumed
+
+    def is_done(self, stage: str) -> bool:
+        """Say whether a stage was finished in this run, before an interruption."""
+        return stage in self._done
+
+    def value(self, stage: str) -> Any:  # noqa: ANN401 - whatever `done` was given
+        """Give what a finished stage left to remember."""
+        return self._done[stage]
+
+    def done(self, stage: str, value: Any = None) -> None:  # noqa: ANN401 - any JSON value
+        """Mark a stage as finished; its files are whole by now."""
+        self._done[stage] = value
+        self._write("running")
+
+    def finish(self) -> None:
+        """Mark the run as complete: the same command starts anew from here."""
+        self._write("complete")
+
+    def _write(self, status: str) -> None:
+        write_json(
+            self.path / PROGRESS_FILE,
+            {
+                "schema_version": 1,
+                "status": status,
+                "identity": self.identity,
+                "updated_at": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
+                "done": self._done,
+            },
+        )

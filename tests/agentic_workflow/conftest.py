@@ -1,0 +1,43 @@
+"""A small table and the models that stand for its student; no weights anywhere."""
+
+import pytest
+from stillroom.tables import Column, FactTable, TableRow
+
+ELEMENTS = [
+    (1, "Hydrogen", "H", "1", "1.008", "diatomic nonmetal"),
+    (2, "Helium", "He", "2", "4.0026", "noble gas"),
+    (47, "Silver", "Ag", "47", "107.87", "transition metal"),
+    (49, "Indium", "In", "49", "114.82", "post-transition metal"),
+    (79, "Gold", "Au", "79", "196.97", "transition metal"),
+]
+WORDINGS = (
+    "What is the {} of {{key}}?",
+    "Which {} does {{key}} have?",
+    "Give the {} for {{key}}.",
+)
+
+
+@pytest.fixture(scope="session")
+def table():
+    labels = {
+        "symbol": "symbol",
+        "number": "atomic number",
+        "mass": "atomic mass",
+        "category": "category",
+    }
+    columns = tuple(
+        Column(name, label, tuple(w.format(label) for w in WORDINGS))
+        for name, label in labels.items()
+    )
+    rows = tuple(
+        TableRow(row, key, dict(zip(labels, values, strict=True))) for row, key, *values in ELEMENTS
+    )
+    return FactTable(
+        source="elements.csv",
+        kind="facts",
+        key="element",
+        columns=columns,
+        rows=rows,
+        examples=("What is the symbol of Gold?", "Summarize the following: Helium"),
+        summary_templates=("{key}", "the record of {key}", "all facts on {key}"),
+    )

@@ -1,0 +1,414 @@
+"""The facade: settings, models, data in; a checkpoint out."""
+
+import inspect
+import json
+import logging
+
+import kd_models
+import pytest
+import torch
+from stillroom.distillation.distiller import (
+    DistillationConfig,
+    DistillationLoss,
+    ModelDistiller,
+    create_distiller_from_config,
+)
+from stillroom.distillation.runs import weights_sha256
+from stillroom.distillation.settings import config_hash
+from stillroom.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    EmptyDataError,
+    ModelNotFoundError,
+    VocabularyError,
+)
+from stillroom.files import read_json
+from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.prompts import prompts_sha256, render
+from transformers import LlamaConfig, LlamaForCausalLM
+
+PAIRS = [
+    {"question": f"What is the symbol of {name}?", "answer": symbol}
+    for name, symbol in (("gold", "Au"), ("silver", "Ag"), ("iron", "Fe"), ("tin", "Sn"))
+]
+TEXTS = [render("s2-qa", pair["question"]) + " " + pair["answer"] for pair in PAIRS]
+TOKENIZER = kd_models.tokenizer(TEXTS)
+IDS = len(TOKENIZER)
+
+
+def teacher_model(seed=0, vocabulary=IDS, layers=2):
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=layers,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=128,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=TOKENIZER.eos_token_id,
+            pad_token_id=TOKENIZER.pad_token_id,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A teacher that knows the pairs, as a checkpoint folder."""
+    distiller = ModelDistiller(settings(alpha=0.0, learning_rate=1e-2, max_steps=60))
+    distiller.student_model, distiller.tokenizer = teacher_model(), TOKENIZER
+    distiller.distill(PAIRS)
+    return distiller.save_distilled_model(tmp_path_factory.mktemp("models") / "teacher")
+
+
+def settings(teacher="teacher", student="every_second_layer", **given):
+    defaults = {
+        "batch_size": 4,
+        "max_steps": 3,
+        "learning_rate": 1e-2,
+        "dtype": "float32",
+        "device": "cpu",
+        "progress": False,
+    }
+    return DistillationConfig(str(teacher), str(student), **(defaults | given))
+
+
+def answer(model, question):
+    ids = TOKENIZER(render("s2-qa", question), return_tensors="pt")["input_ids"]
+    out = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, do_sample=False
+    )
+    return TOKENIZER.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
+
+
+# ------------------------------------------------------------------------- what comes out
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_a_student_learns_the_answers_at_each_alpha(taught, tmp_path, alpha):
+    distiller = ModelDistiller(settings(taught, alpha=alpha, max_steps=60, optimizer="muon"))
+    summary = distiller.distill(PAIRS)
+    assert summary.losses[-1][1] < 0.2 * summary.losses[0][1] or alpha == 1.0
+    folder = distiller.save_distilled_model(tmp_path / "student")
+    student = load_checkpoint(folder, device="cpu").model
+    assert student.config.num_hidden_layers == 1
+    assert [answer(student, pair["question"]) for pair in PAIRS] == ["Au", "Ag", "Fe", "Sn"]
+
+
+def test_saved_folder_curve_and_run(taught, tmp_path):
+    distiller = ModelDistiller(settings(taught, output_dir=str(tmp_path / "student")))
+    summary = distiller.distill(PAIRS)
+    folder = distiller.save_distilled_model()
+    assert folder == tmp_path / "student"
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {
+        "config.json",
+        "distillation_config.json",
+        "loss.png",
+        "losses.jsonl",
+        "model.safetensors",
+        "run.json",
+        "tokenizer.json",
+    }
+    assert read_json(folder / "distillation_config.json") == distiller.config.to_dict()
+    run = verify_checkpoint(folder)
+    assert run["status"] == "complete"
+    assert run["steps"] == summary.steps == 3
+    assert run["metrics"]["loss"] == summary.losses[-1][1]
+    assert run["prompt_sha256"] == prompts_sha256()
+    assert run["config_hash"] == config_hash(distiller.config, dtype="float32")
+    assert run["teacher"] == {"id": str(taught), "revision": None}
+    wanted = "run_id created_at data_hash split view_hash sample_id_version seed versions parents"
+    assert set(wanted.split()) <= run.keys()
+    assert (folder / "model.safetensors").stat().st_size > 10_000
+
+
+def test_a_saved_student_gives_the_same_logits(taught, tmp_path):
+    distiller = ModelDistiller(settings(taught))
+    distiller.distill(PAIRS)
+    folder = distiller.save_distilled_model(tmp_path / "student")
+    ids = TOKENIZER(TEXTS[0], return_tensors="pt")["input_ids"]
+    expected = distiller.student_model(ids).logits
+    other = ModelDistiller(settings(taught))
+    other.load_distilled_model(folder)
+    assert torch.equal(other.student_model(ids).logits, expected)
+    assert other.save_distilled_model(tmp_path / "copy").is_dir()
+
+
+def test_equal_seeds_give_equal_students(taught):
+    def student(**given):
+        distiller = ModelDistiller(
+            settings(taught, "from_scratch", student_layers=1, student_width=16, **given)
+        )
+        distiller.distill(PAIRS)
+        return weights_sha256(distiller.student_model)
+
+    assert student(seed=1) == student(seed=1) != student(seed=2)
+
+
+def test_students_come_from_folders_too(taught, tmp_path):
+    folder = save_checkpoint(tmp_path / "small", teacher_model(3, layers=1), TOKENIZER, {})
+    distiller = ModelDistiller(settings(taught, folder))
+    before = weights_sha256(load_checkpoint(folder, device="cpu").model)
+    distiller.distill(PAIRS)
+    assert weights_sha256(distiller.student_model) != before
+    assert weights_sha256(distiller.teacher_model) == weights_sha256(
+        load_checkpoint(taught, device="cpu").model
+    )
+
+
+def test_the_teacher_was_loaded_and_not_made_anew(taught):
+    distiller = ModelDistiller(settings(taught))
+    distiller.load_teacher_model()
+    assert weights_sha256(distiller.teacher_model) != weights_sha256(teacher_model())
+    assert answer(distiller.teacher_model, PAIRS[0]["question"]) == "Au"
+
+
+def test_assigned_models_are_used(taught):
+    distiller = ModelDistiller(settings("no such teacher", "no such student"))
+    loaded = load_checkpoint(taught, device="cpu")
+    distiller.teacher_model = loaded.model
+    distiller.student_model = student = teacher_model(5, layers=1)
+    distiller.tokenizer = loaded.tokenizer
+    before = weights_sha256(student)
+    distiller.distill(PAIRS)
+    assert distiller.student_model is student
+    assert weights_sha256(student) != before
+
+
+def test_an_assigned_student_needs_a_tokenizer(taught):
+    distiller = ModelDistiller(settings(taught, alpha=0.0))
+    distiller.student_model = teacher_model()
+    with pytest.raises(ConfigError, match="without a tokenizer"):
+        distiller.distill(PAIRS)
+
+
+class Doubled(DistillationLoss):
+    def forward(self, student_logits, teacher_logits, labels=None):
+        return 2.0 * super().forward(student_logits, teacher_logits, labels)
+
+
+def test_a_users_loss_is_used(taught):
+    losses = []
+    for loss_class in (DistillationLoss, Doubled):
+        distiller = ModelDistiller(settings(taught, gradient_accumulation_steps=2, batch_size=1))
+        distiller.loss_fn = loss_class(2.0, 0.5)
+        losses.append(distiller.distill(PAIRS).losses[0][1])
+    assert losses[1] == pytest.approx(2.0 * losses[0], rel=1e-5)
+
+
+# ------------------------------------------------------------------------- going on after a crash
+
+
+class CrashError(Exception):
+    pass
+
+
+class CrashingLoss(DistillationLoss):
+    """Breaks the run off after some calls."""
+
+    calls = 0
+    last = 10**9
+
+    def forward(self, student_logits, teacher_logits, labels=None):
+        CrashingLoss.calls += 1
+        if CrashingLoss.calls > CrashingLoss.last:
+            raise CrashError
+        return super().forward(student_logits, teacher_logits, labels)
+
+
+def test_the_same_call_goes_on_after_a_crash(taught, tmp_path, caplog):
+    def distilled(work_dir, last=10**9, **given):
+        CrashingLoss.calls, CrashingLoss.last = 0, last
+        distiller = ModelDistiller(settings(taught, max_steps=8, save_steps=3, **given))
+        distiller.loss_fn = CrashingLoss(2.0, 0.5)
+        summary = distiller.distill(PAIRS, work_dir=work_dir)
+        return weights_sha256(distiller.student_model), summary
+
+    expected, whole = distilled(tmp_path / "whole")
+    with pytest.raises(CrashError):
+        distilled(tmp_path / "work", last=5)
+    assert read_json(tmp_path / "work" / "run.json")["status"] == "running"
+    weights, summary = distilled(tmp_path / "work")
+    assert summary.resumed_from == tmp_path / "work" / "checkpoint-3"
+    assert CrashingLoss.calls == 5
+    assert weights == expected
+    assert summary.losses == whole.losses
+    assert read_json(tmp_path / "work" / "run.json")["status"] == "complete"
+    with caplog.at_level(logging.WARNING):
+        _, summary = distilled(tmp_path / "work", seed=7)
+    assert summary.resumed_from is None
+    assert "starts anew, because config_hash was" in caplog.text
+
+
+# ------------------------------------------------------------------------- what goes in
+
+
+def test_texts_of_the_first_system_train(taught):
+    summary = ModelDistiller(settings(taught)).distill([{"text": text} for text in TEXTS])
+    assert summary.examples == 4
+    assert summary.supervised_tokens > sum(len(text) for text in TEXTS) / 8
+
+
+def test_no_data_is_an_error(taught):
+    with pytest.raises(EmptyDataError):
+        ModelDistiller(settings(taught)).distill([])
+
+
+def test_an_unknown_shape_names_the_record(taught):
+    with pytest.raises(DataError, match=r"row 2: has the keys 'frage'"):
+        ModelDistiller(settings(taught)).distill([PAIRS[0], {"frage": "?"}])
+
+
+def test_prepare_data(taught):
+    distiller = ModelDistiller(settings(taught))
+    batch = distiller.prepare_data(["Au and Ag", "Fe"])
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+    lengths = batch["attention_mask"].sum(1).tolist()
+    assert lengths[0] > lengths[1]
+    decoded = TOKENIZER.decode(batch["input_ids"][0], skip_special_tokens=True)
+    assert decoded.strip() == "Au and Ag"
+
+
+def test_positions_of_the_models_bound_the_length(taught):
+    with pytest.raises(DataError, match="max_length is 128"):
+        ModelDistiller(settings(taught, too_long="error")).distill([{"text": "gold " * 200}])
+
+
+def test_other_tokenizers_are_refused_unless_alpha_is_zero(taught, tmp_path):
+    other = kd_models.tokenizer(["zinc and lead and copper and more of them"], len(TOKENIZER))
+    folder = save_checkpoint(tmp_path / "s", teacher_model(vocabulary=len(TOKENIZER)), other, {})
+    with pytest.raises(VocabularyError, match="alpha=0"):
+        ModelDistiller(settings(taught, folder)).distill(PAIRS)
+    assert ModelDistiller(settings(taught, folder, alpha=0.0)).distill(PAIRS).steps == 3
+
+
+def test_heads_of_unlike_sizes_share_ids(taught, tmp_path):
+    wide = teacher_model(2, vocabulary=len(TOKENIZER) + 7, layers=1)
+    folder = save_checkpoint(tmp_path / "wide", wide, TOKENIZER, {})
+    distiller = ModelDistiller(settings(taught, folder, weight_decay=0.0))
+    distiller.load_student_model()
+    before = distiller.student_model.lm_head.weight[len(TOKENIZER) :].detach().clone()
+    distiller.distill(PAIRS)
+    after = distiller.student_model.lm_head.weight[len(TOKENIZER) :]
+    assert torch.equal(before, after)
+
+
+def test_ids_that_are_not_shared_are_refused(taught):
+    distiller = ModelDistiller(settings(taught))
+    tokenizer = kd_models.tokenizer(TEXTS)
+    tokenizer.add_tokens(["<new>"])
+    distiller.student_model = teacher_model(vocabulary=len(tokenizer))
+    distiller.tokenizer = tokenizer
+    distiller.load_teacher_model()
+    with pytest.raises(VocabularyError, match=f"uses token id {len(TOKENIZER)}"):
+        distiller.distill([{"text": "gold <new>"}])
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(ModelNotFoundError):
+        ModelDistiller(settings(tmp_path / "none")).distill(PAIRS)
+
+
+def test_saving_before_distilling(taught):
+    with pytest.raises(CheckpointError, match="call distill first"):
+        ModelDistiller(settings(taught)).save_distilled_model()
+
+
+# ------------------------------------------------------------------------- settings and signatures
+
+
+def test_signatures():
+    """interfaces.md 4.2."""
+    parameters = list(inspect.signature(DistillationConfig).parameters.values())
+    assert [(p.name, p.default) for p in parameters[:9]] == [
+        ("teacher_model_name", "gpt2"),
+        ("student_model_name", "distilgpt2"),
+        ("temperature", 2.0),
+        ("alpha", 0.5),
+        ("max_length", 512),
+        ("batch_size", 8),
+        ("num_epochs", 3),
+        ("learning_rate", 5e-5),
+        ("output_dir", "./distilled_model"),
+    ]
+    assert {p.kind for p in parameters[9:]} == {inspect.Parameter.KEYWORD_ONLY}
+
+    def names(function):
+        return [
+            p.name if p.default is p.empty else (p.name, p.default)
+            for p in inspect.signature(function).parameters.values()
+            if p.kind is not p.KEYWORD_ONLY
+        ]
+
+    assert names(ModelDistiller) == ["config"]
+    assert names(ModelDistiller.load_teacher_model) == ["self"]
+    assert names(ModelDistiller.load_student_model) == ["self"]
+    assert names(ModelDistiller.prepare_data) == ["self", "texts"]
+    assert names(ModelDistiller.distill) == ["self", "training_data"]
+    assert names(ModelDistiller.save_distilled_model) == ["self", ("output_dir", None)]
+    assert names(ModelDistiller.load_distilled_model) == ["self", "model_path"]
+    assert names(create_distiller_from_config) == ["config_dict"]
+
+
+def test_attributes():
+    distiller = ModelDistiller(DistillationConfig(temperature=3.0, alpha=0.25, device="cpu"))
+    assert distiller.device == torch.device("cpu")
+    assert (distiller.tokenizer, distiller.teacher_model, distiller.student_model) == (None,) * 3
+    assert isinstance(distiller.loss_fn, DistillationLoss)
+    assert (distiller.loss_fn.temperature, distiller.loss_fn.alpha) == (3.0, 0.25)
+
+
+def test_a_saved_config_makes_the_same_distiller(tmp_path):
+    config = DistillationConfig(alpha=0.25, device="cpu")
+    text = config.save(tmp_path / "c.json").read_text()
+    assert text.startswith('{\n  "teacher_model_name": "gpt2",\n')
+    assert create_distiller_from_config(json.loads(text)).config == config
+
+
+def test_all_faults_of_a_config_come_at_once():
+    with pytest.raises(ConfigError) as caught:
+        create_distiller_from_config(
+            {
+                "temprature": 2.0,
+                "alpha": 2,
+                "batch_size": 0,
+                "learning_rate": "fast",
+                "optimizer": "sgd",
+                "student_model_name": "from_scratch",
+                "max_steps": 1.5,
+            }
+        )
+    faults = caught.value.faults
+    assert "unknown key 'temprature'; the nearest known key is 'temperature'" in faults
+    for name in (
+        "alpha",
+        "batch_size",
+        "learning_rate",
+        "optimizer",
+        "student_layers",
+        "max_steps",
+    ):
+        assert any(name in fault for fault in faults), name
+    assert len(faults) == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        ({"seed": 1}, True),
+        ({"temperature": 3.0}, True),
+        ({"output_dir": "elsewhere"}, False),
+        ({"progress": False}, False),
+        ({"save_steps": 5}, False),
+    ],
+)
+def test_config_hash_leaves_out_places_and_looks(given, changes):
+    one = config_hash(DistillationConfig(), dtype="float32")
+    other = config_hash(DistillationConfig(**given), dtype="float32")
+    assert (one != other) is changes
+    assert config_hash(DistillationConfig(), dtype="bfloat16") != one

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from stillroom.errors import ConfigError, DataError, EmptyDataError, GenerationError
+from stillroom.evaluation.compare import evaluate_models
+from stillroom.evaluation.footprint import measure_footprints, peak_memory_bytes
+from stillroom.evaluation.scores import ModelScores
+from stillroom.evaluation.speed import measure_speed
+from stillroom.inference.generation import generate_texts
+from stillroom.records import sha256_text
+
+
+@pytest.fixture(scope="module")
+def results(trained, folder, untrained, held_out):
+    return evaluate_models(
+        trained,
+        folder,
+        held_out,
+        controls={"student_untrained": untrained},
+        max_new_tokens=40,
+        progress=False,
+        speed_rounds=1,
+        memory=False,
+    )
+
+
+def test_rows_are_named(results):
+    assert list(results) == ["teacher", "student", "student_untrained"]
+
+
+def test_quality_is_counted_by_hand(results, held_out):
+    teacher = results["teacher"]
+    assert teacher.count == len(held_out) == 10
+    assert teacher.exact_match == pytest.approx(0.8)  # two targets were changed
+    assert teacher.agreement == 1.0
+    assert teacher.by_task["qa"].exact_match == pytest.approx(5 / 6)
+    assert teacher.by_task["validate"].exact_match == pytest.approx(1 / 2)
+    assert teacher.by_task["summarize"].exact_match == 1.0
+    assert {task: part.count for task, part in teacher.by_task.items()} == {
+        "qa": 6,
+        "summarize": 2,
+        "validate": 2,
+    }
+
+
+def test_the_total_is_over_all_examples(results):
+    for model in results.values():
+        parts = model.by_task.values()
+        for name in ("exact_match", "token_f1", "agreement"):
+            mean = sum(getattr(part, name) * part.count for part in parts) / model.count
+            assert getattr(model, name) == pytest.approx(mean)
+
+
+def test_equal_models_score_alike(results):
+    teacher, student = results["teacher"], results["student"]
+    assert student.by_task.keys() == teacher.by_task.keys()
+    assert student.exact_match == teacher.exact_match
+    assert student.agreement == 1.0
+    assert student.perplexity == pytest.approx(teacher.perplexity, rel=1e-4)
+
+
+def test_an_untrained_model_is_no_good(results):
+    untrained = results["student_untrained"]
+    assert untrained.exact_match == 0
+    assert untrained.agreement == 0
+    assert untrained.perplexity > 50
+
+
+def test_perplexity_is_over_targets_only(results, trained, held_out):
+    """One pass per example over prompt and target, and the targets' tokens counted by hand."""
+    total, count = 0.0, 0
+    tokenizer = trained.tokenizer
+    for example in held_out:
+        joint = "\n\n" if example.prompt.startswith("Summarize") else " "
+        before = tokenizer(example.prompt)["input_ids"]
+        after = [*tokenizer(joint + example.target)["input_ids"], tokenizer.eos_token_id]
+        with torch.inference_mode():
+            logits = trained.model(input_ids=torch.tensor([before + after])).logits
+        rows = logits.log_softmax(-1)[0, len(before) - 1 : -1]
+        total -= sum(row[token].item() for row, token in zip(rows, after, strict=True))
+        count += len(after)
+    assert results["teacher"].perplexity == pytest.approx(math.exp(total / count), rel=1e-3)
+
+
+def test_sizes_and_speed(results, trained, folder):
+    student = results["student"]
+    assert student.parameters == sum(p.numel() for p in trained.model.parameters())
+    assert student.weights_bytes == 4 * student.parameters
+    weights = (folder / "model.safetensors").stat().st_size
+    assert weights < student.bytes_on_disk < sum(f.stat().st_size for f in folder.iterdir())
+    assert results["teacher"].bytes_on_disk is None  # it has no folder
+    assert all(model.tokens_per_second > 0 for model in results.values())
+    assert student.batch_tokens_per_second is None
+
+
+def test_scores_survive_json(results):
+    for model in results.values():
+        assert ModelScores.from_dict(json.loads(json.dumps(model.to_dict()))) == model
+    endless = replace(results["teacher"], perplexity=math.inf)
+    text = json.dumps(endless.to_dict(), allow_nan=False)
+    assert ModelScores.from_dict(json.loads(text)) == endless
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_examples_that_were_trained_on_are_refused(trained, held_out, hashed):
+    known = {held_out[3].prompt, held_out[5].prompt, "another"}
+    if hashed:
+        known = {sha256_text(prompt) for prompt in known}
+    with pytest.raises(DataError, match=r"2 of 10 held-out prompts were trained on.*'e3'"):
+        evaluate_models(trained, trained, held_out, training_prompts=known)
+
+
+def test_bad_input_is_refused_before_anything_is_loaded(held_out):
+    with pytest.raises(EmptyDataError):
+        evaluate_models("no/model", "no/model", [])
+    with pytest.raises(DataError, match="'e0' has no target"):
+        evaluate_models("no/model", "no/model", [replace(held_out[0], target=None)])
+    with pytest.raises(ConfigError, match="'teacher'"):
+        evaluate_models("no/model", "no/model", held_out, controls={"teacher": "x"})
+
+
+def test_models_take_turns(trained, monkeypatch):
+    turns = []
+    rates = iter(range(100))
+
+    def rate(checkpoint, *_):
+        turns.append(checkpoint)
+        return float(next(rates))
+
+    monkeypatch.setattr("stillroom.evaluation.speed._rate", rate)
+    result = measure_speed({"a": "A", "b": "B"}, ["p"], rounds=3)
+    assert turns == ["A", "B"] * 4
+    assert result == {"a": 4.0, "b": 5.0}  # medians of 2 4 6 and 3 5 7: the first turn is no round
+
+
+def test_speed_counts_all_tokens_whatever_the_model_says(trained):
+    """The model would end after two tokens; the measurement goes on."""
+    assert len(generate_texts(trained, ["gold"])[0].token_ids) < 40
+    seen = []
+    hook = trained.model.register_forward_hook(lambda *_: seen.append(1))
+    try:
+        measure_speed({"m": trained}, ["gold", "silver"], new_tokens=40, rounds=1, batch_size=2)
+    finally:
+        hook.remove()
+    assert len(seen) == 80  # a turn to warm up and a round, 40 steps each
+
+
+def test_memory_is_that_of_a_fresh_process(folder):
+    peak = measure_footprints({"m": folder})["m"]
+    code = "from stillroom.evaluation.footprint import peak_memory_bytes as p; print(p())"
+    bare = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert peak > int(bare.stdout) + folder.joinpath("model.safetensors").stat().st_size
+    assert peak < 4 << 30
+    assert peak_memory_bytes() > int(bare.stdout)
+
+
+def test_a_process_that_fails_says_why(monkeypatch):
+    def fail(command, **_):
+        assert command[1] == "-m"
+        raise subprocess.CalledProcessError(1, command, stderr="Traceback\nE: no config.json\n")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(GenerationError, match=r"memory of here failed: E: no config\.json$"):
+        measure_footprints({"m": "here"})

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from stillroom.inference.decoding import Sampling, decode
+from stillroom.inference.kv_cache import make_cache
+from stillroom.inference.llama_step import LlamaStep, fits
+from tiny_model import make_model, make_tokenizer
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+ROPES = {
+    "default": {"rope_type": "default", "rope_theta": 10000.0},
+    "linear": {"rope_type": "linear", "rope_theta": 500.0, "factor": 4.0},
+    "llama3": {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
+               "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rope", ROPES)
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2), (4, 1)])
+@torch.inference_mode()
+def test_logits_are_those_of_transformers(rope, heads):
+    model = make_model(
+        make_tokenizer(),
+        num_attention_heads=heads[0],
+        num_key_value_heads=heads[1],
+        rope_parameters=ROPES[rope],
+        tie_word_embeddings=heads[1] == 2,
+        initializer_range=0.3,
+    )
+    assert fits(model)
+    ids = torch.randint(0, 400, (3, 90), generator=torch.Generator().manual_seed(1))
+    wanted = model(input_ids=ids).logits
+    cache = make_cache(model, 90)
+    model(input_ids=ids[:, :70], past_key_values=cache, use_cache=True)
+    step = LlamaStep(model, 90)
+    for place in range(70, 90):
+        logits = step(ids[:, place : place + 1], torch.tensor([place]), None, cache)
+        torch.testing.assert_close(logits, wanted[:, place], rtol=1e-3, atol=1e-3)
+
+
+def test_weights_are_read_in_place():
+    """Training goes on between two evaluations; nothing may be remembered."""
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer, initializer_range=0.3)
+
+    def answer():
+        steps = decode(model, [[5, 6, 7]], Sampling(12), end_ids=(), pad_id=0)
+        return [token.token_id for (token,) in steps]
+
+    first = answer()
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.mul_(-1)
+    assert answer() != first
+
+
+def test_other_arithmetic_goes_through_transformers():
+    tokenizer = make_tokenizer()
+    assert fits(make_model(tokenizer))
+    assert not fits(make_model(tokenizer).to(torch.bfloat16))
+    assert not fits(make_model(tokenizer, attention_bias=True))
+    assert not fits(make_model(tokenizer, mlp_bias=True))
+    assert not fits(make_model(tokenizer, hidden_act="gelu"))
+    dynamic = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    assert not fits(make_model(tokenizer, rope_parameters=dynamic))
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    assert not fits(Qwen2ForCausalLM(Qwen2Config(vocab_size=400, **sizes, **heads)))
+
+
+def test_observed_models_go_through_transformers():
+    model = make_model(make_tokenizer())
+    hook = model.model.layers[0].register_forward_hook(lambda *_: None)
+    assert not fits(model)
+    hook.remove()
+    assert fits(model)
