@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return commands[arguments[0]](arguments[1:])
     parser = argparse.ArgumentParser(
         "stillroom",
-        description="A small, local specialist made from your own table, proven against its teacher.",
+        description="A small, local specialist from your own table, proven against its teacher.",
         epilog="stillroom run --help and stillroom chat --help list their options",
     )
     parser.add_argument("--version", action="version", version=f"stillroom {__version__}")

@@ -7,6 +7,7 @@ checkpoint, so that a student is never asked in another form than it was trained
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,6 +82,47 @@ def join_of(prompt: str) -> str:
     """Give the joint that belongs to a rendered prompt, whichever format it was rendered in."""
     last = prompt.rsplit("\n\n", 1)[-1]
     return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
+
+
+_VERDICT = re.compile(
+    r"(?:^\W*|, so )(yes|no|true|false|right|wrong|correct|incorrect)\b", re.IGNORECASE
+)
+
+
+def write_verdict(right: str, agrees: bool) -> str:
+    """Write the completion of `s2-validate`: the right answer first, then the verdict.
+
+    What a small model has just written it can compare with what stands in the prompt; judging
+    without writing took it three times as many steps to learn.
+
+    >>> write_verdict("Au", False)
+    'Au, so no'
+    """
+    return f"{right}, so {'yes' if agrees else 'no'}"
+
+
+VERDICT_WEIGHT = 8.0
+"""How much the word yes or no counts in the training loss. At 1 it is a sixth of the words of its
+task, and was not learned within the steps that all the rest takes."""
+
+
+def verdict_focus(target: str) -> tuple[int, float]:
+    """Give the place of the verdict in a completion of `s2-validate`, and its weight in the loss.
+
+    >>> verdict_focus("Au, so no")
+    (7, 8.0)
+    """
+    return target.rfind(" ") + 1, VERDICT_WEIGHT
+
+
+def read_verdict(text: str) -> bool | None:
+    """Read a verdict, in our form or as other models put it; None where there is none.
+
+    >>> read_verdict("Au, so no"), read_verdict("Yes, that is right."), read_verdict("Au")
+    (False, True, None)
+    """
+    found = _VERDICT.findall(text)
+    return found[-1].lower() in ("yes", "true", "right", "correct") if found else None
 
 
 def prompts_sha256() -> str:

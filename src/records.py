@@ -47,6 +47,9 @@ class Example:
     source: Source | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     """The original values, as read."""
+    focus: tuple[int, float] | None = None
+    """(start, weight): tokens of the target that begin at or after this character count so many
+    times in the training loss. For the one word that a long target is about."""
     label: dict[str, Any] | None = None
     """Who gave the target: None for gold, else at least `{"teacher": ..., "prompt_hash": ...}`."""
 
@@ -58,7 +61,14 @@ class Example:
     def from_dict(cls, value: Mapping[str, Any]) -> Example:
         """Build an example from what `to_dict` gave."""
         source = value.get("source")
-        return cls(**{**value, "source": Source(**source) if source else None})
+        focus = value.get("focus")
+        return cls(
+            **{
+                **value,
+                "source": Source(**source) if source else None,
+                "focus": tuple(focus) if focus else None,
+            }
+        )
 
 
 def write_examples(path: str, examples: Iterable[Example]) -> None:

@@ -6,7 +6,6 @@ tokens out of what the user sees.
 
 from __future__ import annotations
 
-import re
 from threading import Event
 from typing import Any
 
@@ -16,11 +15,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
+from ..prompts import read_verdict
+
 STOP_KEY = "stillroom_stop"
 """Key in `config["configurable"]` that holds the event which ends a generation early."""
-
-_YES_NO = re.compile(r"^\W*(yes|no|true|false|right|wrong|correct|incorrect)\b", re.IGNORECASE)
-_YES = frozenset({"yes", "true", "right", "correct"})
 
 
 def ask(model: BaseChatModel, prompt: str, *, quiet: bool = False) -> AIMessage:
@@ -66,9 +64,9 @@ def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
         something else is asked which of the two it thinks likelier.
     """
     words = str(ask(model, prompt, quiet=True).text)
-    found = _YES_NO.match(words)
-    if found:
-        return found.group(1).lower() in _YES, words
+    verdict = read_verdict(words)
+    if verdict is not None:
+        return verdict, words
     checkpoint = getattr(model, "checkpoint", None)
     if checkpoint is None:  # another chat model: its tokens cannot be scored
         return None, words

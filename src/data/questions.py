@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..prompts import render
+from ..prompts import render, verdict_focus, write_verdict
 from ..records import Example, Source, sha256_text, split_position
 from ..tables import Column, FactTable, TableRow
 from .phrasings import (
@@ -141,7 +141,7 @@ def training_stream(
     return stream
 
 
-TASK_WEIGHTS = {"qa": 0.4, "summarize": 0.3, "validate": 0.3}
+TASK_WEIGHTS = {"qa": 0.32, "summarize": 0.08, "validate": 0.6}
 """Share of each task in a training stream; summaries are few but long, validation is the hardest to
 learn."""
 
@@ -156,7 +156,7 @@ def _varied(
     text = vary(fields["text"], fields["key"], rng)
     if example.task == "validate":
         proposed = fields["proposed"]
-        if values is not None and example.target == "no":
+        if values is not None and fields["verdict"] == "no":
             right = fields["right"].casefold()
             others = values[fields["column"]]
             proposed = next(
@@ -312,11 +312,12 @@ class _Maker:
         return Example(
             id=f"{fact}:validate:{phrasing}:{verdict}",
             prompt=render("s2-validate", text, context=context, answer=proposed),
-            target=verdict,
+            target=write_verdict(row.values[column.name], verdict == "yes"),
+            focus=verdict_focus(write_verdict(row.values[column.name], verdict == "yes")),
             task="validate",
             fact=fact,
             source=source,
-            fields={**fields, "proposed": proposed},
+            fields={**fields, "proposed": proposed, "verdict": verdict},
         )
 
     def _summary(self, row: TableRow) -> list[Example]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import torch
@@ -27,8 +27,10 @@ logger = logging.getLogger(__name__)
 
 IGNORED: Final = -100
 """Label of a position that is not supervised; the value transformers and torch use."""
-WINDOWS_PER_BUCKET: Final = 32
-"""Optimizer steps sorted by length together: more saves padding, fewer mixes better."""
+WINDOWS_PER_BUCKET: Final = 1
+"""Optimizer steps sorted by length together. More saves padding, but with short tasks beside long
+ones each step then holds one task only, and a small model forgets the others meanwhile. With
+accumulation the micro-batches of a step are sorted, which saves most of the padding."""
 
 TooLong = Literal["error", "truncate"]
 Tokenizer = Any
@@ -45,6 +47,8 @@ class TokenizedExample:
     """Prompt, completion and end token."""
     prompt_length: int
     """How many of the first ids are not supervised."""
+    weights: tuple[float, ...] | None = None
+    """How much each supervised id counts in the loss; None for 1 everywhere."""
 
 
 def supervised_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,6 +66,12 @@ def supervised_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     targets = labels[:, 1:]  # (B, T - 1)
     kept = targets != IGNORED
     return values[:, :-1][kept], targets[kept]
+
+
+def supervised_weights(batch: dict[str, Tensor]) -> Tensor | None:
+    """Take the weights of the supervised positions out of a batch: (N,), None for 1 everywhere."""
+    weights = batch.pop("weights", None)  # (B, T), one per token as the labels
+    return None if weights is None else weights[:, 1:][batch["labels"][:, 1:] != IGNORED]
 
 
 def tokenize_examples(
@@ -105,13 +115,31 @@ def tokenize_examples(
     prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
     texts = [_completion(example) for example in listed]
     completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    focused = {e.id: _focus_weights(e, tokenizer) for e in listed if e.focus is not None}
     cut = _Cuts()
     items = [
         _fit(example, prompt, [*completion, int(tokenizer.eos_token_id)], max_length, too_long, cut)
         for example, prompt, completion in zip(listed, prompts, completions, strict=True)
     ]
     cut.report(len(items), max_length)
-    return items
+    return [
+        replace(item, weights=focused[item.id][: len(item.input_ids) - item.prompt_length])
+        if item.id in focused
+        else item
+        for item in items
+    ]
+
+
+def _focus_weights(example: Example, tokenizer: Tokenizer) -> tuple[float, ...]:
+    """Give one weight per completion token, the end token included."""
+    text = _completion(example)
+    start, weight = example.focus or (0, 1.0)
+    start += len(text) - len(example.target or "")
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
+    # A token's offsets may begin with the blank before its word; its last character tells.
+    return (*(weight if end > start else 1.0 for _, end in offsets), 1.0)
 
 
 @dataclass
@@ -188,11 +216,15 @@ class Collator:
     """Id written into padding; never attended to and never supervised."""
 
     def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
-        """Build `input_ids`, `attention_mask` and `labels`, each (B, T) int64."""
+        """Build `input_ids`, `attention_mask` and `labels`, each (B, T) int64.
+
+        With examples that have weights, `weights` (B, T) float as well.
+        """
         shape = (len(items), max(len(item.input_ids) for item in items))
         input_ids = torch.full(shape, self.pad_id)
         attention_mask = torch.zeros(shape, dtype=torch.int64)
         labels = torch.full(shape, IGNORED)
+        weights = torch.ones(shape)
         for row, item in enumerate(items):
             length = len(item.input_ids)
             ids = torch.tensor(item.input_ids)
@@ -202,7 +234,12 @@ class Collator:
             # know as causal (GPT-2) it counts it all the same, and the divisor would be too large.
             start = max(item.prompt_length, 1)
             labels[row, start:length] = ids[start:]
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+            if item.weights is not None:
+                weights[row, item.prompt_length : length] = torch.tensor(item.weights)
+        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+        if any(item.weights is not None for item in items):
+            batch["weights"] = weights
+        return batch
 
 
 def collator_for(tokenizer: Tokenizer) -> Collator:

@@ -317,6 +317,7 @@ class ModelDistiller:
                 num_epochs=config.num_epochs,
                 max_steps=config.max_steps,
                 lr_scheduler=config.lr_scheduler,
+                decay_ratio=config.decay_ratio,
                 warmup_ratio=config.warmup_ratio,
                 max_grad_norm=config.max_grad_norm,
                 seed=config.seed,

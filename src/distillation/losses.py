@@ -179,6 +179,29 @@ def cross_entropy(student: Tensor, labels: Tensor) -> SumAndCount:
     return total, int((labels != IGNORED).sum())
 
 
+def by_weight(function: Divergence, weights: Tensor | None) -> Divergence:
+    """Let rows count by weight in a function that sums over rows (training.md section 1, item 6).
+
+    Args:
+        function: Takes two tensors with N rows, gives a sum and N.
+        weights: (N,), few different values; None for 1 everywhere.
+
+    Returns:
+        A function of the same form; its count is still N, so that weights are relative.
+    """
+    if weights is None:
+        return function
+
+    def weighted(first: Tensor, second: Tensor) -> SumAndCount:
+        total = first.sum() * 0.0  # connected to the graph without any row as well
+        for weight in weights.unique().tolist():
+            rows = weights == weight
+            total = total + weight * function(first[rows], second[rows])[0]
+        return total, len(first)
+
+    return weighted
+
+
 class DistillationLoss(nn.Module):
     """Mix distillation and cross-entropy: alpha T^2 D(teacher, student) + (1 - alpha) CE.
 

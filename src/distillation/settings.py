@@ -74,7 +74,9 @@ class DistillationConfig:
     warmup_ratio: float = 0.0
     """Share of the steps in which the learning rate rises, 0 up to 1."""
     lr_scheduler: str = "linear"
-    """A schedule of transformers."""
+    """A schedule of transformers. `warmup_stable_decay` needs `max_steps`."""
+    decay_ratio: float = 0.3
+    """Share of the steps in which `warmup_stable_decay` falls, 0 to 1."""
     max_grad_norm: float = 1.0
     """Gradients are clipped to it; 0 does not clip."""
     too_long: TooLong = "truncate"
@@ -155,7 +157,7 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     for name in ("num_epochs", "learning_rate", "matrix_learning_rate"):
         if not _is_number(values[name]) or not 0.0 < values[name] < float("inf"):
             faults.append(f"{name} is {values[name]!r}; allowed is a number above 0")
-    for name in ("weight_decay", "warmup_ratio"):
+    for name in ("weight_decay", "warmup_ratio", "decay_ratio"):
         if not _is_number(values[name]) or not 0.0 <= values[name] < 1.0:
             faults.append(f"{name} is {values[name]!r}; allowed is 0 up to 1")
     if not _is_number(values["max_grad_norm"]) or not 0.0 <= values["max_grad_norm"] < float("inf"):
@@ -163,6 +165,8 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     for name, allowed in _CHOICES.items():
         if values[name] not in allowed:
             faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
+    if values["lr_scheduler"] == "warmup_stable_decay" and values["max_steps"] is None:
+        faults.append("lr_scheduler 'warmup_stable_decay' needs max_steps")
     sizes = (values["student_layers"], values["student_width"])
     if values["student_model_name"] == FROM_SCRATCH and None in sizes:
         faults.append("student_model_name 'from_scratch' needs student_layers and student_width")

@@ -24,10 +24,10 @@ _LAYER_KEY: Final = re.compile(r"^((?:model\.layers|transformer\.h)\.)(\d+)(\..*
 
 
 def every_second_layer(layers: int) -> list[int]:
-    """Choose the layers that a student of half the depth keeps, as DistilBERT does.
+    """Choose every second layer, the last of each pair: never more than half of the depth.
 
     >>> every_second_layer(5)
-    [0, 2, 4]
+    [1, 3]
 
     Args:
         layers: Of the teacher; 2 or more.
@@ -37,7 +37,7 @@ def every_second_layer(layers: int) -> list[int]:
     """
     if layers < 2:
         raise ConfigError([f"the teacher has {layers} layer; nothing can be left out of it"])
-    return list(range(0, layers, 2))
+    return list(range(1, layers, 2))
 
 
 def layers_from_teacher(teacher: Model, keep: Sequence[int]) -> Model:
@@ -72,7 +72,6 @@ def layers_from_teacher(teacher: Model, keep: Sequence[int]) -> Model:
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are all overwritten
         student = type(teacher)(config)
     student.load_state_dict({key: names[_teacher_key(key, keep)] for key in student.state_dict()})
-    student.tie_weights()
     student.generation_config = copy.deepcopy(teacher.generation_config)
     return student.float().to(teacher.device).train()
 

@@ -31,8 +31,20 @@ from transformers.utils.logging import (
 )
 
 from ..errors import ConfigError, EmptyDataError
-from .batching import IGNORED, BatchOrder, Collator, TokenizedExample
-from .losses import DistillationLoss, cross_entropy, divergence, temperature_scale
+from .batching import (
+    IGNORED,
+    BatchOrder,
+    Collator,
+    TokenizedExample,
+    supervised_weights,
+)
+from .losses import (
+    DistillationLoss,
+    by_weight,
+    cross_entropy,
+    divergence,
+    temperature_scale,
+)
 from .progress import LossHistory, ShowProgress
 from .resuming import KEPT_CHECKPOINTS, SaveWhole
 from .row_logits import Batch, OnlineTeacher, RowLogits, TeacherSignal
@@ -48,6 +60,7 @@ def training_arguments(
     num_epochs: float = 3,
     max_steps: int | None = None,
     lr_scheduler: str = "linear",
+    decay_ratio: float = 0.3,
     warmup_ratio: float = 0.0,
     max_grad_norm: float = 1.0,
     seed: int = 0,
@@ -63,6 +76,7 @@ def training_arguments(
         num_epochs: Passes over the data.
         max_steps: Optimizer steps; overrides `num_epochs`.
         lr_scheduler: A schedule of transformers: `linear`, `cosine`, `constant`, ...
+        decay_ratio: Share of `max_steps` in which `warmup_stable_decay` falls, 0 to 1.
         warmup_ratio: Share of the steps in which the learning rate rises, 0 up to 1.
         max_grad_norm: Gradients are clipped to this norm; 0 does not clip.
         seed: Of dropout and of the order of batches.
@@ -76,6 +90,11 @@ def training_arguments(
         num_train_epochs=num_epochs,
         max_steps=-1 if max_steps is None else max_steps,
         lr_scheduler_type=lr_scheduler,
+        lr_scheduler_kwargs=(
+            {"num_decay_steps": round(decay_ratio * (max_steps or 0))}
+            if lr_scheduler == "warmup_stable_decay"
+            else None
+        ),
         warmup_steps=warmup_ratio,
         max_grad_norm=max_grad_norm,
         seed=seed,
@@ -185,6 +204,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         processes, so that the losses and gradients of micro-batches simply add up.
         """
         loss_fn, student = self.loss_fn, self.accelerator.unwrap_model(model)
+        weights = supervised_weights(inputs)  # not for the model
         n_micro = (inputs["labels"][:, 1:] != IGNORED).sum()
         n_tok = torch.as_tensor(n_micro if num_items_in_batch is None else num_items_in_batch)
         # ------------------------------------------------------------------------------ the loss
@@ -196,11 +216,11 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             with self.accelerator.autocast():  # anew, without the casts that were made above
                 rows, labels = self.rows(model, inputs, student)  # (N, V), (N,)
             if alpha > 0.0:
-                measure = divergence(loss_fn.objective, temperature)
+                measure = by_weight(divergence(loss_fn.objective, temperature), weights)
                 distance, _ = self.teacher.compare(rows, inputs, measure)
                 total = total + alpha * temperature_scale(temperature) * distance
             if alpha < 1.0:
-                total = total + (1.0 - alpha) * cross_entropy(rows, labels)[0]
+                total = total + (1.0 - alpha) * by_weight(cross_entropy, weights)(rows, labels)[0]
         else:  # a user's loss gives a mean over this micro-batch
             with self.accelerator.autocast():
                 logits = self.rows.dense(model, inputs)  # (B, T, V)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..inference.checkpoints import Checkpoint
 from ..inference.generation import generate_texts
-from ..prompts import prompts_sha256, render
+from ..prompts import prompts_sha256, render, verdict_focus
 from ..records import Example
 
 
@@ -58,7 +58,8 @@ def label_examples(
         elif not text:
             rejected.append((example, "empty"))
         else:
-            labelled.append(replace(example, target=text, label=label))
+            focus = verdict_focus(text) if example.focus is not None else None
+            labelled.append(replace(example, target=text, label=label, focus=focus))
     return LabelReport(labelled, rejected)
 
 
@@ -80,7 +81,7 @@ def propose_own_answers(examples: Sequence[Example], answered: Sequence[Example]
     said = {(e.fact, e.fields["text"]): e.target for e in answered}
     proposed = []
     for example in examples:
-        if example.target != "yes":
+        if example.fields["verdict"] != "yes":
             proposed.append(example)
             continue
         own = said.get((example.fact, example.fields["text"]))

@@ -16,7 +16,10 @@ def questions_to_ask(questions: QuestionSet) -> list[str]:
     unknown."""
     first = list(questions.table.examples[:2])
     summary = next((e for e in questions.held_out if e.task == "summarize"), None)
-    wrong = next((e for e in questions.held_out if e.task == "validate" and e.target == "no"), None)
+    wrong = next(
+        (e for e in questions.held_out if e.task == "validate" and e.fields["verdict"] == "no"),
+        None,
+    )
     if summary is not None:
         first.append(f"Summarize {summary.fields['text']}")
     if wrong is not None:

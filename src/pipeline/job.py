@@ -14,9 +14,9 @@ class Recipe:
     """How long and how fast things are trained; the defaults were tuned on the bundled table's
     size."""
 
-    teacher_exposures: float = 70.0
+    teacher_exposures: float = 55.0
     """How often the teacher sees each fact, all tasks and phrasings together."""
-    student_exposures: float = 30.0
+    student_exposures: float = 20.0
     """How often each student sees each fact."""
     batch_tokens: int = 2048
     """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""

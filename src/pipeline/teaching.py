@@ -70,6 +70,8 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         matrix_learning_rate=recipe.matrix_learning_rate,
         optimizer="muon",
         warmup_ratio=0.02,
+        max_steps=plan.steps,
+        lr_scheduler="warmup_stable_decay",
         seed=job.seed,
         device=job.device,
         too_long="error",

@@ -170,11 +170,12 @@ def test_nulls_are_not_asked():
 def test_validation_is_balanced_and_its_wrong_answers_are_wrong():
     made = question_set()
     validate = [e for e in made.train if e.task == "validate"]
-    verdicts = Counter(e.target for e in validate)
+    verdicts = Counter(e.fields["verdict"] for e in validate)
     assert verdicts["yes"] == verdicts["no"]
     for example in validate:
         right = example.fields["proposed"].casefold() == example.fields["right"].casefold()
-        assert right == (example.target == "yes")
+        assert right == (example.fields["verdict"] == "yes")
+        assert example.target == f"{example.fields['right']}, so {'yes' if right else 'no'}"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
@@ -204,7 +205,7 @@ def test_the_stream_is_seeded_varied_and_never_asks_a_held_out_wording_as_it_sta
         origin = by_id[example.id.split("#")[0]]
         assert example.target == origin.target
         assert origin.fields["key"].lower() in example.prompt.lower()
-        if example.task == "validate" and example.target == "no":
+        if example.task == "validate" and example.fields["verdict"] == "no":
             assert f"Answer: {example.fields['right']}\n" not in example.prompt
 
 

@@ -158,9 +158,10 @@ def test_an_optimizer_step_holds_the_same_examples_however_it_is_split():
     assert steps(8, 1) == steps(4, 2) == steps(2, 4) == steps(1, 8)
 
 
-def test_lengths_are_bucketed():
-    padded = sum(
-        max(LENGTHS[i] for i in batch) * len(batch) for batch in batch_order(LENGTHS, batch_size=8)
-    )
-    unsorted = sum(max(LENGTHS[i : i + 8]) * 8 for i in range(0, 96, 8))
-    assert padded < 1.15 * sum(LENGTHS) < unsorted
+def test_micro_batches_of_a_step_are_sorted_by_length():
+    def padded(batches):
+        return sum(max(LENGTHS[i] for i in batch) * len(batch) for batch in batches)
+
+    split = padded(batch_order(LENGTHS, batch_size=4, accumulation=8))
+    together = padded(batch_order(LENGTHS, batch_size=32))
+    assert sum(LENGTHS) < split < 1.2 * sum(LENGTHS) < together

@@ -139,6 +139,27 @@ def test_a_saved_student_gives_the_same_logits(taught, tmp_path):
     assert other.save_distilled_model(tmp_path / "copy").is_dir()
 
 
+def test_the_learning_rate_stays_and_falls_at_the_end(taught, monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    config = settings(
+        taught, max_steps=10, lr_scheduler="warmup_stable_decay", decay_ratio=0.4, warmup_ratio=0.2
+    )
+    ModelDistiller(config).distill(PAIRS)
+    assert rates[0] < rates[1] < rates[2] == rates[5] == config.learning_rate > rates[8] > rates[9]
+
+
+def test_a_schedule_that_needs_steps_says_so():
+    with pytest.raises(ConfigError, match="'warmup_stable_decay' needs max_steps"):
+        DistillationConfig(lr_scheduler="warmup_stable_decay")
+
+
 def test_equal_seeds_give_equal_students(taught):
     def student(**given):
         distiller = ModelDistiller(
@@ -381,6 +402,7 @@ def test_all_faults_of_a_config_come_at_once():
                 "optimizer": "sgd",
                 "student_model_name": "from_scratch",
                 "max_steps": 1.5,
+                "decay_ratio": 2,
             }
         )
     faults = caught.value.faults
@@ -392,9 +414,10 @@ def test_all_faults_of_a_config_come_at_once():
         "optimizer",
         "student_layers",
         "max_steps",
+        "decay_ratio",
     ):
         assert any(name in fault for fault in faults), name
-    assert len(faults) == 7
+    assert len(faults) == 8
 
 
 @pytest.mark.parametrize(

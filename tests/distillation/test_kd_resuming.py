@@ -35,11 +35,12 @@ def test_five_and_five_steps_are_ten(tmp_path, accumulation, optimizer):
 
 def test_more_epochs_than_the_break(tmp_path):
     """The break falls into the third epoch, whose order must be found again."""
-    expected, _, _ = kd_resume.run(tmp_path / "a", steps=14)
-    kd_resume.run(tmp_path / "b", steps=14, stop=11)  # goes on from step 10
-    weights, _, resume = kd_resume.run(tmp_path / "b", steps=14)
+    expected, losses, _ = kd_resume.run(tmp_path / "a", steps=14)
+    kd_resume.run(tmp_path / "b", steps=14, stop=12)  # goes on from step 10
+    weights, resumed_losses, resume = kd_resume.run(tmp_path / "b", steps=14)
     assert resume.name == "checkpoint-10"
     assert kd_models.same(weights, expected)
+    assert resumed_losses == losses  # those of steps 11 and 12 stand there once
 
 
 def test_killed_while_saving(tmp_path):

@@ -55,7 +55,7 @@ def test_chosen_layers_are_copied_and_nothing_is_shared(make):
     teacher = make(layers=3).eval()
     before = kd_models.weights(teacher)
     student = layers_from_teacher(teacher, every_second_layer(3)).eval()
-    assert student.config.num_hidden_layers == 2
+    assert student.config.num_hidden_layers == 1
     assert teacher.config.num_hidden_layers == 3
     shared = {p.data_ptr() for p in student.parameters()} & {
         p.data_ptr() for p in teacher.parameters()
@@ -105,6 +105,13 @@ def test_the_global_generator_is_left_alone():
 def test_layers_that_are_not_there_are_refused(keep):
     with pytest.raises(ConfigError, match=r"are asked of 0 to 2"):
         layers_from_teacher(kd_models.llama(layers=3), keep)
+
+
+@pytest.mark.parametrize(
+    ("layers", "keep"), [(2, [1]), (3, [1]), (5, [1, 3]), (6, [1, 3, 5]), (12, [1, 3, 5, 7, 9, 11])]
+)
+def test_every_second_layer_is_at_most_half(layers, keep):
+    assert every_second_layer(layers) == keep
 
 
 def test_a_teacher_of_one_layer_is_refused():
