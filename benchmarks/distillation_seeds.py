@@ -93,8 +93,9 @@ def bars(runs: list[dict]) -> list[tuple[str, float, float, bool]]:
 
     teacher = worst(lambda r, t: r["teacher"]["by_task"][t]["exact_match"])
     kept = worst(
-        lambda r, t: r["student"]["by_task"][t]["exact_match"]
-        / r["teacher"]["by_task"][t]["exact_match"]
+        lambda r, t: (
+            r["student"]["by_task"][t]["exact_match"] / r["teacher"]["by_task"][t]["exact_match"]
+        )
     )
     size = max(r["student"]["parameters"] / r["teacher"]["parameters"] for r in runs)
     speed = statistics.median(

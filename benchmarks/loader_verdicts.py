@@ -426,7 +426,8 @@ def run(job: Job) -> Outcome:
 def main() -> int:
     import logging
 
-    import pyarrow.parquet  # noqa: F401 - loaded once, before the children are forked
+    import pyarrow.csv
+    import pyarrow.parquet  # noqa: F401
 
     logging.disable()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -41,6 +41,8 @@ from .read_report import ReadReport
 from .text_stream import Lines, TextError, decode_chunks
 
 _SAMPLE_CHARS = 1 << 16
+QUICK_MIN_CHARS = _SAMPLE_CHARS
+"""Below this size loading Arrow takes longer than it saves."""
 BATCH_ROWS = 1024
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -97,7 +99,7 @@ class CsvTable:
         places = [self.columns.index(name) for name in names]
         for rows in self._row_batches([(self._first, None)]):
             yield [[cells[place] for cells in rows] for place in places]
-        if is_quick(self._options, self.sep):
+        if self._sampled >= QUICK_MIN_CHARS and is_quick(self._options, self.sep):
             yield from self._quick_batches(names)
         reads = iter(lambda: self._read(BATCH_ROWS), ([], None))
         for rows in self._row_batches(reads):
@@ -160,6 +162,7 @@ class CsvTable:
 
     def _open(self, texts: Iterator[str]) -> None:
         sample, complete, fault = _sample(texts)
+        self._sampled = len(sample)
         options = self._options
         hint = excel_separator(sample) if options.sep is None else None
         self.sep = (

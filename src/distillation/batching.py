@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from ..errors import ConfigError, DataError, EmptyDataError
+from ..inference.choices import prompt_ids
 from ..prompts import join_of
 from ..records import Example
 
@@ -114,7 +115,8 @@ def tokenize_examples(
         raise EmptyDataError("there are no training examples; give at least one")
     prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
     texts = [_completion(example) for example in listed]
-    completions = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    # Names of special tokens in a record are plain text, in training as in serving.
+    completions = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     focused = {e.id: _focus_weights(e, tokenizer) for e in listed if e.focus is not None}
     cut = _Cuts()
     items = [
@@ -135,7 +137,8 @@ def _focus_weights(example: Example, tokenizer: Tokenizer) -> tuple[float, ...]:
     text = _completion(example)
     start, weight = example.focus or (0, 1.0)
     start += len(text) - len(example.target or "")
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    offsets = tokenizer(text, **options, return_offsets_mapping=True)[
         "offset_mapping"
     ]
     # A token's offsets may begin with the blank before its word; its last character tells.
@@ -165,14 +168,6 @@ def _completion(example: Example) -> str:
             row=example.source.row if example.source else None,
         )
     return join_of(example.prompt) + example.target if example.prompt else example.target
-
-
-def prompt_ids(tokenizer: Tokenizer, prompts: list[str]) -> list[list[int]]:
-    """Tokenise prompts as serving does: with the tokenizer's start token, without an end token."""
-    ids: list[list[int]] = tokenizer(prompts)["input_ids"]
-    end = tokenizer.eos_token_id
-    # Where one token is both start and end, an empty prompt's start token must stay.
-    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in ids]
 
 
 def _fit(

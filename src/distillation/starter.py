@@ -40,8 +40,8 @@ class StarterSize:
 
     layers: int = 5
     """Odd, so that every second layer is less than half of the parameters."""
-    width: int = 192
-    heads: int = 3
+    width: int = 128
+    heads: int = 2
     """64 dimensions each: comparing two texts took narrower heads longer to learn."""
     vocabulary: int = 1400
     """Tokens at most; small tables give fewer."""

@@ -10,6 +10,7 @@ Sizes: B sequences, T positions, K choices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,17 +27,20 @@ _MOST_LOGITS = 1 << 26
 
 
 def encode_prompt(checkpoint: Checkpoint, prompt: str) -> list[int]:
-    """Turn a rendered prompt into token ids, as training did.
+    """Turn a rendered prompt into token ids, as training did: see `prompt_ids`."""
+    return prompt_ids(checkpoint.tokenizer, [prompt])[0]
 
-    Our own checkpoints were trained without tokens such as `<s>` around the prompt; other models
-    expect them. Names of special tokens inside a prompt are plain text: a user's record cannot end
-    the prompt.
+
+def prompt_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:  # noqa: ANN401
+    """Tokenise prompts for training and serving alike.
+
+    The tokenizer's own start token stays, its end token goes. Names of special tokens inside a
+    prompt are plain text: a user's record cannot end the prompt.
     """
-    own = checkpoint.run is not None
-    ids: list[int] = checkpoint.tokenizer(
-        prompt, add_special_tokens=not own, split_special_tokens=True
-    )["input_ids"]
-    return ids
+    ids: list[list[int]] = tokenizer(prompts, split_special_tokens=True)["input_ids"]
+    end = tokenizer.eos_token_id
+    # Where one token is both start and end, an empty prompt's start token must stay.
+    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in ids]
 
 
 def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> list[int]:

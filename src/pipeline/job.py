@@ -14,7 +14,7 @@ class Recipe:
     """How long and how fast things are trained; the defaults were tuned on the bundled table's
     size."""
 
-    teacher_exposures: float = 55.0
+    teacher_exposures: float = 60.0
     """How often the teacher sees each fact, all tasks and phrasings together."""
     student_exposures: float = 20.0
     """How often each student sees each fact."""
