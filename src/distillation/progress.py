@@ -96,7 +96,10 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is sk
             initial=state.global_step,
             desc=self.description,
             unit="step",
-            disable=not (self.progress and self._main),
+            # None: no bar where nobody looks, as in a log file
+            disable=None if self.progress and self._main else True,
+            leave=False,
+            delay=2.0,
         )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401

@@ -14,9 +14,9 @@ class Recipe:
     """How long and how fast things are trained; the defaults were tuned on the bundled table's
     size."""
 
-    teacher_exposures: float = 60.0
+    teacher_exposures: float = 44.0
     """How often the teacher sees each fact, all tasks and phrasings together."""
-    student_exposures: float = 20.0
+    student_exposures: float = 24.0
     """How often each student sees each fact."""
     batch_tokens: int = 2048
     """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
@@ -26,8 +26,9 @@ class Recipe:
     """Of embeddings and norms (AdamW)."""
     matrix_learning_rate: float = 4e-3
     """Of the matrices inside the layers (Muon)."""
-    student_rate: float = 0.5
-    """The student's learning rates as a share of the teacher's: it starts from trained layers."""
+    student_rate: float = 1.25
+    """The student's learning rates as a multiple of the teacher's: it starts from trained layers
+    and has half of the steps."""
     temperature: float = 1.0
     alpha: float = 0.5
 

@@ -18,6 +18,17 @@ from .loading import Loaded
 from .teaching import Plan, plan_training
 
 
+STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
+"""Share of each task: answers come with the teacher's layers, judging is learned anew."""
+NAMES = {
+    "student": "student",
+    "student_without_teacher": "  no teacher",
+    "student_teacher_text": "  its text",
+    "student_all_gold": "  all gold",
+}
+"""What the terminal calls the rows."""
+
+
 def get_students(
     job: MainJob,
     loaded: Loaded,
@@ -76,8 +87,7 @@ def _train_student(
         student_model_name=job.student or "every_second_layer",
         temperature=recipe.temperature,
         alpha=alpha,
-        batch_size=plan.batch // 2,
-        gradient_accumulation_steps=2,
+        batch_size=plan.batch,
         num_epochs=1,
         learning_rate=recipe.learning_rate * recipe.student_rate if own else 5e-5,
         matrix_learning_rate=recipe.matrix_learning_rate * recipe.student_rate,
@@ -85,7 +95,7 @@ def _train_student(
         warmup_ratio=0.02,
         max_steps=plan.steps,
         lr_scheduler="warmup_stable_decay",
-        decay_ratio=0.6,
+        decay_ratio=0.5,
         seed=job.seed,
         device=job.device,
         too_long="error",
@@ -97,13 +107,19 @@ def _train_student(
     if name == "student" and job.controls:
         _save_untrained(distiller, run.path / "controls" / "student_untrained")
     # The same seed for all: with equal data the streams, and so the batches, are equal.
-    stream = training_stream(examples, loaded.questions.table, plan.examples, seed=job.seed + 1)
+    stream = training_stream(
+        examples,
+        loaded.questions.table,
+        plan.examples,
+        seed=job.seed + 1,
+        weights=STUDENT_WEIGHTS,
+    )
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)
     distiller.save_distilled_model(folder)
     loaded.questions.table.write(folder)
     targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
     console.line(
-        "student" if name == "student" else name.removeprefix("student_").replace("_", " ")[:11],
+        NAMES[name],
         f"{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
         time.monotonic() - began,
     )
