@@ -2,10 +2,10 @@
 
     python benchmarks/distillation_seeds.py [--seeds 101 102 103 104 105] [--output outputs/seeds]
 
-The recipe was tuned on the built-in question templates and on seed 0. Here the templates are others,
-written after the tuning, and so are the seeds. Each seed draws its own held-out phrasings, gold half,
-wrong answers, initial weights and batches. Printed are means with 95 % intervals (Student's t over the
-seeds), per task, and the bars of the issue: teacher, student against teacher, size, speed.
+The recipe was tuned on the built-in question templates and on seed 0. Here the templates are
+others, written after the tuning, and so are the seeds. Each seed draws its own held-out phrasings,
+gold half, wrong answers, initial weights and batches. Printed are means with 95 % intervals
+(Student's t over the seeds), per task, and the bars: teacher, student against teacher, size, speed.
 
 A seed that is finished is not run again; delete its folder to repeat it.
 """

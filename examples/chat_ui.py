@@ -2,9 +2,7 @@
 
 import sys
 
-from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.chat_ui import launch, newest_student
+from stillroom.cli import run_chat
 
 if __name__ == "__main__":
-    checkpoint = sys.argv[1] if len(sys.argv) > 1 else newest_student()
-    launch(MultiAgentWorkflow(checkpoint))
+    sys.exit(run_chat(sys.argv[1:]))

@@ -91,9 +91,10 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
     Console(args.verbose)
 
     def chat() -> None:
+        from .agentic_workflow.agent import MultiAgentWorkflow
         from .agentic_workflow.chat_ui import launch, newest_student
 
-        launch(args.checkpoint or newest_student())
+        launch(MultiAgentWorkflow(args.checkpoint or newest_student()))
 
     return _guarded(chat, args.verbose, None)
 

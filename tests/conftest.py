@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from project_paths import SHARED_DATA
 
 for name, value in {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
     os.environ.setdefault(name, value)
-
-ROOT = Path(__file__).resolve().parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from conftest import ROOT
+from project_paths import ROOT
 
 with (ROOT / "examples/data/elements.csv").open(encoding="utf-8") as stream:
     ROWS = list(csv.DictReader(stream))

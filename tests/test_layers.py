@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from project_paths import ROOT
 
 ROOMS = ("data", "labeling", "distillation", "evaluation", "agentic_workflow")
 LEAVES = ("errors", "config", "records", "prompts", "files", "tables", "run_folder", "console")

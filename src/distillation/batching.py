@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -68,9 +68,9 @@ def supervised_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return values[:, :-1][kept], targets[kept]
 
 
-def supervised_weights(batch: dict[str, Tensor]) -> Tensor | None:
-    """Take the weights of the supervised positions out of a batch: (N,), None for 1 everywhere."""
-    weights = batch.pop("weights", None)  # (B, T), one per token as the labels
+def supervised_weights(batch: Mapping[str, Tensor]) -> Tensor | None:
+    """Select the weights of the supervised positions: (N,), None for 1 everywhere."""
+    weights = batch.get("weights")  # (B, T), one per token as the labels
     return None if weights is None else weights[:, 1:][batch["labels"][:, 1:] != IGNORED]
 
 

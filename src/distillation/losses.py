@@ -194,7 +194,7 @@ def by_weight(function: Divergence, weights: Tensor | None) -> Divergence:
 
     def weighted(first: Tensor, second: Tensor) -> SumAndCount:
         total = first.sum() * 0.0  # connected to the graph without any row as well
-        for weight in weights.unique().tolist():
+        for weight in sorted(set(weights.tolist())):
             rows = weights == weight
             total = total + weight * function(first[rows], second[rows])[0]
         return total, len(first)

@@ -20,6 +20,9 @@ CURVE_FILE: Final = "loss.png"
 STEPS_PER_FLUSH: Final = 10
 """Reading a loss waits for the device, so it is done for some steps at once."""
 
+BAR_DELAY_S: float = 2.0
+"""A bar is shown only where something takes longer."""
+
 
 class LossHistory:
     """The loss of every optimizer step, in nats per supervised token."""
@@ -99,7 +102,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is sk
             # None: no bar where nobody looks, as in a log file
             disable=None if self.progress and self._main else True,
             leave=False,
-            delay=2.0,
+            delay=BAR_DELAY_S,
         )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401

@@ -206,7 +206,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         processes, so that the losses and gradients of micro-batches simply add up.
         """
         loss_fn, student = self.loss_fn, self.accelerator.unwrap_model(model)
-        weights = supervised_weights(inputs)  # not for the model
+        weights = supervised_weights(inputs)
         n_micro = (inputs["labels"][:, 1:] != IGNORED).sum()
         n_tok = torch.as_tensor(n_micro if num_items_in_batch is None else num_items_in_batch)
         # ------------------------------------------------------------------------------ the loss

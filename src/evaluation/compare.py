@@ -214,7 +214,11 @@ def _bytes_on_disk(folder: Path) -> int:
 @contextmanager
 def _bar(name: str, total: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
     with tqdm(
-        total=total, desc=f"evaluating {name}", disable=None if shown else True, delay=2, leave=False
+        total=total,
+        desc=f"evaluating {name}",
+        disable=None if shown else True,
+        delay=2,
+        leave=False,
     ) as bar:
 
         def show(done: int, _: int) -> None:

@@ -17,7 +17,6 @@ from .job import MainJob
 from .loading import Loaded
 from .teaching import Plan, plan_training
 
-
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
 """Share of each task: answers come with the teacher's layers, judging is learned anew."""
 NAMES = {

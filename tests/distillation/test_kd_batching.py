@@ -1,6 +1,7 @@
 """Token ids, masks, padding and the order of batches."""
 
 import logging
+from dataclasses import replace
 
 import kd_models
 import pytest
@@ -12,8 +13,10 @@ from stillroom.distillation.batching import (
     collator_for,
     prompt_ids,
     supervised_rows,
+    supervised_weights,
     tokenize_examples,
 )
+from stillroom.distillation.starter import train_tokenizer
 from stillroom.errors import ConfigError, DataError, EmptyDataError
 from stillroom.prompts import render
 from stillroom.records import Example, Source
@@ -51,7 +54,7 @@ class WithStartAndEnd:
 
     eos_token_id = 1
 
-    def __call__(self, texts, add_special_tokens=True):
+    def __call__(self, texts, add_special_tokens=True, **_options):
         rows = [[ord(c) for c in text] for text in texts]
         return {"input_ids": [[0, *row, 1] for row in rows] if add_special_tokens else rows}
 
@@ -165,3 +168,18 @@ def test_micro_batches_of_a_step_are_sorted_by_length():
     split = padded(batch_order(LENGTHS, batch_size=4, accumulation=8))
     together = padded(batch_order(LENGTHS, batch_size=32))
     assert sum(LENGTHS) < split < 1.2 * sum(LENGTHS) < together
+
+
+def test_a_focus_makes_its_tokens_count_more_and_nothing_else():
+    tokenizer = train_tokenizer(["Question: a\n\nAnswer: Au, so yes no"] * 3, 300)
+    plain = Example("1", "Question: a\n\nAnswer:", "Au, so no")
+    focused = replace(plain, id="2", focus=(7, 8.0))
+    items = tokenize_examples([plain, focused], tokenizer)
+    assert items[0].weights is None
+    assert items[0].input_ids == items[1].input_ids
+    assert items[1].weights[-2:] == (8.0, 1.0)  # the verdict, then the end token
+    assert set(items[1].weights[:-2]) == {1.0}
+    batch = collator_for(tokenizer)(items)
+    weights = supervised_weights(batch)
+    assert weights.tolist() == [1.0] * len(items[1].weights) + list(items[1].weights)
+    assert supervised_weights(collator_for(tokenizer)(items[:1])) is None

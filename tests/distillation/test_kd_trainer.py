@@ -1,6 +1,7 @@
 """The training step: divisor, masks, rows, teacher, and equality with a loop written by hand."""
 
 import inspect
+import sys
 
 import kd_models
 import pytest
@@ -410,7 +411,10 @@ def test_losses_and_curve_are_written(tmp_path):
     assert (tmp_path / "loss.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_bar_can_be_shown_and_hidden(tmp_path, capsys):
+def test_the_bar_can_be_shown_and_hidden(tmp_path, capsys, monkeypatch):
+    """On a terminal; in a file it is never drawn."""
+    monkeypatch.setattr("stillroom.distillation.progress.BAR_DELAY_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     for progress in (False, True):
         trainer = KDTrainer(
             llama(),

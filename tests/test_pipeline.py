@@ -1,0 +1,180 @@
+"""The main job on a small table: whole, repeatable, resumable; and the command around it."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from project_paths import ROOT
+from stillroom.cli import main
+from stillroom.files import file_sha256, read_json
+from stillroom.labeling.teacher_labels import propose_own_answers
+from stillroom.pipeline import MainJob, Recipe, run_main_job
+from stillroom.pipeline.teaching import plan_training
+from stillroom.records import Example
+from stillroom.run_folder import RunFolder
+
+SMALL = Recipe(teacher_exposures=1, student_exposures=1, least_steps=12)
+PROGRAM = """
+import sys
+from stillroom.pipeline import MainJob, Recipe, run_main_job
+run_main_job(MainJob(data=sys.argv[1], output_dir=sys.argv[2], controls=False,
+    recipe=Recipe(teacher_exposures=1, student_exposures=1, least_steps=12)))
+"""
+QUALITY = ("exact_match", "token_f1", "agreement", "perplexity", "parameters", "by_task")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "stars.csv"
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["name", "colour", "distance"])
+        for i in range(14):
+            writer.writerow([f"Star {chr(65 + i)}", ("red", "blue", "white")[i % 3], 4 + 3 * i])
+    return path
+
+
+def start(table, folder):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(table), str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "stars"
+    process = start(table, folder)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return folder, output
+
+
+def test_everything_is_written(finished):
+    folder, output = finished
+    for name in (
+        "metrics.json",
+        "report.html",
+        "scores.png",
+        "data/train.jsonl",
+        "teacher/README.md",
+        "student/model.safetensors",
+        "student/run.json",
+        "student/table.json",
+        "student/loss.png",
+        "student/README.md",
+    ):
+        assert (folder / name).is_file(), name
+    assert read_json(folder / "progress.json")["status"] == "complete"
+    metrics = read_json(folder / "metrics.json")
+    assert set(metrics) == {"teacher", "student"}
+    for row in metrics.values():
+        assert {*QUALITY, "bytes_on_disk", "peak_memory_bytes", "tokens_per_second"} <= set(row)
+        assert set(row["by_task"]) == {"qa", "summarize", "validate"}
+    assert "trained from scratch" in (folder / "teacher/README.md").read_text(encoding="utf-8")
+    assert "I don't know" in output
+    assert "next" in output
+
+
+def test_kill_and_the_same_command_end_with_the_same_weights(table, finished, tmp_path):
+    """Killed after the teacher; its stage is kept, the rest is as in a run without a break."""
+    folder, _ = finished
+    again = tmp_path / "stars"
+    process = start(table, again)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        try:
+            if "teacher" in read_json(again / "progress.json")["done"]:
+                break
+        except (FileNotFoundError, json.JSONDecodeError):
+            pass
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    process = start(table, again)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "going on" in output
+    assert "finished before the interruption" in output
+    for part in ("teacher", "student"):
+        weights = f"{part}/model.safetensors"
+        assert file_sha256(folder / weights) == file_sha256(again / weights), part
+    first, second = read_json(folder / "metrics.json"), read_json(again / "metrics.json")
+    for row in first:
+        assert {k: first[row][k] for k in QUALITY} == {k: second[row][k] for k in QUALITY}
+
+
+def test_a_finished_run_starts_anew_and_an_interrupted_one_goes_on(tmp_path):
+    run = RunFolder(tmp_path, "same")
+    assert not run.begin()
+    run.done("teacher", 3)
+    again = RunFolder(tmp_path, "same")
+    assert again.begin()
+    assert again.is_done("teacher")
+    assert again.value("teacher") == 3
+    assert not RunFolder(tmp_path, "other settings").begin()
+    last = RunFolder(tmp_path, "other settings")
+    last.begin()
+    last.finish()
+    assert not RunFolder(tmp_path, "other settings").begin()
+
+
+def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
+    short = [Example(str(i), "p" * 60, "t" * 6, fact=str(i)) for i in range(2000)]
+    long = [Example(str(i), "p" * 60, "t" * 3000, fact=str(i)) for i in range(2000)]
+    assert plan_training(short, 50, Recipe()).batch == 64
+    assert plan_training(long, 50, Recipe()).batch == 8
+    assert plan_training(short, 50, Recipe()).steps == round(2000 * 50 / 64)
+    assert plan_training(short[:3], 50, Recipe()).steps == Recipe().least_steps
+
+
+def test_without_gold_the_teachers_own_answers_are_proposed():
+    fields = {"text": "Q?", "context": None, "verdict": "yes", "proposed": "gold", "right": "gold"}
+    asked = Example("1", "p", "x, so yes", "validate", "f", fields=fields)
+    answered = Example("2", "p", "silver", "qa", "f", fields={"text": "Q?"})
+    (made,) = propose_own_answers([asked], [answered])
+    assert made.fields["proposed"] == "silver"
+    assert "Answer: silver" in made.prompt
+    assert propose_own_answers([asked], []) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--data", "nothing.csv"], "nothing.csv"),
+        (["run", "--data", "{table}", "--key", "nome"], "name, colour, distance"),
+        (["run", "--data", "{table}", "--question", "name"], "answer column"),
+    ],
+)
+def test_users_mistakes_are_one_sentence(arguments, message, table, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = main([a.replace("{table}", str(table)) for a in arguments])
+    error = capsys.readouterr().err
+    assert code == 1
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_the_commands_of_the_readme_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test", "chat"):
+        assert f"make {target}" in readme
+        assert f"\n{target}: " in makefile
+    for program in ("examples/complete_pipeline.py", "examples/embed_workflow.py"):
+        assert program in readme
+        assert (ROOT / program).is_file()
+
+
+def test_job_and_function_are_public():
+    assert MainJob().run_dir().as_posix() == "outputs/elements"
+    assert MainJob(data="sqlite:///shop.db", table="tracks").run_dir().name == "tracks"
+    assert callable(run_main_job)
