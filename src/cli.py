@@ -39,6 +39,7 @@ def job_parser(program: str) -> argparse.ArgumentParser:
     add("--gold-share", type=float, default=0.5, help="share of facts with gold answers, 0 to 1")
     add("--temperature", type=float, help="of the soft targets")
     add("--alpha", type=float, help="weight of the soft targets, 0 to 1")
+    add("--effort", type=float, default=1.0, help="multiply the steps; 0.1 for a quick look")
     add("--seed", type=int, default=0)
     add("--output-dir", help="run folder; default outputs/<name of the data>")
     add("--device", help="cpu or cuda; default: CUDA where there is one")
@@ -75,7 +76,7 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
         output_dir=args.output_dir,
         device=args.device,
         controls=not args.no_controls,
-        recipe=dataclasses.replace(Recipe(), **changed),
+        recipe=dataclasses.replace(Recipe().scaled(args.effort), **changed),
     )
     console = Console(args.verbose)
     return _guarded(lambda: run_main_job(job, console), args.verbose, str(job.run_dir()))

@@ -85,20 +85,21 @@ def join_of(prompt: str) -> str:
 
 
 _VERDICT = re.compile(
-    r"(?:^\W*|, so )(yes|no|true|false|right|wrong|correct|incorrect)\b", re.IGNORECASE
+    r"(?:^\W*|: |, so )(yes|no|true|false|right|wrong|correct|incorrect)\b", re.IGNORECASE
 )
 
 
 def write_verdict(right: str, agrees: bool) -> str:
     """Write the completion of `s2-validate`: the right answer first, then the verdict.
 
-    What a small model has just written it can compare with what stands in the prompt; judging
-    without writing took it three times as many steps to learn.
+    What a small model has just written it can compare with what stands in the prompt. Judging
+    without writing took it three times as many steps to learn; words between answer and verdict
+    ("Au, so no") half as many again.
 
     >>> write_verdict("Au", False)
-    'Au, so no'
+    'Au: no'
     """
-    return f"{right}, so {'yes' if agrees else 'no'}"
+    return f"{right}: {'yes' if agrees else 'no'}"
 
 
 VERDICT_WEIGHT = 8.0
@@ -109,8 +110,8 @@ task, and was not learned within the steps that all the rest takes."""
 def verdict_focus(target: str) -> tuple[int, float]:
     """Give the place of the verdict in a completion of `s2-validate`, and its weight in the loss.
 
-    >>> verdict_focus("Au, so no")
-    (7, 8.0)
+    >>> verdict_focus("Au: no")
+    (4, 8.0)
     """
     return target.rfind(" ") + 1, VERDICT_WEIGHT
 
@@ -118,7 +119,7 @@ def verdict_focus(target: str) -> tuple[int, float]:
 def read_verdict(text: str) -> bool | None:
     """Read a verdict, in our form or as other models put it; None where there is none.
 
-    >>> read_verdict("Au, so no"), read_verdict("Yes, that is right."), read_verdict("Au")
+    >>> read_verdict("Au: no"), read_verdict("Yes, that is right."), read_verdict("Au")
     (False, True, None)
     """
     found = _VERDICT.findall(text)

@@ -13,7 +13,7 @@ only be learned once the answer is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class StarterSize:
     vocabulary: int = 1400
     """Tokens at most; small tables give fewer."""
     positions: int = 512
-    """Longest prompt and answer together, in tokens."""
+    """Longest prompt and answer together, in tokens; raised where an example is longer."""
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -105,6 +105,14 @@ def new_model(tokenizer: PreTrainedTokenizerFast, size: StarterSize, *, seed: in
         return LlamaForCausalLM(config)
 
 
+def _longest(stream: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> int:
+    """Count the tokens of the longest example, rounded up; rotary positions cost nothing."""
+    texts = {e.prompt + join_of(e.prompt) + (e.target or "") for e in stream}
+    longest = sorted(texts, key=len)[-100:]  # the longest in tokens is among those in characters
+    most = max(len(ids) for ids in tokenizer(longest)["input_ids"])
+    return -(-(most + 16) // 64) * 64
+
+
 def train_starter(
     stream: Sequence[Example],
     config: DistillationConfig,
@@ -136,6 +144,7 @@ def train_starter(
     texts = [e.prompt + join_of(e.prompt) + (e.target or "") for e in stream[:TOKENIZER_EXAMPLES]]
     distiller = ModelDistiller(config)
     distiller.tokenizer = train_tokenizer(texts, size.vocabulary)
+    size = replace(size, positions=max(size.positions, _longest(stream, distiller.tokenizer)))
     distiller.student_model = new_model(distiller.tokenizer, size, seed=config.seed)
     summary = distiller.distill(stream, work_dir=work_dir)
     return distiller, summary

@@ -15,7 +15,7 @@ from ..records import Example
 from ..run_folder import RunFolder
 from .job import MainJob
 from .loading import Loaded
-from .teaching import Plan, plan_training
+from .teaching import LONGEST_EXAMPLE, Plan, plan_training
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
 """Share of each task: answers come with the teacher's layers, judging is learned anew."""
@@ -95,6 +95,7 @@ def _train_student(
         max_steps=plan.steps,
         lr_scheduler="warmup_stable_decay",
         decay_ratio=0.5,
+        max_length=LONGEST_EXAMPLE,
         seed=job.seed,
         device=job.device,
         too_long="error",

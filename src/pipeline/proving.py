@@ -11,10 +11,11 @@ from ..evaluation.model_card import model_card
 from ..evaluation.report import format_table, plot_scores, write_report_html
 from ..evaluation.scores import ModelScores
 from ..files import read_json, write_json, write_text
-from ..inference.checkpoints import package_versions
+from ..inference.checkpoints import load_checkpoint, package_versions
 from ..run_folder import RunFolder
 from .job import MainJob
 from .loading import Loaded
+from .teaching import longest_answer
 
 CONTROLS = (
     "student_untrained",
@@ -36,11 +37,13 @@ def measure(
     """Ask all models the held-out questions, and write `metrics.json`."""
     began = time.monotonic()
     order = [name for name in CONTROLS if name in arms]
+    given = load_checkpoint(teacher, device=job.device)
     scores = evaluate_models(
-        teacher,
+        given,
         arms["student"],
         loaded.questions.held_out,
         controls={name: arms[name] for name in order},
+        max_new_tokens=longest_answer(given, loaded.questions.held_out),
         batch_size=128,
         training_prompts={e.prompt for e in loaded.questions.train},
         device=job.device,

@@ -13,12 +13,16 @@ from ..distillation.settings import DistillationConfig
 from ..distillation.starter import StarterSize, train_starter
 from ..evaluation.model_card import model_card
 from ..files import write_json, write_text
-from ..inference.checkpoints import load_checkpoint
+from ..inference.checkpoints import Checkpoint, load_checkpoint
 from ..labeling.teacher_labels import label_examples, propose_own_answers
 from ..records import Example, read_examples, write_examples
 from ..run_folder import RunFolder
+from ..tables import FactTable
 from .job import STARTER, MainJob, Recipe
 from .loading import Loaded
+
+LONGEST_EXAMPLE = 4096
+"""Tokens of prompt and answer together that are trained on at most; longer ones are an error."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,19 @@ def plan_training(examples: Sequence[Example], exposures: float, recipe: Recipe)
     return Plan(max(recipe.least_steps, round(facts * exposures / batch)), batch)
 
 
+def plan_vocabulary(table: FactTable) -> int:
+    """Choose the size of a starter's vocabulary by the amount of text in the table."""
+    characters = sum(len(r.key) + sum(map(len, r.values.values())) for r in table.rows)
+    return min(8000, max(StarterSize.vocabulary, characters // 20))
+
+
+def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
+    """Give the new tokens that the longest target needs, with some room."""
+    targets = sorted({e.target or "" for e in examples}, key=len)[-50:]
+    ids = checkpoint.tokenizer(targets, add_special_tokens=False)["input_ids"]
+    return max(64, max(map(len, ids)) + 16)
+
+
 def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path | str:
     """Train the starter teacher, or take the one that was named."""
     if job.teacher != STARTER:
@@ -62,7 +79,7 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         teacher_model_name=STARTER,
         student_model_name=STARTER,
         alpha=0.0,
-        max_length=StarterSize.positions,
+        max_length=LONGEST_EXAMPLE,
         batch_size=plan.batch,
         num_epochs=1,
         learning_rate=recipe.learning_rate,
@@ -76,7 +93,10 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         too_long="error",
         output_dir=str(folder),
     )
-    distiller, summary = train_starter(stream, config, work_dir=run.path / "work" / "teacher")
+    size = StarterSize(vocabulary=plan_vocabulary(questions.table))
+    distiller, summary = train_starter(
+        stream, config, size=size, work_dir=run.path / "work" / "teacher"
+    )
     distiller.save_distilled_model(folder)
     questions.table.write(folder)
     card = model_card(
@@ -108,12 +128,15 @@ def get_labels(
     began = time.monotonic()
     without = [e for e in loaded.questions.train if not loaded.questions.is_gold(e)]
     checkpoint = load_checkpoint(teacher, device=job.device)
-    answered = label_examples(checkpoint, [e for e in without if e.task != "validate"])
+    room = longest_answer(checkpoint, loaded.questions.train)
+    answered = label_examples(
+        checkpoint, [e for e in without if e.task != "validate"], max_new_tokens=room
+    )
     proposals = propose_own_answers(
         [e for e in without if e.task == "validate"],
         [e for e in answered.labelled if e.task == "qa"],
     )
-    judged = label_examples(checkpoint, proposals)
+    judged = label_examples(checkpoint, proposals, max_new_tokens=room)
     labelled = answered.labelled + judged.labelled
     rejected = answered.rejected + judged.rejected
     write_examples(str(path), labelled)

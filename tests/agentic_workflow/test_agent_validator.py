@@ -150,6 +150,7 @@ def test_claims_about_a_record_are_decided_in_code(table, query, verdict, respon
         ("yes", "says yes"),
         ("No.", "says no"),
         ("It is made of rock, so no", "says no"),
+        ("rock: no", "says no"),
         ("purple", 'it said "purple"'),
         ("", "it said nothing"),
     ],

@@ -175,7 +175,7 @@ def test_validation_is_balanced_and_its_wrong_answers_are_wrong():
     for example in validate:
         right = example.fields["proposed"].casefold() == example.fields["right"].casefold()
         assert right == (example.fields["verdict"] == "yes")
-        assert example.target == f"{example.fields['right']}, so {'yes' if right else 'no'}"
+        assert example.target == f"{example.fields['right']}: {'yes' if right else 'no'}"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
