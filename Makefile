@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin/python
 .PHONY: help demo chat test check format clean
 
 help:
-	@echo "make demo    from the elements table to a student that answers, about five minutes"
+	@echo "make demo    from the elements table to a student that answers, about six minutes"
 	@echo "make chat    talk to it on 127.0.0.1"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, layers"
