@@ -58,6 +58,9 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
     quiet_libraries()
     from .pipeline import MainJob, Recipe, run_main_job
 
+    if args.effort <= 0:
+        print(f"stillroom: --effort is {args.effort}; allowed is a number above 0", file=sys.stderr)
+        return EXIT_USAGE
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
     job = MainJob(
         data=args.data,

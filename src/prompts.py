@@ -92,9 +92,9 @@ _VERDICT = re.compile(
 def write_verdict(right: str, agrees: bool) -> str:
     """Write the completion of `s2-validate`: the right answer first, then the verdict.
 
-    What a small model has just written it can compare with what stands in the prompt. Judging
-    without writing took it three times as many steps to learn; words between answer and verdict
-    ("Au, so no") half as many again.
+    What a small model has just written it can compare with what stands in the prompt. In single
+    trials on the elements table, judging without writing, and words between answer and verdict
+    ("Au, so no"), were both learned later.
 
     >>> write_verdict("Au", False)
     'Au: no'

@@ -47,13 +47,9 @@ class RunFolder:
         """Say whether a stage was finished in this run, before an interruption."""
         return stage in self._done
 
-    def value(self, stage: str) -> Any:  # noqa: ANN401 - whatever `done` was given
-        """Give what a finished stage left to remember."""
-        return self._done[stage]
-
-    def done(self, stage: str, value: Any = None) -> None:  # noqa: ANN401 - any JSON value
+    def done(self, stage: str) -> None:
         """Mark a stage as finished; its files are whole by now."""
-        self._done[stage] = value
+        self._done[stage] = True
         self._write("running")
 
     def finish(self) -> None:

@@ -12,7 +12,7 @@ from project_paths import ROOT
 from stillroom.cli import main
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.teacher_labels import propose_own_answers
-from stillroom.pipeline import MainJob, Recipe, run_main_job
+from stillroom.pipeline import MainJob, Recipe
 from stillroom.pipeline.teaching import plan_training
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
@@ -115,11 +115,11 @@ def test_kill_and_the_same_command_end_with_the_same_weights(table, finished, tm
 def test_a_finished_run_starts_anew_and_an_interrupted_one_goes_on(tmp_path):
     run = RunFolder(tmp_path, "same")
     assert not run.begin()
-    run.done("teacher", 3)
+    run.done("teacher")
     again = RunFolder(tmp_path, "same")
     assert again.begin()
     assert again.is_done("teacher")
-    assert again.value("teacher") == 3
+    assert not again.is_done("student")
     assert not RunFolder(tmp_path, "other settings").begin()
     last = RunFolder(tmp_path, "other settings")
     last.begin()
@@ -163,6 +163,12 @@ def test_users_mistakes_are_one_sentence(arguments, message, table, capsys, tmp_
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("effort", ["0", "-1"])
+def test_an_effort_without_steps_is_refused(effort, capsys):
+    assert main(["run", "--effort", effort]) == 2
+    assert "above 0" in capsys.readouterr().err
+
+
 def test_the_commands_of_the_readme_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -174,7 +180,6 @@ def test_the_commands_of_the_readme_exist():
         assert (ROOT / program).is_file()
 
 
-def test_job_and_function_are_public():
+def test_a_run_folder_is_named_after_its_data():
     assert MainJob().run_dir().as_posix() == "outputs/elements"
     assert MainJob(data="sqlite:///shop.db", table="tracks").run_dir().name == "tracks"
-    assert callable(run_main_job)
