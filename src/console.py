@@ -25,7 +25,6 @@ def quiet_libraries() -> None:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
         "GRADIO_ANALYTICS_ENABLED": "False",
-        # slower.
     }.items():
         os.environ.setdefault(name, value)
 

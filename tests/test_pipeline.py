@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from project_paths import ROOT
@@ -134,6 +135,22 @@ def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
     assert plan_training(long, 50, Recipe()).batch == 8
     assert plan_training(short, 50, Recipe()).steps == round(2000 * 50 / 64)
     assert plan_training(short[:3], 50, Recipe()).steps == Recipe().least_steps
+
+
+def test_the_time_is_told_before_and_changes_nothing(table):
+    import torch
+    from stillroom.console import Console
+    from stillroom.pipeline.estimating import estimate_minutes
+    from stillroom.pipeline.loading import load_table
+
+    small = MainJob(data=str(table), controls=False)
+    loaded = load_table(small, Console())
+    before = torch.random.get_rng_state()
+    alone = estimate_minutes(small, loaded)
+    # Ten times the steps: whatever the machine does meanwhile, it is longer.
+    longer = estimate_minutes(replace(small, recipe=small.recipe.scaled(10.0)), loaded)
+    assert 0.0 < alone < longer
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_without_gold_the_teachers_own_answers_are_proposed():

@@ -16,6 +16,8 @@ from ..errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
 
 MAX_COLUMNS = 12
 """Columns asked about when none are named."""
+MOSTLY_FILLED = 0.5
+"""Share of the records with a value from which on a column is asked before sparser ones."""
 MAX_ANSWER_CHARS = 80
 """A column whose values are longer on average is text to be read, not a fact to be asked."""
 QUESTION_NAMES = ("question", "query", "instruction", "prompt")
@@ -195,20 +197,7 @@ def _profile_facts(
     suffix = None
     if any(n > 1 for n in counts.values()):
         suffix = next((n for n in names if n != key and _is_unique(texts[n])), None)
-    left_out: list[tuple[str, str]] = []
-    asked: list[str] = []
-    for name in names:
-        if name == key:
-            continue
-        reason = None if columns is not None else _reason_to_leave_out(texts[name])
-        if columns is not None and name not in columns:
-            reason = "not asked for"
-        elif reason is None and columns is None and len(asked) >= MAX_COLUMNS:
-            reason = f"more than {MAX_COLUMNS} columns; name columns to choose others"
-        if reason is None:
-            asked.append(name)
-        else:
-            left_out.append((name, reason))
+    asked, left_out = _choose_columns(texts, key, columns)
     if not asked:
         raise DataError(
             f"no column to ask about beside the key {key!r}; name columns with columns=",
@@ -233,6 +222,32 @@ def _profile_facts(
         left_out=tuple(left_out),
         skipped_rows=tuple(sorted(skipped)),
     )
+
+
+def _choose_columns(
+    texts: dict[str, list[str | None]], key: str, wanted: Sequence[str] | None
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Give the columns asked about, in the table's order, and (column, reason) for the others."""
+    reasons: dict[str, str | None] = {
+        name: (
+            _reason_to_leave_out(column)
+            if wanted is None
+            else None
+            if name in wanted
+            else "not asked for"
+        )
+        for name, column in texts.items()
+        if name != key
+    }
+    usable = [name for name, reason in reasons.items() if reason is None]
+    if wanted is None and len(usable) > MAX_COLUMNS:
+        # Nested data spreads over many nearly empty columns; what most records have comes first.
+        filled = {n: sum(t is not None for t in texts[n]) / len(texts[n]) for n in usable}
+        ranked = sorted(usable, key=lambda name: filled[name] < MOSTLY_FILLED)
+        for name in ranked[MAX_COLUMNS:]:
+            reasons[name] = f"more than {MAX_COLUMNS} columns; name columns to choose others"
+    asked = [name for name, reason in reasons.items() if reason is None]
+    return asked, [(name, reason) for name, reason in reasons.items() if reason is not None]
 
 
 def _is_unique(texts: list[str | None]) -> bool:

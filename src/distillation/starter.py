@@ -84,20 +84,44 @@ def new_model(tokenizer: PreTrainedTokenizerFast, size: StarterSize, *, seed: in
     Raises:
         ConfigError: The width does not divide by twice the heads.
     """
+    size = replace(size, vocabulary=len(tokenizer))
+    return new_shape(size, seed=seed, end_id=tokenizer.eos_token_id, pad_id=tokenizer.pad_token_id)
+
+
+def new_shape(
+    size: StarterSize,
+    *,
+    layers: int | None = None,
+    seed: int,
+    end_id: int | None = None,
+    pad_id: int | None = None,
+) -> Any:  # noqa: ANN401
+    """Make an untrained Llama decoder of a size, with `size.vocabulary` tokens.
+
+    Args:
+        size: Shape.
+        layers: Another number of layers.
+        seed: Of the weights.
+        end_id: Token that ends an answer.
+        pad_id: Token that fills batches.
+
+    Raises:
+        ConfigError: The width does not divide by twice the heads.
+    """
     if size.width % (2 * size.heads):
         raise ConfigError([f"width {size.width} does not divide by twice the {size.heads} heads"])
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=size.vocabulary,
         hidden_size=size.width,
         intermediate_size=size.width * 8 // 3 // 32 * 32,
-        num_hidden_layers=size.layers,
+        num_hidden_layers=layers or size.layers,
         num_attention_heads=size.heads,
         num_key_value_heads=size.heads,
         max_position_embeddings=size.positions,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=end_id,
+        pad_token_id=pad_id,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -16,7 +16,7 @@ class Recipe:
     """How long and how fast things are trained; the defaults were tuned on the bundled table's
     size."""
 
-    teacher_exposures: float = 52.0
+    teacher_exposures: float = 49.0
     """How often the teacher sees each fact, all tasks and phrasings together."""
     student_exposures: float = 23.5
     """How often each student sees each fact."""
@@ -24,13 +24,13 @@ class Recipe:
     """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
     least_steps: int = 300
     """Optimizer steps of a training on the smallest table."""
-    learning_rate: float = 8e-3
+    learning_rate: float = 4.8e-3
     """Of embeddings and norms (AdamW)."""
-    matrix_learning_rate: float = 4e-3
+    matrix_learning_rate: float = 2.4e-3
     """Of the matrices inside the layers (Muon)."""
-    student_rate: float = 1.25
-    """The student's learning rates as a multiple of the teacher's: it starts from trained layers
-    and has half of the steps."""
+    decay_ratio: float = 0.6
+    """Share of the steps in which the learning rates fall. Judging answers is learned late and in
+    small steps: falling rates from the middle on were worth more than higher ones."""
     temperature: float = 1.0
     alpha: float = 0.5
 

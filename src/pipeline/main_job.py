@@ -32,6 +32,7 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     """
     # The rooms below load torch and transformers; `import stillroom` must not.
     from .asking import ask_agents
+    from .estimating import tell_time
     from .learning import get_students
     from .loading import load_table, write_questions
     from .proving import measure, write_report
@@ -43,6 +44,8 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     run = RunFolder(folder, _identity(job, loaded.records))
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
+    else:
+        tell_time(job, loaded, console)
     write_questions(folder, loaded.questions)
     teacher_dir = get_teacher(job, loaded, run, console)
     labelled = get_labels(job, loaded, teacher_dir, run, console)

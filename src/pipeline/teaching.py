@@ -21,6 +21,8 @@ from ..tables import FactTable
 from .job import STARTER, MainJob, Recipe
 from .loading import Loaded
 
+CHARACTERS_PER_TOKEN = 3
+"""What small tokenizers reach on tables, about."""
 LONGEST_EXAMPLE = 4096
 """Tokens of prompt and answer together that are trained on at most; longer ones are an error."""
 
@@ -40,9 +42,8 @@ class Plan:
 
 def plan_training(examples: Sequence[Example], exposures: float, recipe: Recipe) -> Plan:
     """Size a training by the table: so many looks at each fact, so many tokens a step."""
-    # Three characters a token is what small tokenizers reach on tables.
     characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
-    batch = int(min(64, max(8, recipe.batch_tokens / (characters / 3))))
+    batch = int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
     facts = len({e.fact for e in examples})
     return Plan(max(recipe.least_steps, round(facts * exposures / batch)), batch)
 
@@ -88,6 +89,7 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         warmup_ratio=0.02,
         max_steps=plan.steps,
         lr_scheduler="warmup_stable_decay",
+        decay_ratio=recipe.decay_ratio,
         seed=job.seed,
         device=job.device,
         too_long="error",

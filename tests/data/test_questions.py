@@ -98,6 +98,20 @@ def test_columns_left_out_have_reasons():
     assert {name for name, _ in profile.left_out} == {"text", "url", "same", "none"}
 
 
+def test_columns_that_most_records_have_are_asked_first():
+    sparse = {f"name in language {i}": i for i in range(20)}
+    records = [
+        {"name": f"Place {n}", **{k: f"P{n}" for k, i in sparse.items() if i == n}, "area": n * 7}
+        for n in range(20)
+    ]
+    profile = profile_table(records, source="places")
+    assert len(profile.columns) == 12
+    assert "area" in profile.columns
+    assert {reason for _, reason in profile.left_out} == {
+        "more than 12 columns; name columns to choose others"
+    }
+
+
 @pytest.mark.parametrize(
     ("records", "settings", "fault", "message"),
     [

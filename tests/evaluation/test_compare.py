@@ -169,3 +169,21 @@ def test_a_process_that_fails_says_why(monkeypatch):
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(GenerationError, match=r"memory of here failed: E: no config\.json$"):
         measure_footprints({"m": "here"})
+
+
+def test_memory_is_measured_once_per_shape(folder, tmp_path, monkeypatch):
+    twin, other = tmp_path / "twin", tmp_path / "other"
+    for copy in (twin, other):
+        copy.mkdir()
+        for file in ("config.json", "model.safetensors"):
+            (copy / file).write_bytes((folder / file).read_bytes())
+    (other / "config.json").write_text("{}", encoding="utf-8")
+    asked = []
+    monkeypatch.setattr(
+        "stillroom.evaluation.footprint._measure",
+        lambda where, timeout_s: asked.append(where) or len(asked),
+    )
+    peaks = measure_footprints({"one": folder, "two": twin, "three": other, "hub": "owner/name"})
+    assert len(asked) == 3
+    assert peaks["one"] == peaks["two"]
+    assert len({peaks["one"], peaks["three"], peaks["hub"]}) == 3
