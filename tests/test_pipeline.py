@@ -14,16 +14,19 @@ from stillroom.cli import main
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.teacher_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
-from stillroom.pipeline.teaching import plan_training
+from stillroom.pipeline.teaching import plan_teacher
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
 
-SMALL = Recipe(teacher_exposures=1, student_exposures=1, least_steps=12)
+SMALL = Recipe(
+    teacher_exposures=1, student_exposures=1, teacher_least_steps=12, student_least_steps=12
+)
 PROGRAM = """
 import sys
 from stillroom.pipeline import MainJob, Recipe, run_main_job
 run_main_job(MainJob(data=sys.argv[1], output_dir=sys.argv[2], controls=False,
-    recipe=Recipe(teacher_exposures=1, student_exposures=1, least_steps=12)))
+    recipe=Recipe(teacher_exposures=1, student_exposures=1,
+        teacher_least_steps=12, student_least_steps=12)))
 """
 QUALITY = ("exact_match", "token_f1", "agreement", "perplexity", "parameters", "by_task")
 
@@ -131,10 +134,10 @@ def test_a_finished_run_starts_anew_and_an_interrupted_one_goes_on(tmp_path):
 def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
     short = [Example(str(i), "p" * 60, "t" * 6, fact=str(i)) for i in range(2000)]
     long = [Example(str(i), "p" * 60, "t" * 3000, fact=str(i)) for i in range(2000)]
-    assert plan_training(short, 50, Recipe()).batch == 64
-    assert plan_training(long, 50, Recipe()).batch == 8
-    assert plan_training(short, 50, Recipe()).steps == round(2000 * 50 / 64)
-    assert plan_training(short[:3], 50, Recipe()).steps == Recipe().least_steps
+    assert plan_teacher(short, Recipe()).batch == 64
+    assert plan_teacher(long, Recipe()).batch == 8
+    assert plan_teacher(short, Recipe(teacher_exposures=50)).steps == round(2000 * 50 / 64)
+    assert plan_teacher(short[:3], Recipe()).steps == Recipe().teacher_least_steps
 
 
 def test_the_time_is_told_before_and_changes_nothing(table):

@@ -14,7 +14,7 @@ from ..distillation.starter import StarterSize, new_shape
 from ..records import Example
 from .job import STARTER, MainJob
 from .loading import Loaded
-from .teaching import CHARACTERS_PER_TOKEN, Plan, plan_training, plan_vocabulary
+from .teaching import CHARACTERS_PER_TOKEN, Plan, plan_student, plan_teacher, plan_vocabulary
 
 TRIED_STEPS = 3
 """Steps that are timed, after one that is not."""
@@ -42,8 +42,8 @@ def estimate_minutes(job: MainJob, loaded: Loaded) -> float:
     from hours.
     """
     questions, recipe = loaded.questions, job.recipe
-    teacher_plan = plan_training(questions.train, recipe.teacher_exposures, recipe)
-    student_plan = plan_training(questions.train, recipe.student_exposures, recipe)
+    teacher_plan = plan_teacher(questions.train, recipe)
+    student_plan = plan_student(questions.train, recipe)
     size = StarterSize(vocabulary=plan_vocabulary(questions.table))
     tokens = _tokens_per_example(questions.train)
     teacher_s = _seconds_per_step(size, size.layers, teacher_plan, tokens)

@@ -22,8 +22,11 @@ class Recipe:
     """How often each student sees each fact."""
     batch_tokens: int = 2048
     """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
-    least_steps: int = 300
-    """Optimizer steps of a training on the smallest table."""
+    teacher_least_steps: int = 800
+    """Optimizer steps of the teacher on the smallest table: what judging takes however few the
+    facts."""
+    student_least_steps: int = 400
+    """Optimizer steps of each student on the smallest table."""
     learning_rate: float = 4.8e-3
     """Of embeddings and norms (AdamW)."""
     matrix_learning_rate: float = 2.4e-3
@@ -46,7 +49,8 @@ class Recipe:
             self,
             teacher_exposures=self.teacher_exposures * effort,
             student_exposures=self.student_exposures * effort,
-            least_steps=max(1, round(self.least_steps * effort)),
+            teacher_least_steps=max(1, round(self.teacher_least_steps * effort)),
+            student_least_steps=max(1, round(self.student_least_steps * effort)),
         )
 
 

@@ -15,7 +15,7 @@ from ..records import Example
 from ..run_folder import RunFolder
 from .job import MainJob
 from .loading import Loaded
-from .teaching import LONGEST_EXAMPLE, Plan, plan_training
+from .teaching import LONGEST_EXAMPLE, Plan, plan_student
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
 """Share of each task: answers come with the teacher's layers, judging is learned anew."""
@@ -45,7 +45,7 @@ def get_students(
         "student_teacher_text": (gold + labelled, 0.0),
         "student_all_gold": (questions.train, 0.0),
     }
-    plan = plan_training(questions.train, job.recipe.student_exposures, job.recipe)
+    plan = plan_student(questions.train, job.recipe)
     folders: dict[str, Path] = {}
     for name, (examples, alpha) in data.items():
         if name != "student" and not job.controls:

@@ -40,12 +40,22 @@ class Plan:
         return self.steps * self.batch
 
 
-def plan_training(examples: Sequence[Example], exposures: float, recipe: Recipe) -> Plan:
-    """Size a training by the table: so many looks at each fact, so many tokens a step."""
+def plan_teacher(examples: Sequence[Example], recipe: Recipe) -> Plan:
+    """Size the teacher's training by the table."""
+    return _plan(examples, recipe.teacher_exposures, recipe.teacher_least_steps, recipe)
+
+
+def plan_student(examples: Sequence[Example], recipe: Recipe) -> Plan:
+    """Size each student's training by the table."""
+    return _plan(examples, recipe.student_exposures, recipe.student_least_steps, recipe)
+
+
+def _plan(examples: Sequence[Example], exposures: float, least_steps: int, recipe: Recipe) -> Plan:
+    """So many looks at each fact, so many tokens a step."""
     characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
     batch = int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
     facts = len({e.fact for e in examples})
-    return Plan(max(recipe.least_steps, round(facts * exposures / batch)), batch)
+    return Plan(max(least_steps, round(facts * exposures / batch)), batch)
 
 
 def plan_vocabulary(table: FactTable) -> int:
@@ -72,7 +82,7 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         return folder
     began = time.monotonic()
     questions, recipe = loaded.questions, job.recipe
-    plan = plan_training(questions.train, recipe.teacher_exposures, recipe)
+    plan = plan_teacher(questions.train, recipe)
     stream = training_stream(
         questions.train, questions.table, plan.examples, seed=job.seed, fresh_negatives=True
     )
