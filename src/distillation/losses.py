@@ -6,15 +6,13 @@ rows). It never divides: only the caller knows how many supervised tokens an opt
 Sizes: B examples, T positions (also written for a temperature in formulas, never in code), V
 vocabulary, N supervised positions.
 
-Sources: T^2 scaling: Hinton et al. 2015, sec. 2 (arXiv 1503.02531). Generalised JSD: Agarwal et al.
-2023, eq. 1 (arXiv 2306.13649). Skewed KL: Ko et al. 2024, sec. 3.1 (arXiv 2402.03898).
+Sources: T^2 scaling: Hinton et al. 2015, sec. 2 (arXiv 1503.02531).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Final, Literal, get_args
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +20,9 @@ from torch.nn import functional
 
 from ..errors import ConfigError
 from .batching import IGNORED, supervised_rows
+from .divergences import UNIVERSAL, Mixture, Objective, loss_faults, row_divergence
+from .universal_logit import universal_logit
 
-Objective = Literal["forward_kl", "reverse_kl", "jsd", "skew_forward", "skew_reverse", "tvd"]
 SumAndCount = tuple[Tensor, int]
 Divergence = Callable[[Tensor, Tensor], SumAndCount]
 
@@ -55,13 +54,9 @@ def _pair(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor,
     return log_probabilities(student, temperature), log_p.clamp(min=LOWEST_TEACHER_LOG_PROBABILITY)
 
 
-def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
-    return (log_a.exp() * (log_a - log_b)).sum()
-
-
-def _log_mixture(log_a: Tensor, log_b: Tensor, weight_of_a: float) -> Tensor:
-    """Log of w a + (1 - w) b, for 0 < w < 1, without leaving log space."""
-    return torch.logaddexp(log_a + math.log(weight_of_a), log_b + math.log1p(-weight_of_a))
+def _summed(student: Tensor, teacher: Tensor, mixture: Mixture) -> SumAndCount:
+    log_q, log_p = _pair(student, teacher, mixture.temperature)
+    return row_divergence(log_q, log_p, mixture).sum(), len(student)
 
 
 def forward_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> SumAndCount:
@@ -75,14 +70,12 @@ def forward_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Su
     Returns:
         The sum (a scalar in nats) and N. The other divergences take and give the same.
     """
-    log_q, log_p = _pair(student, teacher, temperature)
-    return _kl(log_p, log_q), len(student)
+    return _summed(student, teacher, Mixture(temperature, objective="forward_kl"))
 
 
 def reverse_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> SumAndCount:
     """Sum KL(q | p) over rows."""
-    log_q, log_p = _pair(student, teacher, temperature)
-    return _kl(log_q, log_p), len(student)
+    return _summed(student, teacher, Mixture(temperature, objective="reverse_kl"))
 
 
 def jsd(
@@ -96,13 +89,7 @@ def jsd(
     Raises:
         ConfigError: `b` lies outside [0, 1].
     """
-    if not 0.0 <= b <= 1.0:
-        raise ConfigError([f"b is {b!r}; allowed is 0 to 1"])
-    if b in (0.0, 1.0):
-        return (forward_kl if b == 0.0 else reverse_kl)(student, teacher, temperature)
-    log_q, log_p = _pair(student, teacher, temperature)
-    log_m = _log_mixture(log_p, log_q, b)
-    return b * _kl(log_p, log_m) + (1.0 - b) * _kl(log_q, log_m), len(student)
+    return _summed(student, teacher, Mixture(temperature, objective="jsd", b=b))
 
 
 def skew_forward(
@@ -113,9 +100,7 @@ def skew_forward(
     Raises:
         ConfigError: `skew` is not between 0 and 1.
     """
-    _check_skew(skew)
-    log_q, log_p = _pair(student, teacher, temperature)
-    return _kl(log_p, _log_mixture(log_p, log_q, skew)), len(student)
+    return _summed(student, teacher, Mixture(temperature, objective="skew_forward", skew=skew))
 
 
 def skew_reverse(
@@ -126,20 +111,12 @@ def skew_reverse(
     Raises:
         ConfigError: `skew` is not between 0 and 1.
     """
-    _check_skew(skew)
-    log_q, log_p = _pair(student, teacher, temperature)
-    return _kl(log_q, _log_mixture(log_q, log_p, skew)), len(student)
+    return _summed(student, teacher, Mixture(temperature, objective="skew_reverse", skew=skew))
 
 
 def tvd(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> SumAndCount:
     """Sum the total variation distance 0.5 sum |p - q| over rows."""
-    log_q, log_p = _pair(student, teacher, temperature)
-    return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(), len(student)
-
-
-def _check_skew(skew: float) -> None:
-    if not 0.0 < skew < 1.0:
-        raise ConfigError([f"skew is {skew!r}; allowed is between 0 and 1, both excluded"])
+    return _summed(student, teacher, Mixture(temperature, objective="tvd"))
 
 
 DIVERGENCES: Final[dict[str, Callable[[Tensor, Tensor, float], SumAndCount]]] = {
@@ -154,7 +131,7 @@ DIVERGENCES: Final[dict[str, Callable[[Tensor, Tensor, float], SumAndCount]]] = 
 
 def divergence(objective: Objective, temperature: float) -> Divergence:
     """Give the divergence of that name at that temperature; it takes (student, teacher) logits."""
-    function = DIVERGENCES[objective]
+    function = universal_logit if objective == UNIVERSAL else DIVERGENCES[objective]
     return lambda student, teacher: function(student, teacher, temperature)
 
 
@@ -177,29 +154,6 @@ def cross_entropy(student: Tensor, labels: Tensor) -> SumAndCount:
         log_probabilities(student), labels, ignore_index=IGNORED, reduction="sum"
     )
     return total, int((labels != IGNORED).sum())
-
-
-def by_weight(function: Divergence, weights: Tensor | None) -> Divergence:
-    """Let rows count by weight in a function that sums over rows (training.md section 1, item 6).
-
-    Args:
-        function: Takes two tensors with N rows, gives a sum and N.
-        weights: (N,), few different values; None for 1 everywhere.
-
-    Returns:
-        A function of the same form; its count is still N, so that weights are relative.
-    """
-    if weights is None:
-        return function
-
-    def weighted(first: Tensor, second: Tensor) -> SumAndCount:
-        total = first.sum() * 0.0  # connected to the graph without any row as well
-        for weight in sorted(set(weights.tolist())):
-            rows = weights == weight
-            total = total + weight * function(first[rows], second[rows])[0]
-        return total, len(first)
-
-    return weighted
 
 
 class DistillationLoss(nn.Module):
@@ -233,6 +187,11 @@ class DistillationLoss(nn.Module):
         self.alpha = alpha
         self.objective: Objective = objective
 
+    @property
+    def mixture(self) -> Mixture:
+        """The settings as they are now."""
+        return Mixture(self.temperature, self.alpha, self.objective)
+
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None = None
     ) -> Tensor:
@@ -241,7 +200,7 @@ class DistillationLoss(nn.Module):
         Args:
             student_logits: (B, V) for one prediction per example, or (B, T, V) as a causal model
                 gives them.
-            teacher_logits: Same shape; treated as constant.
+            teacher_logits: Same shape, for `universal_logit` but for V; treated as constant.
             labels: (B,) or (B, T) token ids, -100 where nothing is supervised. (B, T) labels are
                 those given to the model: the shift by one happens here. Without labels every
                 position counts, and there is no cross-entropy and no alpha: D T^2.
@@ -253,7 +212,7 @@ class DistillationLoss(nn.Module):
         Raises:
             ValueError: The shapes do not belong together.
         """
-        _check_shapes(student_logits, teacher_logits, labels)
+        _check_shapes(student_logits, teacher_logits, labels, self.objective)
         rows, teacher_rows, targets = _rows(student_logits, teacher_logits, labels)
         count = max(len(rows), 1)
         distance, _ = divergence(self.objective, self.temperature)(rows, teacher_rows)
@@ -266,18 +225,6 @@ class DistillationLoss(nn.Module):
     def extra_repr(self) -> str:
         """Show the settings in `repr`."""
         return f"temperature={self.temperature}, alpha={self.alpha}, objective={self.objective!r}"
-
-
-def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
-    """List what is wrong with the settings of a loss; empty when all is well."""
-    faults = []
-    if not (isinstance(temperature, (int, float)) and 0.0 < temperature < math.inf):
-        faults.append(f"temperature is {temperature!r}; allowed is a number above 0")
-    if not (isinstance(alpha, (int, float)) and 0.0 <= alpha <= 1.0):
-        faults.append(f"alpha is {alpha!r}; allowed is 0 (only labels) to 1 (only the teacher)")
-    if objective not in get_args(Objective):
-        faults.append(f"objective is {objective!r}; allowed are {', '.join(get_args(Objective))}")
-    return faults
 
 
 def _rows(
@@ -293,11 +240,14 @@ def _rows(
     return student[kept], teacher[kept], labels[kept]
 
 
-def _check_shapes(student: Tensor, teacher: Tensor, labels: Tensor | None) -> None:
+def _check_shapes(
+    student: Tensor, teacher: Tensor, labels: Tensor | None, objective: Objective
+) -> None:
     faults = []
     if student.dim() not in (2, 3):
         faults.append(f"student_logits have shape {tuple(student.shape)}; (B, V) or (B, T, V)")
-    if teacher.shape != student.shape:
+    compared = slice(-1 if objective == UNIVERSAL else None)
+    if teacher.shape[compared] != student.shape[compared]:
         faults.append(
             f"teacher_logits have shape {tuple(teacher.shape)}, student_logits "
             f"{tuple(student.shape)}; slice both to the shared vocabulary"

@@ -12,9 +12,7 @@ from stillroom.distillation import losses
 from stillroom.distillation.losses import (
     DIVERGENCES,
     DistillationLoss,
-    by_weight,
     cross_entropy,
-    forward_kl,
 )
 from stillroom.errors import ConfigError
 from torch.nn import functional
@@ -327,20 +325,3 @@ def test_signatures():
     assert list(forward) == ["self", "student_logits", "teacher_logits", "labels"]
     assert forward["labels"].default is None
     assert issubclass(DistillationLoss, torch.nn.Module)
-
-
-def test_weighted_rows_count_as_often_as_their_weight():
-    student, teacher = torch.randn(5, 7), torch.randn(5, 7)
-    weights = torch.tensor([1.0, 3.0, 1.0, 2.0, 3.0])
-    repeated = weights.long()
-    total, count = by_weight(forward_kl, weights)(student, teacher)
-    expected, _ = forward_kl(
-        student.repeat_interleave(repeated, 0), teacher.repeat_interleave(repeated, 0)
-    )
-    assert torch.allclose(total, expected)
-    assert count == 5
-    assert by_weight(forward_kl, None) is forward_kl
-    empty = torch.zeros(0, 7, requires_grad=True)
-    nothing, _ = by_weight(forward_kl, weights[:0])(empty, teacher[:0])
-    nothing.backward()
-    assert nothing.item() == 0.0

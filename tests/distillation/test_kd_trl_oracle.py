@@ -4,6 +4,8 @@ import warnings
 
 import pytest
 import torch
+from loss_cases import random_rows, value_and_gradients
+from stillroom.distillation.divergences import Mixture
 from stillroom.distillation.losses import IGNORED, DistillationLoss, jsd, temperature_scale
 
 
@@ -37,6 +39,27 @@ def test_generalized_jsd(generalized_jsd_loss, b, temperature):
     (our_gradient,) = torch.autograd.grad(total / count, student)
     assert total.item() / count == pytest.approx(theirs.item(), rel=1e-10)
     torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize("b", [0.0, 0.1, 0.5, 1.0])
+def test_the_fused_loss_is_theirs_times_temperature_squared(generalized_jsd_loss, b, temperature):
+    rows = random_rows(N=9).with_gradients()
+    theirs = generalized_jsd_loss(
+        rows.logits[None],
+        rows.teacher_logits[None],
+        rows.labels[None],
+        beta=b,
+        temperature=temperature,
+    )
+    expected = torch.autograd.grad(theirs, rows.parameters)
+    for signal in (rows.theirs, rows.signal("sparse", temperature, k=rows.vocabulary - 1)):
+        mixture = Mixture(temperature, 1.0, "jsd", b=b)
+        total, gradients = value_and_gradients("fused", rows, signal, mixture, chunk=4)
+        scale = temperature_scale(temperature) * 9  # theirs is a mean over 9 rows
+        assert total.item() == pytest.approx(scale * theirs.item(), rel=1e-10)
+        for ours, their in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(ours, scale * their, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
