@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ..errors import ConfigError, DataError, EmptyDataError
@@ -38,6 +39,15 @@ Tokenizer = Any
 
 
 @dataclass(frozen=True)
+class TeacherTokens:
+    """The same text in the tokens of a teacher with another tokenizer; see `text_alignment`."""
+
+    input_ids: tuple[int, ...]
+    aligned: tuple[tuple[int, int], ...]
+    """(place in the student's ids, place in the teacher's): tokens that begin at one character."""
+
+
+@dataclass(frozen=True)
 class TokenizedExample:
     """Token ids of one example."""
 
@@ -49,29 +59,50 @@ class TokenizedExample:
     """How many of the first ids are not supervised."""
     weights: tuple[float, ...] | None = None
     """How much each supervised id counts in the loss; None for 1 everywhere."""
+    teacher: TeacherTokens | None = None
+    """Where the teacher has another tokenizer."""
 
 
-def supervised_rows(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Select the positions that are trained: the only place with the causal shift.
+def supervised_rows(values: Tensor, labels: Tensor, *, shift: bool = True) -> tuple[Tensor, Tensor]:
+    """Select the positions that are trained.
 
-    The value at index i predicts the token at index i + 1.
+    This and `supervised_positions` are the only places with the causal shift.
 
     Args:
-        values: (B, T, H) hidden states or (B, T, V) logits of a causal model.
-        labels: (B, T) token ids as given to the model, -100 where nothing is supervised.
+        values: (B, T, H) hidden states, (B, T, V) logits, or a classifier's logits (B, C).
+        labels: (B, T) token ids as given to the model, or (B,) classes; -100 where nothing is
+            supervised.
+        shift: Whether the value at index i predicts the label at index i + 1, as in a causal model.
+            Encoder-decoders and classifiers predict the label at the same place; `model_kinds` has
+            the rule.
 
     Returns:
-        Values (N, H or V) and their labels (N,), in reading order.
+        Values (N, H, V or C) and their labels (N,), in reading order.
     """
-    targets = labels[:, 1:]  # (B, T - 1)
-    kept = targets != IGNORED
-    return values[:, :-1][kept], targets[kept]
+    if shift:
+        values, labels = values[:, :-1], labels[:, 1:]
+    kept = labels != IGNORED
+    return values[kept], labels[kept]
 
 
-def supervised_weights(batch: Mapping[str, Tensor]) -> Tensor | None:
+def supervised_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Find where a causal model predicts something supervised, in any row of the batch.
+
+    Args:
+        labels: (B, T) as given to the model.
+
+    Returns:
+        Ascending positions (P,) and the labels that are predicted there (B, P), shifted already.
+    """
+    targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)  # (B, T)
+    positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
+    return positions, targets[:, positions]
+
+
+def supervised_weights(batch: Mapping[str, Tensor], *, shift: bool = True) -> Tensor | None:
     """Select the weights of the supervised positions: (N,), None for 1 everywhere."""
-    weights = batch.get("weights")  # (B, T), one per token as the labels
-    return None if weights is None else weights[:, 1:][batch["labels"][:, 1:] != IGNORED]
+    weights, first = batch.get("weights"), int(shift)  # (B, T), one per label
+    return None if weights is None else weights[:, first:][batch["labels"][:, first:] != IGNORED]
 
 
 def tokenize_examples(
@@ -113,7 +144,7 @@ def tokenize_examples(
     if not listed:
         raise EmptyDataError("there are no training examples; give at least one")
     prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
-    texts = [_completion(example) for example in listed]
+    texts = [completion_text(example) for example in listed]
     # Names of special tokens in a record are plain text, in training as in serving.
     options = {"add_special_tokens": False, "split_special_tokens": True}
     if any(example.focus is not None for example in listed):
@@ -165,7 +196,12 @@ class _Cuts:
             )  # fmt: skip
 
 
-def _completion(example: Example) -> str:
+def completion_text(example: Example) -> str:
+    """Give what follows the prompt: the joint of the prompt's format, then the target.
+
+    Raises:
+        DataError: There is no target.
+    """
     if example.target is None or not example.target.strip():
         raise DataError(
             f"example {example.id!r} has no target to train on; label it or drop it",
@@ -219,26 +255,54 @@ class Collator:
 
         With examples that have weights, `weights` (B, T) float as well.
         """
-        shape = (len(items), max(len(item.input_ids) for item in items))
-        input_ids = torch.full(shape, self.pad_id)
-        attention_mask = torch.zeros(shape, dtype=torch.int64)
-        labels = torch.full(shape, IGNORED)
-        weights = torch.ones(shape)
-        for row, item in enumerate(items):
-            length = len(item.input_ids)
-            ids = torch.tensor(item.input_ids)
-            input_ids[row, :length] = ids
-            attention_mask[row, :length] = 1
-            # Nothing predicts the first token. For models whose class transformers 5.23 does not
-            # know as causal (GPT-2) it counts it all the same, and the divisor would be too large.
-            start = max(item.prompt_length, 1)
-            labels[row, start:length] = ids[start:]
-            if item.weights is not None:
-                weights[row, item.prompt_length : length] = torch.tensor(item.weights)
-        batch = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
-        if any(item.weights is not None for item in items):
-            batch["weights"] = weights
+        batch = fill_rows([[place] for place in range(len(items))], items, self.pad_id)
+        batch["attention_mask"] = (batch.pop("documents") >= 0).long()
+        del batch["position_ids"]
         return batch
+
+
+def fill_rows(
+    rows: Sequence[Sequence[int]], items: Sequence[TokenizedExample], pad_id: int
+) -> dict[str, Tensor]:
+    """Write examples into rows one behind the other, padding at the end.
+
+    Args:
+        rows: For each row, which examples it holds, as places in `items`.
+        items: Token ids.
+        pad_id: Written into padding.
+
+    Returns:
+        `input_ids`, `labels`, `position_ids` (from 0 in each example and in the padding) and
+        `documents` (the place in `items`; -1 on padding), each (R, L) int64; with examples that
+        have weights, `weights` (R, L) float as well.
+    """
+    width = max(sum(len(items[place].input_ids) for place in row) for row in rows)
+    shape = (len(rows), width)
+    input_ids, labels = torch.full(shape, pad_id), torch.full(shape, IGNORED)
+    documents, weights = torch.full(shape, -1), torch.ones(shape)
+    position_ids = torch.zeros(shape, dtype=torch.int64)
+    for number, row in enumerate(rows):
+        begin = 0
+        for place in row:
+            item = items[place]
+            ids = torch.tensor(item.input_ids)
+            end = begin + len(ids)
+            input_ids[number, begin:end] = ids
+            position_ids[number, begin:end] = torch.arange(len(ids))
+            documents[number, begin:end] = place
+            # Nothing predicts the first token, and in a packed row the example before it must not.
+            # Trainer counts labels to get the divisor, for GPT-2 that of the first token too.
+            start = max(item.prompt_length, 1)
+            labels[number, begin + start : end] = ids[start:]
+            if item.weights is not None:
+                weights[number, begin + item.prompt_length : end] = torch.tensor(item.weights)
+            begin = end
+        position_ids[number, begin:] = torch.arange(width - begin)
+    batch = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+    batch["documents"] = documents
+    if any(item.weights is not None for item in items):
+        batch["weights"] = weights
+    return batch
 
 
 def collator_for(tokenizer: Tokenizer) -> Collator:

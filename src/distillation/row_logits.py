@@ -1,8 +1,9 @@
-"""Logits of the supervised positions only, and the teacher's side of them.
+"""The supervised positions of a batch, in the form from which their loss is cheapest.
 
 Prompts are most of a training text and need no head: skipping their rows is most of the speed of a
 step at a large vocabulary (measurements.md 6). Whether hidden states times the head really are the
-model's logits is tried once on a batch; where they are not, the model's own logits are used.
+model's logits is tried once on a batch. Where they are, `fused_loss` gets hidden states and head;
+where they are not, the model's own logits of those positions are made.
 
 Sizes: B examples, T positions, H hidden size, V vocabulary, N supervised positions.
 """
@@ -11,40 +12,26 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batching import supervised_rows
-from .losses import Divergence, SumAndCount
+from .batching import supervised_positions, supervised_rows
+from .forward import model_inputs
+from .fused_loss import HeadRows
+from .model_kinds import model_kind, shifts_labels
+from .teacher_rows import Batch, DenseTeacherRows
 
 logger = logging.getLogger(__name__)
 
-Batch = Mapping[str, Tensor]
-"""`input_ids`, `attention_mask` and `labels`, each (B, T), as `Collator` makes them."""
 PROBE_POSITIONS = 64
 """Positions of one example that the self-check runs through the whole head."""
 
 
-class TeacherSignal(Protocol):
-    """Where a teacher's distributions come from: a model now, a cache of its logits later."""
-
-    def compare(self, student_rows: Tensor, batch: Batch, divergence: Divergence) -> SumAndCount:
-        """Sum the divergence of student and teacher over the batch's supervised positions.
-
-        Args:
-            student_rows: Logits (N, V) in reading order, as `supervised_rows` gives them.
-            batch: The tokens they belong to.
-            divergence: Takes student and teacher logits, both (N, V).
-        """
-        ...
-
-
 class RowLogits:
-    """Give the logits of a causal model at supervised positions; how is decided at the first batch.
+    """Give a causal model's side of supervised positions; how is decided at the first batch.
 
     Args:
         vocabulary: Ids that count, V; the rows of the head beyond are padding and get no gradient.
@@ -73,9 +60,11 @@ class RowLogits:
         self._decided = True
         self.dense_because = why_dense(model, batch)
         if self.dense_because is not None:
-            logger.warning("logits of all positions are computed: %s", self.dense_because)
+            logger.warning("logits are computed by the model itself: %s", self.dense_because)
 
-    def __call__(self, model: nn.Module, batch: Batch, head_of: nn.Module) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, model: nn.Module, batch: Batch, head_of: nn.Module
+    ) -> tuple[HeadRows | Tensor, Tensor]:
         """Run the model.
 
         Args:
@@ -84,18 +73,29 @@ class RowLogits:
             head_of: The model itself, whose output embedding is read anew at each call.
 
         Returns:
-            Logits (N, V) and labels (N,).
+            N rows and their labels (N,): hidden states with the whole head, or logits (N, V).
         """
-        if self.dense_because is not None:
-            return supervised_rows(self.dense(model, batch), batch["labels"])
-        out = model(**_inputs(batch), output_hidden_states=True, logits_to_keep=1)
-        rows, labels = supervised_rows(out.hidden_states[-1], batch["labels"])  # (N, H), (N,)
-        return _head_logits(rows, head_of, self.vocabulary), labels
+        labels = batch["labels"]
+        if self.dense_because is None:
+            # No logits from the model itself: one position would read the head once per example.
+            none = labels.new_empty(0)
+            out = model(**model_inputs(batch), output_hidden_states=True, logits_to_keep=none)
+            hidden, targets = supervised_rows(out.hidden_states[-1], labels)  # (N, H), (N,)
+            head = _head(head_of)
+            return HeadRows(hidden, head.weight, head.bias, self.vocabulary), targets
+        shift = shifts_labels(head_of)
+        if not (shift and takes_positions(head_of)):
+            return supervised_rows(self.dense(model, batch), labels, shift=shift)
+        positions, labels = supervised_positions(labels)  # (P,), (B, P)
+        out = model(**model_inputs(batch), logits_to_keep=positions)
+        return supervised_rows(out.logits[..., : self.vocabulary], labels, shift=False)
 
     def dense(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Give the model's own logits at all positions, (B, T, V)."""
-        logits: Tensor = model(**_inputs(batch)).logits[..., : self.vocabulary]
-        return logits
+        """Give the model's own logits at all positions, (B, T, V); of a classifier (B, C)."""
+        logits: Tensor = model(**model_inputs(batch)).logits[..., : self.vocabulary]
+        if logits.dim() == 2:
+            return logits
+        return logits[:, -batch["labels"].shape[1] :]  # prompt tuning puts tokens before the text
 
 
 class OnlineTeacher:
@@ -116,20 +116,24 @@ class OnlineTeacher:
     ) -> None:
         """Freeze the model."""
         self.model = model.requires_grad_(False).eval()
-        self.rows = RowLogits(vocabulary)
+        self.row_logits = RowLogits(vocabulary)
         self.autocast_dtype = autocast_dtype
 
-    def compare(self, student_rows: Tensor, batch: Batch, divergence: Divergence) -> SumAndCount:
-        """Run the teacher on the batch and sum the divergence over supervised positions."""
+    def rows(self, batch: Batch) -> DenseTeacherRows | Tensor:
+        """Run the teacher on the batch: hidden states and head, or logits (N, V)."""
         with torch.no_grad(), self._autocast(batch):
-            self.rows.decide(self.model, batch)
-            teacher_rows, _ = self.rows(self.model.eval(), batch, self.model)
-        return divergence(student_rows, teacher_rows)
+            self.row_logits.decide(self.model, batch)
+            rows, _ = self.row_logits(self.model.eval(), batch, self.model)
+        if isinstance(rows, Tensor):
+            return rows
+        shared = slice(rows.vocabulary)
+        bias = None if rows.bias is None else rows.bias[shared]
+        return DenseTeacherRows(rows.hidden, rows.weight[shared], bias)
 
     def logits(self, batch: Batch) -> Tensor:
         """Give the teacher's logits at all positions, (B, T, V)."""
         with torch.no_grad(), self._autocast(batch):
-            return self.rows.dense(self.model.eval(), batch)
+            return self.row_logits.dense(self.model.eval(), batch)
 
     def _autocast(self, batch: Batch) -> torch.autocast:
         device = batch["input_ids"].device.type
@@ -144,18 +148,21 @@ def why_dense(model: nn.Module, batch: Batch) -> str | None:
     Softcapped, scaled or adapted heads are found by comparing bit for bit: both sides multiply the
     same shapes, so they round alike.
     """
+    if model_kind(model) == "classifier":
+        return f"{type(model).__name__} gives one distribution for a whole text"
     head = _head(model)
     if type(head) is not nn.Linear:  # an adapter or a parametrisation computes more than x W
-        return f"the head is a {type(head).__name__}, not a plain Linear"
-    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
-        return f"{type(model).__name__}.forward does not take logits_to_keep"
+        kind = f"{type(head).__module__}.{type(head).__qualname__}"
+        return f"the head is a {kind}, not a plain Linear of torch"
+    if not takes_positions(model):
+        return f"{type(model).__name__} cannot be asked for the logits of some positions only"
     piece = {name: value[:1, :PROBE_POSITIONS] for name, value in batch.items()}
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            out = model(**_inputs(piece), output_hidden_states=True)
-            ours = _head_logits(out.hidden_states[-1], model, None)
+            out = model(**model_inputs(piece), output_hidden_states=True)
+            ours = functional.linear(out.hidden_states[-1], head.weight, head.bias)
     finally:
         model.train(was_training)
     if ours.shape == out.logits.shape and torch.equal(ours.float(), out.logits.float()):
@@ -163,20 +170,19 @@ def why_dense(model: nn.Module, batch: Batch) -> str | None:
     return f"{type(model).__name__} does more to its logits than multiply hidden states by the head"
 
 
-def _inputs(batch: Batch) -> dict[str, Any]:
-    # use_cache=False: a cache costs memory and breaks the isolation of packed documents.
-    return {
-        "input_ids": batch["input_ids"],
-        "attention_mask": batch["attention_mask"],
-        "use_cache": False,
-    }
+def takes_positions(model: nn.Module) -> bool:
+    """Tell whether a model can be asked for the logits of some positions only.
+
+    Under an adapter of peft that is up to the model inside; prompt tuning puts tokens before the
+    text and moves all positions.
+    """
+    adapter = getattr(model, "active_peft_config", None)
+    if adapter is not None:
+        if adapter.is_prompt_learning:
+            return False
+        model = model.get_base_model()  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(model.forward).parameters
 
 
 def _head(model: nn.Module) -> Any:  # noqa: ANN401 - transformers is untyped
     return getattr(model, "get_output_embeddings", lambda: None)()
-
-
-def _head_logits(rows: Tensor, model: nn.Module, vocabulary: int | None) -> Tensor:
-    head = _head(model)
-    bias = None if head.bias is None else head.bias[:vocabulary]
-    return functional.linear(rows, head.weight[:vocabulary], bias)
