@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from ..errors import CheckpointError, ConfigError, ModelNotFoundError
 from ..files import atomic_folder, write_json, write_text
 from ..prompts import prompts_sha256
+from .architectures import ModelKind, auto_class, checkpoint_kind, probe, require_kind
 from .model_files import ModelFiles, check_model_files, read_checked_json, shape_faults
 from .model_settings import config_faults
 from .tokenizer_files import load_tokenizer, write_golden_ids
@@ -96,6 +97,7 @@ def load_checkpoint(
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
+    kinds: tuple[ModelKind, ...] = ("causal",),
 ) -> Checkpoint:
     """Load a checkpoint folder, or a model of the Hugging Face hub.
 
@@ -103,6 +105,7 @@ def load_checkpoint(
         name_or_path: Folder, or hub name such as `Qwen/Qwen2.5-0.5B-Instruct`. A folder goes first.
         device: Where to put the weights; None chooses (`choose_device`).
         dtype: Type of the weights; None gives float32 on the CPU and the stored type elsewhere.
+        kinds: Of models that the caller can use.
 
     Raises:
         CheckpointError: The folder lacks a part, is damaged, unsafe, or was trained on other
@@ -115,7 +118,7 @@ def load_checkpoint(
         dtype = torch.float32
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
-        model, tokenizer, run = _load_folder(folder, dtype)
+        model, tokenizer, run = _load_folder(folder, dtype, kinds)
         checkpoint = Checkpoint(model, tokenizer, folder, folder.resolve().name, run)
     elif folder.exists():
         raise CheckpointError(f"{folder}: is a file; give the folder that holds config.json")
@@ -213,7 +216,7 @@ def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
         CheckpointError: It does not load, its logits are not finite or not as wide as the
             vocabulary, it cannot generate a token, or its run is not complete.
     """
-    checkpoint = load_checkpoint(folder, device="cpu")
+    checkpoint = load_checkpoint(folder, device="cpu", kinds=get_args(ModelKind))
     if checkpoint.run is None:
         raise CheckpointError(f"{folder}: has no {RUN_FILE}, so it is no finished stillroom run")
     if checkpoint.run.get("status") != "complete":
@@ -224,17 +227,17 @@ def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
     ids = checkpoint.tokenizer("Question: 1\n\nAnswer:", return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         for _ in range(2):  # the second pass takes the token that the first one chose
-            logits = checkpoint.model(input_ids=ids).logits
-            if logits.shape[-1] != checkpoint.model.config.vocab_size:
+            logits, width = probe(checkpoint.model, ids)
+            if logits.shape[-1] != width:
                 raise CheckpointError(
-                    f"{folder}: logits are {logits.shape[-1]} wide, the vocabulary is "
-                    f"{checkpoint.model.config.vocab_size}"
+                    f"{folder}: logits are {logits.shape[-1]} wide, {width} are expected"
                 )
             if not bool(torch.isfinite(logits).all()):
                 raise CheckpointError(
                     f"{folder}: the logits are not finite; the weights are damaged"
                 )
-            ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+            if logits.dim() == 3:
+                ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
     return checkpoint.run
 
 
@@ -249,8 +252,11 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, dict[str, Any] | None]:
+def _load_folder(
+    folder: Path, dtype: torch.dtype | None, kinds: tuple[ModelKind, ...]
+) -> tuple[Any, Any, dict[str, Any] | None]:
     files = check_model_files(folder)
+    require_kind(folder, files.config, kinds)
     run = _read_run(folder)
     tokenizer = load_tokenizer(folder)
     if max(tokenizer.get_vocab().values()) >= files.config.get("vocab_size", 0):
@@ -260,19 +266,20 @@ def _load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, dic
 
 
 def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa: ANN401
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
+    loader = auto_class(checkpoint_kind(files.config))
     settings = {k: v for k, v in files.config.items() if k not in ("model_type", "architectures")}
     try:
         config = AutoConfig.for_model(files.config["model_type"], **settings)
         with torch.device("meta"):  # sizes only: nothing is allocated for a config that lies
-            plan = AutoModelForCausalLM.from_config(config)
+            plan = loader.from_config(config)
         faults = shape_faults(*_plan_and_found(plan, files.shapes))
         if faults:
             shown = "; ".join(faults[:5]) + (f"; {len(faults)} in all" if len(faults) > 5 else "")
             raise CheckpointError(f"{files.folder}: {shown}")
         with _quiet_transformers():
-            model, report = AutoModelForCausalLM.from_pretrained(
+            model, report = loader.from_pretrained(
                 files.folder,
                 config=config,
                 dtype="auto" if dtype is None else dtype,
@@ -298,7 +305,8 @@ def _plan_and_found(
     """Bring the names of a planned model and of a folder's tensors together."""
     expected = {name: tuple(tensor.shape) for name, tensor in plan.state_dict().items()}
     prefix = f"{plan.base_model_prefix}."
-    bare = not any(name.startswith(prefix) for name in shapes)  # old GPT-2 files
+    prefixed = any(name.startswith(prefix) for name in expected)
+    bare = prefixed and not any(name.startswith(prefix) for name in shapes)  # old GPT-2 files
     found = {prefix + name if bare else name: shape for name, shape in shapes.items()}
     if plan.config.tie_word_embeddings:
         for name in plan._tied_weights_keys or ():

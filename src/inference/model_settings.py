@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MODEL_TYPES = (
-    "llama", "qwen2", "qwen3", "mistral", "gpt2", "phi3", "smollm3", "gemma2", "gemma3_text",
-    "olmo2", "granite",
+    "llama", "qwen2", "qwen3", "mistral", "gpt2", "phi3", "smollm3", "gemma", "gemma2",
+    "gemma3_text", "olmo2", "granite",
 )  # fmt: skip
 """Architectures whose local checkpoints are loaded; all are part of transformers itself."""
+ENCODER_TYPES = ("bert", "distilbert")
+"""Architectures that are loaded as classifiers only."""
+ENCODER_DECODER_TYPES = ("t5",)
 
 Check = Callable[[Any], str | None]
 """Says what is allowed when a value is not, else None."""
@@ -120,17 +123,28 @@ _ACTIVATION = _one_of(
 )
 
 CONFIG_KEYS: dict[str, Check] = {
-    "model_type": _one_of(*MODEL_TYPES),
+    "model_type": _one_of(*MODEL_TYPES, *ENCODER_TYPES, *ENCODER_DECODER_TYPES),
     "architectures": _optional(_texts),
     **dict.fromkeys(("_name_or_path", "transformers_version", "torch_version"), _optional(_text)),
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
     # Sizes. The tensors on disk must have them as well, so a large value alone allocates nothing.
     "vocab_size": _integer(1, 1 << 20),
-    **dict.fromkeys(("hidden_size", "n_embd", "intermediate_size"), _SIZE),
+    **dict.fromkeys(
+        ("hidden_size", "n_embd", "intermediate_size", "dim", "hidden_dim", "d_model", "d_kv",
+         "d_ff", "type_vocab_size"),
+        _SIZE,
+    ),
     "n_inner": _optional(_SIZE),
-    **dict.fromkeys(("num_hidden_layers", "n_layer"), _integer(1, 256)),
-    **dict.fromkeys(("num_attention_heads", "n_head"), _integer(1, 1024)),
+    **dict.fromkeys(
+        ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"),
+        _integer(1, 256),
+    ),
+    **dict.fromkeys(
+        ("num_attention_heads", "n_head", "n_heads", "num_heads"), _integer(1, 1024)
+    ),
+    "relative_attention_num_buckets": _integer(2, 1 << 12),
+    "relative_attention_max_distance": _integer(2, 1 << 20),
     "num_key_value_heads": _optional(_integer(1, 1024)),
     "head_dim": _optional(_integer(1, 1 << 14)),
     **dict.fromkeys(
@@ -144,7 +158,7 @@ CONFIG_KEYS: dict[str, Check] = {
     "pretraining_tp": _integer(1, 1),
     # Numbers.
     **dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"), _number(0, 1)),
-    "initializer_range": _number(0, 100),
+    **dict.fromkeys(("initializer_range", "initializer_factor"), _number(0, 100)),
     **dict.fromkeys(("rope_theta", "rope_local_base_freq"), _number(0, 1e12)),
     **dict.fromkeys(
         ("query_pre_attn_scalar", "attention_multiplier", "embedding_multiplier",
@@ -156,12 +170,17 @@ CONFIG_KEYS: dict[str, Check] = {
     ),
     **dict.fromkeys(
         ("attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_first_dropout",
-         "partial_rotary_factor"),
+         "partial_rotary_factor", "attention_probs_dropout_prob", "hidden_dropout_prob",
+         "classifier_dropout", "dropout", "qa_dropout", "seq_classif_dropout", "dropout_rate"),
         _optional(_number(0, 1)),
     ),
     **dict.fromkeys(("rope_parameters", "rope_scaling"), _rope),
     # Choices.
-    **dict.fromkeys(("hidden_act", "hidden_activation", "activation_function"), _ACTIVATION),
+    **dict.fromkeys(
+        ("hidden_act", "hidden_activation", "activation_function", "activation", "dense_act_fn"),
+        _ACTIVATION,
+    ),
+    "feed_forward_proj": _one_of("relu", "gelu", "gated-gelu", "gated-silu"),
     "summary_activation": _optional(_ACTIVATION),
     "summary_type": _text,
     "problem_type": _optional(_text),
@@ -169,22 +188,27 @@ CONFIG_KEYS: dict[str, Check] = {
     "no_rope_layers": _optional(_flags),
     **dict.fromkeys(("id2label", "label2id"), _optional(_labels)),
     "task_specific_params": lambda value: None if isinstance(value, dict) else "an object",
-    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), _token_ids),
+    **dict.fromkeys(
+        ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"), _token_ids
+    ),
     **dict.fromkeys(
         ("attention_bias", "mlp_bias", "tie_word_embeddings", "use_cache", "use_sliding_window",
          "use_mrope", "return_dict", "output_attentions", "output_hidden_states",
          "scale_attn_by_inverse_layer_idx", "scale_attn_weights", "reorder_and_upcast_attn",
-         "summary_proj_to_labels", "summary_use_proj", "is_decoder"),
+         "summary_proj_to_labels", "summary_use_proj", "is_decoder", "is_encoder_decoder",
+         "is_gated_act", "scale_decoder_outputs", "sinusoidal_pos_embds"),
         _optional(_boolean),
     ),
     **dict.fromkeys(
-        ("is_encoder_decoder", "add_cross_attention", "use_bidirectional_attention"),
+        ("add_cross_attention", "use_bidirectional_attention"),
         lambda value: None if value in (None, False) else "false",
     ),
 }  # fmt: skip
 
 GENERATION_KEYS: dict[str, Check] = {
-    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), _token_ids),
+    **dict.fromkeys(
+        ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"), _token_ids
+    ),
     **dict.fromkeys(
         ("do_sample", "use_cache", "_from_model_config", "output_attentions",
          "output_hidden_states", "return_dict_in_generate", "early_stopping"),
@@ -208,7 +232,10 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
     """Say everything that is not allowed in a config.json; empty when all is well."""
     if "model_type" not in config:
         return ["model_type is missing"]
-    return _faults(config, CONFIG_KEYS)
+    faults = _faults(config, CONFIG_KEYS)
+    if config.get("is_encoder_decoder") and config["model_type"] not in ENCODER_DECODER_TYPES:
+        faults.append(f"is_encoder_decoder is true; allowed: only for {ENCODER_DECODER_TYPES}")
+    return faults
 
 
 def generation_faults(config: Mapping[str, Any]) -> list[str]:
