@@ -1,4 +1,4 @@
-"""Where a student comes from, and whether it can learn from a teacher's logits.
+"""Where a student comes from.
 
 A student made of the teacher's own layers starts far ahead of one from scratch, with labels and
 with soft targets alike (measurements.md 5), so that is the way to begin where both are possible.
@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, VocabularyError
+from ..errors import ConfigError
+from ..inference.architectures import ModelKind, auto_class
+from .model_kinds import model_kind
 
 Model = Any
-"""A causal language model of transformers, whose classes are skipped by the type checker."""
+"""A model of transformers, whose classes are skipped by the type checker."""
 
-_LAYER_KEY: Final = re.compile(r"^((?:model\.layers|transformer\.h)\.)(\d+)(\..*)$")
-"""Names of layer weights in Llama, Qwen, Mistral, Gemma, ... and in GPT-2."""
+_LAYER_KEY: Final = re.compile(
+    r"^((?:model\.layers|transformer\.h|(?:bert|roberta)\.encoder\.layer|"
+    r"distilbert\.transformer\.layer|(?:en|de)coder\.block)\.)(\d+)(\..*)$"
+)
+"""Names of layer weights in Llama, Qwen, Mistral, Gemma, ..., in GPT-2, in BERT and its kin, and in
+both halves of T5."""
 
 
 def every_second_layer(layers: int) -> list[int]:
@@ -40,15 +46,20 @@ def every_second_layer(layers: int) -> list[int]:
     return list(range(1, layers, 2))
 
 
-def layers_from_teacher(teacher: Model, keep: Sequence[int]) -> Model:
+def layers_from_teacher(
+    teacher: Model, keep: Sequence[int], *, keep_decoder: Sequence[int] | None = None
+) -> Model:
     """Make a student from some of the teacher's layers.
 
     Embeddings, head and norms are copied too. Nothing is shared with the teacher; what is tied in
     the teacher is tied in the student.
 
     Args:
-        teacher: A decoder with `model.layers` or, as GPT-2, `transformer.h`.
-        keep: Ascending numbers of the layers to copy, counted from 0.
+        teacher: A decoder (Llama, Qwen, Gemma, GPT-2, ...), an encoder (BERT, RoBERTa, DistilBERT)
+            or both (T5).
+        keep: Ascending numbers of the layers to copy, counted from 0; of an encoder-decoder those
+            of the encoder.
+        keep_decoder: Layers of an encoder-decoder's decoder; None for the same as `keep`.
 
     Returns:
         A float32 model of the same class, on the teacher's device, in train mode.
@@ -57,31 +68,94 @@ def layers_from_teacher(teacher: Model, keep: Sequence[int]) -> Model:
         ConfigError: The layers are not there, or the model's layers have other names.
     """
     names = teacher.state_dict()
-    layers = {int(match[2]) for name in names if (match := _LAYER_KEY.match(name))}
-    faults = []
-    if not layers:
-        faults.append(f"{type(teacher).__name__} has no model.layers or transformer.h to choose of")
-    elif not keep or list(keep) != sorted(set(keep)) or not set(keep) <= layers:
-        faults.append(f"layers {list(keep)} are asked of 0 to {max(layers)}, ascending")
+    kept = {"main": keep, "decoder": keep if keep_decoder is None else keep_decoder}
+    faults = _layer_faults(teacher, names, kept)
     if faults:
         raise ConfigError(faults)
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = len(keep)
+    if getattr(config, "num_decoder_layers", None):
+        config.num_decoder_layers = len(kept["decoder"])
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[i] for i in keep]
     with torch.random.fork_rng(devices=[]):  # the weights drawn here are all overwritten
         student = type(teacher)(config)
-    student.load_state_dict({key: names[_teacher_key(key, keep)] for key in student.state_dict()})
-    student.generation_config = copy.deepcopy(teacher.generation_config)
+    student.load_state_dict({key: names[_teacher_key(key, kept)] for key in student.state_dict()})
+    if hasattr(teacher, "generation_config"):
+        student.generation_config = copy.deepcopy(teacher.generation_config)
     return student.float().to(teacher.device).train()
 
 
-def _teacher_key(key: str, keep: Sequence[int]) -> str:
+def made_student(teacher: Model, *, layers: int | None, width: int | None, seed: int = 0) -> Model:
+    """Make a student of a teacher: its own layers, or untrained ones of its family.
+
+    Args:
+        teacher: Gives its layers, or its config.
+        layers: Of an untrained student; None takes every second layer of the teacher.
+        width: Of an untrained student.
+        seed: Of its weights.
+
+    Raises:
+        ConfigError: It cannot be made of this teacher.
+    """
+    if layers is None:
+        return half_of(teacher)
+    kind = model_kind(teacher)
+    return student_from_scratch(
+        teacher.config, layers=layers, width=width or 0, seed=seed, kind=kind
+    )
+
+
+def half_of(teacher: Model) -> Model:
+    """Make a student from every second layer of a teacher, of both halves of an encoder-decoder.
+
+    Raises:
+        ConfigError: There is nothing to leave out, or the model's layers have unknown names.
+    """
+    keep = every_second_layer(teacher.config.num_hidden_layers)
+    decoder_layers = getattr(teacher.config, "num_decoder_layers", None)
+    of_decoder = every_second_layer(decoder_layers) if decoder_layers else None
+    return layers_from_teacher(teacher, keep, keep_decoder=of_decoder)
+
+
+def _layer_faults(
+    teacher: Model, names: Mapping[str, Tensor], kept: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """List what is wrong with the layers asked for, stack by stack."""
+    layers: dict[str, set[int]] = {}
+    for name in names:
+        if match := _LAYER_KEY.match(name):
+            layers.setdefault(_stack(match[1]), set()).add(int(match[2]))
+    if not layers:
+        return [f"{type(teacher).__name__} has no layers under a known name to choose of"]
+    return [
+        f"layers {list(kept[stack])} are asked of 0 to {max(there)}, ascending"
+        for stack, there in layers.items()
+        if not kept[stack]
+        or list(kept[stack]) != sorted(set(kept[stack]))
+        or not set(kept[stack]) <= there
+    ]
+
+
+def _stack(prefix: str) -> str:
+    return "decoder" if prefix.startswith("decoder.") else "main"
+
+
+def _teacher_key(key: str, kept: Mapping[str, Sequence[int]]) -> str:
     match = _LAYER_KEY.match(key)
-    return f"{match[1]}{keep[int(match[2])]}{match[3]}" if match else key
+    if match is None or "relative_attention_bias" in key:  # T5's first block has it for all blocks
+        return key
+    return f"{match[1]}{kept[_stack(match[1])][int(match[2])]}{match[3]}"
 
 
-def student_from_scratch(config: Any, *, layers: int, width: int, seed: int = 0) -> Model:  # noqa: ANN401
+def student_from_scratch(
+    config: Any,  # noqa: ANN401
+    *,
+    layers: int,
+    width: int,
+    seed: int = 0,
+    kind: ModelKind = "causal",
+) -> Model:
     """Make an untrained student of a teacher's family.
 
     Args:
@@ -90,6 +164,7 @@ def student_from_scratch(config: Any, *, layers: int, width: int, seed: int = 0)
         width: Hidden size; a multiple of the number of heads that results. Heads keep the teacher's
             size as far as that divides `width`.
         seed: Of the weights. The global generators are left alone.
+        kind: Of the model; an encoder-decoder gets `layers` in each half.
 
     Returns:
         A float32 model on the CPU, in train mode.
@@ -97,8 +172,6 @@ def student_from_scratch(config: Any, *, layers: int, width: int, seed: int = 0)
     Raises:
         ConfigError: `layers` or `width` do not make a model; all faults at once.
     """
-    from transformers import AutoModelForCausalLM
-
     head_size = max(1, config.hidden_size // config.num_attention_heads)
     faults = []
     if layers < 1:
@@ -115,10 +188,11 @@ def student_from_scratch(config: Any, *, layers: int, width: int, seed: int = 0)
     small.num_hidden_layers, small.hidden_size, small.num_attention_heads = layers, width, heads
     if getattr(config, "layer_types", None):
         small.layer_types = [config.layer_types[i % len(config.layer_types)] for i in range(layers)]
-    if getattr(config, "intermediate_size", None):
-        small.intermediate_size = max(8, round(config.intermediate_size * ratio / 8) * 8)
-    if getattr(config, "n_inner", None):
-        small.n_inner = max(8, round(config.n_inner * ratio / 8) * 8)
+    if getattr(config, "num_decoder_layers", None):
+        small.num_decoder_layers = layers
+    for inner in ("intermediate_size", "n_inner", "hidden_dim", "d_ff"):
+        if getattr(config, inner, None):
+            setattr(small, inner, max(8, round(getattr(config, inner) * ratio / 8) * 8))
     if getattr(config, "head_dim", None):
         small.head_dim = width // heads
     if getattr(config, "num_key_value_heads", None):
@@ -126,48 +200,4 @@ def student_from_scratch(config: Any, *, layers: int, width: int, seed: int = 0)
         small.num_key_value_heads = heads // shared if heads % shared == 0 else heads
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(small).float().train()
-
-
-def compare_vocabularies(teacher_tokenizer: Any, student_tokenizer: Any) -> int:  # noqa: ANN401
-    """Find how many ids mean the same token to teacher and student.
-
-    Sizes are never trusted: ids are compared one by one. Tokens that only one of them has are
-    allowed at the end, as added padding tokens are.
-
-    Returns:
-        V_eff: ids 0 to V_eff - 1 are shared; both heads are cut to them in the loss.
-
-    Raises:
-        VocabularyError: An id below that means different tokens.
-    """
-    teacher = {number: token for token, number in teacher_tokenizer.get_vocab().items()}
-    student = {number: token for token, number in student_tokenizer.get_vocab().items()}
-    shared = min(max(teacher, default=-1), max(student, default=-1)) + 1
-    differing = [i for i in range(shared) if teacher.get(i) != student.get(i)]
-    if differing or shared == 0:
-        first = differing[0] if differing else 0
-        raise VocabularyError(
-            f"{len(differing)} of {shared} ids mean different tokens; id {first} is "
-            f"{teacher.get(first)!r} to the teacher and {student.get(first)!r} to the student. "
-            "Choose a student with the teacher's tokenizer (student_model_name="
-            "'every_second_layer' makes one), train on the teacher's texts alone (alpha=0), or "
-            "use a method for unlike tokenizers such as ULD or TRL's GOLD"
-        )
-    return shared
-
-
-def shared_vocabulary(tokens: int, teacher: Model, student: Model) -> int:
-    """Give V_eff: the shared ids that both heads have rows for.
-
-    Args:
-        tokens: Shared ids of the tokenizers.
-        teacher: Its head may have more rows, for padding.
-        student: Its head may have more rows, for padding.
-    """
-    return min(tokens, _head_rows(teacher), _head_rows(student))
-
-
-def _head_rows(model: Model) -> int:
-    weight: Tensor = model.get_output_embeddings().weight
-    return len(weight)
+        return auto_class(kind).from_config(small).float().train()

@@ -1,16 +1,14 @@
-"""Students from a teacher's layers or from scratch, and the comparison of vocabularies."""
+"""Students from a teacher's layers or from scratch."""
 
 import kd_models
 import pytest
 import torch
 from stillroom.distillation.students import (
-    compare_vocabularies,
     every_second_layer,
     layers_from_teacher,
-    shared_vocabulary,
     student_from_scratch,
 )
-from stillroom.errors import ConfigError, VocabularyError
+from stillroom.errors import ConfigError
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 IDS = torch.tensor([[3, 5, 7, 9]])
@@ -136,25 +134,3 @@ def test_from_scratch(make, layers, width):
 def test_wrong_sizes_are_told_at_once():
     with pytest.raises(ConfigError, match=r"student_layers is 0.*student_width is 7"):
         student_from_scratch(kd_models.llama().config, layers=0, width=7)
-
-
-def test_equal_tokenizers_share_all_ids():
-    one = kd_models.tokenizer()
-    assert compare_vocabularies(one, kd_models.tokenizer()) == max(one.get_vocab().values()) + 1
-
-
-def test_added_tokens_at_the_end_are_allowed():
-    student = kd_models.tokenizer()
-    student.add_tokens(["<pad>", "<more>"])
-    assert compare_vocabularies(kd_models.tokenizer(), student) == len(kd_models.tokenizer())
-
-
-def test_other_tokens_are_refused_and_ways_out_named():
-    other = kd_models.tokenizer(["silver and gold, zinc and lead"], size=290)
-    with pytest.raises(VocabularyError, match=r"mean different tokens; id \d+ .*alpha=0.*GOLD"):
-        compare_vocabularies(kd_models.tokenizer(["Question and answer, again"], size=290), other)
-
-
-def test_padded_heads_are_cut_to_what_is_shared():
-    assert shared_vocabulary(60, kd_models.llama(), kd_models.llama(vocabulary=64)) == 60
-    assert shared_vocabulary(70, kd_models.llama(), kd_models.llama(vocabulary=64)) == 61
