@@ -1,0 +1,210 @@
+"""Several trainings in a row: labels first and the teacher after, a teacher assistant, unfreezing.
+
+    distill_stages("configs/distillation/teacher_assistant.json")
+
+Each stage is a training of its own, from weights that an earlier one saved. Its result is a whole
+checkpoint folder, so a broken-off row goes on with the stage it was in, and finished stages are not
+repeated while their settings, data and models stay the same.
+
+Source of the teacher assistant: Mirzadeh et al. 2020 (arXiv 1902.03393).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import DataError, DataNotFoundError
+from ..files import read_json, read_json_lines, write_json
+from ..inference.checkpoints import find_checkpoint
+from ..prompts import prompts_sha256
+from ..records import Example, data_hash, record_hash
+from .cache_fit import known_identity
+from .distiller import DistillationSummary, ModelDistiller
+from .processes import is_main_process, wait_for_everyone
+from .run_inputs import examples_of
+from .settings import DistillationConfig, config_hash
+from .stage_plan import STAGE, Stage, read_plan
+from .training_data import Record
+
+logger = logging.getLogger(__name__)
+
+STAGE_FILE: Final = "stage.json"
+"""In a stage's folder: says that it is finished, and what made it."""
+WORK_FOLDER: Final = "work"
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """What became of a stage."""
+
+    name: str
+    folder: Path
+    """The checkpoint of its student."""
+    summary: DistillationSummary | None
+    """None where the stage was finished before this call."""
+
+
+def distill_stages(
+    config: Mapping[str, Any] | str | Path,
+    training_data: Iterable[Record] | None = None,
+    *,
+    read: Callable[[Path], Iterable[Record]] | None = None,
+    beside: Path | None = None,
+) -> list[StageSummary]:
+    """Run the stages of a configuration, or the rest of them.
+
+    Args:
+        config: As described in `stage_plan.py`, or the JSON file that holds it; relative paths in a
+            file count from the current folder, then from that of the file.
+        training_data: Records for stages that name no file.
+        read: Reads a file of records; None for `read_records`.
+        beside: Folder of the file that the mapping came from.
+
+    Returns:
+        One entry per stage; the student is in the last one's folder.
+
+    Raises:
+        ConfigError: The configuration has faults; all of them.
+        DataError: Records cannot be used, or a stage has none.
+        DataNotFoundError: A file of records is not there.
+    """
+    beside = beside if isinstance(config, Mapping) else Path(config).parent
+    plan = read_plan(config if isinstance(config, Mapping) else read_json(config))
+    given = None if training_data is None else list(training_data)
+    reader = read_records if read is None else read
+    examples = {stage.name: _examples(stage, given, beside, reader) for stage in plan.stages}
+    done: dict[str, tuple[Path, str]] = {}
+    summaries = []
+    for number, stage in enumerate(plan.stages, start=1):
+        folder = plan.output_dir / f"stage-{number:02d}-{stage.name}"
+        settings = stage.config({name: place for name, (place, _) in done.items()})
+        identity = stage_identity(stage, settings, examples[stage.name], done)
+        summary = None
+        if _is_finished(folder, identity):
+            logger.warning("%s: this stage is finished; delete the folder to repeat it", folder)
+        else:
+            work = plan.output_dir / WORK_FOLDER / folder.name
+            summary = _run_stage(settings, examples[stage.name], folder, work)
+            _mark_finished(folder, work, stage, identity)
+        done[stage.name] = folder, identity
+        summaries.append(StageSummary(stage.name, folder, summary))
+    return summaries
+
+
+def stage_identity(
+    stage: Stage,
+    settings: DistillationConfig,
+    examples: Sequence[Example],
+    done: Mapping[str, tuple[Path, str]],
+) -> str:
+    """Hash what decides the outcome of a stage, whatever folder it is run in.
+
+    Args:
+        stage: Whose it is.
+        settings: The stage's, with folders for references.
+        examples: Its data.
+        done: Stage name -> folder and identity, of the stages before.
+    """
+    models = {
+        role: {"stage": done[name.removeprefix(STAGE)][1]}
+        if name.startswith(STAGE)
+        else known_identity(name, None)
+        for role, name in (("teacher", stage.teacher), ("student", stage.student))
+    }
+    neutral = settings.to_dict() | {"teacher_model_name": "-", "student_model_name": "-"}
+    return record_hash(
+        {
+            "config": config_hash(DistillationConfig(**neutral), dtype=str(settings.dtype)),
+            "data": data_hash(
+                {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
+            ),
+            "prompts": prompts_sha256(),
+            "models": models,
+        }
+    )
+
+
+def _run_stage(
+    settings: DistillationConfig, examples: Sequence[Example], folder: Path, work: Path
+) -> DistillationSummary:
+    distiller = ModelDistiller(settings)
+    summary = distiller.distill(examples, work_dir=work)
+    distiller.save_distilled_model(folder)
+    del distiller
+    gc.collect()  # the next stage loads its models; those of this one have cycles
+    return summary
+
+
+def _mark_finished(folder: Path, work: Path, stage: Stage, identity: str) -> None:
+    wait_for_everyone()  # nobody reads the work folder any more
+    if is_main_process():
+        write_json(
+            folder / STAGE_FILE, {"schema_version": 1, "name": stage.name, "identity": identity}
+        )
+        shutil.rmtree(work, ignore_errors=True)
+    wait_for_everyone()
+
+
+def _is_finished(folder: Path, identity: str) -> bool:
+    """Tell whether the folder holds this very stage, whole."""
+    try:
+        found = read_json(folder / STAGE_FILE)
+    except (FileNotFoundError, ValueError):
+        return False
+    if found.get("identity") == identity and find_checkpoint(folder) == folder:
+        return True
+    logger.warning("%s: other settings, data or models made it; the stage is repeated", folder)
+    return False
+
+
+def _examples(
+    stage: Stage,
+    given: Sequence[Record] | None,
+    beside: Path | None,
+    read: Callable[[Path], Iterable[Record]],
+) -> list[Example]:
+    if stage.data is None and given is None:
+        raise DataError(f"stage {stage.name!r} has no data; name a file, or give training_data")
+    records: Iterable[Record] = given or ()
+    if stage.data is not None:
+        records = read(find_data(stage.data, beside))
+    return examples_of(records, stage.values["task"])
+
+
+def find_data(name: str, beside: Path | None) -> Path:
+    """Resolve a relative path against the current folder, then against the configuration's.
+
+    Raises:
+        DataNotFoundError: There is no such file in either.
+    """
+    places = [Path(name), *([] if beside is None else [beside / name])]
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataNotFoundError(f"no file of records at {' or '.join(map(str, places))}")
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read records from a JSON list or from JSON Lines; what `write_examples` wrote are examples.
+
+    Raises:
+        DataError: It is neither.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            is_list = stream.read(4096).lstrip().startswith("[")
+        records = read_json(path) if is_list else read_json_lines(path)
+    except json.JSONDecodeError as fault:
+        raise DataError(f"is neither a JSON list nor JSON Lines ({fault})", path=path) from fault
+    names = {field.name for field in fields(Example)}
+    return [
+        Example.from_dict(record) if isinstance(record, dict) and set(record) == names else record
+        for record in records
+    ]
