@@ -103,6 +103,24 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
     return _guarded(chat, args.verbose, None)
 
 
+def run_cache_logits(argv: Sequence[str] | None = None) -> int:
+    """Keep a teacher's logits for a file of training examples."""
+    from .pipeline.logits_caching import cache_logits, cache_parser
+
+    args = cache_parser().parse_args(argv)
+    quiet_libraries()
+    return _guarded(lambda: cache_logits(args), args.verbose, args.output)
+
+
+def run_distill(argv: Sequence[str] | None = None) -> int:
+    """Distil a student by a JSON file of settings."""
+    from .pipeline.distilling import distill_file, distill_parser
+
+    args = distill_parser().parse_args(argv)
+    quiet_libraries()
+    return _guarded(lambda: distill_file(args), args.verbose, None)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -110,13 +128,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"run": run_job, "chat": run_chat}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "cache-logits": run_cache_logits,
+        "chat": run_chat,
+        "distill": run_distill,
+        "run": run_job,
+    }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
     parser = argparse.ArgumentParser(
         "stillroom",
         description="A small, local specialist from your own table, proven against its teacher.",
-        epilog="stillroom run --help and stillroom chat --help list their options",
+        epilog="stillroom COMMAND --help lists the options of a command",
     )
     parser.add_argument("--version", action="version", version=f"stillroom {__version__}")
     parser.add_argument("command", choices=sorted(commands), help="what to do")

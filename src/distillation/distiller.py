@@ -10,43 +10,59 @@ Each method calls one step; models may also be loaded elsewhere and assigned to 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, ConfigError, VocabularyError
+from ..errors import CheckpointError, ConfigError
 from ..files import write_json
 from ..inference.checkpoints import (
     choose_device,
     choose_training_dtype,
     load_checkpoint,
-    save_checkpoint,
 )
 from ..records import Example
-from .batching import TokenizedExample, collator_for, tokenize_examples
+from .adapters import PROBE_EXAMPLES, TrainedAdapter
+from .batching import TokenizedExample, collator_for
+from .cache_fit import require_fit
+from .freezing import only_trainable
 from .losses import DistillationLoss
-from .optimizers import make_optimizer
-from .progress import CURVE_FILE, LOSSES_FILE, draw_losses, losses_text
+from .model_kinds import TASK_KINDS
+from .processes import is_main_process, join_processes, local_device, main_process_first
 from .resuming import RUN_FILE, open_work_folder
-from .runs import describe_run, weights_sha256
-from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
-from .students import (
-    compare_vocabularies,
-    every_second_layer,
-    layers_from_teacher,
-    shared_vocabulary,
-    student_from_scratch,
+from .run_callbacks import asks_teacher, reads_own_tokens
+from .run_inputs import (
+    TrainingItem,
+    collator_of,
+    count_supervised,
+    examples_of,
+    items_of,
+    longest_example,
+    require_task,
+    vocabulary_of,
 )
-from .trainer import KDTrainer, training_arguments
-from .training_data import Record, training_examples
+from .run_trainer import trainer_of
+from .runs import DistillationSummary, describe_run, weights_sha256
+from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
+from .sharding import whole_student
+from .student_forms import (
+    finish_student,
+    hold_teacher,
+    student_in_form,
+    student_place,
+    teacher_place,
+)
+from .students import made_student
+from .surroundings import no_shard_bars
+from .teacher_cache import TeacherCache
+from .training_data import Record
+from .written_student import write_student
 
 __all__ = [
     "DistillationConfig",
@@ -55,25 +71,6 @@ __all__ = [
     "ModelDistiller",
     "create_distiller_from_config",
 ]
-
-CONFIG_FILE: Final = "distillation_config.json"
-
-
-@dataclass(frozen=True)
-class DistillationSummary:
-    """What a training did."""
-
-    steps: int
-    """Optimizer steps, those before a resume included."""
-    losses: tuple[tuple[int, float], ...]
-    """(step, loss in nats per supervised token)."""
-    examples: int
-    supervised_tokens: int
-    """In one pass over the data."""
-    seconds: float
-    """Of this call."""
-    resumed_from: Path | None
-    """The checkpoint it went on from."""
 
 
 class ModelDistiller:
@@ -87,6 +84,7 @@ class ModelDistiller:
         device: Where both models run.
         tokenizer: The student's; loaded with it, or assigned.
         teacher_model: Frozen and in eval mode once training began; None until loaded or assigned.
+        teacher_tokenizer: Loaded with it, or assigned; None stands for the student's.
         student_model: None until loaded or assigned.
         loss_fn: A `DistillationLoss`; replace it by a subclass of your own to train on that.
     """
@@ -94,16 +92,18 @@ class ModelDistiller:
     def __init__(self, config: DistillationConfig) -> None:
         """Choose the device; models are loaded when they are needed."""
         self.config = config
-        self.device = choose_device(config.device)
+        self.device = local_device(choose_device(config.device))
+        join_processes(self.device)
         self.tokenizer: Any = None
         self.teacher_model: Any = None
         self.student_model: Any = None
         self.loss_fn: nn.Module = DistillationLoss(
             config.temperature, config.alpha, objective=config.objective
         )
-        self._teacher_tokenizer: Any = None
+        self.teacher_tokenizer: Any = None
         self._run: dict[str, Any] | None = None
         self._losses: list[tuple[int, float]] = []
+        self._adapter: TrainedAdapter | None = None
 
     def load_teacher_model(self) -> None:
         """Load the teacher that the settings name.
@@ -112,8 +112,12 @@ class ModelDistiller:
             ModelNotFoundError: There is no such model.
             CheckpointError: Its folder is damaged or unsafe.
         """
-        loaded = load_checkpoint(self.config.teacher_model_name, device=self.device)
-        self.teacher_model, self._teacher_tokenizer = loaded.model, loaded.tokenizer
+        config = self.config
+        place, dtype = teacher_place(config, self.device)
+        loaded = load_checkpoint(
+            config.teacher_model_name, device=place, dtype=dtype, kinds=TASK_KINDS[config.task]
+        )
+        self.teacher_model, self.teacher_tokenizer = loaded.model, loaded.tokenizer
 
     def load_student_model(self) -> None:
         """Load the student that the settings name, or make it from the teacher, in float32.
@@ -125,21 +129,18 @@ class ModelDistiller:
         """
         config, name = self.config, self.config.student_model_name
         if name not in (*FROM_TEACHER, FROM_SCRATCH):
-            loaded = load_checkpoint(name, device=self.device, dtype=torch.float32)
+            place, kinds = student_place(config, self.device), TASK_KINDS[config.task]
+            loaded = load_checkpoint(name, device=place, dtype=torch.float32, kinds=kinds)
             self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
             return
         if self.teacher_model is None:
             self.load_teacher_model()
-        if name == FROM_SCRATCH:
-            layers, width = config.student_layers or 0, config.student_width or 0
-            self.student_model = student_from_scratch(
-                self.teacher_model.config, layers=layers, width=width, seed=config.seed
-            ).to(self.device)
-        else:
-            keep = every_second_layer(self.teacher_model.config.num_hidden_layers)
-            self.student_model = layers_from_teacher(self.teacher_model, keep)
+        layers = config.student_layers if name == FROM_SCRATCH else None
+        self.student_model = made_student(
+            self.teacher_model, layers=layers, width=config.student_width, seed=config.seed
+        ).to(student_place(config, self.device))
         if self.tokenizer is None:
-            self.tokenizer = self._teacher_tokenizer
+            self.tokenizer = self.teacher_tokenizer
 
     def prepare_data(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Turn plain texts into one padded batch: `input_ids`, `attention_mask`, `labels`, (B, T).
@@ -159,7 +160,8 @@ class ModelDistiller:
         """Train the student.
 
         Args:
-            training_data: Records in any shape of `training_data.py`, mixed if you like.
+            training_data: Records in any shape of `training_data.py`, mixed if you like; to train a
+                classifier, of `classifier_data.py`.
             work_dir: Keeps checkpoints, losses and loss curve, so that the same call goes on after
                 a crash; None keeps them in a temporary folder.
 
@@ -172,41 +174,103 @@ class ModelDistiller:
             ConfigError: The settings do not fit each other.
         """
         began = time.monotonic()
-        examples = training_examples(training_data)
+        examples = examples_of(training_data, self.config.task)
+        cache = self._open_cache()
         self._load_missing()
         items = self._tokenize(examples)
-        vocabulary = self._vocabulary(items)
+        if cache is not None:
+            self._require_fit(cache, examples, items)
+        vocabulary = self._vocabulary(items) if cache is None else cache.vocabulary
         run = describe_run(
             self.config,
             examples,
             dtype=self._dtype(),
             teacher=self.teacher_model,
             student=self.student_model,
+            teacher_cache=None if cache is None else cache.manifest,
         )
         with ExitStack() as stack:
+            stack.enter_context(no_shard_bars())
             folder = Path(work_dir or stack.enter_context(tempfile.TemporaryDirectory()))
             if work_dir is not None:
                 run["models_sha256"] = self._fingerprint()
             resume = open_work_folder(folder, run)
-            trainer = self._trainer(folder, items, vocabulary)
-            trainer.train(resume)
+            student = stack.enter_context(
+                student_in_form(
+                    self.student_model, self.config, device=self.device, dtype=self._dtype()
+                )
+            )
+            stack.enter_context(only_trainable(student, self.config.trainable))
+            trainer = trainer_of(
+                self.config,
+                folder,
+                device=self.device,
+                dtype=self._dtype(),
+                student=student,
+                tokenizer=self.tokenizer,
+                teacher_tokenizer=self._own_tokens(),
+                teacher=self.teacher_model if self._runs_teacher() else cache,
+                loss_fn=self.loss_fn,
+                items=items,
+                examples=examples,
+                vocabulary=vocabulary,
+            )
+            trainer.train(None if resume is None else str(resume))
+            trained = whole_student(trainer, student)
+            probe = collator_of(self.tokenizer, self.student_model)(items[:PROBE_EXAMPLES])
+            finished = finish_student(trained, self.student_model, probe)
+            self.student_model, self._adapter = finished.model, finished.adapter
             self._losses = trainer.history.losses
             metrics = {"loss": self._losses[-1][1] if self._losses else None}
             steps = int(trainer.state.global_step)
             self._run = run | {"status": "complete", "steps": steps, "metrics": metrics}
-            write_json(folder / RUN_FILE, self._run)
+            if finished.merge is not None:
+                self._run["merge"] = finished.merge
+            if is_main_process():
+                write_json(folder / RUN_FILE, self._run)
         self.student_model.eval()
         return DistillationSummary(
             steps=steps,
             losses=tuple(self._losses),
             examples=len(items),
-            supervised_tokens=sum(len(i.input_ids) - max(i.prompt_length, 1) for i in items),
+            supervised_tokens=count_supervised(items, self.student_model),
             seconds=time.monotonic() - began,
             resumed_from=resume,
         )
 
+    def distill_stages(
+        self,
+        stages: Sequence[Mapping[str, Any]],
+        training_data: Iterable[Record] | None = None,
+    ) -> list[Any]:
+        """Train in several stages, each from the weights of the one before.
+
+        Args:
+            stages: What differs from the settings in each; see `stage_plan.py`.
+            training_data: Records for stages that name no file.
+
+        Returns:
+            A `StageSummary` per stage. The last stage's student is `student_model`, and its
+            folder below `output_dir` holds it.
+
+        Raises:
+            ConfigError: The stages have faults, or models were assigned: stages load by name.
+        """
+        from .stages import distill_stages
+
+        if self.teacher_model is not None or self.student_model is not None:
+            raise ConfigError(
+                ["stages load their models by name; save an assigned model with save_checkpoint "
+                 "and name its folder"]
+            )  # fmt: skip
+        done = distill_stages({**self.config.to_dict(), "stages": list(stages)}, training_data)
+        self.load_distilled_model(done[-1].folder)
+        return list(done)
+
     def save_distilled_model(self, output_dir: str | Path | None = None) -> Path:
         """Write the student, its tokenizer, the settings and what the run did.
+
+        Of several processes only the main one writes; the others wait for it.
 
         Args:
             output_dir: None takes that of the settings. A folder that is there is replaced.
@@ -219,21 +283,18 @@ class ModelDistiller:
         """
         if self._run is None or self.student_model is None:
             raise CheckpointError("there is no distilled model yet; call distill first")
-        files = {
-            CONFIG_FILE: json.dumps(self.config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        }
-        if self._losses:
-            files[LOSSES_FILE] = losses_text(self._losses)
-        folder = save_checkpoint(
-            output_dir or self.config.output_dir,
-            self.student_model,
-            self.tokenizer,
-            self._run,
-            files,
-        )
-        if self._losses:
-            draw_losses(self._losses, folder / CURVE_FILE)
-        return folder
+        with main_process_first():
+            if is_main_process():
+                write_student(
+                    Path(output_dir or self.config.output_dir),
+                    self.student_model,
+                    self.tokenizer,
+                    self.config,
+                    self._run,
+                    losses=self._losses,
+                    adapter=self._adapter,
+                )
+        return Path(output_dir or self.config.output_dir)
 
     def load_distilled_model(self, model_path: str | Path) -> None:
         """Load a saved student and its tokenizer into `student_model` and `tokenizer`.
@@ -242,50 +303,81 @@ class ModelDistiller:
             ModelNotFoundError: There is no such folder.
             CheckpointError: It is damaged or unsafe.
         """
-        loaded = load_checkpoint(model_path, device=self.device)
+        loaded = load_checkpoint(model_path, device=self.device, kinds=TASK_KINDS[self.config.task])
         self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
-        self._run, self._losses = loaded.run, []
+        self._run, self._losses, self._adapter = loaded.run, [], None
 
     def _needs_teacher(self) -> bool:
-        return type(self.loss_fn) is not DistillationLoss or self.loss_fn.alpha > 0.0
+        return asks_teacher(self.config, self.loss_fn)
+
+    def _runs_teacher(self) -> bool:
+        return self._needs_teacher() and self.config.teacher_cache is None
+
+    def _open_cache(self) -> TeacherCache | None:
+        folder = self.config.teacher_cache
+        return TeacherCache(folder) if folder is not None and self._needs_teacher() else None
+
+    def _require_fit(
+        self, cache: TeacherCache, examples: Sequence[Example], items: Sequence[TokenizedExample]
+    ) -> None:
+        require_fit(
+            cache,
+            items,
+            teacher_name=self.config.teacher_model_name,
+            teacher_model=self.teacher_model,
+            student=self.student_model,
+            tokenizer=self.tokenizer,
+            loss_fn=self.loss_fn,
+            limits={"max_length": self._longest(), "too_long": self.config.too_long},
+            sources={example.id: example.source for example in examples},
+        )
 
     def _load_missing(self) -> None:
         if self.student_model is None:
             self.load_student_model()
-        if self._needs_teacher() and self.teacher_model is None:
+        if self._runs_teacher() and self.teacher_model is None:
             self.load_teacher_model()
         if self.tokenizer is None:
             raise ConfigError(["a student was assigned without a tokenizer; assign tokenizer too"])
-        self.student_model.to(self.device)
+        teacher = self.teacher_model if self._runs_teacher() else None
+        require_task(self.config.task, self.student_model, teacher)
+        self.student_model.to(student_place(self.config, self.device))
+        if teacher is not None:
+            self.teacher_model = hold_teacher(
+                teacher, self.config.teacher_bits, device=self.device, dtype=self._dtype()
+            )
 
-    def _tokenize(self, examples: Sequence[Example]) -> list[TokenizedExample]:
-        models = (self.student_model, self.teacher_model if self._needs_teacher() else None)
-        positions = [
-            model.config.max_position_embeddings
-            for model in models
-            if model is not None and getattr(model.config, "max_position_embeddings", None)
-        ]
-        return tokenize_examples(
+    def _longest(self) -> int:
+        teacher = self.teacher_model if self._runs_teacher() else None
+        return longest_example(self.config.max_length, self.student_model, teacher)
+
+    def _tokenize(self, examples: Sequence[Example]) -> list[Any]:
+        return items_of(
             examples,
             self.tokenizer,
-            max_length=min([self.config.max_length, *positions]),
+            self.student_model,
+            teacher=self.teacher_model if self._runs_teacher() else None,
+            teacher_tokenizer=self._own_tokens(),
+            max_length=self._longest(),
             too_long=self.config.too_long,
+            labels_needed=isinstance(self.loss_fn, DistillationLoss) and self.loss_fn.alpha < 1.0,
         )
 
-    def _vocabulary(self, items: Sequence[TokenizedExample]) -> int:
-        """Give V_eff, and refuse data with ids beyond it."""
-        teacher = self.teacher_model if self._needs_teacher() else self.student_model
-        tokens = max(self.tokenizer.get_vocab().values()) + 1
-        if self._needs_teacher() and self._teacher_tokenizer is not None:
-            tokens = compare_vocabularies(self._teacher_tokenizer, self.tokenizer)
-        vocabulary = shared_vocabulary(tokens, teacher, self.student_model)
-        largest = max(max(item.input_ids) for item in items)
-        if largest >= vocabulary:
-            raise VocabularyError(
-                f"the data uses token id {largest}, but teacher and student share only ids below "
-                f"{vocabulary}; use the teacher's tokenizer, or train with alpha=0"
-            )
-        return vocabulary
+    def _own_tokens(self) -> Any:  # noqa: ANN401
+        """Give the teacher's tokenizer where it reads with it; None where ids are shared."""
+        if not reads_own_tokens(self.config, self.loss_fn):
+            return None
+        return self.tokenizer if self.teacher_tokenizer is None else self.teacher_tokenizer
+
+    def _vocabulary(self, items: Sequence[TrainingItem]) -> int | None:
+        shares = self._needs_teacher() and self._own_tokens() is None
+        return vocabulary_of(
+            items,
+            self.tokenizer,
+            self.student_model,
+            teacher=self.teacher_model if shares else None,
+            teacher_tokenizer=self.teacher_tokenizer if shares else None,
+        )
 
     def _dtype(self) -> torch.dtype:
         name = self.config.dtype
@@ -293,45 +385,9 @@ class ModelDistiller:
         return chosen if name is None else getattr(torch, name)
 
     def _fingerprint(self) -> str:
-        teacher = self.teacher_model if self._needs_teacher() else None
+        teacher = self.teacher_model if self._runs_teacher() else None
         name = type(self.loss_fn).__qualname__
         return f"{weights_sha256(teacher, self.student_model)} {name}"
-
-    def _trainer(self, folder: Path, items: list[TokenizedExample], vocabulary: int) -> KDTrainer:
-        config = self.config
-        optimizer = make_optimizer(
-            self.student_model,
-            kind=config.optimizer,
-            learning_rate=config.learning_rate,
-            matrix_learning_rate=config.matrix_learning_rate,
-            weight_decay=config.weight_decay,
-        )
-        return KDTrainer(
-            self.student_model,
-            training_arguments(
-                folder,
-                device=self.device,
-                dtype=self._dtype(),
-                batch_size=config.batch_size,
-                gradient_accumulation_steps=config.gradient_accumulation_steps,
-                num_epochs=config.num_epochs,
-                max_steps=config.max_steps,
-                lr_scheduler=config.lr_scheduler,
-                decay_ratio=config.decay_ratio,
-                warmup_ratio=config.warmup_ratio,
-                max_grad_norm=config.max_grad_norm,
-                seed=config.seed,
-            ),
-            train_dataset=items,
-            data_collator=collator_for(self.tokenizer),
-            loss_fn=self.loss_fn,
-            teacher=self.teacher_model if self._needs_teacher() else None,
-            vocabulary=vocabulary,
-            save_steps=config.save_steps,
-            description="distilling" if self._needs_teacher() else "training",
-            progress=config.progress,
-            optimizers=(optimizer, None),
-        )
 
 
 def create_distiller_from_config(config_dict: Mapping[str, Any]) -> ModelDistiller:

@@ -8,12 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import TrainerCallback
 
 from ..errors import StillroomError
 from ..files import atomic_path, write_text
+from .processes import mean_over_processes
 
 LOSSES_FILE: Final = "losses.jsonl"
 CURVE_FILE: Final = "loss.png"
@@ -47,12 +49,18 @@ class LossHistory:
             self._parts = []
 
     def flush(self) -> list[tuple[int, float]]:
-        """Read pending losses from the device and give them.
+        """Read pending losses from the device and give them, averaged over the processes.
+
+        Each process notes its share times their number, as DDP wants it; the mean is the loss.
 
         Raises:
             StillroomError: A loss is not finite; training on would only write broken weights.
         """
-        fresh = [(step, float(loss)) for step, loss in self._pending]
+        if not self._pending:
+            return []
+        steps = [step for step, _ in self._pending]
+        losses = mean_over_processes(torch.stack([loss.detach() for _, loss in self._pending]))
+        fresh: list[tuple[int, float]] = list(zip(steps, losses.tolist(), strict=True))
         self._pending = []
         for step, loss in fresh:
             if loss - loss != 0.0:

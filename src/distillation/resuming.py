@@ -19,6 +19,7 @@ from typing import Any, Final
 from transformers import TrainerCallback
 
 from ..files import read_json, write_json
+from .processes import is_main_process, main_process_first
 from .progress import CURVE_FILE, LOSSES_FILE
 
 logger = logging.getLogger(__name__)
@@ -105,7 +106,8 @@ def open_work_folder(folder: str | Path, run: Mapping[str, Any]) -> Path | None:
     """Prepare the folder in which a run keeps its checkpoints, and find where to go on.
 
     A half run goes on when it has the same config, data, prompts and models; else its checkpoints
-    are removed and the log says what differs. Half-written checkpoints are removed.
+    are removed and the log says what differs. Half-written checkpoints are removed. Of several
+    processes the main one does so, before the others look.
 
     Args:
         folder: Made if it is not there; only `checkpoint-<step>` folders, the loss log and its
@@ -117,6 +119,14 @@ def open_work_folder(folder: str | Path, run: Mapping[str, Any]) -> Path | None:
         The checkpoint to resume from, or None to begin at the start.
     """
     root = Path(folder)
+    with main_process_first():
+        if is_main_process():
+            _tidy(root, run)
+    return last_whole_checkpoint(root)
+
+
+def _tidy(root: Path, run: Mapping[str, Any]) -> None:
+    """Remove what the run cannot go on from, and write what it is."""
     root.mkdir(parents=True, exist_ok=True)
     differing = _differing(root / RUN_FILE, run)
     for path in _checkpoints(root):
@@ -133,7 +143,6 @@ def open_work_folder(folder: str | Path, run: Mapping[str, Any]) -> Path | None:
     if found is not None:
         logger.warning("%s: training goes on from here", found)
     write_json(root / RUN_FILE, {**run, "status": "running"})
-    return found
 
 
 def _differing(path: Path, run: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,25 @@ import torch
 from ..inference.checkpoints import package_versions
 from ..prompts import prompts_sha256
 from ..records import Example, data_hash
+from .cache_format import Manifest
 from .settings import DistillationConfig, config_hash
+
+
+@dataclass(frozen=True)
+class DistillationSummary:
+    """What a training did."""
+
+    steps: int
+    """Optimizer steps, those before a resume included."""
+    losses: tuple[tuple[int, float], ...]
+    """(step, loss in nats per supervised token)."""
+    examples: int
+    supervised_tokens: int
+    """In one pass over the data."""
+    seconds: float
+    """Of this call."""
+    resumed_from: Path | None
+    """The checkpoint it went on from."""
 
 
 def describe_run(
@@ -24,6 +44,7 @@ def describe_run(
     teacher: Any,  # noqa: ANN401 - a transformers model or None
     student: Any,  # noqa: ANN401 - a transformers model
     parents: Sequence[str] = (),
+    teacher_cache: Manifest | None = None,
 ) -> dict[str, Any]:
     """Describe a run before it begins.
 
@@ -34,19 +55,22 @@ def describe_run(
         teacher: None where none runs.
         student: Before training.
         parents: Run ids of the teacher and of the student it began with.
+        teacher_cache: What is read in the teacher's place; None where nothing is.
 
     Returns:
         `run.json` without the fields that only the end knows.
     """
     now = time.gmtime()
     name = str(dtype).removeprefix("torch.")
+    cache = None if teacher_cache is None else teacher_cache.sha256()
+    revision = _revision(teacher) or (teacher_cache and teacher_cache.spec.teacher.revision)
     return {
         "schema_version": 1,
         "run_id": f"{time.strftime('%Y%m%dT%H%M%SZ', now)}-{secrets.token_hex(3)}",
         "status": "running",
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
         "config": {**config.to_dict(), "dtype": name},
-        "config_hash": config_hash(config, dtype=name),
+        "config_hash": config_hash(config, dtype=name, teacher_cache_sha256=cache),
         "data_hash": data_hash(
             {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
         ),
@@ -54,7 +78,8 @@ def describe_run(
         "prompt_sha256": prompts_sha256(),
         "view_hash": None,
         "sample_id_version": 1,
-        "teacher": {"id": config.teacher_model_name, "revision": _revision(teacher)},
+        "teacher": {"id": config.teacher_model_name, "revision": revision},
+        "teacher_cache_sha256": cache,
         "student": {"id": config.student_model_name, "revision": _revision(student)},
         "seed": config.seed,
         "versions": package_versions(),

@@ -4,26 +4,33 @@ weights."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from ..errors import ConfigError
 from ..files import write_json
 from ..records import record_hash
 from .batching import TooLong
-from .losses import Objective, loss_faults
+from .divergences import Objective, loss_faults
+from .layer_losses import AttentionMeasure, HiddenMeasure
 from .optimizers import OptimizerKind
+from .setting_faults import RampShape, Task, run_faults
 
 FROM_TEACHER: Final = ("every_second_layer", "from_teacher")
 """Student names that mean: copy every second layer of the teacher. Both mean the same."""
 FROM_SCRATCH: Final = "from_scratch"
 """Student name that means: untrained, in the teacher's family, of `student_layers` and
 `student_width`."""
+_MADE: Final = (*FROM_TEACHER, FROM_SCRATCH)
 
-_NOT_HASHED: Final = ("output_dir", "progress", "save_steps", "device")
-"""Settings that do not change what is learnt."""
+_NOT_HASHED: Final = (
+    "output_dir", "progress", "save_steps", "device", "teacher_cache",
+    "gradient_checkpointing", "torch_compile", "torch_compile_backend", "keep_adapter",
+)  # fmt: skip
+"""Settings that do not change what is learnt. Of a teacher cache its content counts, not its
+place."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class DistillationConfig:
     max_steps: int | None = None
     """Optimizer steps; overrides `num_epochs`."""
     objective: Objective = "forward_kl"
-    """The divergence from the teacher."""
+    """The divergence from the teacher. `universal_logit` takes a teacher with another tokenizer."""
     optimizer: OptimizerKind = "adamw"
     """`muon` takes the matrices inside the layers, AdamW the rest."""
     matrix_learning_rate: float = 4e-3
@@ -85,6 +92,64 @@ class DistillationConfig:
     """Layers of a `from_scratch` student."""
     student_width: int | None = None
     """Hidden size of a `from_scratch` student."""
+    teacher_cache: str | None = None
+    """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded."""
+    task: Task = "generation"
+    """`classification` trains a model that chooses between classes from records with `text` and
+    `label`; teacher and student must be classifiers."""
+    temperature_end: float | None = None
+    """Temperature at the last step, on the way from `temperature`; None keeps it."""
+    alpha_end: float | None = None
+    """Alpha at the last step, on the way from `alpha`; None keeps it."""
+    loss_schedule: RampShape = "linear"
+    """How temperature and alpha get there, `linear` or `cosine`."""
+    hidden_weight: float = 0.0
+    """Of a loss that draws hidden states to the teacher's; 0 leaves it out."""
+    hidden_measure: HiddenMeasure = "mse"
+    """`mse` or `cosine`."""
+    attention_weight: float = 0.0
+    """Of a loss that draws attention maps to the teacher's; 0 leaves it out."""
+    attention_measure: AttentionMeasure = "kl"
+    """`kl` or `mse`."""
+    layer_pairs: Sequence[Sequence[int]] | None = None
+    """[student layer, teacher layer] of these losses, counted from 1; 0 are the embeddings. None
+    spreads the teacher's layers evenly."""
+    trainable: str | None = None
+    """Regular expression; only parameters in whose name it is found learn. None for all."""
+    unfreeze: Sequence[str] | None = None
+    """Such an expression per epoch: each epoch trains those of the epochs before it as well. One
+    process only; with several, use stages."""
+    on_policy: bool = False
+    """Whether the student writes the answers itself, by TRL's trainer (extra `onpolicy`)."""
+    max_completion_length: int = 128
+    """Most tokens the student writes on policy."""
+    lora_r: int | None = None
+    """Rank of a LoRA adapter (extra `peft`), which alone learns and is merged into the student
+    when training ends; None trains the student itself."""
+    lora_alpha: float = 16
+    """The adapter counts alpha / rank."""
+    lora_dropout: float = 0.0
+    """On the adapter's inputs, 0 up to 1."""
+    lora_target_modules: str | Sequence[str] = "all-linear"
+    """Modules that get an adapter: ends of their names, a regular expression, or `all-linear` for
+    all linear layers but the head."""
+    lora_modules_to_save: Sequence[str] | None = None
+    """Modules that learn whole beside the adapter, as `["lm_head"]`."""
+    load_in_4bit: bool = False
+    """Whether the student's frozen weights are held in 4 bit under the adapter (QLoRA: nf4, double
+    quantisation; extra `peft`). Needs `lora_r`."""
+    keep_adapter: bool = False
+    """Whether the adapter is saved too, in `adapter` in the student's folder."""
+    teacher_bits: Literal[4, 8] | None = None
+    """Holds the teacher's linear layers in 8 or 4 bit (extra `peft`)."""
+    gradient_checkpointing: bool = False
+    """Whether layers are computed anew in the backward pass: less memory, a third more time."""
+    packing: bool = False
+    """Whether several examples share a row, without seeing each other, in the place of padding."""
+    torch_compile: bool = False
+    """Whether the student's layers are compiled; worth it in long runs of large models."""
+    torch_compile_backend: str = "inductor"
+    """A backend of torch.compile."""
     dtype: str | None = None
     """Arithmetic of training, `bfloat16` or `float32`; None chooses by the processor."""
     device: str | None = None
@@ -131,14 +196,19 @@ def read_config(config_dict: Mapping[str, Any]) -> DistillationConfig:
     return DistillationConfig(**given)
 
 
-def config_hash(config: DistillationConfig, *, dtype: str) -> str:
+def config_hash(
+    config: DistillationConfig, *, dtype: str, teacher_cache_sha256: str | None = None
+) -> str:
     """Hash what decides the outcome: all settings but places, bar and saving (contracts.md 2.5).
 
     Args:
         config: The settings.
         dtype: The arithmetic that was chosen.
+        teacher_cache_sha256: Hash of the cache's manifest; None where none is read.
     """
     decisive = {k: v for k, v in config.to_dict().items() if k not in _NOT_HASHED}
+    if teacher_cache_sha256 is not None:
+        decisive["teacher_cache_sha256"] = teacher_cache_sha256
     return record_hash(decisive | {"dtype": dtype})
 
 
@@ -148,6 +218,9 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     for name in ("teacher_model_name", "student_model_name", "output_dir", "lr_scheduler"):
         if not isinstance(values[name], str) or not values[name].strip():
             faults.append(f"{name} is {values[name]!r}; allowed is a text")
+    cache = values["teacher_cache"]
+    if cache is not None and not (isinstance(cache, str) and cache.strip()):
+        faults.append(f"teacher_cache is {cache!r}; allowed is null or a folder")
     for name, least in _LEAST_INTEGER.items():
         if not _is_integer(values[name]) or values[name] < least:
             faults.append(f"{name} is {values[name]!r}; allowed is a whole number from {least} on")
@@ -170,6 +243,13 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     sizes = (values["student_layers"], values["student_width"])
     if values["student_model_name"] == FROM_SCRATCH and None in sizes:
         faults.append("student_model_name 'from_scratch' needs student_layers and student_width")
+    if values["keep_adapter"] is True and values["student_model_name"] in _MADE:
+        faults.append(
+            f"keep_adapter: an adapter of {values['student_model_name']!r} has no base that could "
+            "be loaded again; save such a student first, and name its folder"
+        )
+    defaults = {field.name: field.default for field in fields(DistillationConfig)}
+    faults += run_faults(values, defaults)
     return faults
 
 

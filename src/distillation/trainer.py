@@ -9,14 +9,13 @@ Sizes: B examples, T positions, V vocabulary, N supervised positions.
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import (
@@ -26,30 +25,41 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
-from transformers.utils.logging import (
-    disable_progress_bar,
-    enable_progress_bar,
-    is_progress_bar_enabled,
-)
 
 from ..errors import ConfigError, EmptyDataError
 from .batching import (
     IGNORED,
     BatchOrder,
-    Collator,
-    TokenizedExample,
     supervised_weights,
 )
-from .losses import (
-    DistillationLoss,
-    by_weight,
-    cross_entropy,
-    divergence,
-    temperature_scale,
-)
+from .cached_teacher import CachedTeacher, cache_faults
+from .dense_loss import dense_distillation
+from .fused_loss import HeadRows, fused_distillation
+from .layer_matching import LayerSettings, TrainProjections, match_layers
+from .losses import DistillationLoss
+from .model_kinds import shifts_labels
+from .processes import CollateOrIdle, DealtOrder
 from .progress import LossHistory, ShowProgress
 from .resuming import KEPT_CHECKPOINTS, SaveWhole
-from .row_logits import Batch, OnlineTeacher, RowLogits, TeacherSignal
+from .row_logits import OnlineTeacher, RowLogits
+from .sharding import sharded_at_load, why_sharded
+from .surroundings import (
+    attention_set_to,
+    choose_attention,
+    keep_freed_memory,
+    no_shard_bars,
+)
+from .teacher_cache import TeacherCache
+from .teacher_rows import Batch, TeacherSignal
+from .universal_loss import (
+    AlignedTeacherRows,
+    UniversalTeacher,
+    universal_distillation,
+    universal_faults,
+)
+
+Teacher = nn.Module | TeacherSignal | UniversalTeacher | TeacherCache
+"""What a trainer can learn from."""
 
 
 def training_arguments(
@@ -107,44 +117,40 @@ def training_arguments(
         logging_strategy="no",
         disable_tqdm=True,
         report_to="none",
+        # All parameters that learn take part in every step, so DDP need not look for others.
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=device.type == "cuda",
     )
 
 
-def choose_attention(device: torch.device, dtype: torch.dtype) -> str:
-    """Choose the attention a student is trained with: `eager` for bfloat16 on the CPU, else `sdpa`.
-
-    torch 2.13's fused attention has no fast bfloat16 backward pass on the CPU: a step of 128
-    examples of up to 32 tokens takes a Llama of 5 layers and width 128 205 ms of one processor with
-    eager and 311 ms with sdpa, at 3 layers and width 256 353 and 408 ms (float32: 280 and 580 with
-    either).
-    """
-    return "eager" if device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
-
-
 class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by the type checker
-    """Train a causal student against labels, a teacher, or both.
+    """Train a student against labels, a teacher, or both.
 
     Args:
-        model: The student.
+        model: The student: causal, an encoder-decoder or a classifier, see `model_kinds`.
         args: Made by `training_arguments`, or your own; see Raises.
         train_dataset: Tokenised examples, in an order that does not depend on how they were read.
         data_collator: Pads them.
         loss_fn: A plain `DistillationLoss` is computed on supervised rows only. Anything else gets
             full logits and gives a mean, which is weighted by its share of the step's tokens.
-        teacher: A causal model or another `TeacherSignal`; not needed, and not run, at alpha 0.
-        vocabulary: Ids that teacher and student share; None for all of the student's.
+        teacher: A causal model, a cache of its logits, or another `TeacherSignal`; for objective
+            `universal_logit` a `UniversalTeacher`. Not needed, and not run, at alpha 0.
+        vocabulary: Ids that teacher and student share; None for those of the cache or, without one,
+            for all of the student's.
+        layers: Losses on hidden states and attention maps beside it; they need a teacher model.
         save_steps: Checkpoint after every so many steps; None saves by the clock.
         description: Words before the progress bar.
         progress: Whether to show the bar.
         callbacks: More callbacks, of transformers.
         optimizers: Optimizer and schedule; either may be None for those of `args`.
+        optimizer_of: Makes the optimizer of a model when training begins; FSDP asks for it.
 
     Raises:
         ConfigError: Settings that would silently train something else; all faults at once.
         EmptyDataError: There is nothing to train on.
     """
 
+    optimizer: Any  # Trainer's own, which the type checker does not see
     loss_is_scaled_for_ga = True  # else Trainer divides by the accumulation steps once more
 
     def __init__(
@@ -152,46 +158,60 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         model: Any,  # noqa: ANN401 - a transformers model, which is untyped
         args: TrainingArguments,
         *,
-        train_dataset: Sequence[TokenizedExample],
-        data_collator: Collator,
+        train_dataset: Sequence[Any],
+        data_collator: Callable[[Sequence[Any]], dict[str, Tensor]],
         loss_fn: nn.Module | None = None,
-        teacher: nn.Module | TeacherSignal | None = None,
+        teacher: Teacher | None = None,
         vocabulary: int | None = None,
+        layers: LayerSettings | None = None,
         save_steps: int | None = None,
         description: str = "training",
         progress: bool = True,
         callbacks: Sequence[TrainerCallback] = (),
         optimizers: tuple[Any, Any] = (None, None),
+        optimizer_of: Callable[[Any], torch.optim.Optimizer] | None = None,
     ) -> None:
         """Check the settings, freeze the teacher, set the model up."""
         self.loss_fn = DistillationLoss() if loss_fn is None else loss_fn
         if not train_dataset:
             raise EmptyDataError("there are no training examples; give at least one")
         faults = _faults(model, args, self.loss_fn, teacher)
+        faults += universal_faults(self.loss_fn, teacher, train_dataset, data_collator)
+        if isinstance(teacher, TeacherCache):
+            vocabulary = teacher.vocabulary if vocabulary is None else vocabulary
+            faults += cache_faults(teacher, self.loss_fn, model, vocabulary)
         if args.world_size > 1 and save_steps is None:
             faults.append("with several processes save_steps is needed: their clocks differ")
         if faults:
             raise ConfigError(faults)
-        self._use_cache = model.config.use_cache  # Trainer sets it to False for good
+        # Trainer sets it to False for good; encoders have none.
+        self._use_cache = getattr(model.config, "use_cache", None)
         self.history = LossHistory()
+        self.optimizer_of = optimizer_of
         show = ShowProgress(self.history, description=description, progress=progress)
+        self.layers = match_layers(model, teacher, layers, device=args.device, seed=args.seed)
+        projections = [] if self.layers is None else [TrainProjections(self.layers)]
+        # Trainer cannot resume a model that transformers sharded when it loaded it.
+        saving = [] if sharded_at_load(model) else [SaveWhole(save_steps)]
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
             data_collator=data_collator,
-            # ShowProgress first: the losses are on the disk before a checkpoint is called whole.
-            callbacks=[show, SaveWhole(save_steps), *callbacks],
+            # SaveWhole after those that write into a checkpoint: it calls the checkpoint whole.
+            callbacks=[show, *projections, *saving, *callbacks],
             optimizers=optimizers,
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.model_accepts_loss_kwargs = True  # else num_items_in_batch is None
+        self._loss_shifts_labels = shifts_labels(model)  # it does not know GPT-2 as causal
         # No nn.Module may own the teacher, or it would be saved, wrapped and put into train mode.
         self.teacher = self._teacher_signal(teacher, vocabulary)
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        reason = "the head is sharded outside of forward (FSDP or DeepSpeed)" if sharded else None
-        self.rows = RowLogits(vocabulary, dense_because=reason)
+        self.why_sharded = why_sharded(self)
+        self.rows = RowLogits(vocabulary, dense_because=self.why_sharded)
+        if self.layers is not None and self.optimizer is not None:
+            self.layers.join(self.optimizer)
 
     def compute_loss(
         self,
@@ -206,31 +226,58 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         processes, so that the losses and gradients of micro-batches simply add up.
         """
         loss_fn, student = self.loss_fn, self.accelerator.unwrap_model(model)
-        weights = supervised_weights(inputs)
-        n_micro = (inputs["labels"][:, 1:] != IGNORED).sum()
+        shift = shifts_labels(student)
+        n_micro = (inputs["labels"][..., int(shift) :] != IGNORED).sum()
         n_tok = torch.as_tensor(n_micro if num_items_in_batch is None else num_items_in_batch)
         # ------------------------------------------------------------------------------ the loss
-        total: Any = 0.0
         if type(loss_fn) is DistillationLoss:
-            alpha, temperature = loss_fn.alpha, loss_fn.temperature
+            signal = self.teacher.rows(inputs) if loss_fn.alpha > 0.0 else None
+            weights = supervised_weights(inputs, shift=shift)  # (N,), or None
             with self.accelerator.autocast():
                 self.rows.decide(student, inputs)
             with self.accelerator.autocast():  # anew, without the casts that were made above
-                rows, labels = self.rows(model, inputs, student)  # (N, V), (N,)
-            if alpha > 0.0:
-                measure = by_weight(divergence(loss_fn.objective, temperature), weights)
-                distance, _ = self.teacher.compare(rows, inputs, measure)
-                total = total + alpha * temperature_scale(temperature) * distance
-            if alpha < 1.0:
-                total = total + (1.0 - alpha) * by_weight(cross_entropy, weights)(rows, labels)[0]
+                rows, labels = self.rows(model, inputs, student)  # N rows
+                mixture = loss_fn.mixture
+                if isinstance(signal, AlignedTeacherRows):
+                    total, _ = universal_distillation(
+                        rows, labels, signal, mixture, weights=weights
+                    )
+                elif isinstance(rows, HeadRows):
+                    total, _ = fused_distillation(rows, labels, signal, mixture, weights=weights)
+                else:
+                    total, _ = dense_distillation(rows, labels, signal, mixture, weights=weights)
         else:  # a user's loss gives a mean over this micro-batch
             with self.accelerator.autocast():
-                logits = self.rows.dense(model, inputs)  # (B, T, V)
-            total = n_micro * loss_fn(logits, self.teacher.logits(inputs), inputs["labels"])
+                logits = self.rows.dense(model, inputs)  # (B, T, V), of a classifier (B, C)
+            ours, theirs, labels = logits, self.teacher.logits(inputs), inputs["labels"]
+            if not shift:  # as rows, which no loss shifts
+                ours, theirs, labels = ours.flatten(0, -2), theirs.flatten(0, -2), labels.flatten()
+            total = n_micro * loss_fn(ours, theirs, labels)
         loss = total / n_tok.clamp(min=1)
+        if self.layers is not None:
+            counted = num_items_in_batch is not None
+            matched, n = self.layers.compare(inputs, self.teacher.rows, in_step=counted)
+            loss = loss + matched / max(n, 1)
         # -------------------------------------------------- DDP averages gradients over processes
         loss = loss * (self.accelerator.num_processes // self.get_tp_size())
         return (loss, {}) if return_outputs else loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:  # noqa: ANN401
+        """Take an optimizer step's micro-batches, and count what the layer losses compare."""
+        samples, n_tok = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.layers is not None:
+            self.layers.begin_step(samples, lambda n: self.accelerator.gather(n.to(device)))
+        return samples, n_tok
+
+    def create_optimizer(self, model: Any = None) -> Any:  # noqa: ANN401
+        """Make an optimizer where none was given; projections belong to it as well."""
+        given = self.optimizer is not None
+        if not given and self.optimizer_of is not None:
+            self.optimizer = self.optimizer_of(self.model if model is None else model)
+        optimizer = super().create_optimizer(model)
+        if self.layers is not None and not given:
+            self.layers.join(optimizer)
+        return optimizer
 
     def training_step(
         self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None
@@ -254,12 +301,16 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         if self.args.device.type == "cpu":
             keep_freed_memory()
         resume = None if resume_from_checkpoint is None else str(resume_from_checkpoint)
-        attention = _attention(self.model, choose_attention(self.args.device, dtype))
+        attention = attention_set_to(self.model, choose_attention(self.args.device, dtype))
+        watching = nullcontext() if self.layers is None else self.layers.watching()
+        if self.layers is not None and resume is not None:
+            self.layers.load(Path(resume))
         try:
-            with attention, _no_shard_bars():
+            with attention, watching, no_shard_bars():
                 return super().train(resume_from_checkpoint=resume, **kwargs)
         finally:
-            self.model.config.use_cache = self._use_cache
+            if self._use_cache is not None:
+                self.model.config.use_cache = self._use_cache
             # accelerate leaves autocast wrapped around forward: answers would stay in bfloat16.
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
 
@@ -271,18 +322,20 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             accumulation=self.args.gradient_accumulation_steps * self.args.world_size,
             seed=self.args.seed,
         )
-        return self.accelerator.prepare(
-            DataLoader(
-                self.train_dataset,
-                batch_sampler=order,
-                collate_fn=self.data_collator,
-                pin_memory=self.args.dataloader_pin_memory,
-            )
+        dealt = DealtOrder(order, self.args.world_size, self.args.process_index)
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=dealt,
+            collate_fn=CollateOrIdle(self.data_collator, self.train_dataset[0]),
+            pin_memory=self.args.dataloader_pin_memory,
         )
+        # As if for one process: accelerate's own dealing repeats examples at an epoch's end.
+        return prepare_data_loader(loader, self.accelerator.device, 1, 0, put_on_device=True)
 
-    def _teacher_signal(
-        self, teacher: nn.Module | TeacherSignal | None, vocabulary: int | None
-    ) -> Any:  # noqa: ANN401 - a TeacherSignal; None where no teacher is asked
+    def _teacher_signal(self, teacher: Teacher | None, vocabulary: int | None) -> Any:  # noqa: ANN401 - a TeacherSignal; None where no teacher is asked
+        if isinstance(teacher, TeacherCache):
+            teacher.check(self.train_dataset)
+            return CachedTeacher(teacher, self.loss_fn)
         if not isinstance(teacher, nn.Module):
             return teacher
         dtype = torch.bfloat16 if self.args.bf16 else None
@@ -290,66 +343,24 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         return OnlineTeacher(model, vocabulary=vocabulary, autocast_dtype=dtype)
 
 
-def keep_freed_memory() -> None:
-    """Let this process reuse freed memory instead of giving it back and faulting it in again.
-
-    A training step frees and allocates the same tensors over and over; on glibc, pages returned to
-    the system in between cost an eighth of a small model's step (half of it at large
-    vocabularies). What was used once stays with the process until it ends.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in musl
-    if mallopt is not None:
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never shrink the heap
-        mallopt(-4, 0)  # M_MMAP_MAX: large tensors come from the heap too
-
-
-@contextmanager
-def _attention(model: Any, name: str) -> Iterator[None]:  # noqa: ANN401 - transformers is untyped
-    """Train with one attention implementation and restore the model's own after it."""
-    before = model.config._attn_implementation
-    if before not in ("eager", "sdpa") or not hasattr(model, "set_attn_implementation"):
-        yield  # flash attention and the like were chosen on purpose
-        return
-    model.set_attn_implementation(name)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-
-
-@contextmanager
-def _no_shard_bars() -> Iterator[None]:
-    """Keep `save_pretrained` from drawing a bar of its own at every checkpoint."""
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bar()
-
-
 def _faults(
     model: Any,  # noqa: ANN401 - transformers is untyped
     args: TrainingArguments,
     loss_fn: nn.Module,
-    teacher: nn.Module | TeacherSignal | None,
+    teacher: Teacher | None,
 ) -> list[str]:
     """List settings under which a run would silently train something else."""
     faults = []
     if type(loss_fn) is DistillationLoss:
         if loss_fn.alpha > 0.0 and teacher is None:
             faults.append(f"alpha is {loss_fn.alpha} and there is no teacher; give one, or alpha=0")
-    elif not isinstance(teacher, (nn.Module, OnlineTeacher)):
+    elif not isinstance(teacher, (nn.Module, OnlineTeacher, UniversalTeacher)):
         faults.append(f"{type(loss_fn).__name__} needs a teacher model for its full logits")
-    if isinstance(teacher, nn.Module):
-        shared = {id(p) for p in model.parameters()} & {id(p) for p in teacher.parameters()}
+    of = teacher.teacher.model if isinstance(teacher, UniversalTeacher) else teacher
+    if isinstance(of, nn.Module):
+        shared = {id(p) for p in model.parameters()} & {id(p) for p in of.parameters()}
         if shared:
             faults.append(f"teacher and student share {len(shared)} tensors; copy the student's")
-    if model.config.is_encoder_decoder:
-        faults.append(f"{type(model).__name__} is an encoder-decoder; only causal models work")
     if args.label_smoothing_factor != 0:
         faults.append("label_smoothing_factor would be ignored; set it to 0")
     if args.n_gpu > 1:

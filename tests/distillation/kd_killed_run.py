@@ -1,6 +1,6 @@
 """A run that kills itself with SIGKILL in the middle of writing its second checkpoint.
 
-python kd_killed_run.py <work folder>
+python kd_killed_run.py <work folder> [<teacher cache>]
 """
 
 import os
@@ -8,6 +8,7 @@ import signal
 import sys
 
 import kd_resume
+from stillroom.distillation.teacher_cache import TeacherCache
 from stillroom.distillation.trainer import KDTrainer
 
 saves = 0
@@ -23,4 +24,5 @@ def die_in_the_second_save(self, folder):
 
 
 KDTrainer._save_rng_state = die_in_the_second_save
-kd_resume.run(sys.argv[1], steps=12)
+teacher = TeacherCache(sys.argv[2]) if len(sys.argv) > 2 else None
+kd_resume.run(sys.argv[1], steps=12, teacher=teacher)

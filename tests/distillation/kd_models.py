@@ -101,7 +101,7 @@ def kd_trainer(
         model,
         training_arguments(folder, gradient_accumulation_steps=accumulation, **arguments),
         train_dataset=random_items() if items is None else items,
-        data_collator=Collator(0),
+        data_collator=settings.pop("data_collator", Collator(0)),
         loss_fn=loss_fn or DistillationLoss(),
         teacher=teacher,
         progress=False,

@@ -17,14 +17,16 @@ class StopAfter(TrainerCallback):
         return control
 
 
-def run(folder, *, accumulation=1, stop=None, identity=None, optimizer="muon", steps=10):
+def run(
+    folder, *, accumulation=1, stop=None, identity=None, optimizer="muon", steps=10, teacher=None
+):
     """Train a student with dropout; give its weights, losses and where it went on from."""
     resume = open_work_folder(folder, identity or IDENTITY)
     model = kd_models.gpt2(dropout=0.1)
     trainer = kd_models.kd_trainer(
         folder,
         model,
-        teacher=kd_models.gpt2(1),
+        teacher=kd_models.gpt2(1) if teacher is None else teacher,
         items=kd_models.random_items(14),  # epochs of 4 or 2 steps, the last one smaller
         accumulation=accumulation,
         optimizer=optimizer,

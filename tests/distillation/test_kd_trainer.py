@@ -8,18 +8,12 @@ import pytest
 import torch
 from kd_models import gpt2, kd_trainer, llama, random_items
 from stillroom.distillation.batching import Collator, TokenizedExample, batch_order
-from stillroom.distillation.losses import DIVERGENCES, DistillationLoss
-from stillroom.distillation.row_logits import OnlineTeacher, RowLogits, why_dense
+from stillroom.distillation.losses import DistillationLoss
+from stillroom.distillation.row_logits import OnlineTeacher
 from stillroom.distillation.trainer import KDTrainer, choose_attention, training_arguments
 from stillroom.errors import ConfigError, EmptyDataError, StillroomError
 from torch.nn import functional
-from transformers import (
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    GraniteConfig,
-    GraniteForCausalLM,
-    TrainerCallback,
-)
+from transformers import TrainerCallback
 
 
 class Gradients(TrainerCallback):
@@ -48,11 +42,10 @@ class MeanLoss(DistillationLoss):
     """A user's loss: computes the same from full logits, so it takes the dense path."""
 
 
-@pytest.mark.parametrize("loss_class", [DistillationLoss, MeanLoss])
-@pytest.mark.parametrize("objective", sorted(DIVERGENCES))
-def test_gradient_does_not_depend_on_how_the_batch_is_split(tmp_path, objective, loss_class):
+@pytest.mark.parametrize("objective", ["forward_kl", "tvd"])
+def test_gradient_of_a_users_loss_does_not_depend_on_how_the_batch_is_split(tmp_path, objective):
     """1 x 8, 2 x 4 and 8 x 1 (examples x accumulation), unequal lengths."""
-    loss_fn = loss_class(2.0, 0.5, objective=objective)
+    loss_fn = MeanLoss(2.0, 0.5, objective=objective)
     gradients = [
         first_gradient(
             tmp_path / str(n),
@@ -178,70 +171,7 @@ def test_a_batch_without_supervised_tokens_is_a_finite_zero(tmp_path):
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
-# ------------------------------------------------------------------------- rows or dense
-
-
-@pytest.mark.parametrize("make", [llama, gpt2])
-def test_rows_and_dense_are_the_same(tmp_path, make):
-    batch = Collator(0)(random_items(6))
-    by_rows = one_loss(make(), batch, teacher=make(1), folder=tmp_path)
-    model = make()
-    trainer = kd_trainer(tmp_path, model, teacher=make(1))
-    trainer.rows = RowLogits(dense_because="for the test")
-    trainer.compute_loss(model.eval(), batch).backward()
-    dense = torch.cat([p.grad.flatten() for p in model.parameters()])
-    assert relative(by_rows[1], dense) <= 1e-6
-
-
-SMALL = {
-    "vocab_size": kd_models.V,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 64,
-    "bos_token_id": None,
-    "eos_token_id": 0,
-    "pad_token_id": 0,
-}
-
-
-def capped():
-    torch.manual_seed(0)
-    return Gemma2ForCausalLM(Gemma2Config(**SMALL, head_dim=8, final_logit_softcapping=3.0))
-
-
-def scaled():
-    torch.manual_seed(0)
-    return GraniteForCausalLM(GraniteConfig(**SMALL, logits_scaling=8.0))
-
-
-@pytest.mark.parametrize("make", [capped, scaled])
-def test_heads_that_do_more_take_the_dense_path_and_say_so(tmp_path, make, caplog):
-    batch = Collator(0)(random_items(4))
-    model = make()
-    trainer = kd_trainer(tmp_path, model, loss_fn=DistillationLoss(1.0, 0.0))
-    loss = trainer.compute_loss(model.eval(), batch)
-    assert "does more to its logits" in trainer.rows.dense_because
-    assert "does more to its logits" in caplog.text
-    expected = model(**batch, use_cache=False).loss  # theirs is a mean over supervised tokens
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_an_adapted_head_takes_the_dense_path():
-    class Adapted(torch.nn.Linear):
-        """Multiplies as Linear does, until it is trained."""
-
-    model = llama()
-    model.lm_head.__class__ = Adapted
-    assert "not a plain Linear" in why_dense(model, Collator(0)(random_items(2)))
-
-
-def test_the_self_check_leaves_the_mode_alone():
-    model = llama().train()
-    assert why_dense(model, Collator(0)(random_items(2))) is None
-    assert model.training
+# ------------------------------------------------------------------------- the vocabulary
 
 
 @pytest.mark.parametrize("loss_class", [DistillationLoss, MeanLoss])
@@ -317,15 +247,15 @@ def test_alpha_one_looks_at_no_label(tmp_path):
     assert one_loss(llama(), batch, **settings)[0] == one_loss(llama(), other, **settings)[0]
 
 
-class TwiceTheStudent:
+class Undecided:
     """Another source of teacher distributions: the Protocol alone is enough."""
 
-    def compare(self, student_rows, batch, divergence):
-        return divergence(student_rows, 2.0 * student_rows.detach())
+    def rows(self, batch):
+        return torch.zeros(int((batch["labels"][:, 1:] != -100).sum()), kd_models.V)
 
 
 def test_any_teacher_signal_will_do(tmp_path):
-    trainer = kd_trainer(tmp_path, llama(), teacher=TwiceTheStudent(), steps=2)
+    trainer = kd_trainer(tmp_path, llama(), teacher=Undecided(), steps=2)
     trainer.train()
     assert trainer.history.losses[0][1] > 0.0
 
@@ -354,7 +284,7 @@ def test_a_teacher_that_is_the_student_is_refused(tmp_path):
 
 def test_a_users_loss_needs_full_logits(tmp_path):
     with pytest.raises(ConfigError, match="MeanLoss needs a teacher model"):
-        kd_trainer(tmp_path, llama(), loss_fn=MeanLoss(), teacher=TwiceTheStudent())
+        kd_trainer(tmp_path, llama(), loss_fn=MeanLoss(), teacher=Undecided())
 
 
 def test_no_examples(tmp_path):

@@ -1,0 +1,129 @@
+"""What is wrong with settings of schedules, freezing, layer losses and on-policy training.
+
+Checked when a `DistillationConfig` is made, without loading anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Literal, get_args
+
+from .divergences import UNIVERSAL
+from .form_faults import form_faults
+from .layer_losses import layer_faults
+
+Task = Literal["generation", "classification"]
+RampShape = Literal["linear", "cosine"]
+BETAS: Final = {"forward_kl": 0.0, "jsd": 0.5, "reverse_kl": 1.0}
+"""Our objectives under TRL's name: beta of the generalised Jensen-Shannon divergence."""
+
+_ON_POLICY: Final = frozenset({
+    "teacher_model_name", "student_model_name", "temperature", "alpha", "max_length", "batch_size",
+    "num_epochs", "learning_rate", "output_dir", "seed", "gradient_accumulation_steps", "max_steps",
+    "objective", "optimizer", "matrix_learning_rate", "weight_decay", "warmup_ratio",
+    "lr_scheduler", "decay_ratio", "max_grad_norm", "student_layers", "student_width", "dtype",
+    "device", "save_steps", "progress", "trainable", "on_policy", "max_completion_length",
+})  # fmt: skip
+"""Settings that TRL's trainer follows."""
+
+
+def run_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with the settings named above; empty when all is well.
+
+    Args:
+        values: All settings of a `DistillationConfig`.
+        defaults: Its defaults.
+    """
+    faults = layer_faults(values) + _schedule_faults(values) + _freezing_faults(values)
+    faults += form_faults(values, defaults)
+    for name, allowed in (("task", get_args(Task)), ("loss_schedule", get_args(RampShape))):
+        if values[name] not in allowed:
+            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
+    if values["on_policy"] not in (True, False):
+        faults.append(f"on_policy is {values['on_policy']!r}; allowed are true and false")
+    length = values["max_completion_length"]
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        faults.append(f"max_completion_length is {length!r}; allowed is a whole number above 0")
+    layers = [n for n in ("hidden_weight", "attention_weight") if values[n] != defaults[n]]
+    if layers and values["teacher_cache"] is not None:
+        faults.append(f"{layers[0]} needs the teacher's layers; teacher_cache holds logits only")
+    if values["objective"] == UNIVERSAL:
+        faults += _universal_faults(values, layers)
+    return faults + (on_policy_faults(values, defaults) if values["on_policy"] is True else [])
+
+
+def _universal_faults(values: Mapping[str, Any], layers: list[str]) -> list[str]:
+    """List settings that need equal positions or classes on both sides."""
+    faults = []
+    if values["teacher_cache"] is not None:
+        faults.append(
+            f"objective {UNIVERSAL!r} sorts all of the teacher's probabilities; teacher_cache "
+            "holds some of them. Leave it out"
+        )
+    if values["task"] == "classification":
+        faults.append(f"objective {UNIVERSAL!r} is for unlike tokens, and classes have to be equal")
+    if layers:
+        faults.append(
+            f"{layers[0]} compares states of equal tokens, and objective {UNIVERSAL!r} reads the "
+            "text in unlike ones; set it to 0"
+        )
+    return faults
+
+
+def on_policy_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """List settings that TRL's trainer would not follow; empty when all is well.
+
+    Args:
+        values: All settings of a `DistillationConfig`.
+        defaults: Its defaults: what is left at its default is not asked for.
+    """
+    faults = []
+    if values["alpha"] != 1.0:
+        faults.append(
+            f"on_policy with alpha {values['alpha']!r}: what the student writes has no label, so "
+            "there is no cross-entropy; set alpha=1"
+        )
+    if values["temperature"] != 1.0:
+        faults.append(
+            f"on_policy with temperature {values['temperature']!r}: TRL applies no T^2 and samples "
+            "at the same temperature; set temperature=1"
+        )
+    if values["objective"] not in BETAS:
+        faults.append(f"on_policy has the objectives {list(BETAS)}, not {values['objective']!r}")
+    return faults + [
+        f"on_policy does not follow {name}; leave it at {defaults[name]!r}"
+        for name in sorted(values.keys() - _ON_POLICY)
+        if values[name] != defaults[name]
+    ]
+
+
+def _schedule_faults(values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    for name, most, allowed in (
+        ("temperature_end", float("inf"), "null or a number above 0"),
+        ("alpha_end", 1.0, "null or 0 to 1"),
+    ):
+        value = values[name]
+        if value is None:
+            continue
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        least_fits = number and (value > 0.0 or (name == "alpha_end" and value == 0.0))
+        if not least_fits or not value <= most or value == float("inf"):
+            faults.append(f"{name} is {value!r}; allowed is {allowed}")
+    return faults
+
+
+def _freezing_faults(values: Mapping[str, Any]) -> list[str]:
+    unfreeze = values["unfreeze"]
+    if unfreeze is not None and (not isinstance(unfreeze, (list, tuple)) or not unfreeze):
+        return [f"unfreeze is {unfreeze!r}; allowed is null or a list of patterns, one per epoch"]
+    faults = []
+    for pattern in [values["trainable"], *(unfreeze or ())]:
+        if pattern is None:
+            continue
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as fault:
+            faults.append(f"{pattern!r} is no regular expression: {fault}")
+    return faults
