@@ -56,7 +56,7 @@ def _rate(
     start = time.perf_counter()
     for first in range(0, len(encoded), batch_size):
         batch = encoded[first : first + batch_size]
-        steps = decode(checkpoint.model, batch, sampling, end_ids=(), pad_id=0)
+        steps = decode(checkpoint.model, batch, sampling, end_ids=())
         tokens += sum(len(step) for step in steps)
     _synchronize(checkpoint)
     return tokens / (time.perf_counter() - start)

@@ -21,10 +21,17 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, ConfigError, ModelNotFoundError
-from ..files import atomic_folder, write_json, write_text
+from ..files import atomic_folder, file_sha256, write_json, write_text
 from ..prompts import prompts_sha256
-from .model_files import ModelFiles, check_model_files, read_checked_json, shape_faults
-from .model_settings import config_faults
+from .allow import check_models_allowed
+from .model_files import (
+    ModelFiles,
+    bounded_file,
+    check_model_files,
+    read_checked_json,
+    shape_faults,
+)
+from .model_settings import config_faults, model_arguments
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
 RUN_FILE = "run.json"
@@ -109,7 +116,9 @@ def load_checkpoint(
             prompts.
         ModelNotFoundError: There is no such folder, and the hub does not know it or is out of
             reach.
+        ScriptError: A test forbids real models (`allow.forbid_models`).
     """
+    check_models_allowed(str(name_or_path))
     place = device if isinstance(device, torch.device) else choose_device(device)
     if dtype is None and place.type == "cpu":
         dtype = torch.float32
@@ -121,9 +130,11 @@ def load_checkpoint(
         raise CheckpointError(f"{folder}: is a file; give the folder that holds config.json")
     else:
         _refuse_missing_folder(str(name_or_path))
-        from .hub import load_from_hub
+        from .hub import fetch_from_hub
 
-        checkpoint = Checkpoint(*load_from_hub(str(name_or_path), dtype), None, str(name_or_path))
+        snapshot = fetch_from_hub(str(name_or_path))
+        model, tokenizer, run = _load_folder(snapshot, dtype)
+        checkpoint = Checkpoint(model, tokenizer, None, str(name_or_path), run)
     _complete(checkpoint)
     checkpoint.model.to(place).eval()
     return checkpoint
@@ -161,7 +172,8 @@ def save_checkpoint(
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         write_golden_ids(temporary, tokenizer)
-        write_json(temporary / RUN_FILE, {**_run_defaults(), **run})
+        made = {"tokenizer_sha256": file_sha256(temporary / "tokenizer.json")}
+        write_json(temporary / RUN_FILE, {**_run_defaults(), **run, **made})
         for name, text in (files or {}).items():
             if Path(name).name != name:
                 raise CheckpointError(f"{folder}: {name!r} is no plain file name")
@@ -262,9 +274,8 @@ def _load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, dic
 def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa: ANN401
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings = {k: v for k, v in files.config.items() if k not in ("model_type", "architectures")}
     try:
-        config = AutoConfig.for_model(files.config["model_type"], **settings)
+        config = AutoConfig.for_model(files.config["model_type"], **model_arguments(files.config))
         with torch.device("meta"):  # sizes only: nothing is allocated for a config that lies
             plan = AutoModelForCausalLM.from_config(config)
         faults = shape_faults(*_plan_and_found(plan, files.shapes))
@@ -325,6 +336,12 @@ def _read_run(folder: Path) -> dict[str, Any] | None:
             f"{folder}: was trained on prompts with hash {str(run.get('prompt_sha256'))[:12]!r}, "
             f"this version asks with {prompts_sha256()[:12]!r}; its answers would be poor. Distil "
             "again with this version"
+        )
+    wanted = run.get("tokenizer_sha256")  # absent in what version 0.1 saved
+    if wanted is not None and wanted != file_sha256(bounded_file(folder, "tokenizer.json")):
+        raise CheckpointError(
+            f"{folder / 'tokenizer.json'}: is not the file that {RUN_FILE} names by its hash, so "
+            "texts would get other ids than in training; copy the whole folder again"
         )
     return run
 

@@ -9,10 +9,9 @@ Sizes: B sequences, T positions, V vocabulary.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
@@ -21,9 +20,11 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError, GenerationError
-from .llama_step import LlamaStep, fits
+from .batch import open_batch
+from .sampling import make_draws, sample
 
 FinishReason = Literal["stop", "length"]
+DAMAGED = "the model's logits are no finite numbers; its weights are damaged"
 
 _locks: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
 _locks_guard = threading.Lock()
@@ -115,7 +116,6 @@ def decode(
     sampling: Sampling,
     *,
     end_ids: Collection[int],
-    pad_id: int,
     occurrences: Sequence[int] | None = None,
 ) -> Generator[list[Token], None, None]:
     """Continue prompts together; close the iterator to stop early.
@@ -125,7 +125,6 @@ def decode(
         prompts: Token ids, none empty.
         sampling: Limits and randomness, the same for all.
         end_ids: Tokens that end a sequence; empty to run to the limit.
-        pad_id: Any token id; padding is never attended to.
         occurrences: For sampling: how often each prompt came before, so that repeated prompts
             differ.
 
@@ -138,108 +137,39 @@ def decode(
     """
     for prompt in prompts:
         check_room(len(prompt), model)
-    batch = _Batch(model, prompts, sampling, pad_id)
-    draws = _draws(prompts, occurrences or [0] * len(prompts), sampling)
     limits = [min(sampling.max_new_tokens, context_length(model) - len(p)) for p in prompts]
-    live = set(range(len(prompts)))
+    draws = _draws(prompts, occurrences or [0] * len(prompts), sampling)
+    rows = list(range(len(prompts)))
+    batch = open_batch(model)
+    logits = _compute(model, batch.add, prompts)
     for step in range(max(limits)):
-        logits = batch.forward()
-        chosen, logprobs = _choose(
-            logits, sampling, None if draws is None else draws[batch.rows, step]
-        )
-        tokens = []
-        for row, token, logprob in zip(batch.rows, chosen.tolist(), logprobs, strict=True):
-            if row not in live:
-                continue
-            reason: FinishReason | None = None
-            if token in end_ids:
-                reason = "stop"
-            elif step + 1 == limits[row]:
-                reason = "length"
+        now = None if draws is None else draws[rows, step]
+        chosen, logprobs = _choose(logits, sampling, now)
+        tokens, ended = [], []
+        for place, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+            last = step + 1 == limits[row]
+            reason: FinishReason | None = "stop" if token in end_ids else "length" if last else None
+            tokens.append(Token(row, token, logprobs[place], reason))
             if reason is not None:
-                live.remove(row)
-            tokens.append(Token(row, token, logprob, reason))
+                ended.append(place)
         yield tokens
-        if not live:
+        for place in reversed(ended):  # the last row takes the place of one that goes
+            batch.drop(place)
+            rows[place] = rows[-1]
+            rows.pop()
+            chosen[place] = chosen[len(rows)]
+        if not rows:
             return
-        batch.advance(chosen, live)
+        logits = _compute(model, batch.step, chosen[: len(rows)])
 
 
-class _Batch:
-    """Sequences that are decoded together, padded on the left so that all end at the same place."""
-
-    def __init__(
-        self,
-        model: Any,  # noqa: ANN401
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        pad_id: int,
-    ) -> None:
-        from .kv_cache import make_cache
-
-        self._model = model
-        self._lock = model_lock(model)
-        device = model.device
-        width = max(len(prompt) for prompt in prompts)
-        self.rows = list(range(len(prompts)))
-        padding = [width - len(prompt) for prompt in prompts]
-        rows = [[pad_id] * pad + list(p) for pad, p in zip(padding, prompts, strict=True)]
-        self._ids = torch.tensor(rows, device=device)  # (B, T)
-        self._padding = torch.tensor(padding, device=device)  # (B,)
-        capacity = width + sampling.max_new_tokens
-        self._cache = make_cache(model, capacity)
-        self._width = self._length = width
-        self._places = torch.arange(capacity, device=device)
-        self._step = LlamaStep(model, capacity) if fits(model) else None
-        self._mask: Tensor | None = None
-        if any(padding):  # without padding transformers takes its fast path, which needs no mask
-            self._mask = self._places >= self._padding[:, None]
-
-    def forward(self) -> Tensor:
-        """Give the logits (B, V) after the last token, in float32."""
-        try:
-            with self._lock:
-                if self._step is not None and self._length > self._width:
-                    mask = None if self._mask is None else self._mask[:, : self._length]
-                    last = self._length - 1
-                    places = self._places[last : last + 1]
-                    if mask is not None:
-                        places = places - self._padding
-                    return self._step(self._ids, places, mask, self._cache)
-                return self._transformers_forward()
-        except RuntimeError as fault:
-            raise GenerationError(f"the model failed while answering: {fault}") from fault
-
-    def _transformers_forward(self) -> Tensor:
-        first = self._length - self._ids.shape[1]
-        positions = self._places[first : self._length]
-        mask = None
-        if self._mask is not None:
-            mask = self._mask[:, : self._length].long()
-        logits: Tensor = self._model(
-            input_ids=self._ids,
-            attention_mask=mask,
-            position_ids=(positions - self._padding[:, None]).clamp(min=0),  # (B, T)
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits
-        return logits[:, -1].float()
-
-    def advance(self, chosen: Tensor, live: set[int]) -> None:
-        """Append a token to each sequence, and drop finished ones when they are many enough to pay
-        the copy."""
-        self._ids = chosen[:, None]
-        self._length += 1
-        if len(live) > 0.75 * len(self.rows):
-            return
-        keep = [place for place, row in enumerate(self.rows) if row in live]
-        kept = torch.tensor(keep, device=self._ids.device)
-        self.rows = [self.rows[place] for place in keep]
-        self._ids, self._padding = self._ids[kept], self._padding[kept]
-        if self._mask is not None:
-            self._mask = self._mask[kept]
-        self._cache.batch_select_indices(kept)
+def _compute(model: Any, forward: Callable[[Any], Tensor], given: Any) -> Tensor:  # noqa: ANN401
+    """Run one pass when it is this caller's turn."""
+    try:
+        with model_lock(model):
+            return forward(given)
+    except RuntimeError as fault:
+        raise GenerationError(f"the model failed while answering: {fault}") from fault
 
 
 def _choose(logits: Tensor, sampling: Sampling, draws: Tensor | None) -> tuple[Tensor, list[float]]:
@@ -247,23 +177,25 @@ def _choose(logits: Tensor, sampling: Sampling, draws: Tensor | None) -> tuple[T
     if draws is None:
         chosen = logits.argmax(dim=-1)
     else:
-        chosen = _sample(logits / sampling.temperature, sampling.top_p, draws.to(logits.device))
-    logprobs = logits.gather(1, chosen[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
-    listed: list[float] = logprobs.tolist()
+        rows = draws.to(logits.device)
+        like = torch.ones_like(rows)
+        chosen = sample(
+            logits,
+            (like * sampling.temperature).float(),
+            like * sampling.top_p,
+            torch.full_like(rows, logits.shape[1], dtype=torch.int64),
+            rows,
+        )
+    listed = logprobs_of(logits, chosen)
     if not all(map(math.isfinite, listed)):
-        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
+        raise GenerationError(DAMAGED)
     return chosen, listed
 
 
-def _sample(logits: Tensor, top_p: float, draws: Tensor) -> Tensor:
-    """Invert the cumulative distribution of each row at its draw from [0, 1)."""
-    probabilities, order = (
-        logits.double().softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
-    )
-    before = probabilities.cumsum(dim=-1) - probabilities
-    cumulative = probabilities.masked_fill(before >= top_p, 0).cumsum(dim=-1)
-    places = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)
-    return order.gather(1, places.clamp(max=order.shape[1] - 1)).squeeze(1)
+def logprobs_of(logits: Tensor, chosen: Tensor) -> list[float]:
+    """Give the natural log-probability of one token (B,) per row of the logits (B, V)."""
+    listed: list[float] = logits.log_softmax(dim=-1).gather(1, chosen[:, None]).squeeze(1).tolist()
+    return listed
 
 
 def _draws(
@@ -272,10 +204,9 @@ def _draws(
     """Draw the random numbers of all steps, (B, steps), from seed and prompt alone."""
     if sampling.temperature == 0:
         return None
-    rows = []
-    for prompt, occurrence in zip(prompts, occurrences, strict=True):
-        key = f"{sampling.seed} {occurrence} {list(prompt)}".encode()
-        seed = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
-        source = torch.Generator().manual_seed(seed)
-        rows.append(torch.rand(sampling.max_new_tokens, generator=source, dtype=torch.float64))
-    return torch.stack(rows)
+    return torch.stack(
+        [
+            make_draws(sampling.seed, occurrence, prompt, sampling.max_new_tokens)
+            for prompt, occurrence in zip(prompts, occurrences, strict=True)
+        ]
+    )

@@ -204,6 +204,5 @@ def _decode(
         prompts,
         sampling,
         end_ids=end_token_ids(checkpoint.model, checkpoint.tokenizer),
-        pad_id=checkpoint.tokenizer.pad_token_id,
         occurrences=occurrences,
     )

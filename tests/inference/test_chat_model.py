@@ -38,9 +38,9 @@ def steps(restless):
     hook.remove()
 
 
-async def decoding_ends():
-    """Wait with the loop alive: a closed loop would stop the threads as well and prove nothing."""
-    while any(thread.name == "stillroom-decode" for thread in threading.enumerate()):
+async def decoding_ends(chat):
+    """Wait with the loop alive: a closed loop would end requests as well and prove nothing."""
+    while chat.serving_engine.stats().running:
         await asyncio.sleep(0.001)
 
 
@@ -121,7 +121,7 @@ def test_async_gives_the_same_and_keeps_out_of_the_loop(restless, steps):
         return answer.text, "".join(pieces)
 
     answer, streamed = asyncio.run(both())
-    assert set(steps) == {"stillroom-decode"}
+    assert set(steps) == {"stillroom-engine"}
     assert answer == streamed == chat.invoke("gold").text
 
 
@@ -169,7 +169,7 @@ def test_cancelling_stops_within_two_tokens(restless, steps, way):
         with pytest.raises(asyncio.CancelledError):
             await task
         at_cancel = len(steps)
-        await decoding_ends()
+        await decoding_ends(chat)
         return at_cancel
 
     at_cancel = asyncio.run(cancel_early())
@@ -185,7 +185,7 @@ def test_leaving_a_stream_early_stops_decoding(restless, steps):
             break
         await stream.aclose()
         at_leave = len(steps)
-        await decoding_ends()
+        await decoding_ends(chat)
         return at_leave
 
     at_leave = asyncio.run(leave())

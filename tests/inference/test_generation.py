@@ -91,7 +91,7 @@ def test_samples_follow_the_distribution(tiny):
     draws = 4000
     sampling = Sampling(max_new_tokens=1, temperature=2.0)
     (step,) = decode(
-        tiny.model, [ids] * draws, sampling, end_ids=(), pad_id=0, occurrences=range(draws)
+        tiny.model, [ids] * draws, sampling, end_ids=(), occurrences=range(draws)
     )
     seen = torch.zeros(len(wanted)).index_add_(
         0, torch.tensor([token.token_id for token in step]), torch.ones(draws)
@@ -109,7 +109,7 @@ def test_top_p_keeps_to_the_likeliest(tiny):
     assert 1 < len(allowed) < len(wanted)
     sampling = Sampling(max_new_tokens=1, temperature=3.0, top_p=0.5)
     (step,) = decode(
-        tiny.model, [ids] * 500, sampling, end_ids=(), pad_id=0, occurrences=range(500)
+        tiny.model, [ids] * 500, sampling, end_ids=(), occurrences=range(500)
     )
     seen = {token.token_id for token in step}
     assert seen <= allowed
@@ -218,7 +218,7 @@ def test_the_context_ends_an_answer(tiny):
     answers = generate_texts(tiny, [prompt, "silver"], max_new_tokens=50)
     assert len(answers[0].token_ids) <= 256 - len(ids)
     room = Sampling(max_new_tokens=50)
-    steps = decode(tiny.model, [ids, [7]], room, end_ids=(), pad_id=0)
+    steps = decode(tiny.model, [ids, [7]], room, end_ids=())
     tokens = [token for step in steps for token in step]
     assert sum(token.row == 0 for token in tokens) == 256 - len(ids)
     assert sum(token.row == 1 for token in tokens) == 50
