@@ -8,6 +8,7 @@
     ├── DataNotFoundError (FileNotFoundError)
     ├── ConfigError (ValueError)          a setting is unknown or out of range; all faults at once
     ├── CheckpointError (ValueError)      a model folder is missing parts, or is not safe to load
+    ├── ExportError (ValueError)          a model cannot be exported, or an export is not usable
     ├── ModelNotFoundError (FileNotFoundError)
     ├── VocabularyError (ValueError)      teacher and student do not share a tokenizer
     ├── GenerationError (RuntimeError)    a model could not answer
@@ -98,6 +99,10 @@ class ConfigError(StillroomError, ValueError):
 
 class CheckpointError(StillroomError, ValueError):
     """A model folder lacks a part, is damaged, or is not safe to load."""
+
+
+class ExportError(StillroomError, ValueError):
+    """A checkpoint cannot be exported, or an export is not that of the checkpoint beside it."""
 
 
 class ModelNotFoundError(StillroomError, FileNotFoundError):

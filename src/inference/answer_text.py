@@ -23,7 +23,8 @@ class AnswerText:
         self._decoder: TextStream | None = None
         if tokenizer is not None:
             self._decoder = TextStream(tokenizer, stop)
-        self._reads_all_at_once = not stop
+        self.watches = tokenizer is not None and bool(stop)
+        """Stop texts are looked for here, so the answer may end before the engine's does."""
         self._started = False
         self.finish_reason: FinishReason | None = None
         """Set by the last event."""
@@ -39,28 +40,31 @@ class AnswerText:
         if self._decoder is None or event.token_id is None:
             return self._joined(event.text or "")
         shown = self._decoder.add(event.token_id)
+        if event.finish_reason is not None:
+            shown += self._decoder.finish()
         if self._decoder.stopped:
             self.finish_reason = "stop"
-        elif event.finish_reason is not None:
-            shown += self._decoder.finish()
-            if self._decoder.stopped:
-                self.finish_reason = "stop"
         return shown
 
     def add_all(self, events: Iterable[TokenEvent]) -> str:
         """Take all events of an answer; give its text."""
-        events = list(events)
-        if self._decoder is None or not self._reads_all_at_once:
+        if self._decoder is None or self.watches:
             texts = []
             for event in events:
                 texts.append(self.add(event))
                 if self.finish_reason is not None:
                     break
             return "".join(texts)
+        ids = []
         for event in events:
             self._note(event)
-        ids = [event.token_id for event in events if event.token_id is not None]
+            ids += [] if event.token_id is None else [event.token_id]
         return decode_answer(self._tokenizer, ids)
+
+    @property
+    def has_ids(self) -> bool:
+        """The engine gives ids, and what is text is decided here."""
+        return self._decoder is not None
 
     def metadata(self) -> dict[str, Any]:
         """Give what goes into a message's `response_metadata`."""

@@ -16,6 +16,7 @@ from weakref import WeakSet
 import torch
 
 from ..errors import GenerationError
+from .allow import check_models_allowed
 from .batch_loop import BatchLoop, ServedModel
 from .checkpoints import Checkpoint
 from .engine import EngineStats, GenerationRequest, PromptForm
@@ -83,6 +84,7 @@ class BatchEngine:
 
     def submit(self, request: GenerationRequest) -> AnswerStream:
         """Take a request; see `Engine.submit`."""
+        check_models_allowed(self.name)
         ids, model = request.prompt_ids, self._model
         room = model.context_length - len(ids)
         self._check_ids(ids)
@@ -110,6 +112,7 @@ class BatchEngine:
         deadline: float | None = None,
     ) -> Future[list[float]]:
         """Score continuations; see `Engine.score_choices`."""
+        check_models_allowed(self.name)
         self._check_ids(prompt_ids)
         if not choices or not all(choices):
             raise GenerationError("there is no choice to score, or an empty one; give token ids")

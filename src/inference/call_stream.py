@@ -13,9 +13,8 @@ from typing import Literal
 from langchain_core.messages import ToolCallChunk
 from langchain_core.messages.tool import tool_call_chunk
 
-from .tool_calls import new_call_id
+from .tool_calls import OPEN_TAG, new_call_id
 
-_OPEN = "<tool_call>"
 _START = '{"name":'
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\S)')
 _NEXT = re.compile(r"\s*\}\s*(?:</tool_call>\s*)?(?:<tool_call>\s*)?(?=\{)")
@@ -90,15 +89,15 @@ class CallReader:
         return []
 
     def _in_text(self) -> list[str | ToolCallChunk]:
-        place = self._held.find(_OPEN) if self._tagged else -1
+        place = self._held.find(OPEN_TAG) if self._tagged else -1
         if place >= 0:
-            text, self._held = self._held[:place], self._held[place + len(_OPEN) :]
+            text, self._held = self._held[:place], self._held[place + len(OPEN_TAG) :]
             self._state = "head"
             return [text] if text.strip() else []
         keep = 0
         if self._tagged:  # the end may be the beginning of a tag
-            sizes = range(min(len(_OPEN) - 1, len(self._held)), 0, -1)
-            keep = next((size for size in sizes if self._held.endswith(_OPEN[:size])), 0)
+            sizes = range(min(len(OPEN_TAG) - 1, len(self._held)), 0, -1)
+            keep = next((size for size in sizes if self._held.endswith(OPEN_TAG[:size])), 0)
         cut = len(self._held) - keep
         text, self._held = self._held[:cut], self._held[cut:]
         return [text] if text else []

@@ -16,28 +16,24 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    message_chunk_to_message,
-)
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import Field, PrivateAttr
 
-from ..errors import ConfigError, GenerationError
+from ..errors import ConfigError
 from .answer_form import FORM_OPTIONS, AnswerReader, answer_form
 from .answer_text import AnswerText
-from .engine import Engine, GenerationRequest, TokenStream
+from .chat_answer import ChatAnswer
+from .engine import Engine, GenerationRequest
 from .messages import chat_turns, plain_prompt
 from .structured import Method, structured
 from .tool_calls import Tags, read_tools
@@ -47,6 +43,7 @@ _SETTINGS = (
 )  # fmt: skip
 """Fields that a call may give as well."""
 _PER_CALL = (*_SETTINGS, "constraint", *FORM_OPTIONS)
+_Prepared = tuple[GenerationRequest, AnswerText, AnswerReader]
 
 
 class ChatStudent(BaseChatModel):
@@ -182,6 +179,33 @@ class ChatStudent(BaseChatModel):
             self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs
         )
 
+    def score_choices(self, prompt: str, choices: Sequence[str]) -> list[float]:
+        """Compute the log-likelihood of each choice as the answer to a prompt.
+
+        Nothing is generated, so no other answer is possible. `label_scoring` makes probabilities
+        of such scores.
+
+        Args:
+            prompt: A rendered prompt, given to the model as it is.
+            choices: Answers to compare.
+
+        Returns:
+            Sums of natural log-probabilities in the order of `choices`, without an end token; they
+            are not normalised by length.
+
+        Raises:
+            GenerationError: The prompt or a choice is empty, or they do not fit into the model's
+                context.
+            AttributeError: A server computes; it does not score.
+        """
+        from .choices import encode_choices  # loads torch, which a remote engine does without
+
+        ids, answers = encode_choices(self.checkpoint, prompt, choices)
+        deadline = self._settings({})["deadline"]
+        return self._engine.score_choices(
+            ids, answers, caller=self.caller, deadline=deadline
+        ).result()
+
     def get_token_ids(self, text: str) -> list[int]:
         """Turn a text into the ids that the model would see.
 
@@ -199,20 +223,7 @@ class ChatStudent(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
-        request, answer, reader = self._prepare(messages, stop, kwargs)
-        stream = self._engine.submit(request)
-        try:
-            if request.stop and self._tokenizer is not None:
-                text = ""
-                for event in stream:
-                    text += answer.add(event)
-                    if answer.finish_reason is not None:
-                        break
-            else:
-                text = answer.add_all(stream.collect())
-        finally:
-            stream.cancel()
-        return self._result(text, answer, reader, stream)
+        return self._ask(self._prepare(messages, stop, kwargs)).read()
 
     def _stream(
         self,
@@ -221,20 +232,12 @@ class ChatStudent(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
-        request, answer, reader = self._prepare(messages, stop, kwargs)
-        stream = self._engine.submit(request)
-        try:
-            for event in stream:
-                text = answer.add(event)
-                if (chunk := self._chunk(text, answer, reader, stream)) is None:
-                    continue
+        answer = self._ask(self._prepare(messages, stop, kwargs))
+        with closing(answer.chunks()) as chunks:
+            for chunk in chunks:
                 if run_manager is not None:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
-                if answer.finish_reason is not None:
-                    return
-        finally:
-            stream.cancel()
 
     async def _agenerate(
         self,
@@ -243,20 +246,7 @@ class ChatStudent(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
-        request, answer, reader = await self._aprepare(messages, stop, kwargs)
-        stream = self._engine.submit(request)
-        try:
-            if request.stop and self._tokenizer is not None:
-                text = ""
-                async for event in stream:
-                    text += answer.add(event)
-                    if answer.finish_reason is not None:
-                        break
-            else:
-                text = answer.add_all(await stream.acollect())
-        finally:
-            stream.cancel()
-        return self._result(text, answer, reader, stream)
+        return await self._ask(await self._aprepare(messages, stop, kwargs)).aread()
 
     async def _astream(
         self,
@@ -265,20 +255,12 @@ class ChatStudent(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request, answer, reader = await self._aprepare(messages, stop, kwargs)
-        stream = self._engine.submit(request)
-        try:
-            async for event in stream:
-                text = answer.add(event)
-                if (chunk := self._chunk(text, answer, reader, stream)) is None:
-                    continue
+        answer = self._ask(await self._aprepare(messages, stop, kwargs))
+        async with aclosing(answer.achunks()) as chunks:
+            async for chunk in chunks:
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
-                if answer.finish_reason is not None:
-                    return
-        finally:
-            stream.cancel()
 
     def _open(self) -> Engine:
         if isinstance(self.engine, Engine):
@@ -304,9 +286,13 @@ class ChatStudent(BaseChatModel):
         """The tokenizer of engines that give ids; None where they give text."""
         return self.checkpoint.tokenizer if self._engine.takes == "ids" else None
 
+    def _ask(self, prepared: _Prepared) -> ChatAnswer:
+        request, text, reader = prepared
+        return ChatAnswer(self.model_name, self._engine.submit(request), text, reader)
+
     def _prepare(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[GenerationRequest, AnswerText, AnswerReader]:
+    ) -> _Prepared:
         """Make the request for messages, what collects its answer, and what takes it apart."""
         settings = self._settings(options)
         form = answer_form(options, tags=self._call_tags)
@@ -328,7 +314,7 @@ class ChatStudent(BaseChatModel):
 
     async def _aprepare(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
-    ) -> tuple[GenerationRequest, AnswerText, AnswerReader]:
+    ) -> _Prepared:
         """Do the same off the event loop where a form is to be compiled; the first one of a large
         vocabulary takes about a second."""
         if not any(name in options for name in FORM_OPTIONS):
@@ -361,39 +347,3 @@ class ChatStudent(BaseChatModel):
         chosen["deadline"] = None if timeout is None else time.monotonic() + timeout
         GenerationRequest(**chosen)  # checks the ranges
         return chosen
-
-    def _chunk(
-        self, text: str, answer: AnswerText, reader: AnswerReader, stream: TokenStream
-    ) -> ChatGenerationChunk | None:
-        """Make the chunk of the newest text; None where it shows nothing."""
-        content, calls = reader.feed(text, answer.finish_reason)
-        message = AIMessageChunk(content=content, tool_call_chunks=calls)
-        if answer.finish_reason is None:
-            return ChatGenerationChunk(message=message) if content or calls else None
-        reason = "tool_calls" if reader.called else answer.finish_reason
-        message.chunk_position = "last"
-        message.usage_metadata = self._usage(answer, stream)
-        message.response_metadata = {
-            "model_name": self.model_name,
-            "model_provider": "stillroom",
-            **answer.metadata(),
-            "finish_reason": reason,
-        }
-        return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
-
-    def _result(
-        self, text: str, answer: AnswerText, reader: AnswerReader, stream: TokenStream
-    ) -> ChatResult:
-        chunk = self._chunk(text, answer, reader, stream)
-        if chunk is None:
-            raise GenerationError(f"{self.model_name} gave an answer without an end")
-        message = message_chunk_to_message(chunk.message)
-        info = chunk.generation_info
-        return ChatResult(generations=[ChatGeneration(message=message, generation_info=info)])
-
-    def _usage(self, answer: AnswerText, stream: TokenStream) -> UsageMetadata:
-        # What an engine here made after a stop text is no part of the answer; a server knows best.
-        here = self._engine.takes == "ids"
-        made = answer.completion_tokens if here else stream.usage.completion_tokens
-        asked = stream.usage.prompt_tokens
-        return UsageMetadata(input_tokens=asked, output_tokens=made, total_tokens=asked + made)

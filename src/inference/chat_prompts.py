@@ -13,7 +13,7 @@ from .choices import encode_prompt
 from .decoding import end_token_ids
 from .engine import LogitsConstraint
 from .messages import chat_turns, plain_prompt
-from .tool_calls import Tags
+from .tool_calls import CLOSE_TAG, OPEN_TAG, Tags
 
 
 def uses_template(checkpoint: Checkpoint) -> bool:
@@ -31,10 +31,10 @@ def call_tags(checkpoint: Checkpoint) -> Tags:
     are asked for calls without tags.
     """
     tokenizer = checkpoint.tokenizer
-    if not uses_template(checkpoint) or "<tool_call>" not in str(tokenizer.chat_template):
+    if not uses_template(checkpoint) or OPEN_TAG not in str(tokenizer.chat_template):
         return "none"
     added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
-    tags = [added.get(tag) for tag in ("<tool_call>", "</tool_call>")]
+    tags = [added.get(tag) for tag in (OPEN_TAG, CLOSE_TAG)]
     if all(tag is None for tag in tags):
         return "text"
     return "tokens" if all(tag is not None and not tag.special for tag in tags) else "none"

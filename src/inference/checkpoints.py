@@ -24,18 +24,11 @@ from ..errors import CheckpointError, ConfigError, ModelNotFoundError
 from ..files import atomic_folder, file_sha256, write_json, write_text
 from ..prompts import prompts_sha256
 from .allow import check_models_allowed
-from .model_files import (
-    ModelFiles,
-    bounded_file,
-    check_model_files,
-    read_checked_json,
-    shape_faults,
-)
+from .model_files import ModelFiles, check_model_files, shape_faults
 from .model_settings import config_faults, model_arguments
+from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
-RUN_FILE = "run.json"
-SCHEMA_VERSION = 1
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _LEFTOVER = re.compile(r".*\.(tmp|old)-\d+")
 _VERSIONED = ("stillroom", "torch", "transformers", "tokenizers", "safetensors")
@@ -135,7 +128,7 @@ def load_checkpoint(
         snapshot = fetch_from_hub(str(name_or_path))
         model, tokenizer, run = _load_folder(snapshot, dtype)
         checkpoint = Checkpoint(model, tokenizer, None, str(name_or_path), run)
-    _complete(checkpoint)
+    complete_tokenizer(checkpoint.tokenizer, checkpoint.name)
     checkpoint.model.to(place).eval()
     return checkpoint
 
@@ -250,6 +243,19 @@ def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
     return checkpoint.run
 
 
+def complete_tokenizer(tokenizer: Any, name: str) -> None:  # noqa: ANN401
+    """Give a tokenizer what batches need: a padding token, on the left.
+
+    Raises:
+        CheckpointError: It has no end token.
+    """
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise CheckpointError(f"{name}: the tokenizer has no end token; answers would not end")
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+
+
 def package_versions() -> dict[str, str]:
     """Give the versions that a run's numbers depend on."""
     versions = {"python": platform.python_version()}
@@ -263,7 +269,7 @@ def package_versions() -> dict[str, str]:
 
 def _load_folder(folder: Path, dtype: torch.dtype | None) -> tuple[Any, Any, dict[str, Any] | None]:
     files = check_model_files(folder)
-    run = _read_run(folder)
+    run = read_run(folder)
     tokenizer = load_tokenizer(folder)
     if max(tokenizer.get_vocab().values()) >= files.config.get("vocab_size", 0):
         raise CheckpointError(f"{folder}: the tokenizer has ids that the model's vocabulary of "
@@ -322,30 +328,6 @@ def _plan_and_found(
     return expected, found
 
 
-def _read_run(folder: Path) -> dict[str, Any] | None:
-    if not (folder / RUN_FILE).exists():
-        return None
-    run = read_checked_json(folder, RUN_FILE)
-    if run.get("schema_version") != SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{folder}: {RUN_FILE} has schema_version {run.get('schema_version')!r}; this "
-            f"version reads {SCHEMA_VERSION}"
-        )
-    if run.get("prompt_sha256") != prompts_sha256():
-        raise CheckpointError(
-            f"{folder}: was trained on prompts with hash {str(run.get('prompt_sha256'))[:12]!r}, "
-            f"this version asks with {prompts_sha256()[:12]!r}; its answers would be poor. Distil "
-            "again with this version"
-        )
-    wanted = run.get("tokenizer_sha256")  # absent in what version 0.1 saved
-    if wanted is not None and wanted != file_sha256(bounded_file(folder, "tokenizer.json")):
-        raise CheckpointError(
-            f"{folder / 'tokenizer.json'}: is not the file that {RUN_FILE} names by its hash, so "
-            "texts would get other ids than in training; copy the whole folder again"
-        )
-    return run
-
-
 def _run_defaults() -> dict[str, Any]:
     now = time.gmtime()
     return {
@@ -366,17 +348,6 @@ def _refuse_missing_folder(name: str) -> None:
             f"{name!r} is no folder here, and no model name of the Hugging Face hub either (those "
             "look like 'owner/model'). Give the folder that holds config.json and model.safetensors"
         )
-
-
-def _complete(checkpoint: Checkpoint) -> None:
-    tokenizer = checkpoint.tokenizer
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise CheckpointError(
-                f"{checkpoint.name}: the tokenizer has no end token; answers would not end"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
 
 
 def _is_checkpoint(folder: Path) -> bool:

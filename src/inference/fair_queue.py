@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -21,6 +21,10 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         """Count the items of all callers."""
         return self._size
+
+    def __iter__(self) -> Iterator[Item]:
+        """Give the items, caller by caller."""
+        return (item for items in self._waiting.values() for item in items)
 
     def push(self, caller: str, item: Item) -> None:
         """Append an item."""

@@ -39,8 +39,14 @@ _LIMITS: dict[str, Any] = {
 }
 """Half or less of llguidance's own limits, with which `(a{1000}){1000}` takes over a second."""
 
-_SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""As `json.dumps` writes. A small model that may choose white space can do so for ever."""
+_SPELLING = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "json_allowed_escapes": '"\\bfnrt',
+}
+"""As `json.dumps` writes. A small model that may choose white space can do so for ever. Without
+`\\u` each text has one spelling; else `{"a": 1, "\\u0061": null}` gives a property two values."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,13 @@ def json_grammar(schema: Mapping[str, Any]) -> Grammar:
     (`schema_rules.tightened`).
 
     Args:
-        schema: JSON Schema (draft 2020-12). References only within it; no `not`, `if`,
-            `uniqueItems`, `contains` or look-around in patterns.
+        schema: JSON Schema (draft 2020-12). References only within it; `oneOf` only where no value
+            fits two alternatives; no `not`, `if`, `uniqueItems`, `contains`, `dependent...`,
+            `propertyNames`, `unevaluated...` or look-around in patterns.
 
     Raises:
-        ConfigError: It is too large or too deep; what cannot be enforced is said when it is
-            compiled.
+        ConfigError: It is too large or too deep, or would be read otherwise than it is meant; what
+            else cannot be enforced is said when it is compiled.
     """
     return Grammar(f"answer: {json_rule(schema)}\n")
 
@@ -73,9 +80,9 @@ def json_rule(schema: Mapping[str, Any]) -> str:
     """Write a schema as part of a rule, for forms that hold JSON among other things.
 
     Raises:
-        ConfigError: It is too large or too deep.
+        ConfigError: As `json_grammar`.
     """
-    return f"%json {json.dumps({**tightened(schema), 'x-guidance': _SEPARATORS})}"
+    return f"%json {json.dumps({**tightened(schema), 'x-guidance': _SPELLING})}"
 
 
 def regex_grammar(pattern: str) -> Grammar:
@@ -128,7 +135,8 @@ class GrammarConstraint:
         import torch
 
         allowed = _unpacked(self._matcher.compute_bitmask(), self._words)
-        if not allowed.any():
+        # After an error llguidance allows the end, which would pass for a complete answer.
+        if self._matcher.is_error() or not allowed.any():
             reason = _first_line(self._matcher.get_error()) or "the vocabulary lacks a character"
             raise GenerationError(f"no token continues an answer of the wanted form: {reason}")
         return torch.from_numpy(allowed)
@@ -216,6 +224,8 @@ class _Vocabulary:
             written = self._matcher.grammar_from_lark(rules)
             form = self._matcher(self._tokens, written, log_level=0, limits=self._limits)
             fault = form.get_error() or self._first_step_fault(form)
+            if "NoExtensionBias" in fault:
+                fault = "it refers to nothing but itself, or the vocabulary lacks a character"
         except UnicodeEncodeError as surrogate:
             fault = str(surrogate)
         if fault:
@@ -226,10 +236,10 @@ class _Vocabulary:
 
     def _first_step_fault(self, form: Any) -> str:  # noqa: ANN401
         """Take one step on a copy: a form that is too costly mostly shows it there."""
-        allowed = _unpacked(form.compute_bitmask(), self._tokens.vocab_size)
-        if not allowed.any():
-            return form.get_error() or "the vocabulary lacks a character"
         trial = form.deep_copy()
+        allowed = _unpacked(trial.compute_bitmask(), self._tokens.vocab_size)
+        if trial.is_error() or not allowed.any():
+            return trial.get_error() or "the vocabulary lacks a character"
         if not trial.is_stopped() and trial.consume_token(int(allowed.argmax())):
             trial.compute_bitmask()
         return str(trial.get_error())

@@ -6,6 +6,7 @@ behind by a program that asked one question, and the next request replaces a thr
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -62,6 +63,7 @@ class JobDesk:
         self._waiting: FairQueue[Job] = FairQueue()
         self._answers: dict[str, Answering] = {}
         self._gone: set[Answering] = set()
+        self._next_deadline = math.inf
         self.closed = False
         self.cancelled = 0
         """Requests cancelled so far."""
@@ -91,6 +93,8 @@ class JobDesk:
                     f"{self._most_waiting} requests wait for {self._name} already; ask again later"
                 )
             self._waiting.push(job.caller, job)
+            if job.deadline is not None:
+                self._next_deadline = min(self._next_deadline, job.deadline)
             if isinstance(job, Answering):
                 self._answers[job.stream.request_id] = job
             if self._thread is None:
@@ -130,9 +134,7 @@ class JobDesk:
                 # In the same breath, so that nobody puts a job before a thread that ends.
                 self._thread = None
                 return None
-            now = time.monotonic()
-            late = self._waiting.remove(lambda job: _is_late(job, now))
-            late += [row for row in running if _is_late(row, now) and row not in self._gone]
+            late = self._take_late(running)
             over = self._gone.union(job for job in late if isinstance(job, Answering))
             self._gone = set()
             leaving = [place for place, row in enumerate(running) if row in over]
@@ -171,6 +173,17 @@ class JobDesk:
         for job in jobs:
             if isinstance(job, Answering):
                 self._answers.pop(job.stream.request_id, None)
+
+    def _take_late(self, running: Sequence[Answering]) -> list[Job]:
+        """Take what is over its time; most turns need not look at everything that waits."""
+        now = time.monotonic()
+        if now <= self._next_deadline:
+            return []
+        late = self._waiting.remove(lambda job: _is_late(job, now))
+        late += [row for row in running if _is_late(row, now) and row not in self._gone]
+        others = (job.deadline for job in (*self._waiting, *running) if not _is_late(job, now))
+        self._next_deadline = min((d for d in others if d is not None), default=math.inf)
+        return late
 
     def _take(self, running: Sequence[Answering], leaving: int) -> list[Job]:
         shares = Counter(row.caller for row in running)

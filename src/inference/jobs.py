@@ -50,7 +50,7 @@ class Answering:
         """Draw the random numbers; in the engine's thread, because it takes a while."""
         asked = self.request
         if asked.temperature > 0:
-            self.draws = make_draws(asked.seed, 0, asked.prompt_ids, self.limit).tolist()
+            self.draws = make_draws(asked.seed, asked.prompt_ids, self.limit).tolist()
 
     def fail(self, fault: Exception) -> None:
         """End it with an error."""

@@ -42,12 +42,6 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is 
         """Give the number of tokens written."""
         return self.length
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep only these rows of the batch."""
-        self._key_buffer = self._key_buffer[indices]
-        self._value_buffer = self._value_buffer[indices]
-        self._show()
-
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat every row of the batch."""
         self._key_buffer = self._key_buffer.repeat_interleave(repeats, dim=0)

@@ -66,12 +66,7 @@ def check_model_files(folder: Path) -> ModelFiles:
         CheckpointError: It lacks a part, is damaged or is not safe to load; the message names file
             and reason.
     """
-    _check_entries(folder)
-    config = read_checked_json(folder, "config.json")
-    _refuse_faults(folder, "config.json", config_faults(config))
-    if (folder / "generation_config.json").exists():
-        generation = read_checked_json(folder, "generation_config.json")
-        _refuse_faults(folder, "generation_config.json", generation_faults(generation))
+    config = check_settings(folder)
     weights = _weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in weights:
@@ -84,6 +79,24 @@ def check_model_files(folder: Path) -> ModelFiles:
         _refuse(folder / "config.json", f"config.json asks for a model of at least {least} "
                                         f"parameters, the weights hold {found}")  # fmt: skip
     return ModelFiles(folder, config, weights, shapes)
+
+
+def check_settings(folder: Path) -> dict[str, Any]:
+    """Check all of a checkpoint folder but its weights.
+
+    Returns:
+        config.json; every key and value is on the allow-list.
+
+    Raises:
+        CheckpointError: As `check_model_files`.
+    """
+    _check_entries(folder)
+    config = read_checked_json(folder, "config.json")
+    _refuse_faults(folder, "config.json", config_faults(config))
+    if (folder / "generation_config.json").exists():
+        generation = read_checked_json(folder, "generation_config.json")
+        _refuse_faults(folder, "generation_config.json", generation_faults(generation))
+    return config
 
 
 def read_checked_json(folder: Path, name: str) -> dict[str, Any]:
@@ -179,6 +192,8 @@ def _check_entries(folder: Path) -> None:
             if entry.name == "adapter_config.json":
                 _refuse(folder, "is an adapter, not a whole model; merge it into its base model "
                                 "(peft: merge_and_unload) and save that")  # fmt: skip
+            if entry.name == "custom_generate" and blobs is None:
+                _refuse(path, "holds code for generating (custom_generate); remove it")
             suffix = path.suffix.lower()
             expected = blobs is not None or _TRAINER_STATE.fullmatch(entry.name)
             if suffix in _REFUSED_SUFFIXES and not expected:

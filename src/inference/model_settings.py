@@ -194,7 +194,9 @@ CONFIG_KEYS: dict[str, Check] = {
 _NOT_FOR_TRANSFORMERS = frozenset({
     "model_type", "architectures", "rope_interleaved", "is_llama_config",
     "_attn_implementation_autoset", "transformers.js_config", "task_specific_params",
+    "_name_or_path", "transformers_version", "torch_version",
 })  # fmt: skip
+"""Names no model, file or version to it: what a name means there may change with any release."""
 
 GENERATION_KEYS: dict[str, Check] = {
     **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), _token_ids),

@@ -32,6 +32,7 @@ from ..errors import (
     EngineFailedError,
     StillroomError,
 )
+from .allow import check_models_allowed
 from .engine import EngineStats, GenerationRequest, PromptForm
 from .fair_queue import FairQueue
 from .server_call import Server, ask_server
@@ -117,6 +118,7 @@ class RemoteEngine:
 
     def submit(self, request: GenerationRequest) -> AnswerStream:
         """Take a request; see `Engine.submit`."""
+        check_models_allowed(self.name)
         self._server.check(request)
         number = f"{self.name}-{next(_numbers)}"
         job = _Job(request, AnswerStream(number, 0, self.cancel, request.deadline))
@@ -219,7 +221,10 @@ class RemoteEngine:
 
     async def _main(self) -> None:
         timeout = httpx.Timeout(self._connect_timeout_s, read=self._server.read_timeout_s)
-        limits = httpx.Limits(max_connections=self._most_running)
+        # `_start_jobs` keeps to `most_running`. A limit of the pool's own would be used up by
+        # requests that are cancelled while they wait for it
+        # (https://github.com/encode/httpcore/issues/1093).
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._most_running)
         # A proxy has no business between this machine and itself.
         proxies = not self._server.is_local
         async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies) as client:

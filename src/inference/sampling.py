@@ -42,16 +42,15 @@ def sample(
     return chosen
 
 
-def make_draws(seed: int, occurrence: int, prompt: Sequence[int], steps: int) -> Tensor:
+def make_draws(seed: int, prompt: Sequence[int], steps: int) -> Tensor:
     """Draw the random numbers (steps,) of one answer; they depend on the arguments alone.
 
     Args:
         seed: The user's.
-        occurrence: How often this prompt came before, so that repetitions differ.
         prompt: Token ids.
         steps: How many; more steps begin with the same numbers.
     """
-    key = f"{seed} {occurrence} {list(prompt)}".encode()
+    key = f"{seed} {list(prompt)}".encode()
     start = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
     source = torch.Generator().manual_seed(start)
     return torch.rand(steps, generator=source, dtype=torch.float64)

@@ -24,14 +24,12 @@ MOST_CALLS = 8
 Tags = Literal["none", "text", "tokens"]
 """What stands around a call: nothing, `<tool_call>` and `</tool_call>` written out, or the two as
 tokens of their own."""
+OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
 
 _TAG_RULES = {
     "none": ("", ""),
-    "text": (r'"<tool_call>\n"', r'"\n</tool_call>"'),
-    "tokens": (
-        token_name("<tool_call>") + r' "\n"',
-        r'"\n" ' + token_name("</tool_call>"),
-    ),
+    "text": (rf'"{OPEN_TAG}\n"', rf'"\n{CLOSE_TAG}"'),
+    "tokens": (token_name(OPEN_TAG) + r' "\n"', r'"\n" ' + token_name(CLOSE_TAG)),
 }
 _TEXT_OR_CALLS = {
     "none": "TEXT? | call{more}\nTEXT: /[^{{](?s:.*)/",
@@ -121,7 +119,7 @@ def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
         if function["name"] not in use.callable_names:
             continue
         schema = function.get("parameters") or {"type": "object", "properties": {}}
-        head = f'{{"name": {json.dumps(function["name"])}, "arguments": '
+        head = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
         calls.append(f"call_{number}")
         rules.append(f'call_{number}: {json.dumps(head)} arguments_{number} "}}"')
         rules.append(f"arguments_{number}: {json_rule(schema)}")

@@ -47,6 +47,10 @@ def ask(ids=(5, 6, 7), max_tokens=20, **settings):
     return GenerationRequest(tuple(ids), max_tokens=max_tokens, ignore_end=True, **settings)
 
 
+def ids_of(events):
+    return [event.token_id for event in events]
+
+
 def eventually(holds, seconds=20.0):
     """Wait for something that another thread brings about."""
     end = time.monotonic() + seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import numpy
 from stillroom.inference.grammar import constrain
@@ -21,6 +22,7 @@ def without_tags():
     return tokenizer
 
 
+@cache
 def byte_level():
     """Like Qwen's, with tokens around tool calls that are no special tokens."""
     tokenizer = without_tags()
@@ -28,11 +30,13 @@ def byte_level():
     return tokenizer
 
 
+@cache
 def with_prefix():
     """Puts a space before every text."""
     return make_tokenizer()
 
 
+@cache
 def sentencepiece():
     """Like Llama 2's: spaces as a sign of their own, and bytes for what has no token."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
@@ -70,6 +74,13 @@ def whole_words():
 
 
 TOKENIZERS = {"byte level": byte_level, "prefix": with_prefix, "sentencepiece": sentencepiece}
+
+
+def fits(grammar, tokenizer, text):
+    """Let llguidance itself judge whether a text has a form."""
+    matcher = constrain(grammar, tokenizer, [tokenizer.eos_token_id])._matcher
+    ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    return matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()
 
 
 def draw(grammar, tokenizer, seed, *, lead="", most=300):

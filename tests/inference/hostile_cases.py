@@ -3,177 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
-import shutil
 import struct
 
-HUGE = 1 << 40
-
-
-class Bomb:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return (open, (self.path, "w"))
-
-
-def edit(name, **changes):
-    def apply(folder):
-        value = json.loads((folder / name).read_text(encoding="utf-8"))
-        (folder / name).write_text(json.dumps({**value, **changes}), encoding="utf-8")
-
-    return apply
-
-
-def config(**changes):
-    return edit("config.json", **changes)
-
-
-def write(name, data):
-    return lambda folder: (folder / name).write_bytes(data)
-
-
-def pickled(name, *, only):
-    def apply(folder):
-        (folder / name).write_bytes(pickle.dumps(Bomb(folder.parent / "exploded")))
-        if only:
-            (folder / "model.safetensors").unlink()
-
-    return apply
-
-
-def link(name, target):
-    def apply(folder):
-        outside = folder.parent / "outside"
-        if (folder / name).exists():
-            shutil.move(folder / name, outside)
-        else:
-            outside.write_text("{}", encoding="utf-8")
-        os.symlink(target or outside, folder / name)
-
-    return apply
-
-
-def header(change):
-    """Rewrite the header of the weights; `change` takes and gives (header, data)."""
-
-    def apply(folder):
-        path = folder / "model.safetensors"
-        raw = path.read_bytes()
-        (length,) = struct.unpack("<Q", raw[:8])
-        value, data = change(json.loads(raw[8 : 8 + length]), raw[8 + length :])
-        text = value if isinstance(value, bytes) else json.dumps(value).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-    return apply
-
-
-def tensor(**changes):
-    def change(value, data):
-        name = next(key for key in value if key != "__metadata__")
-        return {**value, name: {**value[name], **changes}}, data
-
-    return header(change)
-
-
-def overlap(value, data):
-    first, second = [name for name in value if name != "__metadata__"][:2]
-    value[second] = {**value[second], "data_offsets": value[first]["data_offsets"]}
-    value[second]["shape"] = value[first]["shape"]
-    return value, data
-
-
-def index(weight_map):
-    def apply(folder):
-        os.replace(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
-        text = json.dumps({"metadata": {}, "weight_map": weight_map})
-        (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-    return apply
-
-
-def foreign(change):
-    """Change a folder that stillroom did not make: no run, no stored ids."""
-
-    def apply(folder):
-        for name in ("run.json", "tokenizer_check.json"):
-            (folder / name).unlink()
-        change(folder)
-
-    return apply
-
-
-def tokenizer(**changes):
-    return foreign(edit("tokenizer.json", **changes))
-
-
-def model_of_tokenizer(**changes):
-    def apply(folder):
-        model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-        edit("tokenizer.json", model={**model, **changes})(folder)
-
-    return foreign(apply)
-
-
-def split(pattern):
-    return tokenizer(
-        pre_tokenizer={
-            "type": "Sequence",
-            "pretokenizers": [
-                {
-                    "type": "Split",
-                    "pattern": {"Regex": pattern},
-                    "behavior": "Isolated",
-                    "invert": False,
-                }
-            ],
-        }
-    )
-
-
-def template(text):
-    return foreign(write("chat_template.jinja", text.encode()))
-
-
-def tensor_in_two_parts(folder):
-    first = folder / "model-00001-of-00002.safetensors"
-    os.replace(folder / "model.safetensors", first)
-    shutil.copy(first, folder / "model-00002-of-00002.safetensors")
-    raw = first.read_bytes()
-    names = json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
-    parts = {name: first.name for name in names if name != "__metadata__"}
-    parts["other"] = "model-00002-of-00002.safetensors"
-    text = json.dumps({"metadata": {}, "weight_map": parts})
-    (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-
-def link_to_itself(folder):
-    (folder / "config.json").unlink()
-    os.symlink(folder / "config.json", folder / "config.json")
-
-
-def remove(name):
-    return lambda folder: (folder / name).unlink()
-
-
-def replace_by_folder(folder):
-    (folder / "config.json").unlink()
-    (folder / "config.json").mkdir()
-
-
-def replace_by_pipe(folder):
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")
-
-
-def cut(folder):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
-
+from hostile_changes import (
+    HUGE,
+    both,
+    code_folder,
+    config,
+    cut,
+    edit,
+    foreign,
+    header,
+    index,
+    link,
+    link_to_itself,
+    model_of_tokenizer,
+    overlap,
+    pickled,
+    remove,
+    replace_by_folder,
+    replace_by_pipe,
+    split,
+    template,
+    tensor,
+    tensor_in_two_parts,
+    tokenizer,
+    write,
+)
 
 CASES = {
     # code and pickles
@@ -196,6 +52,59 @@ CASES = {
     "trust_remote_code": (config(trust_remote_code=True), "trust_remote_code"),
     "quantization code": (config(quantization_config={"quant_method": "x"}), "not allowed"),
     "custom generation code": (edit("generation_config.json", custom_generate="evil/x"), "custom"),
+    "code in a folder": (code_folder("custom_generate", "generate.py"), "custom_generate"),
+    "generation by a compiler": (
+        edit("generation_config.json", compile_config={"backend": "evil"}),
+        "compile_config",
+    ),
+    "generation with a cache of its own": (
+        edit("generation_config.json", cache_implementation="evil"),
+        "cache_implementation",
+    ),
+    "a draft model": (edit("generation_config.json", assistant_model="evil/x"), "assistant_model"),
+    "pipelines of its own": (
+        config(custom_pipelines={"answer": {"impl": "evil.Pipeline", "pt": ["AutoModel"]}}),
+        "custom_pipelines",
+    ),
+    "a kernel of the hub": (
+        config(_attn_implementation="kernels-community/flash-attn3"),
+        "_attn_implementation",
+    ),
+    "a kernel for experts": (
+        config(experts_implementation="evil/kernel"),
+        "experts_implementation",
+    ),
+    "kernels switched on": (config(use_kernels=True), "use_kernels"),
+    "a table of kernels": (
+        config(kernel_config={"kernel_mapping": {"RMSNorm": "evil/kernel:Norm"}}),
+        "kernel_config",
+    ),
+    "quantization of named modules": (
+        config(quantization_config={"quant_method": "awq", "modules_to_fuse": ["os.system"]}),
+        "quantization_config",
+    ),
+    "compression": (
+        config(compression_config={"quant_method": "compressed-tensors"}),
+        "compression_config",
+    ),
+    "a model in the model": (
+        config(text_config={"model_type": "evil", "auto_map": {"AutoModel": "evil.Model"}}),
+        "text_config",
+    ),
+    "settings for each layer": (
+        config(per_layer_config={"0": {"hidden_act": "os.system"}}),
+        "per_layer_config",
+    ),
+    "a name to look up": (config(name_or_path="evil/model"), "name_or_path"),
+    "an adapter of a model elsewhere": (
+        write(
+            "adapter_config.json",
+            b'{"base_model_name_or_path": "evil/model", "peft_type": "LORA", "auto_mapping": '
+            b'{"base_model_class": "system", "parent_library": "os"}}',
+        ),
+        "adapter",
+    ),
+    "weights of another kind": (write("model.gguf", b"GGUF"), "safetensors"),
     # paths
     "weights elsewhere by setting": (config(transformers_weights="../../x"), "not allowed"),
     "weights elsewhere by index": (index({"a": "../../x.safetensors"}), "names the file"),
@@ -346,3 +255,36 @@ CASES = {
     "no weights": (remove("model.safetensors"), "holds no weights"),
     "no config": (remove("config.json"), "config.json is missing"),
 }
+
+IGNORED = {
+    "a class for the tokenizer": edit(
+        "tokenizer_config.json",
+        tokenizer_class="EvilTokenizer",
+        processor_class="EvilProcessor",
+        tokenizer_file="/etc/passwd",
+        name_or_path="evil/model",
+        backend="evil",
+        extra_special_tokens={"x": "<|im_start|>"},
+        added_tokens_decoder={"0": {"content": "x", "__type": "os.system"}},
+    ),
+    "a processor": both(
+        write("processor_config.json", b'{"processor_class": "E", "auto_map": {"A": "evil.P"}}'),
+        write("preprocessor_config.json", b'{"auto_map": {"AutoImageProcessor": "evil.P"}}'),
+    ),
+    "a name that nobody looks up": config(_name_or_path="evil/model", transformers_version="99"),
+    "an index beside whole weights": write(
+        "model.safetensors.index.json", b'{"weight_map": {"a": "../../x.safetensors"}}'
+    ),
+    "templates that are not used": both(
+        code_folder("additional_chat_templates", "evil.jinja"),
+        write("chat_template.json", b'{"chat_template": "{{ x.__class__ }}"}'),
+    ),
+    "vocabularies that are not used": both(
+        write("tokenizer.model", b"\x80\x04"),
+        write("added_tokens.json", b'{"<evil>": 0}'),
+        write("special_tokens_map.json", b'{"eos_token": "evil"}'),
+        write("vocab.json", b"[" * 1000),
+    ),
+    "code two folders down": code_folder("original", "modeling.py"),
+}
+"""What other libraries may act on, and loading here does not look at."""

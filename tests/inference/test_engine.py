@@ -7,11 +7,10 @@ import random
 
 import pytest
 import torch
-from engine_tools import ask, eventually, held, serving
+from engine_tools import ask, eventually, held, ids_of, serving
 from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.checkpoints import Checkpoint
 from stillroom.inference.choices import score_continuations
-from stillroom.inference.decoding import Sampling, decode
 from stillroom.inference.engine import Engine, GenerationRequest, Usage
 from tiny_model import PAIRS, make_model, make_tokenizer, peer_generate
 
@@ -25,10 +24,6 @@ def engine(restless):
 def prompts(count, seed=0):
     chance = random.Random(seed)
     return [[chance.randrange(1, 400) for _ in range(chance.randint(1, 60))] for _ in range(count)]
-
-
-def ids_of(events):
-    return [event.token_id for event in events]
 
 
 def test_it_is_an_engine(engine):
@@ -66,15 +61,15 @@ def test_a_student_ends_where_it_learned_to(tiny):
             assert [e.finish_reason for e in events] == [None] * (len(events) - 1) + ["stop"]
 
 
-def test_samples_are_those_of_decode_whatever_else_runs(restless, engine):
+def test_samples_depend_on_seed_and_prompt_whatever_else_runs(restless, engine):
     asked = prompts(8, seed=3)
     settings = {"temperature": 1.5, "top_p": 0.9, "seed": 11}
     noise = [engine.submit(ask(p, 40, temperature=3.0, top_k=5)) for p in prompts(9, seed=4)]
     streams = [engine.submit(ask(p, 12, **settings)) for p in asked]
-    for prompt, stream in zip(asked, streams, strict=True):
-        sampling = Sampling(12, 1.5, 0.9, seed=11)
-        alone = [t.token_id for (t,) in decode(restless.model, [prompt], sampling, end_ids=())]
-        assert ids_of(stream.collect()) == alone
+    with serving(restless, most_running=1) as lonely:
+        for prompt, stream in zip(asked, streams, strict=True):
+            alone = lonely.submit(ask(prompt, 12, **settings))
+            assert ids_of(stream.collect()) == ids_of(alone.collect())
     other = engine.submit(ask(asked[0], 12, **{**settings, "seed": 12})).collect()
     assert ids_of(other) != ids_of(engine.submit(ask(asked[0], 12, **settings)).collect())
     for stream in noise:

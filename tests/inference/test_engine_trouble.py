@@ -82,15 +82,15 @@ def test_a_broken_thread_is_told_to_all_and_replaced(restless, fault):
 
     with serving_through(restless, wrap, most_running=2) as engine:
         with held(restless):
-            streams = [engine.submit(ask((5, n), 30)) for n in range(5)]
-        began = time.monotonic()
+            # A deadline far off: a caller that is never told fails the test and does not hang it.
+            far = time.monotonic() + 60
+            streams = [engine.submit(ask((5, n), 30, deadline=far)) for n in range(5)]
         failed = 0
         for stream in streams:
             try:
                 assert len(stream.collect()) == 30
             except EngineFailedError as caught:
                 failed += repr(fault) in str(caught) and caught.__cause__ is fault
-        assert time.monotonic() - began < 5
         # Those beside it are lost with it; who only waited is, too, where the thread itself died.
         assert failed == (5 if isinstance(fault, SystemExit) else 2)
         assert len(engine.submit(ask()).collect()) == 20
@@ -105,7 +105,7 @@ def test_async_readers_are_told_as_well(restless):
         return await asyncio.gather(*(s.acollect() for s in streams), return_exceptions=True)
 
     with serving_through(restless, lambda batch: Faulty(batch, SystemExit())) as engine:
-        told = asyncio.run(asyncio.wait_for(read(engine), 5))
+        told = asyncio.run(asyncio.wait_for(read(engine), 60))
     assert all(isinstance(one, EngineFailedError) for one in told)
     assert len({id(one) for one in told}) == 3, "one error object in several tasks"
 

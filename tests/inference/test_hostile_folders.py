@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile_cases import CASES, pickled
+from hostile_cases import CASES, IGNORED
+from hostile_changes import pickled
 from stillroom.errors import CheckpointError
 from stillroom.inference.checkpoints import load_checkpoint
 
@@ -45,6 +46,13 @@ def test_refused_with_a_reason_and_nothing_done(audited, case):
     assert re.search(CASES[case][1], seen["fault"]), seen["fault"]
     assert seen["folder"] in seen["fault"], "the message says which folder"
     assert seen["events"] == [], "code, a socket, a process or a write"
+    assert not (Path(seen["folder"]).parent / "exploded").exists()
+
+
+@pytest.mark.parametrize("case", IGNORED)
+def test_what_is_not_looked_at_does_nothing(audited, case):
+    seen = audited["cases"][case]
+    assert (seen["fault"], seen["events"]) == (None, [])
     assert not (Path(seen["folder"]).parent / "exploded").exists()
 
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stillroom.inference.decoding import Sampling, decode
+from engine_tools import ask, ids_of, serving
+from stillroom.inference.checkpoints import Checkpoint
 from stillroom.inference.llama_step import LlamaBatch
 from stillroom.inference.llama_weights import fits
-from tiny_model import make_model, make_tokenizer
+from tiny_model import make_model, make_tokenizer, peer_generate
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 ROPES = {
@@ -43,14 +44,13 @@ def test_changed_weights_are_seen():
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, initializer_range=0.3)
 
-    def answer():
-        steps = decode(model, [[5, 6, 7]], Sampling(12), end_ids=())
-        return [token.token_id for (token,) in steps]
-
-    first = answer()
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight.mul_(-1)
-    assert answer() != first
+    with serving(Checkpoint(model, tokenizer, None, "changing", {})) as engine:
+        first = ids_of(engine.submit(ask()).collect())
+        with torch.no_grad():
+            model.model.layers[0].mlp.up_proj.weight.mul_(-1)
+        second = ids_of(engine.submit(ask()).collect())
+    assert first != second
+    assert second == peer_generate(model, [5, 6, 7], 20)[: len(second)]
 
 
 def test_other_arithmetic_goes_through_transformers():

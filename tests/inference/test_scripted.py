@@ -7,6 +7,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel
 from stillroom.errors import ScriptError
+from stillroom.inference.chat_model import ChatStudent
 from stillroom.inference.checkpoints import load_checkpoint
 from stillroom.inference.scripted import ScriptedModel, forbid_models
 
@@ -146,3 +147,15 @@ def test_real_models_can_be_forbidden(saved):
         with pytest.raises(ScriptError, match="owner/model"):
             load_checkpoint("owner/model")
     assert load_checkpoint(saved).name == "tiny"
+
+
+def test_models_that_are_open_already_are_forbidden_as_well(tiny):
+    open_before = ChatStudent(model=tiny)
+    server = ChatStudent(model="served", base_url="http://127.0.0.1:9/v1")
+    with forbid_models():
+        for chat in (open_before, server):
+            with pytest.raises(ScriptError, match=chat.model_name):
+                chat.invoke("gold")
+        with pytest.raises(ScriptError, match="tiny"):
+            open_before.score_choices("gold", ["Au"])
+    assert open_before.invoke("gold", max_tokens=1)

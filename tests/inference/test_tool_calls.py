@@ -6,6 +6,7 @@ import random
 import pytest
 from forms import TOKENIZERS, byte_level, draw, without_tags
 from jsonschema import Draft202012Validator
+from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import tool
 from pydantic import BaseModel
 from stillroom.errors import ConfigError
@@ -84,6 +85,19 @@ def test_a_named_tool_is_the_only_one_called():
     for choice in ("now", {"type": "function", "function": {"name": "now"}}):
         form = tool_grammar(tool_use(TOOLS, choice))
         assert draw(form, byte_level(), 0) == '{"name": "now", "arguments": {}}'
+
+
+def test_names_and_arguments_are_not_escaped():
+    """Nor are they where the pieces are put together by LangChain."""
+    place = {"type": "object", "properties": {"日本": {"const": "東京 😀"}}, "required": ["日本"]}
+    tools = [{"type": "function", "function": {"name": "größe_😀", "parameters": place}}]
+    text = draw(tool_grammar(tool_use(tools, "any")), byte_level(), 0)
+    assert text == '{"name": "größe_😀", "arguments": {"日本": "東京 😀"}}'
+    reader, whole = CallReader(tagged=False), AIMessageChunk("")
+    for part in [*(p for c in text for p in reader.feed(c)), *reader.finish()]:
+        whole += AIMessageChunk("", tool_call_chunks=[part])
+    (call,) = whole.tool_calls
+    assert (call["name"], call["args"]) == ("größe_😀", {"日本": "東京 😀"})
 
 
 def test_several_calls_where_they_are_allowed():
