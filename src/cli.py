@@ -8,6 +8,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from . import __version__
 from .console import Console, quiet_libraries
@@ -121,6 +122,41 @@ def run_distill(argv: Sequence[str] | None = None) -> int:
     return _guarded(lambda: distill_file(args), args.verbose, None)
 
 
+def run_export(argv: Sequence[str] | None = None) -> int:
+    """Export a checkpoint for fast serving on CPUs."""
+    parser = argparse.ArgumentParser(
+        "stillroom export",
+        description="Lay a checkpoint out for ONNX Runtime on CPUs and compare the two.",
+    )
+    parser.add_argument("checkpoint", help="a checkpoint folder")
+    parser.add_argument(
+        "--int8", action="store_true", help="a quarter of the size; the loss is told"
+    )
+    parser.add_argument("--output", help="folder to write; default: export, in the checkpoint")
+    parser.add_argument("--prompts", help="JSON Lines with prompt and target, to measure a loss on")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    args = parser.parse_args(argv)
+    quiet_libraries()
+    console = Console(args.verbose)
+
+    def export() -> None:
+        from .inference.exporting import export_checkpoint
+
+        with console.timed("export") as words:
+            dtype: Literal["int8", "float32"] = "int8" if args.int8 else "float32"
+            made = export_checkpoint(
+                args.checkpoint, dtype=dtype, output=args.output, prompts=args.prompts
+            )
+            sizes = f"{made.bytes_before / 1e6:.1f} MB -> {made.bytes_after / 1e6:.1f} MB"
+            words += [f"{made.dtype}, {sizes}", f"in {made.folder}"]
+        first, *rest = made.loss.lines()
+        console.line("loss" if args.int8 else "check", f"{first} ({made.prompts_from})")
+        for line in rest:
+            console.line("", line)
+
+    return _guarded(export, args.verbose, None)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -132,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cache-logits": run_cache_logits,
         "chat": run_chat,
         "distill": run_distill,
+        "export": run_export,
         "run": run_job,
     }
     if arguments and arguments[0] in commands:

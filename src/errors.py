@@ -8,9 +8,16 @@
     ├── DataNotFoundError (FileNotFoundError)
     ├── ConfigError (ValueError)          a setting is unknown or out of range; all faults at once
     ├── CheckpointError (ValueError)      a model folder is missing parts, or is not safe to load
+    ├── ExportError (ValueError)          a model cannot be exported, or an export is not usable
     ├── ModelNotFoundError (FileNotFoundError)
     ├── VocabularyError (ValueError)      teacher and student do not share a tokenizer
     ├── GenerationError (RuntimeError)    a model could not answer
+    │   ├── TruncatedAnswerError          max_tokens ended an answer before its form was complete
+    │   ├── EngineBusyError               too many requests wait; ask again later
+    │   ├── DeadlineError (TimeoutError)  the answer was not there in time
+    │   ├── EngineFailedError             what computes broke; the next request starts it anew
+    │   ├── EngineClosedError             the engine was closed
+    │   └── RemoteError                   a server refused, failed or could not be reached
     ├── ScriptError (AssertionError)      a scripted model was used other than its script says
     └── MissingDependencyError (ImportError)
 
@@ -94,6 +101,10 @@ class CheckpointError(StillroomError, ValueError):
     """A model folder lacks a part, is damaged, or is not safe to load."""
 
 
+class ExportError(StillroomError, ValueError):
+    """A checkpoint cannot be exported, or an export is not that of the checkpoint beside it."""
+
+
 class ModelNotFoundError(StillroomError, FileNotFoundError):
     """A model name is neither a folder here nor a model that the hub knows."""
 
@@ -104,6 +115,54 @@ class VocabularyError(StillroomError, ValueError):
 
 class GenerationError(StillroomError, RuntimeError):
     """A model could not answer; never replaced by an answer text."""
+
+
+class TruncatedAnswerError(GenerationError):
+    """An answer of a given form (JSON, a tool call, a choice) ended before it was complete.
+
+    Args:
+        message: What happened and what to do about it.
+        partial: The text so far; it does not have the form.
+    """
+
+    def __init__(self, message: str, *, partial: str = "") -> None:
+        """Keep the text."""
+        self.partial = partial
+        super().__init__(message)
+
+
+class EngineBusyError(GenerationError):
+    """As many requests wait as may; nothing was queued."""
+
+
+class DeadlineError(GenerationError, TimeoutError):
+    """The time that a request was given is over."""
+
+
+class EngineFailedError(GenerationError):
+    """What computes the tokens broke while a request was in it; the next one starts it anew."""
+
+
+class EngineClosedError(GenerationError):
+    """The engine was closed; open another one."""
+
+
+class RemoteError(GenerationError):
+    """A model server refused a request, failed at it or could not be reached.
+
+    Args:
+        message: What happened and what to do about it; never holds a key.
+        status: HTTP status; None where there was no answer.
+        retry_after: What the server says of when to come back: seconds or a date.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: str | None = None
+    ) -> None:
+        """Keep status and time."""
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class ScriptError(StillroomError, AssertionError):

@@ -7,7 +7,7 @@ tokens out of what the user sees.
 from __future__ import annotations
 
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -16,6 +16,9 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
 from ..prompts import read_verdict
+
+if TYPE_CHECKING:
+    from ..inference.chat_model import ChatStudent
 
 STOP_KEY = "stillroom_stop"
 """Key in `config["configurable"]` that holds the event which ends a generation early."""
@@ -67,12 +70,9 @@ def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
     verdict = read_verdict(words)
     if verdict is not None:
         return verdict, words
-    checkpoint = getattr(model, "checkpoint", None)
-    if checkpoint is None:  # another chat model: its tokens cannot be scored
+    if getattr(model, "checkpoint", None) is None:  # it is served elsewhere, or no student
         return None, words
-    from ..inference.choices import score_choices  # torch loads here, not with the graphs
-
-    yes, no = score_choices(checkpoint, prompt, ["yes", "no"])
+    yes, no = cast("ChatStudent", model).score_choices(prompt, ["yes", "no"])
     return yes > no, words
 
 

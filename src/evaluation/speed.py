@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from statistics import median
 
 import torch
 
 from ..inference.checkpoints import Checkpoint
 from ..inference.choices import encode_prompt
-from ..inference.decoding import Sampling, context_length, decode
+from ..inference.decoding import context_length
+from ..inference.engine import GenerationRequest
+from ..inference.transformers_engine import serve_checkpoint
 
 
 def measure_speed(
@@ -50,16 +53,18 @@ def _rate(
 ) -> float:
     encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
     room = context_length(checkpoint.model) - max(len(ids) for ids in encoded)
-    sampling = Sampling(max_new_tokens=min(new_tokens, room))
+    limit = min(new_tokens, room)
+    requests = [GenerationRequest(ids, max_tokens=limit, ignore_end=True) for ids in encoded]
+    places = {"most_running": batch_size, "most_waiting": batch_size}
     tokens = 0
-    _synchronize(checkpoint)
-    start = time.perf_counter()
-    for first in range(0, len(encoded), batch_size):
-        batch = encoded[first : first + batch_size]
-        steps = decode(checkpoint.model, batch, sampling, end_ids=(), pad_id=0)
-        tokens += sum(len(step) for step in steps)
-    _synchronize(checkpoint)
-    return tokens / (time.perf_counter() - start)
+    with closing(serve_checkpoint(checkpoint, **places)) as engine:
+        _synchronize(checkpoint)
+        start = time.perf_counter()
+        for first in range(0, len(requests), batch_size):
+            streams = [engine.submit(request) for request in requests[first : first + batch_size]]
+            tokens += sum(len(stream.collect()) for stream in streams)
+        _synchronize(checkpoint)
+        return tokens / (time.perf_counter() - start)
 
 
 def _synchronize(checkpoint: Checkpoint) -> None:

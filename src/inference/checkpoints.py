@@ -21,15 +21,15 @@ from typing import Any, get_args
 import torch
 
 from ..errors import CheckpointError, ConfigError, ModelNotFoundError
-from ..files import atomic_folder, write_json, write_text
+from ..files import atomic_folder, file_sha256, write_json, write_text
 from ..prompts import prompts_sha256
+from .allow import check_models_allowed
 from .architectures import ModelKind, auto_class, checkpoint_kind, probe, require_kind
-from .model_files import ModelFiles, check_model_files, read_checked_json, shape_faults
-from .model_settings import config_faults
+from .model_files import ModelFiles, check_model_files, shape_faults
+from .model_settings import config_faults, model_arguments
+from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
-RUN_FILE = "run.json"
-SCHEMA_VERSION = 1
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _LEFTOVER = re.compile(r".*\.(tmp|old)-\d+")
 _VERSIONED = ("stillroom", "torch", "transformers", "tokenizers", "safetensors")
@@ -112,7 +112,9 @@ def load_checkpoint(
             prompts.
         ModelNotFoundError: There is no such folder, and the hub does not know it or is out of
             reach.
+        ScriptError: A test forbids real models (`allow.forbid_models`).
     """
+    check_models_allowed(str(name_or_path))
     place = device if isinstance(device, torch.device) else choose_device(device)
     if dtype is None and place.type == "cpu":
         dtype = torch.float32
@@ -124,10 +126,12 @@ def load_checkpoint(
         raise CheckpointError(f"{folder}: is a file; give the folder that holds config.json")
     else:
         _refuse_missing_folder(str(name_or_path))
-        from .hub import load_from_hub
+        from .hub import fetch_from_hub
 
-        checkpoint = Checkpoint(*load_from_hub(str(name_or_path), dtype), None, str(name_or_path))
-    _complete(checkpoint)
+        snapshot = fetch_from_hub(str(name_or_path))
+        model, tokenizer, run = _load_folder(snapshot, dtype, kinds)
+        checkpoint = Checkpoint(model, tokenizer, None, str(name_or_path), run)
+    complete_tokenizer(checkpoint.tokenizer, checkpoint.name)
     checkpoint.model.to(place).eval()
     return checkpoint
 
@@ -164,7 +168,8 @@ def save_checkpoint(
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         write_golden_ids(temporary, tokenizer)
-        write_json(temporary / RUN_FILE, {**_run_defaults(), **run})
+        made = {"tokenizer_sha256": file_sha256(temporary / "tokenizer.json")}
+        write_json(temporary / RUN_FILE, {**_run_defaults(), **run, **made})
         for name, text in (files or {}).items():
             if Path(name).name != name:
                 raise CheckpointError(f"{folder}: {name!r} is no plain file name")
@@ -241,6 +246,19 @@ def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
     return checkpoint.run
 
 
+def complete_tokenizer(tokenizer: Any, name: str) -> None:  # noqa: ANN401
+    """Give a tokenizer what batches need: a padding token, on the left.
+
+    Raises:
+        CheckpointError: It has no end token.
+    """
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise CheckpointError(f"{name}: the tokenizer has no end token; answers would not end")
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+
+
 def package_versions() -> dict[str, str]:
     """Give the versions that a run's numbers depend on."""
     versions = {"python": platform.python_version()}
@@ -257,7 +275,7 @@ def _load_folder(
 ) -> tuple[Any, Any, dict[str, Any] | None]:
     files = check_model_files(folder)
     require_kind(folder, files.config, kinds)
-    run = _read_run(folder)
+    run = read_run(folder)
     tokenizer = load_tokenizer(folder)
     if max(tokenizer.get_vocab().values()) >= files.config.get("vocab_size", 0):
         raise CheckpointError(f"{folder}: the tokenizer has ids that the model's vocabulary of "
@@ -269,9 +287,8 @@ def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa:
     from transformers import AutoConfig
 
     loader = auto_class(checkpoint_kind(files.config))
-    settings = {k: v for k, v in files.config.items() if k not in ("model_type", "architectures")}
     try:
-        config = AutoConfig.for_model(files.config["model_type"], **settings)
+        config = AutoConfig.for_model(files.config["model_type"], **model_arguments(files.config))
         with torch.device("meta"):  # sizes only: nothing is allocated for a config that lies
             plan = loader.from_config(config)
         faults = shape_faults(*_plan_and_found(plan, files.shapes))
@@ -319,24 +336,6 @@ def _plan_and_found(
     return expected, found
 
 
-def _read_run(folder: Path) -> dict[str, Any] | None:
-    if not (folder / RUN_FILE).exists():
-        return None
-    run = read_checked_json(folder, RUN_FILE)
-    if run.get("schema_version") != SCHEMA_VERSION:
-        raise CheckpointError(
-            f"{folder}: {RUN_FILE} has schema_version {run.get('schema_version')!r}; this "
-            f"version reads {SCHEMA_VERSION}"
-        )
-    if run.get("prompt_sha256") != prompts_sha256():
-        raise CheckpointError(
-            f"{folder}: was trained on prompts with hash {str(run.get('prompt_sha256'))[:12]!r}, "
-            f"this version asks with {prompts_sha256()[:12]!r}; its answers would be poor. Distil "
-            "again with this version"
-        )
-    return run
-
-
 def _run_defaults() -> dict[str, Any]:
     now = time.gmtime()
     return {
@@ -357,17 +356,6 @@ def _refuse_missing_folder(name: str) -> None:
             f"{name!r} is no folder here, and no model name of the Hugging Face hub either (those "
             "look like 'owner/model'). Give the folder that holds config.json and model.safetensors"
         )
-
-
-def _complete(checkpoint: Checkpoint) -> None:
-    tokenizer = checkpoint.tokenizer
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise CheckpointError(
-                f"{checkpoint.name}: the tokenizer has no end token; answers would not end"
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "left"
 
 
 def _is_checkpoint(folder: Path) -> bool:

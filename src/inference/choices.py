@@ -10,6 +10,7 @@ Sizes: B sequences, T positions, K choices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -52,6 +53,51 @@ def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> l
     return ids
 
 
+def encode_choices(
+    checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
+) -> tuple[list[int], list[list[int]]]:
+    """Turn a prompt and the choices after it into token ids.
+
+    What stillroom trained read prompt and completion tokenised apart, and so they are here. Other
+    models read texts tokenised whole, where the last word of the prompt can be another token than
+    it is alone (`"a "` and `"b"`, but `"a"` and `" b"`): there the choices begin where the first
+    of them differs from the prompt alone.
+
+    Args:
+        checkpoint: Model and tokenizer.
+        prompt: A rendered prompt.
+        choices: Answers to compare.
+        with_end: Put the end token after each.
+
+    Returns:
+        Ids of the prompt, and of each choice.
+
+    Raises:
+        GenerationError: The prompt or a choice is empty, or they do not fit into the model's
+            context.
+    """
+    ids = encode_prompt(checkpoint, prompt)
+    check_room(len(ids), checkpoint.model)
+    if checkpoint.run is not None:
+        answers = [encode_completion(checkpoint, prompt, choice) for choice in choices]
+    else:
+        joint = "" if prompt[-1:].isspace() else join_of(prompt)
+        whole = prompt_ids(checkpoint.tokenizer, [prompt + joint + choice for choice in choices])
+        # Every choice keeps a token of its own, and the prompt its first.
+        common = max(1, min((_common(ids, row[:-1]) for row in whole), default=1))
+        ids, answers = ids[:common], [row[common:] for row in whole]
+    end = [checkpoint.tokenizer.eos_token_id] if with_end else []
+    answers = [[*answer, *end] for answer in answers]
+    _check_choices(checkpoint, len(ids), choices, answers)
+    return ids, answers
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """Count the ids that two sequences begin with alike."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
 @torch.inference_mode()
 def score_choices(
     checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
@@ -75,41 +121,78 @@ def score_choices(
         GenerationError: The prompt or a choice is empty, or they do not fit into the model's
             context.
     """
+    ids, answers = encode_choices(checkpoint, prompt, choices, with_end=with_end)
+    return score_continuations(checkpoint.model, ids, answers)
+
+
+@torch.inference_mode()
+def score_continuations(
+    model: Any,  # noqa: ANN401 - transformers is untyped
+    ids: Sequence[int],
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    """Compute the log-likelihood of each answer after a prompt; all as token ids.
+
+    Args:
+        model: A transformers causal language model in eval mode.
+        ids: The prompt, not empty.
+        answers: At least one, none empty, each fits into the model's context after the prompt.
+
+    Returns:
+        Sums of natural log-probabilities, in the order of `answers`.
+
+    Raises:
+        GenerationError: The logits are no finite numbers.
+    """
     from .kv_cache import make_cache
 
-    end = [checkpoint.tokenizer.eos_token_id] if with_end else []
-    ids = encode_prompt(checkpoint, prompt)
-    check_room(len(ids), checkpoint.model)
-    answers = [[*encode_completion(checkpoint, prompt, choice), *end] for choice in choices]
-    _check_choices(checkpoint, len(ids), choices, answers)
-    model, device = checkpoint.model, checkpoint.device
     width = max(len(answer) for answer in answers)
-    # Padding stands after an answer, where causal attention never looks back from.
-    padded = torch.tensor([a + [0] * (width - len(a)) for a in answers], device=device)  # (K, T)
+    # With large vocabularies not all answers at once; each part starts from the same prompt.
+    rows = max(1, _MOST_LOGITS // (width * model.config.vocab_size))
+    scores: list[float] = []
     with model_lock(model):
         cache = make_cache(model, len(ids) + width)
         first = model(
-            input_ids=torch.tensor([ids], device=device),
+            input_ids=torch.tensor([list(ids)], device=model.device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits  # (1, 1, V)
-        logits = first.expand(len(answers), -1, -1)
-        if width > 1:
-            cache.batch_repeat_interleave(len(answers))
-            places = torch.arange(len(ids), len(ids) + width - 1, device=device)
-            rest = model(
-                input_ids=padded[:, :-1],
-                past_key_values=cache,
-                position_ids=places.expand(len(answers), -1),
-                use_cache=True,
-            ).logits  # (K, T - 1, V)
-            logits = torch.cat([logits, rest], dim=1)
+        for start in range(0, len(answers), rows):
+            last = start + rows >= len(answers)
+            read = cache if last else deepcopy(cache)
+            scores += _score_part(model, read, first, len(ids), answers[start : start + rows])
+    if not all(score > -float("inf") for score in scores):  # also false for NaN
+        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
+    return scores
+
+
+def _score_part(
+    model: Any,  # noqa: ANN401
+    cache: Any,  # noqa: ANN401
+    first: Tensor,
+    begin: int,
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    """Score answers after a prompt of `begin` tokens that is in the cache, whose next logits are
+    `first`."""
+    device, width = model.device, max(len(answer) for answer in answers)
+    # Padding stands after an answer, where causal attention never looks back from.
+    padded = torch.tensor([[*a, *[0] * (width - len(a))] for a in answers], device=device)  # (K, T)
+    logits = first.expand(len(answers), -1, -1)
+    if width > 1:
+        cache.batch_repeat_interleave(len(answers))
+        places = torch.arange(begin, begin + width - 1, device=device)
+        rest = model(
+            input_ids=padded[:, :-1],
+            past_key_values=cache,
+            position_ids=places.expand(len(answers), -1),
+            use_cache=True,
+        ).logits  # (K, T - 1, V)
+        logits = torch.cat([logits, rest], dim=1)
     lengths = torch.tensor([len(answer) for answer in answers], device=device)
     labels = padded.masked_fill(torch.arange(width, device=device) >= lengths[:, None], IGNORED)
     scores: list[float] = (-_losses(logits, labels)).sum(dim=1).tolist()
-    if not all(score > -float("inf") for score in scores):  # also false for NaN
-        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
     return scores
 
 

@@ -1,25 +1,29 @@
-"""Prompts to answers: many at once, one as a stream, or the score of given choices.
+"""Many prompts to answers, as labelling and evaluation want them.
 
 from stillroom.inference.checkpoints import load_checkpoint
 from stillroom.inference.generation import generate_texts
 
 student = load_checkpoint("outputs/elements/student")
 print(generate_texts(student, ["Question: What is the symbol of gold?\\n\\nAnswer:"])[0].text)
+
+The prompts go through an engine of their own, which lives as long as the call.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from .checkpoints import Checkpoint
-from .choices import encode_prompt, score_choices
-from .decoding import FinishReason, Sampling, Token, check_room, decode, end_token_ids
-from .text_stream import TextStream, decode_answer
-
-__all__ = ["Generation", "Piece", "generate_texts", "score_choices", "stream_pieces", "stream_text"]
+from .choices import encode_prompt
+from .decoding import check_room
+from .engine import FinishReason, GenerationRequest
+from .text_stream import decode_answer
+from .token_stream import AnswerStream
+from .transformers_engine import serve_checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,6 @@ class Generation:
     prompt_tokens: int = 0
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What one decode step adds to a stream."""
-
-    text: str
-    """Certain text; often empty."""
-    token: Token
-    finish_reason: FinishReason | None
-    """Set on the last piece."""
-    prompt_tokens: int
-
-
 def generate_texts(
     checkpoint: Checkpoint,
     prompts: Sequence[str],
@@ -60,7 +52,7 @@ def generate_texts(
     batch_size: int = 64,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Generation]:
-    """Answer prompts in batches of similar length.
+    """Answer prompts, many at a time.
 
     Args:
         checkpoint: Model and tokenizer.
@@ -71,7 +63,7 @@ def generate_texts(
         seed: Of the samples. A sample depends on seed and prompt only; the n-th repetition of a
             prompt has another one than the first.
         batch_size: Most prompts decoded together; changes speed and memory, not answers.
-        progress: Called after each batch with prompts done and prompts in all.
+        progress: Called with prompts done and prompts in all, about once per batch.
 
     Returns:
         One answer per prompt, in the order of the prompts.
@@ -80,130 +72,46 @@ def generate_texts(
         GenerationError: A prompt is empty or fills the model's context, or the model fails.
         ConfigError: A setting is out of range.
     """
-    sampling = Sampling(max_new_tokens, temperature, top_p, seed)
     encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
     for ids in encoded:
         check_room(len(ids), checkpoint.model)
-    seen: Counter[tuple[int, ...]] = Counter()
-    occurrences = []
-    for ids in encoded:
-        occurrences.append(seen[tuple(ids)])
-        seen[tuple(ids)] += 1
+    requests = [
+        GenerationRequest(ids, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+                          seed=own)
+        for ids, own in zip(encoded, _seeds(encoded, seed), strict=True)
+    ]  # fmt: skip
     # Longest first: if memory runs out, it does so at once and not at the end.
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
     answers: dict[int, Generation] = {}
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
-        batch = [encoded[place] for place in places]
-        done = _generate_batch(checkpoint, batch, sampling, [occurrences[p] for p in places])
-        answers.update(zip(places, done, strict=True))
-        if progress is not None:
-            progress(len(answers), len(encoded))
+    limits = {"most_running": batch_size, "most_waiting": len(requests)}
+    with closing(serve_checkpoint(checkpoint, **limits)) as engine:
+        streams = deque(engine.submit(requests[place]) for place in order)
+        for place in order:
+            # Taken out, so that of what was read only the answer is kept.
+            answers[place] = _read(checkpoint, streams.popleft())
+            done = len(answers)
+            if progress is not None and (done % batch_size == 0 or done == len(order)):
+                progress(done, len(order))
     return [answers[place] for place in range(len(encoded))]
 
 
-def stream_text(
-    checkpoint: Checkpoint,
-    prompt: str,
-    *,
-    max_new_tokens: int = 128,
-    temperature: float = 0.0,
-    stop: Sequence[str] = (),
-    top_p: float = 1.0,
-    seed: int = 0,
-) -> Iterator[str]:
-    """Answer one prompt piece by piece; close the iterator to stop.
-
-    Args:
-        checkpoint: Model and tokenizer.
-        prompt: A rendered prompt.
-        max_new_tokens: Most tokens of the answer.
-        temperature: 0 is greedy; above 0 samples.
-        stop: Texts that end the answer; neither they nor their beginnings are given out.
-        top_p: Probability mass sampled from, above 0 to 1.
-        seed: Of the sample.
-
-    Yields:
-        Texts that are not empty and end with whole characters; together the answer of
-        `generate_texts`.
-
-    Raises:
-        GenerationError: The prompt is empty or fills the model's context, or the model fails.
-        ConfigError: A setting is out of range.
-    """
-    sampling = Sampling(max_new_tokens, temperature, top_p, seed)
-    ids = encode_prompt(checkpoint, prompt)
-    with closing(stream_pieces(checkpoint, ids, sampling, stop)) as pieces:
-        for piece in pieces:
-            if piece.text:
-                yield piece.text
-
-
-def stream_pieces(
-    checkpoint: Checkpoint, prompt_ids: Sequence[int], sampling: Sampling, stop: Sequence[str] = ()
-) -> Generator[Piece, None, None]:
-    """Answer one prompt of token ids step by step; `stream_text` with tokens, probabilities and the
-    end.
-
-    Args:
-        checkpoint: Model and tokenizer.
-        prompt_ids: Token ids of the prompt.
-        sampling: Limits and randomness.
-        stop: Texts that end the answer.
-
-    Yields:
-        One piece per token; the last one has a finish reason.
-    """
-    text = TextStream(checkpoint.tokenizer, stop)
-    steps = _decode(checkpoint, [prompt_ids], sampling, [0])
-    with closing(steps):
-        for (token,) in steps:
-            shown = text.add(token.token_id)
-            if token.finish_reason is not None and not text.stopped:
-                shown += text.finish()
-            reason: FinishReason | None = "stop" if text.stopped else token.finish_reason
-            yield Piece(shown, token, reason, len(prompt_ids))
-            if reason is not None:
-                return
-
-
-def _generate_batch(
-    checkpoint: Checkpoint,
-    batch: Sequence[Sequence[int]],
-    sampling: Sampling,
-    occurrences: Sequence[int],
-) -> list[Generation]:
-    tokens: list[list[Token]] = [[] for _ in batch]
-    for step in _decode(checkpoint, batch, sampling, occurrences):
-        for token in step:
-            tokens[token.row].append(token)
-    answers = []
-    for prompt, row in zip(batch, tokens, strict=True):
-        ids = tuple(token.token_id for token in row)
-        reason = row[-1].finish_reason or "length"
-        answers.append(
-            Generation(
-                text=decode_answer(checkpoint.tokenizer, ids),
-                token_ids=ids,
-                finish_reason=reason,
-                logprobs=tuple(token.logprob for token in row),
-                prompt_tokens=len(prompt),
-            )
-        )
-    return answers
-
-
-def _decode(
-    checkpoint: Checkpoint,
-    prompts: Sequence[Sequence[int]],
-    sampling: Sampling,
-    occurrences: Sequence[int],
-) -> Generator[list[Token], None, None]:
-    return decode(
-        checkpoint.model,
-        prompts,
-        sampling,
-        end_ids=end_token_ids(checkpoint.model, checkpoint.tokenizer),
-        pad_id=checkpoint.tokenizer.pad_token_id,
-        occurrences=occurrences,
+def _read(checkpoint: Checkpoint, stream: AnswerStream) -> Generation:
+    events = stream.collect()
+    ids = tuple(event.token_id for event in events if event.token_id is not None)
+    return Generation(
+        text=decode_answer(checkpoint.tokenizer, ids),
+        token_ids=ids,
+        finish_reason=stream.finish_reason or "length",
+        logprobs=tuple(event.logprob for event in events if event.logprob is not None),
+        prompt_tokens=stream.usage.prompt_tokens,
     )
+
+
+def _seeds(prompts: Sequence[Sequence[int]], seed: int) -> Iterator[int]:
+    """Give each prompt the user's seed, and each repetition one that follows from it."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    for prompt in map(tuple, prompts):
+        number = seen[prompt]
+        seen[prompt] += 1
+        digest = hashlib.sha256(f"{seed} {number}".encode()).digest()
+        yield seed if number == 0 else int.from_bytes(digest[:8], "big")

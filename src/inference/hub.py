@@ -1,50 +1,55 @@
-"""Models of the Hugging Face hub: safetensors and transformers' own code only, and plain words when
-it fails."""
+"""Models of the Hugging Face hub: fetched into its cache, then checked like any other folder.
+
+Only the files that are needed are fetched. The cache is made of symbolic links into `blobs/`, which
+`model_files` allows for exactly this layout.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import torch
-
 from ..errors import CheckpointError, ModelNotFoundError
 
+_FILES = (
+    "config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors",
+    "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+    "tokenizer_check.json", "chat_template.jinja", "adapter_config.json", "run.json",
+)  # fmt: skip
 _NETWORK = frozenset({
     "ConnectError", "ConnectTimeout", "ReadTimeout", "ProxyError", "ConnectionError", "gaierror",
     "OfflineModeIsEnabled", "LocalEntryNotFoundError", "TimeoutError",
 })  # fmt: skip
 
 
-def load_from_hub(name: str, dtype: torch.dtype | None) -> tuple[Any, Any]:
-    """Load model and tokenizer from the hub, or from its local cache where the hub is out of reach.
+def fetch_from_hub(name: str) -> Path:
+    """Bring a model of the hub into its local cache; where the hub is out of reach, find it there.
 
     Args:
         name: Hub name such as `Qwen/Qwen2.5-0.5B-Instruct`.
-        dtype: Type of the weights; None keeps the stored type.
+
+    Returns:
+        The folder of the snapshot; nothing in it was looked at.
 
     Raises:
         ModelNotFoundError: The hub does not know the name, or is out of reach and the cache does
             not hold it.
-        CheckpointError: The model is there but cannot be loaded safely.
+        CheckpointError: The files could not be fetched for another reason.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from huggingface_hub import snapshot_download
 
     # Without this look-up huggingface_hub tries for 23 s and fills the screen.
     reachable = _hub_is_reachable()
-    options = {"trust_remote_code": False, "local_files_only": not reachable}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype="auto" if dtype is None else dtype, use_safetensors=True, **options
+        return Path(
+            snapshot_download(name, allow_patterns=list(_FILES), local_files_only=not reachable)
         )
     except Exception as fault:  # each of its libraries has errors of its own
         raise _translate(name, fault, reachable) from fault
-    return model, tokenizer
 
 
 def _translate(

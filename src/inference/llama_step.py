@@ -1,120 +1,176 @@
-"""One decode step of a small Llama without the machinery around it.
+"""Passes through a small Llama without the machinery around it.
 
 Students are small Llamas, and transformers spends three quarters of a small model's step on masks,
-output classes and module calls. This is the same arithmetic on the same weights, for one new token
-per sequence in float32; prompts and all other models go through transformers itself.
+output classes and module calls. This is the same arithmetic in float32, for the prompts of new
+sequences and for one new token of each sequence, on `llama_weights`.
 
-Sizes: B sequences, D size of a head, H heads, G key-value heads, T tokens so far.
+Sizes: N tokens of all sequences together, B sequences, W width, D size of a head, H heads, G
+key-value heads, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-_ROPE_TYPES = ("default", "linear", "llama3")
-"""Those whose frequencies do not depend on the length of the sequence."""
+from .llama_weights import is_current, pack
+from .row_cache import RowCache
+
+_MOST_TOKENS = 4096
+"""Prompt tokens computed at once; bounds the memory of what lies between layers."""
+_FIRST_POSITIONS = 512
+
+Attend = Callable[[int, Tensor], Tensor]
+"""From a layer's number and its queries, keys and values (N, H + 2 G, D) to (N, H D)."""
 
 
-def fits(model: Any) -> bool:  # noqa: ANN401 - transformers is untyped
-    """Say whether `LlamaStep` computes what this model computes."""
-    from transformers import LlamaForCausalLM
+class LlamaBatch:
+    """Sequences of one model that are decoded together; see `batch.Batch`."""
 
-    if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
-        return False
-    config = model.config
-    rope = getattr(config, "rope_parameters", None) or {}
-    plain = (
-        rope.get("rope_type", "default") in _ROPE_TYPES
-        and config.hidden_act == "silu"
-        and not config.attention_bias
-        and not config.mlp_bias
-    )
-    # Adapters replace linear layers and observers hang on modules; both must not be passed by.
-    return plain and all(
-        not module._forward_hooks
-        and not module._forward_pre_hooks
-        and (type(module) is nn.Linear or not isinstance(module, nn.Linear))
-        and not hasattr(module, "base_layer")
-        for module in model.modules()
-    )
+    def __init__(self, model: Any) -> None:  # noqa: ANN401 - transformers is untyped
+        """Start without sequences; the model is one that `llama_weights.fits`."""
+        self._model = model
+        self._weights = pack(model)
+        width = self._weights.embedding.shape[1]
+        # The mean of squares as a product: one pass where a reduction takes three.
+        self._mean = torch.full((width, 1), 1 / width)
+        self._eps = torch.full((1, 1), self._weights.eps)
+        self._size = self._weights.layers[0].out.shape[0] // self._weights.heads
+        shape = (2 * self._weights.key_heads, self._size)
+        self._cache = RowCache(
+            [shape] * len(self._weights.layers), torch.float32, self._mean.device
+        )
+        self._turns = torch.zeros(0)
+        self._grow_turns(_FIRST_POSITIONS)
 
+    @property
+    def rows(self) -> int:
+        """Number of sequences."""
+        return self._cache.rows
 
-class LlamaStep:
-    """Computes the logits after one more token of each sequence."""
+    @property
+    def tokens(self) -> int:
+        """Tokens held."""
+        return self._cache.tokens
 
-    def __init__(self, model: Any, capacity: int) -> None:  # noqa: ANN401
-        """Prepare for sequences of at most `capacity` tokens; the weights are read in place."""
-        config, rotary = model.config, model.model.rotary_emb
-        angles = torch.arange(capacity, device=model.device)[:, None] * rotary.inv_freq.float()
-        both = torch.cat([angles, angles], dim=-1)  # (capacity, D)
-        self._cos = both.cos() * rotary.attention_scaling
-        self._sin = both.sin() * rotary.attention_scaling
-        self._embedding = model.model.embed_tokens.weight
-        self._norm = model.model.norm.weight
-        self._head = model.lm_head.weight
-        self._eps = config.rms_norm_eps
-        self._size = model.model.layers[0].self_attn.head_dim
-        self._layers = [_weights(layer) for layer in model.model.layers]
+    def is_current(self) -> bool:
+        """Say whether the model is still what this batch computes."""
+        return is_current(self._model, self._weights)
 
-    def __call__(self, ids: Tensor, places: Tensor, mask: Tensor | None, cache: Any) -> Tensor:  # noqa: ANN401
-        """Compute logits.
-
-        Args:
-            ids: (B, 1) newest tokens.
-            places: (B,) their positions, or (1,) if all are the same.
-            mask: (B, T) true where there is no padding; None if there is none.
-            cache: Keys and values so far (`kv_cache.make_cache`); the new ones are added.
+    def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Add sequences after those that are there.
 
         Returns:
-            (B, vocabulary).
+            (new sequences, V) logits after each prompt.
         """
-        cos, sin = (
-            self._cos[places][:, None, None],
-            self._sin[places][:, None, None],
-        )  # (B, 1, 1, D)
-        seen = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, T)
-        hidden = functional.embedding(ids[:, 0], self._embedding)  # (B, width)
-        width = hidden.shape[1:]
-        for number, layer in enumerate(self._layers):
-            in_norm, query, key, value, out, mlp_norm, gate, up, down = layer
-            x = functional.rms_norm(hidden, width, in_norm, self._eps)
+        rows = self._cache.add([len(prompt) for prompt in prompts])
+        logits, begin = [], 0
+        while begin < len(prompts):
+            end, tokens = begin + 1, len(prompts[begin])
+            while end < len(prompts) and tokens + len(prompts[end]) <= _MOST_TOKENS:
+                tokens += len(prompts[end])
+                end += 1
+            logits.append(self._read(prompts[begin:end], rows[begin:end]))
+            begin = end
+        return logits[0] if len(logits) == 1 else torch.cat(logits)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Add a token (B,) to every sequence and give the logits (B, V) after it."""
+        cache, weights = self._cache, self._weights
+        cache.advance()
+        rows, first, end = cache.rows, cache.first, cache.end
+        bias = cache.bias()
+        bias = None if bias is None else bias[:, None, None]  # (B, 1, 1, T)
+        if bias is None:
+            turns = self._turns_at(end - 1 - first, end - first)
+        else:
+            self._grow_turns(end - first)
+            turns = self._turns[cache.positions()]
+        groups = weights.key_heads
+        shape = (rows, groups, weights.heads // groups, self._size)
+
+        def attend(number: int, heads: Tensor) -> Tensor:
+            buffer = cache.buffers[number][:rows]
+            buffer.select(2, end - 1).copy_(heads[:, weights.heads :])
+            seen = buffer.narrow(2, first, end - first)
             # Heads that share keys stand where a sequence would: (B, G, H / G, D).
-            q = functional.linear(x, query).view(len(x), key.shape[0] // self._size, -1, self._size)
-            k = functional.linear(x, key).view(len(x), -1, 1, self._size)  # (B, G, 1, D)
-            v = functional.linear(x, value).view(len(x), -1, 1, self._size)
-            keys, values = cache.layers[number].update(_rotate(k, cos, sin), v)  # (B, G, T, D)
             mixed = functional.scaled_dot_product_attention(
-                _rotate(q, cos, sin), keys, values, seen
+                heads[:, : weights.heads].view(shape), seen[:, :groups], seen[:, groups:], bias
             )
-            hidden = hidden + functional.linear(mixed.reshape(len(x), -1), out)
-            x = functional.rms_norm(hidden, width, mlp_norm, self._eps)
-            opened = functional.silu(functional.linear(x, gate)) * functional.linear(x, up)
-            hidden = hidden + functional.linear(opened, down)
-        return functional.linear(
-            functional.rms_norm(hidden, width, self._norm, self._eps), self._head
-        )
+            return mixed.reshape(rows, -1)
 
+        return self._head(self._layers(tokens, turns, attend))
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn queries or keys to their position (Su et al. 2021, arXiv:2104.09864)."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    def drop(self, row: int) -> None:
+        """Forget a sequence; the last one takes its place."""
+        self._cache.drop(row)
 
+    def _read(self, prompts: Sequence[Sequence[int]], rows: Sequence[int]) -> Tensor:
+        """Compute prompts side by side, without padding; each attends to itself."""
+        cache, weights = self._cache, self._weights
+        lengths = [len(prompt) for prompt in prompts]
+        turns = torch.cat([self._turns_at(0, length) for length in lengths])
+        shared = weights.heads // weights.key_heads
 
-def _weights(layer: Any) -> tuple[Tensor, ...]:  # noqa: ANN401
-    attention, mlp = layer.self_attn, layer.mlp
-    return (
-        layer.input_layernorm.weight,
-        attention.q_proj.weight,
-        attention.k_proj.weight,
-        attention.v_proj.weight,
-        attention.o_proj.weight,
-        layer.post_attention_layernorm.weight,
-        mlp.gate_proj.weight,
-        mlp.up_proj.weight,
-        mlp.down_proj.weight,
-    )
+        def attend(number: int, heads: Tensor) -> Tensor:
+            buffer, mixed = cache.buffers[number], []
+            for row, part in zip(rows, torch.split(heads, lengths), strict=True):
+                parts = part.transpose(0, 1)  # (H + 2 G, T, D)
+                buffer[row, :, cache.end - len(part) : cache.end] = parts[weights.heads :]
+                sizes = [weights.heads, weights.key_heads, weights.key_heads]
+                queries, keys, values = torch.split(parts, sizes)
+                one = functional.scaled_dot_product_attention(
+                    queries[None],
+                    keys.repeat_interleave(shared, 0)[None],
+                    values.repeat_interleave(shared, 0)[None],
+                    is_causal=True,
+                )  # (1, H, T, D)
+                mixed.append(one[0].transpose(0, 1).reshape(len(part), -1))
+            return torch.cat(mixed)
+
+        flat = torch.tensor([token for prompt in prompts for token in prompt])
+        hidden = self._layers(flat, turns, attend)
+        last = torch.tensor(lengths).cumsum(0) - 1
+        return self._head(hidden[last])
+
+    def _layers(self, tokens: Tensor, turns: Tensor, attend: Attend) -> Tensor:
+        """Compute hidden states (N, W) of tokens (N,) whose positions turn by `turns`."""
+        weights = self._weights
+        turned = weights.heads + weights.key_heads
+        hidden = functional.embedding(tokens, weights.embedding)
+        for number, layer in enumerate(weights.layers):
+            heads = torch.mm(self._scaled(hidden), layer.query_key_value)
+            heads = heads.view(len(tokens), -1, self._size)  # (N, H + 2 G, D)
+            pairs = heads[:, :turned].view(len(tokens), turned, -1, 2)
+            torch.view_as_complex(pairs).mul_(turns)
+            hidden.addmm_(attend(number, heads), layer.out)
+            gate, up = torch.mm(self._scaled(hidden), layer.gate_up).chunk(2, dim=1)
+            hidden.addmm_(functional.silu(gate).mul_(up), layer.down)
+        return hidden
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        return torch.mm(self._scaled(hidden), self._weights.head)
+
+    def _scaled(self, hidden: Tensor) -> Tensor:
+        """Divide by the root mean square (Zhang and Sennrich 2019, arXiv:1910.07467)."""
+        return hidden * torch.addmm(self._eps, hidden * hidden, self._mean).rsqrt_()
+
+    def _turns_at(self, begin: int, end: int) -> Tensor:
+        self._grow_turns(end)
+        return self._turns[begin:end]
+
+    def _grow_turns(self, positions: int) -> None:
+        """Make RoPE's rotations (positions, 1, D / 2), as complex numbers.
+
+        Su et al. 2021, arXiv:2104.09864.
+        """
+        if positions <= len(self._turns):
+            return
+        positions = max(positions, 2 * len(self._turns))
+        angles = torch.arange(positions)[:, None] * self._weights.frequencies
+        scale = self._weights.rope_scale
+        self._turns = torch.complex(angles.cos() * scale, angles.sin() * scale)[:, None]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import CheckpointError
-from .model_settings import config_faults, generation_faults
+from .model_settings import config_faults, generation_faults, least_parameters
 
 MAX_HEADER_BYTES = 16 << 20
 """A safetensors header of 100,000 tensors takes about 12 MB; the format itself allows 100 MB."""
@@ -66,12 +66,7 @@ def check_model_files(folder: Path) -> ModelFiles:
         CheckpointError: It lacks a part, is damaged or is not safe to load; the message names file
             and reason.
     """
-    _check_entries(folder)
-    config = read_checked_json(folder, "config.json")
-    _refuse_faults(folder, "config.json", config_faults(config))
-    if (folder / "generation_config.json").exists():
-        generation = read_checked_json(folder, "generation_config.json")
-        _refuse_faults(folder, "generation_config.json", generation_faults(generation))
+    config = check_settings(folder)
     weights = _weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in weights:
@@ -79,7 +74,29 @@ def check_model_files(folder: Path) -> ModelFiles:
             if name in shapes:
                 _refuse(file, f"tensor {name!r} is in another file as well")
             shapes[name] = shape
+    least, found = least_parameters(config), sum(map(math.prod, shapes.values()))
+    if least > found:  # before any library makes a model of that size, if only on paper
+        _refuse(folder / "config.json", f"config.json asks for a model of at least {least} "
+                                        f"parameters, the weights hold {found}")  # fmt: skip
     return ModelFiles(folder, config, weights, shapes)
+
+
+def check_settings(folder: Path) -> dict[str, Any]:
+    """Check all of a checkpoint folder but its weights.
+
+    Returns:
+        config.json; every key and value is on the allow-list.
+
+    Raises:
+        CheckpointError: As `check_model_files`.
+    """
+    _check_entries(folder)
+    config = read_checked_json(folder, "config.json")
+    _refuse_faults(folder, "config.json", config_faults(config))
+    if (folder / "generation_config.json").exists():
+        generation = read_checked_json(folder, "generation_config.json")
+        _refuse_faults(folder, "generation_config.json", generation_faults(generation))
+    return config
 
 
 def read_checked_json(folder: Path, name: str) -> dict[str, Any]:
@@ -88,13 +105,23 @@ def read_checked_json(folder: Path, name: str) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, too large, or no JSON object with distinct keys.
     """
+    path = bounded_file(folder, name)
+    return _json_object(path, path.read_bytes())
+
+
+def bounded_file(folder: Path, name: str) -> Path:
+    """Find a JSON file of a checkpoint folder without reading it.
+
+    Raises:
+        CheckpointError: It is missing or too large.
+    """
     path = folder / name
     if not path.is_file():
         _refuse(folder, f"{name} is missing; a checkpoint holds config.json, weights and tokenizer")
     limit = _MAX_JSON_BYTES.get(name, _MAX_OTHER_JSON_BYTES)
     if path.stat().st_size > limit:
         _refuse(path, f"is larger than {limit >> 20} MiB")
-    return _json_object(path, path.read_bytes())
+    return path
 
 
 def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
@@ -117,6 +144,8 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, entry in header.items():
         if name == "__metadata__":
+            if not isinstance(entry, dict) or not all(isinstance(v, str) for v in entry.values()):
+                _refuse(path, "__metadata__ is no table of texts")
             continue
         shapes[name], begin, end = _tensor_entry(path, name, entry)
         spans.append((begin, end, name))
@@ -148,24 +177,51 @@ def _tensor_entry(path: Path, name: str, entry: object) -> tuple[tuple[int, ...]
 
 
 def _check_entries(folder: Path) -> None:
-    root = folder.resolve()
+    root, blobs = folder.resolve(), _hub_blobs(folder)
     with os.scandir(folder) as entries:
         for count, entry in enumerate(entries):
             if count >= _MAX_ENTRIES:
                 _refuse(folder, f"holds more than {_MAX_ENTRIES} files")
             path = Path(entry.path)
-            if entry.is_symlink() and not path.resolve().is_relative_to(root):
-                _refuse(path, "is a symbolic link out of the folder; copy the files with cp -L")
+            if entry.is_symlink():
+                target = _link_target(path)
+                if not target.is_relative_to(root) and (blobs is None or target.parent != blobs):
+                    _refuse(path, "is a symbolic link out of the folder; copy the files with cp -L")
             if not entry.is_dir() and not (path.exists() and stat.S_ISREG(path.stat().st_mode)):
                 _refuse(path, "is not a plain file")
             if entry.name == "adapter_config.json":
                 _refuse(folder, "is an adapter, not a whole model; merge it into its base model "
                                 "(peft: merge_and_unload) and save that")  # fmt: skip
+            if entry.name == "custom_generate" and blobs is None:
+                _refuse(path, "holds code for generating (custom_generate); remove it")
             suffix = path.suffix.lower()
-            if suffix in _REFUSED_SUFFIXES and not _TRAINER_STATE.fullmatch(entry.name):
+            expected = blobs is not None or _TRAINER_STATE.fullmatch(entry.name)
+            if suffix in _REFUSED_SUFFIXES and not expected:
                 _refuse(path, f"files ending in {suffix} can run code or are no safetensors; only "
                               "safetensors weights are loaded. Remove the file or convert it with "
                               "safetensors.torch.save_file")  # fmt: skip
+
+
+def _hub_blobs(folder: Path) -> Path | None:
+    """Give the folder that the files of a Hugging Face cache snapshot link into; None for others.
+
+    A snapshot is `models--owner--name/snapshots/<commit>/`, and its files are links into
+    `models--owner--name/blobs/`. What other tools have put into it (pickles, code) is not opened,
+    so it is no reason to refuse the safetensors beside it.
+    """
+    root = folder.resolve()
+    repository = root.parent.parent
+    if root.parent.name != "snapshots" or not repository.name.startswith("models--"):
+        return None
+    blobs = repository / "blobs"
+    return blobs if blobs.is_dir() and not blobs.is_symlink() else None
+
+
+def _link_target(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as fault:  # RuntimeError: Python 3.11 on a link to itself
+        raise CheckpointError(f"{path}: is a symbolic link that leads nowhere") from fault
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

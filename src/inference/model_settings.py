@@ -46,6 +46,10 @@ def _one_of(*allowed: str) -> Check:
     return check
 
 
+def _one_value(allowed: bool) -> Check:
+    return lambda value: None if value is allowed else str(allowed).lower()
+
+
 def _optional(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
@@ -156,6 +160,10 @@ CONFIG_KEYS: dict[str, Check] = {
     **dict.fromkeys(("_sliding_window_pattern", "sliding_window_pattern"), _integer(1, 256)),
     "no_rope_layer_interval": _integer(1, 256),
     "pretraining_tp": _integer(1, 1),
+    # Left by other programs; transformers never sees them (`model_arguments`).
+    "rope_interleaved": _optional(_one_value(False)),
+    **dict.fromkeys(("is_llama_config", "_attn_implementation_autoset"), _optional(_boolean)),
+    "transformers.js_config": lambda value: None if isinstance(value, dict) else "an object",
     # Numbers.
     **dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"), _number(0, 1)),
     **dict.fromkeys(("initializer_range", "initializer_factor"), _number(0, 100)),
@@ -205,6 +213,13 @@ CONFIG_KEYS: dict[str, Check] = {
     ),
 }  # fmt: skip
 
+_NOT_FOR_TRANSFORMERS = frozenset({
+    "model_type", "architectures", "rope_interleaved", "is_llama_config",
+    "_attn_implementation_autoset", "transformers.js_config", "task_specific_params",
+    "_name_or_path", "transformers_version", "torch_version",
+})  # fmt: skip
+"""Names no model, file or version to it: what a name means there may change with any release."""
+
 GENERATION_KEYS: dict[str, Check] = {
     **dict.fromkeys(
         ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"), _token_ids
@@ -241,6 +256,23 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
 def generation_faults(config: Mapping[str, Any]) -> list[str]:
     """Say everything that is not allowed in a generation_config.json; empty when all is well."""
     return _faults(config, GENERATION_KEYS)
+
+
+def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a checked config.json that transformers is to see."""
+    return {key: value for key, value in config.items() if key not in _NOT_FOR_TRANSFORMERS}
+
+
+def least_parameters(config: Mapping[str, Any]) -> int:
+    """Give a lower bound of the parameters that a checked config.json describes.
+
+    Embedding, and per layer two matrices of the feed-forward network: every architecture on the
+    list has these, attention can be smaller than any simple formula.
+    """
+    width = config.get("hidden_size") or config.get("n_embd") or 1
+    layers = config.get("num_hidden_layers") or config.get("n_layer") or 1
+    inner = config.get("intermediate_size") or config.get("n_inner") or 1
+    return int(width * (config.get("vocab_size") or 1) + layers * 2 * width * inner)
 
 
 def _faults(config: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from engine_tools import held
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import (
     AIMessage,
@@ -12,9 +13,18 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from stillroom.errors import CheckpointError, ConfigError, GenerationError, ModelNotFoundError
+from stillroom.errors import (
+    CheckpointError,
+    ConfigError,
+    EngineClosedError,
+    GenerationError,
+    ModelNotFoundError,
+)
+from stillroom.inference.answer_form import AnswerForm
 from stillroom.inference.chat_model import ChatStudent
+from stillroom.inference.chat_prompts import chat_prompt_ids
 from stillroom.inference.checkpoints import Checkpoint
+from stillroom.inference.choices import score_choices
 from stillroom.inference.messages import plain_prompt
 from tiny_model import PAIRS, make_tokenizer
 
@@ -38,9 +48,9 @@ def steps(restless):
     hook.remove()
 
 
-async def decoding_ends():
-    """Wait with the loop alive: a closed loop would stop the threads as well and prove nothing."""
-    while any(thread.name == "stillroom-decode" for thread in threading.enumerate()):
+async def decoding_ends(chat):
+    """Wait with the loop alive: a closed loop would end requests as well and prove nothing."""
+    while chat.serving_engine.stats().running:
         await asyncio.sleep(0.001)
 
 
@@ -121,7 +131,7 @@ def test_async_gives_the_same_and_keeps_out_of_the_loop(restless, steps):
         return answer.text, "".join(pieces)
 
     answer, streamed = asyncio.run(both())
-    assert set(steps) == {"stillroom-decode"}
+    assert set(steps) == {"stillroom-engine"}
     assert answer == streamed == chat.invoke("gold").text
 
 
@@ -148,6 +158,24 @@ def test_sixteen_concurrent_calls_equal_serial_ones(chat):
     assert [m.text for m in asyncio.run(together())] == [PAIRS[prompt] for prompt in asked]
 
 
+def test_twenty_four_callers_cost_the_steps_of_one(restless):
+    chat = ChatStudent(model=restless, max_tokens=30)
+    engine = chat.serving_engine
+
+    async def together():
+        with held(restless):
+            tasks = [asyncio.ensure_future(chat.ainvoke(f"gold {n}")) for n in range(24)]
+            while (now := engine.stats()).waiting + now.running < 24:
+                await asyncio.sleep(0)
+        return await asyncio.gather(*tasks)
+
+    before = engine.stats().steps
+    made = [m.usage_metadata["output_tokens"] for m in asyncio.run(together())]
+    assert sum(made) > 24 * 20, "answers that end at once would show nothing"
+    # LangChain's own async, a pool of threads around one call each, takes the sum of all.
+    assert engine.stats().steps - before <= max(made) + 3
+
+
 @pytest.mark.parametrize("way", ["invoke", "stream"])
 def test_cancelling_stops_within_two_tokens(restless, steps, way):
     chat = ChatStudent(model=restless, max_tokens=200)
@@ -169,7 +197,7 @@ def test_cancelling_stops_within_two_tokens(restless, steps, way):
         with pytest.raises(asyncio.CancelledError):
             await task
         at_cancel = len(steps)
-        await decoding_ends()
+        await decoding_ends(chat)
         return at_cancel
 
     at_cancel = asyncio.run(cancel_early())
@@ -185,7 +213,7 @@ def test_leaving_a_stream_early_stops_decoding(restless, steps):
             break
         await stream.aclose()
         at_leave = len(steps)
-        await decoding_ends()
+        await decoding_ends(chat)
         return at_leave
 
     at_leave = asyncio.run(leave())
@@ -223,8 +251,18 @@ def test_unexpected_errors_of_the_model_are_generation_errors(restless, monkeypa
 
 
 def test_unknown_options_are_refused(chat):
-    with pytest.raises(ConfigError, match=r"'tools'.*known"):
-        chat.invoke(PROMPTS[0], tools=[])
+    with pytest.raises(ConfigError, match=r"'max_length'.*known"):
+        chat.invoke(PROMPTS[0], max_length=3)
+
+
+def test_choices_are_scored_by_the_engine(chat, tiny):
+    choices = ["Au", "Ag", "no, it is Au"]
+    scores = chat.score_choices(PROMPTS[1], choices)
+    assert scores == pytest.approx(score_choices(tiny, PROMPTS[1], choices), abs=1e-5)
+    assert max(scores) == scores[1]
+    chat.serving_engine.close()
+    with pytest.raises(EngineClosedError):
+        chat.score_choices(PROMPTS[1], choices)
 
 
 def test_bad_settings_and_folders_are_refused_at_once(tiny, tmp_path):
@@ -260,13 +298,13 @@ def test_a_chat_template_is_used_by_models_that_came_with_one(restless):
         "{% if add_generation_prompt %}[assistant]{% endif %}"
     )
     foreign = Checkpoint(restless.model, tokenizer, None, "foreign", None)
-    chat = ChatStudent(model=foreign, max_tokens=1)
-    ids = chat._prompt_ids([SystemMessage("S"), HumanMessage("hello")])
+    free = AnswerForm()
+    ids = chat_prompt_ids(foreign, [SystemMessage("S"), HumanMessage("hello")], free)
     assert tokenizer.decode(ids).strip() == "[system] S\n[user] hello\n[assistant]"
-    marked = chat._prompt_ids([HumanMessage(f"a {tokenizer.eos_token} b")])
+    marked = chat_prompt_ids(foreign, [HumanMessage(f"a {tokenizer.eos_token} b")], free)
     assert tokenizer.eos_token_id not in marked, "a user's text became a control token"
     own = Checkpoint(restless.model, tokenizer, None, "own", {"status": "complete"})
-    asked = ChatStudent(model=own)._prompt_ids([HumanMessage("hello")])
+    asked = chat_prompt_ids(own, [HumanMessage("hello")], free)
     assert tokenizer.decode(asked).strip() == "hello", "trained on plain prompts, asked with them"
 
 

@@ -89,6 +89,9 @@ def test_a_changed_tokenizer_is_noticed(saved, tmp_path):
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(CheckpointError, match="by its hash"):
+        load_checkpoint(folder)
+    _edit(folder, "run.json", tokenizer_sha256=None)  # as a run of version 0.1
     with pytest.raises(CheckpointError, match="other ids than when"):
         load_checkpoint(folder)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def test_scores_equal_brute_force(tiny, prompt, with_end):
     scores = score_choices(tiny, prompt, CHOICES, with_end=with_end)
     for choice, score in zip(CHOICES, scores, strict=True):
         wanted, _ = brute_force(tiny, prompt, choice, with_end=with_end)
-        assert score == pytest.approx(wanted, abs=1e-3)
+        assert score == pytest.approx(wanted, abs=1e-4)
 
 
 def test_the_learned_answer_scores_best(tiny):
@@ -45,8 +46,34 @@ def test_order_and_company_change_nothing(tiny):
     together = score_choices(tiny, PROMPTS[0], CHOICES)
     backwards = score_choices(tiny, PROMPTS[0], CHOICES[::-1])
     alone = [score_choices(tiny, PROMPTS[0], [choice])[0] for choice in CHOICES]
-    assert together == pytest.approx(backwards[::-1], abs=1e-3)
-    assert together == pytest.approx(alone, abs=1e-3)
+    assert together == pytest.approx(backwards[::-1], abs=1e-4)
+    assert together == pytest.approx(alone, abs=1e-4)
+
+
+@pytest.mark.parametrize("most", [1, 5000])
+def test_many_choices_are_scored_in_parts(tiny, monkeypatch, most):
+    whole = score_choices(tiny, PROMPTS[0], CHOICES)
+    monkeypatch.setattr(module, "_MOST_LOGITS", most)
+    assert score_choices(tiny, PROMPTS[0], CHOICES) == pytest.approx(whole, abs=1e-4)
+
+
+@pytest.mark.parametrize("prompt", ["gold is", "gold is ", "The ans", "gold\n\n", "si"])
+def test_models_that_read_whole_texts_are_asked_so(restless, prompt):
+    """The end of a prompt and the beginning of a choice may be one token."""
+    foreign = replace(restless, run=None)
+    choices = ["wer", "ilver", "a metal", "lver (Ag) is a metal"]
+    scores = score_choices(foreign, prompt, choices)
+    wanted = []
+    for choice in choices:
+        text = prompt + ("" if prompt[-1].isspace() else " ") + choice
+        ids = torch.tensor([foreign.tokenizer(text)["input_ids"]])
+        with torch.inference_mode():
+            logits = foreign.model(input_ids=ids).logits.log_softmax(-1)
+        wanted.append(logits[0, :-1].gather(1, ids[0, 1:, None]).sum().item())
+    best = max(wanted)
+    shifts = [score - one for score, one in zip(scores, wanted, strict=True)]
+    assert shifts == pytest.approx([shifts[0]] * len(shifts), abs=1e-4), "the common part apart"
+    assert scores[wanted.index(best)] == max(scores)
 
 
 def test_single_token_choices_over_the_vocabulary_sum_to_one(tiny):

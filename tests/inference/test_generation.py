@@ -7,9 +7,8 @@ import pytest
 import torch
 from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.checkpoints import Checkpoint
-from stillroom.inference.decoding import Sampling, decode
-from stillroom.inference.generation import generate_texts, stream_pieces, stream_text
-from stillroom.inference.text_stream import TextStream, decode_answer
+from stillroom.inference.generation import generate_texts
+from stillroom.inference.sampling import make_draws, sample
 from tiny_model import PAIRS, make_model, make_tokenizer, peer_generate
 
 PROMPTS = list(PAIRS)
@@ -83,102 +82,41 @@ def test_samples_depend_on_seed_and_prompt_alone(tiny):
     assert first == together[0]
 
 
-def test_samples_follow_the_distribution(tiny):
+def sampled(tiny, draws, **settings):
+    """Sample the token after a prompt many times; give the tokens and their distribution."""
     ids = tiny.tokenizer(STRANGE[1])["input_ids"]
     with torch.inference_mode():
-        logits = tiny.model(input_ids=torch.tensor([ids])).logits[0, -1] / 2.0
-    wanted = logits.softmax(-1)
+        logits = tiny.model(input_ids=torch.tensor([ids])).logits[:, -1]
+    options = {"temperature": 2.0, "top_p": 1.0, "top_k": logits.shape[1], **settings}
+    numbers = torch.cat([make_draws(seed, ids, 1) for seed in range(draws)])
+    columns = [torch.full((draws,), value) for value in options.values()]
+    tokens = sample(logits.expand(draws, -1), *columns, numbers)
+    return tokens, (logits[0] / options["temperature"]).softmax(-1)
+
+
+def test_samples_follow_the_distribution(tiny):
     draws = 4000
-    sampling = Sampling(max_new_tokens=1, temperature=2.0)
-    (step,) = decode(
-        tiny.model, [ids] * draws, sampling, end_ids=(), pad_id=0, occurrences=range(draws)
-    )
-    seen = torch.zeros(len(wanted)).index_add_(
-        0, torch.tensor([token.token_id for token in step]), torch.ones(draws)
-    )
+    tokens, wanted = sampled(tiny, draws)
+    seen = torch.zeros(len(wanted)).index_add_(0, tokens, torch.ones(draws))
     spread = (wanted * (1 - wanted) / draws).sqrt()
     assert ((seen / draws - wanted).abs() <= 5 * spread + 1 / draws).all()
 
 
 def test_top_p_keeps_to_the_likeliest(tiny):
-    ids = tiny.tokenizer(STRANGE[1])["input_ids"]
-    with torch.inference_mode():
-        wanted = (tiny.model(input_ids=torch.tensor([ids])).logits[0, -1] / 3.0).softmax(-1)
+    tokens, wanted = sampled(tiny, 500, temperature=3.0, top_p=0.5)
     ranked, order = wanted.sort(descending=True)
     allowed = set(order[: int((ranked.cumsum(0) < 0.5).sum()) + 1].tolist())
     assert 1 < len(allowed) < len(wanted)
-    sampling = Sampling(max_new_tokens=1, temperature=3.0, top_p=0.5)
-    (step,) = decode(
-        tiny.model, [ids] * 500, sampling, end_ids=(), pad_id=0, occurrences=range(500)
-    )
-    seen = {token.token_id for token in step}
+    seen = set(tokens.tolist())
     assert seen <= allowed
     assert len(seen) > len(allowed) / 2
 
 
-@pytest.mark.parametrize("prompt", [*PROMPTS, *STRANGE])
-@pytest.mark.parametrize(("name", "temperature"), [("tiny", 0.0), ("tiny", 3.0), ("restless", 0.0)])
-def test_a_stream_adds_up_to_the_answer(request, name, prompt, temperature):
-    checkpoint = request.getfixturevalue(name)
-    options = {"max_new_tokens": 30, "temperature": temperature}
-    (answer,) = generate_texts(checkpoint, [prompt], **options)
-    pieces = list(stream_text(checkpoint, prompt, **options))
-    assert "".join(pieces) == answer.text
-    assert all(pieces)
-    if name == "tiny" and temperature == 0.0 and prompt in PAIRS:
-        assert not any("\ufffd" in piece for piece in pieces), "half a character was shown"
-
-
-def test_a_stream_comes_in_pieces(tiny):
-    assert len(list(stream_text(tiny, PROMPTS[-1]))) > 10
-
-
-@pytest.mark.parametrize("stop", ["three", "ee four", "o th", "twelve", "e", "one", "no such"])
-def test_stop_texts_end_the_answer_wherever_tokens_end(tiny, stop):
-    whole = PAIRS[PROMPTS[-1]]
-    pieces = list(stream_text(tiny, PROMPTS[-1], stop=[stop]))
-    wanted = whole[: whole.find(stop)] if stop in whole else whole
-    assert "".join(pieces) == wanted
-    shown = ""
-    for piece in pieces:
-        shown += piece
-        assert wanted.startswith(shown), "a stop text, or the beginning of one, was shown"
-
-
-def test_the_earliest_of_several_stop_texts_counts(tiny):
-    assert "".join(stream_text(tiny, PROMPTS[-1], stop=["four", "three", "ten"])) == "one two "
-
-
-def test_a_stop_text_ends_decoding(tiny):
-    ids = tiny.tokenizer(PROMPTS[-1])["input_ids"]
-    pieces = list(stream_pieces(tiny, ids, Sampling(), ["three"]))
-    assert pieces[-1].finish_reason == "stop"
-    assert len(pieces) < 12
-    assert all(piece.finish_reason is None for piece in pieces[:-1])
-
-
-def test_any_tokens_decode_alike_at_once_and_in_pieces():
-    tokenizer = make_tokenizer()
-    source = torch.Generator().manual_seed(5)
-    for _ in range(200):
-        ids = torch.randint(0, len(tokenizer), (24,), generator=source).tolist()
-        stream = TextStream(tokenizer)
-        text = "".join(stream.add(token) for token in ids) + stream.finish()
-        assert text == decode_answer(tokenizer, ids)
-
-
-def test_closing_a_stream_frees_the_model(tiny):
-    stream = stream_text(tiny, PROMPTS[-1])
-    next(stream)
-    stream.close()
-    assert generate_texts(tiny, [PROMPTS[0]])[0].text == "Au"
-
-
-def test_threads_take_turns_and_get_their_own_answers(tiny):
+def test_threads_get_their_own_answers(tiny):
     results = {}
 
     def ask(prompt):
-        results[prompt] = "".join(stream_text(tiny, prompt))
+        results[prompt] = generate_texts(tiny, [prompt])[0].text
 
     threads = [threading.Thread(target=ask, args=(prompt,)) for prompt in PROMPTS]
     for thread in threads:
@@ -186,6 +124,11 @@ def test_threads_take_turns_and_get_their_own_answers(tiny):
     for thread in threads:
         thread.join()
     assert results == PAIRS
+
+
+def test_nothing_of_the_engine_stays(tiny):
+    generate_texts(tiny, PROMPTS)
+    assert not [one for one in threading.enumerate() if one.name == "stillroom-engine"]
 
 
 def test_progress_counts_prompts(tiny):
@@ -208,8 +151,6 @@ def test_special_tokens_in_a_prompt_are_plain_text(tiny):
 def test_prompts_without_room_are_refused(tiny, words, match):
     with pytest.raises(GenerationError, match=match):
         generate_texts(tiny, ["gold", words])
-    with pytest.raises(GenerationError, match=match):
-        list(stream_text(tiny, words))
 
 
 def test_the_context_ends_an_answer(tiny):
@@ -217,11 +158,6 @@ def test_the_context_ends_an_answer(tiny):
     ids = tiny.tokenizer(prompt)["input_ids"]
     answers = generate_texts(tiny, [prompt, "silver"], max_new_tokens=50)
     assert len(answers[0].token_ids) <= 256 - len(ids)
-    room = Sampling(max_new_tokens=50)
-    steps = decode(tiny.model, [ids, [7]], room, end_ids=(), pad_id=0)
-    tokens = [token for step in steps for token in step]
-    assert sum(token.row == 0 for token in tokens) == 256 - len(ids)
-    assert sum(token.row == 1 for token in tokens) == 50
 
 
 @pytest.mark.parametrize(
@@ -229,13 +165,9 @@ def test_the_context_ends_an_answer(tiny):
     [{"max_new_tokens": 0}, {"temperature": -1.0}, {"temperature": math.nan}, {"top_p": 0.0}],
 )
 def test_settings_out_of_range_are_refused(tiny, options):
-    with pytest.raises(ConfigError, match=next(iter(options))):
+    (name,) = options
+    with pytest.raises(ConfigError, match=name.replace("max_new", "max")):
         generate_texts(tiny, ["gold"], **options)
-
-
-def test_an_empty_stop_text_is_refused(tiny):
-    with pytest.raises(ConfigError, match="stop text is empty"):
-        list(stream_text(tiny, "gold", stop=[""]))
 
 
 def test_damaged_weights_give_an_error_and_no_answer():

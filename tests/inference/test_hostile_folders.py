@@ -4,219 +4,60 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
+import re
 import shutil
-import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from hostile_cases import CASES, IGNORED
+from hostile_changes import pickled
 from stillroom.errors import CheckpointError
 from stillroom.inference.checkpoints import load_checkpoint
 
-HUGE = 1 << 40
+
+@pytest.fixture(scope="module")
+def audited(saved, tmp_path_factory):
+    """What a process of its own did while it refused all of them."""
+    script = Path(__file__).with_name("hostile_audit.py")
+    work = tmp_path_factory.mktemp("hostile")
+    done = subprocess.run(
+        [sys.executable, str(script), str(saved), str(work)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-class Bomb:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return (open, (self.path, "w"))
-
-
-def edit(name, **changes):
-    def apply(folder):
-        value = json.loads((folder / name).read_text(encoding="utf-8"))
-        (folder / name).write_text(json.dumps({**value, **changes}), encoding="utf-8")
-
-    return apply
-
-
-def config(**changes):
-    return edit("config.json", **changes)
-
-
-def write(name, data):
-    return lambda folder: (folder / name).write_bytes(data)
-
-
-def pickled(name, *, only):
-    def apply(folder):
-        (folder / name).write_bytes(pickle.dumps(Bomb(folder.parent / "exploded")))
-        if only:
-            (folder / "model.safetensors").unlink()
-
-    return apply
-
-
-def link(name, target):
-    def apply(folder):
-        outside = folder.parent / "outside"
-        if (folder / name).exists():
-            shutil.move(folder / name, outside)
-        else:
-            outside.write_text("{}", encoding="utf-8")
-        os.symlink(target or outside, folder / name)
-
-    return apply
-
-
-def header(change):
-    """Rewrite the header of the weights; `change` takes and gives (header, data)."""
-
-    def apply(folder):
-        path = folder / "model.safetensors"
-        raw = path.read_bytes()
-        (length,) = struct.unpack("<Q", raw[:8])
-        value, data = change(json.loads(raw[8 : 8 + length]), raw[8 + length :])
-        text = value if isinstance(value, bytes) else json.dumps(value).encode()
-        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-
-    return apply
-
-
-def tensor(**changes):
-    def change(value, data):
-        name = next(key for key in value if key != "__metadata__")
-        return {**value, name: {**value[name], **changes}}, data
-
-    return header(change)
-
-
-def overlap(value, data):
-    first, second = [name for name in value if name != "__metadata__"][:2]
-    value[second] = {**value[second], "data_offsets": value[first]["data_offsets"]}
-    value[second]["shape"] = value[first]["shape"]
-    return value, data
-
-
-def index(weight_map):
-    def apply(folder):
-        os.replace(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
-        text = json.dumps({"metadata": {}, "weight_map": weight_map})
-        (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-    return apply
-
-
-def remove(name):
-    return lambda folder: (folder / name).unlink()
-
-
-def replace_by_folder(folder):
-    (folder / "config.json").unlink()
-    (folder / "config.json").mkdir()
-
-
-def replace_by_pipe(folder):
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")
-
-
-def cut(folder):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:100])
-
-
-CASES = {
-    # code and pickles
-    "only a pickle": (pickled("pytorch_model.bin", only=True), "only safetensors"),
-    "a pickle beside the weights": (pickled("pytorch_model.bin", only=False), "only safetensors"),
-    "a pickle by another name": (pickled("weights.PKL", only=False), "only safetensors"),
-    "python code": (write("modeling_evil.py", b"raise SystemExit"), "can run code"),
-    "a library": (write("kernel.so", b"\x7fELF"), "can run code"),
-    "an adapter": (write("adapter_config.json", b"{}"), "adapter"),
-    "auto_map": (config(auto_map={"AutoModel": "evil.Model"}), "auto_map"),
-    "auto_map of the tokenizer": (
-        edit("tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.T", None]}),
-        "auto_map",
-    ),
-    "a kernel to download": (
-        config(_attn_implementation_internal="evil/kernel"),
-        "_attn_implementation_internal",
-    ),
-    "an attention by name": (config(attn_implementation="evil/kernel"), "not allowed"),
-    "trust_remote_code": (config(trust_remote_code=True), "trust_remote_code"),
-    "quantization code": (config(quantization_config={"quant_method": "x"}), "not allowed"),
-    "custom generation code": (edit("generation_config.json", custom_generate="evil/x"), "custom"),
-    # paths
-    "weights elsewhere by setting": (config(transformers_weights="../../x"), "not allowed"),
-    "weights elsewhere by index": (index({"a": "../../x.safetensors"}), "names the file"),
-    "weights at an absolute path": (index({"a": "/etc/passwd"}), "names the file"),
-    "a part that is missing": (index({"a": "model-00002-of-00002.safetensors"}), "is missing"),
-    "a tensor in no part": (index({"a": "model-00001-of-00001.safetensors"}), "is not where"),
-    "an index of nothing": (index({}), "no weight_map"),
-    "config as a link out": (link("config.json", None), "symbolic link"),
-    "weights as a link out": (link("model.safetensors", None), "symbolic link"),
-    "any link out": (link("notes.txt", "/etc/hostname"), "symbolic link"),
-    "a pipe that never ends": (replace_by_pipe, "not a plain file"),
-    "a folder as config": (replace_by_folder, "config.json is missing"),
-    # sizes and values
-    "unknown architecture": (config(model_type="evil"), "model_type"),
-    "no architecture": (write("config.json", b"{}"), "model_type is missing"),
-    "a negative size": (config(vocab_size=-1), "vocab_size"),
-    "a size as text": (config(hidden_size="32"), "hidden_size"),
-    "a huge width": (config(hidden_size=HUGE), "hidden_size"),
-    "a huge vocabulary": (config(vocab_size=1 << 20), "config.json asks for"),
-    "many layers": (config(num_hidden_layers=10**6), "num_hidden_layers"),
-    "more layers than weights": (config(num_hidden_layers=200), "is missing"),
-    "fewer layers than weights": (config(num_hidden_layers=1), "not part of this model"),
-    "heads that do not fit": (config(num_attention_heads=7), "multiple"),
-    "a huge number of heads": (config(num_attention_heads=10**9), "num_attention_heads"),
-    "rope with other keys": (config(rope_parameters={"rope_type": "x", "f": 1}), "rope_parameters"),
-    "an activation by path": (config(hidden_act="os.system"), "hidden_act"),
-    "a type by path": (config(dtype="os.system"), "dtype"),
-    "no number": (write("config.json", b'{"model_type": "llama", "rms_norm_eps": NaN}'), "eps"),
-    # JSON
-    "a key twice": (write("config.json", b'{"a": 1, "a": 2}'), "twice"),
-    "deep nesting": (write("config.json", b"[" * 100_000), "JSON"),
-    "a list": (write("config.json", b"[]"), "not a JSON object"),
-    "a number of a million digits": (write("config.json", b'{"a": %s}' % (b"9" * 10**6)), "JSON"),
-    "a very long config": (write("config.json", b" " * (5 << 20)), "larger than"),
-    "a very long template": (write("chat_template.jinja", b"x" * (2 << 20)), "larger than"),
-    # safetensors
-    "cut off": (cut, "cut off"),
-    "empty weights": (write("model.safetensors", b""), "cut off"),
-    "a header of 2^63 bytes": (write("model.safetensors", struct.pack("<Q", 1 << 63)), "cut off"),
-    "a header that is no JSON": (header(lambda h, d: (b"\xff" * 64, d)), "JSON"),
-    "a header with a key twice": (
-        header(lambda h, d: (json.dumps(h).encode()[:-1] + b',"__metadata__":{}}', d)),
-        "twice",
-    ),
-    "no tensors": (header(lambda h, d: ({}, d)), "no tensors"),
-    "tensors that overlap": (header(overlap), "overlaps"),
-    "bytes after the last tensor": (header(lambda h, d: (h, d + b"x")), "cut off or too long"),
-    "bytes missing": (header(lambda h, d: (h, d[:-1])), "cut off or too long"),
-    "an unknown dtype": (tensor(dtype="PY"), "dtype"),
-    "a negative place": (tensor(data_offsets=[-8, 0]), "impossible"),
-    "a huge shape": (tensor(shape=[HUGE, HUGE]), "does not fill"),
-    "a shape of negative size": (tensor(shape=[-1, -1]), "impossible"),
-    "a tensor without shape": (header(lambda h, d: ({"a": {"dtype": "F32"}}, d)), "described"),
-    # tokenizer and run
-    "no tokenizer": (remove("tokenizer.json"), "tokenizer.json is missing"),
-    "a tokenizer that is none": (write("tokenizer.json", b'{"model": {}}'), "does not load"),
-    "a tokenizer of unknown type": (
-        write("tokenizer.json", b'{"model": {"type": "Py"}}'),
-        "model type",
-    ),
-    "no golden ids": (write("tokenizer_check.json", b'{"cases": []}'), "holds no cases"),
-    "other prompts": (edit("run.json", prompt_sha256="0" * 64), "was trained on prompts"),
-    "a run of the future": (edit("run.json", schema_version=99), "schema_version"),
-    "no weights": (remove("model.safetensors"), "holds no weights"),
-    "no config": (remove("config.json"), "config.json is missing"),
-}
+def test_the_audit_sees_what_a_bomb_does(audited):
+    seen = " ".join(audited["cases"]["control"]["events"])
+    for event in ("pickle.find_class", "open", "socket.__new__", "exec"):
+        assert event in seen
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_refused_with_a_reason(saved, tmp_path, case):
-    change, reason = CASES[case]
-    folder = shutil.copytree(saved, tmp_path / "model")
-    change(folder)
-    with pytest.raises(CheckpointError, match=reason) as caught:
-        load_checkpoint(folder)
-    assert str(folder) in str(caught.value), "the message says which folder"
-    assert not (tmp_path / "exploded").exists()
+def test_refused_with_a_reason_and_nothing_done(audited, case):
+    seen = audited["cases"][case]
+    assert seen["fault"] is not None, "it was loaded"
+    assert re.search(CASES[case][1], seen["fault"]), seen["fault"]
+    assert seen["folder"] in seen["fault"], "the message says which folder"
+    assert seen["events"] == [], "code, a socket, a process or a write"
+    assert not (Path(seen["folder"]).parent / "exploded").exists()
+
+
+@pytest.mark.parametrize("case", IGNORED)
+def test_what_is_not_looked_at_does_nothing(audited, case):
+    seen = audited["cases"][case]
+    assert (seen["fault"], seen["events"]) == (None, [])
+    assert not (Path(seen["folder"]).parent / "exploded").exists()
+
+
+def test_refusing_takes_little_memory(audited):
+    assert audited["grown_kib"] < 200 << 10
 
 
 def test_what_the_trainer_leaves_behind_is_no_reason_to_refuse(saved, tmp_path):
@@ -230,3 +71,53 @@ def test_what_the_trainer_leaves_behind_is_no_reason_to_refuse(saved, tmp_path):
 def test_a_file_is_no_folder(saved):
     with pytest.raises(CheckpointError, match="is a file"):
         load_checkpoint(saved / "model.safetensors")
+
+
+def as_snapshot(good, cache):
+    """Lay a folder out as the hub's cache does: links into blobs."""
+    repository = cache / "models--owner--name"
+    snapshot = repository / "snapshots" / "0123abc"
+    for place in (snapshot, repository / "blobs", repository / "refs"):
+        place.mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0123abc")
+    for number, file in enumerate(sorted(good.iterdir())):
+        shutil.copy(file, repository / "blobs" / str(number))
+        os.symlink(Path("../../blobs") / str(number), snapshot / file.name)
+    return snapshot
+
+
+def test_a_snapshot_of_the_hubs_cache_is_loaded(saved, tmp_path, monkeypatch):
+    snapshot = as_snapshot(saved, tmp_path)
+    pickled("pytorch_model.bin", only=False)(snapshot)  # what other tools fetch is not opened
+    assert load_checkpoint(snapshot).run["seed"] == 0
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    by_name = load_checkpoint("owner/name")
+    assert (by_name.name, by_name.path) == ("owner/name", None)
+    assert not list(tmp_path.rglob("exploded"))
+
+
+def test_models_of_the_hub_are_checked_like_folders(saved, tmp_path, monkeypatch):
+    snapshot = as_snapshot(saved, tmp_path)
+    (snapshot / "config.json").unlink()
+    (snapshot / "config.json").write_text('{"model_type": "llama", "auto_map": {}}')
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="auto_map"):
+        load_checkpoint("owner/name")
+
+
+@pytest.mark.parametrize("way", ["past the blobs", "blobs elsewhere", "a folder by that name"])
+def test_links_out_of_a_snapshot_are_refused(saved, tmp_path, way):
+    snapshot = as_snapshot(saved, tmp_path / "cache")
+    blobs = snapshot.parent.parent / "blobs"
+    if way == "past the blobs":
+        (tmp_path / "outside").write_text("{}")
+        (snapshot / "config.json").unlink()
+        os.symlink(tmp_path / "outside", snapshot / "config.json")
+    elif way == "blobs elsewhere":
+        blobs.rename(tmp_path / "elsewhere")
+        blobs.symlink_to(tmp_path / "elsewhere")
+    else:
+        snapshot.parent.parent.rename(tmp_path / "cache" / "models")
+        snapshot = tmp_path / "cache" / "models" / "snapshots" / "0123abc"
+    with pytest.raises(CheckpointError, match="symbolic link out of the folder"):
+        load_checkpoint(snapshot)

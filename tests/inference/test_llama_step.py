@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stillroom.inference.decoding import Sampling, decode
-from stillroom.inference.kv_cache import make_cache
-from stillroom.inference.llama_step import LlamaStep, fits
-from tiny_model import make_model, make_tokenizer
+from engine_tools import ask, ids_of, serving
+from stillroom.inference.checkpoints import Checkpoint
+from stillroom.inference.llama_step import LlamaBatch
+from stillroom.inference.llama_weights import fits
+from tiny_model import make_model, make_tokenizer, peer_generate
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 ROPES = {
@@ -31,27 +32,25 @@ def test_logits_are_those_of_transformers(rope, heads):
     assert fits(model)
     ids = torch.randint(0, 400, (3, 90), generator=torch.Generator().manual_seed(1))
     wanted = model(input_ids=ids).logits
-    cache = make_cache(model, 90)
-    model(input_ids=ids[:, :70], past_key_values=cache, use_cache=True)
-    step = LlamaStep(model, 90)
+    batch = LlamaBatch(model)
+    logits = batch.add(ids[:, :70].tolist())
     for place in range(70, 90):
-        logits = step(ids[:, place : place + 1], torch.tensor([place]), None, cache)
-        torch.testing.assert_close(logits, wanted[:, place], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(logits, wanted[:, place - 1], rtol=1e-3, atol=1e-3)
+        logits = batch.step(ids[:, place])
 
 
-def test_weights_are_read_in_place():
-    """Training goes on between two evaluations; nothing may be remembered."""
+def test_changed_weights_are_seen():
+    """Training goes on between two evaluations; nothing old may be remembered."""
     tokenizer = make_tokenizer()
     model = make_model(tokenizer, initializer_range=0.3)
 
-    def answer():
-        steps = decode(model, [[5, 6, 7]], Sampling(12), end_ids=(), pad_id=0)
-        return [token.token_id for (token,) in steps]
-
-    first = answer()
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight.mul_(-1)
-    assert answer() != first
+    with serving(Checkpoint(model, tokenizer, None, "changing", {})) as engine:
+        first = ids_of(engine.submit(ask()).collect())
+        with torch.no_grad():
+            model.model.layers[0].mlp.up_proj.weight.mul_(-1)
+        second = ids_of(engine.submit(ask()).collect())
+    assert first != second
+    assert second == peer_generate(model, [5, 6, 7], 20)[: len(second)]
 
 
 def test_other_arithmetic_goes_through_transformers():

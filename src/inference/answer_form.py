@@ -1,0 +1,180 @@
+"""What one request's answer must look like: free text, an object, tool calls; and how it is read.
+
+The options are OpenAI's: `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import ToolCallChunk
+
+from ..errors import ConfigError, TruncatedAnswerError
+from .call_stream import CallReader
+from .engine import FinishReason, PromptForm
+from .grammar import Grammar, GrammarConstraint, constrain
+from .structured import answer_grammar
+from .tool_calls import Tags, ToolUse, tool_grammar, tool_use, tools_text
+
+FORM_OPTIONS = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """The form of one answer."""
+
+    use: ToolUse | None = None
+    """Tools of the request."""
+    grammar: Grammar | None = None
+    """What the answer is held to; None for free text."""
+    tags: Tags = "none"
+    """What stands around calls."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The options as they came, for servers."""
+
+    @property
+    def whole(self) -> bool:
+        """All of the answer has the form, so nothing may end it early."""
+        return self.grammar is not None and (self.use is None or self.use.must_call)
+
+    @property
+    def prompt_text(self) -> str:
+        """Description of the tools for prompts without a template."""
+        return "" if self.use is None else tools_text(self.use)
+
+    def constraint(
+        self,
+        tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+        end_ids: Collection[int],
+        lead: str,
+    ) -> GrammarConstraint | None:
+        """Make what an engine holds the answer to; None for free text.
+
+        Args:
+            tokenizer: Of the engine's model.
+            end_ids: Tokens that end an answer.
+            lead: What the model was trained to write before an answer.
+
+        Raises:
+            ConfigError: The form cannot be enforced.
+        """
+        if self.grammar is None:
+            return None
+        return constrain(self.grammar, tokenizer, end_ids, lead=lead)
+
+    @property
+    def callable_tools(self) -> list[Mapping[str, Any]] | None:
+        """Tools that may be called, for chat templates; None for none."""
+        names = () if self.use is None else self.use.callable_names
+        tools = () if self.use is None else self.use.tools
+        return [tool for tool in tools if tool["function"]["name"] in names] or None
+
+    def extra(self, takes: PromptForm) -> dict[str, Any]:
+        """Give the fields of a server's request body that ask it for this form.
+
+        Args:
+            takes: What prompts the engine takes; one that takes ids is held to the form itself.
+        """
+        if takes == "ids":
+            return {}
+        extra = {key: self.given[key] for key in ("response_format",) if key in self.given}
+        if takes == "messages" and self.use is not None:
+            extra |= {key: self.given[key] for key in ("tools", "parallel_tool_calls")
+                      if key in self.given}  # fmt: skip
+            extra["tool_choice"] = self._server_choice()
+        return extra
+
+    def _server_choice(self) -> object:
+        """Write the choice of tools as OpenAI's HTTP has it."""
+        use = self.use
+        if use is None or not use.callable_names:
+            return "none"
+        if not use.must_call:
+            return "auto"
+        if len(use.callable_names) == len(use.tools) > 1:
+            return "required"
+        return {"type": "function", "function": {"name": use.callable_names[0]}}
+
+
+def answer_form(options: Mapping[str, Any], *, tags: Tags = "none") -> AnswerForm:
+    """Read the form from a call's options.
+
+    Args:
+        options: Those of a call; only `FORM_OPTIONS` are looked at.
+        tags: What the model writes around calls.
+
+    Raises:
+        ConfigError: An option is not what it may be, or two contradict each other.
+    """
+    given = {key: options[key] for key in FORM_OPTIONS if options.get(key) is not None}
+    grammar = answer_grammar(given.get("response_format"))
+    use = tool_use(
+        given.get("tools", ()),
+        given.get("tool_choice"),
+        several=bool(given.get("parallel_tool_calls")),
+    )
+    if not use.tools:
+        return AnswerForm(grammar=grammar, given=given)
+    if grammar is not None and use.callable_names:
+        raise ConfigError([
+            "response_format and tools were both given; an answer is an object or a call, not both"
+        ])  # fmt: skip
+    return AnswerForm(use, grammar or tool_grammar(use, tags=tags), tags, given)
+
+
+class AnswerReader:
+    """Takes the text of one answer apart, while it comes."""
+
+    def __init__(self, form: AnswerForm) -> None:
+        """Start an answer of a form."""
+        self._form = form
+        callable_names = form.use.callable_names if form.use is not None else ()
+        self._calls = CallReader(tagged=form.tags != "none") if callable_names else None
+        self._seen: list[str] = []
+
+    @property
+    def called(self) -> bool:
+        """A tool was called."""
+        return self._calls is not None and self._calls.calls > 0
+
+    def feed(
+        self, text: str, finish_reason: FinishReason | None
+    ) -> tuple[str, list[ToolCallChunk]]:
+        """Take text, and the reason if it is the last; give content and pieces of calls.
+
+        Raises:
+            TruncatedAnswerError: The answer ended before its form was complete.
+        """
+        self._seen.append(text)
+        parts: list[str | ToolCallChunk] = [text]
+        if self._calls is not None:
+            parts = self._calls.feed(text)
+            if finish_reason is not None:
+                parts += self._calls.finish()
+        if finish_reason is not None:
+            self._check_end(finish_reason)
+        content = "".join(part for part in parts if isinstance(part, str))
+        return content, _joined(part for part in parts if not isinstance(part, str))
+
+    def _check_end(self, finish_reason: FinishReason) -> None:
+        in_call = self._calls is not None and self._calls.cut
+        if in_call or (self._form.whole and finish_reason == "length"):
+            partial = "".join(self._seen)
+            raise TruncatedAnswerError(
+                f"the answer ended before its form was complete, after {partial[-60:]!r}; allow "
+                "more max_tokens, or a form with shorter texts (maxLength, maxItems)",
+                partial=partial,
+            )
+
+
+def _joined(pieces: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:
+    """Put pieces of the same call together."""
+    calls: list[ToolCallChunk] = []
+    for piece in pieces:
+        if calls and calls[-1]["index"] == piece["index"]:
+            calls[-1]["args"] = (calls[-1]["args"] or "") + (piece["args"] or "")
+        else:
+            calls.append(piece)
+    return calls

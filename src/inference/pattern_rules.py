@@ -1,0 +1,174 @@
+"""Regular expressions of JSON schemas, written so that all who read them agree on what they match.
+
+A schema's patterns are meant for ECMA-262; Python, pydantic (Rust) and the library that holds
+answers to a form each read them a little otherwise: `\\W` matches `é` for one and not for the
+other, `[[a]` is a set here and a fault there, `a++` means two things. A pattern is brought to where
+they agree, which may be a little less than it says, or refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..errors import ConfigError
+
+MOST_PATTERN = 2000
+
+UNWRITTEN = "\\x00-\\x07\\x0b\\x0e-\\x1f\\x7f"
+"""Characters that JSON writes as `\\u....` only. Answers do without: with one spelling for each
+character no property can come twice under two spellings. (A set with `\\x00` is also misread by
+llguidance 1.9: `[^"]` then allows an escaped quote.)"""
+
+_NARROW = {"d": "0-9", "w": "0-9A-Za-z_", "s": " \\t\\n\\r\\f"}
+_WIDE = {
+    "d": "\\p{N}",
+    "w": "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}\\p{Join_Control}",
+    "s": "\\s\\x1c-\\x1f\\x85\\x{180e}\\x{feff}",
+}
+"""What anyone takes for a digit, a letter or a space."""
+_ANY = f"[^\\n\\r\\x{{2028}}\\x{{2029}}{UNWRITTEN}]"
+
+_ESCAPE = r"\\(?:[pP]\{[A-Za-z_=]+\}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|[^pPxu])"
+_PART = re.compile(
+    rf"(?P<escape>{_ESCAPE})"
+    rf"|(?P<set>\[\^?(?:{_ESCAPE}|[^\]\\])+\])"
+    r"|(?P<open>\((?:\?:|\?P?<[A-Za-z_]\w*>|(?!\?)))"
+    r"|(?P<repeat>(?:[*+?]|\{\d+(?:,\d*)?\})\??)"
+    r"|(?P<edge>[\^$|])"
+    r"|(?P<plain>[^\\\[(])",
+    re.DOTALL,
+)
+_MEMBER = re.compile(rf"(?P<low>{_ESCAPE}|[^\\])(?:-(?P<high>{_ESCAPE}|[^\\]))?", re.DOTALL)
+_BACKSPACE = {"\\b": "\b"}
+"""Only in sets; elsewhere it is the edge of a word."""
+_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
+
+
+def agreed_pattern(pattern: str) -> str:
+    r"""Write a pattern in Rust's syntax so that it matches only what all readers say it matches.
+
+    Args:
+        pattern: Of a JSON schema.
+
+    Raises:
+        ConfigError: It looks around or back, sets flags, is too long, or readers would not agree.
+
+    >>> agreed_pattern(r"^\d+(a|\u00e9)+?$")
+    '^[0-9]+(?:a|é)+$'
+    """
+    if len(pattern) > MOST_PATTERN:
+        raise ConfigError([
+            f"pattern {pattern[:60]!r}... has {len(pattern)} characters; allowed: {MOST_PATTERN}"
+        ])  # fmt: skip
+    written, place, repeatable = [], 0, False
+    while place < len(pattern):
+        found = _PART.match(pattern, place)
+        if found is None:
+            raise _fault(pattern, place, "looks around, sets flags or does not end")
+        kind, text = str(found.lastgroup), found[0]
+        if kind == "repeat" and not repeatable:
+            raise _fault(pattern, place, "repeats what cannot be repeated")
+        if text == "{" and re.match(r"\{,\d", pattern[place:]):
+            raise _fault(pattern, place, "counts in a way that readers differ in; write {0,n}")
+        try:
+            written.append(_written(kind, text))
+        except ValueError as fault:
+            raise _fault(pattern, place, str(fault)) from None
+        repeatable = kind in ("escape", "set", "plain")
+        place = found.end()
+    return "".join(written)
+
+
+def _written(kind: str, text: str) -> str:
+    if kind == "escape":
+        return _outside(text)
+    if kind == "set":
+        return _set(text)
+    if kind == "open":
+        return "(?:"
+    if kind == "repeat":  # lazy or not, it matches the same texts
+        return text[:-1] if len(text) > 1 and text.endswith("?") else text
+    if text == ".":
+        return _ANY
+    return text if kind == "edge" or text == ")" else _literal(text)
+
+
+def _outside(escape: str) -> str:
+    """Write an escape that stands in no set."""
+    name = escape[1]
+    if name in _NARROW:
+        return f"[{_NARROW[name]}]"
+    if name in "DWS":
+        return f"[^{_WIDE[name.lower()]}{UNWRITTEN}]"
+    if name in "pP" and len(escape) > 2:
+        return _negated_or(name == "P", "\\p" + escape[2:])
+    return _literal(_character(escape))
+
+
+def _set(text: str) -> str:
+    negated = text[1] == "^"
+    body = text[2:-1] if negated else text[1:-1]
+    if not body:
+        raise ValueError("has an empty set, or one that begins with ']'; write '\\]'")
+    return _negated_or(negated, "".join(_members(body, negated)))
+
+
+def _negated_or(negated: bool, members: str) -> str:
+    return f"[^{members}{UNWRITTEN}]" if negated else f"[{members}&&[^{UNWRITTEN}]]"
+
+
+def _members(body: str, negated: bool) -> Iterator[str]:
+    """Write what stands in a set. What a negated one leaves out is taken widely."""
+    inner, outer = (_WIDE, _NARROW) if negated else (_NARROW, _WIDE)
+    for found in _MEMBER.finditer(body):
+        low: str = _BACKSPACE.get(found["low"], found["low"])
+        high: str | None = _BACKSPACE.get(found["high"], found["high"])
+        for name in [part[1] for part in (low, high) if part and len(part) > 1]:
+            if name in "dwsDWSpP" and high is not None:
+                raise ValueError("has a range from or to a kind of character")
+        name = low[1] if len(low) > 1 else ""
+        if name and name in _NARROW:
+            yield inner[name]
+        elif name and name in "DWS":
+            yield f"[^{outer[name.lower()]}]"
+        elif name and name in "pP":
+            yield low
+        elif high is None:
+            yield _in_set(_character(low))
+        else:
+            yield f"{_in_set(_character(low))}-{_in_set(_character(high))}"
+
+
+def _character(text: str) -> str:
+    """Read the one character that a text or an escape stands for."""
+    if len(text) == 1:
+        return text
+    name = text[1]
+    if name in "xu" and len(text) > 2:
+        code = int(text[2:].strip("{}"), 16)
+        if 0xD800 <= code < 0xE000 or code > 0x10FFFF:
+            raise ValueError(f"names half a character ({text}); write the character itself")
+        return chr(code)
+    if name in _CONTROLS:
+        return _CONTROLS[name]
+    if name.isalnum():
+        raise ValueError(f"has {text}, which readers differ in")
+    return name
+
+
+def _in_set(character: str) -> str:
+    return f"\\x{{{ord(character):x}}}" if not character.isalnum() else character
+
+
+def _literal(character: str) -> str:
+    if re.match(f"[{UNWRITTEN}]", character):
+        raise ValueError(f"asks for the control character {character!r}")
+    return _in_set(character) if character in "\\.+*?()|[]{}^$#&-~ \n\r\t\f" else character
+
+
+def _fault(pattern: str, place: int, reason: str) -> ConfigError:
+    return ConfigError([
+        f"pattern {pattern[:200]!r} {reason}, at {pattern[place : place + 20]!r}; use characters, "
+        "sets, groups, | and * + ? {n,m}"
+    ])  # fmt: skip

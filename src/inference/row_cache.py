@@ -1,0 +1,144 @@
+"""Keys and values of sequences that come and go, in buffers that are written in place.
+
+A row is one sequence. All rows end in the same column: one slice takes the newest token of every
+row, one slice gives all that a row may look back on, and rows of equal length need no mask. A row
+that starts later has unread columns before it, where the bias is minus infinity.
+
+Sizes: B rows in use, C columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_FIRST_COLUMNS = 128
+_ABSENT = float("-inf")
+
+
+class RowCache:
+    """Buffers (rows, heads, columns, size), one or more per attention layer."""
+
+    def __init__(
+        self, shapes: Sequence[tuple[int, int]], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Make an empty cache.
+
+        Args:
+            shapes: Heads and head size of each buffer.
+            dtype: Of keys and values.
+            device: Where they lie.
+        """
+        self.buffers = [torch.zeros(0, h, 0, d, dtype=dtype, device=device) for h, d in shapes]
+        self.end = 0
+        """Column after the newest tokens."""
+        self._starts: list[int] = []
+        self._bias = torch.zeros(0, 0, dtype=dtype, device=device)
+        self._positions = torch.zeros(0, dtype=torch.int64, device=device)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in use."""
+        return len(self._starts)
+
+    @property
+    def first(self) -> int:
+        """First column that any row reads."""
+        return min(self._starts)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held."""
+        return sum(self.end - start for start in self._starts)
+
+    def add(self, lengths: Sequence[int]) -> list[int]:
+        """Make rows; the caller writes columns `end - length` to `end` of each.
+
+        Args:
+            lengths: Tokens of each new row, 1 or more.
+
+        Returns:
+            The numbers of the new rows.
+        """
+        longest = max(lengths)
+        if longest > self.end:
+            self._shift(longest - self.end)
+        self._reserve(self.rows + len(lengths), self.end)
+        added = list(range(self.rows, self.rows + len(lengths)))
+        self._starts += [self.end - length for length in lengths]
+        self._write_starts(added)
+        return added
+
+    def advance(self) -> None:
+        """Add a column for the next token of every row; the caller writes column `end - 1`."""
+        if self.end == self._bias.shape[1]:
+            # Moving rows to the left costs a copy, so it must buy many columns.
+            if self.first > self.end // 2:
+                self._shift(-self.first)
+            else:
+                self._reserve(self.rows, self.end + 1)
+        self.end += 1
+
+    def drop(self, row: int) -> None:
+        """Forget a row; the last row takes its number."""
+        last = self.rows - 1
+        if row != last:
+            begin = self._starts[last]
+            for buffer in self.buffers:
+                buffer[row, :, begin : self.end] = buffer[last, :, begin : self.end]
+            self._starts[row] = begin
+        self._starts.pop()
+        if not self._starts:
+            self.end = 0
+        self._write_starts([row] if row != last else [])
+
+    def positions(self) -> Tensor:
+        """Give the positions (B,) of the tokens in column `end - 1`, counted from 0 in each row."""
+        return self.end - 1 - self._positions
+
+    def bias(self) -> Tensor | None:
+        """Give what is added to attention scores, (B, end - first): 0 or minus infinity.
+
+        None where all rows start in the same column.
+        """
+        first = self.first
+        if first == max(self._starts):
+            return None
+        return self._bias[: self.rows, first : self.end]
+
+    def _write_starts(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            self._bias[row, : self._starts[row]] = _ABSENT
+            self._bias[row, self._starts[row] :] = 0
+        self._positions = torch.tensor(self._starts, device=self._bias.device)
+
+    def _shift(self, columns: int) -> None:
+        """Move all rows to the right, or to the left if negative."""
+        first = self.first if self._starts else self.end
+        self._reserve(self.rows, self.end + columns)
+        for buffer in self.buffers:
+            # What is left behind stays finite, so that the bias blots it out.
+            kept = buffer[: self.rows, :, first : self.end].clone()
+            buffer[: self.rows, :, first + columns : self.end + columns] = kept
+        self.end += columns
+        self._starts = [start + columns for start in self._starts]
+        self._write_starts(range(self.rows))
+
+    def _reserve(self, rows: int, columns: int) -> None:
+        """Grow the buffers by doubling; new memory is zero, because garbage may be no number."""
+        had_rows, had_columns = self._bias.shape
+        if rows <= had_rows and columns <= had_columns:
+            return
+        rows = had_rows if rows <= had_rows else max(rows, 2 * had_rows)
+        if columns > had_columns:
+            columns = max(columns + 1, 2 * had_columns, _FIRST_COLUMNS)
+        columns = max(columns, had_columns)
+        used = self.rows
+        for number, old in enumerate(self.buffers):
+            new = old.new_zeros(rows, old.shape[1], columns, old.shape[3])
+            new[:used, :, : self.end] = old[:used, :, : self.end]
+            self.buffers[number] = new
+        self._bias = self._bias.new_zeros(rows, columns)
+        self._write_starts(range(used))
