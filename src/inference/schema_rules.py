@@ -113,7 +113,8 @@ def _tightened(schema: Any, is_open: bool, root: dict[str, Any]) -> Any:  # noqa
         return narrow if is_open else _closed(narrow, names_of(schema, root))
     if any(word in narrow for word in _MADE_ELSEWHERE):
         return narrow
-    return _number(narrow) if is_open else _inside(_object(_number(narrow)))
+    narrow = _number(narrow)
+    return _with_short_numbers(narrow if is_open else _inside(_object(narrow)))
 
 
 def _any_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +201,28 @@ def _inward(bound: float, towards: str, strict: bool) -> float:
         exact += _LEAST_STEP if towards == ROUND_CEILING else -_LEAST_STEP
     inside = context.plus(exact)
     return int(inside) if inside == inside.to_integral_value() else float(inside)
+
+
+def _with_short_numbers(schema: dict[str, Any]) -> dict[str, Any]:
+    """Allow numbers that a bound begins with, such as 2.5 where 2.55 is the largest.
+
+    llguidance 1.9 wants `2.50` there, and a model that was about to end writes any digit.
+    """
+    if "number" not in kinds_of(schema) or "multipleOf" in schema:
+        return schema
+    low, high = schema["minimum"], schema["maximum"]
+    shorter = [*_beginnings(low if low < 0 else 0), *_beginnings(high if high > 0 else 0)]
+    shorter = [number for number in dict.fromkeys(shorter) if low <= number <= high]
+    if not shorter:
+        return schema
+    kept = {word: value for word, value in schema.items() if word in DEFINITIONS or word == "$id"}
+    rest = {word: value for word, value in schema.items() if word not in kept}
+    return {**kept, "anyOf": [rest, {"enum": shorter}]}
+
+
+def _beginnings(number: float) -> list[float]:
+    whole, _, digits = format(Decimal(repr(number)), "f").partition(".")
+    return [float(f"{whole}.{digits[:count]}") for count in range(1, len(digits))]
 
 
 def _object(schema: dict[str, Any]) -> dict[str, Any]:

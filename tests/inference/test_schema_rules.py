@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import doctest
 import json
+import random
+from decimal import Decimal
 
 import pytest
+from forms import byte_level, fits
 from jsonschema import Draft202012Validator
 from stillroom.errors import ConfigError
 from stillroom.inference import schema_rules
+from stillroom.inference.grammar import json_grammar
 from stillroom.inference.schema_limits import MOST_CHARACTERS
 from stillroom.inference.schema_rules import LARGEST, tightened
 
@@ -91,6 +95,20 @@ def test_narrower_but_not_empty(schema, fits, no_more):
     for value in no_more:
         assert before.is_valid(value)
         assert not after.is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (-0.5, 2.55), (-12.345, 0), (0.001, 0.0999), (-1, -0.25), (3, 99.995)]
+)
+def test_every_short_number_between_two_bounds_can_be_written(low, high):
+    tokenizer, chance = byte_level(), random.Random(0)
+    for least, most in (("minimum", "maximum"), ("exclusiveMinimum", "exclusiveMaximum")):
+        schema = {"type": ["number", "null"], least: low, most: high}
+        judge, form = Draft202012Validator(schema), json_grammar(schema)
+        for _ in range(60):
+            number = round(chance.uniform(low - 0.3, high + 0.3), chance.randint(0, 5)) or 0.0
+            text = format(Decimal(repr(number)), "f").removesuffix(".0")
+            assert fits(form, tokenizer, text) == judge.is_valid(number), (schema, text)
 
 
 def test_the_schema_itself_stays():
