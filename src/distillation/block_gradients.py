@@ -66,9 +66,8 @@ def logits_to_gradient(
 def _cross_entropy(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Give the cross-entropy of each row (R,) at temperature 1, and its gradient (R, V)."""
     q = torch.softmax(z, dim=-1)
-    normaliser = z.amax(-1) - q.amax(-1).log()
     places = labels[:, None]
-    values = normaliser - z.gather(1, places).squeeze(1)
+    values = (_normaliser(z, q) - z.gather(1, places)).squeeze(1)
     return values, q.scatter_add_(1, places, -torch.ones_like(q[:, :1]))
 
 
@@ -84,7 +83,7 @@ def _sparse(z: Tensor, teacher: SparseTeacherRows, mixture: Mixture) -> Tensor:
     kept = z.gather(1, teacher.ids)  # (R, K)
     z.scatter_(1, teacher.ids, LOWEST_LOGIT / mixture.temperature)
     share = torch.softmax(z, dim=-1)  # (R, V), of the tail
-    tail = z.amax(-1, keepdim=True) - share.amax(-1, keepdim=True).log()  # (R, 1)
+    tail = _normaliser(z, share)  # (R, 1)
     log_q = torch.cat([kept, tail], dim=1).log_softmax(dim=1)
     q = log_q.exp()
     values, g = class_gradients(ClassProbabilities(log_p, log_p.exp(), log_q, q), mixture)
@@ -95,13 +94,27 @@ def _sparse(z: Tensor, teacher: SparseTeacherRows, mixture: Mixture) -> Tensor:
 
 
 def _dense(z: Tensor, teacher: Tensor, mixture: Mixture) -> Tensor:
-    """Overwrite softened logits by dD / dz over the vocabulary; give D (R,)."""
+    """Overwrite softened logits by dD / dz over the vocabulary; give D (R,).
+
+    Forward KL is sum p (theirs - ours), less the difference of the normalisers, with the gradient
+    q - p: it needs no logarithm of either distribution, two passes less over the vocabulary.
+    """
     theirs = teacher.to(z.dtype).clamp(min=LOWEST_LOGIT).div_(mixture.temperature)
-    log_p = theirs.log_softmax(dim=-1).clamp_(min=LOWEST_TEACHER_LOG_PROBABILITY)
     p, q = torch.softmax(theirs, dim=-1), torch.softmax(z, dim=-1)
+    if mixture.divergence == "forward_kl":
+        apart = _normaliser(z, q) - _normaliser(theirs, p)  # (R, 1)
+        values = theirs.sub_(z).mul_(p).sum(-1) + apart.squeeze(1)
+        torch.sub(q, p, out=z)
+        return values
+    log_p = theirs.log_softmax(dim=-1).clamp_(min=LOWEST_TEACHER_LOG_PROBABILITY)
     values, g = class_gradients(ClassProbabilities(log_p, p, z.log_softmax(dim=-1), q), mixture)
     torch.addcmul(g, q, g.sum(-1, keepdim=True), value=-1.0, out=z)
     return values
+
+
+def _normaliser(z: Tensor, probabilities: Tensor) -> Tensor:
+    """Give the logarithm of each row's sum of exponentials (R, 1), from its softmax."""
+    return z.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
 
 
 def _weighted(values: Tensor, z: Tensor, weights: Tensor) -> Tensor:
