@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -21,13 +22,11 @@ from torch.nn import functional
 from .batching import supervised_positions, supervised_rows
 from .forward import model_inputs
 from .fused_loss import HeadRows
+from .last_block import PROBE_POSITIONS, can_skip, feed_forward_on, read_positions
 from .model_kinds import model_kind, shifts_labels
 from .teacher_rows import Batch, DenseTeacherRows
 
 logger = logging.getLogger(__name__)
-
-PROBE_POSITIONS = 64
-"""Positions of one example that the self-check runs through the whole head."""
 
 
 class RowLogits:
@@ -37,13 +36,22 @@ class RowLogits:
         vocabulary: Ids that count, V; the rows of the head beyond are padding and get no gradient.
             None takes all.
         dense_because: Reason to take the model's own logits without trying.
+        whole: Hidden states of all positions are read by somebody else.
     """
 
-    def __init__(self, vocabulary: int | None = None, *, dense_because: str | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: int | None = None,
+        *,
+        dense_because: str | None = None,
+        whole: bool = False,
+    ) -> None:
         """Keep the settings; the model comes with the first batch."""
         self.vocabulary = vocabulary
         self.dense_because = dense_because
+        self.whole = whole
         self._decided = dense_because is not None
+        self._skips = False
 
     def decide(self, model: nn.Module, batch: Batch) -> None:
         """Try once, on a piece of a batch, whether hidden states times head are the logits.
@@ -61,6 +69,8 @@ class RowLogits:
         self.dense_because = why_dense(model, batch)
         if self.dense_because is not None:
             logger.warning("logits are computed by the model itself: %s", self.dense_because)
+        else:
+            self._skips = can_skip(model, batch)
 
     def __call__(
         self, model: nn.Module, batch: Batch, head_of: nn.Module
@@ -79,7 +89,9 @@ class RowLogits:
         if self.dense_because is None:
             # No logits from the model itself: one position would read the head once per example.
             none = labels.new_empty(0)
-            out = model(**model_inputs(batch), output_hidden_states=True, logits_to_keep=none)
+            skips = self._skips and not self.whole
+            with feed_forward_on(head_of, read_positions(labels)) if skips else nullcontext():
+                out = model(**model_inputs(batch), output_hidden_states=True, logits_to_keep=none)
             hidden, targets = supervised_rows(out.hidden_states[-1], labels)  # (N, H), (N,)
             head = _head(head_of)
             return HeadRows(hidden, head.weight, head.bias, self.vocabulary), targets

@@ -209,7 +209,10 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         # No nn.Module may own the teacher, or it would be saved, wrapped and put into train mode.
         self.teacher = self._teacher_signal(teacher, vocabulary)
         self.why_sharded = why_sharded(self)
-        self.rows = RowLogits(vocabulary, dense_because=self.why_sharded)
+        watched = self.layers is not None
+        self.rows = RowLogits(vocabulary, dense_because=self.why_sharded, whole=watched)
+        if isinstance(self.teacher, OnlineTeacher):
+            self.teacher.row_logits.whole = watched
         if self.layers is not None and self.optimizer is not None:
             self.layers.join(self.optimizer)
 

@@ -23,6 +23,7 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
@@ -100,6 +101,7 @@ class ChatStudent(BaseChatModel):
         self._settings({})
         # Not in a validator: pydantic would turn a CheckpointError into an error of its own.
         self._engine = self._open()
+        self.profile = self.profile or self._own_profile()
 
     @property
     def checkpoint(self) -> Any:  # noqa: ANN401
@@ -280,6 +282,22 @@ class ChatStudent(BaseChatModel):
         from .engines import open_engine
 
         return open_engine(self.model, engine=self.engine, device=self.device)
+
+    def _own_profile(self) -> ModelProfile | None:
+        """Say what the model takes, for agents that ask; nothing is known of a server's."""
+        if self._engine.takes != "ids":
+            return None
+        from .decoding import context_length
+
+        return ModelProfile(
+            max_input_tokens=context_length(self.checkpoint.model),
+            text_inputs=True,
+            image_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            pdf_inputs=False,
+            tool_calling=True,
+        )
 
     @property
     def _tokenizer(self) -> Any:  # noqa: ANN401

@@ -312,5 +312,8 @@ def test_it_describes_itself(chat, tiny):
     assert chat._llm_type == "stillroom"
     assert chat.get_num_tokens(PROMPTS[0]) == len(tiny.tokenizer(PROMPTS[0])["input_ids"])
     assert chat._identifying_params["model"] == "tiny"
+    assert chat.profile["max_input_tokens"] == tiny.model.config.max_position_embeddings
+    assert chat.profile["tool_calling"]
+    assert not chat.profile["image_inputs"]
     assert "Llama" not in repr(chat), "the weights are not printed"
     assert isinstance(next(chat.stream(PROMPTS[0])), AIMessageChunk)
