@@ -59,7 +59,8 @@ def test_recomputed_layers_learn_the_same(adapter, monkeypatch):
     )
     expected = result(**adapter)
     assert not calls
-    assert_same(result(gradient_checkpointing=True, **adapter), expected, most=0.0)
+    # Not to the last digit: what is computed anew is computed on all positions (`last_block`).
+    assert_same(result(gradient_checkpointing=True, **adapter), expected, most=1e-5)
     assert calls
     assert all(call["use_reentrant"] is False for call in calls)
 
