@@ -1,8 +1,8 @@
 """Every error that stillroom raises on purpose.
 
     StillroomError
-    ├── DataError (ValueError)            a file or table cannot be used as it is; names file, row,
-    column │   ├── UnreadableFileError           the bytes are not what the format says
+    ├── DataError (ValueError)            a file or table cannot be used; names file, row, column
+    │   ├── UnreadableFileError           the bytes are not what the format says
     │   ├── UnknownColumnError (KeyError) a column was asked for that the table does not have
     │   └── EmptyDataError                there is nothing to work on
     ├── DataNotFoundError (FileNotFoundError)
@@ -19,6 +19,11 @@
     │   ├── EngineClosedError             the engine was closed
     │   └── RemoteError                   a server refused, failed or could not be reached
     ├── ScriptError (AssertionError)      a scripted model was used other than its script says
+    ├── QueryRefusedError (ValueError)    SQL that may not run, or that DuckDB does not understand
+    ├── QueryLimitError (RuntimeError)    SQL that needs more time, rows or bytes than it may
+    ├── ThreadBusyError (TimeoutError)    another turn of the same thread is running
+    ├── LeaseLostError (RuntimeError)     a thread was taken over in mid-turn; nothing was stored
+    ├── StoredStateError (ValueError)     a thread holds, or was given, what may not be stored
     └── MissingDependencyError (ImportError)
 
 A message says what was given, what is allowed and what to do next.
@@ -167,6 +172,47 @@ class RemoteError(GenerationError):
 
 class ScriptError(StillroomError, AssertionError):
     """A scripted model was asked something its script does not hold, or less than it holds."""
+
+
+class QueryRefusedError(StillroomError, ValueError):
+    """A statement is not one plain SELECT over the records, or the database does not take it."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why."""
+        super().__init__(f"the statement was not run: {reason}")
+
+
+class QueryLimitError(StillroomError, RuntimeError):
+    """A statement needs more time, rows, bytes or memory than it may."""
+
+
+class ThreadBusyError(StillroomError, TimeoutError):
+    """Another turn of the same thread is running; this one was not begun."""
+
+    def __init__(self, thread_id: str, waited_s: float) -> None:
+        """Name the thread and how long was waited for it."""
+        self.thread_id = thread_id
+        self.waited_s = waited_s
+        super().__init__(
+            f"thread {thread_id!r} is busy with another turn (waited {waited_s:.1f} s); "
+            "send this one again when that has ended, or use another thread"
+        )
+
+
+class LeaseLostError(StillroomError, RuntimeError):
+    """A turn no longer holds its thread, so nothing of it was stored."""
+
+    def __init__(self, thread_id: str) -> None:
+        """Name the thread."""
+        self.thread_id = thread_id
+        super().__init__(
+            f"thread {thread_id!r} was taken over or deleted while this turn ran (it stood still "
+            "for longer than its lease); nothing of the turn was stored: send it again"
+        )
+
+
+class StoredStateError(StillroomError, ValueError):
+    """A thread holds, or was given, a value of a type that is not stored; or a file is not ours."""
 
 
 class MissingDependencyError(StillroomError, ImportError):

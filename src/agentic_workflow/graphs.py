@@ -3,6 +3,8 @@
     single agent   process_input -> generate_response -> finalize
     multi agent    router -> qa_agent | summarizer | validator
                    qa_agent, summarizer -> validator -> END, or back with one thing changed
+    with a policy  router -> any added agent -> validator, or clarify -> END
+                   qa_agent -> confidence -> validator -> escalate -> END
 
 The module-level graphs `qa`, `summarizer`, `validator` and `multi_agent` are what `langgraph.json`
 names. They are compiled without a checkpointer (LangGraph Studio and `langgraph dev` bring their
@@ -13,28 +15,37 @@ Importing this module therefore loads no model and touches no file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from inspect import iscoroutinefunction
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 
 from ..errors import ConfigError
+from ..inference.confidence import ConfidenceMap
 from ..tables import FactTable
 from . import nodes
+from .attempts import ToolsSource, bounded
+from .doubt import stated_risk, weigh_answer
+from .escalation import ask_teacher
 from .extensions import Builder, Extensions, Node
+from .grounding import Grounding
+from .growing_channels import delta_channels_wanted, with_delta_channels
+from .leased_graph import LeasedGraph, leased
+from .limits import AgentNode, RunContext, in_time
+from .policy import AnswerPolicy, TeacherBudget
 from .record_lookup import RecordLookup
-from .routing import route_task, route_verdict
-from .state import AgentState, TaskType, query_of
+from .route_labels import CLARIFY, AgentRoute
+from .routing import route_task, task_router, verdict_router
+from .state import AgentState, TaskType, query_of, with_step
 from .student import open_student, open_table
-from .turns import Update, first_step, fresh_turn
-from .validation import bound_retries, validate_answer
+from .turns import Update, first_step, fresh_turn, out_of_time, router_out_of_time
+from .validation import validate_answer
 
-Graph = CompiledStateGraph[AgentState, Any, Any, Any]
+Graph = LeasedGraph
 
 SINGLE_AGENT_LIMIT = 25
 """Most super-steps of a run with one agent; LangGraph's own default is 10007."""
@@ -44,11 +55,29 @@ CHECKPOINT_VARIABLE = "STILLROOM_CHECKPOINT"
 """Environment variable that names the student's folder for the module-level graphs."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a graph of several agents may have beside the four nodes that every one has."""
+
+    tools: ToolsSource
+    """What the nodes work with."""
+    agents: Mapping[str, AgentNode] = field(default_factory=dict)
+    """Added agents, by the name of their route."""
+    weighs: bool = False
+    """Answers are held against a stated risk."""
+    escalates: bool = False
+    """There is a teacher."""
+    clarifies: bool = False
+    """The router may say that it cannot tell."""
+
+
 def wire_single_agent(process_input: Node, generate_response: Node, finalize: Node) -> Builder:
     """Lay out the graph of one agent; not compiled yet."""
-    builder: Builder = StateGraph(AgentState)
+    builder: Builder = StateGraph(AgentState, context_schema=RunContext)
     builder.add_node("process_input", process_input)
-    builder.add_node("generate_response", generate_response)
+    builder.add_node(
+        "generate_response", in_time(generate_response, out_of_time("generate_response"))
+    )
     builder.add_node("finalize", finalize)
     builder.add_edge(START, "process_input")
     builder.add_edge("process_input", "generate_response")
@@ -64,6 +93,8 @@ def wire_multi_agent(
     validator: Node,
     route_decision: Callable[[AgentState], str] = route_task,
     further_routes: tuple[str, ...] = (),
+    *,
+    parts: Parts,
 ) -> Builder:
     """Lay out the graph of several agents; not compiled yet.
 
@@ -71,54 +102,71 @@ def wire_multi_agent(
         router: Sets `current_task`.
         qa_agent: Answers questions.
         summarizer: Writes summaries.
-        validator: Judges answers; `verdict` "retry" sends one back, at most twice.
+        validator: Judges answers; `verdict` "retry" sends one back while attempts are left.
         route_decision: Reads the task off the state.
         further_routes: Names of added nodes that `route_decision` may also return.
+        parts: Further agents and nodes.
     """
+    tools = parts.tools
     routes: dict[Hashable, str] = {
         "qa": "qa_agent",
         "summarize": "summarizer",
         "validate": "validator",
+        **{name: name for name in (*parts.agents, *further_routes)},
+        **({CLARIFY: CLARIFY} if parts.clarifies else {}),
     }
-    routes |= {name: name for name in further_routes}
-    builder: Builder = StateGraph(AgentState)
-    builder.add_node("router", router)
-    builder.add_node("qa_agent", qa_agent)
-    builder.add_node("summarizer", summarizer)
-    builder.add_node("validator", _bounded(validator))
+    back = {way: node for way, node in routes.items() if way != CLARIFY}
+    builder: Builder = StateGraph(AgentState, context_schema=RunContext)
+    builder.add_node("router", in_time(router, router_out_of_time))
+    builder.add_node("qa_agent", in_time(qa_agent, out_of_time("qa_agent")))
+    builder.add_node("summarizer", in_time(summarizer, out_of_time("summarizer")))
+    for name, node in parts.agents.items():
+        builder.add_node(name, in_time(node, out_of_time(name)))
+        builder.add_edge(name, "validator")
+    builder.add_node("validator", bounded(validator, tools))
     builder.add_edge(START, "router")
     builder.add_conditional_edges("router", route_decision, routes)
-    builder.add_edge("qa_agent", "validator")
+    builder.add_edge("qa_agent", "confidence" if parts.weighs else "validator")
     builder.add_edge("summarizer", "validator")
+    if parts.weighs:
+        builder.add_node("confidence", lambda state: weigh_answer(state, tools()))
+        builder.add_edge("confidence", "validator")
+    if parts.clarifies:
+        builder.add_node(CLARIFY, lambda state: nodes.ask_back(state, tools()))
+        builder.add_edge(CLARIFY, END)
+    if parts.escalates:
+        builder.add_node("escalate", _escalation(tools))
+        builder.add_edge("escalate", END)
     builder.add_conditional_edges(
         "validator",
-        route_verdict,
-        {"qa": "qa_agent", "summarize": "summarizer", "done": END},
+        verdict_router(tuple(parts.agents), escalates=parts.escalates),
+        {**back, "done": END, **({"escalate": "escalate"} if parts.escalates else {})},
     )
     return builder
 
 
-def wire_one_task(task: TaskType, agent: Node | None, validator: Node) -> Builder:
+def wire_one_task(
+    task: TaskType, agent: Node | None, validator: Node, tools: ToolsSource
+) -> Builder:
     """Lay out the graph of a single task: the agent, if there is one, and the validator."""
 
     def read_request(state: AgentState) -> Update:
         step = first_step("read_request", task, "the only task of this graph")
         return {**fresh_turn(query_of(state)), "current_task": task, "steps": step}
 
-    builder: Builder = StateGraph(AgentState)
+    builder: Builder = StateGraph(AgentState, context_schema=RunContext)
     builder.add_node("read_request", read_request)
-    builder.add_node("validator", _bounded(validator))
+    builder.add_node("validator", bounded(validator, tools))
     builder.add_edge(START, "read_request")
+    ways: dict[Hashable, str] = {"validate": "validator", "done": END}
     if agent is None:
         builder.add_edge("read_request", "validator")
-        builder.add_edge("validator", END)
-        return builder
-    builder.add_node("summarizer", agent)
-    builder.add_edge("read_request", "summarizer")
-    builder.add_edge("summarizer", "validator")
-    builder.add_conditional_edges(
-        "validator", route_verdict, {"summarize": "summarizer", "done": END}
-    )
+    else:
+        builder.add_node("summarizer", in_time(agent, out_of_time("summarizer")))
+        builder.add_edge("read_request", "summarizer")
+        builder.add_edge("summarizer", "validator")
+        ways = {"summarize": "summarizer", "done": END}
+    builder.add_conditional_edges("validator", verdict_router(), ways)
     return builder
 
 
@@ -149,6 +197,10 @@ def build_multi_agent_graph(
     table: FactTable | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     extensions: Extensions | None = None,
+    policy: AnswerPolicy | None = None,
+    agents: Mapping[AgentRoute, AgentNode] | None = None,
+    confidence: ConfidenceMap | None = None,
+    grounding: Grounding | bool = True,
 ) -> Graph:
     """Build the compiled graph of router, agents and validator.
 
@@ -157,12 +209,65 @@ def build_multi_agent_graph(
         table: The student's table; without it answers cannot be held against a record.
         checkpointer: Where threads are remembered; None for one-shot runs.
         extensions: Nodes and edges to add.
+        policy: Attempts, risk, teacher and so on.
+        agents: Further agents: what the router knows of them, and their nodes.
+        confidence: The student's map; a risk target needs it.
+        grounding: Answers rest on the table and cite it; see `open_grounding`. False: they do not.
 
     Returns:
         A Runnable: invoke, stream, batch, their async forms, and a node for larger graphs.
+
+    Raises:
+        ConfigError: The policy states a risk that the map has no threshold for, or a deadline; or
+            the grounding is over another table.
     """
-    builder = _multi(_fixed(chat_model, table))
-    return compile_graph(builder, checkpointer, extensions, MULTI_AGENT_LIMIT)
+    policy, agents = policy or AnswerPolicy(), agents or {}
+    if policy.deadline_s is not None:
+        raise ConfigError(
+            [
+                "deadline_s is of a run, not of a graph; "
+                "give context={'deadline_s': ...} with each run"
+            ]
+        )
+    tools = nodes.Tools(
+        chat_model,
+        RecordLookup(table) if table is not None else None,
+        policy,
+        tuple(agents),
+        confidence,
+        TeacherBudget(policy.teacher_budget),
+    )
+    tools = nodes.grounded(tools, grounding)
+    nodes_by_name = {route.name: node for route, node in agents.items()}
+    builder = _multi(lambda: tools, parts_of(tools, lambda: tools, nodes_by_name))
+    return compile_graph(builder, checkpointer, extensions, step_limit(policy.attempts))
+
+
+def parts_of(tools: nodes.Tools, source: ToolsSource, agents: Mapping[str, AgentNode]) -> Parts:
+    """Find which parts a policy asks for.
+
+    Args:
+        tools: What the agents work with.
+        source: Gives the same when a node runs.
+        agents: Nodes of the added agents, by name.
+
+    Raises:
+        ConfigError: The policy states a risk, and the student is not calibrated for it.
+    """
+    policy = tools.policy
+    stated_risk(tools)
+    return Parts(
+        source,
+        agents,
+        weighs=tools.confidence is not None,
+        escalates=policy.teacher is not None,
+        clarifies=policy.route_confidence is not None,
+    )
+
+
+def step_limit(attempts: int) -> int:
+    """Give the most super-steps of a run whose answers are judged so often."""
+    return max(MULTI_AGENT_LIMIT, 10 + 3 * attempts)
 
 
 def compile_graph(
@@ -171,30 +276,39 @@ def compile_graph(
     extensions: Extensions | None = None,
     recursion_limit: int = SINGLE_AGENT_LIMIT,
     name: str | None = None,
+    *,
+    delta: bool | None = None,
 ) -> Graph:
-    """Compile a laid-out graph with its additions and an explicit limit of super-steps."""
+    """Compile a laid-out graph.
+
+    Args:
+        builder: The graph.
+        checkpointer: Where threads are remembered; None for one-shot runs.
+        extensions: Nodes and edges to add.
+        recursion_limit: Most super-steps of a run.
+        name: Shown in traces.
+        delta: Threads keep what a turn adds instead of the whole conversation; None follows the
+            environment, see `growing_channels`.
+    """
     if extensions:
         extensions.attach(builder)
-    compiled = builder.compile(checkpointer=checkpointer, name=name)
+    if delta_channels_wanted() if delta is None else delta:
+        builder.channels = with_delta_channels(builder.channels)
+    compiled = leased(builder.compile(checkpointer=checkpointer, name=name))
     return compiled.with_config({"recursion_limit": recursion_limit})
 
 
-def _bounded(validator: Node) -> Node:
-    """Count the attempts around any validator, so that one that never passes ends as well."""
-    if iscoroutinefunction(validator):
+def _escalation(tools: ToolsSource) -> Node:
+    """Make the node that asks the teacher; where its time is up, the turn stays as it was."""
 
-        async def judge_async(state: AgentState) -> Any:  # noqa: ANN401 - a user's node
-            return bound_retries(state, await validator(state))
+    def escalate(state: AgentState) -> Update:
+        return ask_teacher(state, tools())
 
-        return judge_async
+    def late(state: AgentState) -> Update:
+        step = with_step(state, "escalate", "too late", "the time of the run was up")
+        return {"escalate": False, "steps": step}
 
-    def judge(state: AgentState) -> Any:  # noqa: ANN401 - a user's node
-        return bound_retries(state, validator(state))
-
-    return judge
-
-
-ToolsSource = Callable[[], nodes.Tools]
+    return in_time(escalate, late)
 
 
 def _fixed(chat_model: BaseChatModel, table: FactTable | None) -> ToolsSource:
@@ -214,7 +328,12 @@ def _served() -> nodes.Tools:
 @lru_cache(maxsize=2)
 def _open(folder: str) -> nodes.Tools:
     table = open_table(folder)
-    return nodes.Tools(open_student(folder), RecordLookup(table) if table is not None else None)
+    tools = nodes.Tools(
+        open_student(folder),
+        RecordLookup(table) if table is not None else None,
+        confidence=ConfidenceMap.read(folder),
+    )
+    return nodes.grounded(tools, True)
 
 
 def _single(tools: ToolsSource) -> Builder:
@@ -225,21 +344,27 @@ def _single(tools: ToolsSource) -> Builder:
     )
 
 
-def _multi(tools: ToolsSource) -> Builder:
+def _multi(tools: ToolsSource, parts: Parts | None = None) -> Builder:
     return wire_multi_agent(
         lambda state: nodes.route_request(state, tools()),
         lambda state: nodes.answer_question(state, tools()),
         lambda state: nodes.summarize_text(state, tools()),
         lambda state: validate_answer(state, tools()),
+        task_router(parts.agents, clarifies=parts.clarifies) if parts else route_task,
+        parts=parts or Parts(tools),
     )
 
 
 def _one_task(task: TaskType) -> Builder:
     agent = None if task == "validate" else lambda state: nodes.summarize_text(state, _served())
-    return wire_one_task(task, agent, lambda state: validate_answer(state, _served()))
+    return wire_one_task(task, agent, lambda state: validate_answer(state, _served()), _served)
 
 
 qa = compile_graph(_single(_served), name="qa")
 summarizer = compile_graph(_one_task("summarize"), name="summarizer")
 validator = compile_graph(_one_task("validate"), name="validator")
-multi_agent = compile_graph(_multi(_served), recursion_limit=MULTI_AGENT_LIMIT, name="multi_agent")
+multi_agent = compile_graph(
+    _multi(_served, Parts(_served, weighs=True)),
+    recursion_limit=MULTI_AGENT_LIMIT,
+    name="multi_agent",
+)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from ..errors import ConfigError
 from ..tables import FactTable
 from . import nodes
+from .approval import in_state
 from .distilled_agent import DistilledModelAgent, ModelPath
 from .graphs import SINGLE_AGENT_LIMIT, Graph, compile_graph, wire_single_agent
+from .limits import RunContext
+from .policy import AnswerPolicy
 from .state import AgentState, response_of
 from .turns import Update
 from .workflow import Workflow
@@ -27,15 +32,20 @@ class AgenticWorkflow(Workflow):
         distilled_model_path: The student's folder, or a chat model in its place.
         chat_model: A chat model to use instead of loading the folder.
         table: The student's table; by default the one in the folder.
-        checkpointer: LangGraph checkpointer that remembers threads.
+        checkpointer: Where threads are remembered: a URL as `open_checkpointer` takes it, or a
+            LangGraph checkpointer.
         device: Torch device.
         max_tokens: Cap on new tokens per answer.
         temperature: 0 is greedy; above 0 samples.
+        policy: Its `deadline_s` and `context_tokens`; the other fields need several agents.
+
+    Raises:
+        ConfigError: The policy asks for what only several agents do.
     """
 
-    recursion_limit: ClassVar[int] = SINGLE_AGENT_LIMIT
+    recursion_limit: int = SINGLE_AGENT_LIMIT
     node_names: ClassVar[tuple[str, ...]] = ("process_input", "generate_response", "finalize")
-    answer_nodes: ClassVar[frozenset[str]] = frozenset({"generate_response"})
+    answer_nodes: frozenset[str] = frozenset({"generate_response"})
     answer_methods: ClassVar[tuple[str, ...]] = (
         "_create_graph",
         "_generate_response_node",
@@ -48,13 +58,15 @@ class AgenticWorkflow(Workflow):
         *,
         chat_model: BaseChatModel | None = None,
         table: FactTable | None = None,
-        checkpointer: BaseCheckpointSaver[Any] | None = None,
+        checkpointer: BaseCheckpointSaver[Any] | str | None = None,
         device: str = "cpu",
         max_tokens: int = 100,
         temperature: float = 0.0,
+        policy: AnswerPolicy | None = None,
     ) -> None:
         """Load the student; the graph is compiled on first use."""
-        super().__init__(checkpointer)
+        _check_policy(policy)
+        super().__init__(checkpointer, policy)
         self.agent = DistilledModelAgent(
             distilled_model_path,
             device,
@@ -72,6 +84,7 @@ class AgenticWorkflow(Workflow):
         *,
         thread_id: str | None = None,
         config: RunnableConfig | None = None,
+        limits: RunContext | None = None,
     ) -> dict[str, Any]:
         """Answer one question.
 
@@ -81,28 +94,24 @@ class AgenticWorkflow(Workflow):
             chat_history: Earlier messages; read, never changed.
             thread_id: Thread to remember this turn in, with a checkpointer.
             config: Further LangChain run config.
+            limits: What is fixed for this run, in the place of the policy's.
 
         Returns:
-            `query`, `response`, `messages` and `all_results`.
+            `query`, `response`, `messages` and `all_results`; `approvals` where the turn waits for
+            a person's decision.
 
         Raises:
             ValueError: The query is empty.
             GenerationError: The graph reached its step limit.
         """
-        return _result(query, self._invoke(query, context, chat_history, thread_id, config))
-
-    async def ainvoke(
-        self,
-        query: str,
-        context: str | None = None,
-        chat_history: Sequence[Any] | None = None,
-        *,
-        thread_id: str | None = None,
-        config: RunnableConfig | None = None,
-    ) -> dict[str, Any]:
-        """Answer one question; see `run`."""
-        state = await self._ainvoke(query, context, chat_history, thread_id, config)
-        return _result(query, state)
+        return self.invoke(
+            query,
+            config,
+            context=context,
+            chat_history=chat_history,
+            thread_id=thread_id,
+            limits=limits,
+        )
 
     def _create_graph(self) -> Graph:
         builder = wire_single_agent(
@@ -116,16 +125,28 @@ class AgenticWorkflow(Workflow):
         return nodes.process_input(state)
 
     def _generate_response_node(self, state: AgentState) -> Update:
-        return nodes.generate_response(state, self.agent.tools)
+        return nodes.generate_response(state, replace(self.agent.tools, policy=self.policy))
 
     def _finalize_node(self, state: AgentState) -> Update:
         return nodes.finalize(state)
 
+    def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
+        waiting = in_state(state)
+        return {
+            "query": query,
+            "response": response_of(state),  # type: ignore[arg-type]
+            "messages": state["messages"],
+            "all_results": list(state.get("results") or []),
+            **({"approvals": waiting} if waiting else {}),
+        }
 
-def _result(query: str, state: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "query": query,
-        "response": response_of(state),  # type: ignore[arg-type]
-        "messages": state["messages"],
-        "all_results": list(state.get("results") or []),
-    }
+
+def _check_policy(policy: AnswerPolicy | None) -> None:
+    """Refuse settings that one agent would pass over in silence."""
+    given, own = policy or AnswerPolicy(), ("deadline_s", "context_tokens")
+    changed = [f.name for f in fields(given) if getattr(given, f.name) != f.default]
+    unused = [name for name in changed if name not in own]
+    if unused:
+        raise ConfigError(
+            [f"one agent does nothing with {unused} of the policy; use MultiAgentWorkflow"]
+        )

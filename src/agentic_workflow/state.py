@@ -15,7 +15,7 @@ Verdict = Literal["agrees", "disagrees", "unverified", "abstained", "retry"]
 """What the validator says; `retry` only between two attempts."""
 
 MAX_ATTEMPTS = 3
-"""The first answer and at most two retries."""
+"""The first answer and at most two retries, unless a policy says otherwise."""
 
 
 class Step(TypedDict):
@@ -48,6 +48,21 @@ class SourceRecord(TypedDict):
     """The whole record."""
 
 
+class Citation(TypedDict):
+    """A cell that an answer rests on."""
+
+    table: str
+    """File or table name."""
+    row: int
+    """Record number counted from 1."""
+    key: str
+    """Value of the key column."""
+    column: str
+    """Name of the cell's column; may be the key column."""
+    value: str
+    """Text of the cell, letter by letter."""
+
+
 def merge_results(current: list[str] | None, update: list[str] | str | None) -> list[str]:
     """Merge results so that a state handed back whole changes nothing.
 
@@ -67,15 +82,17 @@ class AgentState(TypedDict):
     context: str
     """Text the answer is to be found in; empty for none."""
     current_task: str | None
-    """What is being worked on: `qa`, `summarize` or `validate`."""
+    """What is being worked on: `qa`, `summarize`, `validate`, or the name of an added agent."""
     results: Annotated[list[str], merge_results]
     """Answers in the order they were made; the last one is the response."""
     query: NotRequired[str]
     """The user's words, as given."""
     asked: NotRequired[str]
     """The wording put to the student in this attempt; differs from `query` in a retry."""
-    task_type: NotRequired[TaskType]
-    """Route the router took."""
+    task_type: NotRequired[str]
+    """Route the router took: as `current_task`, or `clarify` where it could not tell."""
+    route_probability: NotRequired[float | None]
+    """Of that route among all, 0 to 1; None where words or a record decided, not the student."""
     answer: NotRequired[str]
     """The answer of this attempt."""
     verdict: NotRequired[Verdict | None]
@@ -84,8 +101,23 @@ class AgentState(TypedDict):
     """Why, in one sentence."""
     sources: NotRequired[list[SourceRecord]]
     """Records the answer was held against; empty where none matched."""
+    citations: NotRequired[list[Citation]]
+    """Cells that the answer rests on; empty where it was not grounded."""
     attempts: NotRequired[int]
     """Answers judged so far in this turn."""
+    change: NotRequired[str]
+    """What this attempt changes beside the wording: `temperature`, `reason`, or nothing."""
+    confidence: NotRequired[float | None]
+    """Probability that the student's answer is right, 0 to 1; None where it is not known."""
+    escalate: NotRequired[bool]
+    """The student could not; a teacher may."""
+    teacher_calls: NotRequired[int]
+    """Calls of the teacher in this turn."""
+    answered_by: NotRequired[str]
+    """`teacher` where the answer is the teacher's; empty where it is the student's."""
+    exit: NotRequired[str]
+    """How the turn ended, where the verdict does not say so: `clarify`, `deadline`, `tool_limit`,
+    `too_long`, `low_confidence`, `rejected`, `validator_failed`."""
     steps: NotRequired[list[Step]]
     """What every node did in this turn."""
 

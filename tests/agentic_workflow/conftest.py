@@ -1,6 +1,10 @@
 """A small table and the models that stand for its student; no weights anywhere."""
 
+from itertools import count
+
 import pytest
+from postgres_server import new_database, running_postgres
+from stillroom.agentic_workflow.threads import open_checkpointer
 from stillroom.tables import Column, FactTable, TableRow
 
 ELEMENTS = [
@@ -41,3 +45,37 @@ def table():
         examples=("What is the symbol of Gold?", "Summarize the following: Helium"),
         summary_templates=("{key}", "the record of {key}", "all facts on {key}"),
     )
+
+
+_number = count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """Give the URL of a PostgreSQL server, or skip the test."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def threads_url(request, tmp_path):
+    """Give the URL of an empty place for threads, of each kind."""
+    if request.param == "memory":
+        return "memory"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/threads.db"
+    return new_database(request.getfixturevalue("postgres_server"), f"threads{next(_number)}")
+
+
+@pytest.fixture
+def open_threads():
+    """Open checkpointers that are closed when the test ends."""
+    opened = []
+
+    def open_one(url, **options):
+        opened.append(open_checkpointer(url, **options))
+        return opened[-1]
+
+    yield open_one
+    for saver in opened:
+        saver.close()
