@@ -15,7 +15,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
-from ..prompts import read_verdict
+from ..prompts import read_verdict, render
+from .limits import is_left_behind, run_context, time_left
+from .room import Room
+
+if TYPE_CHECKING:
+    from ..inference.chat_model import ChatStudent
 
 if TYPE_CHECKING:
     from ..inference.chat_model import ChatStudent
@@ -24,17 +29,34 @@ STOP_KEY = "stillroom_stop"
 """Key in `config["configurable"]` that holds the event which ends a generation early."""
 
 
-def ask(model: BaseChatModel, prompt: str, *, quiet: bool = False) -> AIMessage:
+SPARE_S = 1.0
+"""How much longer than its run a request may live: the run ends by itself, and the request's slot
+is freed even where nothing reads it any more."""
+
+
+def is_student(model: BaseChatModel) -> bool:
+    """Tell whether a chat model is ours, and takes temperature, seed and the like in every call."""
+    return "caller" in type(model).model_fields
+
+
+def ask(
+    model: BaseChatModel,
+    prompt: str,
+    *,
+    quiet: bool = False,
+    **options: Any,  # noqa: ANN401 - of a call of `ChatStudent`
+) -> AIMessage:
     """Put a prompt to the model and collect its answer as it streams.
 
     Args:
         model: A chat model; its tokens reach the graph's stream as they come.
         prompt: The rendered prompt, sent as one human message.
         quiet: Keep the tokens out of the stream.
+        options: For a student: `temperature`, `seed`, `top_logprobs` and so on.
 
     Returns:
-        The answer without surrounding blanks, under the id its tokens had. What was there when the
-        run was stopped, if it was.
+        The answer without surrounding blanks, under the id its tokens had, with what the model told
+        about it. What was there when the run was stopped, if it was.
 
     Raises:
         Exception: Whatever the model raises.
@@ -43,16 +65,18 @@ def ask(model: BaseChatModel, prompt: str, *, quiet: bool = False) -> AIMessage:
     stop = stop_event()
     parts: list[str] = []
     message_id: str | None = None
-    stream = model.stream([HumanMessage(prompt)], config)
+    told: dict[str, Any] = {}
+    stream = model.stream([HumanMessage(prompt)], config, **_run_options(model), **options)
     for chunk in stream:
         parts.append(str(chunk.text))
         message_id = chunk.id or message_id
-        if stop is not None and stop.is_set():
+        told |= chunk.response_metadata
+        if is_left_behind() or (stop is not None and stop.is_set()):
             close = getattr(stream, "close", None)  # lets the engine free its slot
             if close is not None:
                 close()
             break
-    return AIMessage("".join(parts).strip(), id=message_id)
+    return AIMessage("".join(parts).strip(), id=message_id, response_metadata=told)
 
 
 def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
@@ -76,13 +100,23 @@ def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
     return yes > no, words
 
 
-def with_history(context: str, messages: list[BaseMessage], turns: int = 10) -> str:
+def with_history(
+    context: str,
+    messages: list[BaseMessage],
+    turns: int = 10,
+    *,
+    room: Room | None = None,
+    question: str = "",
+) -> str:
     """Put the conversation so far before the context, one line per message.
 
     Args:
         context: Text the answer is to be found in; may be empty.
         messages: All messages, the newest question last; that one is left out.
         turns: How many messages are kept, counted from the end.
+        room: What the student can read; the oldest messages that do not fit are left out. None
+            keeps all turns.
+        question: What is asked with it, which takes room as well.
 
     Returns:
         A new text; nothing is changed in place.
@@ -90,7 +124,26 @@ def with_history(context: str, messages: list[BaseMessage], turns: int = 10) -> 
     names = {"human": "User", "ai": "Assistant"}
     said = [m for m in messages[:-1] if m.type in names and str(m.text).strip()][-turns:]
     lines = [f"{names[message.type]}: {str(message.text).strip()}" for message in said]
-    return "\n\n".join(part for part in ("\n".join(lines), context) if part.strip())
+
+    def joined() -> str:
+        return "\n\n".join(part for part in ("\n".join(lines), context) if part.strip())
+
+    while room is not None and lines and not room.fits(render("s2-qa", question, context=joined())):
+        del lines[0]
+    return joined()
+
+
+def _run_options(model: BaseChatModel) -> dict[str, Any]:
+    """Give what this run says about every call of a student."""
+    if not is_student(model):
+        return {}
+    options: dict[str, Any] = {}
+    left = time_left()
+    if left is not None:
+        own = getattr(model, "timeout", None)
+        options["timeout"] = min(left + SPARE_S, own or left + SPARE_S)
+    caller = run_context().caller
+    return {**options, "caller": caller} if caller else options
 
 
 def stop_event() -> Event | None:

@@ -1,18 +1,37 @@
-"""Several agents: router -> qa_agent | summarizer | validator, and every answer is validated."""
+"""Several agents: router -> qa_agent | summarizer | validator, and every answer is validated.
+
+workflow = MultiAgentWorkflow("outputs/elements/student")
+workflow.add_agent("compare", "compares two records", compare_node)   # a fourth agent
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from ..inference.confidence import ConfidenceMap
 from ..tables import FactTable
 from . import nodes
+from .approval import in_state
 from .distilled_agent import DistilledModelAgent, ModelPath
-from .graphs import MULTI_AGENT_LIMIT, Graph, compile_graph, wire_multi_agent
-from .routing import route_task
+from .graphs import (
+    MULTI_AGENT_LIMIT,
+    Graph,
+    compile_graph,
+    parts_of,
+    step_limit,
+    wire_multi_agent,
+)
+from .grounding import Grounding
+from .limits import AgentNode, RunContext
+from .policy import AnswerPolicy, TeacherBudget
+from .route_labels import BUILT_IN, CLARIFY, AgentRoute
+from .routing import task_router
 from .state import AgentState, response_of
 from .turns import Update
 from .validation import validate_answer
@@ -26,15 +45,25 @@ class MultiAgentWorkflow(Workflow):
         distilled_model_path: The student's folder, or a chat model in its place.
         chat_model: A chat model to use instead of loading the folder.
         table: The student's table; by default the one in the folder.
-        checkpointer: LangGraph checkpointer that remembers threads.
+        checkpointer: Where threads are remembered: a URL as `open_checkpointer` takes it, or a
+            LangGraph checkpointer.
         device: Torch device.
         max_tokens: Cap on new tokens per answer.
         temperature: 0 is greedy; above 0 samples.
+        policy: Attempts, time, stated risk, teacher; by default three attempts and nothing else.
+        confidence: The student's calibration; by default the one in the folder.
+        grounding: What answers rest on. True: the table by itself; `open_grounding` gives one with
+            full text and vectors. False: answers carry no citations, and a question need only name
+            a record and a column to be put to the student.
+
+    Raises:
+        ConfigError: The policy states a risk, and the student is not calibrated for it; or the
+            grounding is over another table than the student's.
     """
 
-    recursion_limit: ClassVar[int] = MULTI_AGENT_LIMIT
+    recursion_limit: int = MULTI_AGENT_LIMIT
     node_names: ClassVar[tuple[str, ...]] = ("router", "qa_agent", "summarizer", "validator")
-    answer_nodes: ClassVar[frozenset[str]] = frozenset({"qa_agent", "summarizer"})
+    answer_nodes: frozenset[str] = frozenset({"qa_agent", "summarizer"})
     answer_methods: ClassVar[tuple[str, ...]] = (
         "_create_graph",
         "_qa_agent_node",
@@ -48,13 +77,16 @@ class MultiAgentWorkflow(Workflow):
         *,
         chat_model: BaseChatModel | None = None,
         table: FactTable | None = None,
-        checkpointer: BaseCheckpointSaver[Any] | None = None,
+        checkpointer: BaseCheckpointSaver[Any] | str | None = None,
         device: str = "cpu",
         max_tokens: int = 128,
         temperature: float = 0.0,
+        policy: AnswerPolicy | None = None,
+        confidence: ConfidenceMap | None = None,
+        grounding: Grounding | bool = True,
     ) -> None:
         """Load the student; the graph is compiled on first use."""
-        super().__init__(checkpointer)
+        super().__init__(checkpointer, policy)
         self.agent = DistilledModelAgent(
             distilled_model_path,
             device,
@@ -63,6 +95,56 @@ class MultiAgentWorkflow(Workflow):
             chat_model=chat_model,
             table=table,
         )
+        folder = self.agent.model_path
+        if confidence is None and folder is not None:
+            confidence = ConfidenceMap.read(folder)
+        self.confidence = confidence
+        self.recursion_limit = step_limit(self.policy.attempts)
+        self._routes: dict[AgentRoute, AgentNode] = {}
+        self._budget = TeacherBudget(self.policy.teacher_budget)
+        self._grounded = nodes.grounded(self.agent.tools, grounding)
+        parts_of(self._tools, lambda: self._tools, {})  # says at once what does not fit
+
+    @property
+    def teacher_calls(self) -> int:
+        """How often this workflow has asked its teacher."""
+        return self._budget.used
+
+    def add_agent(
+        self,
+        name: str,
+        description: str,
+        node: AgentNode,
+        *,
+        words: Sequence[str] = (),
+    ) -> None:
+        """Add an agent, before or after the first run; its answers pass the validator.
+
+        A request goes to it if one of its words stands there, or if the student finds its name the
+        likeliest of all. What the table answers by itself is never sent to it.
+
+        Args:
+            name: Its label for the router, the name of its node and the `task_type` of its answers.
+            description: What it does, in a few words; the student reads it.
+            node: Function from the state to the fields it changes, or a graph; it appends its
+                answer to `results`. See also `tool_agent`.
+            words: Whole words that choose it without asking the student.
+
+        Raises:
+            ValueError: The name is taken.
+            ConfigError: Name or description cannot be used.
+        """
+        route = AgentRoute(name, description, tuple(words))
+        known = {r.name for r in (*BUILT_IN, *self._routes)}
+        reserved = {*self.node_names, CLARIFY, "confidence", "escalate", "done"}
+        if name in known | reserved | set(self._extensions.nodes):
+            raise ValueError(
+                f"there is an agent or a node {name!r} already; choose another name than "
+                f"{sorted(known | reserved)}"
+            )
+        self._routes[route] = node
+        self.answer_nodes = self.answer_nodes | {name}
+        self._graph = None
 
     def run(
         self,
@@ -71,6 +153,7 @@ class MultiAgentWorkflow(Workflow):
         *,
         thread_id: str | None = None,
         config: RunnableConfig | None = None,
+        limits: RunContext | None = None,
     ) -> dict[str, Any]:
         """Answer, summarise or validate, as the query asks.
 
@@ -79,30 +162,38 @@ class MultiAgentWorkflow(Workflow):
             context: Text the answer is to be found in.
             thread_id: Thread to remember this turn in, with a checkpointer.
             config: Further LangChain run config.
+            limits: What is fixed for this run, in the place of the policy's.
 
         Returns:
             `query`, `response`, `task_type` and `messages`; the verdict is in the last message's
-            `response_metadata`, and all of it in `explain`.
+            `response_metadata`, and all of it in `explain`. `approvals` where the turn waits for a
+            person's decision.
 
         Raises:
             ValueError: The query is empty.
             GenerationError: The graph reached its step limit.
         """
-        return _result(query, self._invoke(query, context, None, thread_id, config))
+        return self.invoke(query, config, context=context, thread_id=thread_id, limits=limits)
 
-    async def ainvoke(
-        self,
-        query: str,
-        context: str | None = None,
-        *,
-        thread_id: str | None = None,
-        config: RunnableConfig | None = None,
-    ) -> dict[str, Any]:
-        """Answer, summarise or validate; see `run`."""
-        return _result(query, await self._ainvoke(query, context, None, thread_id, config))
+    @property
+    def _tools(self) -> nodes.Tools:
+        return replace(
+            self._grounded,
+            policy=self.policy,
+            routes=tuple(self._routes),
+            confidence=self.confidence,
+            budget=self._budget,
+        )
+
+    def _answer_is_live(self, limits: RunContext | None = None) -> bool:
+        policy = self.policy
+        stated = policy.risk_target or (limits is not None and limits.risk_target)
+        judges = stated or policy.self_check or policy.teacher_judges or policy.checks
+        return super()._answer_is_live(limits) and not judges
 
     def _create_graph(self) -> Graph:
         own_routes = type(self)._route_decision is not MultiAgentWorkflow._route_decision
+        agents = {route.name: node for route, node in self._routes.items()}
         builder = wire_multi_agent(
             self._router_node,
             self._qa_agent_node,
@@ -110,31 +201,35 @@ class MultiAgentWorkflow(Workflow):
             self._validator_node,
             self._route_decision,
             tuple(self._extensions.nodes) if own_routes else (),
+            parts=parts_of(self._tools, lambda: self._tools, agents),
         )
         return compile_graph(
             builder, self.checkpointer, self._extensions, self.recursion_limit, "multi_agent"
         )
 
     def _router_node(self, state: AgentState) -> Update:
-        return nodes.route_request(state, self.agent.tools)
+        return nodes.route_request(state, self._tools)
 
-    def _route_decision(self, state: AgentState) -> Literal["qa", "summarize", "validate"]:
-        return route_task(state)
+    def _route_decision(self, state: AgentState) -> str:
+        names = [route.name for route in self._routes]
+        clarifies = self.policy.route_confidence is not None
+        return task_router(names, clarifies=clarifies)(state)
 
     def _qa_agent_node(self, state: AgentState) -> Update:
-        return nodes.answer_question(state, self.agent.tools)
+        return nodes.answer_question(state, self._tools)
 
     def _summarizer_node(self, state: AgentState) -> Update:
-        return nodes.summarize_text(state, self.agent.tools)
+        return nodes.summarize_text(state, self._tools)
 
     def _validator_node(self, state: AgentState) -> Update:
-        return validate_answer(state, self.agent.tools)
+        return validate_answer(state, self._tools)
 
-
-def _result(query: str, state: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "query": query,
-        "response": response_of(state),  # type: ignore[arg-type]
-        "task_type": state.get("task_type") or state.get("current_task") or "qa",
-        "messages": state["messages"],
-    }
+    def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
+        waiting = in_state(state)
+        return {
+            "query": query,
+            "response": response_of(state),  # type: ignore[arg-type]
+            "task_type": state.get("task_type") or state.get("current_task") or "qa",
+            "messages": state["messages"],
+            **({"approvals": waiting} if waiting else {}),
+        }

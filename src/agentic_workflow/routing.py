@@ -1,11 +1,16 @@
-"""Which agent a request goes to, and whether an answer goes back: plain rules, no model."""
+"""Which agent a request goes to, and whether an answer goes back: plain rules over the state.
+
+The list of agents is closed: whatever stands in the state, only a known one comes out.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from typing import Literal
 
-from .state import MAX_ATTEMPTS, AgentState, TaskType, query_of
+from .route_labels import CLARIFY
+from .state import AgentState, TaskType, query_of
 
 ROUTE_WORDS: tuple[tuple[str, TaskType], ...] = (
     ("summarize", "summarize"),
@@ -56,11 +61,41 @@ def route_task(state: AgentState) -> Literal["qa", "summarize", "validate"]:
     return "validate" if task == "validate" else "qa"
 
 
-def route_verdict(state: AgentState) -> Literal["qa", "summarize", "done"]:
-    """Send a rejected answer back to its agent while attempts are left, else end.
+def task_router(
+    names: Collection[str] = (), *, clarifies: bool = False
+) -> Callable[[AgentState], str]:
+    """Make the way out of the router where there are more than the three routes.
 
-    The count in the state ends the loop, so that a validator which never passes ends as well.
+    Args:
+        names: The added routes.
+        clarifies: The router may say that it cannot tell.
     """
-    if state.get("verdict") != "retry" or state.get("attempts", 0) >= MAX_ATTEMPTS:
-        return "done"
-    return "summarize" if state.get("current_task") == "summarize" else "qa"
+    known = {*names, *([CLARIFY] if clarifies else [])}
+
+    def route_added_task(state: AgentState) -> str:
+        task = state.get("current_task")
+        return task if task is not None and task in known else route_task(state)
+
+    return route_added_task
+
+
+def verdict_router(
+    names: Collection[str] = (), *, escalates: bool = False
+) -> Callable[[AgentState], str]:
+    """Make the way out of the validator.
+
+    A rejected answer goes back to its agent, a rejected claim to the validator itself. What counts
+    the attempts (`attempts.bounded`) says `retry` only while one is left, so the loop ends.
+
+    Args:
+        names: The added routes.
+        escalates: There is a teacher.
+    """
+
+    def route_verdict(state: AgentState) -> str:
+        if state.get("verdict") != "retry":
+            return "escalate" if escalates and state.get("escalate") else "done"
+        task = state.get("current_task")
+        return task if task and (task in ("summarize", "validate") or task in names) else "qa"
+
+    return route_verdict

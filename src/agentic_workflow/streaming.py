@@ -3,17 +3,20 @@
 {"type": "step", "node", "what", "detail", "sources"}   an agent did something
 {"type": "token", "text", "node", "attempt"}            a piece of the answer, as it comes
 {"type": "restart", "reason"}                           the pieces so far are withdrawn
+{"type": "approval", "id", "action", "details"}         a person must decide; see `approval`
 {"type": "final", "response", "verdict", ...}           always the last one
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 
-from .state import MAX_ATTEMPTS, response_of
+from .approval import in_state
+from .state import response_of
 
 Event = dict[str, Any]
 
@@ -37,6 +40,7 @@ class EventReader:
         self._answer_nodes = answer_nodes
         self._values: dict[str, Any] = {}
         self._steps = 0
+        self._waits = False
 
     def feed(self, mode: str, item: Any) -> Iterator[Event]:  # noqa: ANN401 - LangGraph's own
         """Read one `(mode, item)` of `graph.stream(..., stream_mode=STREAM_MODES)`."""
@@ -44,6 +48,10 @@ class EventReader:
             self._values = item
         elif mode == "messages":
             yield from self._tokens(*item)
+        elif mode == "updates" and "__interrupt__" in item:
+            for proposal in in_state(item):
+                self._waits = True
+                yield {"type": "approval", **asdict(proposal)}
         elif mode == "updates":
             for node, update in item.items():
                 yield from self._updates(node, update if isinstance(update, dict) else {})
@@ -52,7 +60,8 @@ class EventReader:
         """Give the last event of the run.
 
         Args:
-            exit_name: `step_limit` where the run was cut; by default the exit follows the verdict.
+            exit_name: `step_limit` where the run was cut; by default the exit is what the state
+                says, else it follows the verdict, or is `waiting` where a person must decide.
         """
         values = self._values
         verdict = values.get("verdict")
@@ -62,12 +71,20 @@ class EventReader:
             "query": values.get("query", ""),
             "response": "" if exit_name else response_of(values),  # type: ignore[arg-type]
             "task_type": values.get("task_type") or values.get("current_task") or "qa",
+            "route_probability": values.get("route_probability"),
             "verdict": verdict,
             "reason": values.get("reason", ""),
             "sources": values.get("sources") or [],
+            "citations": values.get("citations") or [],
             "attempts": values.get("attempts", 0),
+            "confidence": values.get("confidence"),
+            "answered_by": values.get("answered_by") or "student",
+            "teacher_calls": values.get("teacher_calls", 0),
             "steps": values.get("steps") or [],
-            "exit": exit_name or exits.get(verdict or "", "answered"),
+            "exit": exit_name
+            or ("waiting" if self._waits else "")
+            or values.get("exit")
+            or exits.get(verdict or "", "answered"),
         }
 
     def _tokens(self, message: Any, metadata: dict[str, Any]) -> Iterator[Event]:  # noqa: ANN401
@@ -86,7 +103,7 @@ class EventReader:
             self._steps = len(steps)
         for step in new:
             yield {"type": "step", **step, "sources": sources}
-        if update.get("verdict") == "retry" and update.get("attempts", 0) < MAX_ATTEMPTS:
+        if update.get("verdict") == "retry":
             yield {"type": "restart", "reason": update.get("reason", "")}
 
 

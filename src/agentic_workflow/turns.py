@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage
+from langgraph.types import Overwrite
 
-from .state import AgentState, Step, Verdict, response_of, with_step
+from .state import AgentState, Step, Verdict, query_of, response_of, with_step
 
 Update = dict[str, Any]
 """The fields of `AgentState` that a node changes."""
@@ -18,11 +20,20 @@ def fresh_turn(query: str) -> Update:
         "query": query,
         "asked": "",
         "current_task": "qa",
+        "route_probability": None,
         "answer": "",
+        "results": Overwrite([]),
         "verdict": None,
         "reason": "",
         "sources": [],
+        "citations": [],
         "attempts": 0,
+        "change": "",
+        "confidence": None,
+        "escalate": False,
+        "teacher_calls": 0,
+        "answered_by": "",
+        "exit": "",
     }
 
 
@@ -37,36 +48,83 @@ def answered(state: AgentState, message: AIMessage) -> Update:
     return {
         "answer": text,
         "results": [*(state.get("results") or []), text],
-        "messages": [message],
+        "messages": [AIMessage(text, id=message.id)],
         "verdict": None,
     }
 
 
-def abstained(state: AgentState, node: str, sentence: str) -> Update:
-    """Record that no answer is given, and why, in a sentence for the user."""
+def abstained(
+    state: AgentState,
+    node: str,
+    sentence: str,
+    *,
+    reason: str = "nothing in the table matches",
+    detail: str = "the student was not asked",
+    exit_name: str = "",
+) -> Update:
+    """Record that no answer is given, and why, in a sentence for the user.
+
+    Args:
+        state: The state before; an answer in it that was not said yet is withdrawn.
+        node: Which node says so.
+        sentence: The response.
+        reason: Why, in a few words.
+        detail: For the list of steps.
+        exit_name: How the turn ends, where the verdict does not say enough.
+    """
     return {
         **answered(state, AIMessage(sentence)),
+        "messages": spoken(state, sentence),
         "verdict": "abstained",
-        "reason": "nothing in the table matches",
-        "steps": with_step(state, node, "abstain", "the student was not asked"),
+        "reason": reason,
+        "exit": exit_name,
+        "steps": with_step(state, node, "abstain", detail),
     }
 
 
-def judged(state: AgentState, verdict: Verdict, reason: str, response: str) -> Update:
+def out_of_time(node: str) -> Callable[[AgentState], Update]:
+    """Make what stands in a node's place when the time of the run is up.
+
+    Args:
+        node: Its name.
+    """
+
+    def late(state: AgentState) -> Update:
+        if state.get("exit") == "deadline":  # another node has said so already
+            return {}
+        return abstained(
+            state,
+            node,
+            "I don't know: the time for an answer was up.",
+            reason="the time was up",
+            detail="the time of the run was up",
+            exit_name="deadline",
+        )
+
+    return late
+
+
+def judged(
+    state: AgentState, verdict: Verdict, reason: str, response: str, node: str = "validator"
+) -> Update:
     """Close a turn: verdict, reason, and the response with both in its metadata."""
     results = state.get("results") or []
-    metadata = {
+    metadata: dict[str, Any] = {
         "verdict": verdict,
         "reason": reason,
         "rows": [source["row"] for source in state.get("sources") or []],
     }
+    if state.get("confidence") is not None:
+        metadata["confidence"] = state.get("confidence")
+    if state.get("answered_by"):
+        metadata["answered_by"] = state.get("answered_by")
     return {
         "verdict": verdict,
         "reason": reason,
         "answer": response,
         "results": results if results[-1:] == [response] else [*results, response],
         "messages": spoken(state, response, metadata),
-        "steps": with_step(state, "validator", verdict, reason),
+        "steps": with_step(state, node, verdict, reason),
     }
 
 
@@ -98,3 +156,10 @@ def withdrawn(state: AgentState) -> list[BaseMessage]:
     last = messages[-1] if messages else None
     ours = isinstance(last, AIMessage) and str(last.text) == response_of(state)
     return [RemoveMessage(last.id)] if last is not None and ours and last.id else []
+
+
+def router_out_of_time(state: AgentState) -> Update:
+    """Give what stands in the router's place when the time is up before it is done."""
+    cleared = AgentState(**{**state, **fresh_turn(query_of(state)), "results": []})  # type: ignore[typeddict-item]
+    late = out_of_time("router")({**cleared, "steps": []})
+    return {**fresh_turn(query_of(state)), **late, "results": Overwrite(late["results"])}

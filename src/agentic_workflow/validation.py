@@ -1,5 +1,7 @@
 """The validator: hold an answer against the record it came from, in code where code can decide it.
 
+What code cannot decide goes to the student itself and then to the teacher, where a policy says so.
+
 agrees      the record says the same
 retry       it does not, and an attempt is left: asked again in a wording the student was trained on
 disagrees   it does not, and none is left: the response says so and shows the record
@@ -9,20 +11,18 @@ abstained   no answer was given
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..prompts import render
+from .answer_checks import first_objection
 from .asking import ask_yes_no
+from .attempts import next_change, quoted
 from .nodes import Tools, find_record, text_and_context
 from .record_check import Finding, check_answer, check_numbers, check_summary, record_says
-from .record_claim import Claim, decide_claim, read_claim, subject_of
+from .record_claim import Claim, decide_claim, read_claim
 from .record_lookup import Match, RecordLookup
-from .state import MAX_ATTEMPTS, AgentState, query_of, response_of, with_step
+from .self_check import second_opinion
+from .state import AgentState, query_of, response_of, with_step
 from .turns import Update, judged, withdrawn
 from .wording import contains_words, words
-
-_LONGEST_QUOTE = 200
-"""Characters of a rejected answer that the response repeats."""
 
 
 def validate_answer(state: AgentState, tools: Tools) -> Update:
@@ -32,47 +32,70 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
     answer = response_of(state)
     if state.get("verdict") == "abstained":
         return judged(state, "abstained", state.get("reason", ""), answer)
+    objection = first_objection(tools.policy.checks, state, answer)
+    if objection is not None:
+        return _reject(state, tools, objection)
     match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
-    finding = _check(state, answer, match, tools.lookup)
+    finding = hold_against(state, answer, match, tools.lookup)
     if finding.agrees:
         return judged(state, "agrees", finding.reason, answer)
     if finding.agrees is None or match is None or tools.lookup is None:
-        return judged(state, "unverified", finding.reason, answer or "The student gave no answer.")
-    attempts = state.get("attempts", 0) + 1
-    phrasings = _other_phrasings(state, match, tools.lookup)
-    if attempts < MAX_ATTEMPTS and len(phrasings) >= attempts:
-        return _send_back(state, finding, phrasings[attempts - 1])
+        return _judge_undecided(state, tools, answer, Finding(None, finding.reason))
+    if state.get("attempts", 0) + 1 < tools.policy.attempts:
+        return _send_back(state, finding, tools)
     said = _says_so(state, answer, finding, match, tools.lookup)
-    return judged(state, "disagrees", finding.reason, said)
+    return {**judged(state, "disagrees", finding.reason, said), "escalate": True}
 
 
-def bound_retries(state: AgentState, update: Any) -> Any:  # noqa: ANN401 - a user's node
-    """Hold any validator, also a user's own, to the number of attempts: the last rejection says so.
+def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Update:
+    """Judge what no record decides: student and teacher are asked, as far as the policy says."""
+    opinion = second_opinion(state, tools, answer, undecided)
+    finding = opinion.finding
+    seen = AgentState(**{**state, **opinion.update})  # type: ignore[typeddict-item]
+    if finding.agrees is None:
+        said = answer or "The student gave no answer."
+        return {**opinion.update, **judged(seen, "unverified", finding.reason, said)}
+    return {**opinion.update, **_reject(seen, tools, finding.reason)}
+
+
+def _reject(state: AgentState, tools: Tools, reason: str) -> Update:
+    """Reject an answer that no record decides: it is made again, or in the end not given."""
+    if state.get("attempts", 0) + 1 < tools.policy.attempts:
+        step = with_step(state, "validator", "retry", reason)
+        return {"verdict": "retry", "reason": reason, "steps": step}
+    said = f"I don't know: I have an answer, but {reason}."
+    return {**judged(state, "abstained", reason, said), "exit": "rejected", "escalate": True}
+
+
+def check_by_code(state: AgentState, answer: str, match: Match | None, tools: Tools) -> Finding:
+    """Do all that code can: the policy's own checks, then context and record.
 
     Args:
-        state: The state the validator saw.
-        update: What it returned.
-
-    Returns:
-        The update with the attempt counted.
+        state: The request.
+        answer: Whose ever it is.
+        match: The record that is asked for.
+        tools: Policy and table.
     """
-    if not isinstance(update, dict):  # a Command goes where it says
-        return update
-    attempts = state.get("attempts", 0) + 1
-    if update.get("verdict") != "retry":
-        return {**update, "attempts": attempts}
-    if attempts < MAX_ATTEMPTS:
-        return {"messages": withdrawn(state), **update, "attempts": attempts}
-    reason = update.get("reason") or "the validator did not accept it"
-    said = (
-        f"The student answered {_quoted(response_of(state))}; after {attempts} attempts, {reason}."
-    )
-    return {**judged(state, "disagrees", reason, said), "attempts": attempts}
+    objection = first_objection(tools.policy.checks, state, answer)
+    if objection is not None:
+        return Finding(False, objection)
+    return hold_against(state, answer, match, tools.lookup)
 
 
-def _check(
+def hold_against(
     state: AgentState, answer: str, match: Match | None, lookup: RecordLookup | None
 ) -> Finding:
+    """Hold an answer against context and record.
+
+    Args:
+        state: The request.
+        answer: Whose ever it is.
+        match: The record that is asked for.
+        lookup: The table's index.
+
+    Returns:
+        The finding; undecided where there is nothing to hold it against.
+    """
     context = state.get("context") or ""
     if state.get("current_task") == "summarize":
         if lookup is not None and match is not None and not match.others:
@@ -86,27 +109,18 @@ def _check(
     return Finding(None, f"{missing}, so there is nothing to hold the answer against")
 
 
-def _send_back(state: AgentState, finding: Finding, phrasing: str) -> Update:
+def _send_back(state: AgentState, finding: Finding, tools: Tools) -> Update:
     """Reject an answer: it leaves the conversation, and the next attempt changes one thing."""
-    detail = f"{finding.reason}; asking again as: {phrasing}"
+    changed = next_change(state, tools)
+    as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
+    detail = f"{finding.reason}; asking again{as_what}"
     return {
         "verdict": "retry",
         "reason": finding.reason,
-        "asked": phrasing,
+        **changed,
         "messages": withdrawn(state),
         "steps": with_step(state, "validator", "retry", detail),
     }
-
-
-def _other_phrasings(state: AgentState, match: Match, lookup: RecordLookup) -> list[str]:
-    """Give the trained wordings that differ from the user's own, best first."""
-    if match.others:
-        return []
-    if state.get("current_task") == "summarize":
-        own, trained = subject_of(query_of(state)), lookup.canonical_summaries(match)
-    else:
-        own, trained = query_of(state), lookup.canonical_questions(match)
-    return [phrase for phrase in dict.fromkeys(trained) if phrase.strip() != own.strip()]
 
 
 def _says_so(
@@ -115,7 +129,7 @@ def _says_so(
     """Write the response of a student that disagrees with the record: both, plainly."""
     row = match.row
     if state.get("current_task") != "summarize":
-        return f"The student answered {_quoted(answer)}; row {row.row} says " + (
+        return f"The student answered {quoted(answer)}; row {row.row} says " + (
             f"{record_says(match, lookup)}."
         )
     values = ", ".join(
@@ -127,12 +141,6 @@ def _says_so(
         f"The student's summary disagrees with row {row.row}: {finding.reason}. "
         f"The record of {row.key}: {values}."
     )
-
-
-def _quoted(answer: str) -> str:
-    """Put an answer on one line of a sentence."""
-    line = " ".join(answer.split()) or "nothing"
-    return line if len(line) <= _LONGEST_QUOTE else line[:_LONGEST_QUOTE] + "\u2026"
 
 
 def _judge_claim(state: AgentState, tools: Tools) -> Update:
@@ -154,7 +162,7 @@ def _ask_about_claim(state: AgentState, tools: Tools, claim: Claim) -> Update:
     prompt = render("s2-validate", claim.question, context=context, answer=claim.value or "true")
     right, said = ask_yes_no(tools.model, prompt)
     if right is None:
-        words_said = f'it said "{_quoted(said)}"' if said else "it said nothing"
+        words_said = f'it said "{quoted(said)}"' if said else "it said nothing"
         response = f"No verdict: no record decides it, and asked for yes or no {words_said}."
         return judged(state, "unverified", "neither record nor student decides it", response)
     if claim.denied:

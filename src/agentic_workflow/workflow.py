@@ -1,7 +1,7 @@
 """What both workflows share: runs, batches, streams, and nodes added by the user.
 
-The compiled graph is not hidden behind it: `workflow.graph` is LangGraph's own, with invoke,
-stream, batch, their async forms, state and history.
+A workflow is a LangChain Runnable over a compiled graph, and no wall around it: `workflow.graph` is
+LangGraph's own, with state, history and all its stream modes.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from threading import Event as Flag
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.graph import Graph as Drawing
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphRecursionError
 
@@ -21,37 +22,64 @@ from ..errors import GenerationError
 from .asking import STOP_KEY
 from .extensions import Extensions
 from .graphs import Graph, compile_graph
+from .limits import RunContext
+from .policy import AnswerPolicy
 from .state import AgentState
 from .streaming import STREAM_MODES, AnswerGate, Event, EventReader
+from .threads import as_checkpointer
+from .turn_input import WorkflowInput, first_state, joined, read_input
+from .typed_answer import Abstention, Answer, typed_answer
 
 
-class Workflow:
-    """Run a graph over a student; the two workflows in `agent` say which graph."""
+class _Request(NamedTuple):
+    """One run: what the graph is given."""
 
-    recursion_limit: ClassVar[int]
+    query: str
+    state: AgentState
+    config: RunnableConfig
+    limits: RunContext
+
+
+class Workflow(Runnable[WorkflowInput, Any]):
+    """Run a graph over a student; the two workflows in `agent` say which graph.
+
+    A Runnable: `invoke`, `batch`, `stream`, their async forms, `|`, `with_retry` and the like. Its
+    input is a query, messages, or a dict of `query`, `context` and `chat_history`. What `run` takes
+    beside these (`context`, `chat_history`, `thread_id`, `limits`) every method takes by name.
+    """
+
+    recursion_limit: int
     """Most super-steps of one run."""
     node_names: ClassVar[tuple[str, ...]]
     """The nodes every instance has."""
-    answer_nodes: ClassVar[frozenset[str]]
+    answer_nodes: frozenset[str]
     """Nodes whose tokens are the answer."""
     answer_methods: ClassVar[tuple[str, ...]]
     """Methods that make the answer or come after it."""
 
-    def __init__(self, checkpointer: BaseCheckpointSaver[Any] | None = None) -> None:
+    def __init__(
+        self,
+        checkpointer: BaseCheckpointSaver[Any] | str | None = None,
+        policy: AnswerPolicy | None = None,
+    ) -> None:
         """Start without additions; the graph is compiled when it is first needed."""
-        self.checkpointer = checkpointer
+        self.policy = policy or AnswerPolicy()
+        self.checkpointer = as_checkpointer(checkpointer)
         self._extensions = Extensions()
         self._graph: Graph | None = None
 
     @property
     def graph(self) -> Graph:
-        """The compiled LangGraph graph; compiled on first use and again after every addition.
-
-        >>> # workflow.graph.get_graph().draw_mermaid() draws it
-        """
+        """The compiled LangGraph graph; compiled on first use and again after every addition."""
         if self._graph is None:
             self._graph = self._finished(self._create_graph())
         return self._graph
+
+    def get_graph(
+        self, config: RunnableConfig | None = None, *, xray: int | bool = False
+    ) -> Drawing:
+        """Give the graph to be drawn: `workflow.get_graph().draw_mermaid()`."""
+        return self.graph.get_graph(config, xray=xray)
 
     def add_node(self, node: str | Callable[..., Any], action: Any = None, **options: Any) -> None:  # noqa: ANN401
         """Add a node, before or after the first run.
@@ -98,68 +126,115 @@ class Workflow:
         self._extensions.branches.append((source, path, path_map))
         self._graph = None
 
+    def invoke(
+        self,
+        input: WorkflowInput,
+        config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Answer one request.
+
+        Args:
+            input: A query, messages, or a dict; see the class.
+            config: LangChain's run config.
+            options: `context`, `chat_history`, `thread_id`, `limits`: as in `run`.
+
+        Returns:
+            What `run` gives.
+
+        Raises:
+            ValueError: The query is empty.
+            GenerationError: The graph reached its step limit.
+        """
+        asked = self._request(input, config, **options)
+        try:
+            state = self.graph.invoke(asked.state, asked.config, context=asked.limits)
+        except GraphRecursionError as fault:
+            raise _at_limit(self.recursion_limit) from fault
+        return self._result(asked.query, state)
+
+    async def ainvoke(
+        self,
+        input: WorkflowInput,
+        config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        """Answer one request; see `invoke`."""
+        asked = self._request(input, config, **options)
+        try:
+            state = await self.graph.ainvoke(asked.state, asked.config, context=asked.limits)
+        except GraphRecursionError as fault:
+            raise _at_limit(self.recursion_limit) from fault
+        return self._result(asked.query, state)
+
     def stream(
         self,
-        query: str,
-        context: str | None = None,
-        *,
-        chat_history: Sequence[Any] | None = None,
-        thread_id: str | None = None,
+        input: WorkflowInput,
         config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> Iterator[str]:
         """Stream the answer; the pieces, joined, are the response of `run`.
 
         Pieces come as the student makes them, unless the validator may still reject the answer:
         then they come when it has passed. `stream_events` shows them at once.
         """
-        gate = AnswerGate(self._answer_is_live())
-        for event in self.stream_events(
-            query, context, chat_history=chat_history, thread_id=thread_id, config=config
-        ):
+        gate = AnswerGate(self._answer_is_live(options.get("limits")))
+        for event in self.stream_events(input, config, **options):
             yield from gate.feed(event)
             _raise_at_limit(event, self.recursion_limit)
 
     async def astream(
         self,
-        query: str,
-        context: str | None = None,
-        *,
-        chat_history: Sequence[Any] | None = None,
-        thread_id: str | None = None,
+        input: WorkflowInput,
         config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[str]:
         """Stream the answer; see `stream`."""
-        gate = AnswerGate(self._answer_is_live())
-        events = self.astream_events(
-            query, context, chat_history=chat_history, thread_id=thread_id, config=config
-        )
-        async with aclosing(events):  # type: ignore[type-var]
+        gate = AnswerGate(self._answer_is_live(options.get("limits")))
+        async with aclosing(self.astream_events(input, config, **options)) as events:  # type: ignore[type-var]
             async for event in events:
                 for piece in gate.feed(event):
                     yield piece
                 _raise_at_limit(event, self.recursion_limit)
 
-    def stream_events(
+    def transform(
         self,
-        query: str,
-        context: str | None = None,
-        *,
-        chat_history: Sequence[Any] | None = None,
-        thread_id: str | None = None,
+        input: Iterator[WorkflowInput],
         config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Iterator[Any]:
+        """Answer as a step of a chain that is streamed: whole, so that the next step is given what
+        `invoke` would give it."""
+        yield self.invoke(joined(list(input)), config, **options)
+
+    async def atransform(
+        self,
+        input: AsyncIterator[WorkflowInput],
+        config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> AsyncIterator[Any]:
+        """Answer as a step of a chain that is streamed; see `transform`."""
+        yield await self.ainvoke(joined([part async for part in input]), config, **options)
+
+    def stream_events(  # type: ignore[override]
+        self,
+        input: WorkflowInput,
+        config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> Iterator[Event]:
         """Stream what happens: steps, tokens, restarts and the final event; see `streaming`.
 
-        Closing the iterator stops the student after the token it is at.
+        These are our events; LangChain's are those of `graph.astream_events`. Closing the iterator
+        stops the student after the token it is at.
         """
-        state = self._first_state(query, context, chat_history)
         stop = Flag()
+        asked = self._request(input, config, stop=stop, **options)
         reader = EventReader(self.answer_nodes)
         exit_name = None
         # Held by name: without it a closed `for` drops the graph's stream before `finally` runs,
         # and that waits for the student to finish.
         items = self.graph.stream(
-            state, self._config(thread_id, config, stop), stream_mode=list(STREAM_MODES)
+            asked.state, asked.config, context=asked.limits, stream_mode=list(STREAM_MODES)
         )
         try:
             for mode, item in items:
@@ -173,22 +248,19 @@ class Workflow:
                 close()
         yield reader.final(exit_name)
 
-    async def astream_events(
+    async def astream_events(  # type: ignore[override]
         self,
-        query: str,
-        context: str | None = None,
-        *,
-        chat_history: Sequence[Any] | None = None,
-        thread_id: str | None = None,
+        input: WorkflowInput,
         config: RunnableConfig | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[Event]:
         """Stream what happens; see `stream_events`."""
-        state = self._first_state(query, context, chat_history)
         stop = Flag()
+        asked = self._request(input, config, stop=stop, **options)
         reader = EventReader(self.answer_nodes)
         exit_name = None
         items = self.graph.astream(
-            state, self._config(thread_id, config, stop), stream_mode=list(STREAM_MODES)
+            asked.state, asked.config, context=asked.limits, stream_mode=list(STREAM_MODES)
         )
         try:
             async for mode, item in items:
@@ -203,17 +275,25 @@ class Workflow:
                 await close()
         yield reader.final(exit_name)
 
-    def explain(
-        self,
-        query: str,
-        context: str | None = None,
-        *,
-        thread_id: str | None = None,
-        config: RunnableConfig | None = None,
-    ) -> Event:
-        """Answer and show why: the final event, with verdict, reason, sources, steps and exit."""
-        *_, last = self.stream_events(query, context, thread_id=thread_id, config=config)
+    def explain(self, query: WorkflowInput, context: str | None = None, **options: Any) -> Event:  # noqa: ANN401
+        """Answer and show why: the final event, with verdict, reason, sources, steps and exit.
+
+        Args:
+            query: A query, messages, or a dict; see the class.
+            context: Text the answer is to be found in.
+            options: As in `run`.
+        """
+        *_, last = self.stream_events(query, context=context, **options)
         return last
+
+    def answer(
+        self,
+        query: WorkflowInput,
+        context: str | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Answer | Abstention:
+        """Answer with a type that says whether there is an answer; see `typed_answer`."""
+        return typed_answer(self.explain(query, context, **options))
 
     def run(self, query: str, context: str | None = None) -> dict[str, Any]:
         """Answer one query."""
@@ -222,7 +302,7 @@ class Workflow:
     def run_batch(
         self, queries: Sequence[str], contexts: Sequence[str | None] | None = None
     ) -> list[dict[str, Any]]:
-        """Run queries one after the other.
+        """Run queries one after the other; `batch` runs them side by side.
 
         Args:
             queries: The queries.
@@ -252,59 +332,29 @@ class Workflow:
     def _create_graph(self) -> Any:  # noqa: ANN401 - a subclass may return a builder
         raise NotImplementedError
 
-    def _answer_is_live(self) -> bool:
+    def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
+        """Make what `run` gives of the last state."""
+        raise NotImplementedError
+
+    def _answer_is_live(self, limits: RunContext | None = None) -> bool:
         """Tell whether nothing that a user changed can change the student's answer."""
         changed = [name for name in self.answer_methods if name in _overridden(type(self))]
         return not self._extensions and not changed
 
-    def _invoke(
+    def _request(
         self,
-        query: str,
-        context: str | None,
-        chat_history: Sequence[Any] | None,
-        thread_id: str | None,
+        given: WorkflowInput,
         config: RunnableConfig | None,
-    ) -> dict[str, Any]:
-        state = self._first_state(query, context, chat_history)
-        try:
-            return self.graph.invoke(state, self._config(thread_id, config))
-        except GraphRecursionError as fault:
-            raise _at_limit(self.recursion_limit) from fault
-
-    async def _ainvoke(
-        self,
-        query: str,
-        context: str | None,
-        chat_history: Sequence[Any] | None,
-        thread_id: str | None,
-        config: RunnableConfig | None,
-    ) -> dict[str, Any]:
-        state = self._first_state(query, context, chat_history)
-        try:
-            return await self.graph.ainvoke(state, self._config(thread_id, config))
-        except GraphRecursionError as fault:
-            raise _at_limit(self.recursion_limit) from fault
-
-    def _first_state(
-        self, query: str, context: str | None, chat_history: Sequence[Any] | None
-    ) -> AgentState:
-        if not isinstance(query, str) or not query.strip():
-            raise ValueError(f"the query must be a text with at least one word, not {query!r}")
-        # Copies: LangGraph gives messages ids, and the caller's list and messages stay as they are.
-        history: list[BaseMessage] = [
-            message.model_copy() for message in convert_to_messages(list(chat_history or []))
-        ]
-        return AgentState(
-            messages=[*history, HumanMessage(query)],
-            context=context or "",
-            current_task=None,
-            results=[],
-        )
-
-    def _config(
-        self, thread_id: str | None, config: RunnableConfig | None, stop: Flag | None = None
-    ) -> RunnableConfig:
-        """Add this run's thread, limit and stop flag to the caller's config."""
+        *,
+        context: str | None = None,
+        chat_history: Sequence[Any] | None = None,
+        thread_id: str | None = None,
+        limits: RunContext | None = None,
+        stop: Flag | None = None,
+    ) -> _Request:
+        """Make a run of a request; its time begins here."""
+        asked = read_input(given, context, chat_history)
+        began = replace(limits or RunContext(deadline_s=self.policy.deadline_s))
         merged = RunnableConfig(**(config or {}))
         merged.setdefault("recursion_limit", self.recursion_limit)
         configurable = dict(merged.get("configurable") or {})
@@ -315,13 +365,14 @@ class Workflow:
         if stop is not None:
             configurable[STOP_KEY] = stop
         merged["configurable"] = configurable
-        return merged
+        return _Request(asked.query, first_state(asked), merged, began)
 
 
 def _overridden(kind: type) -> set[str]:
     """Give the names that classes outside this room define over ours."""
     own = __name__.rpartition(".")[0]
-    return {n for c in kind.__mro__ if not c.__module__.startswith(own) for n in vars(c)}
+    classes = kind.__mro__[: kind.__mro__.index(Workflow)]
+    return {name for c in classes if not c.__module__.startswith(own) for name in vars(c)}
 
 
 def _at_limit(limit: int) -> GenerationError:

@@ -134,10 +134,12 @@ def test_an_example_question_is_asked_when_chosen(page):
 
 
 def test_hostile_texts_stay_texts(page):
-    ask(page, f"What is the category of helium? {HOSTILE}")
+    ask(page, "What is the category of helium?")
     page.wait_for_selector("details.why")
-    assert HOSTILE in page.inner_text("#conversation .user")
     assert HOSTILE in page.inner_text(".answer")
+    ask(page, f"What is the category of gold? {HOSTILE}")
+    page.wait_for_selector(".answer:has-text('nothing in the table')")
+    assert HOSTILE in page.locator("#conversation .user").last.inner_text()
     assert page.locator("#conversation .message img").count() == 0
     assert "<b>elements.csv</b>" in page.inner_text("#head")
 

@@ -1,0 +1,70 @@
+"""An agent that calls tools over a table: it looks values up and compares records.
+
+    python examples/tools_over_a_table.py                          # the calls are scripted
+    python examples/tools_over_a_table.py outputs/elements/student
+
+Under a student every call is valid whatever it has learned: its answer is held to the parameters of
+the tools while it is made, and records and columns are closed lists. Which record it
+chooses is what it has learned.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from stillroom.agentic_workflow.agent import MultiAgentWorkflow
+from stillroom.agentic_workflow.student import open_student
+from stillroom.agentic_workflow.table_tools import table_tools
+from stillroom.agentic_workflow.tool_agent import tool_agent
+from stillroom.inference.scripted import ScriptedModel
+from stillroom.tables import Column, FactTable, TableRow
+
+SOURCE = Path(__file__).parent / "data" / "elements.csv"
+COLUMNS = {"symbol": "symbol", "atomic_mass": "atomic mass", "period": "period"}
+
+
+def read_table() -> FactTable:
+    with SOURCE.open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    return FactTable(
+        source=SOURCE.name,
+        kind="facts",
+        key="name",
+        columns=tuple(Column(name, label, ()) for name, label in COLUMNS.items()),
+        rows=tuple(
+            TableRow(number, record["name"], {name: record[name] for name in COLUMNS})
+            for number, record in enumerate(records, 1)
+        ),
+    )
+
+
+def scripted() -> ScriptedModel:
+    """Stand for a student: a call that goes wrong, which it is told, and one that does not."""
+    wrong = {"first": "Gold", "second": "Silber", "column": "atomic_mass"}
+    calls = [wrong, {**wrong, "second": "Silver"}]
+    return ScriptedModel(
+        [
+            AIMessage("", tool_calls=[{"name": "compare_records", "args": args, "id": str(number)}])
+            for number, args in enumerate(calls)
+        ]
+    )
+
+
+def make_workflow(model: BaseChatModel, table: FactTable) -> MultiAgentWorkflow:
+    workflow = MultiAgentWorkflow(model, table=table)
+    compare = tool_agent(model, table_tools(table), first_call="compare_records", most_calls=3)
+    workflow.add_agent("compare", "compares two records", compare, words=["compare"])
+    return workflow
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("student", nargs="?", help="checkpoint folder; scripted by default")
+    given = parser.parse_args()
+    model = open_student(given.student) if given.student else scripted()
+    told = make_workflow(model, read_table()).explain("Compare the atomic mass of Gold and Silver")
+    for step in told["steps"]:
+        print(f"{step['node']:>12}: {step['what']}: {step['detail']}")
+    print(told["response"])

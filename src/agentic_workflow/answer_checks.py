@@ -1,0 +1,85 @@
+"""Checks of an answer that need neither record nor model: its form, and how it is written.
+
+    AnswerPolicy(checks=(fits(Reading), written_in("LATIN")))
+
+A check is a function of the state and the answer that gives the reason for a rejection, or None;
+users add their own. They come first, since they cost nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .state import AgentState, query_of
+
+Check = Callable[[AgentState, str], str | None]
+"""State and answer -> why the answer is rejected; None where it passes."""
+
+
+def first_objection(checks: Sequence[Check], state: AgentState, answer: str) -> str | None:
+    """Give the reason of the first check that rejects an answer; None where all pass."""
+    for check in checks:
+        reason = check(state, answer)
+        if reason:
+            return reason
+    return None
+
+
+def fits(form: Any) -> Check:  # noqa: ANN401 - whatever pydantic takes
+    """Make a check that an answer is JSON of a form.
+
+    Args:
+        form: A pydantic class, a TypedDict, a dataclass, or a type such as `list[int]`.
+
+    >>> fits(list[int])({}, "[1, 2]"), fits(list[int])({}, "gold")
+    (None, 'it does not fit list[int]: Invalid JSON')
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(form)
+    name = getattr(form, "__name__", "") if isinstance(form, type) else ""
+    shown = str(form) if "[" in str(form) or not name else name
+
+    def check_form(state: AgentState, answer: str) -> str | None:
+        try:
+            adapter.validate_json(answer)
+        except ValidationError as fault:
+            first = fault.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].split(":")[0]
+            return f"it does not fit {shown}: {f'{place}: ' if place else ''}{message}"
+        return None
+
+    return check_form
+
+
+def written_in(*scripts: str) -> Check:
+    """Make a check that an answer keeps to some scripts.
+
+    A small student that slips into another language does so in another script more often than not,
+    and a script can be told without a model.
+
+    Args:
+        scripts: First words of Unicode's names of letters: LATIN, GREEK, CYRILLIC, CJK, HIRAGANA,
+            ARABIC and so on. None given: those of the request and its context.
+
+    >>> written_in("LATIN")({}, "Gold"), written_in("LATIN")({}, "золото")
+    (None, 'it is written in CYRILLIC, not in LATIN')
+    """
+
+    def check_script(state: AgentState, answer: str) -> str | None:
+        allowed = set(scripts) or _scripts(f"{query_of(state)} {state.get('context') or ''}")
+        others = sorted(_scripts(answer) - allowed)
+        if not others or not allowed:
+            return None
+        return f"it is written in {', '.join(others)}, not in {', '.join(sorted(allowed))}"
+
+    return check_script
+
+
+def _scripts(text: str) -> set[str]:
+    # Compatibility forms first: the micro sign is a Greek letter, a full-width A a Latin one.
+    letters = {c for c in unicodedata.normalize("NFKC", text) if c.isalpha()}
+    return {unicodedata.name(letter, "UNKNOWN").split()[0] for letter in letters}

@@ -1,0 +1,72 @@
+"""What a run came to, as a type: an answer, or that there is none, and why.
+
+match workflow.answer("What is the symbol of gold?"):
+    case Answer(text=text, confidence=sure):
+        show(text, sure)
+    case Abstention(exit="low_confidence" | "deadline"):
+        ask_a_person()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .state import Citation, SourceRecord, Verdict
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was given."""
+
+    query: str
+    text: str
+    verdict: Verdict | None
+    """What the validator found; None of a workflow without one."""
+    reason: str
+    """Why, in one sentence."""
+    confidence: float | None
+    """Probability that the student's answer is right, 0 to 1; None where it is not known."""
+    answered_by: str
+    """`student` or `teacher`."""
+    sources: tuple[SourceRecord, ...] = ()
+    citations: tuple[Citation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """No answer was given."""
+
+    query: str
+    exit: str
+    """How the run ended: `abstained` (nothing is known of it), `low_confidence`, `rejected`,
+    `validator_failed`, `clarify`, `deadline`, `tool_limit`, `too_long` or `step_limit`."""
+    reason: str
+    """Why, in one sentence."""
+    said: str
+    """What the user was told instead; empty at the step limit."""
+    confidence: float | None = None
+    """Of the answer that was withheld, where there was one."""
+
+
+def typed_answer(final: Mapping[str, Any]) -> Answer | Abstention:
+    """Read the last event of a run.
+
+    Args:
+        final: What `explain` gives.
+    """
+    query, confidence = final["query"], final["confidence"]
+    if final["verdict"] == "abstained" or final["exit"] == "step_limit":
+        reason = final["reason"] or "the limit of steps"
+        return Abstention(query, final["exit"], reason, final["response"], confidence)
+    return Answer(
+        query,
+        final["response"],
+        final["verdict"],
+        final["reason"],
+        confidence,
+        final["answered_by"],
+        tuple(final["sources"]),
+        tuple(final.get("citations") or ()),
+    )
