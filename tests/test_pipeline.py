@@ -83,6 +83,7 @@ def test_everything_is_written(finished):
         assert set(row["by_task"]) == {"qa", "summarize", "validate"}
     assert "trained from scratch" in (folder / "teacher/README.md").read_text(encoding="utf-8")
     assert "I don't know" in output
+    assert "calibrated" in output  # so few questions are said to be too few
     assert "next" in output
 
 

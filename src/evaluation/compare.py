@@ -25,7 +25,9 @@ from .speed import measure_speed
 
 TEACHER, STUDENT = "teacher", "student"
 _MODEL_FILES = (".safetensors", ".json", ".jinja")
-_NOT_THE_MODEL = ("run.json", "table.json", "distillation_config.json", "metrics.json")
+_NOT_THE_MODEL = (
+    "run.json", "table.json", "distillation_config.json", "metrics.json", "confidence.json",
+)  # fmt: skip
 _BATCH_SPEED_PROMPTS = 32
 
 

@@ -10,7 +10,7 @@ from .score_table import display_name, ordered, percent, tasks_of
 from .scores import ModelScores
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
-_COLOURS = ("#000000", "#999999", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
+COLOURS = ("#000000", "#999999", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
 
 
 def plot_scores(scores: Mapping[str, ModelScores], path: str | Path) -> Path:
@@ -38,7 +38,7 @@ def plot_scores(scores: Mapping[str, ModelScores], path: str | Path) -> Path:
     for number, (name, model) in enumerate(named):
         heights = [100 * _exact_match(model, group) for group in groups]
         places = [group + (number - (len(named) - 1) / 2) * width for group in range(len(groups))]
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         bars = axes.bar(places, heights, 0.92 * width, label=display_name(name), color=colour,
                         edgecolor="black" if name == "student" else "none")  # fmt: skip
         axes.bar_label(bars, [percent(h) for h in heights], fontsize=7, padding=2, rotation=90)

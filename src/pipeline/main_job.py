@@ -35,7 +35,7 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     from .estimating import tell_time
     from .learning import get_students
     from .loading import load_table, write_questions
-    from .proving import measure, write_report
+    from .proving import calibrate, measure, write_report
     from .teaching import get_labels, get_teacher
 
     console = console or Console()
@@ -51,6 +51,7 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     labelled = get_labels(job, loaded, teacher_dir, run, console)
     arms = get_students(job, loaded, teacher_dir, labelled, run, console)
     scores = measure(job, loaded, teacher_dir, arms, run, console)
+    calibrate(folder / "student", loaded, console)
     write_report(job, loaded, folder, scores)
     ask_agents(folder / "student", loaded.questions, console)
     run.finish()

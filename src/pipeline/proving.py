@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from ..console import Console
+from ..evaluation.calibrate_student import RISK_PICTURE, calibrate_student, calibration_split
 from ..evaluation.compare import evaluate_models
 from ..evaluation.model_card import model_card
 from ..evaluation.report import format_table, plot_scores, write_report_html
@@ -17,6 +18,8 @@ from .job import MainJob
 from .loading import Loaded
 from .teaching import longest_answer
 
+LEAST_CALIBRATED = 20
+"""Questions below which a curve of confidence says nothing."""
 CONTROLS = (
     "student_untrained",
     "student_without_teacher",
@@ -58,6 +61,22 @@ def measure(
     return scores
 
 
+def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
+    """Fit the student's confidence on half of the held-out facts; the other half is left to check
+    it on."""
+    began = time.monotonic()
+    chosen, _ = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
+    if len(chosen) < LEAST_CALIBRATED:
+        console.line("calibrated", f"skipped: {len(chosen)} held-out questions are too few")
+        return
+    fitted = calibrate_student(folder, chosen)
+    console.line(
+        "calibrated",
+        f"on {fitted.fitted_on:,} held-out questions: error {fitted.calibration_error or 0.0:.3f}",
+        time.monotonic() - began,
+    )
+
+
 def write_report(
     job: MainJob,
     loaded: Loaded,
@@ -70,6 +89,9 @@ def write_report(
     plots = {"Exact match per task": folder / "scores.png"}
     if curve.is_file():
         plots["Loss of the student while it was distilled"] = curve
+    risk = folder / "student" / RISK_PICTURE
+    if risk.is_file():
+        plots["Wrong answers of the student where the least sure ones are withheld"] = risk
     settings = {
         "data": f"{loaded.profile.source}, {len(loaded.records):,} records",
         "facts": f"{loaded.questions.facts:,}, {loaded.questions.phrasings} phrasings each, "
