@@ -67,6 +67,10 @@ class QuestionIndex:
         near = [i for i in scores if scores[best] - scores[i] < _CLOSE and i not in same]
         return same, scores[best], near
 
+    def known_in(self, word: str) -> int:
+        """Count the known questions that hold a word, in any form of it."""
+        return len(self._holding.get(stem(word), ()))
+
     def _unwrapped(self, asked: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Give a question as it is, and without what the trained wordings put around it."""
         inner = [
