@@ -22,11 +22,13 @@ import math
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from grounding_free import count_free, free_cases, free_lines
 from grounding_questions import KINDS, Case, make_cases
 from grounding_report import WAYS, draw, write
 from grounding_retrieval import retrieval, retrieval_lines
@@ -92,6 +94,8 @@ class Measured:
     tallies: dict[str, Tally]
     hits: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
     """Of retrieval; see `grounding_retrieval`."""
+    free: dict[str, Counter[str]] = field(default_factory=dict)
+    """What became of the questions of `grounding_free`."""
 
 
 def main() -> None:
@@ -129,17 +133,19 @@ def _measure_table(name: str, folder: str, options: argparse.Namespace) -> Measu
 
         embedding = StudentEmbeddings(folder)
     grounding = open_grounding(table, embedding)
-    tallies = measure_ways(cases, table, model, grounding)
+    ways = dict(zip(WAYS, ways_of(table, model, grounding), strict=True))
+    tallies = {way: measure(cases, table, answer) for way, answer in ways.items()}
+    own = free_cases(name, table)
+    free = {way: count_free(own, answer) for way, answer in ways.items()}
     student = "trained" if folder else "simulated"
-    return Measured(name, student, table, tallies, retrieval(cases, grounding))
+    return Measured(name, student, table, tallies, retrieval(cases, grounding), free)
 
 
-def measure_ways(
-    cases: list[Case], table: FactTable, model: BaseChatModel, grounding: Grounding
-) -> dict[str, Tally]:
-    """Ask every question in all three ways."""
-    ways = (alone(model), validated(model, table, False), validated(model, table, grounding))
-    return {name: measure(cases, table, way) for name, way in zip(WAYS, ways, strict=True)}
+def ways_of(
+    table: FactTable, model: BaseChatModel, grounding: Grounding
+) -> tuple[Callable[[str], Said], ...]:
+    """Give the three ways of answering a question."""
+    return alone(model), validated(model, table, False), validated(model, table, grounding)
 
 
 def alone(model: BaseChatModel) -> Callable[[str], Said]:
@@ -286,6 +292,7 @@ def section(one: Measured) -> list[str]:
         ),
         "",
         *retrieval_lines(one.hits),
+        *free_lines(one.free),
     ]
 
 

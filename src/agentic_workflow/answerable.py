@@ -17,13 +17,12 @@ boiling symbol of gold is no symbol.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
 from .record_lookup import Match, RecordLookup
-from .wording import STOP_WORDS, fold, stem, stems, words
+from .wording import CONTRACTED, STOP_WORDS, as_number, fold, stem, stems, words
 
 RefusalKind = Literal[
     "no_record", "several_records", "no_column", "no_value", "named_by_value", "other_words"
@@ -38,12 +37,18 @@ _FRAME = """
     register remember remind report retrieve return right row say search see select something
     specify state stored table text thing think true try understand use value wonder word write
 """
-_FRAMING = frozenset(stem(word) for word in _FRAME.split()) | frozenset(_FRAME.split())
-"""Words about asking and about tables, which ask for nothing themselves."""
+_LIGHT = """
+    again already always anyway around at behind briefly by called comes currently ever exactly
+    generally goes got happen happens inside into just lie lies located normally onto perhaps
+    please put quite really situated sit sits stand stands still today under used using
+    usually via whatever within you yourself
+"""
+_FRAMING = frozenset(form for word in (_FRAME + _LIGHT).split() for form in (word, stem(word)))
+"""Words about asking and about tables, and light ones, which ask for nothing themselves."""
+_COUNTING = frozenset({"amount", "count", "number", "quantity", "total"})
+"""Words that ask for nothing more where the cell holds a number: the number of tracks."""
 _TURNING = frozenset({"not", "than", "except", "without", "never"})
 """Stop words that turn a question into another one."""
-_CONTRACTED = re.compile(r"['\u2019\u02bc](?:s|t|d|m|ll|re|ve)\b(?!['\u2019])", re.IGNORECASE)
-"""What hangs on a word, or on the place of a name that was taken out: gold's, doesn't."""
 _CODE = 6
 """Letters of the longest value of a column of codes, which stand for a record as its name does."""
 _CLOSE = 0.75
@@ -59,6 +64,8 @@ class Refusal:
     kind: RefusalKind
     about: tuple[str, ...] = ()
     """Words, keys or columns that the sentence names."""
+    near: str = ""
+    """What the table does hold, where all but some words of the question fit."""
 
 
 def refusal_of(
@@ -89,7 +96,7 @@ def refusal_of(
     if match.confidence == 1.0 and match.column is not None:
         return None  # letter by letter what the student was trained on
     strange = unexplained(outside, match, lookup, named_by)
-    return Refusal("other_words", strange) if strange else None
+    return Refusal("other_words", strange, _near_fact(match)) if strange else None
 
 
 def unmatched(match: Match | None, *, whole_record: bool = False) -> Refusal | None:
@@ -129,7 +136,8 @@ def refusal_sentence(refusal: Refusal, lookup: RecordLookup, near: tuple[str, ..
         return f"I don't know: the table holds no {about[1]} of {about[0]}."
     if refusal.kind == "other_words":
         said = ", ".join(f'"{word}"' for word in about[:3])
-        return f"I don't know: nothing in the table matches {said} in this question."
+        nearest = f" What it holds: {refusal.near}." if refusal.near else ""
+        return f"I don't know: nothing in the table matches {said} in this question.{nearest}"
     if refusal.kind in ("no_column", "named_by_value"):
         labels = ", ".join(column.label for column in lookup.table.columns)
         return (
@@ -162,6 +170,8 @@ def unexplained(
     wordings: list[str] = list(table.summary_templates)
     if match.column is not None:
         wordings = [match.column.label, match.column.name, *match.column.templates]
+        if all(as_number(value) is not None for value in match.values()):
+            known |= _COUNTING
     wordings += [column.label for column in table.columns if column.name == named_by]
     for wording in wordings:
         said = words(wording.replace("{key}", " ").replace("_", " "))
@@ -169,7 +179,7 @@ def unexplained(
         turning -= set(said)
     return tuple(
         word
-        for word in words(_CONTRACTED.sub(" ", text))
+        for word in words(CONTRACTED.sub(" ", text))
         if word in turning or not (word in STOP_WORDS or {word, stem(word)} & known)
     )
 
@@ -190,6 +200,14 @@ def near_keys(question: str, lookup: RecordLookup, most: int = 3) -> tuple[str, 
     for word in left if len(left) > 1 else []:
         found += get_close_matches(word, keys, 1, _CLOSE)
     return tuple(keys[name] for name in dict.fromkeys(found))[:most]
+
+
+def _near_fact(match: Match) -> str:
+    """Write the cell that was found, for a user whose question says more than the table knows."""
+    values = match.values()
+    if match.column is None or len(values) != 1:
+        return ""
+    return f"{match.row.key}, {match.column.label}: {values[0]}"
 
 
 def _without_names(question: str, match: Match, lookup: RecordLookup) -> tuple[str, str]:

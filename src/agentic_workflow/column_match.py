@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ..tables import Column, FactTable
-from .wording import STOP_WORDS, contains_words, stem, stems, words
+from .wording import CONTRACTED, STOP_WORDS, contains_words, stem, stems, words
 
 _KEY = "\0"
 """Stands for the record's key in a trained wording."""
@@ -133,6 +133,6 @@ def _label(label: str) -> tuple[str, ...]:
 def _content(text: str) -> list[str]:
     return [
         stem(w) if w not in _ASKING else w
-        for w in words(text)
+        for w in words(CONTRACTED.sub(" ", text))
         if w in _ASKING or w not in STOP_WORDS
     ]

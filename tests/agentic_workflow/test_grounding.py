@@ -33,6 +33,12 @@ def lookup(table):
         ("Which element has the symbol Au?", None),
         ("category of the element with symbol In", None),
         ("Hi! What's gold\u2019s atomic mass?", None),
+        ("I forgot the symbol of gold again, what was it?", None),
+        ("Which category would you put gold into?", None),
+        ("what's the mass of gold", None),
+        ("the number of the atomic mass of gold", None),
+        ("the number of the symbol of gold", "other_words"),
+        ("Which element has the same category as gold?", "other_words"),
         ("What is the symbol x of gold?", "other_words"),
         ("What is the symbol 'd' of gold?", "other_words"),
         ("What is the symbol of gold chloride?", "other_words"),
@@ -254,6 +260,15 @@ def test_an_abstention_says_why_and_the_student_is_not_asked(table, query, said)
     assert metadata["verdict"] == "abstained"
     assert response.startswith("I don't know")
     assert said in response
+
+
+def test_where_some_words_are_strange_the_nearest_cell_is_told(table):
+    response, metadata = ask(table, "What is the atomic mass of gold chloride?")
+    assert metadata["verdict"] == "abstained"
+    assert response == (
+        'I don\'t know: nothing in the table matches "chloride" in this question. '
+        "What it holds: Gold, atomic mass: 196.97."
+    )
 
 
 def test_an_empty_cell_is_not_asked_for():
