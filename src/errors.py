@@ -18,6 +18,7 @@
     │   ├── EngineFailedError             what computes broke; the next request starts it anew
     │   ├── EngineClosedError             the engine was closed
     │   └── RemoteError                   a server refused, failed or could not be reached
+    ├── LabelingStoppedError (RuntimeError)  a labelling ended before all records were done
     ├── ScriptError (AssertionError)      a scripted model was used other than its script says
     ├── QueryRefusedError (ValueError)    SQL that may not run, or that DuckDB does not understand
     ├── QueryLimitError (RuntimeError)    SQL that needs more time, rows or bytes than it may
@@ -168,6 +169,10 @@ class RemoteError(GenerationError):
         self.status = status
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class LabelingStoppedError(StillroomError, RuntimeError):
+    """A labelling ended early: budget, key, error rate; what was answered is kept."""
 
 
 class ScriptError(StillroomError, AssertionError):

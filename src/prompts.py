@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-FormatName = Literal["s2-qa", "s2-summarize", "s2-validate"]
+from .errors import ConfigError
+
+FormatName = Literal["s2-qa", "s2-summarize", "s2-validate", "system1", "system2"]
+SystemMode = Literal["system1", "system2"]
+"""Following instructions, and reasoning in steps before the answer."""
+
+THINK = "Please think step by step and explain your reasoning before giving the final answer."
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,16 @@ FORMATS: dict[str, PromptFormat] = {
             "Context: {context}\n\nQuestion: {text}\n\nAnswer: {answer}\n\nIs this answer right?"
         ),
     ),
+    "system1": PromptFormat(
+        without_context="User: {text}\nAssistant:",
+        with_context="User: {text}\nInput: {context}\nAssistant:",
+    ),
+    "system2": PromptFormat(
+        without_context=f"User: {{text}}\n{THINK}\nAssistant:",
+        with_context=f"User: {{text}}\nInput: {{context}}\n{THINK}\nAssistant:",
+    ),
 }
+SYSTEM_MODES: tuple[SystemMode, ...] = get_args(SystemMode)
 
 
 def render(name: FormatName, text: str, *, context: str | None = None, answer: str = "") -> str:
@@ -73,6 +89,25 @@ def render(name: FormatName, text: str, *, context: str | None = None, answer: s
     return "".join(out)
 
 
+def format_prompt(instruction: str, input_text: str = "", mode: SystemMode = "system1") -> str:
+    r"""Write the prompt of an instruction, as it is labelled, trained, scored and served.
+
+    Args:
+        instruction: What is to be done, or the question.
+        input_text: What it is to be done with; blank for none.
+        mode: `system1` asks for the answer, `system2` for the reasoning and then the answer.
+
+    Raises:
+        ConfigError: The mode is unknown.
+
+    >>> format_prompt("Q", "I")
+    'User: Q\nInput: I\nAssistant:'
+    """
+    if mode not in SYSTEM_MODES:
+        raise ConfigError([f"mode is {mode!r}; allowed are {', '.join(SYSTEM_MODES)}"])
+    return render(mode, instruction, context=input_text)
+
+
 def joint(name: FormatName) -> str:
     """Give the text between prompt and completion."""
     return FORMATS[name].joint
@@ -80,6 +115,8 @@ def joint(name: FormatName) -> str:
 
 def join_of(prompt: str) -> str:
     """Give the joint that belongs to a rendered prompt, whichever format it was rendered in."""
+    if prompt.endswith("\nAssistant:"):  # whatever the user's text above it begins with
+        return FORMATS["system1"].joint
     last = prompt.rsplit("\n\n", 1)[-1]
     return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
 
@@ -127,9 +164,22 @@ def read_verdict(text: str) -> bool | None:
 
 
 def prompts_sha256() -> str:
-    """Hash all formats; 64 hex digits. Stored as `prompt_sha256` in every `run.json`."""
+    """Hash the formats of questions about a table; 64 hex digits. Stored as `prompt_sha256` in
+    every `run.json`.
+
+    The forms of instructions are left out: what is trained on one of them stores `format_sha256`.
+    """
+    return _hash_of(name for name in FORMATS if name not in SYSTEM_MODES)
+
+
+def format_sha256(name: str) -> str:
+    """Hash one format; 64 hex digits."""
+    return _hash_of([name])
+
+
+def _hash_of(names: Iterable[str]) -> str:
     text = "\n".join(
         f"{name}\n{form.without_context}\n{form.with_context}\n{form.joint}"
-        for name, form in sorted(FORMATS.items())
+        for name, form in ((name, FORMATS[name]) for name in sorted(names))
     )
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -20,6 +20,14 @@ import torch
 
 from ..errors import ConfigError
 from ..inference.checkpoints import choose_training_dtype
+from ..inference.quantization import (
+    Bits,
+    is_quantized,
+    quantize,
+    quantized_copy,
+    why_not_quantized,
+    widen_into,
+)
 from .adapters import (
     TrainedAdapter,
     adapter_faults,
@@ -30,14 +38,6 @@ from .adapters import (
     merge_adapter,
     probe_logits,
     put_adapter,
-)
-from .quantization import (
-    Bits,
-    is_quantized,
-    quantize,
-    quantized_copy,
-    why_not_quantized,
-    widen_into,
 )
 from .settings import DistillationConfig
 from .surroundings import compiled_layers, recomputed_layers

@@ -52,6 +52,40 @@ def fetch_from_hub(name: str) -> Path:
         raise _translate(name, fault, reachable) from fault
 
 
+def hub_has(name: str) -> bool | None:
+    """Ask the hub whether it has a model; nothing is fetched.
+
+    Args:
+        name: Hub name, or what somebody took for one.
+
+    Returns:
+        False for a name that the hub does not know or cannot have; None where it could not be
+        asked and the local cache does not hold the model.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    looks_like_path = name.startswith((".", "/", "~")) or "\\" in name
+    try:
+        validate_repo_id(name)
+    except ValueError:
+        return False
+    if looks_like_path:
+        return False
+    try:
+        if _hub_is_reachable():
+            HfApi().model_info(name)
+        else:
+            snapshot_download(name, allow_patterns=["config.json"], local_files_only=True)
+    except GatedRepoError:
+        return True
+    except Exception as fault:  # noqa: BLE001 - each of its libraries has errors of its own
+        unknown = {type(link).__name__ for link in _chain(fault)} & {"RepositoryNotFoundError"}
+        return False if unknown else None
+    return True
+
+
 def _translate(
     name: str, fault: BaseException, reachable: bool
 ) -> ModelNotFoundError | CheckpointError:

@@ -35,7 +35,8 @@ from ..errors import (
 from .allow import check_models_allowed
 from .engine import EngineStats, GenerationRequest, PromptForm
 from .fair_queue import FairQueue
-from .server_call import Server, ask_server
+from .server_call import ask_server
+from .servers import Server
 from .token_stream import AnswerStream, wake
 
 _CLOSING_S = 10.0

@@ -27,7 +27,13 @@ def may_pass(fault: Exception) -> bool:
     )
 
 
-def wait_s(attempt: int, base_s: float, retry_after: str | None = None) -> float | None:
+def wait_s(
+    attempt: int,
+    base_s: float,
+    retry_after: str | None = None,
+    *,
+    patience_s: float = _LONGEST_S,
+) -> float | None:
     """Say how long to wait before the next attempt.
 
     Half of the wait is random, so that clients that failed together do not come back together
@@ -37,22 +43,28 @@ def wait_s(attempt: int, base_s: float, retry_after: str | None = None) -> float
         attempt: How many attempts failed, 1 or more.
         base_s: Seconds after the first; doubles with every attempt, to 30 at most.
         retry_after: What the server's header says: seconds or a date.
+        patience_s: Longest wait that the server may ask for.
 
     Returns:
-        Seconds; None where the server wants more patience than is sensible.
+        Seconds; None where the server wants more patience than that.
     """
-    told = _seconds(retry_after)
-    if told > _LONGEST_S:
+    told = told_wait_s(retry_after)
+    if told > patience_s:
         return None
     longest = min(base_s * 2.0 ** (attempt - 1), _LONGEST_S)
     return max(told, longest * random.uniform(0.5, 1.0))
 
 
-def _seconds(retry_after: str | None) -> float:
+def told_wait_s(retry_after: str | None) -> float:
+    """Read a Retry-After header, seconds or a date, as seconds from now; 0 where it says nothing.
+
+    >>> told_wait_s("2"), told_wait_s("soon"), told_wait_s("nan"), told_wait_s(None)
+    (2.0, 0.0, 0.0, 0.0)
+    """
     if retry_after is None:
         return 0.0
     try:
-        return max(0.0, float(retry_after))
+        return max(0.0, float(retry_after))  # a NaN loses against the 0 that comes first
     except ValueError:
         pass
     try:

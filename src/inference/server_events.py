@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import RemoteError
 from .engine import Alternative, FinishReason, TokenEvent, Usage
+from .servers import error_text
 from .tool_calls import CLOSE_TAG, OPEN_TAG
 
 MOST_LINE_BYTES = 1 << 20
@@ -117,18 +118,6 @@ class _CallText:
         end = ("" if self._has_arguments else "{}") + "}" + CLOSE_TAG
         self._open, self._has_arguments = False, False
         return end
-
-
-def error_text(body: str) -> str:
-    """Find what a server says about an error in what it sent, cut to a line."""
-    try:
-        told = json.loads(body)
-    except ValueError:
-        told = body
-    for key in ("error", "message", "detail"):
-        if isinstance(told, Mapping) and told.get(key):
-            told = told[key]
-    return " ".join(str(told).split())[:300]
 
 
 def _events(text: str, logprobs: Any) -> list[TokenEvent]:  # noqa: ANN401

@@ -8,19 +8,20 @@ import kd_models
 import pytest
 import torch
 from kd_forms import PAIRS, distiller
-from stillroom.distillation import quantization, student_forms
+from stillroom.distillation import student_forms
 from stillroom.distillation.batching import Collator
-from stillroom.distillation.quantization import (
+from stillroom.distillation.row_logits import OnlineTeacher
+from stillroom.distillation.student_forms import hold_teacher
+from stillroom.distillation.teacher_rows import DenseTeacherRows
+from stillroom.errors import ConfigError, MissingDependencyError
+from stillroom.inference import quantization
+from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.inference.quantization import (
     is_quantized,
     quantize,
     quantized_copy,
     widen_into,
 )
-from stillroom.distillation.row_logits import OnlineTeacher
-from stillroom.distillation.student_forms import hold_teacher
-from stillroom.distillation.teacher_rows import DenseTeacherRows
-from stillroom.errors import ConfigError, MissingDependencyError
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
 from transformers import T5Config, T5ForConditionalGeneration
 
 pytest.importorskip("bitsandbytes")

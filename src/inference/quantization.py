@@ -174,9 +174,9 @@ def _quantized(
 @functools.cache
 def _bitsandbytes() -> Any:  # noqa: ANN401 - bitsandbytes is untyped
     """Import bitsandbytes, which takes seconds, and keep it from telling what we know."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         import bitsandbytes
     except ImportError as fault:
         raise MissingDependencyError("bitsandbytes", "peft") from fault
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return bitsandbytes

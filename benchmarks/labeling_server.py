@@ -1,0 +1,206 @@
+"""A server for `benchmarks/labeling.py` and the tests: OpenAI's HTTP, a bill, and faults on demand.
+
+It answers a prompt with `label of <prompt>`. What goes wrong is drawn by chance, by the prompt and
+the number of times that it was asked. Every answer that is made is charged, unless the client gives
+the `Idempotency-Key` of one that is there already and the server honours such keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+FAULTS = ("429", "429 later", "500", "502", "hang", "reset", "half", "no json", "empty", "slow")
+
+
+@dataclass
+class LabelServer:
+    """What the server does, and what it has seen; read it when all calls have ended."""
+
+    latency_s: float = 0.0
+    fault_share: float = 0.0
+    """Share of calls that go wrong, 0 to 1; all kinds are as frequent."""
+    faults: tuple[str, ...] = FAULTS
+    honours_keys: bool = True
+    stubborn: frozenset[str] = frozenset()
+    """Prompts whose every call fails with status 500."""
+    prompt_tokens: int = 20
+    completion_tokens: int = 10
+    hang_s: float = 1.0
+    """How long a hanging call hangs, and five times what a slow one takes."""
+    seed: int = 0
+    port: int = 0
+    asked: Counter[str] = field(default_factory=Counter)
+    """Calls per prompt."""
+    charged: list[tuple[float, str, str, int]] = field(default_factory=list)
+    """Time, prompt, key and tokens of every answer that was made."""
+    good: Counter[str] = field(default_factory=Counter)
+    """Answers that can be read, made and charged, per prompt."""
+    delivered: set[str] = field(default_factory=set)
+    """Prompts whose good answer was sent whole at least once."""
+    arrivals: list[float] = field(default_factory=list)
+    """Time of every call."""
+    injected: Counter[str] = field(default_factory=Counter)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of the first hundred calls."""
+    bodies: list[dict[str, object]] = field(default_factory=list)
+    answers: dict[str, bytes] = field(default_factory=dict)
+    most_open: int = 0
+    now_open: int = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that were charged."""
+        return sum(charge[3] for charge in self.charged)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the calls of one connection."""
+        try:
+            while await self._call(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass  # clients leave in the middle on purpose, and the server when it is done
+        finally:
+            writer.close()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {n.lower(): v for n, v in (line.split(": ", 1) for line in lines)}
+        content = await reader.readexactly(int(headers.get("content-length", 0)))
+        if first.startswith("GET"):
+            writer.write(_response(200, json.dumps({"data": [{"id": "tiny"}]}).encode()))
+            return True
+        body = json.loads(content)
+        self.arrivals.append(time.monotonic())
+        if len(self.headers) < 100:
+            self.headers.append(headers)
+            self.bodies.append(body)
+        self.now_open += 1
+        self.most_open = max(self.most_open, self.now_open)
+        try:
+            prompt = body["messages"][-1]["content"]
+            return await self._reply(prompt, headers.get("idempotency-key", ""), writer)
+        finally:
+            self.now_open -= 1
+
+    async def _reply(self, prompt: str, key: str, writer: asyncio.StreamWriter) -> bool:
+        self.asked[prompt] += 1
+        fault = self._draw(prompt)
+        self.injected[fault] += 1
+        if fault == "hang":
+            await asyncio.sleep(self.hang_s)
+            return False
+        await asyncio.sleep(self.latency_s + (self.hang_s / 5 if fault == "slow" else 0))
+        if fault == "reset":
+            _reset(writer)
+            return False
+        if fault in ("500", "502", "429", "429 later"):
+            later = ("Retry-After: 0.05",) if fault == "429 later" else ()
+            told = json.dumps({"error": {"message": f"injected {fault}"}}).encode()
+            writer.write(_response(int(fault[:3]), told, *later))
+            return True
+        answer = self._answer(prompt, key, fault)
+        if fault == "half":
+            writer.write(_response(200, answer)[: -len(answer) // 2])
+            await writer.drain()
+            return False
+        writer.write(_response(200, answer))
+        await writer.drain()
+        if fault in ("", "slow"):
+            self.delivered.add(prompt)
+        return True
+
+    def _draw(self, prompt: str) -> str:
+        if prompt in self.stubborn:
+            return "500"
+        chance = random.Random(f"{self.seed} {prompt} {self.asked[prompt]}")
+        return chance.choice(self.faults) if chance.random() < self.fault_share else ""
+
+    def _answer(self, prompt: str, key: str, fault: str) -> bytes:
+        if self.honours_keys and key in self.answers:
+            return self.answers[key]
+        text = "" if fault == "empty" else f"label of {prompt}"
+        usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        choice = {"index": 0, "message": {"role": "assistant", "content": text},
+                  "finish_reason": "stop"}  # fmt: skip
+        answer = json.dumps({"model": "tiny", "choices": [choice], "usage": usage}).encode()
+        if fault == "no json":
+            answer = answer[:-5] + b"....."
+        elif fault != "empty":
+            self.good[prompt] += 1
+        tokens = self.prompt_tokens + self.completion_tokens
+        self.charged.append((time.monotonic(), prompt, key, tokens))
+        if key:
+            self.answers[key] = answer
+        return answer
+
+
+@contextmanager
+def serving(server: LabelServer) -> Iterator[LabelServer]:
+    """Run a server in a thread with an event loop of its own."""
+    loop = asyncio.new_event_loop()
+    ready, end = threading.Event(), asyncio.Event()
+
+    async def main() -> None:
+        listening = await asyncio.start_server(
+            server.serve, "127.0.0.1", 0, backlog=256, limit=1 << 20
+        )
+        server.port = listening.sockets[0].getsockname()[1]
+        ready.set()
+        await end.wait()
+        listening.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield server
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        loop.close()
+
+
+def _response(status: int, body: bytes, *headers: str) -> bytes:
+    lines = (f"HTTP/1.1 {status} X", "Content-Type: application/json", *headers,
+             f"Content-Length: {len(body)}")  # fmt: skip
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Break the connection off with a reset in place of an end."""
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def _serve_alone(latency_s: float) -> None:
+    """Serve until the process is killed; the first line printed is the address."""
+    server = LabelServer(latency_s=latency_s)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=256)
+    server.port = listening.sockets[0].getsockname()[1]
+    print(server.base_url, flush=True)
+    await listening.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve_alone(float(sys.argv[1])))

@@ -1,0 +1,201 @@
+"""Who gives labels: the `Teacher` protocol, its values, and `open_teacher`, which finds one.
+
+    teacher = open_teacher("http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-7B-Instruct")
+    teacher = open_teacher("openrouter", model="qwen/qwen3-32b")       # OPENROUTER_API_KEY
+    teacher = open_teacher("outputs/elements/teacher", bits=4)         # a folder, or a hub name
+    teacher = open_teacher(ScriptedModel(["Au"]))                      # any LangChain chat model
+
+A teacher answers one prompt at a time and does not ask again: `labeler.BatchLabeler` decides about
+retries, limits and money. Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ..errors import ConfigError
+from ..inference.engine import FinishReason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from ..inference.checkpoints import Checkpoint
+
+Turn = Mapping[str, str]
+"""A chat turn: `role` (`system`, `user` or `assistant`) and `content`."""
+Prompt = str | Sequence[Turn]
+"""A rendered prompt or chat turns.
+
+A local teacher continues a rendered prompt as it stands, and puts turns into its chat template. A
+server's chat endpoint and a LangChain model get a rendered prompt as one user turn.
+"""
+
+
+@dataclass(frozen=True)
+class DecodeProfile:
+    """How an answer is decoded. It is part of the cache key: another profile is another label."""
+
+    max_tokens: int = 512
+    """Most tokens of the answer, 1 or more."""
+    temperature: float = 0.0
+    """0 takes the likeliest token; above 0, to 100, samples."""
+    top_p: float = 1.0
+    """Sample only from the likeliest tokens that together have this probability, above 0 to 1."""
+    seed: int = 0
+    """Of the samples; servers may ignore it."""
+    stop: tuple[str, ...] = ()
+    """Texts that end the answer and are not part of it."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of a server's request body, such as `response_format`; JSON values. Teachers
+    that are no servers refuse them."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range, all at once."""
+        checks = (
+            ("max_tokens", self.max_tokens >= 1, "1 or more"),
+            ("temperature", 0 <= self.temperature <= 100, "0 to 100"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 to 1"),
+        )
+        faults = [
+            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
+            for name, fine, allowed in checks
+            if not fine
+        ]
+        if faults:
+            raise ConfigError(faults)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the profile as plain JSON values."""
+        return {**asdict(self), "stop": list(self.stop), "extra": dict(self.extra)}
+
+
+@dataclass(frozen=True)
+class TeacherAnswer:
+    """What a teacher said."""
+
+    text: str
+    """The answer alone, without white space at its ends."""
+    finish_reason: FinishReason = "stop"
+    """`length` where `max_tokens` or the model's context cut it off."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt, as the teacher counts; an estimate where it does not tell."""
+    completion_tokens: int = 0
+    """Tokens of the answer, hidden reasoning included; an estimate where it does not tell."""
+    model: str = ""
+    """The model that answered, as it names itself; may be more exact than the name asked for."""
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Answers prompts. `ask` is called many times at once, from one event loop at a time."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model; part of the cache key and of every label, and free of keys."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """What tells two states of one model apart, such as its precision; None if unknown."""
+        ...
+
+    async def ask(
+        self, prompt: Prompt, profile: DecodeProfile, *, call_id: str = ""
+    ) -> TeacherAnswer:
+        """Answer a prompt, once.
+
+        Args:
+            prompt: Text, or at least one turn.
+            profile: How to decode.
+            call_id: The same for each attempt whose predecessor may have been answered without our
+                seeing it. Servers get it as `Idempotency-Key`, and may then give the answer again
+                instead of making, and charging for, another.
+
+        Raises:
+            RemoteError: A server refused, failed or was not reached; has `status` if it spoke.
+            DeadlineError: No answer came in time.
+            GenerationError: The model could not answer.
+            ConfigError: The teacher cannot do what the profile says, or has no key.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads; the next `ask` opens them again."""
+        ...
+
+
+def prompt_turns(prompt: Prompt) -> list[dict[str, str]]:
+    """Write a prompt as chat turns; a text is one user turn.
+
+    >>> prompt_turns("Which?")
+    [{'role': 'user', 'content': 'Which?'}]
+    """
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return [{"role": turn["role"], "content": turn["content"]} for turn in prompt]
+
+
+def prompt_bytes(prompt: Prompt) -> int:
+    """Count the bytes of a prompt: no byte-level tokenizer makes more tokens of it."""
+    texts = [prompt] if isinstance(prompt, str) else [turn["content"] for turn in prompt]
+    return sum(len(text.encode()) for text in texts)
+
+
+def open_teacher(
+    source: str | Path | Checkpoint | BaseChatModel | Teacher,
+    *,
+    model: str | None = None,
+    api_key_env: str | None = None,
+    api_key: str | None = None,
+    endpoint: str = "chat",
+    timeout_s: float = 120.0,
+    honours_idempotency: bool = False,
+    bits: int | None = None,
+    device: str | None = None,
+) -> Teacher:
+    """Open a teacher by where it is.
+
+    Args:
+        source: One of
+            - an address, `http://` or `https://`, of a server that speaks OpenAI's HTTP;
+            - the name of a provider in `providers.PROVIDERS`, such as `ollama` or `openrouter`;
+            - a checkpoint folder, a hub name, or a loaded checkpoint: it runs here;
+            - a LangChain chat model, the scripted one included;
+            - a teacher, which is given back.
+        model: Name of the model on a server; None takes the provider's variable, or the only model
+            that the server lists.
+        api_key_env: Environment variable that holds the server's key; None takes the provider's.
+        api_key: The key itself, for callers that were given one; kept in memory only. Better give
+            `api_key_env`.
+        endpoint: `chat`, or `completions` for servers that get rendered prompts.
+        timeout_s: Seconds until a server's whole answer is there.
+        honours_idempotency: The server is known to charge once for calls with one
+            `Idempotency-Key`.
+        bits: 8 or 4 for a local teacher's linear layers, by bitsandbytes; None for its own weights.
+            Where this machine cannot, the teacher runs as it is and one warning says why.
+        device: Torch device of a local teacher; None chooses.
+
+    Raises:
+        ConfigError: The settings do not fit the source.
+        ModelNotFoundError: There is no such folder or model.
+        CheckpointError: The folder lacks a part or is not safe to load.
+        MissingDependencyError: `bits` are asked for and bitsandbytes is not installed.
+        RemoteError: The server was asked for its models and did not tell.
+    """
+    from .opening import open_by_source
+
+    return open_by_source(
+        source,
+        model=model,
+        api_key_env=api_key_env,
+        api_key=api_key,
+        endpoint=endpoint,
+        timeout_s=timeout_s,
+        honours_idempotency=honours_idempotency,
+        bits=bits,
+        device=device,
+    )

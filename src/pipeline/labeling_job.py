@@ -1,0 +1,221 @@
+"""`stillroom label` and `stillroom expand`: a teacher's answers for a file of records, and more of
+such records.
+
+    stillroom label --data questions.csv --teacher ollama --model qwen3:8b --output outputs/labels
+    stillroom expand --data fifty.csv --target 500 --teacher ollama --output outputs/grown
+
+`labels.jsonl` is what `stillroom distill` reads. The same command goes on after an interruption:
+what was answered is never asked, or paid for, again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..console import Console
+from ..errors import ConfigError, LabelingStoppedError
+from ..files import write_json, write_json_lines
+from .labeling_options import (
+    add_teacher_options,
+    chosen_profile,
+    chosen_settings,
+    chosen_teacher,
+    end_progress,
+    progress_line,
+    rename_columns,
+)
+
+if TYPE_CHECKING:
+    from ..labeling.label_values import LabelRun
+    from ..labeling.teachers import DecodeProfile
+
+LABELS_FILE, GROWN_FILE, REPORT_FILE = "labels.jsonl", "records.jsonl", "report.json"
+
+
+def label_parser(program: str = "stillroom label") -> argparse.ArgumentParser:
+    """Make the parser of the command's options."""
+    parser = argparse.ArgumentParser(
+        program,
+        description="Let a teacher answer the records of a file. The same command goes on after an "
+        "interruption; what was answered is not asked again.",
+    )
+    _add_data_options(parser)
+    add = parser.add_argument
+    add("--template", help="text with {column} in it, or a file that holds one; default: by column")
+    add(
+        "--format",
+        default="s2-qa",
+        choices=("s2-qa", "s2-summarize", "system1", "system2"),
+        help="how questions and instructions are rendered (default s2-qa, as stillroom distill "
+        "trains them)",
+    )
+    add_teacher_options(parser)
+    return parser
+
+
+def expand_parser(program: str = "stillroom expand") -> argparse.ArgumentParser:
+    """Make the parser of the command's options."""
+    parser = argparse.ArgumentParser(
+        program,
+        description="Let a teacher write more records like those of a file, without duplicates.",
+    )
+    _add_data_options(parser)
+    add = parser.add_argument
+    add("--target", type=int, required=True, help="records wanted in the end")
+    add(
+        "--methods",
+        default="instruction,paraphrase,persona",
+        help="separated by commas (default instruction,paraphrase,persona)",
+    )
+    add("--in-context", type=int, default=3, help="records shown for one more (default 3)")
+    add("--likeness", type=float, default=0.9, help="from which on texts are duplicates, 0 to 1")
+    add_teacher_options(parser)
+    return parser
+
+
+def label_file(args: argparse.Namespace) -> None:
+    """Label the records that the options name, and say what became of them.
+
+    Raises:
+        LabelingStoppedError: The run ended early.
+        StillroomError: Data, teacher or settings cannot be used.
+    """
+    console, began = Console(args.verbose), time.monotonic()
+    # Here, because --help must load nothing heavy.
+    from ..labeling.label_records import label_tasks, labelled_record
+    from ..labeling.labeler import BatchLabeler
+
+    profile, template = chosen_profile(args, 0.0), _template(args.template)
+    tasks = label_tasks(_records(args), form=args.format, template=template)
+    teacher = chosen_teacher(args)
+    labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
+    console.head(f"stillroom: {len(tasks):,} records of {args.data}, labelled by {teacher.name}")
+    try:
+        run = labeler.run(tasks, progress=progress_line())
+    finally:
+        end_progress()
+    labelled = [
+        labelled_record(one, teacher.name, profile, form=args.format, template=template)
+        for one in run.labelled
+    ]
+    path = write_json_lines(Path(args.output) / LABELS_FILE, labelled)
+    _report(args, run, teacher.name, profile)
+    console.line("labels", _words(run), time.monotonic() - began)
+    console.line("written", str(path))
+    if run.failed:
+        console.line("", f"{Path(args.output) / 'dead_letter.jsonl'}: {len(run.failed):,} records")
+    if run.stopped is not None:
+        raise LabelingStoppedError(
+            f"stopped early ({run.stopped}): {run.message}; {run.numbers.remaining:,} records are "
+            "left, and the same command goes on with them"
+        )
+    if not labelled:
+        raise LabelingStoppedError("no record has a label; dead_letter.jsonl says why")
+
+
+def expand_file(args: argparse.Namespace) -> None:
+    """Write more records like those that the options name, and say what became of it.
+
+    Raises:
+        LabelingStoppedError: The run ended early.
+        StillroomError: Data, teacher or settings cannot be used.
+    """
+    console, began = Console(args.verbose), time.monotonic()
+    # Here, because --help must load nothing heavy.
+    from ..labeling.expansion import ExpansionPlan, expand_records
+
+    plan = ExpansionPlan(
+        target=args.target,
+        methods=tuple(args.methods.split(",")),
+        in_context=args.in_context,
+        likeness=args.likeness,
+        seed=args.seed,
+    )
+    records, teacher = _records(args), chosen_teacher(args)
+    console.head(f"stillroom: {len(records):,} records of {args.data}, expanded by {teacher.name}")
+    try:
+        grown = expand_records(
+            records,
+            teacher,
+            args.output,
+            plan,
+            profile=chosen_profile(args, 0.9),
+            settings=chosen_settings(args),
+            progress=progress_line(),
+        )
+    finally:
+        end_progress()
+    path = write_json_lines(Path(args.output) / GROWN_FILE, grown.records)
+    by_method = ", ".join(f"{count:,} by {name}" for name, count in grown.methods.items())
+    words = f"{grown.new:,} new ({by_method or 'none'}), {grown.duplicates:,} duplicates left out"
+    words += f", {grown.failed:,} failed" if grown.failed else ""
+    console.line("records", words, time.monotonic() - began)
+    console.line("written", f"{path}: {len(grown.records):,} records")
+    if grown.stopped is not None:
+        raise LabelingStoppedError(f"stopped early ({grown.stopped}): {grown.message}")
+    if len(grown.records) < args.target:
+        console.line("", f"{args.target:,} were wanted; the teacher had nothing new to say")
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", required=True, help="file of records: a table, JSON, JSON Lines")
+    add("--output", required=True, help="folder of the run")
+    add("--question", help="column that is asked; default: question, instruction or prompt")
+    add("--context", help="column with a text for each question")
+    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
+
+
+def _records(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from ..data.readers import read_table
+
+    names = {"question": args.question, "context": args.context}
+    return rename_columns(read_table(args.data), names)
+
+
+def _template(given: str | None) -> str | None:
+    """Read a template, which is a text or the name of a file that holds one."""
+    if given is None or "{" in given:
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except OSError as fault:
+        raise ConfigError(
+            [f"--template {given!r} names no column in braces, and no file: {fault}"]
+        ) from fault
+
+
+def _words(run: LabelRun) -> str:
+    numbers = run.numbers
+    words = [f"{numbers.labelled:,} of {numbers.records:,} labelled"]
+    if numbers.cached:
+        words.append(f"{numbers.cached:,} of them known")
+    if numbers.failed:
+        words.append(f"{numbers.failed:,} failed")
+    words.append(f"{numbers.calls:,} calls")
+    if numbers.cost is not None:
+        words.append(f"cost {numbers.cost:.4g}")
+    return ", ".join(words)
+
+
+def _report(args: argparse.Namespace, run: LabelRun, teacher: str, profile: DecodeProfile) -> None:
+    """Write the numbers beside the labels; addresses and keys are not among them."""
+    from ..prompts import format_sha256
+
+    numbers: Mapping[str, Any] = asdict(run.numbers)
+    report = {
+        "schema_version": 1,
+        "teacher": teacher,
+        "decode_profile": profile.to_dict(),
+        "prompt_sha256": format_sha256(args.format),
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stopped": run.stopped,
+        "message": run.message,
+        **numbers,
+    }
+    write_json(Path(args.output) / REPORT_FILE, report)

@@ -1,0 +1,169 @@
+"""Options that all commands with a teacher share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..labeling.label_values import LabelProgress, LabelSettings
+    from ..labeling.teachers import DecodeProfile, Teacher
+
+
+def add_teacher_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a teacher, of its answers, and of limits and money."""
+    add = parser.add_argument_group("teacher").add_argument
+    add(
+        "--teacher",
+        required=True,
+        help="address of a server that speaks OpenAI's HTTP, a provider (ollama, vllm, sglang, "
+        "llama-server, openai, openrouter, anthropic, deepseek, gemini), a folder, or a model of "
+        "the hub",
+    )
+    add("--model", help="name of the model on the server; default: the only one it lists")
+    add("--api-key-env", help="environment variable with the key; default: the provider's own")
+    add("--bits", type=int, choices=(4, 8), help="precision of a local teacher's weights")
+    add("--device", help="of a local teacher: cpu or cuda; default: CUDA where there is one")
+    add("--timeout", type=float, default=120.0, help="seconds for an answer (default 120)")
+    add(
+        "--honours-idempotency",
+        action="store_true",
+        help="the server charges calls with one Idempotency-Key once",
+    )
+    add = parser.add_argument_group("answers").add_argument
+    add("--max-tokens", type=int, default=512, help="most tokens of an answer (default 512)")
+    add("--temperature", type=float, help="0 is greedy")
+    add("--top-p", type=float, default=1.0)
+    add("--seed", type=int, default=0)
+    add("--stop", action="append", default=[], help="text that ends an answer; may be repeated")
+    add = parser.add_argument_group("limits and money").add_argument
+    add("--concurrency", type=int, default=16, help="calls at once (default 16)")
+    add("--requests-per-minute", type=float)
+    add("--tokens-per-minute", type=float)
+    add("--prices", type=prices, help="per million tokens of prompts and answers, as 0.15,0.60")
+    add("--budget", type=float, help="most that the output folder may ever cost; needs --prices")
+    add("--max-attempts", type=int, default=6, help="calls per record (default 6)")
+    add("--max-error-rate", type=float, default=0.5, help="ends the run above it (default 0.5)")
+    add(
+        "--in-doubt",
+        choices=("ask", "dead_letter"),
+        default="ask",
+        help="what becomes of calls that were under way when the process died (default ask)",
+    )
+    add("--retry-failed", action="store_true", help="ask for the dead letters again")
+
+
+def prices(text: str) -> tuple[float, float]:
+    """Read two numbers of at least 0, separated by a comma."""
+    try:
+        asked, made = (float(part) for part in text.split(","))
+    except ValueError:
+        asked = made = -1.0
+    if not (0 <= asked < float("inf") and 0 <= made < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair of prices, such as 0.15,0.60")
+    return asked, made
+
+
+def chosen_teacher(args: argparse.Namespace) -> Teacher:
+    """Open the teacher of the options; errors as `teachers.open_teacher`."""
+    from ..labeling.teachers import open_teacher
+
+    return open_teacher(
+        args.teacher,
+        model=args.model,
+        api_key_env=args.api_key_env,
+        timeout_s=args.timeout,
+        honours_idempotency=args.honours_idempotency,
+        bits=args.bits,
+        device=args.device,
+    )
+
+
+def chosen_settings(args: argparse.Namespace) -> LabelSettings:
+    """Make the labeler's settings of the options.
+
+    Raises:
+        ConfigError: They are out of range, or there is a budget without prices.
+    """
+    from ..labeling.label_values import LabelSettings, Prices
+
+    return LabelSettings(
+        concurrency=args.concurrency,
+        max_attempts=args.max_attempts,
+        requests_per_minute=args.requests_per_minute,
+        tokens_per_minute=args.tokens_per_minute,
+        prices=None if args.prices is None else Prices(*args.prices),
+        budget=args.budget,
+        max_error_rate=args.max_error_rate,
+        in_doubt=args.in_doubt,
+        retry_failed=args.retry_failed,
+    )
+
+
+def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfile:
+    """Make the decode profile of the options.
+
+    Args:
+        args: The options.
+        temperature: Where none is given.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+    from ..labeling.teachers import DecodeProfile
+
+    return DecodeProfile(
+        max_tokens=args.max_tokens,
+        temperature=temperature if args.temperature is None else args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+        stop=tuple(args.stop),
+    )
+
+
+def progress_line() -> Callable[[LabelProgress], None]:
+    """Make what shows progress: one line that is written over on a terminal, else one a minute."""
+    shown_at = time.monotonic()
+
+    def show(progress: LabelProgress) -> None:
+        nonlocal shown_at
+        if sys.stderr.isatty():
+            print(f"\r  {progress}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - shown_at >= 60:
+            shown_at = time.monotonic()
+            print(f"  {progress}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def end_progress() -> None:
+    """Clear the line of the progress."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def rename_columns(
+    records: list[dict[str, Any]], names: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """Give columns the names that are known.
+
+    Args:
+        records: Of a table.
+        names: Known name: the table's; None for no change.
+
+    Raises:
+        ConfigError: No record has such a column.
+    """
+    wanted = {theirs: ours for ours, theirs in names.items() if theirs is not None}
+    columns = {key for record in records for key in record}
+    missing = sorted(set(wanted) - columns)
+    if missing:
+        raise ConfigError([f"there is no column {missing}; the table has {sorted(columns)}"])
+    if not wanted:
+        return records
+    return [{wanted.get(key, key): v for key, v in record.items()} for record in records]

@@ -1,0 +1,166 @@
+"""`stillroom label` and `stillroom expand`: from a file to one that `stillroom distill` reads."""
+
+import json
+import sys
+
+import pytest
+from project_paths import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from labeling_server import LabelServer, serving
+from stillroom.cli import main
+from stillroom.distillation.training_data import training_examples
+from stillroom.errors import ConfigError, DataError
+from stillroom.files import read_json, read_json_lines
+from stillroom.labeling.label_records import label_tasks
+from stillroom.pipeline import MainJob
+from stillroom.pipeline.teaching import get_teacher
+from stillroom.prompts import render
+
+
+@pytest.fixture
+def server():
+    with serving(LabelServer()) as running:
+        yield running
+
+
+def run(command, server, tmp_path, *options):
+    given = ["--teacher", server.base_url, "--output", str(tmp_path / "out"), *options]
+    return main([command, *given])
+
+
+def table(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_text(text, encoding="utf-8")
+    return ["--data", str(path)]
+
+
+def test_a_table_of_questions_becomes_training_records(server, tmp_path, capsys):
+    data = table(tmp_path, "question,context,answer\nWhich?,a metal,\nWho?,,old\n")
+    assert run("label", server, tmp_path, *data, "--prices", "1,2", "--budget", "1") == 0
+    labelled = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    prompts = [render("s2-qa", "Which?", context="a metal"), render("s2-qa", "Who?")]
+    assert [record["answer"] for record in labelled] == [f"label of {p}" for p in prompts]
+    assert labelled[0]["label"]["teacher"] == "tiny"
+    examples = {e.prompt: e.target for e in training_examples(labelled)}
+    assert examples == {prompt: f"label of {prompt}" for prompt in prompts}
+    report = read_json(tmp_path / "out" / "report.json")
+    assert report["labelled"] == 2
+    assert report["cost"] == pytest.approx(2 * (20 * 1 + 10 * 2) / 1e6)
+    assert "2 of 2 labelled" in capsys.readouterr().out
+    assert run("label", server, tmp_path, *data) == 0
+    assert server.asked.total() == 2
+    assert "2 of them known" in capsys.readouterr().out
+
+
+def test_other_shapes(server, tmp_path):
+    turns = [{"role": "user", "content": "Hello"}]
+    records = [
+        {"instruction": "Do", "input": "it"}, {"prompt": "As it is"}, {"messages": turns},
+    ]  # fmt: skip
+    path = tmp_path / "records.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert run("label", server, tmp_path, "--data", str(path), "--format", "system1") == 0
+    first, second, third = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    assert first["output"] == "label of User: Do\nInput: it\nAssistant:"
+    assert (second["prompt"], second["completion"]) == ("As it is", "label of As it is")
+    assert third["messages"] == [*turns, {"role": "assistant", "content": "label of Hello"}]
+
+
+def test_a_template_and_columns_of_other_names(server, tmp_path):
+    data = table(tmp_path, "metal,n\ngold,79\n")
+    template = 'Describe {metal} as {"a": 1}.'
+    assert run("label", server, tmp_path, *data, "--template", template) == 0
+    (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    assert record["prompt"] == 'Describe gold as {"a": 1}.'
+    assert record["completion"] == f"label of {record['prompt']}"
+    assert run("label", server, tmp_path, *data, "--question", "metal") == 0
+    (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    assert record["answer"] == f"label of {render('s2-qa', 'gold')}"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ([], 1, "known are messages, question, instruction and prompt"),
+        (["--question", "metals"], 1, "there is no column ['metals']"),
+        (["--template", "{iron}"], 1, "names no column"),
+        (["--template", "nowhere.txt"], 1, "no file"),
+        (["--question", "metal", "--budget", "1"], 1, "a budget needs prices"),
+        (["--question", "metal", "--bits", "8"], 1, "bits: a server decides"),
+    ],
+)
+def test_mistakes_get_one_sentence_and_nothing_is_sent(
+    server, tmp_path, capsys, options, code, words
+):
+    data = table(tmp_path, "metal,n\ngold,79\n")
+    assert run("label", server, tmp_path, *data, *options) == code
+    told = capsys.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+    assert server.asked.total() == 0
+
+
+def test_a_run_that_stops_early_fails_and_goes_on(server, tmp_path, capsys):
+    data = table(tmp_path, "question\n" + "".join(f"Which {n}?\n" for n in range(20)))
+    money = ["--prices", "1000000,1000000", "--max-tokens", "64", "--budget"]
+    assert run("label", server, tmp_path, *data, *money, "500") == 1
+    assert "stopped early (budget)" in capsys.readouterr().err
+    kept = len(read_json_lines(tmp_path / "out" / "labels.jsonl"))
+    assert 0 < kept < 20
+    assert run("label", server, tmp_path, *data, *money, "2000") == 0
+    assert len(read_json_lines(tmp_path / "out" / "labels.jsonl")) == 20
+    assert server.asked.total() == 20
+
+
+def test_a_teacher_that_always_fails_is_a_failure(tmp_path, capsys):
+    with serving(LabelServer(fault_share=1.0, faults=("500",))) as server:
+        data = table(tmp_path, "question\nWhich?\n")
+        assert run("label", server, tmp_path, *data, "--max-attempts", "1") == 1
+    assert "no record has a label" in capsys.readouterr().err
+    (letter,) = read_json_lines(tmp_path / "out" / "dead_letter.jsonl")
+    assert letter["record"]["question"] == "Which?"
+
+
+def test_few_records_are_expanded(tmp_path, capsys, monkeypatch):
+    with serving(LabelServer()) as server:
+        answers = iter(range(1000))
+        whole = server._answer
+
+        def tagged(prompt, key, fault):
+            text = f"<answer>Is it {next(answers)}?</answer>"
+            return whole(prompt, key, fault).replace(
+                json.dumps(f"label of {prompt}").encode(), json.dumps(text).encode()
+            )
+
+        monkeypatch.setattr(server, "_answer", tagged)
+        data = table(tmp_path, "question,answer\nWhich metal is yellow?,gold\nWho?,me\n")
+        assert run("expand", server, tmp_path, *data, "--target", "9") == 0
+    grown = read_json_lines(tmp_path / "out" / "records.jsonl")
+    assert len(grown) == 9
+    assert "7 new" in capsys.readouterr().out
+
+
+def test_tasks_of_records():
+    same = [{"question": "Which?"}] * 2
+    assert len({task.id for task in label_tasks(same)}) == 2
+    assert [task.id for task in label_tasks([{"id": 7, "question": "Which?"}])] == ["7"]
+    for record, words in (
+        ({"question": ""}, "a text is needed"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "last of them not the assistant"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "with roles of"),
+    ):
+        with pytest.raises(DataError, match=words):
+            label_tasks([record])
+    with pytest.raises(DataError, match="template needs it"):
+        label_tasks([{"a": "x"}, {"a": None}], template="{a}")
+    with pytest.raises(ConfigError, match="names no column"):
+        label_tasks([{"a": "x"}], template="{ a }")
+
+
+@pytest.mark.parametrize("teacher", ["http://127.0.0.1:8000/v1", "ollama"])
+def test_a_run_says_that_servers_give_labels_and_no_logits(teacher):
+    job = MainJob(data="examples/data/elements.csv", teacher=teacher)
+    with pytest.raises(ConfigError, match="stillroom label, then stillroom distill"):
+        get_teacher(job, None, None, None)
