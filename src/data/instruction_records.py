@@ -1,0 +1,60 @@
+"""Rows of instruction data sets to records `{instruction, input, output}`.
+
+| row | instruction | input | output |
+|---|---|---|---|
+| DistilQwen, Alpaca | `instruction`, or else `input` | `input` | `output` |
+| questions | `question` | `context` | `answer` |
+| self-instruct seeds | `instruction` | `instances[0].input` | `instances[0].output` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import DataError
+
+InstructionRecord = dict[str, str]
+"""`instruction`, `input` (may be empty) and `output` (empty while unlabelled)."""
+
+
+def instruction_records(rows: Iterable[Mapping[str, Any]]) -> list[InstructionRecord]:
+    """Bring rows to instruction records, in their order.
+
+    Raises:
+        DataError: A row has no instruction, or a value that is no text; it is named by its number.
+    """
+    return [_record(row, number) for number, row in enumerate(rows, start=1)]
+
+
+def _record(row: Mapping[str, Any], number: int) -> InstructionRecord:
+    instances = row.get("instances")
+    if isinstance(instances, list) and instances and isinstance(instances[0], Mapping):
+        row = {**instances[0], "instruction": row.get("instruction")}
+    instruction = text_of(row, number, "instruction", "question")
+    given = text_of(row, number, "input", "context")
+    if not instruction:
+        instruction, given = given, ""
+    if not instruction:
+        raise DataError(
+            f"has the keys {', '.join(map(repr, row))}, and neither 'instruction', 'question' nor "
+            "'input' holds a text",
+            row=number,
+        )
+    output = text_of(row, number, "output", "answer", "response")
+    return {"instruction": instruction, "input": given, "output": output}
+
+
+def text_of(row: Mapping[str, Any], number: int, *keys: str) -> str:
+    """Give the first text under some keys that is not blank; empty where there is none.
+
+    Raises:
+        DataError: What is there is no text.
+    """
+    for key in keys:
+        value = row.get(key)
+        if value is not None and not isinstance(value, str):
+            raise DataError(f"is {value!r}; a text is needed", row=number, column=key)
+        if value and value.strip():
+            return value
+    return ""
