@@ -122,6 +122,31 @@ def run_distill(argv: Sequence[str] | None = None) -> int:
     return _guarded(lambda: distill_file(args), args.verbose, None)
 
 
+def run_easydistill(argv: Sequence[str] | None = None) -> int:
+    """Run an EasyDistill configuration."""
+    from .pipeline.easydistill import easydistill_main
+
+    return easydistill_main(argv)
+
+
+def run_system1(argv: Sequence[str] | None = None) -> int:
+    """Distil a student that follows instructions, and score it."""
+    return _run_system("system1", argv)
+
+
+def run_system2(argv: Sequence[str] | None = None) -> int:
+    """Distil a student that reasons in steps, and score it."""
+    return _run_system("system2", argv)
+
+
+def _run_system(mode: Literal["system1", "system2"], argv: Sequence[str] | None) -> int:
+    from .pipeline.systems_job import run_systems_job, systems_parser
+
+    args = systems_parser(mode).parse_args(argv)
+    quiet_libraries()
+    return _guarded(lambda: run_systems_job(args, mode), args.verbose, args.output_dir)
+
+
 def run_export(argv: Sequence[str] | None = None) -> int:
     """Export a checkpoint for fast serving on CPUs."""
     parser = argparse.ArgumentParser(
@@ -157,6 +182,24 @@ def run_export(argv: Sequence[str] | None = None) -> int:
     return _guarded(export, args.verbose, None)
 
 
+def run_label(argv: Sequence[str] | None = None) -> int:
+    """Let a teacher answer the records of a file."""
+    from .pipeline.labeling_job import label_file, label_parser
+
+    args = label_parser().parse_args(argv)
+    quiet_libraries()
+    return _guarded(lambda: label_file(args), args.verbose, args.output)
+
+
+def run_expand(argv: Sequence[str] | None = None) -> int:
+    """Let a teacher write more records like those of a file."""
+    from .pipeline.labeling_job import expand_file, expand_parser
+
+    args = expand_parser().parse_args(argv)
+    quiet_libraries()
+    return _guarded(lambda: expand_file(args), args.verbose, args.output)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -168,8 +211,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cache-logits": run_cache_logits,
         "chat": run_chat,
         "distill": run_distill,
+        "easydistill": run_easydistill,
+        "expand": run_expand,
         "export": run_export,
+        "label": run_label,
         "run": run_job,
+        "system1": run_system1,
+        "system2": run_system2,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])

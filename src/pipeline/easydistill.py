@@ -1,0 +1,110 @@
+"""`stillroom easydistill`: run an EasyDistill configuration in this process.
+
+    stillroom easydistill --config job.json
+    stillroom easydistill --list-jobs
+
+Exit codes: 0 done, 1 failed, 2 a configuration with faults or a refused job. The reason is one
+sentence on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import ConfigError, StillroomError
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+def easydistill_parser(program: str = "stillroom easydistill") -> argparse.ArgumentParser:
+    """Make the parser of the command's options."""
+    parser = argparse.ArgumentParser(
+        program, description="Run a job of EasyDistill 1.0 or 2.0, described by a JSON file."
+    )
+    parser.add_argument("--config", help="JSON file (2.0: YAML too)")
+    parser.add_argument("--list-jobs", action="store_true", help="all jobs, and why some are not")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries say")
+    return parser
+
+
+def easydistill_main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        The exit code.
+    """
+    args = easydistill_parser().parse_args(argv)
+    if args.list_jobs:
+        from .easydistill_jobs import list_jobs
+
+        print("\n".join(list_jobs()))
+        return 0
+    if args.config is None:
+        print("--config is required unless --list-jobs is used.", file=sys.stderr)
+        return EXIT_USAGE
+    from ..console import Console, quiet_libraries
+
+    quiet_libraries()
+    console = Console(args.verbose)
+    try:
+        with console.timed("easydistill") as words:
+            words.append(str(run_job_file(args.config)))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except StillroomError as fault:
+        if args.verbose:
+            raise
+        print(fault, file=sys.stderr)
+        return EXIT_USAGE if isinstance(fault, ConfigError) else EXIT_FAILED
+    return 0
+
+
+def run_job_file(path: str | Path) -> str:
+    """Run the job of a file.
+
+    Returns:
+        The student's folder, or the file of texts.
+
+    Raises:
+        ConfigError: The file has faults, all of them; or its job is unknown or refused.
+        StillroomError: The job failed.
+    """
+    from .easydistill_config import read_first_generation, read_job_file
+    from .easydistill_second import is_second_generation, read_second_generation
+
+    values = read_job_file(path)
+    if not isinstance(values, Mapping):
+        raise ConfigError([f"{path}: holds a {type(values).__name__}; a mapping is needed"])
+    second = is_second_generation(values)
+    config = (read_second_generation if second else read_first_generation)(values, path)
+    return _run_of(str(config.job.stage))(config)
+
+
+def _run_of(stage: str) -> Callable[[Any], str]:
+    """Give the function of a stage. Here, because most load torch and transformers."""
+    from . import easydistill_texts as texts
+
+    if stage in ("thought_scores", "answer_scores"):
+        return texts.run_scores
+    if stage == "resampling":
+        return texts.run_resampling
+    if stage in ("preferences", "reward_pairs"):
+        from . import easydistill_preferences as preferences
+
+        return preferences.run_preferences
+    if stage in ("black_box", "white_box"):
+        from . import easydistill_students as students
+
+        return students.run_black_box if stage == "black_box" else students.run_white_box
+    if stage == "tool_talks":
+        from .easydistill_talks import run_talks
+
+        return run_talks
+    return texts.run_texts
