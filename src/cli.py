@@ -35,6 +35,10 @@ def job_parser(program: str) -> argparse.ArgumentParser:
     add("--context", help="column with a text for each question")
     add("--key", help="column that names a record")
     add("--columns", help="columns to ask about, separated by commas")
+    add(
+        "--also-called", action="append", default=[], metavar="COLUMN=WORDS", type=_also,
+        help="what people say for a column too, separated by commas; may be given again",
+    )  # fmt: skip
     add("--teacher", default="starter", help="starter, a folder, or a model of the hub")
     add("--student", help="a folder or a model of the hub; default: made from the teacher")
     add("--gold-share", type=float, default=0.5, help="share of facts with gold answers, 0 to 1")
@@ -72,7 +76,8 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
         answer=args.answer,
         context=args.context,
         key=args.key,
-        columns=tuple(c.strip() for c in args.columns.split(",")) if args.columns else None,
+        columns=_listed(args.columns) if args.columns else None,
+        also_called=dict(args.also_called),
         teacher=args.teacher,
         student=args.student,
         gold_share=args.gold_share,
@@ -230,6 +235,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=sorted(commands), help="what to do")
     parser.parse_args(arguments)
     return EXIT_USAGE
+
+
+def _also(text: str) -> tuple[str, tuple[str, ...]]:
+    column, equals, words = text.partition("=")
+    if not equals or not column.strip() or not _listed(words):
+        raise argparse.ArgumentTypeError(f"{text!r}; write COLUMN=WORDS, e.g. area=size,how big")
+    return column.strip(), _listed(words)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _guarded(work: Callable[[], object], verbose: bool, folder: str | None) -> int:

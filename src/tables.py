@@ -7,11 +7,12 @@ import each other.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import DataError
+from .errors import ConfigError, DataError
 from .files import read_json, write_json
 
 TABLE_FILE = "table.json"
@@ -28,6 +29,8 @@ class Column:
     """Words used in questions, e.g. `atomic number`."""
     templates: tuple[str, ...] = ()
     """Question templates the student was trained on; `{key}` stands for the record's key value."""
+    also: tuple[str, ...] = ()
+    """What people say for it too, e.g. `how big` for an area: agents then know what is asked."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,26 @@ class FactTable:
         """Write `table.json` into a checkpoint folder."""
         return write_json(Path(folder) / TABLE_FILE, self.to_dict())
 
+    def also_called(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Add what people say for columns.
+
+        Args:
+            words: Name of a column -> words for it, each in one or more words.
+
+        Raises:
+            ConfigError: There is no such column, or a text holds no word.
+        """
+        names = [column.name for column in self.columns]
+        faults = [f"also_called names {name!r}; the columns that are asked about are "
+                  f"{', '.join(names)}" for name in words if name not in names]  # fmt: skip
+        faults += [f"also_called[{name!r}] holds {text!r}, which has no word in it"
+                   for name, texts in words.items() for text in texts
+                   if not any(c.isalnum() for c in text)]  # fmt: skip
+        if faults:
+            raise ConfigError(faults)
+        columns = (replace(c, also=(*c.also, *words.get(c.name, ()))) for c in self.columns)
+        return replace(self, columns=tuple(columns))
+
     @classmethod
     def read(cls, folder: str | Path) -> FactTable | None:
         """Read `table.json` from a checkpoint folder; None where there is none.
@@ -85,7 +108,8 @@ class FactTable:
                 kind=value["kind"],
                 key=value["key"],
                 columns=tuple(
-                    Column(c["name"], c["label"], tuple(c["templates"])) for c in value["columns"]
+                    Column(c["name"], c["label"], tuple(c["templates"]), tuple(c.get("also", ())))
+                    for c in value["columns"]
                 ),
                 rows=tuple(TableRow(r["row"], r["key"], dict(r["values"])) for r in value["rows"]),
                 examples=tuple(value["examples"]),

@@ -10,10 +10,12 @@ from dataclasses import replace
 
 import pytest
 from project_paths import ROOT
-from stillroom.cli import main
+from stillroom.cli import job_parser, main
+from stillroom.console import Console
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.teacher_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
+from stillroom.pipeline.loading import load_table
 from stillroom.pipeline.teaching import plan_teacher
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
@@ -173,6 +175,7 @@ def test_without_gold_the_teachers_own_answers_are_proposed():
         (["run", "--data", "nothing.csv"], "nothing.csv"),
         (["run", "--data", "{table}", "--key", "nome"], "name, colour, distance"),
         (["run", "--data", "{table}", "--question", "name"], "answer column"),
+        (["run", "--data", "{table}", "--also-called", "size=big"], "names 'size'"),
     ],
 )
 def test_users_mistakes_are_one_sentence(arguments, message, table, capsys, tmp_path, monkeypatch):
@@ -188,6 +191,16 @@ def test_users_mistakes_are_one_sentence(arguments, message, table, capsys, tmp_
 def test_an_effort_without_steps_is_refused(effort, capsys):
     assert main(["run", "--effort", effort]) == 2
     assert "above 0" in capsys.readouterr().err
+
+
+def test_what_people_say_for_columns_is_kept_with_the_table(table, capsys):
+    job = MainJob(data=str(table), also_called={"distance": ("how far",)})
+    assert load_table(job, Console()).questions.table.columns[1].also == ("how far",)
+    parsed = job_parser("run").parse_args(["--also-called", " distance = how far, away ,"])
+    assert parsed.also_called == [("distance", ("how far", "away"))]
+    with pytest.raises(SystemExit):
+        job_parser("run").parse_args(["--also-called", "distance="])
+    assert "write COLUMN=WORDS" in capsys.readouterr().err
 
 
 def test_the_commands_of_the_readme_exist():

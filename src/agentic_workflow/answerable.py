@@ -169,7 +169,8 @@ def unexplained(
     turning = set(_TURNING)
     wordings: list[str] = list(table.summary_templates)
     if match.column is not None:
-        wordings = [match.column.label, match.column.name, *match.column.templates]
+        column = match.column
+        wordings = [column.label, column.name, *column.templates, *column.also]
         if all(as_number(value) is not None for value in match.values()):
             known |= _COUNTING
     wordings += [column.label for column in table.columns if column.name == named_by]

@@ -32,8 +32,10 @@ class ColumnIndex:
                 before, _, after = template.partition("{key}")
                 self._trained.setdefault((*words(before), _KEY, *words(after)), column)
                 vocabulary |= set(_content(template.replace("{key}", " ")))
+            for text in column.also:
+                vocabulary |= set(_content(text))
             self._words[column.name] = vocabulary
-            self._labels.append((_label(column.label), column))
+            self._labels += [(_label(text), column) for text in (column.label, *column.also)]
         self._known_in = Counter(word for known in self._words.values() for word in known)
         self._key_words = set(stems(table.key.replace("_", " ")))
 
@@ -84,11 +86,12 @@ class ColumnIndex:
             for label, column in self._labels
             if column.name not in without and any(contains_words(side, label) for side in sides)
         ]
-        return [
+        longest = [
             column
             for label, column in hits
             if not any(len(o) > len(label) and contains_words(o, label) for o, _ in hits)
         ]
+        return list({column.name: column for column in longest}.values())
 
     def _by_words(
         self, content: list[str], without: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,6 +76,8 @@ class MainJob:
     """Columns to ask about."""
     templates: tuple[str, ...] | None = None
     """Question templates with {key} and {label}."""
+    also_called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column -> what people say for it too, e.g. `{"area": ("size", "how big")}`."""
     teacher: str = STARTER
     """`starter`, a checkpoint folder, or the name of a causal model on the hub."""
     student: str | None = None

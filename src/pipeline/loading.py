@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def load_table(job: MainJob, console: Console) -> Loaded:
     questions = build_question_set(
         records, profile, templates=job.templates, gold_share=job.gold_share, seed=job.seed
     )
+    questions = replace(questions, table=questions.table.also_called(job.also_called))
     if not questions.held_out:
         raise DataError("no question could be made from the table", path=source)
     gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})

@@ -271,6 +271,41 @@ def test_where_some_words_are_strange_the_nearest_cell_is_told(table):
     )
 
 
+@pytest.mark.parametrize(
+    ("question", "column"),
+    [
+        ("how heavy is gold", "mass"),
+        ("What does gold weigh?", "mass"),
+        ("The weight and atomic mass of gold?", "mass"),
+        ("What kind of element is gold?", "category"),
+        ("Which kind of category is gold?", "category"),
+        ("What does gold cost?", None),
+        ("What kind is the weight of gold?", None),
+    ],
+)
+def test_a_column_is_found_by_what_people_say_for_it(table, question, column):
+    named = table.also_called({"mass": ("how heavy", "weight"), "category": ("kind",)})
+    named = named.also_called({"mass": ("weigh",)})
+    lookup = RecordLookup(named)
+    match = lookup.find(question)
+    assert match.row.key == "Gold"
+    assert (match.column and match.column.name) == column
+    assert (refusal_of(question, match, lookup) is None) == (column is not None)
+
+
+def test_what_people_say_is_kept_with_the_table_and_answered(table, tmp_path):
+    named = table.also_called({"mass": ("how heavy",)})
+    named.write(tmp_path)
+    assert FactTable.read(tmp_path) == named
+    model = ScriptedModel(lambda prompt: "196.97" if "atomic mass of Gold" in prompt else "79")
+    workflow = MultiAgentWorkflow(None, chat_model=model, table=named)
+    assert workflow.run("how heavy is gold")["response"] == "196.97"
+    with pytest.raises(ConfigError, match="names 'size'"):
+        table.also_called({"size": ("big",)})
+    with pytest.raises(ConfigError, match="no word in it"):
+        table.also_called({"mass": ("?",)})
+
+
 def test_an_empty_cell_is_not_asked_for():
     response, _ = ask(countries(), "What is the capital of Antarctica?")
     assert response == "I don't know: the table holds no capital of Antarctica."
