@@ -210,6 +210,17 @@ def test_processes_on_one_thread_lose_no_count(threads_url, open_threads):
     assert newest(open_threads(threads_url)) == 40
 
 
+@pytest.mark.parametrize("threads_url", ["sqlite", "postgres"], indirect=True)
+def test_a_lease_that_is_out_is_not_given_again(threads_url, open_threads):
+    one, other = (open_threads(threads_url).store for _ in range(2))
+    fence = one.take("t", "one", 60)
+    assert other.take("t", "other", 60) is None
+    other.release("t", "other")
+    assert other.take("t", "other", 60) is None
+    one.release("t", "one")
+    assert other.take("t", "other", 60) > fence
+
+
 class CountingStore:
     """A store that knows only leases, and checks that no two are out for a thread."""
 
