@@ -49,12 +49,10 @@ class TestVectorsInAFile(VectorStoreIntegrationTests):
 
 @pytest.fixture(scope="module")
 def parts(table):
+    vectors = index_records(table, FAKE)
     with RecordStore.of(table) as store:
-        yield {
-            "store": store,
-            "lookup": RecordLookup(table),
-            "vectors": index_records(table, FAKE),
-        }
+        yield {"store": store, "lookup": RecordLookup(table), "vectors": vectors}
+    vectors.close()
 
 
 class TestRetriever(RetrieversIntegrationTests):
