@@ -95,6 +95,7 @@ def hard_control(gold: str) -> Recipe:
 def all_tables(runs: Runs) -> str:
     """Write every table."""
     parts = ["### Soft targets against hard labels, paired by seed\n\n" + paired_table(runs)]
+    parts.append("### Other differences, paired by seed\n\n" + differences_table(runs))
     for task in GOLDS:
         for measure, part, title, scale in MEASURES:
             parts.append(f"### {task}: {title}\n\n" + score_table(runs, task, measure, part, scale))
@@ -133,6 +134,28 @@ def paired_table(runs: Runs) -> str:
                     cells.append(_spread([100 * d for d in found], 1, sign=True))
             rows[f"{task}, {gold}"] = cells
     return _table(head, {second[0]: second[1:], **rows})
+
+
+def differences_table(runs: Runs) -> str:
+    """Write the pairs that the choice of settings rests on."""
+    few = "20% questions"
+    pairs: list[tuple[str, str, str, Recipe, Recipe]] = [
+        ("banking77", "complete", "soft and gold at T = 2 - gold", BOTH_2, GOLD),
+        ("banking77", few, "T = 2 - T = 1", SOFT_2, SOFT),
+        *((task, "noisy 40%", "soft from the teacher as it is - its text", SOFT, TEXT)
+          for task in GOLDS),
+        *(("banking77", few, f"{other.objective} - forward_kl", other, SOFT)
+          for other in OBJECTIVES),
+    ]  # fmt: skip
+    rows = {
+        f"{task}, {gold}: {what}": [
+            _spread([100 * d for d in differences(runs, task, gold, *both, measure, part)], 1,
+                    sign=True)
+            for measure, part in PAIRED
+        ]
+        for task, gold, what, *both in pairs
+    }  # fmt: skip
+    return _table(["", "accuracy", "unseen", "ECE"], rows)
 
 
 def best_soft(gold: str) -> Recipe:
