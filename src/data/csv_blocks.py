@@ -20,7 +20,7 @@ def is_quick(options: ReadOptions, sep: str) -> bool:
     """Say whether blocks of a file with these options may go the quick way."""
     return (
         options.quote == '"'
-        and options.escape is None
+        and not options.escape
         and options.comment is None
         and options.ragged != "keep"
         and not options.skip_initial_space

@@ -32,7 +32,7 @@ def make_reader_arguments(options: ReadOptions, sep: str) -> dict[str, Any]:
         arguments["quoting"] = csv.QUOTE_NONE
     else:
         arguments["quotechar"] = options.quote
-    if options.escape is not None:
+    if options.escape:
         arguments["escapechar"] = options.escape
     return arguments
 
@@ -113,7 +113,7 @@ def _quote_state(
     at_cell_start, position = opened is None, 0
     while position < len(line):
         character = line[position]
-        if options.escape is not None and character == options.escape:
+        if options.escape and character == options.escape:
             position += 1
         elif character == options.quote and opened is not None:
             if line[position + 1 : position + 2] == options.quote:

@@ -31,7 +31,7 @@ def column_names(
     """
     header = options.header
     needed = len(first)
-    if header is True:
+    if header is True or header is None:
         names = _unique_names(first, report, path)
         needed = max((i for i, cell in enumerate(first, 1) if cell.strip()), default=needed)
         if all(_NUMBER.fullmatch(cell) for cell in first):

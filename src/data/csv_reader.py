@@ -79,7 +79,7 @@ class CsvTable:
         first = self._first_row()
         self.columns, self._needed = column_names(first, options, report, path)
         self.width = len(self.columns) - (options.ragged == "keep")
-        self._first = [] if options.header is True else [first]
+        self._first = [] if options.header in (True, None) else [first]
 
     def batches(self, wanted: Sequence[str] | None = None) -> Iterator[list[list[Any]]]:
         """Hand out the cells of the records as they are written, many records at a time.
