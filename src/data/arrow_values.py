@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import uuid
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .cells import duration_text, plain_value
+from .cells import duration_text, plain_value, shortest_double
 from .read_report import ReadReport
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -49,7 +51,9 @@ def plain_list(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401 - p
         return _maps(array, report)
     if pa.types.is_struct(kind):
         return _structs(array, report)
-    if pa.types.is_nested(kind) and not pa.types.is_union(kind):
+    if pa.types.is_union(kind):
+        return _unions(array, report)
+    if pa.types.is_nested(kind):
         return _lists(array, report)
     if pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         values: list[Any] = array.to_pylist()
@@ -64,10 +68,31 @@ def _extension(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
 
 
 def _floats(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
+    """Floats of 16 and 32 bits keep the shortest digits of their width, as `cells` describes."""
+    if pa.types.is_float32(array.type):
+        array = array.cast(pa.string()).cast(pa.float64())
     values = array.to_pylist()
+    if pa.types.is_float16(array.type):
+        values = [v if v is None else _half_digits(v) for v in values]
     nans = sum(1 for v in values if v is not None and math.isnan(v))
     report.null_floats += nans
     return [None if v is None or math.isnan(v) else float(v) for v in values] if nans else values
+
+
+@cache
+def _half_digits(value: float) -> float:
+    return shortest_double(np.float16(value))  # Arrow's own spelling of a half is widened
+
+
+def _unions(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
+    """Every value is read as the member of the union that it is stored in."""
+    array = pa.concat_arrays([array])  # type codes of a slice are those of the whole array
+    codes = array.type_codes.to_pylist()
+    members = [plain_list(array.field(i), report) for i in range(array.type.num_fields)]
+    place = {code: i for i, code in enumerate(array.type.type_codes)}
+    dense = array.type.mode == "dense"
+    offsets = array.offsets.to_pylist() if dense else range(len(array))
+    return [members[place[code]][at] for code, at in zip(codes, offsets, strict=True)]
 
 
 def _lists(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401

@@ -1,10 +1,11 @@
 """Cells: what a value becomes in a record, and what text it has in a question-answer pair.
 
 In records a value is None, bool, int, float, str, or a list or dict of these: plain JSON, with
-three spellings:
+four spellings:
 
 - dates and times are ISO 8601 text, moments with a time zone in UTC or with their offset;
 - decimal numbers are their exact digits as text;
+- floats of 16 and 32 bits are the shortest digits of their own width: 2.55 stays 2.55;
 - bytes are `{"$bytes": "<hex>"}`.
 
 NaN is null and is counted. Infinities stay floats; they have no JSON and are refused where JSON is
@@ -64,11 +65,42 @@ def plain_value(value: Any, report: ReadReport | None = None) -> Any:  # noqa: A
 
 
 def _plain_numpy(value: Any, report: ReadReport | None) -> Any:  # noqa: ANN401 - any cell
+    """Turn a scalar or an array of numpy or pandas into plain values.
+
+    A float narrower than 64 bits keeps its own shortest digits, which `tolist` would widen.
+    """
     if type(value).__name__ == "NAType":
         return None
+    dtype = getattr(value, "dtype", None)
+    kind = getattr(dtype, "kind", "")
+    if getattr(value, "ndim", 0):
+        if kind == "f" and hasattr(value, "to_numpy"):  # what pandas iterates over is widened
+            value = value.to_numpy(dtype=f"float{8 * dtype.itemsize}", na_value=math.nan)
+        return [plain_value(item, report) for item in value]
+    if hasattr(value, "shape") and hasattr(value, "item") and not _is_scalar(value):
+        return plain_value(value[()], report)  # an array without a dimension
+    if kind == "f":
+        return plain_value(shortest_double(value), report)
+    if kind == "M":
+        return None if value != value else str(value)
+    if kind == "m":
+        nanoseconds = value.astype("timedelta64[ns]").astype("int64").item()
+        return None if value != value else duration_text(nanoseconds, 10**9)
     if hasattr(value, "tolist"):
         return plain_value(value.tolist(), report)
     raise TypeError(f"{type(value).__name__} has no plain form; convert it to text at the source")
+
+
+def _is_scalar(value: Any) -> bool:  # noqa: ANN401 - a numpy value
+    return any(kind.__name__ == "generic" for kind in type(value).__mro__)
+
+
+def shortest_double(value: Any) -> float:  # noqa: ANN401 - a numpy scalar of any width
+    """Give the double that is spelt with the fewest digits that tell a narrower float apart.
+
+    A float32 of 2.55 holds 2.549999952316284; its digits are 2.55, and so is the double given.
+    """
+    return float(str(value))
 
 
 def duration_text(count: int, per_second: int) -> str:

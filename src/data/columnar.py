@@ -111,6 +111,18 @@ def iter_arrow(
             report.note(f"{path}: the Arrow stream has no end mark; it may have been cut off")
 
 
+def dataset_records(dataset: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - no types
+    """List the records of a `datasets.Dataset` as plain values, as those of its files."""
+    records: list[dict[str, Any]] = []
+    report = ReadReport(quiet=True)
+    for table in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
+        for batch in table.combine_chunks().to_batches():
+            columns = [plain_list(column, report) for column in batch.columns]
+            names = batch.schema.names
+            records += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return records
+
+
 def column_names(path: Path, *, parquet: bool) -> list[str]:
     """Name the columns of a Parquet or Arrow file, which it has even without records.
 

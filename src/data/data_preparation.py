@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, DataError, DataNotFoundError, EmptyDataError, UnreadableFileError
-from .frames import frame_from_records
+from .frames import column_cells, double_frame, frame_from_records
 from .nulls import NullPolicy, check_null_policy
 from .options import ReadOptions
 from .qa_pairs import iter_qa_pairs, pairs_of_records
@@ -123,7 +123,8 @@ class StructuredDataLoader:
         Args:
             file_path: File.
             **kwargs: None: our reader, with dates as ISO text. Otherwise arguments of
-                `pandas.read_parquet`.
+                `pandas.read_parquet`. Either way floats of 16 and 32 bits become doubles of the
+                same digits.
 
         Raises:
             DataNotFoundError: There is no such file.
@@ -131,9 +132,11 @@ class StructuredDataLoader:
         """
         if not kwargs:
             return self._load(file_path, format="parquet")
-        return self._load_with_pandas(
+        data = self._load_with_pandas(
             "read_parquet", file_path, {"dtype_backend": "numpy_nullable", **kwargs}
         )
+        self.data = double_frame(data)
+        return self.data
 
     def load_from_database(self, connection_string: str, query: str) -> pd.DataFrame:
         """Load what a query gives. Nothing can be written. Subclasses may replace this method.
@@ -317,7 +320,7 @@ class StructuredDataLoader:
         return self.report
 
     def _records(self, data: pd.DataFrame, wanted: list[str]) -> Iterator[SourcedRecord]:
-        columns = [data[name].tolist() for name in wanted]
+        columns = [column_cells(data[name]) for name in wanted]
         for row, cells in enumerate(zip(*columns, strict=True), 1):
             yield SourcedRecord(self._name(), row, dict(zip(wanted, cells, strict=True)))
 

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .cells import shortest_double
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -92,6 +94,41 @@ def _parse_float(text: Any) -> float | None:  # noqa: ANN401 - a cell
 
 def _parse_bool(text: Any) -> bool | None:  # noqa: ANN401 - a cell
     return {"True": True, "False": False}.get(text) if isinstance(text, str) else None
+
+
+def double_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Give a frame whose narrow floats are doubles with the same digits: float32 2.55 is 2.55."""
+    import pandas as pd
+
+    doubles = {}
+    for place, dtype in enumerate(frame.dtypes):
+        if _is_narrow(dtype):
+            series = frame.iloc[:, place]
+            if isinstance(dtype, pd.ArrowDtype):
+                wide = "double[pyarrow]"
+            else:
+                wide = "float64" if dtype.kind == "f" and hasattr(dtype, "fields") else "Float64"
+            cells = [float("nan") if c is None and wide == "float64" else c
+                     for c in column_cells(series)]  # fmt: skip
+            doubles[place] = pd.Series(cells, index=series.index, dtype=wide, name=series.name)
+    if not doubles:
+        return frame
+    columns = [doubles.get(i, frame.iloc[:, i]) for i in range(frame.shape[1])]
+    wide_frame = pd.concat(columns, axis=1)
+    wide_frame.columns = frame.columns
+    return wide_frame
+
+
+def column_cells(series: pd.Series[Any]) -> list[Any]:
+    """List the cells of a column; narrow floats keep their own digits, their gaps are None."""
+    if not _is_narrow(series.dtype):
+        return series.tolist()
+    narrow = series.to_numpy(dtype=f"float{8 * series.dtype.itemsize}", na_value=math.nan)
+    return [None if cell != cell else shortest_double(cell) for cell in narrow]
+
+
+def _is_narrow(dtype: Any) -> bool:  # noqa: ANN401 - a pandas or numpy type
+    return getattr(dtype, "kind", "") == "f" and dtype.itemsize < 8
 
 
 def _array(cells: list[Any]) -> Any:  # noqa: ANN401 - a pandas array or a list

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..data.columnar import dataset_records
 from ..data.instruction_records import instruction_records
 from ..data.json_files import read_json, save_json
 from ..data.readers import read_table
@@ -152,14 +153,14 @@ def _rows(source: Source, slice_str: str, hub_name: str, sample: Any) -> Rows:  
 
 
 def read_rows(source: str | Path | Rows) -> Rows:
-    """Read all rows of a file or folder; rows are given back as they are.
+    """Read all rows of a file, a folder or a `datasets.Dataset`; rows are given back as they are.
 
     Raises:
         DataNotFoundError: There is no such file.
         DataError: It cannot be read, or its rows are no objects.
     """
     if not isinstance(source, str | Path):
-        return source
+        return dataset_records(source) if hasattr(source, "with_format") else source
     # A lone JSON object with a list in it would be taken for a document around a table.
     if Path(source).suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return read_table(source)
@@ -175,7 +176,8 @@ def _from_hub(name: str, slice_str: str) -> Rows:
     except ImportError as fault:
         raise MissingDependencyError("datasets", "hub") from fault
     try:
-        return [dict(row) for row in datasets.load_dataset(name, split=slice_str)]
+        found = datasets.load_dataset(name, split=slice_str)
+        return dataset_records(found) if isinstance(found, datasets.Dataset) else list(found)
     except ValueError:  # the slice is none
         raise
     except Exception as fault:  # each of its libraries has errors of its own

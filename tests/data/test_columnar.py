@@ -9,6 +9,9 @@ import gzip
 import math
 import uuid
 
+import datasets
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
@@ -17,9 +20,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stillroom.data.arrow_values import date_text, plain_list, timestamp_text
+from stillroom.data.cells import pair_text, plain_value
+from stillroom.data.data_preparation import StructuredDataLoader
 from stillroom.data.read_report import ReadReport
 from stillroom.data.readers import iter_records, read_table
 from stillroom.errors import DataError, EmptyDataError, UnknownColumnError, UnreadableFileError
+from stillroom.pipeline.system_data import read_rows
 
 D, T = datetime.date, datetime.datetime
 BERLIN = pa.timestamp("us", "Europe/Berlin")
@@ -29,7 +35,17 @@ VALUES = [
     ("bool", pa.array([True, None]), [True, None]),
     ("float", pa.array([1.5, math.nan, None]), [1.5, None, None]),
     ("infinite", pa.array([math.inf]), [math.inf]),
-    ("half", pa.array([1.5], pa.float16()), [1.5]),
+    ("half", pa.array([1.5, 0.1, None, math.nan], pa.float16()), [1.5, 0.1, None, None]),
+    ("single", pa.array([2.55, None, 1e-7, 3.4e38, -0.0, math.inf], pa.float32()), [2.55, None, 1e-07, 3.4e38, -0.0, math.inf]),
+    ("singles in lists", pa.array([[2.55, None], None], pa.list_(pa.float32())), [[2.55, None], None]),
+    ("singles in fixed lists", pa.array([[2.55, 0.7]], pa.list_(pa.float32(), 2)), [[2.55, 0.7]]),
+    ("halves in lists of lists", pa.array([[[0.1]], []], pa.large_list(pa.list_(pa.float16()))), [[[0.1]], []]),
+    ("single in a struct", pa.array([{"a": {"b": 132.04}}], pa.struct([("a", pa.struct([("b", pa.float32())]))])), [{"a": {"b": 132.04}}]),
+    ("singles in a map", pa.array([[("k", 2.55)]], pa.map_(pa.string(), pa.float32())), [{"k": 2.55}]),
+    ("single in a dictionary", pa.array([2.55, None, 2.55], pa.float32()).dictionary_encode(), [2.55, None, 2.55]),
+    ("runs of singles", pa.RunEndEncodedArray.from_arrays([1, 3], pa.array([0.7, 2.55], pa.float32())), [0.7, 2.55, 2.55]),
+    ("single in a union", pa.UnionArray.from_dense(pa.array([0, 1, 0], pa.int8()), pa.array([0, 0, 1], pa.int32()), [pa.array([2.55, 0.7], pa.float32()), pa.array(["a"])]), [2.55, "a", 0.7]),
+    ("part of a union", pa.UnionArray.from_sparse(pa.array([0, 1, 0], pa.int8()), [pa.array([2.55, 0.1, None], pa.float32()), pa.array(["a", "b", "c"])]).slice(1), ["b", None]),
     ("text", pa.array(["x", "", None]), ["x", "", None]),
     ("large text", pa.array(["x"], pa.large_string()), ["x"]),
     ("text view", pa.array(["x", None], pa.string_view()), ["x", None]),
@@ -218,3 +234,65 @@ def test_no_records_and_no_columns(tmp_path):
     pq.write_table(pa.table({}), tmp_path / "u.parquet")
     with pytest.raises(EmptyDataError, match="no columns"):
         read_table(tmp_path / "u.parquet")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([16, 32]).flatmap(
+        lambda width: st.tuples(st.just(width), st.floats(width=width, allow_nan=False))
+    )
+)
+def test_narrow_floats_keep_their_shortest_digits(case):
+    width, value = case
+    narrow = np.dtype(f"float{width}").type(value)
+    (found,) = plain_list(
+        pa.array([narrow], pa.float16() if width == 16 else pa.float32()), ReadReport()
+    )
+    assert np.dtype(f"float{width}").type(found) == narrow  # nothing is lost
+    assert len(repr(found)) <= len(repr(float(narrow)))
+    assert plain_value(narrow) == found  # numpy scalars of users alike
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.float32(2.55), "2.55"),
+        (np.float16(0.1), "0.1"),
+        (np.longdouble("0.5"), "0.5"),
+        (np.array([2.55, 0.7], np.float32), "2.55, 0.7"),
+        (np.array(2.55, np.float32), "2.55"),
+        ([np.float32(0.7)], "0.7"),
+        ({"a": np.float32(0.7)}, '{"a": 0.7}'),
+        (pd.Series([2.55, None], dtype="Float32"), "[2.55, null]"),
+        (pd.Series([2.55], dtype="float32"), "2.55"),
+        (np.float32("nan"), None),
+        (np.datetime64("2024-01-02T03:04:05.123456789"), "2024-01-02T03:04:05.123456789"),
+        (np.timedelta64(90, "s"), "PT90S"),
+        (np.datetime64("NaT"), None),
+    ],
+)
+def test_numpy_values_of_users_are_spelt_by_their_own_width(value, text):
+    assert pair_text(value) == text
+
+
+@pytest.mark.parametrize(
+    "keywords", [{}, {"columns": ["q", "single", "half"]}, {"dtype_backend": "pyarrow"}]
+)
+def test_frames_and_pairs_hold_the_digits_of_narrow_floats(tmp_path, keywords):
+    path = tmp_path / "t.parquet"
+    single, half = pa.array([2.55, None], pa.float32()), pa.array([0.1, 0.2], pa.float16())
+    pq.write_table(pa.table({"q": ["a", "b"], "single": single, "half": half}), path)
+    loader = StructuredDataLoader()
+    data = loader.load_from_parquet(path, **keywords)
+    assert data["single"].dropna().tolist() == [2.55]
+    assert data["half"].tolist() == [0.1, 0.2]
+    assert loader.create_qa_pairs("q", "single") == [{"question": "a", "answer": "2.55"}]
+    loader.data = data.astype({"single": "float32", "half": "float16"})  # a frame of the user's own
+    assert [p["answer"] for p in loader.create_qa_pairs("q", "half")] == ["0.1", "0.2"]
+    assert [p["answer"] for p in loader.create_qa_pairs("q", "single")] == ["2.55"]
+
+
+def test_rows_of_a_dataset_hold_the_digits_of_narrow_floats():
+    features = datasets.Features({"t": datasets.Value("string"), "n": datasets.Value("float32")})
+    rows = datasets.Dataset.from_dict({"t": ["a", "b"], "n": [2.55, 0.7]}, features=features)
+    assert read_rows(rows.select([1, 0])) == [{"t": "b", "n": 0.7}, {"t": "a", "n": 2.55}]
