@@ -254,8 +254,9 @@ def _guarded(work: Callable[[], object], verbose: bool, folder: str | None) -> i
         work()
     except KeyboardInterrupt:
         if folder is not None and Path(folder).exists():
-            print(f"\ninterrupted; what is finished is in {folder}.", file=sys.stderr)
-            print("The same command goes on from there.", file=sys.stderr)
+            print(f"\ninterrupted; {folder} keeps the finished steps and the checkpoints.",
+                  file=sys.stderr)  # fmt: skip
+            print("The same command goes on from them.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except StillroomError as fault:
         if verbose:

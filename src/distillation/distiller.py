@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from .adapters import PROBE_EXAMPLES, TrainedAdapter
 from .batching import TokenizedExample, collator_for
 from .cache_fit import require_fit
 from .freezing import only_trainable
+from .interruption import saved_when_interrupted
 from .losses import DistillationLoss
 from .model_kinds import TASK_KINDS
 from .processes import is_main_process, join_processes, local_device, main_process_first
@@ -215,7 +216,8 @@ class ModelDistiller:
                 examples=examples,
                 vocabulary=vocabulary,
             )
-            trainer.train(None if resume is None else str(resume))
+            with nullcontext() if work_dir is None else saved_when_interrupted(trainer):
+                trainer.train(None if resume is None else str(resume))
             trained = whole_student(trainer, student)
             probe = collator_of(self.tokenizer, self.student_model)(items[:PROBE_EXAMPLES])
             finished = finish_student(trained, self.student_model, probe)

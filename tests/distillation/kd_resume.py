@@ -1,6 +1,9 @@
 """The run that the resume tests begin, break off and finish."""
 
+import os
+
 import kd_models
+from stillroom.distillation.interruption import saved_when_interrupted
 from stillroom.distillation.resuming import open_work_folder
 from transformers import TrainerCallback
 
@@ -17,8 +20,26 @@ class StopAfter(TrainerCallback):
         return control
 
 
+class SignalAt(TrainerCallback):
+    def __init__(self, step, number, times=1):
+        self.step, self.number, self.times = step, number, times
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step - 1:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
 def run(
-    folder, *, accumulation=1, stop=None, identity=None, optimizer="muon", steps=10, teacher=None
+    folder,
+    *,
+    accumulation=1,
+    stop=None,
+    identity=None,
+    optimizer="muon",
+    steps=10,
+    teacher=None,
+    callbacks=(),
 ):
     """Train a student with dropout; give its weights, losses and where it went on from."""
     resume = open_work_folder(folder, identity or IDENTITY)
@@ -34,7 +55,8 @@ def run(
         save_steps=5,
         lr_scheduler="cosine",
         warmup_ratio=0.2,
-        callbacks=[] if stop is None else [StopAfter(stop)],
+        callbacks=[*callbacks, *([] if stop is None else [StopAfter(stop)])],
     )
-    trainer.train(resume)
+    with saved_when_interrupted(trainer):
+        trainer.train(resume)
     return kd_models.weights(model), trainer.history.losses, resume

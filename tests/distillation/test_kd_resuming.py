@@ -63,6 +63,53 @@ def test_killed_while_saving(tmp_path):
     assert resumed_losses == losses
 
 
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_an_interruption_saves_the_step_it_came_in(tmp_path, accumulation, number, raised, caplog):
+    """Step 7 lies between the checkpoints of steps 5 and 10, and none of it is trained again."""
+    expected, losses, _ = kd_resume.run(tmp_path / "whole", accumulation=accumulation)
+    before = signal.getsignal(number)
+    with caplog.at_level(logging.WARNING), pytest.raises(raised):
+        kd_resume.run(
+            tmp_path / "broken",
+            accumulation=accumulation,
+            callbacks=[kd_resume.SignalAt(7, number)],
+        )
+    assert signal.getsignal(number) == before
+    assert "checkpoint-7: saved" in caplog.text
+    weights, resumed_losses, resume = kd_resume.run(tmp_path / "broken", accumulation=accumulation)
+    assert resume.name == "checkpoint-7"
+    assert kd_models.same(weights, expected)
+    assert resumed_losses == losses
+
+
+def test_a_second_interruption_stops_at_once(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        kd_resume.run(tmp_path, callbacks=[kd_resume.SignalAt(7, signal.SIGINT, times=2)])
+    assert last_whole_checkpoint(tmp_path).name == "checkpoint-5"
+    assert "saved" not in caplog.text
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_an_interruption_in_the_last_step_says_no_untruth(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        kd_resume.run(tmp_path, callbacks=[kd_resume.SignalAt(10, signal.SIGINT)])
+    assert "saved" not in caplog.text
+    assert last_whole_checkpoint(tmp_path).name == "checkpoint-5"
+
+
+def test_handlers_of_the_program_are_left_alone(tmp_path):
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+    try:
+        kd_resume.run(tmp_path, callbacks=[kd_resume.SignalAt(7, signal.SIGINT)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [1]
+
+
 @pytest.mark.parametrize("damage", ["no marker", "shorter file", "missing file", "broken marker"])
 def test_a_damaged_checkpoint_is_not_used(tmp_path, damage, caplog):
     kd_resume.run(tmp_path, stop=5)
