@@ -18,6 +18,7 @@
     │   ├── EngineFailedError             what computes broke; the next request starts it anew
     │   ├── EngineClosedError             the engine was closed
     │   └── RemoteError                   a server refused, failed or could not be reached
+    │       └── BrokenAnswerError         a server began an answer and did not end it well
     ├── LabelingStoppedError (RuntimeError)  a labelling ended before all records were done
     ├── ScriptError (AssertionError)      a scripted model was used other than its script says
     ├── QueryRefusedError (ValueError)    SQL that may not run, or that DuckDB does not understand
@@ -169,6 +170,10 @@ class RemoteError(GenerationError):
         self.status = status
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class BrokenAnswerError(RemoteError):
+    """A server began an answer and broke it off, so that what came is not the whole answer."""
 
 
 class LabelingStoppedError(StillroomError, RuntimeError):

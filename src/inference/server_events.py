@@ -13,11 +13,11 @@ from typing import Any
 
 from ..errors import RemoteError
 from .engine import Alternative, FinishReason, TokenEvent, Usage
+from .finish_reasons import judge_choice
 from .servers import error_text
 from .tool_calls import CLOSE_TAG, OPEN_TAG
 
 MOST_LINE_BYTES = 1 << 20
-_ENDS: dict[str, FinishReason] = {"length": "length", "max_tokens": "length"}
 
 
 async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
@@ -79,10 +79,11 @@ class ServerAnswer:
     def _read_choice(self, choice: Mapping[str, Any]) -> list[TokenEvent]:
         message = choice.get("delta") or choice.get("message") or {}
         reason = choice.get("finish_reason")
-        if reason == "content_filter":
-            raise RemoteError("the server withheld its answer (content_filter)", status=200)
-        if reason is not None:
-            self.finish_reason = _ENDS.get(reason, "stop")
+        if reason or choice.get("error"):
+            end = judge_choice(choice)
+            if end.verdict == "fault":
+                raise RemoteError(end.message, status=end.status or (None if end.again else 200))
+            self.finish_reason = "length" if end.verdict == "cut" else "stop"
         text = choice.get("text") if "text" in choice else message.get("content")
         calls = "".join(self._calls.read(call) for call in message.get("tool_calls") or ())
         if self.finish_reason == "stop":  # a call that was cut stays open

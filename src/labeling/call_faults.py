@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ..errors import (
+    BrokenAnswerError,
     ConfigError,
     DeadlineError,
     EngineBusyError,
@@ -15,6 +16,7 @@ from ..errors import (
     RemoteError,
     ScriptError,
 )
+from ..inference.retries import may_pass
 from .label_values import FaultKind
 from .teachers import TeacherAnswer
 
@@ -53,13 +55,16 @@ def judge_fault(fault: Exception) -> CallFault:
     message = readable(str(fault) or type(fault).__name__)
     if isinstance(fault, _MISTAKES):
         return CallFault("unknown", message, True, answered=True, free=True, raises=True)
+    if isinstance(fault, BrokenAnswerError):  # what came before it broke off may be charged
+        kind: FaultKind = "rate_limit" if fault.status == 429 else "llm_api_error"
+        return CallFault(kind, message, again=may_pass(fault), answered=True, free=False)
     if isinstance(fault, RemoteError):
         return _judge_status(fault, message)
     if isinstance(fault, DeadlineError | TimeoutError | asyncio.TimeoutError):
         return CallFault("timeout", message, again=True, answered=False, free=False)
     if isinstance(fault, EngineBusyError | EngineFailedError):
         return CallFault("llm_api_error", message, again=True, answered=True, free=True)
-    if isinstance(fault, GenerationError):  # too long for the model, or withheld by a filter
+    if isinstance(fault, GenerationError):  # too long, withheld, or not known to be whole
         return CallFault("bad_request", message, again=False, answered=True, free=False)
     told = f"{type(fault).__name__}: {message}"
     return CallFault("unknown", told, again=True, answered=True, free=False)
@@ -99,7 +104,10 @@ def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None
         verdict: What the check said of it, None for good; not looked at for empty and cut answers.
     """
     if answer.finish_reason == "length":
-        told = f"the answer is cut off after {answer.completion_tokens} tokens; raise max_tokens"
+        told = (
+            f"the answer is cut off after {answer.completion_tokens} tokens; raise max_tokens, or "
+            "shorten the prompt where the model's context is full"
+        )
         return _no_label("truncated", told)
     if not answer.text.strip():
         return _no_label("empty_response", "the answer is empty")

@@ -10,11 +10,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError, StillroomError
 from ..inference.engine import FinishReason
+from ..inference.finish_reasons import judge_metadata, refusal_end
 from ..inference.messages import message_text
 from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
 
 _TURNS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
-_CUT = ("length", "max_tokens", "MAX_TOKENS")
 _NAMES = ("model_name", "model", "model_id")
 
 
@@ -91,10 +91,13 @@ def _translate(fault: Exception) -> GenerationError:
 
 
 def _read(message: BaseMessage, prompt: Prompt, name: str) -> TeacherAnswer:
-    text = message_text(message).strip()
     told = message.response_metadata
-    reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
-    finish: FinishReason = "length" if reason in _CUT else "stop"
+    end = refusal_end(message.additional_kwargs.get("refusal")) or judge_metadata(told)
+    end.raise_fault()
+    if getattr(message, "tool_calls", None) or getattr(message, "invalid_tool_calls", None):
+        raise GenerationError("the teacher called a tool in place of an answer; a label is a text")
+    text = message_text(message).strip()
+    finish: FinishReason = "length" if end.verdict == "cut" else "stop"
     usage = getattr(message, "usage_metadata", None) or {}
     return TeacherAnswer(
         text=text,

@@ -14,12 +14,12 @@ import httpx
 
 from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError
 from ..inference.allow import check_models_allowed
+from ..inference.finish_reasons import error_status, judge_choice
 from ..inference.servers import Server, error_text, read_refusal, transport_fault
 from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
 
 _MOST_BODY_BYTES = 64 << 20
 _CONNECT_S = 10.0
-_CUT = ("length", "max_tokens")
 _UNSENDABLE = ("stream", "stream_options", "n", "messages", "prompt")
 """Fields of a request that would change what is sent or how the answer is read."""
 
@@ -164,7 +164,8 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
 
     Raises:
         RemoteError: It is no answer, or an error in the place of one.
-        GenerationError: The server's filter withheld it.
+        GenerationError: A filter withheld it, the server broke it off, or does not say whether it
+            is whole (`inference.finish_reasons`).
     """
     text = body.decode("utf-8", "replace")
     try:
@@ -172,7 +173,9 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
     except ValueError as fault:
         raise RemoteError(f"the answer is no JSON: {text[:200]!r}", status=200) from fault
     if isinstance(told, dict) and told.get("error"):
-        raise RemoteError(f"the server failed: {error_text(text)}", status=_status(told["error"]))
+        raise RemoteError(
+            f"the server failed: {error_text(text)}", status=error_status(told["error"])
+        )
     choices = told.get("choices") if isinstance(told, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RemoteError(f"the answer has no choices: {text[:200]!r}", status=200)
@@ -180,10 +183,11 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
 
 
 def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> TeacherAnswer:
-    reason = choice.get("finish_reason")
-    if reason == "content_filter":
-        raise GenerationError("the server withheld its answer (content_filter)")
+    end = judge_choice(choice)
+    end.raise_fault()
     message = choice.get("message")
+    if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
+        raise GenerationError("the teacher called a tool in place of an answer; a label is a text")
     said = message.get("content") if isinstance(message, dict) else choice.get("text")
     if said is None and isinstance(message, dict):
         said = ""  # a model that refuses, or only thinks
@@ -193,7 +197,7 @@ def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> Tea
     counts = usage if isinstance(usage, dict) else {}
     return TeacherAnswer(
         text=said.strip(),
-        finish_reason="length" if reason in _CUT else "stop",
+        finish_reason="length" if end.verdict == "cut" else "stop",
         prompt_tokens=_count(counts.get("prompt_tokens"), prompt_bytes(prompt)),
         completion_tokens=_count(counts.get("completion_tokens"), len(said.encode())),
         model=str(told.get("model") or ""),
@@ -202,10 +206,3 @@ def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> Tea
 
 def _count(told: object, most: int) -> int:
     return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else most
-
-
-def _status(error: Any) -> int:  # noqa: ANN401 - any JSON value
-    """Find the status that a server gives inside a body; 500 where it does not."""
-    code = error.get("code") if isinstance(error, dict) else None
-    number = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 0
-    return number if 400 <= number < 600 else 500

@@ -7,12 +7,15 @@ import logging
 
 import labeling_server
 import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, DeadlineError, GenerationError, RemoteError
 from stillroom.inference import retries
 from stillroom.inference.allow import forbid_models
 from stillroom.inference.scripted import ScriptedModel
 from stillroom.labeling import call_faults, duplicates, expansion, opening, teachers
+from stillroom.labeling.call_faults import judge_fault
 from stillroom.labeling.label_values import LabelSettings
 from stillroom.labeling.labeler import BatchLabeler, LabelTask
 from stillroom.labeling.langchain_teacher import LangChainTeacher
@@ -100,22 +103,88 @@ def test_bodies_of_servers():
     assert read_answer(body(), "four") == TeacherAnswer("Au", "stop", 4, 2, "")
     cut = {"message": {"content": " A"}, "finish_reason": "length"}
     assert read_answer(body(choices=[cut]), "x").finish_reason == "length"
-    silent = {"message": {"content": None}, "finish_reason": None}
+    silent = {"message": {"content": None}, "finish_reason": "stop"}
     assert read_answer(body(choices=[silent]), "x").text == ""
     for content, status in (
         (b"[]", 200),
         (b'{"choices": []}', 200),
         (b'{"choices": ["x"]}', 200),
-        (b'{"choices": [{"message": "x"}]}', 200),
+        (b'{"choices": [{"message": "x", "finish_reason": "stop"}]}', 200),
         (b'{"error": {"message": "no", "code": 429}}', 429),
         (b'{"error": "no"}', 500),
     ):
         with pytest.raises(RemoteError) as told:
             read_answer(content, "x")
         assert told.value.status == status
-    withheld = {"message": {"content": "x"}, "finish_reason": "content_filter"}
-    with pytest.raises(GenerationError, match="withheld"):
-        read_answer(body(choices=[withheld]), "x")
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "words", "again"),
+    [
+        ({"finish_reason": "content_filter"}, "bad_request", "withheld", False),
+        ({"finish_reason": "SAFETY"}, "bad_request", "withheld", False),
+        ({"finish_reason": "abort"}, "llm_api_error", "broke", True),
+        ({"finish_reason": "error", "error": {"code": 502, "message": "gone"}},
+         "llm_api_error", "answering: gone", True),
+        ({"finish_reason": "stop", "error": {"code": 429, "message": "slow"}},
+         "rate_limit", "slow", True),
+        ({"finish_reason": "stop", "error": {"code": 403, "message": "flagged"}},
+         "llm_api_error", "flagged", False),
+        ({"finish_reason": ""}, "bad_request", "did not say why", False),
+        ({"finish_reason": None}, "bad_request", "did not say why", False),
+        ({}, "bad_request", "did not say why", False),
+        ({"finish_reason": "eureka"}, "bad_request", "not known", False),
+    ],
+)  # fmt: skip
+def test_a_partial_answer_is_no_label(choice, kind, words, again):
+    whole = {"message": {"content": "Aur"}, **choice}
+    with pytest.raises(GenerationError, match=words) as told:
+        read_answer(body(choices=[whole]), "x")
+    fault = judge_fault(told.value)
+    assert (fault.kind, fault.again) == (kind, again)
+    assert fault.answered
+    assert not fault.free, "what was answered in part may be charged"
+
+
+def test_a_call_of_a_tool_is_no_label():
+    call = {"type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said = {"message": {"content": "Let me look.", "tool_calls": [call]}, "finish_reason": "stop"}
+    with pytest.raises(GenerationError, match="called a tool"):
+        read_answer(body(choices=[said]), "x")
+    message = AIMessage("Let me look.", tool_calls=[{"name": "look", "args": {}, "id": "1"}])
+    with pytest.raises(GenerationError, match="called a tool"):
+        ask(LangChainTeacher(GenericFakeChatModel(messages=iter([message]))))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "finish"),
+    [
+        ({"stop_reason": "end_turn"}, "stop"),
+        ({"stopReason": "tool_use"}, "stop"),
+        ({"finish_reason": "STOP"}, "stop"),
+        ({"done_reason": "stop", "done": True}, "stop"),
+        ({"status": "completed", "incomplete_details": None}, "stop"),
+        ({}, "stop"),
+        ({"stopReason": "max_tokens"}, "length"),
+        ({"finish_reason": 2}, "length"),
+        ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
+        ({"finish_reason": "RECITATION"}, None),
+        ({"stop_reason": "pause_turn"}, None),
+        ({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}, None),
+        ({"status": "failed"}, None),
+        ({"finish_reason": None}, None),
+        ({"done_reason": "load"}, None),
+        ({"done": False}, None),
+    ],
+)
+def test_the_end_of_a_langchain_message_is_judged(metadata, finish):
+    message = AIMessage("Au", response_metadata=metadata)
+    teacher = LangChainTeacher(GenericFakeChatModel(messages=iter([message])))
+    if finish is None:
+        with pytest.raises(GenerationError):
+            ask(teacher)
+    else:
+        assert ask(teacher).finish_reason == finish
 
 
 def test_providers_are_found_by_their_variables(serve, monkeypatch):
