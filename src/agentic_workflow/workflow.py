@@ -150,7 +150,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         try:
             state = self.graph.invoke(asked.state, asked.config, context=asked.limits)
         except GraphRecursionError as fault:
-            raise _at_limit(self.recursion_limit) from fault
+            raise _at_limit(self._step_limit(config)) from fault
         return self._result(asked.query, state)
 
     async def ainvoke(
@@ -164,7 +164,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         try:
             state = await self.graph.ainvoke(asked.state, asked.config, context=asked.limits)
         except GraphRecursionError as fault:
-            raise _at_limit(self.recursion_limit) from fault
+            raise _at_limit(self._step_limit(config)) from fault
         return self._result(asked.query, state)
 
     def stream(
@@ -181,7 +181,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         gate = AnswerGate(self._answer_is_live(options.get("limits")))
         for event in self.stream_events(input, config, **options):
             yield from gate.feed(event)
-            _raise_at_limit(event, self.recursion_limit)
+            _raise_at_limit(event, self._step_limit(config))
 
     async def astream(
         self,
@@ -195,7 +195,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
             async for event in events:
                 for piece in gate.feed(event):
                     yield piece
-                _raise_at_limit(event, self.recursion_limit)
+                _raise_at_limit(event, self._step_limit(config))
 
     def transform(
         self,
@@ -341,6 +341,10 @@ class Workflow(Runnable[WorkflowInput, Any]):
         changed = [name for name in self.answer_methods if name in _overridden(type(self))]
         return not self._extensions and not changed
 
+    def _step_limit(self, config: RunnableConfig | None) -> int:
+        """Give the most super-steps of a run: what its config says, else the workflow's own."""
+        return (config or {}).get("recursion_limit", self.recursion_limit)
+
     def _request(
         self,
         given: WorkflowInput,
@@ -356,7 +360,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         asked = read_input(given, context, chat_history)
         began = replace(limits or RunContext(deadline_s=self.policy.deadline_s))
         merged = RunnableConfig(**(config or {}))
-        merged.setdefault("recursion_limit", self.recursion_limit)
+        merged["recursion_limit"] = self._step_limit(config)
         configurable = dict(merged.get("configurable") or {})
         if thread_id is not None:
             configurable["thread_id"] = thread_id
@@ -377,7 +381,7 @@ def _overridden(kind: type) -> set[str]:
 
 def _at_limit(limit: int) -> GenerationError:
     return GenerationError(
-        f"step_limit: the graph took {limit} steps without an end; look for a loop among the nodes "
+        f"step_limit: the graph took {limit} step{'s' * (limit != 1)} without an end; look for a loop among the nodes "
         "that were added, or pass config={'recursion_limit': ...}"
     )
 

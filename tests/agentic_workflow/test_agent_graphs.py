@@ -1,5 +1,6 @@
 """Graphs: added nodes, overrides, limits, threads, and the graphs that langgraph.json names."""
 
+import asyncio
 import importlib
 import json
 from pathlib import Path
@@ -194,6 +195,26 @@ def test_an_endless_loop_is_reported_as_step_limit(kind):
         list(workflow.stream("symbol?", config={"recursion_limit": 5}))
     event = workflow.explain("symbol?", config={"recursion_limit": 5})
     assert (event["exit"], event["response"]) == ("step_limit", "")
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "batch"])
+@pytest.mark.parametrize(("limit", "told"), [(1, "took 1 step "), (3, "took 3 steps ")])
+def test_the_step_limit_of_the_call_is_the_one_that_is_told(way, limit, told):
+    workflow = make(MultiAgentWorkflow, *["Au"] * 3)
+    config = {"recursion_limit": limit}
+
+    async def pieces():
+        return [piece async for piece in workflow.astream("symbol?", config)]
+
+    calls = {
+        "invoke": lambda: workflow.invoke("symbol?", config),
+        "ainvoke": lambda: asyncio.run(workflow.ainvoke("symbol?", config)),
+        "stream": lambda: list(workflow.stream("symbol?", config)),
+        "astream": lambda: asyncio.run(pieces()),
+        "batch": lambda: workflow.batch(["symbol?"], config),
+    }
+    with pytest.raises(GenerationError, match=told):
+        calls[way]()
 
 
 @pytest.mark.parametrize("kind", KINDS)
