@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from ..errors import ConfigError, DataError, EmptyDataError
 from ..inference.choices import prompt_ids
 from ..prompts import join_of
 from ..records import Example
+from .setting_words import TooLong
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ WINDOWS_PER_BUCKET: Final = 4
 """Optimizer steps sorted by length together. More saves padding, but where tasks differ in length
 each step then holds one task only. 4 took an eighth off the step of the demo's student."""
 
-TooLong = Literal["error", "truncate"]
 Tokenizer = Any
 """A transformers tokenizer; its classes are skipped by the type checker."""
 

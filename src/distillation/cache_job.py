@@ -21,7 +21,7 @@ from ..inference.checkpoints import (
     package_versions,
 )
 from ..prompts import prompts_sha256
-from .batching import TokenizedExample, TooLong, collator_for, tokenize_examples
+from .batching import TokenizedExample, collator_for, tokenize_examples
 from .cache_build import BATCH_TOKENS, BuildResult, build_cache
 from .cache_fit import known_identity
 from .cache_format import (
@@ -32,6 +32,7 @@ from .cache_format import (
     vocabulary_sha256,
 )
 from .cache_plan import plan_sequences, sequences_hash
+from .setting_words import TooLong
 from .surroundings import keep_freed_memory
 from .training_data import Record, training_examples
 

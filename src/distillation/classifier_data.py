@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ..errors import ConfigError, DataError, EmptyDataError
 from ..records import Example, record_hash
-from .batching import Tokenizer, TooLong
+from .batching import Tokenizer
+from .setting_words import TooLong
 
 Record = Example | Mapping[str, Any]
 

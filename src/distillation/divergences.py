@@ -15,18 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from .setting_faults import loss_faults
+from .setting_words import Objective
 
-Objective = Literal[
-    "forward_kl", "reverse_kl", "jsd", "skew_forward", "skew_reverse", "tvd", "universal_logit"
-]
-"""`universal_logit` compares over unlike vocabularies and is in `universal_logit.py`."""
-UNIVERSAL: Final = "universal_logit"
 RowDivergence = Callable[[Tensor, Tensor, "Mixture"], Tensor]
 """Of (log q, log p), each (N, C), and the settings, to (N,)."""
 
@@ -130,15 +127,3 @@ def row_divergence(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
         (N,) in nats.
     """
     return ROW_DIVERGENCES[mixture.divergence](log_q, log_p, mixture)
-
-
-def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
-    """List what is wrong with the settings of a loss; empty when all is well."""
-    faults = []
-    if not (isinstance(temperature, (int, float)) and 0.0 < temperature < math.inf):
-        faults.append(f"temperature is {temperature!r}; allowed is a number above 0")
-    if not (isinstance(alpha, (int, float)) and 0.0 <= alpha <= 1.0):
-        faults.append(f"alpha is {alpha!r}; allowed is 0 (only labels) to 1 (only the teacher)")
-    if objective not in get_args(Objective):
-        faults.append(f"objective is {objective!r}; allowed are {', '.join(get_args(Objective))}")
-    return faults

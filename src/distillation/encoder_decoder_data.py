@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..errors import ConfigError, DataError, EmptyDataError
 from ..records import Example
-from .batching import IGNORED, TokenizedExample, Tokenizer, TooLong
+from .batching import IGNORED, TokenizedExample, Tokenizer
+from .setting_words import TooLong
 
 
 def tokenize_pairs(

@@ -15,7 +15,7 @@ et al. 2020, eq. 2 (arXiv 2002.10957).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, get_args
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,8 +24,6 @@ from torch.nn import functional
 from .batching import IGNORED
 from .losses import SumAndCount
 
-HiddenMeasure = Literal["mse", "cosine"]
-AttentionMeasure = Literal["kl", "mse"]
 LayerMeasure = Callable[[Tensor, Tensor, Tensor], SumAndCount]
 Pair = tuple[int, int]
 """(student layer, teacher layer), counted from 1; 0 stands for the embeddings."""
@@ -120,46 +118,6 @@ def compared_positions(batch: Mapping[str, Tensor], *, decoder_side: bool = Fals
     present = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()  # (B, T)
     labelled = supervised if supervised.dim() == 1 else supervised.any(-1)  # (B,)
     return present & labelled[:, None]
-
-
-def layer_faults(values: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the settings of layer losses; empty when all is well.
-
-    Args:
-        values: `hidden_weight`, `hidden_measure`, `attention_weight`, `attention_measure` and
-            `layer_pairs`, as `DistillationConfig` holds them.
-    """
-    faults = []
-    for name in ("hidden_weight", "attention_weight"):
-        value = values[name]
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0.0 <= value < float("inf"):
-            faults.append(f"{name} is {value!r}; allowed is 0 (off) or more")
-    for name, allowed in (
-        ("hidden_measure", get_args(HiddenMeasure)),
-        ("attention_measure", get_args(AttentionMeasure)),
-    ):
-        if values[name] not in allowed:
-            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
-    if values["layer_pairs"] is not None and not _are_pairs(values["layer_pairs"]):
-        faults.append(
-            f"layer_pairs is {values['layer_pairs']!r}; allowed is null or a list of [student "
-            "layer, teacher layer], counted from 1 (0 are the embeddings)"
-        )
-    return faults
-
-
-def _are_pairs(value: object) -> bool:
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) > 0
-        and all(
-            isinstance(pair, (list, tuple))
-            and len(pair) == 2
-            and all(type(layer) is int and layer >= 0 for layer in pair)
-            for pair in value
-        )
-    )
 
 
 def _wide(values: Tensor) -> Tensor:

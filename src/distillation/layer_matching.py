@@ -28,13 +28,12 @@ from ..files import atomic_path
 from .layer_losses import (
     ATTENTION_MEASURES,
     HIDDEN_MEASURES,
-    AttentionMeasure,
-    HiddenMeasure,
     Pair,
     compared_positions,
-    layer_faults,
     uniform_pairs,
 )
+from .setting_faults import layer_faults
+from .setting_words import AttentionMeasure, HiddenMeasure
 from .surroundings import attention_set_to
 from .teacher_rows import Batch
 

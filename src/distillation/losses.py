@@ -20,7 +20,9 @@ from torch.nn import functional
 
 from ..errors import ConfigError
 from .batching import IGNORED, supervised_rows
-from .divergences import UNIVERSAL, Mixture, Objective, loss_faults, row_divergence
+from .divergences import Mixture, row_divergence
+from .setting_faults import loss_faults
+from .setting_words import UNIVERSAL, Objective
 from .universal_logit import universal_logit
 
 SumAndCount = tuple[Tensor, int]

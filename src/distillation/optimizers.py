@@ -14,15 +14,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from ..errors import ConfigError
-
-OptimizerKind = Literal["adamw", "muon"]
+from .setting_words import OptimizerKind
 
 NEWTON_SCHULZ: Final = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration, chosen for the steepest slope at zero (Jordan et al.)."""

@@ -8,11 +8,11 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ..errors import ConfigError
-from .divergences import UNIVERSAL
 from .freezing import GradualUnfreezing
 from .layer_matching import LayerSettings
 from .loss_schedule import LossSchedule, Ramp
 from .losses import DistillationLoss
+from .setting_words import UNIVERSAL
 from .settings import DistillationConfig
 
 

@@ -20,7 +20,6 @@ from .batching import (
     Collator,
     TokenizedExample,
     Tokenizer,
-    TooLong,
     collator_for,
     tokenize_examples,
 )
@@ -35,6 +34,7 @@ from .encoder_decoder_data import pair_collator_for, tokenize_pairs
 from .model_kinds import TASK_KINDS, model_kind
 from .packing import PackingCollator
 from .setting_faults import Task
+from .setting_words import TooLong
 from .text_alignment import AlignedCollator, align_examples
 from .training_data import Record, training_examples
 from .vocabulary import compare_vocabularies, shared_vocabulary

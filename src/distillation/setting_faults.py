@@ -5,13 +5,13 @@ Checked when a `DistillationConfig` is made, without loading anything.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
-from .divergences import UNIVERSAL
 from .form_faults import form_faults
-from .layer_losses import layer_faults
+from .setting_words import UNIVERSAL, AttentionMeasure, HiddenMeasure, Objective
 
 Task = Literal["generation", "classification"]
 RampShape = Literal["linear", "cosine"]
@@ -26,6 +26,18 @@ _ON_POLICY: Final = frozenset({
     "device", "save_steps", "progress", "trainable", "on_policy", "max_completion_length",
 })  # fmt: skip
 """Settings that TRL's trainer follows."""
+
+
+def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
+    """List what is wrong with the settings of a loss; empty when all is well."""
+    faults = []
+    if not (_is_number(temperature) and 0.0 < temperature < math.inf):
+        faults.append(f"temperature is {temperature!r}; allowed is a number above 0")
+    if not (_is_number(alpha) and 0.0 <= alpha <= 1.0):
+        faults.append(f"alpha is {alpha!r}; allowed is 0 (only labels) to 1 (only the teacher)")
+    if objective not in get_args(Objective):
+        faults.append(f"objective is {objective!r}; allowed are {', '.join(get_args(Objective))}")
+    return faults
 
 
 def run_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
@@ -107,7 +119,7 @@ def _schedule_faults(values: Mapping[str, Any]) -> list[str]:
         value = values[name]
         if value is None:
             continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        number = _is_number(value)
         least_fits = number and (value > 0.0 or (name == "alpha_end" and value == 0.0))
         if not least_fits or not value <= most or value == float("inf"):
             faults.append(f"{name} is {value!r}; allowed is {allowed}")
@@ -127,3 +139,46 @@ def _freezing_faults(values: Mapping[str, Any]) -> list[str]:
         except (re.error, TypeError) as fault:
             faults.append(f"{pattern!r} is no regular expression: {fault}")
     return faults
+
+
+def layer_faults(values: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with the settings of layer losses; empty when all is well.
+
+    Args:
+        values: `hidden_weight`, `hidden_measure`, `attention_weight`, `attention_measure` and
+            `layer_pairs`, as `DistillationConfig` holds them.
+    """
+    faults = []
+    for name in ("hidden_weight", "attention_weight"):
+        value = values[name]
+        if not _is_number(value) or not 0.0 <= value < float("inf"):
+            faults.append(f"{name} is {value!r}; allowed is 0 (off) or more")
+    for name, allowed in (
+        ("hidden_measure", get_args(HiddenMeasure)),
+        ("attention_measure", get_args(AttentionMeasure)),
+    ):
+        if values[name] not in allowed:
+            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
+    if values["layer_pairs"] is not None and not _are_pairs(values["layer_pairs"]):
+        faults.append(
+            f"layer_pairs is {values['layer_pairs']!r}; allowed is null or a list of [student "
+            "layer, teacher layer], counted from 1 (0 are the embeddings)"
+        )
+    return faults
+
+
+def _are_pairs(value: object) -> bool:
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) > 0
+        and all(
+            isinstance(pair, (list, tuple))
+            and len(pair) == 2
+            and all(type(layer) is int and layer >= 0 for layer in pair)
+            for pair in value
+        )
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

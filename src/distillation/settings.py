@@ -12,11 +12,14 @@ from typing import Any, Final, Literal, get_args
 from ..errors import ConfigError
 from ..files import write_json
 from ..records import record_hash
-from .batching import TooLong
-from .divergences import Objective, loss_faults
-from .layer_losses import AttentionMeasure, HiddenMeasure
-from .optimizers import OptimizerKind
-from .setting_faults import RampShape, Task, run_faults
+from .setting_faults import RampShape, Task, loss_faults, run_faults
+from .setting_words import (
+    AttentionMeasure,
+    HiddenMeasure,
+    Objective,
+    OptimizerKind,
+    TooLong,
+)
 
 FROM_TEACHER: Final = ("every_second_layer", "from_teacher")
 """Student names that mean: copy every second layer of the teacher. Both mean the same."""
@@ -24,6 +27,8 @@ FROM_SCRATCH: Final = "from_scratch"
 """Student name that means: untrained, in the teacher's family, of `student_layers` and
 `student_width`."""
 _MADE: Final = (*FROM_TEACHER, FROM_SCRATCH)
+LARGEST_SEED: Final = 2**32 - 1
+"""What the smallest of the random generators takes."""
 
 _NOT_HASHED: Final = (
     "output_dir", "progress", "save_steps", "device", "teacher_cache",
@@ -224,6 +229,8 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     for name, least in _LEAST_INTEGER.items():
         if not _is_integer(values[name]) or values[name] < least:
             faults.append(f"{name} is {values[name]!r}; allowed is a whole number from {least} on")
+        elif name == "seed" and values[name] > LARGEST_SEED:
+            faults.append(f"seed is {values[name]!r}; allowed is up to {LARGEST_SEED:,}")
     for name in ("max_steps", "save_steps", "student_layers", "student_width"):
         if values[name] is not None and not (_is_integer(values[name]) and values[name] >= 1):
             faults.append(f"{name} is {values[name]!r}; allowed is null or a whole number above 0")

@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataNotFoundError
 from .settings import DistillationConfig, config_faults
 
 PREVIOUS: Final = "previous"
@@ -102,6 +102,19 @@ def read_plan(config: Mapping[str, Any]) -> StagePlan:
     if faults:
         raise ConfigError(faults)
     return StagePlan(tuple(stages), Path(values["output_dir"]))
+
+
+def find_data(name: str, beside: Path | None) -> Path:
+    """Resolve a relative path against the current folder, then against the configuration's.
+
+    Raises:
+        DataNotFoundError: There is no such file in either.
+    """
+    places = [Path(name), *([] if beside is None else [beside / name])]
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataNotFoundError(f"no file of records at {' or '.join(map(str, places))}")
 
 
 def _read_stage(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import DataError, DataNotFoundError
+from ..errors import DataError
 from ..files import read_json, read_json_lines, write_json
 from ..inference.checkpoints import find_checkpoint
 from ..prompts import prompts_sha256
@@ -30,7 +30,7 @@ from .distiller import DistillationSummary, ModelDistiller
 from .processes import is_main_process, wait_for_everyone
 from .run_inputs import examples_of
 from .settings import DistillationConfig, config_hash
-from .stage_plan import STAGE, Stage, read_plan
+from .stage_plan import STAGE, Stage, find_data, read_plan
 from .training_data import Record
 
 logger = logging.getLogger(__name__)
@@ -176,19 +176,6 @@ def _examples(
     if stage.data is not None:
         records = read(find_data(stage.data, beside))
     return examples_of(records, stage.values["task"])
-
-
-def find_data(name: str, beside: Path | None) -> Path:
-    """Resolve a relative path against the current folder, then against the configuration's.
-
-    Raises:
-        DataNotFoundError: There is no such file in either.
-    """
-    places = [Path(name), *([] if beside is None else [beside / name])]
-    for place in places:
-        if place.is_file():
-            return place
-    raise DataNotFoundError(f"no file of records at {' or '.join(map(str, places))}")
 
 
 def read_records(path: Path) -> list[Record]:

@@ -20,8 +20,8 @@ from ..records import Source
 from .batching import TokenizedExample
 from .cache_format import Selection, differences, read_manifest, sequence_key
 from .cache_parts import Array, PartColumns, open_part, value_columns
-from .divergences import UNIVERSAL
 from .losses import LOWEST_TEACHER_LOG_PROBABILITY
+from .setting_words import UNIVERSAL
 from .sparse_logits import stored_log_probabilities
 from .teacher_rows import SparseTeacherRows
 

@@ -26,12 +26,12 @@ from .batching import (
     TeacherTokens,
     TokenizedExample,
     Tokenizer,
-    TooLong,
     completion_text,
     tokenize_examples,
 )
 from .forward import document_spans
 from .packing import PackingCollator
+from .setting_words import TooLong
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,11 @@ from torch.utils.checkpoint import checkpoint
 
 from .batching import IGNORED
 from .dense_loss import dense_distillation
-from .divergences import UNIVERSAL, Mixture
+from .divergences import Mixture
 from .fused_loss import CHUNK_BYTES, SMALLEST_CHUNK, HeadRows, fused_distillation, pieces
 from .losses import DistillationLoss, SumAndCount, temperature_scale
 from .row_logits import OnlineTeacher
+from .setting_words import UNIVERSAL
 from .teacher_rows import Batch, DenseTeacherRows
 from .text_alignment import AlignedCollator
 from .universal_logit import sorted_distance, sorted_probabilities

@@ -6,9 +6,9 @@ from stillroom.distillation.layer_losses import (
     ATTENTION_MEASURES,
     HIDDEN_MEASURES,
     compared_positions,
-    layer_faults,
     uniform_pairs,
 )
+from stillroom.distillation.setting_faults import layer_faults
 from torch.nn import functional
 
 B, T, H, A = 2, 5, 6, 3
