@@ -35,6 +35,7 @@ def job_parser(program: str) -> argparse.ArgumentParser:
     add("--context", help="column with a text for each question")
     add("--key", help="column that names a record")
     add("--columns", help="columns to ask about, separated by commas")
+    add("--rows", type=_count, metavar="N", help="read the first N records only")
     add(
         "--also-called", action="append", default=[], metavar="COLUMN=WORDS", type=_also,
         help="what people say for a column too, separated by commas; may be given again",
@@ -45,6 +46,11 @@ def job_parser(program: str) -> argparse.ArgumentParser:
     add("--temperature", type=float, help="of the soft targets")
     add("--alpha", type=float, help="weight of the soft targets, 0 to 1")
     add("--effort", type=float, default=1.0, help="multiply the steps; 0.1 for a quick look")
+    add(
+        "--max-minutes", type=_minutes, default=60.0, metavar="M",
+        help="a job that is estimated to take longer asks first, or is refused; default 60",
+    )  # fmt: skip
+    add("--yes", action="store_true", help="train however long it takes; asks nothing")
     add("--seed", type=int, default=0)
     add("--output-dir", help="run folder; default outputs/<name of the data>")
     add("--device", help="cpu or cuda; default: CUDA where there is one")
@@ -77,12 +83,14 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
         context=args.context,
         key=args.key,
         columns=_listed(args.columns) if args.columns else None,
+        rows=args.rows,
         also_called=dict(args.also_called),
         teacher=args.teacher,
         student=args.student,
         gold_share=args.gold_share,
         seed=args.seed,
         output_dir=args.output_dir,
+        max_minutes=None if args.yes else args.max_minutes,
         device=args.device,
         controls=not args.no_controls,
         recipe=dataclasses.replace(Recipe().scaled(args.effort), **changed),
@@ -235,6 +243,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=sorted(commands), help="what to do")
     parser.parse_args(arguments)
     return EXIT_USAGE
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed is a whole number from 1")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0.0 < minutes < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed is a number above 0, or --yes")
+    return minutes
 
 
 def _also(text: str) -> tuple[str, tuple[str, ...]]:

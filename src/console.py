@@ -7,10 +7,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 NAME_WIDTH = 11
+BAR_DELAY_S = 1.0
+"""A bar is shown only where something takes longer."""
+Item = TypeVar("Item")
 
 
 def quiet_libraries() -> None:
@@ -67,6 +71,49 @@ class Console:
         """Print a piece of a streamed answer."""
         sys.stdout.write(text)
         sys.stdout.flush()
+
+    def progress(
+        self, items: Iterable[Item], name: str, total: int | None = None
+    ) -> Iterator[Item]:
+        """Give items on and show a bar at a terminal meanwhile; a short work shows none.
+
+        Args:
+            items: What is worked on.
+            name: Words before the bar.
+            total: How many there are, where that is known.
+        """
+        from tqdm import (
+            tqdm,
+        )  # here, because `stillroom --help` must load nothing that it can spare
+
+        disable = None if sys.stderr.isatty() else True
+        return iter(
+            tqdm(items, f"  {name}", total, leave=False, disable=disable, delay=BAR_DELAY_S,
+                 mininterval=0.25, unit_scale=True)
+        )  # fmt: skip
+
+    @contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """Say at a terminal what is being done while a work without countable steps goes on."""
+        if not sys.stderr.isatty():
+            yield
+            return
+        print(f"  {name} ...", end="", file=sys.stderr, flush=True)
+        try:
+            yield
+        finally:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def asks(self) -> bool:
+        """Tell whether somebody sits at the terminal who can be asked."""
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask a question at the terminal; anything but yes is no."""
+        try:
+            return input(f"  {question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
 
     @contextmanager
     def timed(self, name: str) -> Iterator[list[str]]:

@@ -7,13 +7,17 @@ versions are the same.
 
 from __future__ import annotations
 
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .files import read_json, write_json
 
 PROGRESS_FILE = "progress.json"
+STALE = ("controls", "metrics.json", "report.html", "scores.png")
+"""What is about the models of an earlier run, and is not written again by every run."""
 
 
 class RunFolder:
@@ -31,17 +35,32 @@ class RunFolder:
         self._done: dict[str, Any] = {}
         self.resumed = False
 
+    def is_broken_off(self) -> bool:
+        """Say whether the folder holds an interrupted run with the same identity."""
+        earlier = self._earlier()
+        return earlier.get("identity") == self.identity and earlier.get("status") == "running"
+
     def begin(self) -> bool:
-        """Start or go on; True when an interrupted run with the same identity is continued."""
-        try:
-            earlier = read_json(self.path / PROGRESS_FILE)
-        except (FileNotFoundError, ValueError):
-            earlier = {}
-        same = earlier.get("identity") == self.identity and earlier.get("status") == "running"
-        self._done = dict(earlier["done"]) if same else {}
-        self.resumed = bool(same)
+        """Start or go on; True when an interrupted run with the same identity is continued.
+
+        A run that starts removes what an earlier one measured and its controls, so that no number
+        in the folder is of other models than those in it.
+        """
+        self.resumed = self.is_broken_off()
+        self._done = dict(self._earlier()["done"]) if self.resumed else {}
+        if not self.resumed and (self.path / PROGRESS_FILE).is_file():
+            for name in STALE:
+                shutil.rmtree(self.path / name, ignore_errors=True)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    (self.path / name).unlink()
         self._write("running")
         return self.resumed
+
+    def _earlier(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self.path / PROGRESS_FILE))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
 
     def is_done(self, stage: str) -> bool:
         """Say whether a stage was finished in this run, before an interruption."""

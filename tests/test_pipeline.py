@@ -2,11 +2,15 @@
 
 import csv
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from project_paths import ROOT
@@ -15,7 +19,7 @@ from stillroom.console import Console
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.teacher_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
-from stillroom.pipeline.loading import load_table
+from stillroom.pipeline.loading import load_table, read_source
 from stillroom.pipeline.teaching import plan_teacher
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
@@ -145,18 +149,135 @@ def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
 
 def test_the_time_is_told_before_and_changes_nothing(table):
     import torch
-    from stillroom.console import Console
-    from stillroom.pipeline.estimating import estimate_minutes
-    from stillroom.pipeline.loading import load_table
+    from stillroom.pipeline.estimating import estimate_job
+    from stillroom.pipeline.loading import read_source
 
     small = MainJob(data=str(table), controls=False)
-    loaded = load_table(small, Console())
     before = torch.random.get_rng_state()
-    alone = estimate_minutes(small, loaded)
-    # Ten times the steps: whatever the machine does meanwhile, it is longer.
-    longer = estimate_minutes(replace(small, recipe=small.recipe.scaled(10.0)), loaded)
-    assert 0.0 < alone < longer
+    estimate = estimate_job(small, read_source(small, Console()))
     assert torch.equal(before, torch.random.get_rng_state())
+    assert 0.0 < estimate.minutes() < estimate.minutes(effort=10.0)
+    assert estimate.minutes() < estimate.minutes(100 * estimate.records)
+    assert estimate.bytes() < estimate.bytes(100 * estimate.records)
+
+
+def test_the_estimate_of_a_part_is_that_of_the_whole(tmp_path, monkeypatch):
+    """Facts, questions and steps are those that the job then has."""
+    from stillroom.pipeline import estimating
+    from stillroom.pipeline.loading import make_questions, read_source
+    from stillroom.pipeline.teaching import plan_student
+
+    path = tmp_path / "parts.csv"
+    rows = [f"Part {i},{i % 7},{'' if i % 3 else i * 11}" for i in range(400)]
+    path.write_text("\n".join(["name,size,price", *rows]), encoding="utf-8")
+    monkeypatch.setattr(estimating, "SAMPLED_RECORDS", 50)
+    job = MainJob(data=str(path))
+    source = read_source(job, Console())
+    estimate = estimating.estimate_job(job, source)
+    questions = make_questions(job, source, Console()).questions
+    made = len(questions.train) + len(questions.held_out)
+    assert estimate.examples_per_record * estimate.records == pytest.approx(made, rel=0.1)
+    steps = plan_student(questions.train, job.recipe).steps
+    assert estimate.steps(job.recipe)[1] == pytest.approx(steps, rel=0.1)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A table that takes minutes of work for the step that is timed, whatever the machine."""
+    path = tmp_path / "large.csv"
+    rows = [f"Part {i},{i % 7},{i * 11},{i % 5}" for i in range(3000)]
+    path.write_text("\n".join(["name,size,price,unit weight", *rows]), encoding="utf-8")
+    return path
+
+
+def test_a_job_beyond_its_minutes_is_refused_with_options_that_fit(large, capsys, tmp_path,
+                                                                    monkeypatch):  # fmt: skip
+    from stillroom.pipeline import estimating
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 1.0)
+    assert main(["run", "--data", str(large), "--max-minutes", "300"]) == 1
+    error = capsys.readouterr().err
+    assert "more than 300 min" in error
+    assert "--yes" in error
+    assert not (tmp_path / "outputs").exists()
+    advised = re.findall(r"--(?:rows|columns|effort) (?:'[^']*'|\S+)", error)
+    assert len(advised) == 3
+    for option in advised:
+        args = job_parser("run").parse_args(["--data", str(large), *shlex.split(option)])
+        job = MainJob(data=args.data, rows=args.rows, recipe=Recipe().scaled(args.effort),
+                      columns=args.columns.split(",") if args.columns else None)  # fmt: skip
+        source = read_source(job, Console())
+        assert estimating.estimate_job(job, source).minutes() <= 325, option
+
+
+def test_a_job_that_needs_more_memory_than_there_is_is_refused(large, monkeypatch):
+    from stillroom.errors import ConfigError
+    from stillroom.pipeline import estimating
+
+    monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 0.0)
+    monkeypatch.setattr(estimating, "machine_memory", lambda: 3e8)
+    job = MainJob(data=str(large), max_minutes=None)
+    with pytest.raises(ConfigError, match=r"GB of memory.*--rows \d+"):
+        estimating.require_affordable(job, read_source(job, Console()), Console())
+
+
+@pytest.mark.parametrize(("answer", "trains"), [("y", True), ("no", False), ("", False)])
+def test_at_a_terminal_a_long_job_is_asked_for(large, answer, trains, monkeypatch):
+    from stillroom.errors import ConfigError
+    from stillroom.pipeline import estimating
+
+    monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 1.0)
+    monkeypatch.setattr(Console, "asks", lambda self: True)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    job = MainJob(data=str(large))
+    source = read_source(job, Console())
+    with nullcontext() if trains else pytest.raises(ConfigError, match="nothing was trained"):
+        estimating.require_affordable(job, source, Console())
+
+
+def test_only_the_first_rows_are_read(table, capsys):
+    job = MainJob(data=str(table), rows=3)
+    assert [r["name"] for r in load_table(job, Console()).records] == ["Star A", "Star B", "Star C"]
+    assert "the first 3 records" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [["--rows", "0"], ["--rows", "x"], ["--max-minutes", "nan"]])
+def test_sizes_out_of_range_are_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        job_parser("run").parse_args(option)
+    assert "allowed is" in capsys.readouterr().err
+
+
+def test_a_run_that_starts_anew_leaves_no_numbers_of_other_models(tmp_path):
+    run = RunFolder(tmp_path, "one")
+    run.begin()
+    (tmp_path / "controls" / "student_untrained").mkdir(parents=True)
+    for name in ("metrics.json", "report.html", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    assert RunFolder(tmp_path, "one").begin()  # broken off: everything stays
+    assert (tmp_path / "metrics.json").is_file()
+    RunFolder(tmp_path, "two").begin()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "progress.json"]
+
+
+@pytest.mark.parametrize(
+    ("right", "recipe", "teacher", "words"),
+    [
+        (0.0, Recipe().scaled(0.1), "starter", ("learned nothing", "--effort 1;")),
+        (0.005, Recipe(), "starter", ("almost nothing: 0.5 %", "--columns")),
+        (0.0, Recipe(), "some/model", ("learned nothing", "--teacher starter")),
+        (0.9, Recipe(), "starter", ("stillroom chat run/student",)),
+    ],
+)
+def test_a_student_that_learned_nothing_is_called_that(right, recipe, teacher, words, capsys):
+    from stillroom.pipeline.main_job import say_goodbye
+
+    job = MainJob(recipe=recipe, teacher=teacher)
+    say_goodbye(job, Path("run"), SimpleNamespace(exact_match=right), Console())
+    told = capsys.readouterr().out
+    assert all(word in told for word in words)
+    assert ("stillroom chat" in told) == (right > 0.5)
 
 
 def test_without_gold_the_teachers_own_answers_are_proposed():

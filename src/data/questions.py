@@ -8,7 +8,7 @@ held-out part says whether the student knows the fact, not the sentence.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,7 @@ def build_question_set(
     templates: Sequence[str] | None = None,
     gold_share: float = 0.5,
     seed: int = 0,
+    watch: Callable[[Sequence[TableRow]], Iterable[TableRow]] = iter,
 ) -> QuestionSet:
     """Make training and held-out questions from a table.
 
@@ -75,6 +76,7 @@ def build_question_set(
         templates: Question templates with `{key}` and `{label}`; the built-in six when None.
         gold_share: Share of the facts, 0 to 1, whose gold answers the student may see.
         seed: Which phrasing is held out, which facts are gold, which wrong answers are proposed.
+        watch: Gives the rows on, one by one, and may show a progress bar meanwhile.
 
     Raises:
         ConfigError: The templates or the share are not usable.
@@ -84,7 +86,7 @@ def build_question_set(
     values = _values_by_column(table)
     distinct = {name: sorted(set(texts)) for name, texts in values.items()}
     maker = _Maker(table, _contexts(records, profile), seed, distinct)
-    examples = [example for row in table.rows for example in maker.examples_of(row)]
+    examples = [example for row in watch(table.rows) for example in maker.examples_of(row)]
     facts = list(dict.fromkeys(e.fact for e in examples if e.fact))
     # An exact share rather than a coin per fact; the order of hashes is as good as a shuffle and
     # stable.

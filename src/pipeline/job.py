@@ -74,6 +74,8 @@ class MainJob:
     """Column that names a record."""
     columns: tuple[str, ...] | None = None
     """Columns to ask about."""
+    rows: int | None = None
+    """Read the first so many records; None for all."""
     templates: tuple[str, ...] | None = None
     """Question templates with {key} and {label}."""
     also_called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -87,6 +89,9 @@ class MainJob:
     seed: int = 0
     output_dir: str | None = None
     """Run folder; `outputs/<name of the data>` when None."""
+    max_minutes: float | None = 60.0
+    """A job that is estimated to take longer is refused before it begins, or asked for at a
+    terminal; None for no limit."""
     device: str | None = None
     controls: bool = True
     """Train the control rows too."""

@@ -4,54 +4,85 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..console import Console
 from ..data.profile import TableProfile, profile_table
-from ..data.questions import QuestionSet, build_question_set
-from ..data.readers import read_table
+from ..data.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
+from ..data.readers import iter_records
 from ..errors import DataError
 from ..records import write_examples
 from .job import MainJob
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A table, read and understood."""
+class Source:
+    """A table, read, and what can be asked about it."""
 
     records: list[dict[str, Any]]
     profile: TableProfile
+
+
+@dataclass(frozen=True)
+class Loaded(Source):
+    """A table, read and understood, with its questions."""
+
     questions: QuestionSet
 
 
 def load_table(job: MainJob, console: Console) -> Loaded:
     """Read the table, say what was understood, and make questions from it."""
-    began = time.monotonic()
+    return make_questions(job, read_source(job, console), console)
+
+
+def read_source(job: MainJob, console: Console) -> Source:
+    """Read the table, and say what was understood."""
     options: dict[str, Any] = {"flatten": True}
     if job.records_path:
         options["records_path"] = job.records_path
-    records = read_table(job.data, query=job.query, table=job.table, **options)
-    source = job.table or Path(job.data.split("?")[0]).name
-    profile = profile_table(
-        records,
-        source=source,
-        key=job.key,
-        columns=job.columns,
-        question=job.question,
-        answer=job.answer,
-        context=job.context,
-    )
-    width = len({name for record in records for name in record})
-    console.head(f"stillroom: {job.data}, {len(records):,} records, {width} columns")
+    read = iter_records(job.data, query=job.query, table=job.table, **options)
+    records = list(islice(console.progress(read, "reading", job.rows), job.rows))
+    with console.busy("looking at the columns"):
+        profile = profile_table(
+            records,
+            source=job.table or Path(job.data.split("?")[0]).name,
+            key=job.key,
+            columns=job.columns,
+            question=job.question,
+            answer=job.answer,
+            context=job.context,
+        )
+        width = len({name for record in records for name in record})
+    first = "" if job.rows is None else "the first "
+    console.head(f"stillroom: {job.data}, {first}{len(records):,} records, {width} columns")
     for line in profile.describe():
         console.line("table", line)
+    if profile.kind == "facts" and len(profile.columns) > SUMMARY_COLUMNS:
+        told = ", ".join(profile.columns[:SUMMARY_COLUMNS])
+        console.line(
+            "table",
+            f"a summary tells {SUMMARY_COLUMNS} columns, the first that have a value: {told}",
+        )
+    return Source(records, profile)
+
+
+def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
+    """Make questions from a table."""
+    began = time.monotonic()
+    records, profile = source.records, source.profile
     questions = build_question_set(
-        records, profile, templates=job.templates, gold_share=job.gold_share, seed=job.seed
+        records,
+        profile,
+        templates=job.templates,
+        gold_share=job.gold_share,
+        seed=job.seed,
+        watch=lambda rows: console.progress(rows, "making questions", len(rows)),
     )
     questions = replace(questions, table=questions.table.also_called(job.also_called))
     if not questions.held_out:
-        raise DataError("no question could be made from the table", path=source)
+        raise DataError("no question could be made from the table", path=profile.source)
     gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})
     console.line(
         "questions",

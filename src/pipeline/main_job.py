@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..console import Console
 from ..prompts import prompts_sha256
 from ..records import data_hash, record_hash, sha256_text
 from ..run_folder import RunFolder
-from .job import MainJob
+from .job import STARTER, MainJob, Recipe
+
+if TYPE_CHECKING:
+    from ..evaluation.scores import ModelScores
+
+LEAST_USEFUL = 2.0
+"""Percent of held-out questions right below which a student is said to have learned nothing."""
 
 
 def run_main_job(job: MainJob, console: Console | None = None) -> Path:
@@ -30,22 +37,23 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
         ConfigError: Settings do not fit.
         ModelNotFoundError: A named model is not there.
     """
+    console = console or Console()  # first: it holds back what libraries say when they are loaded
     # The rooms below load torch and transformers; `import stillroom` must not.
     from .asking import ask_agents
-    from .estimating import tell_time
+    from .estimating import require_affordable
     from .learning import get_students
-    from .loading import load_table, write_questions
+    from .loading import make_questions, read_source, write_questions
     from .proving import calibrate, measure, write_report
     from .teaching import get_labels, get_teacher
 
-    console = console or Console()
-    loaded = load_table(job, console)
+    source = read_source(job, console)
     folder = job.run_dir()
-    run = RunFolder(folder, _identity(job, loaded.records))
+    run = RunFolder(folder, _identity(job, source.records, console))
+    if not run.is_broken_off():
+        require_affordable(job, source, console)
+    loaded = make_questions(job, source, console)
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
-    else:
-        tell_time(job, loaded, console)
     write_questions(folder, loaded.questions)
     teacher_dir = get_teacher(job, loaded, run, console)
     labelled = get_labels(job, loaded, teacher_dir, run, console)
@@ -55,15 +63,17 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     write_report(job, loaded, folder, scores)
     ask_agents(folder / "student", loaded.questions, console)
     run.finish()
-    _goodbye(folder, console)
+    say_goodbye(job, folder, scores["student"], console)
     return folder
 
 
-def _identity(job: MainJob, records: list[dict[str, Any]]) -> str:
-    settings = {k: v for k, v in asdict(job).items() if k not in ("output_dir",)}
+def _identity(job: MainJob, records: list[dict[str, Any]], console: Console) -> str:
+    without = ("output_dir", "max_minutes")  # neither changes what comes out
+    settings = {k: v for k, v in asdict(job).items() if k not in without}
+    watched = console.progress(records, "hashing", len(records))
     return sha256_text(
         record_hash({"settings": _jsonable(settings), "prompts": prompts_sha256()})
-        + data_hash(_jsonable(r) for r in records)
+        + data_hash(_jsonable(r) for r in watched)
     )
 
 
@@ -75,10 +85,35 @@ def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def _goodbye(folder: Path, console: Console) -> None:
+def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Console) -> None:
+    """Say what was written, and what to do next; a student that learned nothing is called that."""
     console.line(
         "written",
         f"{folder}/  student/ (safetensors, tokenizer, run.json, table.json, model card)  "
         "metrics.json  report.html  scores.png",
     )
-    console.line("next", "make chat      |  python examples/complete_pipeline.py --data yours.csv")
+    right = 100 * student.exact_match
+    if right >= LEAST_USEFUL:
+        console.line("next", f"stillroom chat {shlex.quote(str(folder / 'student'))}")
+        return
+    what = "nothing" if right == 0 else "almost nothing"
+    console.line(
+        "note", f"the student learned {what}: {right:.1f} % of the held-out questions are right"
+    )
+    console.line("next", _advice(job))
+
+
+def _advice(job: MainJob) -> str:
+    """Say what makes a student learn that has learned nothing."""
+    effort = job.recipe.teacher_exposures / Recipe.teacher_exposures
+    if effort < 1.0:
+        return f"train for longer: --effort 1; it was {effort:.2g}"
+    if job.teacher != STARTER:
+        return (
+            f"see in report.html whether the teacher knows the table; {job.teacher} is used as it "
+            "is. --teacher starter trains one on the table"
+        )
+    return (
+        f"ask about fewer columns (--columns), train for longer (--effort {2 * effort:.2g}), or "
+        "look the answers up in the table, which is exact and free"
+    )

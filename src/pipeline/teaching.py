@@ -53,16 +53,28 @@ def plan_student(examples: Sequence[Example], recipe: Recipe) -> Plan:
 
 
 def _plan(examples: Sequence[Example], exposures: float, least_steps: int, recipe: Recipe) -> Plan:
-    """So many looks at each fact, so many tokens a step."""
+    batch = plan_batch(examples, recipe)
+    return Plan(plan_steps(len({e.fact for e in examples}), batch, exposures, least_steps), batch)
+
+
+def plan_batch(examples: Sequence[Example], recipe: Recipe) -> int:
+    """Choose the examples of an optimizer step by their length: so many tokens a step."""
     characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
-    batch = int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
-    facts = len({e.fact for e in examples})
-    return Plan(max(least_steps, round(facts * exposures / batch)), batch)
+    return int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
 
 
-def plan_vocabulary(table: FactTable) -> int:
-    """Choose the size of a starter's vocabulary by the amount of text in the table."""
-    characters = sum(len(r.key) + sum(map(len, r.values.values())) for r in table.rows)
+def plan_steps(facts: float, batch: int, exposures: float, least_steps: int) -> int:
+    """Choose the optimizer steps: so many looks at each fact."""
+    return max(least_steps, round(facts * exposures / batch))
+
+
+def table_characters(table: FactTable) -> int:
+    """Count the characters of a table's keys and values."""
+    return sum(len(r.key) + sum(map(len, r.values.values())) for r in table.rows)
+
+
+def plan_vocabulary(characters: int) -> int:
+    """Choose the size of a starter's vocabulary by the characters in the table."""
     return min(8000, max(StarterSize.vocabulary, characters // 20))
 
 
@@ -115,7 +127,7 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
         too_long="error",
         output_dir=str(folder),
     )
-    size = StarterSize(vocabulary=plan_vocabulary(questions.table))
+    size = StarterSize(vocabulary=plan_vocabulary(table_characters(questions.table)))
     distiller, summary = train_starter(
         stream, config, size=size, work_dir=run.path / "work" / "teacher"
     )
