@@ -78,12 +78,39 @@ def test_a_template_and_columns_of_other_names(server, tmp_path):
     assert run("label", server, tmp_path, *data, "--question", "metal") == 0
     (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
     assert record["answer"] == f"label of {render('s2-qa', 'gold')}"
+    assert record["metal"] == "gold"
+
+
+def test_columns_of_the_table_stay_and_what_makes_room_is_told(server, tmp_path, capsys):
+    text = "metal,question,answer,label,about\ngold,Own?,Yes,noble,old\ntin,,,base,\n"
+    data = [*table(tmp_path, text), "--question", "metal", "--context", "about"]
+    assert run("label", server, tmp_path, *data) == 0
+    first, second = labelled = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    asked = render("s2-qa", "gold", context="old"), render("s2-qa", "tin")
+    found = {e.prompt: e.target for e in training_examples(labelled)}
+    assert found == {prompt: f"label of {prompt}" for prompt in asked}
+    assert (first["question_before"], first["answer_before"]) == ("Own?", "Yes")
+    assert [one["label"] for one in labelled] == ["noble", "base"]
+    assert second["stillroom_label"]["teacher"] == "tiny"
+    told = capsys.readouterr().out
+    assert told.count("'answer_before' keeps its values") == 1
+    assert told.count("'stillroom_label' holds the marks of the labels") == 1
+
+
+def test_a_context_goes_to_what_is_asked(server, tmp_path, capsys):
+    data = table(tmp_path, "instruction,about\nDo,it\n")
+    assert run("label", server, tmp_path, *data, "--context", "about") == 0
+    (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
+    assert record["output"] == f"label of {render('s2-qa', 'Do', context='it')}"
+    data = table(tmp_path, "prompt,about\nDo,it\n")
+    assert run("label", server, tmp_path, *data, "--context", "about") == 1
+    assert "--question" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        ([], 1, "known are messages, question, instruction and prompt"),
+        ([], 1, "(--question), or give a template"),
         (["--question", "metals"], 1, "there is no column ['metals']"),
         (["--template", "{iron}"], 1, "names no column"),
         (["--template", "nowhere.txt"], 1, "no file"),
@@ -146,11 +173,7 @@ def test_tasks_of_records():
     same = [{"question": "Which?"}] * 2
     assert len({task.id for task in label_tasks(same)}) == 2
     assert [task.id for task in label_tasks([{"id": 7, "question": "Which?"}])] == ["7"]
-    for record, words in (
-        ({"question": ""}, "a text is needed"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "last of them not the assistant"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, "with roles of"),
-    ):
+    for record, words in (({"question": ""}, "a text is needed"),):
         with pytest.raises(DataError, match=words):
             label_tasks([record])
     with pytest.raises(DataError, match="template needs it"):

@@ -2,29 +2,33 @@
 
 | keys | meaning |
 |---|---|
-| `text` | a plain text, supervised as a whole |
+| `messages` | one exchange: an optional system text (context), one user and one assistant turn |
+| `conversations` | the same as ShareGPT writes it |
 | `question`, `answer`, `context`? | a question; rendered as `s2-qa` |
 | `instruction`, `output`, `input`? | Alpaca; rendered as `s2-qa` with `input` as context |
-| `messages` | one exchange: an optional system text (context), one user and one assistant turn |
-| `prompt`, `completion` or `target` | a prompt that is used as it is |
+| `prompt`, `completion` or `target` | a prompt that is used as it is; turns are one exchange |
+| `text` | a plain text, supervised as a whole |
 
-The first row that fits counts. Further keys are allowed and not trained on.
+The first row that fits counts; in records that `stillroom label` wrote, their mark says which one
+holds the label, and in which format it was asked. Further keys are allowed and not trained on.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import DataError, EmptyDataError
-from ..prompts import render
+from ..exchanges import answered_shape, read_answer, read_asked, require_text
 from ..records import Example, record_hash
 
 Record = Example | Mapping[str, Any]
 PromptAndTarget = tuple[str, str]
 
-SHAPES: Final = "text | question, answer | instruction, output | messages | prompt, completion"
+SHAPES: Final = (
+    "text | question, answer | instruction, output | messages | conversations | prompt, completion"
+)
 
 
 def training_examples(records: Iterable[Record]) -> list[Example]:
@@ -47,7 +51,7 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
     seen: Counter[str] = Counter()
     for number, record in enumerate(records, start=1):
         if isinstance(record, Example):
-            _require(record.target, "target", number)
+            require_text(record.target, "target", number)
             examples.append(record)
             continue
         prompt, target = _prompt_and_target(record, number)
@@ -72,82 +76,15 @@ def _prompt_and_target(record: object, number: int) -> PromptAndTarget:
         raise DataError(
             f"is a {type(record).__name__}; give mappings with the keys {SHAPES}", row=number
         )
-    for keys, convert in _CONVERTERS:
-        if all(key in record for key in keys):
-            return convert(record, number)
+    found = answered_shape(record)
+    if found is not None:
+        shape, form = found
+        return read_asked(record, shape, number).prompt(form), read_answer(record, shape, number)
+    if "prompt" in record and "target" in record:
+        target = require_text(record["target"], "target", number)
+        return require_text(record["prompt"], "prompt", number), target
+    if "text" in record:
+        return "", require_text(record["text"], "text", number)
     raise DataError(
         f"has the keys {', '.join(repr(key) for key in record)}; known are {SHAPES}", row=number
     )
-
-
-def _require(value: object, key: str, number: int) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(
-            f"is {value!r}; a text is needed. Drop or repair the record", row=number, column=key
-        )
-    return value
-
-
-def _optional(record: Mapping[str, Any], key: str, number: int) -> str | None:
-    value = record.get(key)
-    return None if value is None or value == "" else _require(value, key, number)
-
-
-def _text(record: Mapping[str, Any], number: int) -> PromptAndTarget:
-    return "", _require(record["text"], "text", number)
-
-
-def _question(record: Mapping[str, Any], number: int) -> PromptAndTarget:
-    prompt = render(
-        "s2-qa",
-        _require(record["question"], "question", number),
-        context=_optional(record, "context", number),
-    )
-    return prompt, _require(record["answer"], "answer", number)
-
-
-def _alpaca(record: Mapping[str, Any], number: int) -> PromptAndTarget:
-    prompt = render(
-        "s2-qa",
-        _require(record["instruction"], "instruction", number),
-        context=_optional(record, "input", number),
-    )
-    return prompt, _require(record["output"], "output", number)
-
-
-def _messages(record: Mapping[str, Any], number: int) -> PromptAndTarget:
-    turns = record["messages"]
-    try:
-        roles = [turn["role"] for turn in turns]
-        texts = [_require(turn["content"], "messages", number) for turn in turns]
-    except (TypeError, KeyError) as fault:
-        raise DataError(
-            'needs a list of {"role": ..., "content": ...}', row=number, column="messages"
-        ) from fault
-    if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
-        raise DataError(
-            f"has the roles {roles}; one exchange is trained: an optional system text, one user "
-            "and one assistant turn. Cut longer talks into exchanges",
-            row=number,
-            column="messages",
-        )
-    context = texts[0] if len(texts) == 3 else None
-    return render("s2-qa", texts[-2], context=context), texts[-1]
-
-
-def _completion(key: str) -> Callable[[Mapping[str, Any], int], PromptAndTarget]:
-    def convert(record: Mapping[str, Any], number: int) -> PromptAndTarget:
-        prompt = _require(record["prompt"], "prompt", number)
-        return prompt, _require(record[key], key, number)
-
-    return convert
-
-
-_CONVERTERS: Final = (
-    (("messages",), _messages),
-    (("question", "answer"), _question),
-    (("instruction", "output"), _alpaca),
-    (("prompt", "completion"), _completion("completion")),
-    (("prompt", "target"), _completion("target")),
-    (("text",), _text),
-)

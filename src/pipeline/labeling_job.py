@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..console import Console
 from ..errors import ConfigError, LabelingStoppedError
+from ..exchanges import asked_shape
 from ..files import write_json, write_json_lines
 from .labeling_options import (
     add_teacher_options,
@@ -87,14 +88,18 @@ def label_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # Here, because --help must load nothing heavy.
-    from ..labeling.label_records import label_tasks, labelled_record
+    from ..labeling.label_records import kept_columns, label_tasks, labelled_record
     from ..labeling.labeler import BatchLabeler
 
     profile, template = chosen_profile(args, 0.0), _template(args.template)
-    tasks = label_tasks(_records(args), form=args.format, template=template)
+    # With a copied column the table's own stays, and templates may name it.
+    tasks = label_tasks(_records(args, copied=True), form=args.format, template=template)
     teacher = chosen_teacher(args)
     labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
     console.head(f"stillroom: {len(tasks):,} records of {args.data}, labelled by {teacher.name}")
+    for column, place in kept_columns(tasks, template=template).items():
+        words = "holds the marks of the labels" if column == "label" else "keeps its values"
+        console.line("column", f"{column!r} is there already; {place!r} {words}")
     try:
         run = labeler.run(tasks, progress=progress_line())
     finally:
@@ -171,11 +176,29 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
 
 
-def _records(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str, Any]]:
     from ..data.readers import read_table
 
-    names = {"question": args.question, "context": args.context}
-    return rename_columns(read_table(args.data), names)
+    records = read_table(args.data)
+    names = {"question": args.question, _context_key(args, records): args.context}
+    return rename_columns(records, names, copied=copied)
+
+
+def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str:
+    """Give the key that `--context` stands for: that of the records' shape.
+
+    Raises:
+        ConfigError: A context is given, and the records are asked in another way.
+    """
+    shape = asked_shape(records[0]) if records and args.question is None else "question"
+    if args.context is None or shape == "question":
+        return "context"
+    if shape == "instruction":
+        return "input"
+    raise ConfigError([
+        f"--context {args.context!r} goes with questions; name their column with --question, or "
+        "write both columns into a --template"
+    ])  # fmt: skip
 
 
 def _template(given: str | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+from ..exchanges import put_column
 
 if TYPE_CHECKING:
     from ..labeling.label_values import LabelProgress, LabelSettings
@@ -148,22 +149,32 @@ def end_progress() -> None:
 
 
 def rename_columns(
-    records: list[dict[str, Any]], names: Mapping[str, str | None]
+    records: list[dict[str, Any]], names: Mapping[str, str | None], *, copied: bool = False
 ) -> list[dict[str, Any]]:
     """Give columns the names that are known.
 
     Args:
-        records: Of a table.
+        records: Of a table. A column that has such a name already makes room for it: its values are
+            kept under `..._before`.
         names: Known name: the table's; None for no change.
+        copied: The columns keep their own names, too.
 
     Raises:
         ConfigError: No record has such a column.
     """
-    wanted = {theirs: ours for ours, theirs in names.items() if theirs is not None}
+    wanted = {ours: theirs for ours, theirs in names.items() if theirs not in (None, ours)}
     columns = {key for record in records for key in record}
-    missing = sorted(set(wanted) - columns)
+    missing = sorted({str(theirs) for theirs in names.values() if theirs is not None} - columns)
     if missing:
         raise ConfigError([f"there is no column {missing}; the table has {sorted(columns)}"])
     if not wanted:
         return records
-    return [{wanted.get(key, key): v for key, v in record.items()} for record in records]
+    named = []
+    for record in records:
+        told = dict(record)
+        if not copied:
+            told = {key: value for key, value in record.items() if key not in wanted.values()}
+        for ours, theirs in wanted.items():
+            told = put_column(told, ours, record.get(str(theirs)))
+        named.append(told)
+    return named
