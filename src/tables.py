@@ -43,6 +43,9 @@ class TableRow:
     """Value of the key column."""
     values: dict[str, str] = field(default_factory=dict)
     """Column name -> text as asked and answered; columns without a value are absent."""
+    asked_by: dict[str, str] = field(default_factory=dict)
+    """In a table of kind `rows`: column asked about -> condition on other columns that only this
+    record meets, e.g. `opponent is Lions`; columns that none tells apart are absent."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,11 @@ class FactTable:
 
     source: str
     """File or table name, without folders."""
-    kind: Literal["facts", "questions"]
+    kind: Literal["facts", "questions", "rows"]
     """`facts`: a key column and fact columns. `questions`: the key is the question, one column
-    holds the answer."""
+    holds the answer. `rows`: no column names the records, a condition on their values does."""
     key: str
-    """Name of the key column."""
+    """Name of the key column; for `rows` a name that no column has."""
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     examples: tuple[str, ...] = ()
@@ -111,7 +114,10 @@ class FactTable:
                     Column(c["name"], c["label"], tuple(c["templates"]), tuple(c.get("also", ())))
                     for c in value["columns"]
                 ),
-                rows=tuple(TableRow(r["row"], r["key"], dict(r["values"])) for r in value["rows"]),
+                rows=tuple(
+                    TableRow(r["row"], r["key"], dict(r["values"]), dict(r.get("asked_by", {})))
+                    for r in value["rows"]
+                ),
                 examples=tuple(value["examples"]),
                 summary_templates=tuple(value["summary_templates"]),
             )

@@ -277,7 +277,7 @@ def _placeholder(table: FactTable | None) -> str:
     if table is None:
         return "<div>Ask a question.</div>"
     labels = ", ".join(column.label for column in table.columns[:8])
-    asks = f"Ask about {labels}." if table.kind == "facts" else "Ask a question."
+    asks = "Ask a question." if table.kind == "questions" else f"Ask about {labels}."
     return f"<div>{encode(asks)}</div>"
 
 

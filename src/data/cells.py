@@ -71,7 +71,7 @@ def _plain_numpy(value: Any, report: ReadReport | None) -> Any:  # noqa: ANN401 
     """
     if type(value).__name__ == "NAType":
         return None
-    dtype = getattr(value, "dtype", None)
+    dtype: Any = getattr(value, "dtype", None)
     kind = getattr(dtype, "kind", "")
     if getattr(value, "ndim", 0):
         if kind == "f" and hasattr(value, "to_numpy"):  # what pandas iterates over is widened

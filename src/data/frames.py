@@ -121,9 +121,10 @@ def double_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 def column_cells(series: pd.Series[Any]) -> list[Any]:
     """List the cells of a column; narrow floats keep their own digits, their gaps are None."""
-    if not _is_narrow(series.dtype):
+    dtype: Any = series.dtype
+    if not _is_narrow(dtype):
         return series.tolist()
-    narrow = series.to_numpy(dtype=f"float{8 * series.dtype.itemsize}", na_value=math.nan)
+    narrow = series.to_numpy(dtype=f"float{8 * dtype.itemsize}", na_value=math.nan)
     return [None if cell != cell else shortest_double(cell) for cell in narrow]
 
 

@@ -21,6 +21,16 @@ QUESTION_TEMPLATES: tuple[str, ...] = (
     "Give the {label} for {key}.",
 )
 
+CONDITION_TEMPLATES: tuple[str, ...] = (
+    "What is the {label} where {key}?",
+    "Which {label} is listed where {key}?",
+    "Tell me the {label} where {key}.",
+    "Where {key}: {label}?",
+    "Where {key}, what is the {label}?",
+    "Give the {label} where {key}.",
+)
+"""For tables without a key: `{key}` is a condition such as `opponent is Lions and year is 1999`."""
+
 SUMMARY_TEMPLATES: tuple[str, ...] = (
     "{key}",
     "the record of {key}",
@@ -41,9 +51,10 @@ _PARAPHRASES: tuple[str, ...] = (
 
 _OPENINGS = ("Please: ", "Hello. ", "Quick question: ", "Hi, ", "Could you help? ", "OK, ", "So, ")
 _ENDINGS = (" Thanks.", " Please.", " Thank you.", " I need it for a report.", " Be brief.")
-_SMALL_WORDS = frozenset(
+SMALL_WORDS = frozenset(
     ["the", "of", "is", "does", "for", "a", "an", "what", "which", "tell", "me", "give", "please"]
 )
+"""Words that a varied question may lack."""
 
 
 def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
@@ -51,7 +62,6 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
 
     Raises:
         ConfigError: Fewer than two, or one lacks `{key}` or has another name in braces; all
-            faults at once.
             faults at once.
     """
     faults = [] if len(templates) >= 2 else ["give at least two templates: one is held out"]
@@ -107,7 +117,7 @@ def vary(question: str, key: str, rng: random.Random) -> str:
 def _drop_small_words(text: str, key: str, rng: random.Random) -> str:
     before, found, after = text.partition(key)
     sides = [
-        " ".join(w for w in side.split(" ") if w.lower() not in _SMALL_WORDS or rng.random() < 0.5)
+        " ".join(w for w in side.split(" ") if w.lower() not in SMALL_WORDS or rng.random() < 0.5)
         for side in (before, after)
     ]
     return (sides[0] + found + sides[1]).strip() if found else sides[0]

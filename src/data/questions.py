@@ -8,6 +8,7 @@ held-out part says whether the student knows the fact, not the sentence.
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,9 @@ from typing import Any
 from ..prompts import render, verdict_focus, write_verdict
 from ..records import Example, Source, sha256_text, split_position
 from ..tables import Column, FactTable, TableRow
+from .conditions import unique_conditions
 from .phrasings import (
+    CONDITION_TEMPLATES,
     QUESTION_TEMPLATES,
     SUMMARY_TEMPLATES,
     check_templates,
@@ -23,7 +26,7 @@ from .phrasings import (
     paraphrases,
     vary,
 )
-from .profile import TableProfile, cell_text, column_label
+from .profile import TableProfile, cell_text, column_label, compared
 
 SUMMARY_COLUMNS = 4
 """Columns told in a summary: the first ones asked about that have a value."""
@@ -48,6 +51,8 @@ class QuestionSet:
     rest."""
     phrasings: int
     """Phrasings per fact, the held-out one counted."""
+    ambiguous: int = 0
+    """Facts left out because a question for one is a question for another as well."""
 
     @property
     def facts(self) -> int:
@@ -73,7 +78,8 @@ def build_question_set(
     Args:
         records: The flat records that `profile` was made from, in file order.
         profile: From `profile.profile_table`.
-        templates: Question templates with `{key}` and `{label}`; the built-in six when None.
+        templates: Question templates with `{key}` and `{label}`; the built-in six when None. In a
+            table without a key `{key}` is a condition such as `opponent is Lions`.
         gold_share: Share of the facts, 0 to 1, whose gold answers the student may see.
         seed: Which phrasing is held out, which facts are gold, which wrong answers are proposed.
         watch: Gives the rows on, one by one, and may show a progress bar meanwhile.
@@ -81,12 +87,15 @@ def build_question_set(
     Raises:
         ConfigError: The templates or the share are not usable.
     """
-    asked = check_templates(templates) if templates is not None else QUESTION_TEMPLATES
+    built_in = CONDITION_TEMPLATES if profile.kind == "rows" else QUESTION_TEMPLATES
+    asked = check_templates(templates) if templates is not None else built_in
     table = _fact_table(records, profile, asked)
     values = _values_by_column(table)
     distinct = {name: sorted(set(texts)) for name, texts in values.items()}
     maker = _Maker(table, _contexts(records, profile), seed, distinct)
-    examples = [example for row in watch(table.rows) for example in maker.examples_of(row)]
+    made = [example for row in watch(table.rows) for example in maker.examples_of(row)]
+    ambiguous = _ambiguous_facts(made)
+    examples = [example for example in made if example.fact not in ambiguous]
     facts = list(dict.fromkeys(e.fact for e in examples if e.fact))
     # An exact share rather than a coin per fact; the order of hashes is as good as a shuffle and
     # stable.
@@ -97,8 +106,25 @@ def build_question_set(
         train=[e for e in examples if not e.fields["held_out"]],
         held_out=[e for e in examples if e.fields["held_out"]],
         gold_facts=gold,
-        phrasings=len(asked) if profile.kind == "facts" else len(paraphrases("")),
+        phrasings=len(paraphrases("")) if profile.kind == "questions" else len(asked),
+        ambiguous=len(ambiguous),
     )
+
+
+def _ambiguous_facts(examples: Sequence[Example]) -> set[str]:
+    """Name the facts that share a question, but not its answer, with another fact."""
+    by_question: dict[tuple[str, str], list[Example]] = {}
+    for example in examples:
+        if example.task == "qa":
+            about = example.fields["context"] or ""
+            by_question.setdefault((compared(example.fields["text"]), about), []).append(example)
+    return {
+        example.fact
+        for asked in by_question.values()
+        if len({example.target for example in asked}) > 1
+        for example in asked
+        if example.fact is not None
+    }
 
 
 def training_stream(
@@ -159,10 +185,10 @@ def _varied(
     if example.task == "validate":
         proposed = fields["proposed"]
         if values is not None and fields["verdict"] == "no":
-            right = fields["right"].casefold()
+            right = compared(fields["right"])
             others = values[fields["column"]]
             proposed = next(
-                (v for v in (rng.choice(others) for _ in range(20)) if v.casefold() != right),
+                (v for v in (rng.choice(others) for _ in range(20)) if compared(v) != right),
                 proposed,
             )
         return replace(
@@ -175,27 +201,18 @@ def _varied(
 def _fact_table(
     records: Sequence[Mapping[str, Any]], profile: TableProfile, templates: tuple[str, ...]
 ) -> FactTable:
-    skipped = {row for row, _ in profile.skipped_rows}
-    keys = [cell_text(record.get(profile.key)) for record in records]
-    counts: dict[str, int] = {}
-    for key in keys:
-        counts[(key or "").casefold()] = counts.get((key or "").casefold(), 0) + 1
-    rows = []
-    for number, (record, key) in enumerate(zip(records, keys, strict=True), 1):
-        if key is None or number in skipped:
-            continue
-        if profile.key_suffix and counts[key.casefold()] > 1:
-            key = f"{key} ({cell_text(record.get(profile.key_suffix))})"
-        cells = {name: cell_text(record.get(name)) for name in profile.columns}
-        rows.append(TableRow(number, key, {n: t for n, t in cells.items() if t is not None}))
-    is_facts = profile.kind == "facts"
+    rows = _condition_rows(records, profile) if profile.kind == "rows" else _keyed_rows(
+        records, profile
+    )  # fmt: skip
+    by_templates = profile.kind != "questions"
+    labels = {name: profile.labels.get(name) or column_label(name) for name in profile.columns}
     columns = tuple(
         Column(
             name,
-            column_label(name),
-            tuple(t.replace("{label}", column_label(name)) for t in templates) if is_facts else (),
+            label,
+            tuple(t.replace("{label}", label) for t in templates) if by_templates else (),
         )
-        for name in profile.columns
+        for name, label in labels.items()
     )
     return FactTable(
         source=profile.source,
@@ -203,32 +220,86 @@ def _fact_table(
         key=profile.key,
         columns=columns,
         rows=tuple(rows),
-        examples=_example_questions(rows, columns, is_facts, templates[0]),
-        summary_templates=SUMMARY_TEMPLATES if is_facts else (),
+        examples=_example_questions(rows, columns, profile.kind, templates[0]),
+        summary_templates=SUMMARY_TEMPLATES if profile.kind == "facts" else (),
     )
 
 
+def _keyed_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> list[TableRow]:
+    skipped = {row for row, _ in profile.skipped_rows}
+    keys = [cell_text(record.get(profile.key)) for record in records]
+    counts: dict[str, int] = {}
+    for key in keys:
+        counts[compared(key or "")] = counts.get(compared(key or ""), 0) + 1
+    rows = []
+    for number, (record, key) in enumerate(zip(records, keys, strict=True), 1):
+        if key is None or number in skipped:
+            continue
+        if profile.key_suffix and counts[compared(key)] > 1:
+            key = f"{key} ({cell_text(record.get(profile.key_suffix))})"
+        rows.append(TableRow(number, key, _values(record, profile.columns)))
+    return rows
+
+
+def _condition_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> list[TableRow]:
+    """Make the rows of a table without a key: each cell is asked by a condition on other cells.
+
+    Where no cell can be asked so (one column, or records that repeat), the number of the record is
+    the condition.
+    """
+    used = dict.fromkeys((*profile.condition_columns, *profile.columns))
+    texts = {name: [cell_text(record.get(name)) for record in records] for name in used}
+    conditions = unique_conditions(texts, profile.columns, profile.labels)
+    numbered = not any(conditions)
+    rows = []
+    for number, (record, asked_by) in enumerate(zip(records, conditions, strict=True), 1):
+        values = _values(record, profile.columns)
+        by_number = f"{profile.key} is {number}"
+        if numbered:
+            asked_by = dict.fromkeys(values, by_number)
+        rows.append(TableRow(number, next(iter(asked_by.values()), by_number), values, asked_by))
+    return rows
+
+
+def _values(record: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    cells = {name: cell_text(record.get(name)) for name in columns}
+    return {name: text for name, text in cells.items() if text is not None}
+
+
 def _example_questions(
-    rows: list[TableRow], columns: tuple[Column, ...], is_facts: bool, template: str
+    rows: list[TableRow], columns: tuple[Column, ...], kind: str, template: str
 ) -> tuple[str, ...]:
     """Pick a few questions a user may start with, from different rows and columns."""
+    if kind == "rows":
+        rows = [row for row in rows if row.asked_by]
     step = max(1, len(rows) // 5)
     picked = rows[step // 2 :: step][:5]
-    if not is_facts:
+    if kind == "questions":
         return tuple(row.key for row in picked)
     questions = []
     for i, row in enumerate(picked):
-        column = next((c for c in columns[i % len(columns) :] if c.name in row.values), None)
-        if column is not None:
-            questions.append(fill(template, row.key, column.label))
+        for column in (*columns[i % len(columns) :], *columns):
+            if _askable(kind, row, column):
+                key = row.asked_by.get(column.name, row.key)
+                questions.append(fill(template, key, column.label))
+                break
     return tuple(questions)
+
+
+def _askable(kind: str, row: TableRow, column: Column) -> bool:
+    return column.name in (row.asked_by if kind == "rows" else row.values)
+
+
+def _nfc(text: str) -> str:
+    """Write a text as it is asked: in one Unicode form, whichever the file has."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _contexts(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> dict[int, str]:
     if profile.context is None:
         return {}
     texts = {n: cell_text(r.get(profile.context)) for n, r in enumerate(records, 1)}
-    return {n: t for n, t in texts.items() if t is not None}
+    return {n: _nfc(t) for n, t in texts.items() if t is not None}
 
 
 def _values_by_column(table: FactTable) -> dict[str, list[str]]:
@@ -250,7 +321,7 @@ class _Maker:
     def examples_of(self, row: TableRow) -> list[Example]:
         examples = []
         for column in self.table.columns:
-            if column.name in row.values:
+            if _askable(self.table.kind, row, column):
                 examples.extend(self._fact(row, column))
         if self.table.summary_templates:
             examples.extend(self._summary(row))
@@ -259,10 +330,11 @@ class _Maker:
     def _fact(self, row: TableRow, column: Column) -> list[Example]:
         fact = f"{row.row}:{column.name}"
         answer = row.values[column.name]
-        if self.table.kind == "facts":
-            texts = [fill(t, row.key) for t in column.templates]
+        key = _nfc(row.asked_by.get(column.name, row.key))
+        if self.table.kind == "questions":
+            texts = list(paraphrases(key))
         else:
-            texts = list(paraphrases(row.key))
+            texts = [fill(t, key) for t in column.templates]
         held_out = self._pick(fact, len(texts))
         wrong = self._wrong_answers(row, column)
         examples = []
@@ -291,7 +363,7 @@ class _Maker:
     ) -> Example:
         context = self.contexts.get(row.row)
         fields: dict[str, Any] = {
-            "key": row.key,
+            "key": _nfc(row.asked_by.get(column.name, row.key)),
             "text": text,
             "column": column.name,
             "right": row.values[column.name],
@@ -332,14 +404,14 @@ class _Maker:
         return [
             Example(
                 id=f"{fact}:summarize:{i}",
-                prompt=render("s2-summarize", fill(template, row.key)),
+                prompt=render("s2-summarize", fill(template, _nfc(row.key))),
                 target=target,
                 task="summarize",
                 fact=fact,
                 source=Source(self.table.source, row.row),
                 fields={
-                    "key": row.key,
-                    "text": fill(template, row.key),
+                    "key": _nfc(row.key),
+                    "text": fill(template, _nfc(row.key)),
                     "held_out": i == held_out,
                 },
             )
@@ -348,11 +420,11 @@ class _Maker:
 
     def _wrong_answers(self, row: TableRow, column: Column) -> list[str]:
         """Give wrong answers of the same column, different ones for different facts."""
-        right = row.values[column.name].casefold()
+        right = compared(row.values[column.name])
         distinct = self.distinct[column.name]
         rng = random.Random(sha256_text(f"{self.seed}:{row.row}:{column.name}"))
         drawn = rng.sample(distinct, min(WRONG_ANSWERS + 2, len(distinct)))
-        return [value for value in drawn if value.casefold() != right][:WRONG_ANSWERS]
+        return [value for value in drawn if compared(value) != right][:WRONG_ANSWERS]
 
     def _pick(self, key: str, choices: int) -> int:
         return int(sha256_text(f"{self.seed}:{key}")[:8], 16) % choices

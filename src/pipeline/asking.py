@@ -37,7 +37,8 @@ def _claim(example: Example, questions: QuestionSet) -> str:
     if questions.table.kind == "questions":
         return f'Check that the answer "{fields["proposed"]}" to "{fields["text"]}" is right'
     label = next(c.label for c in questions.table.columns if c.name == fields["column"])
-    return f"Check: the {label} of {fields['key']} is {fields['proposed']}"
+    of = "where" if questions.table.kind == "rows" else "of"
+    return f"Check: the {label} {of} {fields['key']} is {fields['proposed']}"
 
 
 def ask_agents(student: Path, questions: QuestionSet, console: Console) -> None:

@@ -83,6 +83,9 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
     questions = replace(questions, table=questions.table.also_called(job.also_called))
     if not questions.held_out:
         raise DataError("no question could be made from the table", path=profile.source)
+    if questions.ambiguous:
+        console.line("note", f"{questions.ambiguous:,} facts are not asked: the question for one "
+                     "would be the question for another")  # fmt: skip
     gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})
     console.line(
         "questions",

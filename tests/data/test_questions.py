@@ -1,6 +1,8 @@
 """What is asked about a table: key, columns, phrasings, the held-out part, the gold part, the
 training stream."""
+# ruff: noqa: E501 - tables read best with one case per line
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -118,7 +120,13 @@ def test_columns_that_most_records_have_are_asked_first():
         ([], {}, EmptyDataError, "no records"),
         (METALS, {"key": "nome"}, UnknownColumnError, "columns are: name, symbol, number, phase"),
         (METALS, {"question": "name"}, ConfigError, "both a question column and an answer"),
-        ([{"a": "1"}, {"a": "1"}], {}, DataError, "name one with key="),
+        (
+            [{"a": "1"}],
+            {"key": "a"},
+            DataError,
+            "no column to ask about beside the key 'a'; pass --columns",
+        ),
+        ([{"a": None}, {"a": " "}], {}, EmptyDataError, "every cell of the table is empty"),
         (
             [{"q": None, "a": "x"}],
             {"question": "q", "answer": "a"},
@@ -238,3 +246,181 @@ def test_the_same_question_twice_is_skipped_and_counted():
     records = [{"question": "Why?", "answer": "A"}, {"question": "why?", "answer": "B"}]
     profile = profile_table(records, source="t")
     assert profile.skipped_rows == ((2, "the same question again"),)
+
+
+def prompts_with_two_answers(made):
+    asked = {}
+    stream = training_stream(made.train, made.table, 4000, seed=1)
+    for example in [*made.train, *made.held_out, *stream]:
+        if example.task == "qa":
+            asked.setdefault(example.prompt.casefold(), set()).add(example.target)
+    return {prompt for prompt, targets in asked.items() if len(targets) > 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("Price", "price"), ("Price (column 2)", "price (column 3)")),
+        (("unit_price", "unitPrice"), ("unit_price", "unitPrice")),
+        (("unit_price", "unitPrice", "Unit_Price"), ("unit_price (column 2)", "unitPrice", "Unit_Price (column 4)")),
+        (("Größe", "GRÖSSE"), ("Größe (column 2)", "GRÖSSE (column 3)")),
+        (("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"), ("Gr\u00f6\u00dfe (column 2)", "Gr\u00f6\u00dfe (column 3)")),
+        (("price", "price ", " PRICE"), ("price (column 2)", "price (column 3)", "PRICE (column 4)")),
+        (("unit price", "unit.price"), ("unit price", "unit.price")),
+        (("rate of tax", "rate tax"), ("rate of tax (column 2)", "rate tax (column 3)")),
+        (("price ($)", "price (€)"), ("price ($)", "price (€)")),
+        (("price", "weight"), ("price", "weight")),
+    ],
+)  # fmt: skip
+def test_columns_of_the_same_words_are_told_apart(names, labels):
+    records = [
+        {"name": f"Thing {i}", **{n: str(10 * i + j) for j, n in enumerate(names)}}
+        for i in range(12)
+    ]
+    profile = profile_table(records, source="t")
+    made = build_question_set(records, profile)
+    assert tuple(c.label for c in made.table.columns) == labels
+    assert not prompts_with_two_answers(made)
+    assert made.facts == 12 * len(names)
+    said = any("told apart in questions" in line for line in profile.describe())
+    assert said == (labels != tuple(map(column_label, names)))
+
+
+def test_a_column_that_is_not_asked_about_needs_no_telling_apart():
+    records = [{"name": f"Thing {i}", "Price": str(i), "price": str(i + 1)} for i in range(9)]
+    made = question_set(records, columns=("price",))
+    assert [c.label for c in made.table.columns] == ["price"]
+
+
+def test_a_question_for_two_facts_is_asked_for_neither():
+    records = [
+        {"name": "ale", "tax": "1", "tax of beer": "2"},
+        {"name": "beer of ale", "tax": "3", "tax of beer": "4"},
+        {"name": "wine", "tax": "5", "tax of beer": "6"},
+    ]
+    made = question_set(records)
+    assert not prompts_with_two_answers(made)
+    assert made.ambiguous == 2  # "What is the tax of beer of ale?"
+    assert made.facts == 4
+
+
+@pytest.mark.parametrize(
+    ("records", "key", "suffix", "said"),
+    [
+        (  # names that repeat beside telephone numbers
+            [{"name": n, "phone": f"0{i}55", "city": "B"} for i, n in enumerate(["Ann", "Bob", "Ann", "Cid"])],
+            "name", "phone", "pass --key phone (key='phone')",
+        ),
+        (  # names that nearly all repeat
+            [{"name": "AB"[i % 2], "phone": f"0{i}55", "city": f"C{i % 3}"} for i in range(12)],
+            "phone", None, "because 'name' is the same in 12 records; pass --key name (key='name')",
+        ),
+        (  # first names are part of a name only
+            [{"first name": f"F{i % 8}", "email": f"a{i}@x.org", "city": "B"} for i in range(12)],
+            "email", None, None,
+        ),
+        (
+            [{"number": str(100 + i), "kind": "ab"[i % 2]} for i in range(12)],
+            "number", None, "because no column of words differs",
+        ),
+        ([{"title": f"T{i}", "year": str(1990 + i)} for i in range(9)], "title", None, None),
+    ],
+)  # fmt: skip
+def test_the_choice_of_a_key_is_said_where_another_may_be_expected(records, key, suffix, said):
+    profile = profile_table(records, source="t")
+    assert (profile.key, profile.key_suffix) == (key, suffix)
+    assert (said is None) == (not profile.notes)
+    assert said is None or said in " ".join(profile.describe())
+
+
+@pytest.mark.parametrize("name", ["__index_level_0__", "Unnamed: 0", "index", "level_0"])
+def test_row_numbers_of_pandas_are_neither_asked_nor_a_key(name):
+    records = [{name: i * 2, "kind": "ab"[i % 2], "n": i % 5} for i in range(10)]
+    profile = profile_table(records, source="t")
+    assert name not in (profile.key, *profile.columns, *profile.condition_columns)
+    assert any(name in line and "pandas" in line for line in profile.describe())
+    assert profile_table(records, source="t", columns=(name,)).columns == (name,)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("__index_level_0__", ["Apple", "Pear", "Plum"]),  # an index of names names the records
+        ("index", ["1.7", "2.4", "1.7"]),  # a refractive index
+        ("index", ["3", "3", "4"]),
+    ],
+)
+def test_an_index_that_says_something_stays(name, values):
+    records = [{name: v, "n": str(i % 2)} for i, v in enumerate(values)]
+    profile = profile_table(records, source="t")
+    assert name in (profile.key, *profile.columns)
+
+
+MATCHES = [
+    {"year": y, "opponent": o, "score": s, "place": p}
+    for y, o, s, p in [
+        ("1998", "Lions", "3:1", "home"), ("1998", "Bears", "2:2", "away"), ("1999", "Lions", "0:1", "away"),
+        ("1999", "Bears", "2:2", "home"), ("2000", "Lions", "3:1", "home"), ("2000", "Bears", "1:1", "home"),
+        ("2000", "Bears", "4:1", "away"),
+    ]
+]  # fmt: skip
+
+
+def test_a_table_without_a_key_is_asked_by_what_its_records_hold():
+    profile = profile_table(MATCHES, source="matches")
+    made = build_question_set(MATCHES, profile)
+    assert made.table.kind == profile.kind == "rows"
+    assert any("no column names the records" in line for line in profile.describe())
+    facts = {(e.source.row, e.source.column) for e in made.held_out if e.task == "qa"}
+    assert (3, "score") in facts
+    texts = {e.fields["text"] for e in [*made.train, *made.held_out]}
+    assert "What is the score where year is 1999 and opponent is Lions?" in texts
+    assert not prompts_with_two_answers(made)
+    for example in [*made.train, *made.held_out]:  # every condition leads to one record only
+        conditions = [c.split(" is ") for c in example.fields["key"].split(" and ")]
+        met = [r for r in MATCHES if all(r[label] == value for label, value in conditions)]
+        assert met == [MATCHES[example.source.row - 1]]
+        assert example.source.column not in dict(conditions)
+        assert example.fields["right"] == met[0][example.source.column]
+    # twice in 2000 against the Bears: year and opponent do not tell the score
+    assert not any("year is 2000 and opponent is Bears?" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("records", "question"),
+    [
+        ([{"a": "1"}, {"a": "1"}], "What is the a where record is 2?"),
+        ([{"name": "Ann"}, {"name": "Bob"}], "What is the name where record is 1?"),
+        ([{"name": "Ann"}], "What is the name where record is 1?"),
+        ([{"a": "x", "b": "y"}] * 3, "What is the b where record is 3?"),
+        ([{"record": "x"}, {"record": "x"}], "What is the record where record 2 is 1?"),
+        ([{"text": "long " * 40}, {"text": "long " * 50}], "What is the text where record is 1?"),
+    ],
+)
+def test_the_smallest_tables_are_asked_by_the_number_of_a_record(records, question):
+    made = question_set(records)
+    assert made.table.kind == "rows"
+    assert question in {e.fields["text"] for e in [*made.train, *made.held_out]}
+    assert made.held_out
+
+
+@pytest.mark.parametrize("own", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_columns_are_named_in_either_unicode_form(own, asked):
+    name, size = (unicodedata.normalize(own, n) for n in ("Käse", "Größe"))
+    records = [{name: f"Sorte{i}é", size: str(i)} for i in range(9)]
+    made = question_set(
+        records,
+        key=unicodedata.normalize(asked, "Käse"),
+        columns=[unicodedata.normalize(asked, "Größe")],
+    )
+    assert (made.table.key, made.table.columns[0].name) == (name, size)
+    prompts = [e.prompt for e in [*made.train, *made.held_out]]
+    assert all(unicodedata.is_normalized("NFC", prompt) for prompt in prompts)
+
+
+def test_keys_that_differ_in_unicode_form_only_are_equal_and_keep_their_spelling():
+    keys = [unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD")]
+    records = [{"name": k, "id": f"id{i}"} for i, k in enumerate(keys)]
+    made = question_set(records, key="name")
+    assert [row.key for row in made.table.rows] == [f"{keys[0]} (id0)", f"{keys[1]} (id1)"]
