@@ -17,12 +17,13 @@ boiling symbol of gold is no symbol.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
 from .record_lookup import Match, RecordLookup
-from .wording import CONTRACTED, STOP_WORDS, as_number, fold, stem, stems, words
+from .wording import CONTRACTED, STOP_WORDS, as_number, fold, nfc, stem, stems, unspaced, words
 
 RefusalKind = Literal[
     "no_record", "several_records", "no_column", "no_value", "named_by_value", "other_words"
@@ -45,6 +46,16 @@ _LIGHT = """
 """
 _FRAMING = frozenset(form for word in (_FRAME + _LIGHT).split() for form in (word, stem(word)))
 """Words about asking and about tables, and light ones, which ask for nothing themselves."""
+_UNSPACED_FRAME = """
+    的 是 多少 什么 甚么 什麼 甚麼 哪 哪里 哪裡 哪儿 谁 誰 几 幾 请问 請問 请 請
+    告诉 告訴 我 想 知道 吗 嗎 呢 在 有 为 為 个 個
+    の は が を に も と 何 なに なん です ですか でしょう か 教え て ください
+    どこ だれ 誰 いくつ いくら いつ どれ くらい ある あり ます
+    ของ คือ เป็น อะไร เท่าไร เท่าไหร่ ที่ไหน ใคร เมื่อไร เมื่อไหร่ มี อยู่
+    ครับ ค่ะ คะ บอก กี่
+"""
+_FRAMING_UNSPACED = tuple(sorted(_UNSPACED_FRAME.split(), key=len, reverse=True))
+"""Words of scripts without blanks that frame a question, the longest first."""
 _COUNTING = frozenset({"amount", "count", "number", "quantity", "total"})
 """Words that ask for nothing more where the cell holds a number: the number of tracks."""
 _TURNING = frozenset({"not", "than", "except", "without", "never"})
@@ -82,6 +93,7 @@ def refusal_of(
     Returns:
         None where it can, else why not.
     """
+    question = nfc(question)
     plain = unmatched(match, whole_record=whole_record)
     if plain is not None or match is None:
         return plain
@@ -166,6 +178,7 @@ def unexplained(
     known = _FRAMING | set(stems(table.key.replace("_", " "))) | set(stems(table.source))
     for row in match.rows:
         known |= set(stems(" ".join([row.key, *row.values.values()])))
+    inside = [word for row in match.rows for v in row.values.values() for word in words(v)]
     turning = set(_TURNING)
     wordings: list[str] = list(table.summary_templates)
     if match.column is not None:
@@ -177,12 +190,24 @@ def unexplained(
     for wording in wordings:
         said = words(wording.replace("{key}", " ").replace("_", " "))
         known |= {stem(word) for word in said}
+        inside += said
         turning -= set(said)
     return tuple(
         word
         for word in words(CONTRACTED.sub(" ", text))
-        if word in turning or not (word in STOP_WORDS or {word, stem(word)} & known)
+        if word in turning
+        or not (word in STOP_WORDS or {word, stem(word)} & known or _explained_inside(word, inside))
     )
+
+
+def _explained_inside(word: str, known: Iterable[str]) -> bool:
+    """Tell whether a run of a script without blanks is made of known words and framing alone."""
+    if not unspaced(word):
+        return False
+    left = word
+    for part in (*sorted(filter(unspaced, known), key=len, reverse=True), *_FRAMING_UNSPACED):
+        left = left.replace(fold(part), " ")
+    return not left.strip()
 
 
 def near_keys(question: str, lookup: RecordLookup, most: int = 3) -> tuple[str, ...]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 from ..tables import Column, FactTable
-from .wording import CONTRACTED, STOP_WORDS, contains_words, stem, stems, words
+from .wording import (
+    CONTRACTED,
+    STOP_WORDS,
+    Letters,
+    contains_words,
+    nfc,
+    stem,
+    stems,
+    unspaced,
+    words,
+)
 
 _KEY = "\0"
 """Stands for the record's key in a trained wording."""
@@ -23,6 +33,7 @@ class ColumnIndex:
     def __init__(self, table: FactTable) -> None:
         """Index a table's labels and trained wordings."""
         self.table = table
+        self._spelt: dict[tuple[str, str], Column] = {}
         self._trained: dict[tuple[str, ...], Column] = {}
         self._labels: list[tuple[tuple[str, ...], Column]] = []
         self._words: dict[str, set[str]] = {}
@@ -30,6 +41,7 @@ class ColumnIndex:
             vocabulary = set(_content(column.label))
             for template in column.templates:
                 before, _, after = template.partition("{key}")
+                self._spelt.setdefault((_spelling(before), _spelling(after)), column)
                 self._trained.setdefault((*words(before), _KEY, *words(after)), column)
                 vocabulary |= set(_content(template.replace("{key}", " ")))
             for text in column.also:
@@ -52,7 +64,10 @@ class ColumnIndex:
         Returns:
             The column and the confidence, 0 to 1; `(None, ...)` where none fits or two fit equally.
         """
-        trained = self._trained.get((*words(before), _KEY, *words(after)))
+        # Letter by letter first: words alone do not tell "price ($)" from "price (€)".
+        trained = self._spelt.get((_spelling(before), _spelling(after))) or self._trained.get(
+            (*words(before), _KEY, *words(after))
+        )
         if trained is not None and trained.name not in without:
             return trained, 1.0
         content = _content(before) + _content(after)
@@ -66,7 +81,7 @@ class ColumnIndex:
     def mentions(self, column: str, text: list[str]) -> bool:
         """Tell whether a text, given as words, says a column's label."""
         said = tuple(stem(word) for word in text)
-        return any(c.name == column and contains_words(said, label) for label, c in self._labels)
+        return any(c.name == column and _says(said, label) for label, c in self._labels)
 
     def said_in(self, text: str) -> list[Column]:
         """Give the columns whose labels a text says; a label inside a longer one does not count."""
@@ -84,12 +99,12 @@ class ColumnIndex:
         hits = [
             (label, column)
             for label, column in self._labels
-            if column.name not in without and any(contains_words(side, label) for side in sides)
+            if column.name not in without and any(_says(side, label) for side in sides)
         ]
         longest = [
             column
             for label, column in hits
-            if not any(len(o) > len(label) and contains_words(o, label) for o, _ in hits)
+            if not any(_longer(o, label) and _says(o, label) for o, _ in hits)
         ]
         return list({column.name: column for column in longest}.values())
 
@@ -127,6 +142,25 @@ class ColumnIndex:
             total += weight
             explained += weight if word in self._words[column] else 0.0
         return explained / total if total else 0.0
+
+
+def _spelling(text: str) -> str:
+    """Write a part of a question as it is compared letter by letter."""
+    return " ".join(nfc(text).casefold().split())
+
+
+def _says(text: tuple[str, ...], label: tuple[str, ...]) -> bool:
+    """Tell whether words say a label; in scripts without blanks it may stand inside a word."""
+    if contains_words(text, label):
+        return True
+    written = "".join(label)
+    return unspaced(written) and any(
+        next(Letters(word).find(Letters(written).text), None) is not None for word in text
+    )
+
+
+def _longer(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    return (len(one), len("".join(one))) > (len(other), len("".join(other)))
 
 
 def _label(label: str) -> tuple[str, ...]:

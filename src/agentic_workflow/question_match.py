@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 from ..tables import FactTable
-from .wording import stem, stems, words
+from .wording import stem, terms, words
 
 _NEAR = 0.5
 """Weighted overlap (0 to 1) from which two questions are taken for the same."""
@@ -88,5 +88,5 @@ class QuestionIndex:
 
 
 def _words(question: str) -> frozenset[str]:
-    content = stems(question)
+    content = terms(question)
     return frozenset(content or [stem(word) for word in words(question)])

@@ -17,7 +17,7 @@ from ..tables import Column, FactTable, TableRow
 from .column_match import ColumnIndex
 from .question_match import QuestionIndex
 from .state import SourceRecord
-from .wording import STOP_WORDS, Token, as_number, fold, tokens, words
+from .wording import STOP_WORDS, Letters, Token, as_number, nfc, tokens, unspaced, words
 
 _GLUE = "+#"
 """Characters that belong to the word before them: C++ and C# are not C."""
@@ -75,13 +75,14 @@ class RecordLookup:
         self.columns = ColumnIndex(table)
         self.questions = QuestionIndex(table) if table.kind == "questions" else None
         self._names: dict[tuple[str, ...], list[tuple[int, str, str]]] = defaultdict(list)
-        self._unspaced: list[tuple[str, int]] = []
+        self._unspaced: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for i, row in enumerate(table.rows):
-            self._add_name(i, table.key, row.key)
+            for name in dict.fromkeys((row.key, *row.asked_by.values())):
+                self._add_name(i, table.key, name)
         for column in table.columns:
             self._add_unique_values(column.name)
         self._longest = max((len(name) for name in self._names), default=0)
-        self._unspaced.sort(key=lambda pair: -len(pair[0]))
+        self._by_length = sorted(self._unspaced, key=len, reverse=True)
 
     def find(self, question: str) -> Match | None:
         """Find what a question asks for.
@@ -92,6 +93,7 @@ class RecordLookup:
         Returns:
             The match, or None where no record is named.
         """
+        question = nfc(question)
         if self.questions is not None:
             return self._find_question(question)
         spans = self.find_records(question)
@@ -113,7 +115,11 @@ class RecordLookup:
         return best
 
     def find_records(self, text: str) -> list[_Span]:
-        """Find every place in a text that names a record, the best first; places do not overlap."""
+        """Find every place in a text that names a record, the best first; places do not overlap.
+
+        Args:
+            text: A text in the form `nfc`; the places are places in it.
+        """
         found = tokens(text)
         spans = [span for i in range(len(found)) for span in self._spans_at(text, found, i)]
         spans += self._unspaced_spans(text)
@@ -130,11 +136,12 @@ class RecordLookup:
         if match.column is None:
             return []
         own = ("{key}",) if self.questions is not None else ()  # the key is the question
-        return [t.replace("{key}", match.row.key) for t in (*own, *match.column.templates)]
+        key = nfc(match.row.asked_by.get(match.column.name, match.row.key))
+        return [t.replace("{key}", key) for t in (*own, *match.column.templates)]
 
     def canonical_summaries(self, match: Match) -> list[str]:
         """Write what stands after "Summarize the following: " as the student was trained on it."""
-        return [t.replace("{key}", match.row.key) for t in self.table.summary_templates]
+        return [t.replace("{key}", nfc(match.row.key)) for t in self.table.summary_templates]
 
     def source(self, match: Match, row: TableRow | None = None) -> SourceRecord:
         """Give the record behind a match as plain values for the state."""
@@ -164,9 +171,9 @@ class RecordLookup:
     def _add_name(self, row: int, column: str, text: str) -> None:
         name = words(text)
         if name:
-            self._names[name].append((row, column, text))
-        if name and any(ord(c) > 0x2E7F for c in text):  # scripts that put no blank between words
-            self._unspaced.append((fold(text), row))
+            self._names[name].append((row, column, nfc(text)))
+        if name and unspaced(text):
+            self._unspaced[Letters(nfc(text)).text].append((row, column))
 
     def _add_unique_values(self, column: str) -> None:
         count = Counter(row.values.get(column) for row in self.table.rows)
@@ -221,17 +228,19 @@ class RecordLookup:
         return True
 
     def _unspaced_spans(self, text: str) -> list[_Span]:
-        if not self._unspaced or text.isascii():
+        """Find names inside runs of letters, where no blank says where a name ends."""
+        if not self._unspaced or not unspaced(text):
             return []
-        folded = fold(text)
-        if len(folded) != len(text):
-            return []
+        letters = Letters(text)
         spans: list[_Span] = []
-        for name, row in self._unspaced:
-            start = folded.find(name)
-            if start >= 0 and all(start >= s.end or start + len(name) <= s.start for s in spans):
-                rank = (1, len(name), 2)
-                spans.append(_Span(start, start + len(name), (row,), rank, self.table.key))
+        for name in self._by_length:
+            entries = self._unspaced[name]
+            columns = [column for _, column in entries]
+            column = self.table.key if self.table.key in columns else columns[0]
+            rows = tuple(row for row, c in entries if c == column)
+            for start, end in letters.find(name):
+                if all(start >= s.end or end <= s.start for s in spans):
+                    spans.append(_Span(start, end, rows, (1, end - start, 2), column))
         return spans
 
     def _column_for(self, question: str, span: _Span) -> tuple[Column | None, float]:

@@ -25,6 +25,7 @@ from ..tables import FactTable
 from .record_lookup import RecordLookup
 from .record_store import RecordStore, record_text
 from .record_vectors import RecordVectors
+from .wording import nfc
 
 RANK_CONSTANT = 60
 EXACT_WEIGHT = 3.0
@@ -150,5 +151,5 @@ def _named(query: str, lookup: RecordLookup) -> list[int]:
     if lookup.questions is not None:
         match = lookup.find(query)
         return [] if match is None else [row.row for row in match.rows]
-    spans = lookup.find_records(query)
+    spans = lookup.find_records(nfc(query))
     return [lookup.table.rows[i].row for span in spans for i in span.rows]

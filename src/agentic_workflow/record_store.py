@@ -28,12 +28,12 @@ from ..errors import UnreadableFileError
 from ..files import atomic_path
 from ..tables import FactTable, TableRow
 from .record_database import open_database
-from .wording import as_number, stems
+from .wording import as_number, indexed_terms, nfc, terms
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 K1, B = 1.2, 0.75
 """BM25: how fast repeated terms saturate, and how much long records are held back (Robertson and
 Zaragoza 2009, The Probabilistic Relevance Framework, section 3)."""
@@ -165,8 +165,8 @@ class RecordStore:
         Returns:
             Record number and BM25 score, above 0, the best first.
         """
-        terms = sorted(set(_terms(text)))
-        return [(int(row), float(score)) for row, score in self._all(_SEARCH, terms, k)]
+        found = sorted(set(terms(text)))
+        return [(int(row), float(score)) for row, score in self._all(_SEARCH, found, k)]
 
     def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
         with self.connection.cursor() as cursor:
@@ -185,15 +185,6 @@ def record_text(row: TableRow, key: str, labels: dict[str, str]) -> str:
     return "; ".join([f"{key.replace('_', ' ')}: {row.key}", *facts])
 
 
-def _terms(text: str) -> list[str]:
-    """Give the terms of a text: stems; pairs of letters in scripts without blanks."""
-    found: list[str] = []
-    for stem in stems(text):
-        unspaced = any(ord(letter) > 0x2E7F for letter in stem) and len(stem) > 2
-        found += [stem[i : i + 2] for i in range(len(stem) - 1)] if unspaced else [stem]
-    return found
-
-
 def _fill(connection: DuckDBPyConnection, table: FactTable) -> None:
     names = _sql_names([table.key, *dict.fromkeys(c.name for c in table.columns)])
     cells = [(row.row, table.key, row.key) for row in table.rows]
@@ -202,7 +193,7 @@ def _fill(connection: DuckDBPyConnection, table: FactTable) -> None:
     _insert(connection, "cells", cells, 3)
     connection.execute('create table postings ("row" integer, term text, "count" integer)')
     connection.execute('create table lengths ("row" integer, size integer)')
-    counts = {row.row: Counter(_terms(" ".join([row.key, *row.values.values()])))
+    counts = {row.row: Counter(indexed_terms(" ".join([row.key, *row.values.values()])))
               for row in table.rows}  # fmt: skip
     postings = [(row, term, n) for row, count in counts.items() for term, n in count.items()]
     _insert(connection, "postings", postings, 3)
@@ -214,7 +205,7 @@ def _fill(connection: DuckDBPyConnection, table: FactTable) -> None:
 
 
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "text": str,
+    "text": nfc,  # SQL compares letter by letter; `cells` keeps the text as it was read
     "bigint": lambda text: int(as_number(text) or 0),
     "double": as_number,
 }
@@ -251,9 +242,10 @@ def _sql_names(columns: list[str]) -> dict[str, str]:
     """Name columns so that SQL, which is blind to case, can tell them apart."""
     taken, names = {"row"}, {}
     for column in columns:
-        name, number = column or "column", 2
+        column_name = nfc(column) or "column"
+        name, number = column_name, 2
         while name.casefold() in taken:
-            name, number = f"{column}_{number}", number + 1
+            name, number = f"{column_name}_{number}", number + 1
         taken.add(name.casefold())
         names[column] = name
     return names

@@ -1,12 +1,31 @@
-"""Words as the record lookup sees them: folded tokens with their places, stems, and numbers."""
+"""Words as the record lookup sees them: folded tokens with their places, stems, and numbers.
+
+Texts are compared in one Unicode form (`nfc`), without case and accents (`fold`). Scripts that put
+no blank between words (Chinese, Japanese, Thai and others) are compared by letters.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
-_TOKEN = re.compile(r"[^\W_]+")
+_JOINERS = "\u00ad\u200c\u200d"
+"""Soft hyphen and the marks that join or part letters: they belong to a word and say nothing."""
+_MARKS = "".join(
+    chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code))[0] == "M"
+)
+"""Combining marks: accents written on their own, vowel signs of Indian and Thai letters."""
+_TOKEN = re.compile(rf"[^\W_](?:[^\W_]|[{_MARKS}{_JOINERS}])*")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"
+    "\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
+)
+_RUN_ON = re.compile("[\u30a1-\u30fa\u30fc\uac00-\ud7a3]")
+"""Katakana and Hangul: a name does not begin in the middle of such a word."""
+_VOICED = "\uff9e\uff9f"
+"""Marks of half-width kana, which are letters of their own."""
 _NUMBER = re.compile(
     r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
 )
@@ -35,6 +54,11 @@ class Token(NamedTuple):
     end: int
 
 
+def nfc(text: str) -> str:
+    """Give a text in the Unicode form that everything is compared in: NFC."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def fold(text: str) -> str:
     """Remove case and accents.
 
@@ -44,7 +68,107 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     split = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in split if not unicodedata.combining(c))
+    bare = "".join(c for c in split if not unicodedata.combining(c) and c not in _JOINERS)
+    return unicodedata.normalize("NFC", bare)
+
+
+def unspaced(text: str) -> bool:
+    """Tell whether a text has letters of a script that puts no blank between words."""
+    return not text.isascii() and _UNSPACED.search(text) is not None
+
+
+class Letters:
+    """A text by letters, without case and width, for names of scripts without blanks.
+
+    Args:
+        text: Any text.
+    """
+
+    def __init__(self, text: str) -> None:
+        """See the class."""
+        parts, self._starts, self._ends = list[str](), list[int](), list[int]()
+        for start, end in _clusters(text):
+            part = unicodedata.normalize("NFKC", text[start:end]).casefold()
+            parts.append(part)
+            self._starts += [start] * len(part)
+            self._ends += [end] * len(part)
+        self.text = "".join(parts)
+        """The letters; positions in it are not those in the text."""
+
+    def find(self, name: str) -> Iterator[tuple[int, int]]:
+        """Give the places of a name in the text: start and end of each.
+
+        Args:
+            name: `Letters(...).text` of the name.
+        """
+        at = self.text.find(name) if name else -1
+        while at >= 0:
+            end = at + len(name)
+            if self._apart(at) and self._apart(end, ends=True):
+                yield self._starts[at], self._ends[end - 1]
+            at = self.text.find(name, at + 1)
+
+    def _apart(self, at: int, *, ends: bool = False) -> bool:
+        """Tell whether a name may begin or end between two letters."""
+        if not 0 < at < len(self.text):
+            return True
+        before, after = self.text[at - 1], self.text[at]
+        if self._starts[at - 1] == self._starts[at]:
+            return False  # in the middle of a letter
+        if _RUN_ON.match(before) and _RUN_ON.match(after):
+            return ends and "\uac00" <= before <= "\ud7a3"  # particles stand behind a name
+        one_word = (before + after).isalnum() and not (unspaced(before) or unspaced(after))
+        return not one_word
+
+
+def _clusters(text: str) -> Iterator[tuple[int, int]]:
+    """Give the places of letters together with the marks that belong to them."""
+    start = 0
+    for i in range(1, len(text) + 1):
+        if i == len(text) or not (
+            unicodedata.combining(text[i])
+            or unicodedata.category(text[i])[0] == "M"
+            or text[i] in _VOICED
+        ):
+            yield start, i
+            start = i
+
+
+def terms(text: str) -> list[str]:
+    """Give what full text is searched by: stems; pairs of letters in scripts without blanks.
+
+    >>> terms("the population of 北京市")
+    ['population', '北京', '京市']
+    """
+    return [term for part in _parts(text) for term in (_pairs(part) or [part])]
+
+
+def indexed_terms(text: str) -> list[str]:
+    """Give what a record is found by: its `terms`, and single letters of scripts without blanks."""
+    letters = [c for part in _parts(text) if len(part) > 1 and unspaced(part) for c in part]
+    return terms(text) + letters
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Split a text into stems and runs of scripts without blanks."""
+    for word in words(text):
+        if word in STOP_WORDS:
+            continue
+        if not unspaced(word):
+            yield stem(word)
+            continue
+        start = 0
+        for run in _UNSPACED.finditer(word):
+            if word[start : run.start()]:
+                yield stem(word[start : run.start()])
+            yield run.group()
+            start = run.end()
+        if word[start:]:
+            yield stem(word[start:])
+
+
+def _pairs(part: str) -> list[str]:
+    return [part[i : i + 2] for i in range(len(part) - 1)] if unspaced(part) else []
 
 
 def tokens(text: str) -> list[Token]:
