@@ -88,16 +88,15 @@ def saved_when_interrupted(trainer: Any) -> Iterator[None]:  # noqa: ANN401 - a 
         return
     stop = StopWhenAsked()
     trainer.add_callback(stop)  # after SaveWhole, which marks the checkpoint
-    replaced = [
-        number for number, usual in USUAL_HANDLERS.items() if signal.getsignal(number) == usual
-    ]
+    handlers = {number: signal.getsignal(number) for number in USUAL_HANDLERS}
+    replaced = {n: usual for n, usual in handlers.items() if usual == USUAL_HANDLERS[n]}
     for number in replaced:
         signal.signal(number, stop.ask)
     try:
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, USUAL_HANDLERS[number])
+        for number, usual in replaced.items():
+            signal.signal(number, usual)
     if stop.received is not None:
         if stop.saved is not None:
             logger.warning("%s: saved; the same call goes on from there", stop.saved)

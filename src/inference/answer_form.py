@@ -39,10 +39,13 @@ class AnswerForm:
         """All of the answer has the form, so nothing may end it early."""
         return self.grammar is not None and (self.use is None or self.use.must_call)
 
-    @property
-    def prompt_text(self) -> str:
-        """Description of the tools for prompts without a template."""
-        return "" if self.use is None else tools_text(self.use)
+    def prompt_text(self, most_values: int | None = None) -> str:
+        """Describe the tools for prompts without a template.
+
+        Args:
+            most_values: Values told of each closed list; None for all.
+        """
+        return "" if self.use is None else tools_text(self.use, most_values)
 
     def constraint(
         self,

@@ -323,7 +323,7 @@ class ChatStudent(BaseChatModel):
             if form.grammar is not None:
                 settings["constraint"] = form_constraint(self.checkpoint, messages, form)
         elif self._engine.takes == "text":
-            settings["prompt"] = plain_prompt(messages, form.prompt_text)
+            settings["prompt"] = plain_prompt(messages, form.prompt_text())
         else:
             settings["messages"] = chat_turns(messages, arguments_as_text=True)
         settings["extra"] = form.extra(self._engine.takes)

@@ -10,10 +10,15 @@ from ..prompts import join_of
 from .answer_form import AnswerForm
 from .checkpoints import Checkpoint
 from .choices import encode_prompt
-from .decoding import end_token_ids
+from .decoding import context_length, end_token_ids
 from .engine import LogitsConstraint
 from .messages import chat_turns, plain_prompt
-from .tool_calls import CLOSE_TAG, OPEN_TAG, Tags
+from .tool_calls import CLOSE_TAG, OPEN_TAG, Tags, shorter_lists
+
+PROMPT_SHARE = 0.75
+"""Of what a model attends to; a prompt with tools that takes more is told shorter lists."""
+TOLD_VALUES = (64, 16, 4, 0)
+"""Values of a closed list that a prompt tells, tried in turn."""
 
 
 def uses_template(checkpoint: Checkpoint) -> bool:
@@ -45,19 +50,39 @@ def chat_prompt_ids(
 ) -> list[int]:
     """Turn messages into the ids of a prompt; tools are described in it.
 
+    Where the model does not attend to so much, closed lists among the tools' parameters are told by
+    their first values: what it may answer is held by the form, not by the prompt.
+
     Raises:
         GenerationError: There are no messages, or one holds something else than text.
     """
-    tokenizer = checkpoint.tokenizer
+    ids = _prompt_ids(checkpoint, messages, form, None)
+    if form.callable_tools is None:
+        return ids
+    most = PROMPT_SHARE * context_length(checkpoint.model)
+    for values in TOLD_VALUES:
+        if len(ids) <= most:
+            break
+        ids = _prompt_ids(checkpoint, messages, form, values)
+    return ids
+
+
+def _prompt_ids(
+    checkpoint: Checkpoint,
+    messages: Sequence[BaseMessage],
+    form: AnswerForm,
+    most_values: int | None,
+) -> list[int]:
+    tokenizer, tools = checkpoint.tokenizer, form.prompt_text(most_values)
     if not uses_template(checkpoint):
-        return encode_prompt(checkpoint, plain_prompt(messages, form.prompt_text))
+        return encode_prompt(checkpoint, plain_prompt(messages, tools))
     turns = chat_turns(messages)
     knows_tools = "tools" in str(tokenizer.chat_template)
-    if form.prompt_text and not knows_tools:
-        turns.insert(0, {"role": "system", "content": form.prompt_text.strip()})
+    if tools and not knows_tools:
+        turns.insert(0, {"role": "system", "content": tools.strip()})
     ids: list[int] = tokenizer.apply_chat_template(
         turns,
-        tools=form.callable_tools if knows_tools else None,
+        tools=shorter_lists(form.callable_tools, most_values) if knows_tools else None,
         add_generation_prompt=True,
         sanitize_control_tokens=True,  # names of special tokens in a message stay plain text
         return_dict=True,

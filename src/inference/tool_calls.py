@@ -131,11 +131,41 @@ def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
     return Grammar("\n".join([*rules, f"answer: {answer}", ""]))
 
 
-def tools_text(use: ToolUse) -> str:
-    """Describe the tools that may be called, for prompts of models without a template for it."""
+def shorter_lists(schema: Any, most: int | None) -> Any:  # noqa: ANN401 - any JSON
+    """Give a schema whose closed lists name only the first so many values, for a prompt.
+
+    What a student may answer is held by the grammar, which keeps the whole lists; a list of all
+    records of a table would fill all that a small student can read.
+
+    >>> shorter_lists({"enum": ["a", "b", "c"]}, 2)
+    {'enum': ['a', 'b', '... 1 more']}
+    """
+    if most is None:
+        return schema
+    if isinstance(schema, list):
+        return [shorter_lists(part, most) for part in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    shorter = {key: shorter_lists(value, most) for key, value in schema.items()}
+    values = shorter.get("enum")
+    if isinstance(values, list) and len(values) > most:
+        shorter["enum"] = [*values[:most], f"... {len(values) - most} more"]
+    return shorter
+
+
+def tools_text(use: ToolUse, most_values: int | None = None) -> str:
+    """Describe the tools that may be called, for prompts of models without a template for it.
+
+    Args:
+        use: The tools.
+        most_values: Values told of each closed list; None for all.
+    """
     told = ("name", "description", "parameters")
     lines = [
-        json.dumps({key: function[key] for key in told if key in function}, ensure_ascii=False)
+        json.dumps(
+            shorter_lists({key: function[key] for key in told if key in function}, most_values),
+            ensure_ascii=False,
+        )
         for function in use.functions
         if function["name"] in use.callable_names
     ]

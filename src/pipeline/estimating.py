@@ -221,7 +221,7 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    unit = 10 ** max(0, len(str(low)) - 2)
+    unit: int = 10 ** max(0, len(str(low)) - 2)
     return low // unit * unit
 
 

@@ -20,7 +20,7 @@ from stillroom.errors import (
     GenerationError,
     ModelNotFoundError,
 )
-from stillroom.inference.answer_form import AnswerForm
+from stillroom.inference.answer_form import AnswerForm, answer_form
 from stillroom.inference.chat_model import ChatStudent
 from stillroom.inference.chat_prompts import chat_prompt_ids
 from stillroom.inference.checkpoints import Checkpoint
@@ -306,6 +306,34 @@ def test_a_chat_template_is_used_by_models_that_came_with_one(restless):
     own = Checkpoint(restless.model, tokenizer, None, "own", {"status": "complete"})
     asked = chat_prompt_ids(own, [HumanMessage("hello")], free)
     assert tokenizer.decode(asked).strip() == "hello", "trained on plain prompts, asked with them"
+
+
+@pytest.mark.parametrize("template", [False, True])
+def test_long_lists_of_a_tool_leave_room_for_an_answer(tiny, template):
+    """A tool over many records: the prompt names some, what may be answered stays all of them."""
+    names = tuple(f"record {number}" for number in range(400))
+    schema = {"type": "object", "required": ["of"],
+              "properties": {"of": {"type": "string", "enum": list(names)}}}  # fmt: skip
+    tool = {
+        "type": "function",
+        "function": {"name": "get", "description": "G.", "parameters": schema},
+    }
+    form = answer_form({"tools": [tool], "tool_choice": "required"})
+    checkpoint = tiny
+    if template:
+        tokenizer = make_tokenizer()
+        tokenizer.chat_template = (
+            "{% for t in tools %}{{ t | tojson }}{% endfor %}"
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+        )
+        checkpoint = Checkpoint(tiny.model, tokenizer, None, "foreign", None)
+    ids = chat_prompt_ids(checkpoint, [HumanMessage("hello")], form)
+    assert len(ids) < tiny.model.config.max_position_embeddings
+    assert "more" in checkpoint.tokenizer.decode(ids)
+    assert "record 399" in form.grammar.rules
+    few = answer_form({"tools": [{**tool, "function": {**tool["function"], "parameters": {}}}]})
+    short = chat_prompt_ids(checkpoint, [HumanMessage("hello")], few)
+    assert "more" not in checkpoint.tokenizer.decode(short)
 
 
 def test_it_describes_itself(chat, tiny):

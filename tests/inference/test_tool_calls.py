@@ -172,6 +172,20 @@ def test_a_prompt_can_tell_of_the_tools():
     assert text.endswith("\n\n")
 
 
+@pytest.mark.parametrize("most", [None, 0, 2, 3])
+def test_a_prompt_tells_the_first_values_of_a_long_list(most):
+    properties = {"name": {"enum": ["ant", "bee", "cat"]}, "enum": {"type": "string"}}
+    parameters = {"type": "object", "properties": properties}
+    use = tool_use([{"type": "function", "function": {"name": "pick", "parameters": parameters}}])
+    before = json.dumps(use.functions)
+    told = json.loads(tools_text(use, most).splitlines()[1])["parameters"]["properties"]
+    whole = ["ant", "bee", "cat"]
+    kept = whole if most in (None, 3) else [*whole[:most], f"... {3 - most} more"]
+    assert told["name"]["enum"] == kept
+    assert told["enum"] == {"type": "string"}, "a property of that name is no list of values"
+    assert json.dumps(use.functions) == before, "the grammar needs all values"
+
+
 @pytest.mark.parametrize("tagged", [False, True])
 @pytest.mark.parametrize("seed", range(8))
 def test_pieces_add_up_however_the_text_is_cut(tagged, seed):
