@@ -5,14 +5,19 @@ The options are OpenAI's: `tools`, `tool_choice`, `parallel_tool_calls`, `respon
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import ToolCallChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.utils.json import parse_partial_json
 
 from ..errors import ConfigError, TruncatedAnswerError
+from .call_pieces import SentCall
 from .call_stream import CallReader
+from .call_text import begins_like_call, calls_in_text
 from .engine import FinishReason, PromptForm
 from .grammar import Grammar, GrammarConstraint, constrain
 from .structured import answer_grammar
@@ -130,27 +135,47 @@ def answer_form(options: Mapping[str, Any], *, tags: Tags = "none") -> AnswerFor
 class AnswerReader:
     """Takes the text of one answer apart, while it comes."""
 
-    def __init__(self, form: AnswerForm) -> None:
-        """Start an answer of a form."""
+    def __init__(self, form: AnswerForm, takes: PromptForm = "ids") -> None:
+        """Start an answer of a form.
+
+        Args:
+            form: Its form.
+            takes: What prompts the engine takes. One that takes ids holds the answer to the form,
+                so that a call can be read while it comes. One that takes text writes what it likes,
+                so that a call is one only when all of it is there. One that takes messages sends
+                calls beside the text, which is then text whatever it looks like.
+        """
         self._form = form
-        callable_names = form.use.callable_names if form.use is not None else ()
-        self._calls = CallReader(tagged=form.tags != "none") if callable_names else None
+        self._names = form.use.callable_names if form.use is not None else ()
+        self._calls: CallReader | None = None
+        if self._names and takes == "ids":
+            self._calls = CallReader(tagged=form.tags != "none")
+        self._held = bool(self._names) and takes == "text"
         self._seen: list[str] = []
+        self._begun = 0
+        """Calls that were sent beside the text, or found in held text."""
 
     @property
     def called(self) -> bool:
         """A tool was called."""
-        return self._calls is not None and self._calls.calls > 0
+        return self._begun > 0 or (self._calls is not None and self._calls.calls > 0)
 
     def feed(
-        self, text: str, finish_reason: FinishReason | None
+        self, text: str, finish_reason: FinishReason | None, sent: Sequence[SentCall] = ()
     ) -> tuple[str, list[ToolCallChunk]]:
         """Take text, and the reason if it is the last; give content and pieces of calls.
+
+        Args:
+            text: What is new.
+            finish_reason: Why the answer ended; None where it goes on.
+            sent: Calls that came beside the text, with its end.
 
         Raises:
             TruncatedAnswerError: The answer ended before its form was complete.
         """
         self._seen.append(text)
+        if self._held:
+            return self._feed_held(text, finish_reason)
         parts: list[str | ToolCallChunk] = [text]
         if self._calls is not None:
             parts = self._calls.feed(text)
@@ -159,17 +184,61 @@ class AnswerReader:
         if finish_reason is not None:
             self._check_end(finish_reason)
         content = "".join(part for part in parts if isinstance(part, str))
-        return content, _joined(part for part in parts if not isinstance(part, str))
+        return content, [
+            *_joined(part for part in parts if not isinstance(part, str)),
+            *self._chunks(sent),
+        ]
+
+    def _feed_held(
+        self, text: str, finish_reason: FinishReason | None
+    ) -> tuple[str, list[ToolCallChunk]]:
+        """Give text as it comes where it does not begin like a call; else wait for its end."""
+        whole = "".join(self._seen)
+        if not begins_like_call(whole):
+            self._held = False
+            return whole, []
+        if finish_reason is None:
+            return "", []
+        calls = calls_in_text(whole, self._names)
+        if calls is None and finish_reason == "length":
+            raise self._unfinished()
+        return ("" if calls else whole), self._chunks(calls or ())
+
+    def _chunks(self, sent: Sequence[SentCall]) -> list[ToolCallChunk]:
+        chunks = [
+            tool_call_chunk(
+                name=call.name,
+                args=_uncallable(call.arguments) if call.broken else call.arguments,
+                id=call.id,
+                index=self._begun + place,
+            )
+            for place, call in enumerate(sent)
+        ]
+        self._begun += len(chunks)
+        return chunks
 
     def _check_end(self, finish_reason: FinishReason) -> None:
         in_call = self._calls is not None and self._calls.cut
         if in_call or (self._form.whole and finish_reason == "length"):
-            partial = "".join(self._seen)
-            raise TruncatedAnswerError(
-                f"the answer ended before its form was complete, after {partial[-60:]!r}; allow "
-                "more max_tokens, or a form with shorter texts (maxLength, maxItems)",
-                partial=partial,
-            )
+            raise self._unfinished()
+
+    def _unfinished(self) -> TruncatedAnswerError:
+        partial = "".join(self._seen)
+        return TruncatedAnswerError(
+            f"the answer ended before its form was complete, after {partial[-60:]!r}; allow "
+            "more max_tokens, or a form with shorter texts (maxLength, maxItems)",
+            partial=partial,
+        )
+
+
+def _uncallable(arguments: str) -> str:
+    """Write arguments that are no JSON object so that LangChain sees that, too: it completes what
+    looks like the beginning of an object, and would call the tool with a part of what was meant."""
+    try:
+        read = parse_partial_json(arguments)
+    except ValueError:
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(read, dict) else arguments
 
 
 def _joined(pieces: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .call_pieces import SentCall
 from .engine import FinishReason, TokenEvent
 from .text_stream import TextStream, decode_answer
 
@@ -33,6 +34,8 @@ class AnswerText:
         """One per token, where the engine tells them."""
         self.top_logprobs: list[dict[str, float]] = []
         """The likeliest tokens at each place, where they were asked for."""
+        self.calls: list[SentCall] = []
+        """Calls of tools that a server sent beside the text."""
 
     def add(self, event: TokenEvent) -> str:
         """Take an event; give the text that is now certain, often none."""
@@ -84,6 +87,7 @@ class AnswerText:
 
     def _note(self, event: TokenEvent) -> None:
         self.finish_reason = event.finish_reason
+        self.calls += event.calls
         # Servers may end an answer with an event that holds no token.
         self.completion_tokens += event.token_id is not None or bool(event.text)
         if event.logprob is not None:

@@ -91,7 +91,7 @@ class ChatAnswer:
     def _chunk(self, text: str) -> ChatGenerationChunk | None:
         """Make the chunk of the newest text; None where it shows nothing."""
         finish_reason = self._text.finish_reason
-        content, calls = self._reader.feed(text, finish_reason)
+        content, calls = self._reader.feed(text, finish_reason, self._text.calls)
         message = AIMessageChunk(content=content, tool_call_chunks=calls)
         if finish_reason is None:
             return ChatGenerationChunk(message=message) if content or calls else None

@@ -328,7 +328,7 @@ class ChatStudent(BaseChatModel):
             settings["messages"] = chat_turns(messages, arguments_as_text=True)
         settings["extra"] = form.extra(self._engine.takes)
         request = GenerationRequest(**settings)
-        return request, AnswerText(self._tokenizer, stops), AnswerReader(form)
+        return request, AnswerText(self._tokenizer, stops), AnswerReader(form, self._engine.takes)
 
     async def _aprepare(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
@@ -341,8 +341,8 @@ class ChatStudent(BaseChatModel):
 
     @property
     def _call_tags(self) -> Tags:
-        if self._engine.takes != "ids":  # calls of a chat server are written with tags
-            return "text" if self._engine.takes == "messages" else "none"
+        if self._engine.takes != "ids":
+            return "none"
         from .chat_prompts import call_tags  # loads torch, which a remote engine does without
 
         return call_tags(self.checkpoint)

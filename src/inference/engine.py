@@ -22,6 +22,8 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .call_pieces import SentCall
+
 FinishReason = Literal["stop", "length"]
 """`stop`: an end token, a stop text or a finished constraint; `length`: max_tokens or context."""
 PromptForm = Literal["ids", "text", "messages"]
@@ -131,6 +133,8 @@ class TokenEvent(NamedTuple):
     """The likeliest tokens, best first, as many as `top_logprobs` asked for."""
     finish_reason: FinishReason | None = None
     """Set on the last token of the answer."""
+    calls: tuple[SentCall, ...] = ()
+    """Calls of tools that a server sent in fields of their own; with the last token."""
 
 
 @dataclass(frozen=True)

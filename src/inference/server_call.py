@@ -8,10 +8,10 @@ from collections import Counter
 
 import httpx
 
-from ..errors import RemoteError
-from .engine import GenerationRequest, TokenEvent
+from ..errors import BrokenAnswerError, RemoteError
+from .engine import GenerationRequest
 from .retries import may_pass, wait_s
-from .server_events import ServerAnswer, event_data
+from .server_events import ServerAnswer, read_events
 from .servers import Server, read_refusal, transport_fault
 from .token_stream import AnswerStream, wake
 
@@ -61,23 +61,21 @@ async def _ask_once(
 ) -> None:
     key = server.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer, body = ServerAnswer(), server.body(request)
+    answer, body = ServerAnswer(_tool_names(request)), server.body(request)
     async with client.stream("POST", server.url, json=body, headers=headers) as response:
         if response.status_code != httpx.codes.OK:
             raise await read_refusal(response, key)
-        async for data in event_data(response.aiter_bytes()):
-            if data == "[DONE]":
-                break
-            events = answer.read(data)
+        async for event in read_events(response.aiter_bytes()):
+            events = answer.read(event)
             count["tokens"] += len(events)
-            for event in events:
-                stream.put(event)
+            for token in events:
+                stream.put(token)
             if events:
                 wake([stream])
-    if answer.finish_reason is None:
-        raise RemoteError("the server's answer broke off before its end")
-    last = TokenEvent(None, None, "", (), answer.finish_reason)
-    stream.put(last, answer.usage or stream.usage)
+            if event.kind == "done":
+                break
+    for last in answer.finish():
+        stream.put(last, answer.usage or stream.usage)
 
 
 def _wait(server: Server, fault: Exception, attempt: int, stream: AnswerStream) -> float | None:
@@ -93,4 +91,9 @@ def _told(server: Server, fault: Exception, attempts: int) -> RemoteError:
     what = str(fault) if isinstance(fault, RemoteError) else transport_fault(server, fault)
     tries = "" if attempts == 1 else f" (asked {attempts} times)"
     status = fault.status if isinstance(fault, RemoteError) else None
-    return RemoteError(f"{server.model} at {server.base_url}: {what}{tries}", status=status)
+    kind = BrokenAnswerError if isinstance(fault, BrokenAnswerError) else RemoteError
+    return kind(f"{server.model} at {server.base_url}: {what}{tries}", status=status)
+
+
+def _tool_names(request: GenerationRequest) -> list[str]:
+    return [str(tool["function"]["name"]) for tool in request.extra.get("tools") or ()]

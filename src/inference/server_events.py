@@ -1,124 +1,335 @@
 """What servers that speak OpenAI's HTTP send, turned into token events.
 
 Chat chunks hold `delta.content` and `logprobs.content`; completion chunks hold `text` and
-`logprobs.tokens`. Both come as server-sent events that end with `[DONE]`.
+`logprobs.tokens`. They come as server-sent events that end with `[DONE]`; a server that sends one
+JSON object instead, or a line of JSON for each chunk, is read as well.
 """
 
 from __future__ import annotations
 
 import codecs
+import io
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any, Literal, NamedTuple
 
-from ..errors import RemoteError
+from ..errors import BrokenAnswerError, RemoteError, TruncatedAnswerError
+from .call_pieces import CallPieces
 from .engine import Alternative, FinishReason, TokenEvent, Usage
-from .finish_reasons import judge_choice
+from .finish_reasons import AnswerEnd, error_status, judge_choice, refusal_end
 from .servers import error_text
-from .tool_calls import CLOSE_TAG, OPEN_TAG
 
 MOST_LINE_BYTES = 1 << 20
+MOST_BODY_BYTES = 16 << 20
+"""Of an answer that is one JSON object over several lines."""
+_MOST_TOLD = 200
+"""Characters of what a server sent, in errors."""
+_DONE = "[DONE]"
 
 
-async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """Give the data of server-sent events.
+class ServerEvent(NamedTuple):
+    """One event of an answer."""
+
+    kind: Literal["data", "error", "done"]
+    value: Any
+    """What its JSON says; of errors also the text where it is no JSON."""
+
+
+async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
+    """Give the events of an answer's body.
 
     Args:
         chunks: The body as it comes, cut anywhere.
 
     Raises:
-        RemoteError: A line is longer than 1 MiB.
+        RemoteError: A line is longer than 1 MiB, or the body is neither events nor JSON.
     """
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    held = ""
+    reader, held = _EventReader(), ""
+    # Lines end with LF, CR LF or CR alone.
+    decoder = io.IncrementalNewlineDecoder(
+        codecs.getincrementaldecoder("utf-8")("replace"), translate=True
+    )
     async for chunk in chunks:
-        *lines, held = (held + decode(chunk)).split("\n")
+        *lines, held = (held + decoder.decode(chunk)).split("\n")
         if max(map(len, [*lines, held])) > MOST_LINE_BYTES:
             raise RemoteError(
                 f"the server sent a line of more than {MOST_LINE_BYTES} bytes", status=200
             )
         for line in lines:
-            if line.startswith("data:"):  # other lines are comments, ids and names
-                yield line[5:].strip()
+            for event in reader.read(line):
+                yield event
+    for event in reader.end(held + decoder.decode(b"", final=True)):
+        yield event
+
+
+class _EventReader:
+    """Puts lines together to events (WHATWG HTML, section 9.2.6), and forgives what servers forget:
+    blank lines between events, the end of the last line, events at all."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._data: list[str] = []
+        self._body: list[str] | None = None
+        """Lines of JSON that stand there without events; None where there are events."""
+        self._size = 0
+        self._any = False
+        self._other = ""
+
+    def read(self, line: str) -> list[ServerEvent]:
+        """Take a line; give the events that are whole now."""
+        line = line.lstrip("\ufeff")
+        if self._body is not None:
+            return self._read_body(line)
+        if not line.strip():
+            return self._flush()
+        name, colon, value = line.partition(":")
+        if name == "data":
+            return self._read_data(value.strip())
+        if name == "event":
+            events, self._name = self._flush(), value.strip()
+            return events
+        if name == "error" and colon:  # llama.cpp
+            return [ServerEvent("error", _parsed(value.strip(), value.strip()))]
+        if line.lstrip()[0] in "{[" and not self._any:
+            self._body = []
+            return self._read_body(line)
+        if name not in ("id", "retry", "") and len(self._other) < _MOST_TOLD:
+            self._other += line.strip() + " "
+        return []
+
+    def end(self, line: str) -> list[ServerEvent]:
+        """Take the last line, which has no end; give the events that are left."""
+        events = [*self.read(line), *self._flush()]
+        if self._body:
+            events.append(_event("\n".join(self._body)))
+        if self._other and not (events or self._any or self._body is not None):
+            what = "a page" if self._other.startswith("<") else "text"
+            raise RemoteError(
+                f"the server sent {what} in place of an answer, correct base_url if it is another "
+                f"kind of server: {self._other[:_MOST_TOLD]!r}",
+                status=200,
+            )
+        return events
+
+    def _read_data(self, value: str) -> list[ServerEvent]:
+        if value or self._data:  # an empty one is a sign of life
+            self._data.append(value)
+        if len(self._data) == 1 and _is_whole(value):
+            return self._flush()
+        return []
+
+    def _flush(self) -> list[ServerEvent]:
+        parts, self._data = self._data, []
+        name, self._name = self._name, ""
+        text = "\n".join(parts)
+        if not text.strip():
+            return []
+        self._any = True
+        if name == "error":
+            return [ServerEvent("error", _parsed(text, text))]
+        if len(parts) == 1 or _is_whole(text):
+            return [_event(text)]
+        # Events without a blank line between them.
+        return [_event(part) for part in parts if part]
+
+    def _read_body(self, line: str) -> list[ServerEvent]:
+        """Take a line of JSON: a chunk of its own (Ollama), or a part of one object."""
+        if not self._body:
+            if not line.strip():
+                return []
+            if _is_whole(line):
+                return [_event(line)]
+        self._body = self._body or []
+        self._body.append(line)
+        self._size += len(line)
+        if self._size > MOST_BODY_BYTES:
+            raise RemoteError(
+                f"the server sent an answer of more than {MOST_BODY_BYTES} bytes", status=200
+            )
+        return []
 
 
 class ServerAnswer:
-    """Reads the chunks of one answer."""
+    """Reads the events of one answer."""
 
-    def __init__(self) -> None:
-        """Start an answer."""
-        self.finish_reason: FinishReason | None = None
+    def __init__(self, tools: Collection[str] = ()) -> None:
+        """Start an answer.
+
+        Args:
+            tools: Names of the tools that were offered.
+        """
         self.usage: Usage | None = None
         """As the server counts; None where it does not tell."""
-        self._calls = _CallText()
+        self._finish_reason: FinishReason | None = None
+        self._done = self._any = False
+        self._refusal = ""
+        self._calls = CallPieces(tools)
 
-    def read(self, data: str) -> list[TokenEvent]:
-        """Read the data of one event; give the tokens in it.
+    def read(self, event: ServerEvent) -> list[TokenEvent]:
+        """Read one event; give the tokens in it.
 
         Raises:
-            RemoteError: It is an error of the server, no JSON, or an answer that is not text.
+            RemoteError: It is an error of the server, no part of an answer, or says that the
+                answer is withheld.
         """
+        if event.kind == "done":
+            self._done = True
+            return []
         try:
-            chunk = json.loads(data)
-        except ValueError as fault:
-            raise RemoteError(
-                f"the server sent what is no JSON: {data[:200]!r}", status=200
-            ) from fault
-        if not isinstance(chunk, dict) or chunk.get("error"):
-            raise RemoteError(f"the server failed while answering: {error_text(data)}")
-        self._read_usage(chunk.get("usage"))
-        choices = chunk.get("choices") or [{}]
-        return self._read_choice(choices[0])
+            if event.kind == "error" or _is_error(event.value):
+                raise _failed(event.value)
+            return self._read_chunk(event.value)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as fault:
+            told = json.dumps(event.value, ensure_ascii=False)[:_MOST_TOLD]
+            raise RemoteError(f"the server sent what is no answer: {told}", status=200) from fault
 
-    def _read_usage(self, usage: Any) -> None:  # noqa: ANN401
-        if isinstance(usage, Mapping):
-            asked, made = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if isinstance(asked, int) and isinstance(made, int):
-                self.usage = Usage(asked, made)
+    def finish(self) -> list[TokenEvent]:
+        """Give the last events: calls of tools, and the end.
 
-    def _read_choice(self, choice: Mapping[str, Any]) -> list[TokenEvent]:
-        message = choice.get("delta") or choice.get("message") or {}
-        reason = choice.get("finish_reason")
-        if reason or choice.get("error"):
+        A stream that ends with `[DONE]` has a good end even where it gives no reason.
+
+        Raises:
+            RemoteError: The answer has no end, or the model refused.
+            TruncatedAnswerError: A call was cut off.
+        """
+        reason = self._finish_reason or ("stop" if self._done and self._any else None)
+        if reason is None:
+            what = "broke off before its end" if self._any else "is empty"
+            raise BrokenAnswerError(f"the server's answer {what}")
+        if refused := refusal_end(self._refusal):
+            _check(refused)
+        if reason == "length" and self._calls.cut():
+            raise TruncatedAnswerError(
+                "the answer ended before its form was complete, in a call of a tool; allow more "
+                "max_tokens",
+                partial="".join(call.arguments for call in self._calls.calls()),
+            )
+        return [TokenEvent(None, None, "", (), reason, tuple(self._calls.calls()))]
+
+    def _read_chunk(self, chunk: Mapping[str, Any]) -> list[TokenEvent]:
+        self._read_usage(chunk)
+        choice = _choice(chunk)
+        if choice is None:
+            return []
+        if choice.get("finish_reason") not in (None, "", "null") or choice.get("error"):
             end = judge_choice(choice)
-            if end.verdict == "fault":
-                raise RemoteError(end.message, status=end.status or (None if end.again else 200))
-            self.finish_reason = "length" if end.verdict == "cut" else "stop"
-        text = choice.get("text") if "text" in choice else message.get("content")
-        calls = "".join(self._calls.read(call) for call in message.get("tool_calls") or ())
-        if self.finish_reason == "stop":  # a call that was cut stays open
-            calls += self._calls.close()
-        if calls:
-            return [TokenEvent(None, None, (text or "") + calls)]
-        return _events(text or "", choice.get("logprobs"))
+            _check(end)
+            if end.verdict == "cut":
+                self._finish_reason = "length"
+            else:
+                self._finish_reason = self._finish_reason or "stop"
+        message = choice.get("delta") or {}
+        if not message and not self._any:  # some repeat all of the answer in their last chunk
+            message = choice.get("message") or {}
+        for piece in message.get("tool_calls") or ():
+            self._calls.add(piece)
+        if message.get("function_call"):
+            self._calls.add_old(message["function_call"])
+        said, refused = content_text(choice["text"] if "text" in choice else message.get("content"))
+        self._refusal += refused + (message.get("refusal") or "")
+        self._any = self._any or bool(said or self._calls or self._refusal)
+        return _events(said, choice.get("logprobs"))
+
+    def _read_usage(self, chunk: Mapping[str, Any]) -> None:
+        usage = chunk.get("usage")
+        counts: Mapping[str, Any] = usage if isinstance(usage, Mapping) else {}
+        asked = counts.get("prompt_tokens", chunk.get("prompt_eval_count"))
+        made = counts.get("completion_tokens", chunk.get("eval_count"))
+        if isinstance(asked, int) and isinstance(made, int):
+            self.usage = Usage(asked, made)
 
 
-class _CallText:
-    """Writes tool calls that come in fields as the text that models here write
-    (`tool_calls.tool_grammar` with tags), so that both are read alike."""
+def _check(end: AnswerEnd) -> None:
+    if end.again:
+        raise BrokenAnswerError(end.message, status=end.status)
+    if end.verdict == "fault":
+        raise RemoteError(end.message, status=200)
 
-    def __init__(self) -> None:
-        self._open = False
-        self._has_arguments = False
 
-    def read(self, call: Mapping[str, Any]) -> str:
-        """Take a piece of a call: the first brings its name, the others its arguments."""
-        function, text = call.get("function") or {}, ""
-        if function.get("name"):
-            text = self.close() + f'{OPEN_TAG}{{"name": {json.dumps(function["name"])}, '
-            text += '"arguments": '
-            self._open = True
-        arguments = function.get("arguments") or ""
-        self._has_arguments = self._has_arguments or bool(arguments.strip())
-        return text + str(arguments)
+def content_text(content: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON value
+    """Read the content of a message: its text, and what stands in blocks of refusal.
 
-    def close(self) -> str:
-        """End the call that is open."""
-        if not self._open:
-            return ""
-        end = ("" if self._has_arguments else "{}") + "}" + CLOSE_TAG
-        self._open, self._has_arguments = False, False
-        return end
+    Blocks of thinking, of tools that the server ran, and of media are left out.
+
+    Raises:
+        ValueError: It is no text and no list of blocks.
+
+    >>> content_text([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Au"}])
+    ('Au', '')
+    """
+    if content is None or isinstance(content, str):
+        return content or "", ""
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list):
+        raise ValueError("content is no text")
+    said = refused = ""
+    for block in content:
+        if isinstance(block, str):
+            said += block
+        elif block.get("type", "text") in ("text", "output_text"):
+            said += block["text"]
+        elif block["type"] == "refusal":
+            refused += str(block.get("refusal") or "refused")
+    return said, refused
+
+
+def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Find the first choice of a chunk; None where it holds none, such as one with counts only."""
+    choices = chunk.get("choices")
+    if choices:
+        first: list[Mapping[str, Any]] = [one for one in choices if one.get("index") in (None, 0)]
+        return first[0] if first else None
+    if "choices" in chunk or "done" not in chunk:
+        return None
+    # Ollama's own form.
+    reason = (chunk.get("done_reason") or "stop") if chunk["done"] else None
+    message = chunk.get("message") or {"content": chunk.get("response")}
+    return {"delta": message, "finish_reason": reason}
+
+
+def _is_error(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Say whether a server says in a chunk that it failed, in one of the ways in which they do."""
+    if isinstance(value, list):
+        value = value[0]
+    if value.get("error") or value.get("object") == "error" or value.get("type") == "error":
+        return True
+    told = value.get("message"), value.get("detail")
+    return not value.get("choices") and any(isinstance(one, str | list) and one for one in told)
+
+
+def _failed(value: Any) -> BrokenAnswerError:  # noqa: ANN401 - any JSON value
+    told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    inner = value[0] if isinstance(value, list) and value else value
+    error = inner.get("error", inner) if isinstance(inner, Mapping) else inner
+    if isinstance(error, str) and isinstance(inner, Mapping):
+        error = inner
+    return BrokenAnswerError(
+        f"the server failed while answering: {error_text(told)}", status=error_status(error)
+    )
+
+
+_NOTHING = object()
+
+
+def _parsed(text: str, otherwise: object = _NOTHING) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+def _is_whole(text: str) -> bool:
+    return text == _DONE or _parsed(text) is not _NOTHING
+
+
+def _event(text: str) -> ServerEvent:
+    if text.strip() == _DONE:
+        return ServerEvent("done", None)
+    value = _parsed(text)
+    if value is _NOTHING:
+        raise RemoteError(f"the server sent what is no JSON: {text[:200]!r}", status=200)
+    return ServerEvent("data", value)
 
 
 def _events(text: str, logprobs: Any) -> list[TokenEvent]:  # noqa: ANN401

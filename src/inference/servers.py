@@ -154,6 +154,8 @@ def error_text(body: str) -> str:
         told = json.loads(body)
     except ValueError:
         told = body
+    if isinstance(told, list) and told:
+        told = told[0]
     for key in ("error", "message", "detail"):
         if isinstance(told, Mapping) and told.get(key):
             told = told[key]

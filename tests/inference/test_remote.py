@@ -11,12 +11,14 @@ import pytest
 from engine_tools import eventually
 from fake_server import calls, chat_chunk, hangs, refuses, says, serving
 from stillroom.errors import (
+    BrokenAnswerError,
     ConfigError,
     DeadlineError,
     EngineBusyError,
     EngineClosedError,
     GenerationError,
     RemoteError,
+    TruncatedAnswerError,
 )
 from stillroom.inference.chat_model import ChatStudent
 from stillroom.inference.engine import Engine, GenerationRequest, Usage
@@ -146,18 +148,11 @@ def test_a_server_says_when_to_come_back(remote):
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("reply", "match"),
-    [
-        (says("half", reason=None, done=False), "broke off"),
-        (says("half", reason=None), "broke off"),
-    ],
-)
-def test_a_broken_answer_is_no_answer_and_not_asked_again(remote, reply, match):
-    with serving(reply) as server:
+def test_a_broken_answer_is_no_answer_and_not_asked_again(remote):
+    with serving(says("half", reason=None, done=False)) as server:
         stream = remote(server).submit(ask())
         assert next(stream).text == "half"
-        with pytest.raises(RemoteError, match=match):
+        with pytest.raises(BrokenAnswerError, match="broke off"):
             list(stream)
         assert len(server.requests) == 1
 
@@ -357,6 +352,95 @@ def test_a_tool_call_that_is_cut_is_no_call():
         chat = ChatStudent(model="m", base_url=server.base_url)
         with pytest.raises(GenerationError, match="before its form was complete"):
             chat.bind_tools([add]).invoke("1 + 2?")
+        chat.serving_engine.close()
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+@pytest.mark.parametrize(
+    ("arguments", "broken"),
+    [
+        ('{"a": 1, "b"', True),  # LangChain would read it as {"a": 1}
+        ('{"a": 1} and so on', True),
+        ("{a: 1}", True),
+        ("[1]", True),
+        ({"a": 1, "b": 2}, False),
+        (None, False),
+    ],
+)
+def test_a_tool_is_called_with_what_was_sent_or_not_at_all(way, arguments, broken):
+    with serving(calls(("add", arguments))) as server:
+        chat = ChatStudent(model="m", base_url=server.base_url).bind_tools([add])
+        message = chat.invoke("Q") if way == "invoke" else _sum(chat.stream("Q"))
+        chat.bound.serving_engine.close()
+    assert [call["args"] for call in message.tool_calls] == ([] if broken else [arguments or {}])
+    assert len(message.invalid_tool_calls) == broken
+
+
+def _sum(chunks):
+    first, *rest = chunks
+    return sum(rest, first)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write <tool_call> in XML.",
+        'So: <tool_call>{"name": "add", "arguments": {"a": 1, "b": 2}}</tool_call>',
+        '{"name": "add", "arguments": {"a": 1, "b": 2}}',
+    ],
+)
+def test_text_of_a_chat_server_is_no_call(text):
+    with serving(says(*text)) as server:
+        chat = ChatStudent(model="m", base_url=server.base_url).bind_tools([add])
+        for message in (chat.invoke("Q"), _sum(chat.stream("Q"))):
+            assert message.text == text
+            assert not message.tool_calls
+            assert not message.invalid_tool_calls
+        chat.bound.serving_engine.close()
+
+
+def completes(text, reason="stop"):
+    def reply(handler):
+        handler.start()
+        for letter in text:
+            handler.event({"choices": [{"text": letter}]})
+        handler.event({"choices": [{"text": "", "finish_reason": reason}]})
+
+    return reply
+
+
+CALL = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "called"),
+    [
+        (CALL, "", [{"a": 1, "b": 2}]),
+        (f"{CALL} is how.", f"{CALL} is how.", []),
+        (
+            '{"name": "add", "arguments": {"a": 1, }}',
+            '{"name": "add", "arguments": {"a": 1, }}',
+            [],
+        ),
+        ("{} is an object", "{} is an object", []),
+        ("Au", "Au", []),
+    ],
+)
+def test_completed_text_is_a_call_where_all_of_it_is_one(text, shown, called):
+    with serving(completes(text)) as server:
+        chat = ChatStudent(model="m", base_url=server.base_url, endpoint="completions")
+        bound = chat.bind_tools([add])
+        for message in (bound.invoke("Q"), _sum(bound.stream("Q"))):
+            assert message.text == shown
+            assert [call["args"] for call in message.tool_calls] == called
+        chat.serving_engine.close()
+
+
+def test_completed_text_that_is_cut_in_a_call_is_an_error():
+    with serving(completes(CALL[:-5], "length")) as server:
+        chat = ChatStudent(model="m", base_url=server.base_url, endpoint="completions")
+        with pytest.raises(TruncatedAnswerError):
+            chat.bind_tools([add]).invoke("Q")
         chat.serving_engine.close()
 
 
