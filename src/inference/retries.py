@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -13,6 +16,8 @@ from ..errors import RemoteError
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that another attempt may change: the server is busy, starting or broken."""
 _LONGEST_S = 30.0
+_MOST_DOUBLINGS = 60
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def may_pass(fault: Exception) -> bool:
@@ -51,24 +56,51 @@ def wait_s(
     told = told_wait_s(retry_after)
     if told > patience_s:
         return None
-    longest = min(base_s * 2.0 ** (attempt - 1), _LONGEST_S)
+    longest = min(base_s * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), _LONGEST_S)
     return max(told, longest * random.uniform(0.5, 1.0))
 
 
 def told_wait_s(retry_after: str | None) -> float:
-    """Read a Retry-After header, seconds or a date, as seconds from now; 0 where it says nothing.
+    """Read a Retry-After header as seconds from now; 0 where it says nothing that can be read.
 
-    >>> told_wait_s("2"), told_wait_s("soon"), told_wait_s("nan"), told_wait_s(None)
+    Args:
+        retry_after: Seconds, or a date in a form of RFC 9110 or ISO 8601. A date without a zone is
+            in UTC.
+
+    >>> told_wait_s("2"), told_wait_s("soon"), told_wait_s("inf"), told_wait_s("-5")
     (2.0, 0.0, 0.0, 0.0)
     """
-    if retry_after is None:
-        return 0.0
+    text = str(retry_after or "").strip()
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else 0.0
     try:
-        return max(0.0, float(retry_after))  # a NaN loses against the 0 that comes first
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(retry_after)
-    except ValueError:
+        when = _read_date(text)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    # The parsers raise ValueError, TypeError, IndexError or OverflowError, by fault.
+    except Exception:  # noqa: BLE001 - a header that cannot be read counts as absent
         return 0.0
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def retry_after_of(headers: Mapping[str, str]) -> str | None:
+    """Find what a response says of when to come back: seconds or a date; None for nothing.
+
+    Args:
+        headers: Of the response. `retry-after-ms`, which OpenAI and Azure send, is more exact and
+            goes first where it can be read.
+
+    >>> retry_after_of({"retry-after-ms": "900", "retry-after": "1"})
+    '0.9'
+    """
+    milliseconds = str(headers.get("retry-after-ms") or "").strip()
+    if _SECONDS.fullmatch(milliseconds):
+        return f"{float(milliseconds) / 1000:g}"
+    return headers.get("retry-after")
+
+
+def _read_date(text: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        when = parsedate_to_datetime(text)
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)

@@ -14,6 +14,7 @@ import httpx
 
 from ..errors import ConfigError, RemoteError
 from .engine import GenerationRequest
+from .retries import retry_after_of
 
 _PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -135,7 +136,7 @@ async def read_refusal(response: httpx.Response, key: str | None) -> RemoteError
     return RemoteError(
         f"status {response.status_code}: {text}",
         status=response.status_code,
-        retry_after=response.headers.get("retry-after"),
+        retry_after=retry_after_of(response.headers),
     )
 
 
