@@ -3,7 +3,11 @@
 With this file beside the notebook, `from distill_app import distill_system1` works as before.
 """
 
-from stillroom import (
+from stillroom.console import quiet_libraries
+
+quiet_libraries()
+
+from stillroom import (  # noqa: E402 - loads the libraries that are to be quiet
     check_resume,
     compare_models,
     distill_system1,
@@ -48,3 +52,6 @@ __all__ = [
     "write_system1_config",
     "write_system2_config",
 ]
+
+if __name__ == "__main__":
+    print(__doc__.strip())

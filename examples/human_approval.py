@@ -10,15 +10,16 @@ decision may also come later, from another program.
 import argparse
 import csv
 import io
+import sys
 from pathlib import Path
 
 from stillroom.agentic_workflow.agent import AgenticWorkflow, AgentState
 from stillroom.agentic_workflow.approval import Proposal, decide, pending_approvals, with_approval
 from stillroom.files import write_text
 from stillroom.inference.scripted import ScriptedModel
+from stillroom.pipeline.job import ELEMENTS
 
 Table = list[dict[str, str]]
-SOURCE = Path(__file__).parent / "data" / "elements.csv"
 
 
 def read_table(path: Path) -> Table:
@@ -60,14 +61,9 @@ def make_workflow(table: Path, threads: Path) -> AgenticWorkflow:
     return workflow
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path("outputs/approval"))
-    parser.add_argument("--decision", choices=["yes", "no"])
-    given = parser.parse_args()
-    table, threads = given.folder / "elements.csv", given.folder / "threads.db"
-
-    rows = read_table(SOURCE)
+def ask(folder: Path, decision: str | None) -> None:
+    table, threads = folder / "elements.csv", folder / "threads.db"
+    rows = read_table(ELEMENTS)
     for row in rows:
         if row["name"] == "Gold":
             row["symbol"] = "Ag"  # the mistake to be found
@@ -78,7 +74,20 @@ if __name__ == "__main__":
     (proposal,) = pending_approvals(workflow.graph, "desk")
     print(f"The agent wants to {proposal.action} in {table}.")
 
-    decision = given.decision or input("Approve? yes or no: ").strip().lower()
+    decision = decision or input("Approve? yes or no: ").strip().lower()
     state = decide(workflow.graph, "desk", approve=decision == "yes")
     print(state["steps"][-1]["what"])
     print("Gold:", next(row["symbol"] for row in read_table(table) if row["name"] == "Gold"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("outputs/approval"))
+    parser.add_argument("--decision", choices=["yes", "no"])
+    given = parser.parse_args()
+    try:
+        ask(given.folder, given.decision)
+    except EOFError:
+        sys.exit("\nnobody can be asked here; pass --decision yes or --decision no")
+    except OSError as fault:
+        sys.exit(f"{given.folder}: cannot be written ({fault.strerror}); pass another --folder")

@@ -10,20 +10,20 @@ student that answers is scripted, and makes a mistake so that the validator has 
 
 import argparse
 import csv
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 from stillroom.agentic_workflow.agent import AgentState, MultiAgentWorkflow
 from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.agentic_workflow.route_labels import BUILT_IN, AgentRoute, routing_examples
-from stillroom.distillation.settings import DistillationConfig
-from stillroom.distillation.starter import StarterSize, train_starter
+from stillroom.agentic_workflow.student import open_student
+from stillroom.console import quiet_libraries
+from stillroom.errors import StillroomError
 from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.checkpoints import Checkpoint
 from stillroom.inference.scripted import ScriptedModel
+from stillroom.pipeline.job import ELEMENTS
 from stillroom.tables import Column, FactTable, TableRow
 
-SOURCE = Path(__file__).parent / "data" / "elements.csv"
 NEIGHBOURS = AgentRoute("neighbours", "names what stands before and after an element")
 REQUESTS = {
     "qa": ("What is the symbol of {}?", "Which period is {} in?", "{}: atomic mass?"),
@@ -35,11 +35,11 @@ REQUESTS = {
 
 
 def read_table() -> FactTable:
-    with SOURCE.open(encoding="utf-8", newline="") as file:
+    with ELEMENTS.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     wordings = ("What is the symbol of {key}?", "Which symbol does {key} have?")
     return FactTable(
-        source=SOURCE.name,
+        source=ELEMENTS.name,
         kind="facts",
         key="name",
         columns=(Column("symbol", "symbol", wordings),),
@@ -52,6 +52,11 @@ def read_table() -> FactTable:
 
 def train_router(names: list[str], steps: int) -> ChatStudent:
     """Train a model that does nothing but route; a student of yours can be trained on the same."""
+    # Here, because what trains takes seconds to load.
+    from stillroom.distillation.settings import DistillationConfig
+    from stillroom.distillation.starter import StarterSize, train_starter
+    from stillroom.inference.checkpoints import Checkpoint
+
     requests = {name: [w.format(n) for w in some for n in names] for name, some in REQUESTS.items()}
     examples = routing_examples(requests, (*BUILT_IN, NEIGHBOURS))
     drawn = [examples[7919 * n % len(examples)] for n in range(16 * steps)]
@@ -86,14 +91,13 @@ def make_workflow(student: str | None, table: FactTable, router: ChatStudent) ->
     return workflow
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("student", nargs="?", help="checkpoint folder; scripted by default")
-    parser.add_argument("--steps", type=int, default=200, help="of the router's training")
-    given = parser.parse_args()
+def ask(student: str | None, steps: int) -> None:
+    quiet_libraries()
     table = read_table()
-    router = train_router([row.key for row in table.rows], given.steps)
-    workflow = make_workflow(given.student, table, router)
+    if student:
+        open_student(student)  # a wrong folder is said before the router is trained
+    router = train_router([row.key for row in table.rows], steps)
+    workflow = make_workflow(student, table, router)
 
     for question in ("What is next to Gold?", "What is the symbol of Gold?", "Gold, please"):
         told = workflow.explain(question)
@@ -104,3 +108,16 @@ if __name__ == "__main__":
             print(f"  {step['node']:>12}: {step['what']}: {step['detail']}")
     print()
     print(workflow.get_graph().draw_mermaid())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("student", nargs="?", help="checkpoint folder; scripted by default")
+    parser.add_argument("--steps", type=int, default=200, help="of the router's training")
+    given = parser.parse_args()
+    if given.steps < 1:
+        parser.error(f"--steps is {given.steps}; allowed is 1 or more")
+    try:
+        ask(given.student, given.steps)
+    except StillroomError as fault:
+        sys.exit(str(fault))

@@ -3,33 +3,34 @@
     python examples/tools_over_a_table.py                          # the calls are scripted
     python examples/tools_over_a_table.py outputs/elements/student
 
-Under a student every call is valid whatever it has learned: its answer is held to the parameters of
-the tools while it is made, and records and columns are closed lists. Which record it
-chooses is what it has learned.
+Under a student the table is its own, and every call is valid whatever it has learned: its answer is
+held to the parameters of the tools while it is made, and records and columns are closed lists.
+Which record it chooses is what it has learned.
 """
 
 import argparse
 import csv
-from pathlib import Path
+import sys
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.student import open_student
+from stillroom.agentic_workflow.student import open_student, open_table
 from stillroom.agentic_workflow.table_tools import table_tools
 from stillroom.agentic_workflow.tool_agent import tool_agent
+from stillroom.errors import StillroomError
 from stillroom.inference.scripted import ScriptedModel
+from stillroom.pipeline.job import ELEMENTS
 from stillroom.tables import Column, FactTable, TableRow
 
-SOURCE = Path(__file__).parent / "data" / "elements.csv"
 COLUMNS = {"symbol": "symbol", "atomic_mass": "atomic mass", "period": "period"}
 
 
 def read_table() -> FactTable:
-    with SOURCE.open(encoding="utf-8", newline="") as file:
+    with ELEMENTS.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     return FactTable(
-        source=SOURCE.name,
+        source=ELEMENTS.name,
         kind="facts",
         key="name",
         columns=tuple(Column(name, label, ()) for name, label in COLUMNS.items()),
@@ -59,12 +60,27 @@ def make_workflow(model: BaseChatModel, table: FactTable) -> MultiAgentWorkflow:
     return workflow
 
 
+def compare(student: str | None) -> None:
+    model = open_student(student) if student else scripted()
+    table = (open_table(student) if student else None) or read_table()
+    first, second = [row.key for row in table.rows if row.key in ("Gold", "Silver")] or (
+        table.rows[0].key, table.rows[-1].key
+    )  # fmt: skip
+    labels = [column.label for column in table.columns]
+    column = "atomic mass" if "atomic mass" in labels else labels[0]
+    question = f"Compare the {column} of {first} and {second}"
+    told = make_workflow(model, table).explain(question)
+    print(question)
+    for step in told["steps"]:
+        print(f"{step['node']:>12}: {step['what']}: {step['detail']}")
+    print(told["response"])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("student", nargs="?", help="checkpoint folder; scripted by default")
     given = parser.parse_args()
-    model = open_student(given.student) if given.student else scripted()
-    told = make_workflow(model, read_table()).explain("Compare the atomic mass of Gold and Silver")
-    for step in told["steps"]:
-        print(f"{step['node']:>12}: {step['what']}: {step['detail']}")
-    print(told["response"])
+    try:
+        compare(given.student)
+    except StillroomError as fault:
+        sys.exit(str(fault))

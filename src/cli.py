@@ -24,9 +24,7 @@ def job_parser(program: str) -> argparse.ArgumentParser:
         description="From a table to a student that answers, proven against its teacher.",
     )
     add = parser.add_argument
-    add(
-        "--data", default="examples/data/elements.csv", help="file, folder, pattern or database URL"
-    )
+    add("--data", help="file, folder, pattern or database URL; default: the bundled elements")
     add("--query", help="SELECT, for a database")
     add("--table", help="table to read whole, for a database")
     add("--records-path", help="keys that lead to the records in nested JSON, e.g. data.items")
@@ -68,13 +66,14 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
     args = job_parser(program).parse_args(argv)
     quiet_libraries()
     from .pipeline import MainJob, Recipe, run_main_job
+    from .pipeline.job import ELEMENTS
 
     if args.effort <= 0:
         print(f"stillroom: --effort is {args.effort}; allowed is a number above 0", file=sys.stderr)
         return EXIT_USAGE
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
     job = MainJob(
-        data=args.data,
+        data=args.data or str(ELEMENTS),
         query=args.query,
         table=args.table,
         records_path=args.records_path,

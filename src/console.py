@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+ADVISER = "bitsandbytes"
 NAME_WIDTH = 11
 BAR_DELAY_S = 1.0
 """A bar is shown only where something takes longer."""
@@ -20,8 +21,8 @@ Item = TypeVar("Item")
 def quiet_libraries() -> None:
     """Set what libraries read when they are imported: no telemetry, no advice, no analytics.
 
-    Call it before torch, transformers or gradio are imported. A value that is set already is left
-    alone.
+    Call it before torch, transformers or gradio are imported, in a program and not in a library. A
+    value that is set already is left alone.
     """
     for name, value in {
         "TOKENIZERS_PARALLELISM": "false",
@@ -31,6 +32,8 @@ def quiet_libraries() -> None:
         "GRADIO_ANALYTICS_ENABLED": "False",
     }.items():
         os.environ.setdefault(name, value)
+    # It advises at import to install kernels for 4-bit weights on CPUs, which nothing here has.
+    logging.getLogger(ADVISER).setLevel(logging.ERROR)
 
 
 class Console:
@@ -51,7 +54,9 @@ class Console:
         if not any(isinstance(h, _Notes) for h in ours.handlers):
             ours.addHandler(_Notes())
             ours.propagate = False
-        if not verbose:
+        if verbose:
+            logging.getLogger(ADVISER).setLevel(logging.NOTSET)
+        else:
             warnings.simplefilter("ignore")
 
     def head(self, text: str) -> None:

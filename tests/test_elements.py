@@ -5,6 +5,7 @@ import json
 
 import pytest
 from project_paths import ROOT
+from stillroom.pipeline.job import ELEMENTS
 
 with (ROOT / "examples/data/elements.csv").open(encoding="utf-8") as stream:
     ROWS = list(csv.DictReader(stream))
@@ -15,6 +16,10 @@ SAME_CATEGORY = {
     "halogen": {"diatomic nonmetal", "metalloid", "unknown, probably metalloid"},
 }
 OTHER_ELECTRONEGATIVITY = {"Lead", "Americium", "Curium"}
+
+
+def test_the_table_of_the_package_is_that_of_the_examples():
+    assert ELEMENTS.read_bytes() == (ROOT / "examples/data/elements.csv").read_bytes()
 
 
 def test_the_table_is_whole():

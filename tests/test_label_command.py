@@ -184,6 +184,6 @@ def test_tasks_of_records():
 
 @pytest.mark.parametrize("teacher", ["http://127.0.0.1:8000/v1", "ollama"])
 def test_a_run_says_that_servers_give_labels_and_no_logits(teacher):
-    job = MainJob(data="examples/data/elements.csv", teacher=teacher)
+    job = MainJob(teacher=teacher)
     with pytest.raises(ConfigError, match="stillroom label, then stillroom distill"):
         get_teacher(job, None, None, None)

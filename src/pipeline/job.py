@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..errors import ConfigError
 
+ELEMENTS = Path(__file__).resolve().parents[1] / "data" / "elements.csv"
+"""The bundled table: what a job without data is about."""
 STARTER = "starter"
 """Teacher that is trained from scratch on the table."""
 
@@ -59,7 +61,7 @@ class Recipe:
 class MainJob:
     """What is made from what. Field names are the command's options."""
 
-    data: str = "examples/data/elements.csv"
+    data: str = str(ELEMENTS)
     """File, folder, pattern, SQLite file or SQLAlchemy URL."""
     query: str | None = None
     """SELECT, for a database."""

@@ -14,7 +14,7 @@ from ..data.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
 from ..data.readers import iter_records
 from ..errors import DataError
 from ..records import write_examples
-from .job import MainJob
+from .job import ELEMENTS, MainJob
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def read_source(job: MainJob, console: Console) -> Source:
         )
         width = len({name for record in records for name in record})
     first = "" if job.rows is None else "the first "
-    console.head(f"stillroom: {job.data}, {first}{len(records):,} records, {width} columns")
+    name = "the bundled elements.csv" if job.data == str(ELEMENTS) else job.data
+    console.head(f"stillroom: {name}, {first}{len(records):,} records, {width} columns")
     for line in profile.describe():
         console.line("table", line)
     if profile.kind == "facts" and len(profile.columns) > SUMMARY_COLUMNS:
