@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, ConfigError
 from ..files import write_json
 from ..inference.checkpoints import (
+    Checkpoint,
     choose_device,
     choose_training_dtype,
     load_checkpoint,
@@ -103,6 +104,7 @@ class ModelDistiller:
         )
         self.teacher_tokenizer: Any = None
         self._run: dict[str, Any] | None = None
+        self._left_out: dict[str, list[str]] = {}
         self._losses: list[tuple[int, float]] = []
         self._adapter: TrainedAdapter | None = None
 
@@ -119,6 +121,7 @@ class ModelDistiller:
             config.teacher_model_name, device=place, dtype=dtype, kinds=TASK_KINDS[config.task]
         )
         self.teacher_model, self.teacher_tokenizer = loaded.model, loaded.tokenizer
+        self._note_left_out("teacher", loaded)
 
     def load_student_model(self) -> None:
         """Load the student that the settings name, or make it from the teacher, in float32.
@@ -133,6 +136,7 @@ class ModelDistiller:
             place, kinds = student_place(config, self.device), TASK_KINDS[config.task]
             loaded = load_checkpoint(name, device=place, dtype=torch.float32, kinds=kinds)
             self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
+            self._note_left_out("student", loaded)
             return
         if self.teacher_model is None:
             self.load_teacher_model()
@@ -190,6 +194,8 @@ class ModelDistiller:
             student=self.student_model,
             teacher_cache=None if cache is None else cache.manifest,
         )
+        if self._left_out:
+            run["left_out_settings"] = dict(self._left_out)
         with ExitStack() as stack:
             stack.enter_context(no_shard_bars())
             folder = Path(work_dir or stack.enter_context(tempfile.TemporaryDirectory()))
@@ -308,6 +314,10 @@ class ModelDistiller:
         loaded = load_checkpoint(model_path, device=self.device, kinds=TASK_KINDS[self.config.task])
         self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
         self._run, self._losses, self._adapter = loaded.run, [], None
+
+    def _note_left_out(self, role: str, loaded: Checkpoint) -> None:
+        if loaded.left_out:
+            self._left_out[role] = list(loaded.left_out)
 
     def _needs_teacher(self) -> bool:
         return asks_teacher(self.config, self.loss_fn)

@@ -89,6 +89,8 @@ def train_preferences(
         "parents": [],
         "config_hash": sha256_text(repr(sorted(config.to_dict().items(), key=str)) + repr(beta)),
     }
+    if loaded.left_out:
+        run["left_out_settings"] = {"student": list(loaded.left_out)}
     return save_checkpoint(config.output_dir, student.eval(), loaded.tokenizer, run)
 
 

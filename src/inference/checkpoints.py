@@ -7,13 +7,15 @@ A name that is no folder here is looked up on the Hugging Face hub (`hub.py`).
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
@@ -24,14 +26,20 @@ from ..errors import CheckpointError, ConfigError, ModelNotFoundError
 from ..files import atomic_folder, file_sha256, write_json, write_text
 from ..prompts import prompts_sha256
 from .allow import check_models_allowed
-from .architectures import ModelKind, auto_class, checkpoint_kind, probe, require_kind
+from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
 from .model_files import ModelFiles, check_model_files, shape_faults
-from .model_settings import config_faults, model_arguments
+from .model_settings import GENERATION_KEYS, config_faults, generation_arguments, left_out
 from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
+logger = logging.getLogger(__name__)
+
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _LEFTOVER = re.compile(r".*\.(tmp|old)-\d+")
+_NUMBERING = re.compile(r"(.*\.)?position_ids")
+"""0, 1, 2, ...: saved by transformers before 4.31, and computed since."""
+_SECOND_HEAD = re.compile(r"(.*\.)?(pooler|seq_relationship)\..*")
+"""What an encoder holds besides when its head for hidden words is loaded."""
 _VERSIONED = ("stillroom", "torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -48,6 +56,8 @@ class Checkpoint:
     name: str
     run: dict[str, Any] | None = None
     """What `run.json` holds; None for models that stillroom did not make."""
+    left_out: tuple[str, ...] = ()
+    """Settings of config.json and generation_config.json that nothing was made of."""
 
     @property
     def device(self) -> torch.device:
@@ -120,8 +130,7 @@ def load_checkpoint(
         dtype = torch.float32
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
-        model, tokenizer, run = _load_folder(folder, dtype, kinds)
-        checkpoint = Checkpoint(model, tokenizer, folder, folder.resolve().name, run)
+        checkpoint = _load_folder(folder, folder.resolve().name, dtype, kinds)
     elif folder.exists():
         raise CheckpointError(f"{folder}: is a file; give the folder that holds config.json")
     else:
@@ -129,8 +138,8 @@ def load_checkpoint(
         from .hub import fetch_from_hub
 
         snapshot = fetch_from_hub(str(name_or_path))
-        model, tokenizer, run = _load_folder(snapshot, dtype, kinds)
-        checkpoint = Checkpoint(model, tokenizer, None, str(name_or_path), run)
+        loaded = _load_folder(snapshot, str(name_or_path), dtype, kinds)
+        checkpoint = replace(loaded, path=None)
     complete_tokenizer(checkpoint.tokenizer, checkpoint.name)
     checkpoint.model.to(place).eval()
     return checkpoint
@@ -186,12 +195,15 @@ def check_architecture(model: Any) -> None:  # noqa: ANN401
         CheckpointError: Its architecture or a setting is not among those that local checkpoints may
             have.
     """
-    faults = config_faults(json.loads(model.config.to_json_string(use_diff=False)))
+    start = f"a model of type {model.config.model_type!r} could not be loaded again from a folder: "
+    settings = json.loads(model.config.to_json_string(use_diff=False))
+    faults = config_faults(settings)
     if faults:
-        raise CheckpointError(
-            f"a model of type {model.config.model_type!r} could not be loaded again from a folder: "
-            + "; ".join(faults[:5])
-        )
+        raise CheckpointError(start + "; ".join(faults[:5]))
+    try:
+        make_config(settings)
+    except CheckpointError as fault:
+        raise CheckpointError(start + str(fault)) from fault
 
 
 def find_checkpoint(folder: str | Path) -> Path | None:
@@ -271,27 +283,49 @@ def package_versions() -> dict[str, str]:
 
 
 def _load_folder(
-    folder: Path, dtype: torch.dtype | None, kinds: tuple[ModelKind, ...]
-) -> tuple[Any, Any, dict[str, Any] | None]:
+    folder: Path, name: str, dtype: torch.dtype | None, kinds: tuple[ModelKind, ...]
+) -> Checkpoint:
     files = check_model_files(folder)
     require_kind(folder, files.config, kinds)
     run = read_run(folder)
     tokenizer = load_tokenizer(folder)
-    if max(tokenizer.get_vocab().values()) >= files.config.get("vocab_size", 0):
-        raise CheckpointError(f"{folder}: the tokenizer has ids that the model's vocabulary of "
-                              f"{files.config.get('vocab_size')} does not")  # fmt: skip
-    return _load_weights(files, dtype), tokenizer, run
-
-
-def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa: ANN401
-    from transformers import AutoConfig
-
-    loader = auto_class(checkpoint_kind(files.config))
     try:
-        config = AutoConfig.for_model(files.config["model_type"], **model_arguments(files.config))
+        config = make_config(files.config)
+    except CheckpointError as fault:
+        raise CheckpointError(f"{folder}: {fault}") from fault
+    if max(tokenizer.get_vocab().values()) >= (config.vocab_size or 0):
+        raise CheckpointError(f"{folder}: the tokenizer has ids that the model's vocabulary of "
+                              f"{config.vocab_size} does not")  # fmt: skip
+    model = _load_weights(files, config, dtype)
+    unread = tuple(left_out(files.config)) + tuple(
+        f"generation_config.json: {key}"
+        for key in left_out(files.generation or {}, GENERATION_KEYS)
+    )
+    if unread:
+        _log_left_out(folder, unread)
+    return Checkpoint(model, tokenizer, folder, name, run, unread)
+
+
+@cache
+def _log_left_out(folder: Path, unread: tuple[str, ...]) -> None:
+    shown = ", ".join(name[:80] for name in unread[:20]) + (", ..." if len(unread) > 20 else "")
+    logger.warning("%s: settings that are not known were left out: %s", folder, shown)
+
+
+def _load_weights(files: ModelFiles, config: Any, dtype: torch.dtype | None) -> Any:  # noqa: ANN401
+    from transformers import GenerationConfig
+
+    kind = checkpoint_kind(files.config)
+    loader = auto_class(kind, files.config.get("architectures") or ())
+    try:
+        generation = (
+            GenerationConfig.from_model_config(config)
+            if files.generation is None
+            else GenerationConfig(**generation_arguments(files.generation))
+        )
         with torch.device("meta"):  # sizes only: nothing is allocated for a config that lies
             plan = loader.from_config(config)
-        faults = shape_faults(*_plan_and_found(plan, files.shapes))
+        faults = shape_faults(*_plan_and_found(plan, files.shapes, kind))
         if faults:
             shown = "; ".join(faults[:5]) + (f"; {len(faults)} in all" if len(faults) > 5 else "")
             raise CheckpointError(f"{files.folder}: {shown}")
@@ -299,6 +333,7 @@ def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa:
             model, report = loader.from_pretrained(
                 files.folder,
                 config=config,
+                generation_config=generation,  # else transformers reads the file, unknown keys too
                 dtype="auto" if dtype is None else dtype,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -309,15 +344,23 @@ def _load_weights(files: ModelFiles, dtype: torch.dtype | None) -> Any:  # noqa:
         raise
     except Exception as fault:  # whatever a library says about a damaged folder
         raise CheckpointError(f"{files.folder}: the model does not load ({fault})") from fault
-    wrong = {kind: keys for kind, keys in report.items() if keys}
+    report["unexpected_keys"] = [k for k in report["unexpected_keys"] if not _is_spare(k, kind)]
+    wrong = {what: keys for what, keys in report.items() if keys}
     if wrong:
         raise CheckpointError(f"{files.folder}: weights do not match config.json: {wrong}")
     return model
 
 
+def _is_spare(name: str, kind: ModelKind) -> bool:
+    """Tell whether a tensor is one that a model of a kind may leave unread."""
+    second = kind == "encoder" and _SECOND_HEAD.fullmatch(name)
+    return bool(second or _NUMBERING.fullmatch(name))
+
+
 def _plan_and_found(
     plan: Any,  # noqa: ANN401
     shapes: Mapping[str, tuple[int, ...]],
+    kind: ModelKind,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     """Bring the names of a planned model and of a folder's tensors together."""
     expected = {name: tuple(tensor.shape) for name, tensor in plan.state_dict().items()}
@@ -325,13 +368,24 @@ def _plan_and_found(
     prefixed = any(name.startswith(prefix) for name in expected)
     bare = prefixed and not any(name.startswith(prefix) for name in shapes)  # old GPT-2 files
     found = {prefix + name if bare else name: shape for name, shape in shapes.items()}
-    if plan.config.tie_word_embeddings:
-        for name in plan._tied_weights_keys or ():
-            if name not in found:
-                expected.pop(name, None)
+    if not prefixed and any(name.startswith(prefix) for name in found):
+        found = {name.removeprefix(prefix): shape for name, shape in found.items()}
+    if plan.config.model_type == "gpt_neox":
+        found = {re.sub(r"^embed_out\.", "lm_head.", name): shape for name, shape in found.items()}
+    if kind in ("encoder", "classifier"):  # names that BERT had before it came to PyTorch
+        found = {
+            re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight",
+                   re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)): shape
+            for name, shape in found.items()
+        }  # fmt: skip
+    computed = plan._keys_to_ignore_on_save or ()  # sines and cosines of places
+    for name in [*plan.all_tied_weights_keys, *computed]:
+        if name not in found:
+            expected.pop(name, None)
     ignored = plan._keys_to_ignore_on_load_unexpected or ()
-    for name in [n for n in found if any(re.search(pattern, n) for pattern in ignored)]:
-        if name not in expected:
+    for name in list(found):
+        spare = _is_spare(name, kind) or any(re.search(pattern, name) for pattern in ignored)
+        if spare and name not in expected:
             del found[name]
     return expected, found
 

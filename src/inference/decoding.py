@@ -30,9 +30,15 @@ def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401
 
 
 def context_length(model: Any) -> int:  # noqa: ANN401
-    """Give the most tokens a model can attend to, prompt and answer together."""
+    """Give the most tokens a model can attend to, prompt and answer together.
+
+    BLOOM has no table of places and states no limit, or one as `seq_length`; its models were
+    trained on texts of 2048 tokens.
+    """
     config = model.config
-    return int(getattr(config, "max_position_embeddings", None) or config.n_positions)
+    names = ("max_position_embeddings", "n_positions", "seq_length")
+    stated = next((n for n in (getattr(config, name, None) for name in names) if n), 2048)
+    return int(stated)
 
 
 def check_room(length: int, model: Any) -> None:  # noqa: ANN401

@@ -19,6 +19,7 @@ import torch
 
 from ..errors import DataError, DataNotFoundError, ExportError, ModelNotFoundError
 from ..files import atomic_folder, read_json_lines
+from .architectures import make_config
 from .checkpoints import Checkpoint, load_checkpoint
 from .choices import encode_completion, encode_prompt
 from .decoding import context_length
@@ -30,7 +31,6 @@ from .exports import (
     EXPORT_FOLDER,
     MANIFEST_FILE,
     amend_manifest,
-    make_config,
     read_export,
     read_tensors,
     write_export,

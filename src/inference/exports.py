@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, ExportError
+from ..errors import ExportError
 from ..files import file_sha256, write_json
+from .architectures import make_config
 from .checkpoints import package_versions
 from .export_shape import ExportDtype, ExportShape, describe
 from .model_files import check_settings, read_checked_json, read_safetensors_header, shape_faults
-from .model_settings import model_arguments
 
 EXPORT_FOLDER = "export"
 MANIFEST_FILE = "export.json"
@@ -102,20 +102,6 @@ def read_tensors(export: Export) -> dict[str, Tensor]:
             raise ExportError(f"{path}: {name} is of type {found[name].dtype}, wanted is "
                               f"{_DTYPES[kind]}; export again")  # fmt: skip
     return found
-
-
-def make_config(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Make a transformers config of the settings of a checked config.json.
-
-    Raises:
-        CheckpointError: transformers does not take them.
-    """
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.for_model(config["model_type"], **model_arguments(config))
-    except Exception as fault:  # whatever a library says about settings that contradict
-        raise CheckpointError(f"config.json: is not taken by transformers ({fault})") from fault
 
 
 def write_export(

@@ -1,5 +1,5 @@
-"""Checks a model folder before any library reads it: only safetensors, only known settings, nothing
-that runs.
+"""Checks a model folder before any library reads it: only safetensors, only settings that are known
+or plain data, nothing that runs.
 
 `trust_remote_code=False` alone is not enough: config.json has chosen kernels to download
 (CVE-2026-4372), weights have been pickles, and sizes from a file become allocations. So every byte
@@ -50,7 +50,9 @@ class ModelFiles:
 
     folder: Path
     config: dict[str, Any]
-    """config.json; every key and value is on the allow-list."""
+    """config.json; what is on the allow-list has been checked, the rest is plain data."""
+    generation: dict[str, Any] | None
+    """generation_config.json, likewise; None where there is none."""
     weights: tuple[Path, ...]
     shapes: dict[str, tuple[int, ...]]
     """Tensor name -> shape, over all weight files."""
@@ -67,6 +69,7 @@ def check_model_files(folder: Path) -> ModelFiles:
             and reason.
     """
     config = check_settings(folder)
+    generation = _generation(folder)
     weights = _weight_files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
     for file in weights:
@@ -78,14 +81,14 @@ def check_model_files(folder: Path) -> ModelFiles:
     if least > found:  # before any library makes a model of that size, if only on paper
         _refuse(folder / "config.json", f"config.json asks for a model of at least {least} "
                                         f"parameters, the weights hold {found}")  # fmt: skip
-    return ModelFiles(folder, config, weights, shapes)
+    return ModelFiles(folder, config, generation, weights, shapes)
 
 
 def check_settings(folder: Path) -> dict[str, Any]:
     """Check all of a checkpoint folder but its weights.
 
     Returns:
-        config.json; every key and value is on the allow-list.
+        config.json; what is on the allow-list has been checked, the rest is plain data.
 
     Raises:
         CheckpointError: As `check_model_files`.
@@ -93,10 +96,17 @@ def check_settings(folder: Path) -> dict[str, Any]:
     _check_entries(folder)
     config = read_checked_json(folder, "config.json")
     _refuse_faults(folder, "config.json", config_faults(config))
-    if (folder / "generation_config.json").exists():
-        generation = read_checked_json(folder, "generation_config.json")
-        _refuse_faults(folder, "generation_config.json", generation_faults(generation))
+    _generation(folder)
     return config
+
+
+def _generation(folder: Path) -> dict[str, Any] | None:
+    name = "generation_config.json"
+    if not (folder / name).exists():
+        return None
+    generation = read_checked_json(folder, name)
+    _refuse_faults(folder, name, generation_faults(generation))
+    return generation
 
 
 def read_checked_json(folder: Path, name: str) -> dict[str, Any]:

@@ -1,23 +1,53 @@
 """The settings that config.json and generation_config.json of a local checkpoint may hold.
 
-An allow-list, not a block-list: transformers reads many keys that choose code, files or kernels,
-and gains new ones with every release. What is not named here is refused by name.
+What reaches transformers is on an allow-list, not off a block-list: transformers reads many keys
+that choose code, files or kernels, and gains new ones with every release. Folders of the hub hold
+much besides that trainers and old versions left there. So each setting is one of three things:
+
+- named here: its value is checked, and transformers sees it (`model_arguments`);
+- one that a library follows to code, other files or a network (`_DANGERS`): refused, whatever
+  would be made of it, unless its value says that there is nothing to follow;
+- any other plain data: left out before transformers sees anything, and named (`left_out`).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 MODEL_TYPES = (
     "llama", "qwen2", "qwen3", "mistral", "gpt2", "phi3", "smollm3", "gemma", "gemma2",
-    "gemma3_text", "olmo2", "granite",
+    "gemma3_text", "olmo2", "granite", "olmo", "phi", "gpt_neox", "gpt_neo", "opt", "bloom",
+    "falcon", "stablelm", "cohere", "starcoder2", "helium", "arcee",
 )  # fmt: skip
 """Architectures whose local checkpoints are loaded; all are part of transformers itself."""
-ENCODER_TYPES = ("bert", "distilbert")
-"""Architectures that are loaded as classifiers only."""
-ENCODER_DECODER_TYPES = ("t5",)
+ENCODER_TYPES = (
+    "bert", "distilbert", "roberta", "xlm-roberta", "camembert", "albert", "electra", "deberta-v2",
+    "mpnet", "modernbert",
+)  # fmt: skip
+"""Architectures that read a text and write none."""
+ENCODER_DECODER_TYPES = ("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian")
+
+_CLASS_PREFIXES = {
+    "llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "mistral": "Mistral", "phi": "Phi",
+    "phi3": "Phi3", "falcon": "Falcon", "stablelm": "StableLm", "olmo": "Olmo",
+    "gpt_neox": "GPTNeoX",
+    "bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "deberta-v2": "DebertaV2",
+    "modernbert": "ModernBert", "starcoder2": "Starcoder2", "smollm3": "SmolLM3",
+}  # fmt: skip
+"""How the classes of an architecture begin in transformers; for folders that came out before it
+had them, and carry the code they were loaded with."""
+_CLASS_ENDS = {
+    "AutoConfig": "Config",
+    "AutoModel": "Model",
+    "AutoModelForCausalLM": "ForCausalLM",
+    "AutoModelForMaskedLM": "ForMaskedLM",
+    "AutoModelForSequenceClassification": "ForSequenceClassification",
+    "AutoModelForTokenClassification": "ForTokenClassification",
+    "AutoModelForQuestionAnswering": "ForQuestionAnswering",
+}
 
 Check = Callable[[Any], str | None]
 """Says what is allowed when a value is not, else None."""
@@ -80,6 +110,19 @@ def _flags(value: Any) -> str | None:  # noqa: ANN401
     return None if fits else "a list of 0 and 1"
 
 
+def _text_or_texts(value: Any) -> str | None:  # noqa: ANN401
+    return None if _text(value) is None else _texts(value)
+
+
+def _patterns(value: Any) -> str | None:  # noqa: ANN401
+    """Check the layers of GPT-Neo: `[[["global", "local"], 6]]`."""
+    fits = isinstance(value, list) and len(value) <= 64
+    for pair in value if fits else ():
+        fits = fits and isinstance(pair, list) and len(pair) == 2
+        fits = fits and _texts(pair[0]) is None and _integer(1, 256)(pair[1]) is None
+    return None if fits else "a list of [names of layers, repetitions]"
+
+
 def _labels(value: Any) -> str | None:  # noqa: ANN401
     fits = (
         isinstance(value, dict)
@@ -121,102 +164,151 @@ def _rope(value: Any) -> str | None:  # noqa: ANN401
 
 
 _SIZE = _integer(1, 1 << 18)
-_DTYPE = _optional(_one_of("float32", "bfloat16", "float16"))
+_DTYPE = _one_of("float32", "bfloat16", "float16")
 _ACTIVATION = _one_of(
-    "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "relu2"
+    "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "relu2", "tanh"
 )
+
+_CACHE = _one_of(
+    "dynamic", "dynamic_full", "static", "hybrid", "hybrid_chunked", "sliding_window", "offloaded",
+    "offloaded_hybrid", "offloaded_static", "quantized",
+)  # fmt: skip
+"""Caches of transformers' own generation, which this package does not use."""
 
 CONFIG_KEYS: dict[str, Check] = {
     "model_type": _one_of(*MODEL_TYPES, *ENCODER_TYPES, *ENCODER_DECODER_TYPES),
-    "architectures": _optional(_texts),
-    **dict.fromkeys(("_name_or_path", "transformers_version", "torch_version"), _optional(_text)),
+    "architectures": _texts,
+    **dict.fromkeys(("_name_or_path", "transformers_version", "torch_version"), _text),
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
     # Sizes. The tensors on disk must have them as well, so a large value alone allocates nothing.
     "vocab_size": _integer(1, 1 << 20),
     **dict.fromkeys(
         ("hidden_size", "n_embd", "intermediate_size", "dim", "hidden_dim", "d_model", "d_kv",
-         "d_ff", "type_vocab_size"),
+         "d_ff", "ffn_dim", "word_embed_proj_dim", "embedding_size", "encoder_ffn_dim",
+         "decoder_ffn_dim", "pooler_hidden_size", "n_inner", "ffn_hidden_size", "n_embed"),
         _SIZE,
     ),
-    "n_inner": _optional(_SIZE),
     **dict.fromkeys(
-        ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers"),
+        ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers",
+         "encoder_layers", "decoder_layers", "num_hidden_groups", "inner_group_num",
+         "global_attn_every_n_layers"),
         _integer(1, 256),
     ),
     **dict.fromkeys(
-        ("num_attention_heads", "n_head", "n_heads", "num_heads"), _integer(1, 1024)
+        ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads",
+         "decoder_attention_heads", "num_kv_heads", "num_ln_in_parallel_attn",
+         "num_key_value_heads"),
+        _integer(1, 1024),
     ),
+    "type_vocab_size": _integer(0, 1 << 10),
+    **dict.fromkeys(("position_buckets", "max_relative_positions"), _integer(-1, 1 << 20)),
+    **dict.fromkeys(("local_attention", "window_size"), _integer(1, 1 << 24)),
+    **dict.fromkeys(("conv_kernel_size", "conv_groups"), _integer(0, 1 << 10)),
+    "sparse_pred_ignore_index": _integer(-1 << 20, 1 << 20),
+    "decoder_vocab_size": _integer(1, 1 << 20),
+    "num_labels": _integer(1, 1000),
     "relative_attention_num_buckets": _integer(2, 1 << 12),
     "relative_attention_max_distance": _integer(2, 1 << 20),
-    "num_key_value_heads": _optional(_integer(1, 1024)),
-    "head_dim": _optional(_integer(1, 1 << 14)),
+    "head_dim": _integer(1, 1 << 14),
     **dict.fromkeys(
         ("max_position_embeddings", "n_positions", "n_ctx", "original_max_position_embeddings"),
         _integer(1, 1 << 24),
     ),
-    "sliding_window": _optional(_integer(1, 1 << 24)),
+    "sliding_window": _integer(1, 1 << 24),
     **dict.fromkeys(("max_window_layers", "chunk_size_feed_forward"), _integer(0, 1 << 10)),
     **dict.fromkeys(("_sliding_window_pattern", "sliding_window_pattern"), _integer(1, 256)),
     "no_rope_layer_interval": _integer(1, 256),
-    "pretraining_tp": _integer(1, 1),
+    "seq_length": _integer(1, 1 << 24),
     # Left by other programs; transformers never sees them (`model_arguments`).
-    "rope_interleaved": _optional(_one_value(False)),
-    **dict.fromkeys(("is_llama_config", "_attn_implementation_autoset"), _optional(_boolean)),
+    "pretraining_tp": _integer(1, 1 << 10),
+    "rope_interleaved": _one_value(False),
+    "is_causal": _one_value(True),
+    "attention_chunk_size": lambda _: "null",
+    "cache_implementation": _CACHE,
+    **dict.fromkeys(("is_llama_config", "_attn_implementation_autoset"), _boolean),
     "transformers.js_config": lambda value: None if isinstance(value, dict) else "an object",
     # Numbers.
-    **dict.fromkeys(("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"), _number(0, 1)),
-    **dict.fromkeys(("initializer_range", "initializer_factor"), _number(0, 100)),
-    **dict.fromkeys(("rope_theta", "rope_local_base_freq"), _number(0, 1e12)),
+    **dict.fromkeys(
+        ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps", "norm_eps", "norm_epsilon",
+         "rotary_pct"),
+        _number(0, 1),
+    ),
+    **dict.fromkeys(
+        ("initializer_range", "initializer_factor", "initializer_cutoff_factor", "init_std"),
+        _number(0, 100),
+    ),
+    **dict.fromkeys(
+        ("rope_theta", "rope_local_base_freq", "global_rope_theta", "local_rope_theta",
+         "rotary_emb_base"),
+        _number(0, 1e12),
+    ),
     **dict.fromkeys(
         ("query_pre_attn_scalar", "attention_multiplier", "embedding_multiplier",
          "residual_multiplier", "logits_scaling"),
         _number(0, 1e6),
     ),
     **dict.fromkeys(
-        ("attn_logit_softcapping", "final_logit_softcapping"), _optional(_number(0, 1e6))
+        ("attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "logit_scale"),
+        _number(0, 1e6),
     ),
     **dict.fromkeys(
         ("attention_dropout", "attn_pdrop", "embd_pdrop", "resid_pdrop", "summary_first_dropout",
          "partial_rotary_factor", "attention_probs_dropout_prob", "hidden_dropout_prob",
-         "classifier_dropout", "dropout", "qa_dropout", "seq_classif_dropout", "dropout_rate"),
-        _optional(_number(0, 1)),
+         "classifier_dropout", "dropout", "qa_dropout", "seq_classif_dropout", "dropout_rate",
+         "embedding_dropout", "mlp_dropout", "classifier_dropout_prob", "summary_last_dropout",
+         "pooler_dropout", "hidden_dropout", "resid_dropout", "embed_dropout", "residual_dropout",
+         "activation_dropout", "layerdrop", "encoder_layerdrop", "decoder_layerdrop",
+         "cls_dropout"),
+        _number(0, 1),
     ),
     **dict.fromkeys(("rope_parameters", "rope_scaling"), _rope),
     # Choices.
     **dict.fromkeys(
-        ("hidden_act", "hidden_activation", "activation_function", "activation", "dense_act_fn"),
+        ("hidden_act", "hidden_activation", "activation_function", "activation", "dense_act_fn",
+         "classifier_activation", "pooler_hidden_act", "conv_act"),
         _ACTIVATION,
     ),
+    "classifier_pooling": _one_of("cls", "mean"),
+    "norm_rel_ebd": _one_of("none", "layer_norm"),
+    "pos_att_type": _text_or_texts,
+    "attention_types": _patterns,
     "feed_forward_proj": _one_of("relu", "gelu", "gated-gelu", "gated-silu"),
-    "summary_activation": _optional(_ACTIVATION),
+    "summary_activation": _ACTIVATION,
     "summary_type": _text,
-    "problem_type": _optional(_text),
-    "layer_types": _optional(_texts),
-    "no_rope_layers": _optional(_flags),
-    **dict.fromkeys(("id2label", "label2id"), _optional(_labels)),
+    "problem_type": _text,
+    **dict.fromkeys(("layer_types", "attention_layers"), _texts),
+    "no_rope_layers": _flags,
+    **dict.fromkeys(("id2label", "label2id"), _labels),
     "task_specific_params": lambda value: None if isinstance(value, dict) else "an object",
     **dict.fromkeys(
-        ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"), _token_ids
+        ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "cls_token_id",
+         "sep_token_id", "forced_eos_token_id"),
+        _token_ids,
     ),
     **dict.fromkeys(
         ("attention_bias", "mlp_bias", "tie_word_embeddings", "use_cache", "use_sliding_window",
          "use_mrope", "return_dict", "output_attentions", "output_hidden_states",
          "scale_attn_by_inverse_layer_idx", "scale_attn_weights", "reorder_and_upcast_attn",
          "summary_proj_to_labels", "summary_use_proj", "is_decoder", "is_encoder_decoder",
-         "is_gated_act", "scale_decoder_outputs", "sinusoidal_pos_embds"),
-        _optional(_boolean),
+         "is_gated_act", "scale_decoder_outputs", "sinusoidal_pos_embds", "norm_bias",
+         "decoder_bias", "classifier_bias", "deterministic_flash_attn", "sparse_prediction",
+         "relative_attention", "position_biased_input", "share_att_key", "legacy",
+         "do_layer_norm_before", "_remove_final_layer_norm", "enable_bias",
+         "layer_norm_elementwise_affine", "apply_residual_connection_post_layernorm",
+         "slow_but_exact", "use_parallel_residual", "qk_layernorm", "use_qkv_bias", "use_bias",
+         "use_qk_norm", "alibi", "new_decoder_architecture", "multi_query", "parallel_attn", "bias",
+         "scale_embedding", "share_encoder_decoder_embeddings"),
+        _boolean,
     ),
-    **dict.fromkeys(
-        ("add_cross_attention", "use_bidirectional_attention"),
-        lambda value: None if value in (None, False) else "false",
-    ),
+    **dict.fromkeys(("add_cross_attention", "use_bidirectional_attention"), _one_value(False)),
 }  # fmt: skip
 
 _NOT_FOR_TRANSFORMERS = frozenset({
     "model_type", "architectures", "rope_interleaved", "is_llama_config",
     "_attn_implementation_autoset", "transformers.js_config", "task_specific_params",
-    "_name_or_path", "transformers_version", "torch_version",
+    "_name_or_path", "transformers_version", "torch_version", "pretraining_tp", "is_causal",
+    "attention_chunk_size", "cache_implementation", "_from_model_config",
 })  # fmt: skip
 """Names no model, file or version to it: what a name means there may change with any release."""
 
@@ -227,24 +319,68 @@ GENERATION_KEYS: dict[str, Check] = {
     **dict.fromkeys(
         ("do_sample", "use_cache", "_from_model_config", "output_attentions",
          "output_hidden_states", "return_dict_in_generate", "early_stopping"),
-        _optional(_boolean),
+        _boolean,
     ),
     **dict.fromkeys(
         ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty",
          "length_penalty", "epsilon_cutoff", "eta_cutoff"),
-        _optional(_number(0, 1e6)),
+        _number(0, 1e6),
     ),
     **dict.fromkeys(
         ("max_length", "max_new_tokens", "min_length", "num_beams", "num_return_sequences"),
-        _optional(_integer(0, 1 << 24)),
+        _integer(0, 1 << 24),
     ),
-    "cache_implementation": lambda value: None if value in (None, "hybrid") else "null",
-    "transformers_version": _optional(_text),
+    "cache_implementation": _CACHE,
+    "transformers_version": _text,
 }  # fmt: skip
+
+
+def _nothing(value: Any) -> str | None:  # noqa: ANN401
+    return None if value is None else "null"
+
+
+def _plain_name(value: Any) -> str | None:  # noqa: ANN401
+    """Allow what cannot name a kernel of the hub, which is `owner/name`."""
+    fits = value is None or (isinstance(value, str) and re.fullmatch(r"\w{1,40}", value, re.A))
+    return None if fits else "the name of a way that transformers has, such as 'sdpa'"
+
+
+def _off(value: Any) -> str | None:  # noqa: ANN401
+    fits = value is None or value is False or type(value) in (int, float)
+    return None if fits else "null, false or a number"
+
+
+_DANGERS: tuple[tuple[re.Pattern[str], Check, str], ...] = tuple(
+    (re.compile(pattern), check, why)
+    for pattern, check, why in (
+        (r".*remote_code.*|use_kernels", _optional(_one_value(False)), "it lets code be loaded"),
+        (r".*(attn|attention|experts|moe)_implementation.*", _plain_name,
+         "it can name a kernel to download"),
+        (r"(.*_)?(quantization|compression)_config", _nothing,
+         "the weights are stored in a form that needs other code; load the folder with "
+         "transformers, dequantize the model and save that"),
+        (r"(text|vision|audio|encoder|decoder|backbone|thinker|talker|llm)_config|encoder|decoder",
+         _nothing, "it holds a model in the model; save its text model alone"),
+        (r"(per_layer|kernel|fusion|distributed|compile|generation|watermarking|cache)_config",
+         _nothing, "it can choose code or kernels"),
+        (r"custom_.*|.*pipelines|.*kernel.*|.*auto_map.*", _off, "it can name code"),
+        (r"(name_or_path|.*(assistant|draft)_model.*|transformers_weights|extra_(config_)?files|"
+         r"backbone|use_timm_backbone|gguf_file|subfolder|code_revision)",
+         _off, "it can name files or models elsewhere"),
+    )
+)  # fmt: skip
+"""Names of settings that a library follows, values with nothing to follow, and why. Nothing of
+them reaches transformers (`model_arguments`), so a name that is missing here does no harm."""
+
+_MOST_VALUES, _MOST_CHARACTERS, _MOST_LEVELS = 10_000, 200_000, 8
+"""Of one setting that is left out."""
 
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
     """Say everything that is not allowed in a config.json; empty when all is well."""
+    if "auto_map" in config and not _names_native_classes(config):
+        why = "it names code of the folder's own; only classes that transformers has are loaded"
+        return [_not_allowed("auto_map", why)]
     if "model_type" not in config:
         return ["model_type is missing"]
     faults = _faults(config, CONFIG_KEYS)
@@ -260,7 +396,25 @@ def generation_faults(config: Mapping[str, Any]) -> list[str]:
 
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings of a checked config.json that transformers is to see."""
-    return {key: value for key, value in config.items() if key not in _NOT_FOR_TRANSFORMERS}
+    return _known(config, CONFIG_KEYS)
+
+
+def generation_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a checked generation_config.json that transformers is to see."""
+    return _known(config, GENERATION_KEYS)
+
+
+def left_out(config: Mapping[str, Any], known: Mapping[str, Check] = CONFIG_KEYS) -> list[str]:
+    """Name the settings of a checked file that are not known, so that nothing is made of them.
+
+    Args:
+        config: What the file holds.
+        known: `CONFIG_KEYS`, or `GENERATION_KEYS` for a generation_config.json.
+
+    Returns:
+        Their names, sorted.
+    """
+    return sorted(key for key in config if key not in known)
 
 
 def least_parameters(config: Mapping[str, Any]) -> int:
@@ -271,16 +425,30 @@ def least_parameters(config: Mapping[str, Any]) -> int:
     """
     width = config.get("hidden_size") or config.get("n_embd") or 1
     layers = config.get("num_hidden_layers") or config.get("n_layer") or 1
+    if "num_hidden_groups" in config:  # ALBERT: all layers of a group are one
+        layers = 1
     inner = config.get("intermediate_size") or config.get("n_inner") or 1
-    return int(width * (config.get("vocab_size") or 1) + layers * 2 * width * inner)
+    table = min(width, config.get("embedding_size") or width,
+                config.get("word_embed_proj_dim") or width)  # fmt: skip
+    return int(table * (config.get("vocab_size") or 1) + layers * 2 * width * inner)
+
+
+def _known(config: Mapping[str, Any], known: Mapping[str, Check]) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in config.items()
+        if key in known and key not in _NOT_FOR_TRANSFORMERS
+    }
 
 
 def _faults(config: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]:
     faults = []
     for key, value in config.items():
         if key not in checks:
-            faults.append(f"the setting {key[:80]!r} is not allowed in a local checkpoint")
+            faults += _unknown_faults(key, value)
             continue
+        if value is None and key != "model_type":
+            continue  # as old versions write a default; transformers says where it needs a value
         if isinstance(value, float) and not math.isfinite(value):
             faults.append(f"{key} is not a finite number")
             continue
@@ -288,3 +456,60 @@ def _faults(config: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]
         if allowed is not None:
             faults.append(f"{key} is {repr(value)[:80]}; allowed: {allowed}")
     return faults
+
+
+def _unknown_faults(key: str, value: Any) -> list[str]:  # noqa: ANN401 - JSON
+    """Say why a setting that is not known cannot be left out in peace; empty where it can."""
+    if key == "auto_map":
+        return []  # `config_faults` has looked at it
+    pending: list[tuple[str, Any, int]] = [(key, value, 1)]
+    values = characters = 0
+    while pending:
+        name, inner, level = pending.pop()
+        values, characters = values + 1, characters + len(name)
+        for pattern, harmless, why in _DANGERS:
+            if pattern.fullmatch(name) and harmless(inner) is not None:
+                inside = "" if level == 1 else f" (in {key[:80]!r})"
+                return [_not_allowed(name, f"{why}; allowed: {harmless(inner)}", inside)]
+        if isinstance(inner, str):
+            characters += len(inner)
+        elif isinstance(inner, dict):
+            pending += [(str(name), item, level + 1) for name, item in inner.items()]
+        elif isinstance(inner, list):
+            pending += [("", item, level + 1) for item in inner]
+        if max(values + len(pending) - _MOST_VALUES, characters - _MOST_CHARACTERS,
+               level - _MOST_LEVELS) > 0:  # fmt: skip
+            most = (
+                f"{_MOST_VALUES:,} values, {_MOST_CHARACTERS:,} characters or {_MOST_LEVELS} levels"
+            )
+            return [_not_allowed(key, f"it is not known and holds more than {most}")]
+    return []
+
+
+def _not_allowed(name: str, why: str, inside: str = "") -> str:
+    return f"the setting {name[:80]!r}{inside} is not allowed in a local checkpoint: {why}"
+
+
+def _names_native_classes(config: Mapping[str, Any]) -> bool:
+    """Tell whether `auto_map` names nothing but classes that transformers has itself.
+
+    Folders that came out before transformers had their architecture (Phi-3) name the code they were
+    loaded with: `{"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}`. transformers' class of
+    that name is loaded then; the code is not, and need not be there. A class of another name
+    computes something else, so that folder is refused.
+    """
+    prefix, named = _CLASS_PREFIXES.get(str(config.get("model_type"))), config["auto_map"]
+    if prefix is None or not isinstance(named, dict) or not named:
+        return False
+    return all(_is_native(prefix, auto, reference) for auto, reference in named.items())
+
+
+def _is_native(prefix: str, auto: str, reference: Any) -> bool:  # noqa: ANN401 - JSON
+    if not isinstance(reference, str):
+        return False
+    if auto == "AutoTokenizer":  # of a folder's own, which is built from tokenizer.json without it
+        return re.fullmatch(r"[\w-]+/[\w-]+", reference, re.A) is not None and "--" not in reference
+    end = _CLASS_ENDS.get(auto)
+    return end is not None and bool(
+        re.fullmatch(rf"([\w.-]+/[\w.-]+--)?\w+\.{prefix}{end}", reference, re.A)
+    )

@@ -1,6 +1,9 @@
 """The facade with classifiers, encoder-decoders, layer losses and schedules: settings in, student
 out."""
 
+import json
+import shutil
+
 import kd_families
 import kd_models
 import pytest
@@ -114,6 +117,20 @@ def test_a_classifier_teaches_another(taught, tmp_path, unlabelled):
     again = ModelDistiller(settings(task="classification"))
     again.load_distilled_model(saved)
     assert kd_models.same(kd_models.weights(again.student_model), kd_models.weights(loaded))
+
+
+def test_settings_that_were_left_out_are_named_in_the_run(taught, tmp_path):
+    folder = shutil.copytree(taught, tmp_path / "start")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"gradient_checkpointing": False, "_num_labels": 3}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    distiller = ModelDistiller(settings(taught, folder, task="classification", max_steps=1))
+    distiller.distill(TEXTS)
+    run = verify_checkpoint(distiller.save_distilled_model(tmp_path / "student"))
+    assert run["left_out_settings"] == {"student": ["_num_labels", "gradient_checkpointing"]}
+    plain = ModelDistiller(settings(taught, taught, task="classification", max_steps=1))
+    plain.distill(TEXTS)
+    assert "left_out_settings" not in verify_checkpoint(plain.save_distilled_model(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("student", ["every_second_layer", "from_scratch"])

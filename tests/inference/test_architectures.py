@@ -19,13 +19,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 PROMPTS = ["gold is", "a", "Question: What is the symbol of silver?\n\nAnswer:"]
 SIZES = {
     **dict.fromkeys(("hidden_size", "n_embd"), 32),
-    **dict.fromkeys(("num_hidden_layers", "n_layer"), 2),
-    **dict.fromkeys(("num_attention_heads", "n_head"), 4),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "num_heads"), 4),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads"), 2),
     **dict.fromkeys(("max_position_embeddings", "n_positions"), 128),
     **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0),
     "vocab_size": 400,
     "intermediate_size": 64,
-    "num_key_value_heads": 2,
+    "ffn_dim": 64,
+    "word_embed_proj_dim": 32,
+    "attention_types": [[["global", "local"], 1]],
+    "window_size": 6,
     "head_dim": 8,
     "sliding_window": 6,
     "initializer_range": 0.3,
@@ -56,8 +60,8 @@ def test_saved_loaded_and_decoded_like_transformers(kind, tmp_path):
 
 
 def test_other_architectures_are_refused_before_training():
-    sizes = {"hidden_size": 32, "ffn_dim": 64, "word_embed_proj_dim": 32, "num_hidden_layers": 1}
-    config = AutoConfig.for_model("opt", vocab_size=400, num_attention_heads=2, **sizes)
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64, "rotary_dim": 8}
+    config = AutoConfig.for_model("gptj", vocab_size=400, **sizes)
     model = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(CheckpointError, match="type 'opt' could not be loaded again"):
+    with pytest.raises(CheckpointError, match="type 'gptj' could not be loaded again"):
         check_architecture(model)
