@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pandas._libs.parsers import STR_NA_VALUES
 from stillroom.data.json_parser import parse_json
 from stillroom.data.readers import iter_records
 from stillroom.errors import DataError, EmptyDataError
@@ -41,7 +42,10 @@ SUITES = (
     "csvjl-testfiles",
     "json-test-suite",
     "parquet-testing",
+    "wikitablequestions",
 )
+HARMLESS = ("wikitablequestions",)
+"""Suites of plain tables, which need no process of their own."""
 TIME_LIMIT_S = 60
 MEMORY_LIMIT_BYTES = 6 << 30
 SEPARATORS = {
@@ -53,6 +57,12 @@ SEPARATORS = {
     "space": ",",
 }
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".wsv", ".csv.gz", ".TXt.gz", ".bz2")
+MARKS = {"\\N", *STR_NA_VALUES} - {""}
+"""Cells that are null besides the empty one: what pandas takes for it, and what databases write."""
+INVISIBLE: dict[int, str | None] = {0xFEFF: None, 0x200B: None, 0x2060: None, 0xAD: None, 0xA0: " "}
+"""What is taken off the names of columns."""
+WITHOUT_HEADER = {"long-sample.csv": 8, "test_no_header.csv": 3}
+"""Files whose first line is a record, seen by eye -> number of records."""
 Records = list[dict[str, Any]]
 
 
@@ -109,7 +119,7 @@ def raw_bytes(path: Path) -> bytes:
     return bz2.decompress(data) if path.suffix == ".bz2" else data
 
 
-def csv_oracle(path: Path, separator: str) -> Expected:
+def csv_oracle(path: Path, separator: str, **dialect: Any) -> Expected:  # noqa: ANN401
     """Read with Python's csv module, strictly, and say what a reader that loses nothing must do."""
     data = raw_bytes(path)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -122,7 +132,8 @@ def csv_oracle(path: Path, separator: str) -> Expected:
     header: list[str] = []
     content: list[list[str | None]] = []
     try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+        lines = io.StringIO(text, newline="")
+        for cells in csv.reader(lines, delimiter=separator, strict=True, **dialect):
             if not cells or (len(cells) == 1 and cells[0].isspace()):
                 continue
             if not header:
@@ -132,7 +143,9 @@ def csv_oracle(path: Path, separator: str) -> Expected:
             if any(surplus) or any(lacking):
                 why = f"{len(cells)} cells under {len(header)}"
                 return Expected(("refused",), row=len(content) + 1, why=why)
-            content.append([c or None for c in cells[: len(header)]] + [None] * len(lacking))
+            content.append(
+                [None if is_nothing(c) else c for c in cells[: len(header)]] + [None] * len(lacking)
+            )
     except csv.Error as fault:
         row = len(content) + 1 if header else None
         return Expected(("refused",), row=row, why=f"csv module: {fault}")
@@ -144,10 +157,16 @@ def csv_oracle(path: Path, separator: str) -> Expected:
     )
 
 
+def is_nothing(cell: str) -> bool:
+    return not cell or cell.strip(" ") in MARKS
+
+
 def unique_names(header: list[str]) -> list[str]:
     """Name columns as csv_reader documents it, in the plainest way."""
     names: list[str] = []
     for position, cell in enumerate(header, 1):
+        if cell != (clean := cell.translate(INVISIBLE)):
+            cell = clean.strip()
         base = cell if cell.strip() else f"column_{position}"
         tries = [base] + [f"{base}.{n}" for n in range(2, len(header) + 2)]
         names.append(next(t for t in tries if t not in names and (t == cell or t not in header)))
@@ -266,9 +285,20 @@ def listed_files(suite: str) -> Iterator[tuple[str, str]]:
                 yield cells[0], cells[2]
 
 
+def escaped_expectation(path: Path) -> Expected:
+    """Quotes inside cells are escaped by a backslash, says the suite."""
+    return csv_oracle(path, ",", escapechar="\\", doublequote=False)
+
+
 def jobs_of(suite: str) -> Iterator[Job]:
+    if suite == "wikitablequestions":
+        for path in sorted((DATA / suite / "csv").rglob("*.csv")):
+            yield Job(suite, str(path.relative_to(DATA / suite)), escaped_expectation)
+        return
     for file, result in listed_files(suite):
-        if suite == "csv-spectrum":
+        if file in WITHOUT_HEADER:
+            yield Job(suite, file, table_of(records=WITHOUT_HEADER[file]))
+        elif suite == "csv-spectrum":
             yield Job(suite, file, spectrum_expectation)
         elif suite == "json-test-suite":
             yield Job(suite, file, json_suite_expectation, parse_only=True)
@@ -373,7 +403,7 @@ def surprise_of_reading(expected: Expected, records: Records, parse_only: bool) 
     if expected.records is not None and len(records) != expected.records:
         return f"expected {expected.records} records"
     for number, (want, got) in enumerate(zip(expected.content or [], records, strict=False), 1):
-        got = {name.rstrip(":"): value for name, value in got.items()}
+        want, got = ({n.rstrip(":"): v for n, v in side.items()} for side in (want, got))
         missing = [k for k, v in want.items() if not same(v, got.get(k))]
         if missing or any(v not in (None, "", []) for k, v in got.items() if k not in want):
             name = missing[0] if missing else "?"
@@ -441,7 +471,7 @@ def main() -> int:
             continue
         counts = totals[suite] = Counter()
         for job in jobs_of(suite):
-            outcome = run(job)
+            outcome = read_job(job) if suite in HARMLESS else run(job)
             counts.update((outcome.verdict, "surprises" if outcome.surprise else "as expected"))
             if outcome.surprise or not arguments.brief:
                 count = "" if outcome.records is None else f"{outcome.records} records"

@@ -6,11 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .options import ReadOptions
 
 CANDIDATES = (",", "\t", ";", "|")
+RARE_CANDIDATES = ("^", "~", "\x1f", "\x01", "\u00a6")
+"""Taken only where every row of the sample has as many cells as the header, at least two."""
 _SAMPLE_ROWS = 1000
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n")
 MAX_CELL_CHARS = 1 << 26
@@ -48,42 +51,79 @@ def find_separator(sample: str, options: ReadOptions, *, complete: bool) -> str:
 
     Args:
         sample: The beginning of the file.
-        options: Quotes, comments and lines to skip.
+        options: Quotes, escapes, comments and lines to skip.
         complete: The sample is the whole file; otherwise its last row is not looked at.
 
     Returns:
-        One of `CANDIDATES`; a comma where none of them stands in the header.
+        One of `CANDIDATES`; failing these one of `RARE_CANDIDATES`; failing these the one that the
+        rows below a title have in common; a comma where there is none.
     """
-    best, best_score = ",", (0.0, 0)
+    ways = [options]
+    if options.escape is None and "\\" in sample:
+        ways.append(replace(options, escape="\\"))
+    best, best_score = "", (0.0, 0)
+    below_title = ""
     for candidate in CANDIDATES:
-        widths = _row_widths(sample, candidate, options, complete=complete)
-        if not widths or widths[0] < 2:
-            continue
-        score = (widths.count(widths[0]) / len(widths), widths[0])
-        if score > best_score:
-            best, best_score = candidate, score
-    return best
+        for way in ways:
+            widths = list(map(len, sample_rows(sample, candidate, way, complete=complete)))
+            if not widths:
+                continue
+            score = (widths.count(widths[0]) / len(widths), widths[0])
+            if widths[0] > 1 and score > best_score:
+                best, best_score = candidate, score
+            if not below_title and lines_above_table(widths):
+                below_title = candidate
+    if best:
+        return best
+    for candidate in RARE_CANDIDATES:
+        widths = list(map(len, sample_rows(sample, candidate, options, complete=complete)))
+        if len(widths) > 1 and widths[0] > 1 and len(set(widths)) == 1:
+            return candidate
+    return below_title or ","
 
 
-def _row_widths(sample: str, sep: str, options: ReadOptions, *, complete: bool) -> list[int]:
+def lines_above_table(widths: list[int]) -> int:
+    """Count the rows of a title, if a table of at least three rows follows that is wider.
+
+    >>> lines_above_table([1, 3, 3, 3]), lines_above_table([1, 1, 1])
+    (1, 0)
+    """
+    if len(widths) < 4 or widths[-1] < 2:
+        return 0
+    above = next(i for i, width in enumerate(widths) if width == widths[-1])
+    fits = len(widths) - above >= 3 and set(widths[above:]) == {widths[-1]}
+    return above if fits and max(widths[:above], default=2) == 1 else 0
+
+
+def sample_rows(
+    sample: str, sep: str, options: ReadOptions, *, complete: bool = True
+) -> list[list[str]]:
+    """Read the first rows that are not blank, without looking for faults.
+
+    Args:
+        sample: The beginning of the file.
+        sep: Separator.
+        options: Quotes, escapes, comments and lines to skip.
+        complete: The sample is the whole file; otherwise its last row is left out.
+    """
     lines = io.StringIO(sample, newline="").readlines()[options.skip_lines :]
     if options.comment is not None:
         comment = options.comment
         lines = [line for line in lines if not line.startswith(comment)]
-    widths: list[int] = []
+    rows: list[list[str]] = []
     arguments = make_reader_arguments(options, sep) | {"strict": False}
     try:
         for cells in csv.reader(lines, **arguments):
-            if cells and any(cells):
-                widths.append(len(cells))
-            if len(widths) > _SAMPLE_ROWS:
+            if any(cells):
+                rows.append(cells)
+            if len(rows) > _SAMPLE_ROWS:
                 break
         else:
-            if not complete and len(widths) > 1:
-                widths.pop()
+            if not complete and len(rows) > 1:
+                rows.pop()
     except csv.Error:
-        return widths
-    return widths
+        pass
+    return rows
 
 
 def find_open_quote(lines: Iterable[str], sep: str, options: ReadOptions) -> int | None:

@@ -4,14 +4,14 @@ Policies, all of them overridable through `ReadOptions`:
 
 - Cells are text, exactly as written: `007` and `1.0` stay what they are.
 - An empty cell is null, whether it is written `` or `""` (writers that quote everything write null
-  so); other spellings are null only where `null_values` names them.
+  so); so are the common marks of nothing, which are counted (`null_marks`).
+- Separator, escape character and header are found out from the file where they are not named.
 - Blank lines are passed over and counted, in one-column files as well: writers mark a null there as
   `""`.
 - A row with too few or too many cells is refused. Surplus cells that are empty are cut off and
   counted, and a row may stop before columns that have no name.
 - A column without a name becomes `column_3`; a second `a` becomes `a.2`. Both are noted.
-- Text after a closing quote, a quote that never closes, NUL characters and undecodable bytes are
-  refused.
+- Text after a closing quote, a quote that never closes and NUL characters are refused.
 - Lines end in \n, \r\n or \r, mixed at will.
 """
 
@@ -21,6 +21,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,14 @@ from .csv_dialect import (
     excel_separator,
     find_open_quote,
     find_separator,
+    lines_above_table,
     make_reader_arguments,
+    sample_rows,
 )
+from .csv_escape import ESCAPE, has_escapes, keep_plain_escapes
 from .csv_header import column_names
-from .options import ReadOptions
+from .null_marks import null_spellings, without_nulls
+from .options import ReadOptions, advise
 from .read_report import ReadReport
 from .text_stream import Lines, TextError, decode_chunks
 
@@ -72,30 +77,51 @@ class CsvTable:
         """Number of the last record handed out, counted from 1."""
         self._options = options
         self._report = report
-        self._passed = 0  # lines that the csv module never saw
-        self._at_row_start = True
-        self._reader: Any
-        self._open(decode_chunks(iter_chunks(path), options.encoding))
+        self._nulls = null_spellings(options)
+        self._signs = False  # an escape character may have been met
+        self._decided = options.escape is not None
+        before = _counts(report)
+        self._open()
+        if self._signs:
+            self._decide_escape()
+            if self._options.escape:
+                _restore(report, before)
+                self._open()
+        self._before = before
         first = self._first_row()
-        self.columns, self._needed = column_names(first, options, report, path)
+        below = self._seen[1:]
+        self.columns, self._needed, is_record = column_names(
+            first, self._options, report, path, below
+        )
         self.width = len(self.columns) - (options.ragged == "keep")
-        self._first = [] if options.header in (True, None) else [first]
+        self._first = [first] if is_record else []
 
-    def batches(self, wanted: Sequence[str] | None = None) -> Iterator[list[list[Any]]]:
+    def batches(self, wanted: Sequence[str] | None = None) -> Iterator[list[Sequence[Any]]]:
         """Hand out the cells of the records as they are written, many records at a time.
 
         Args:
             wanted: Columns; None for all.
 
         Yields:
-            One list of texts for each wanted column, all of one length; in the column `_extra` of
-            `ragged="keep"` a cell is a list or empty. `row` is the number of the last record.
+            One list for each wanted column, all of one length: texts, "" for an empty cell and None
+            for a mark of nothing; in the column `_extra` of `ragged="keep"` a cell is a list or
+            empty. `row` is the number of the last record.
 
         Raises:
             DataError: A row does not fit the header.
             UnreadableFileError: Quotes or bytes are not what CSV allows.
         """
         names = list(self.columns if wanted is None else wanted)
+        named = self._options.null_values
+        try:
+            for columns in self._cells(names):
+                yield [without_nulls(c, self._nulls, named, self._report) for c in columns]
+        except _EscapesMetError:
+            # What was handed out has no escape in it, so it reads the same in both ways.
+            for columns in self._cells_with_escapes(names):
+                yield [without_nulls(c, self._nulls, named, self._report) for c in columns]
+
+    def _cells(self, names: list[str]) -> Iterator[list[list[Any]]]:
         places = [self.columns.index(name) for name in names]
         for rows in self._row_batches([(self._first, None)]):
             yield [[cells[place] for cells in rows] for place in places]
@@ -105,12 +131,55 @@ class CsvTable:
         for rows in self._row_batches(reads):
             yield [[cells[place] for cells in rows] for place in places]
 
+    def _cells_with_escapes(self, names: list[str]) -> Iterator[list[list[Any]]]:
+        """Read from the beginning, with the escape character that was found; pass over the records
+        that were handed out."""
+        done, self.row = self.row, 0
+        _restore(self._report, self._before)
+        self._open()
+        if not self._first:
+            self._first_row()
+        else:
+            self._first = [self._first_row()]
+        for columns in self._cells(names):
+            new = self.row - done
+            if new > 0:
+                yield [column[-new:] for column in columns]
+
+    def _decide_escape(self) -> None:
+        """Find out whether the file reads whole only where a backslash escapes."""
+        self._decided = True
+        if not self._reads_whole("") and self._reads_whole(ESCAPE):
+            self._options = replace(self._options, escape=ESCAPE)
+            self._report.note(
+                f"{self.path}: quotes and separators in cells are escaped by {ESCAPE!r}; if it is "
+                f"plain text, {advise(escape='')}"
+            )
+
+    def _reads_whole(self, escape: str) -> bool:
+        options = replace(self._options, escape=escape, sep=self.sep, skip_lines=self._skip)
+        try:
+            table = CsvTable(self.path, options, ReadReport(quiet=True))
+            for _ in table.batches():
+                pass
+        except DataError:
+            return False
+        return True
+
+    def _look_for_escapes(self) -> None:
+        """Decide how the file is read before anything is handed out that may have an escape."""
+        if self._signs and not self._decided:
+            self._decide_escape()
+            if self._options.escape:
+                raise _EscapesMetError
+
     def _row_batches(self, reads: Iterable[Read]) -> Iterator[list[list[str]]]:
         """Fit rows to the header; raise the fault after the rows before it."""
         # With "keep" every row is looked at, since surplus cells become a list.
         width = -1 if self._options.ragged == "keep" else self.width
         line = self.line
         for rows, fault in reads:
+            self._look_for_escapes()
             if rows and set(map(len, rows)) != {width}:
                 rows = self._fit(rows, line)
             if rows:
@@ -143,6 +212,7 @@ class CsvTable:
                 if waiting is not None:
                     text, future = waiting
                     columns = future.result()
+                    self._look_for_escapes()
                     if columns is None:
                         self._start(chain([text], left))
                         return
@@ -160,22 +230,35 @@ class CsvTable:
         read: int = self._reader.line_num
         return self._passed + read
 
-    def _open(self, texts: Iterator[str]) -> None:
+    def _open(self) -> None:
+        """Begin at the beginning of the file."""
+        self._passed, self._at_row_start = 0, True
+        texts = decode_chunks(iter_chunks(self.path), self._options.encoding)
         sample, complete, fault = _sample(texts)
         self._sampled = len(sample)
         options = self._options
         hint = excel_separator(sample) if options.sep is None else None
-        self.sep = (
-            options.sep
-            or hint
-            or find_separator(
-                sample[:_SAMPLE_CHARS], options, complete=complete and len(sample) <= _SAMPLE_CHARS
-            )
+        head = sample[:_SAMPLE_CHARS]
+        complete = complete and len(sample) <= _SAMPLE_CHARS
+        self.sep = options.sep or hint or find_separator(head, options, complete=complete)
+        self._skip = options.skip_lines + (hint is not None)
+        self._seen = sample_rows(
+            head, self.sep, replace(options, skip_lines=self._skip), complete=complete
         )
-        self._start(
-            chain([sample], texts if fault is None else _raise(fault)),
-            skip=options.skip_lines + (hint is not None),
-        )
+        everything: Iterator[str] = chain([sample], texts if fault is None else _raise(fault))
+        if not self._decided:
+            self._signs = has_escapes(sample, options, self.sep)
+            everything = self._watched(everything)
+        self._start(everything, skip=self._skip)
+
+    def _watched(self, texts: Iterator[str]) -> Iterator[str]:
+        """Pass on the text of the file, and see whether there is an escape in it."""
+        end = ""
+        for text in texts:
+            if not self._signs and not self._decided:
+                self._signs = has_escapes(end + text, self._options, self.sep)
+                end = text[-1:]
+            yield text
 
     def _start(self, texts: Iterator[str], skip: int = 0) -> None:
         """Put the csv module at the beginning of `texts`."""
@@ -189,6 +272,8 @@ class CsvTable:
         self._report.skipped_lines += skip and self._passed
         if self._options.comment is not None:
             lines = self._without_comments(lines, self._options.comment)
+        if self._options.escape:
+            lines = keep_plain_escapes(lines, self._options, self.sep)
         self._reader = csv.reader(lines, **make_reader_arguments(self._options, self.sep))
 
     def _without_comments(self, lines: Iterator[str], prefix: str) -> Iterator[str]:
@@ -265,12 +350,19 @@ class CsvTable:
     def _ragged_fault(self, cells: list[str], row: int, line: int) -> DataError:
         few = len(cells) < self.width
         column = self.columns[len(cells)] if few else None
-        keep = "ragged='pad' to fill it up with null" if few else "ragged='keep' to keep them"
+        above = lines_above_table(list(map(len, self._seen)))
+        if above and row == above and self._options.comment is None:
+            ways = f"the table begins on this line: {advise(skip_lines=line - 1)}"
+        else:
+            what = "fill it up with null" if few else "keep the surplus"
+            ways = (
+                "put cells that contain the separator in quotes; if another character separates "
+                f"them, {advise('sep')}; if lines above the table are notes, {advise('skip_lines')}"
+                f"; to {what}, {advise(ragged='pad' if few else 'keep')}"
+            )
         return DataError(
             f"the row has {_count(cells)}, the header has {self.width} (separator {self.sep!r}): "
-            f"{_shorten(self.sep.join(cells))!r}; put cells that contain the separator in quotes, "
-            "name another one with sep=, pass over notes with comment= or skip_lines=, "
-            f"or pass {keep}",
+            f"{_shorten(self.sep.join(cells))!r}; {ways}",
             path=self.path,
             row=row,
             line=line,
@@ -290,11 +382,11 @@ class CsvTable:
                 if "end of data" in text
                 else f"a cell is longer than {MAX_CELL_CHARS} characters; is its quote ever closed?"
             )
-            text += "; close it, or pass quote=None if quotes are plain text in this file"
+            text += f"; close it; if quotes are plain text in this file, {advise(quote=None)}"
         elif "expected after" in text:
             text = (
-                "text follows a closing quote; double the quotes inside a cell, pass escape='\\\\' "
-                "if they are escaped so, or quote=None if quotes are plain text in this file"
+                "text follows a closing quote; double the quotes inside a cell; if quotes are "
+                f"plain text in this file, {advise(quote=None)}"
             )
         return UnreadableFileError(text, path=self.path, row=row, line=line)
 
@@ -303,6 +395,30 @@ class CsvTable:
         skipped = self._options.skip_lines
         line = find_open_quote(islice(lines, skipped, None), self.sep, self._options)
         return None if line is None else line + skipped
+
+
+class _EscapesMetError(Exception):
+    """The file turned out to have escapes; its reading begins anew."""
+
+
+_LINE_COUNTS = (
+    "blank_lines",
+    "comment_lines",
+    "skipped_lines",
+    "padded_rows",
+    "trimmed_rows",
+    "extended_rows",
+)
+
+
+def _counts(report: ReadReport) -> dict[str, int]:
+    """Copy what is counted while lines are read."""
+    return {name: getattr(report, name) for name in _LINE_COUNTS}
+
+
+def _restore(report: ReadReport, counts: dict[str, int]) -> None:
+    for name, value in counts.items():
+        setattr(report, name, value)
 
 
 def _sample(texts: Iterator[str]) -> tuple[str, bool, TextError | None]:

@@ -68,7 +68,7 @@ def iter_qa_pairs(
     chosen = read_options(options)
     counts = ReadReport() if report is None else report
     wanted = [question_col, answer_col] + ([] if context_col is None else [context_col])
-    plain = not (chosen.flatten or chosen.columns or chosen.null_values or chosen.ragged == "keep")
+    plain = not (chosen.flatten or chosen.columns or chosen.ragged == "keep")
     if plain and query is None and table is None and not is_url(str(source)):
         return _pairs_of_files(str(source), wanted, null, chosen, counts)
     records = iter_sourced_records(source, query=query, table=table, report=counts, **options)

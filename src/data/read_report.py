@@ -6,6 +6,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from .options import advise
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +31,8 @@ class ReadReport:
     """CSV rows with more cells than the header, where the surplus ones were empty."""
     extended_rows: int = 0
     """CSV rows whose surplus cells were kept in the column `_extra`."""
+    null_marks: Counter[str] = field(default_factory=Counter)
+    """Mark of nothing, such as `NULL` -> CSV cells that it made null."""
     null_floats: int = 0
     """Floating-point cells that were NaN and became null."""
     dropped: Counter[str] = field(default_factory=Counter)
@@ -61,6 +65,9 @@ class ReadReport:
         lines = [
             f"{getattr(self, name)} {text}" for name, text in words.items() if getattr(self, name)
         ]
+        if self.null_marks:
+            shown = ", ".join(f"{n} cells {mark!r}" for mark, n in sorted(self.null_marks.items()))
+            lines.append(f"{shown} became null; if they are values, {advise(keep_null_marks=True)}")
         lines += [f"{n} records dropped: {c!r} is null" for c, n in sorted(self.dropped.items())]
         lines += [f"{n} nulls in {c!r} became empty text" for c, n in sorted(self.filled.items())]
         return lines

@@ -213,17 +213,11 @@ def _reader_options(options: ReadOptions, file: SourceFile) -> ReadOptions:
 
 
 def _csv_records(table: CsvTable, options: ReadOptions) -> Iterator[tuple[int, dict[str, Any]]]:
-    columns, nulls = table.columns, frozenset(options.null_values)
-    check_columns(table.path, columns, options.columns or ())
+    check_columns(table.path, table.columns, options.columns or ())
     for batch in table.batches():
         first = table.row - len(batch[0]) + 1
         for row, cells in enumerate(zip(*batch, strict=True), first):
-            record = {name: cell or None for name, cell in zip(columns, cells, strict=True)}
-            if nulls:
-                for name, cell in record.items():
-                    if isinstance(cell, str) and cell in nulls:
-                        record[name] = None
-            yield row, record
+            yield row, {n: cell or None for n, cell in zip(table.columns, cells, strict=True)}
 
 
 _ITERATORS = {"json": iter_json, "parquet": iter_parquet, "arrow": iter_arrow}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from itertools import chain
 
@@ -22,6 +23,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _LONGEST_MARK = 4
+_INNER_MARK = re.compile("([\r\n])\ufeff+")
 
 
 class TextError(Exception):
@@ -33,7 +35,8 @@ def decode_chunks(chunks: Iterator[bytes], encoding: str | None = None) -> Itera
 
     Args:
         chunks: Blocks of bytes.
-        encoding: As in `ReadOptions.encoding`. A byte-order mark is taken off in any case.
+        encoding: As in `ReadOptions.encoding`. Byte-order marks are taken off in any case, those at
+            the beginning of other lines as well.
 
     Yields:
         Blocks of text that are not empty.
@@ -47,6 +50,7 @@ def decode_chunks(chunks: Iterator[bytes], encoding: str | None = None) -> Itera
     decoder = codecs.getincrementaldecoder(name)("strict")
     taken = len(mark)  # bytes handed to the decoder, the mark counted
     first = first[len(mark) :]
+    at_line_start = True
     for chunk, final in _with_end(first, chunks):
         taken += len(chunk)
         try:
@@ -58,6 +62,8 @@ def decode_chunks(chunks: Iterator[bytes], encoding: str | None = None) -> Itera
             text = good.decode(name, errors="ignore")
             end = taken - len(error.object) + error.start
             fault = _describe(error, end, name, first, encoding)
+        text = _without_inner_marks(text, at_line_start)
+        at_line_start = text.endswith(("\n", "\r")) if text else at_line_start
         nul = text.find("\0")
         if nul >= 0:
             fault = _describe_nul(first, end, text[nul:], name)
@@ -95,6 +101,14 @@ class Lines:
         for text in self._texts:
             self._current = io.StringIO(text, newline="")
             yield self._current
+
+
+def _without_inner_marks(text: str, at_line_start: bool) -> str:
+    """Take off byte-order marks at the beginning of lines: files that were joined have them."""
+    if "\ufeff" not in text:
+        return text
+    text = _INNER_MARK.sub(r"\1", text)
+    return text.lstrip("\ufeff") if at_line_start else text
 
 
 def _whole_lines(texts: Iterator[str]) -> Iterator[str]:

@@ -48,7 +48,13 @@ READ = [
     ("text as written", b"a,b\n007,1.0\n", {}, [{"a": "007", "b": "1.0"}]),
     ("spaces kept", b"a,b\n 1 ,2\n", {}, [{"a": " 1 ", "b": "2"}]),
     ("null is the empty cell", b'a,b\n,""\n', {}, [{"a": None, "b": None}]),
-    ("NA is text", b"a,b\nNA,nan\n", {}, [{"a": "NA", "b": "nan"}]),
+    ("marks of nothing", b"a,b\nNA,nan\n", {}, [{"a": None, "b": None}]),
+    ("marks with blanks", b"a,b\n N/A,NULL \n", {}, [{"a": None, "b": None}]),
+    ("marks kept", b"a,b\nNA,nan\n", {"keep_null_marks": True}, [{"a": "NA", "b": "nan"}]),
+    ("marks kept but one", b"a,b\nNA,nan\n", {"keep_null_marks": True, "null_values": "NA"}, [{"a": None, "b": "nan"}]),
+    ("marks inside words", b"a,b\nNAN,Nullarbor\n", {}, [{"a": "NAN", "b": "Nullarbor"}]),
+    ("marks are names in the header", b"NA,b\n1,2\n", {}, [{"NA": "1", "b": "2"}]),
+    ("marks in surplus cells", b"a,b\n1,2,NA\n", {"ragged": "keep"}, [{"a": "1", "b": "2", "_extra": ["NA"]}]),
     ("null_values", b"a,b\nNA,2\n", {"null_values": "NA"}, [{"a": None, "b": "2"}]),
     ("quoted separator", b'a,b\n"1,5",2\n', {}, [{"a": "1,5", "b": "2"}]),
     ("quoted crlf", b'a,b\n"1\r\n5",2\n', {}, [{"a": "1\r\n5", "b": "2"}]),
@@ -146,7 +152,7 @@ def test_everything_passed_over_is_counted_and_logged(tmp_path, caplog):
 
 def test_header_of_numbers_is_noted(tmp_path, caplog):
     read(tmp_path, b"1,2\n3,4\n")
-    assert "pass header=False" in caplog.text
+    assert "if it is a record, pass --header no (header=False)" in caplog.text
 
 
 def test_clean_file_logs_no_warning(tmp_path, caplog):
@@ -248,7 +254,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows, end):
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator=end, quoting=csv.QUOTE_ALL)
         writer.writerows([("a", "b", "c"), *rows])
-    got = [tuple(record.values()) for record in iter_records(path)]
+    got = [tuple(r.values()) for r in iter_records(path, keep_null_marks=True, header=True)]
     assert got == [tuple(cell or None for cell in row) for row in rows]
 
 

@@ -34,6 +34,7 @@ def shared(name: str) -> Path:
         "csvjl-testfiles",
         "json-test-suite",
         "parquet-testing",
+        "wikitablequestions",
     ],
 )
 def test_every_file_is_read_or_refused_as_expected(suite):
