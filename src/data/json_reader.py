@@ -1,8 +1,8 @@
-r"""Records from JSON: a list of objects, one object, JSON Lines, or a list somewhere inside.
+r"""Records from JSON: a list of objects, one object, JSON Lines, or a table of another form.
 
-Lists and JSON Lines are read one record at a time. One large object is read whole, since the list
-in it is only found then. A value on its own, or a list of values that are no objects, is refused as
-a table.
+Lists of objects and JSON Lines are read one record at a time. One large object, and rows that are
+lists, are read whole, since the table in them is only found then (`json_tables`). A value on its
+own, or a list of values that are neither objects nor lists, is refused as a table.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any
 from ..errors import DataError, EmptyDataError
 from .compression import iter_chunks, unpacked_name
 from .json_stream import JsonStream
-from .options import ReadOptions
+from .json_tables import ONE_RECORD, find_table, keyed_records, records_of_arrays, table_at
+from .options import ReadOptions, advise
 from .read_report import ReadReport
 from .text_stream import decode_chunks
 
-RECORD_LISTS = frozenset({"messages", "conversations", "chosen", "rejected", "choices", "tools"})
-"""Lists of objects under these keys are parts of one record and are never taken for the table."""
 _TYPE_NAMES = {
     "str": "a text",
     "int": "a number",
@@ -55,7 +54,7 @@ def iter_json(
     if options.records_path is not None:
         yield from _numbered(_nested(stream, options, path), path)
     elif start == "[":
-        yield from _numbered(_elements(stream), path)
+        yield from _numbered(_list_of_records(stream, options, report, path), path)
     elif start == "{":
         yield from _numbered(_objects(stream, options, report, path), path)
     else:
@@ -76,9 +75,37 @@ def _numbered(values: Iterator[Any], path: Path) -> Iterator[tuple[int, dict[str
         yield row, value
 
 
-def _elements(stream: JsonStream) -> Iterator[Any]:
-    """Hand out the elements of a top-level list as they are read."""
+def _list_of_records(
+    stream: JsonStream, options: ReadOptions, report: ReadReport, path: Path
+) -> Iterator[Any]:
+    """Read a list of objects one by one; rows that are lists, in a list or on lines, as a whole."""
     stream.take()
+    if stream.peek() in ("{", "]", ""):
+        yield from _elements(stream)
+        _check_end(stream)
+        return
+    elements = list(_elements(stream))
+    rows = elements
+    if stream.peek():  # JSON Lines, a list on each
+        if not stream.lines_crossed:
+            raise stream.fault("more text after the end of the list")
+        rows = [elements, *_documents(stream, report)]
+    if not all(isinstance(row, list) for row in rows):
+        yield from elements if rows is elements else rows
+        return
+    records, decided = records_of_arrays(rows, options, path)
+    if decided:
+        report.note(f"{path}: took the {len(records)} lists for the records; {decided}")
+    yield from records
+
+
+def _check_end(stream: JsonStream) -> None:
+    if stream.peek():
+        raise stream.fault("more text after the end of the list")
+
+
+def _elements(stream: JsonStream) -> Iterator[Any]:
+    """Hand out the elements of a top-level list, after its bracket, as they are read."""
     row = 0
     if stream.peek() == "]":
         stream.take()
@@ -93,8 +120,6 @@ def _elements(stream: JsonStream) -> Iterator[Any]:
             what = "is cut off" if not separator else f"has {separator!r} where ',' or ']' belongs"
             raise stream.fault(f"the list {what} after record {row}")
     stream.row = None
-    if stream.peek():
-        raise stream.fault("more text after the end of the list")
 
 
 def _documents(stream: JsonStream, report: ReadReport | None = None) -> Iterator[Any]:
@@ -130,32 +155,19 @@ def _objects(
 def _table_in(
     document: Mapping[str, Any], options: ReadOptions, report: ReadReport, path: Path
 ) -> Iterator[Any]:
-    """Find the one list of objects in a document; without any, the document is the record."""
-    lists = {
-        key: value
-        for key, value in document.items()
-        if key not in RECORD_LISTS
-        and isinstance(value, list)
-        and value
-        and all(isinstance(item, dict) for item in value)
-    }
-    if len(lists) > 1:
-        names = ", ".join(f"{key!r} ({len(value)} objects)" for key, value in lists.items())
-        raise DataError(
-            f"several lists could be the table: {names}; choose one with records_path=, "
-            "or pass records_path='$' if the document is one record",
-            path=path,
-        )
-    if not lists:
+    """Find the one table in a document; without any, the document is the record."""
+    table = find_table(document, options, path)
+    if table is None:
         yield document
         return
-    ((key, records),) = lists.items()
-    report.note(
-        f"{path}: took the {len(records)} objects under {key!r} for the records; "
-        "pass records_path='$' if the document is one record"
-    )
-    for record in records:
-        yield _with_parents(record, dict(document), options.parent_fields)
+    if table.how:
+        under = f" under {'.'.join(table.at)!r}" if table.at else ""
+        report.note(
+            f"{path}: took {table.how}{under} for the records; {advise(records_path='$')} "
+            f"{ONE_RECORD}"
+        )
+    for record in table.records:
+        yield _with_parents(record, dict(table.parents or {}), options.parent_fields)
 
 
 def _nested(stream: JsonStream, options: ReadOptions, path: Path) -> Iterator[Any]:
@@ -165,6 +177,10 @@ def _nested(stream: JsonStream, options: ReadOptions, path: Path) -> Iterator[An
         steps = steps[1:]
     for document in _documents(stream):
         found = False
+        table = table_at(_value_at(document, steps), options, path) if steps else None
+        if table is not None:
+            yield from table.records
+            continue
         for record in _walk(document, steps, {}, options.parent_fields):
             found = True
             yield record
@@ -185,6 +201,13 @@ def _walk(
     if isinstance(value, list):
         for item in value:
             yield from _walk(item, steps, parents, parent_fields)
+    elif steps == ["*"] and isinstance(value, dict) and "*" not in value:
+        for record in keyed_records(value):
+            yield (
+                _with_parents(record, parents, parent_fields)
+                if isinstance(record, dict)
+                else record
+            )
     elif not steps:
         yield _with_parents(value, parents, parent_fields) if isinstance(value, dict) else value
     elif isinstance(value, dict) and steps[0] in value:
@@ -192,10 +215,19 @@ def _walk(
         yield from _walk(value[steps[0]], steps[1:], here, parent_fields)
 
 
+def _value_at(value: Any, steps: list[str]) -> Any:  # noqa: ANN401 - any JSON value
+    """Follow keys through objects alone; None where that ends."""
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
 def _reaches(value: Any, steps: list[str]) -> bool:  # noqa: ANN401 - any JSON value
     if isinstance(value, list):
         return not value or any(_reaches(item, steps) for item in value)
     if not steps:
+        return True
+    if steps == ["*"] and isinstance(value, dict):
         return True
     return isinstance(value, dict) and steps[0] in value and _reaches(value[steps[0]], steps[1:])
 
