@@ -13,6 +13,7 @@ from .choices import encode_prompt
 from .decoding import context_length, end_token_ids
 from .engine import LogitsConstraint
 from .messages import chat_turns, plain_prompt
+from .template_turns import template_ids
 from .tool_calls import CLOSE_TAG, OPEN_TAG, Tags, shorter_lists
 
 PROMPT_SHARE = 0.75
@@ -76,18 +77,8 @@ def _prompt_ids(
     tokenizer, tools = checkpoint.tokenizer, form.prompt_text(most_values)
     if not uses_template(checkpoint):
         return encode_prompt(checkpoint, plain_prompt(messages, tools))
-    turns = chat_turns(messages)
-    knows_tools = "tools" in str(tokenizer.chat_template)
-    if tools and not knows_tools:
-        turns.insert(0, {"role": "system", "content": tools.strip()})
-    ids: list[int] = tokenizer.apply_chat_template(
-        turns,
-        tools=shorter_lists(form.callable_tools, most_values) if knows_tools else None,
-        add_generation_prompt=True,
-        sanitize_control_tokens=True,  # names of special tokens in a message stay plain text
-        return_dict=True,
-    )["input_ids"]
-    return ids
+    shorter = shorter_lists(form.callable_tools, most_values)
+    return template_ids(tokenizer, chat_turns(messages), shorter, tools)
 
 
 def form_constraint(
