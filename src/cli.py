@@ -5,85 +5,111 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from . import __version__
 from .console import Console, quiet_libraries
-from .errors import StillroomError
+from .errors import ConfigError, StillroomError
+from .pipeline.options import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    CommandParser,
+    Refused,
+    add_verbose,
+    device,
+    listed,
+    model_faults,
+    number,
+    output_faults,
+    seed,
+    text,
+    whole_number,
+)
+from .pipeline.reading_options import OF_SOURCES, add_reading_options, reading_keywords
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+if TYPE_CHECKING:
+    from .pipeline import MainJob
+
+EXIT_INTERRUPTED: Final = 130
 
 
-def job_parser(program: str) -> argparse.ArgumentParser:
+def job_parser(program: str) -> CommandParser:
     """Make the parser of the main job's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         program,
-        description="From a table to a student that answers, proven against its teacher.",
+        "From a table to a student that answers, proven against its teacher.",
+        (
+            f"{program} --data mine.csv",
+            f"{program} --data mine.csv --key name --columns price,stock --effort 0.2",
+            f"{program} --data shop.db --table products --output-dir outputs/shop",
+            f"{program} --data old.csv --encoding cp1252 --sep ';' --skip-lines 2",
+        ),
     )
     add = parser.add_argument
-    add("--data", help="file, folder, pattern or database URL; default: the bundled elements")
-    add("--query", help="SELECT, for a database")
-    add("--table", help="table to read whole, for a database")
-    add("--records-path", help="keys that lead to the records in nested JSON, e.g. data.items")
-    add("--question", help="column that holds questions")
-    add("--answer", help="column that holds their answers")
-    add("--context", help="column with a text for each question")
-    add("--key", help="column that names a record")
-    add("--columns", help="columns to ask about, separated by commas")
-    add("--rows", type=_count, metavar="N", help="read the first N records only")
+    add(
+        "--data",
+        type=text,
+        help="file, folder, pattern or database URL; default: the bundled elements",
+    )
+    add("--question", type=text, help="column that holds questions")
+    add("--answer", type=text, help="column that holds their answers")
+    add("--context", type=text, help="column with a text for each question")
+    add("--key", type=text, help="column that names a record")
+    add("--columns", type=listed, help="columns to ask about, separated by commas")
+    add("--rows", type=whole_number(1), metavar="N", help="read the first N records only")
     add(
         "--also-called", action="append", default=[], metavar="COLUMN=WORDS", type=_also,
         help="what people say for a column too, separated by commas; may be given again",
     )  # fmt: skip
     add("--teacher", default="starter", help="starter, a folder, or a model of the hub")
     add("--student", help="a folder or a model of the hub; default: made from the teacher")
-    add("--gold-share", type=float, default=0.5, help="share of facts with gold answers, 0 to 1")
-    add("--temperature", type=float, help="of the soft targets")
-    add("--alpha", type=float, help="weight of the soft targets, 0 to 1")
-    add("--effort", type=float, default=1.0, help="multiply the steps; 0.1 for a quick look")
+    add("--gold-share", type=number(0, 1), default=0.5,
+        help="share of facts with gold answers, 0 to 1 (default 0.5)")  # fmt: skip
+    add("--temperature", type=number(0, above=True), help="of the soft targets, above 0")
+    add("--alpha", type=number(0, 1), help="weight of the soft targets, 0 to 1")
+    add("--effort", type=number(0, above=True), default=1.0,
+        help="multiply the steps; 0.1 for a quick look")  # fmt: skip
     add(
-        "--max-minutes", type=_minutes, default=60.0, metavar="M",
+        "--max-minutes", type=number(0, above=True), default=60.0, metavar="M",
         help="a job that is estimated to take longer asks first, or is refused; default 60",
     )  # fmt: skip
     add("--yes", action="store_true", help="train however long it takes; asks nothing")
-    add("--seed", type=int, default=0)
-    add("--output-dir", help="run folder; default outputs/<name of the data>")
-    add("--device", help="cpu or cuda; default: CUDA where there is one")
+    add("--seed", type=seed, default=0, help="of questions, split and trainings (default 0)")
+    add("--output-dir", type=text, help="run folder; default outputs/<name of the data>")
+    add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     add("--no-controls", action="store_true", help="train the student only")
-    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
+    add_verbose(parser)
+    add_reading_options(parser, columns=False)
     return parser
 
 
-def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -> int:
-    """Run the main job as a command.
+def main_job(args: argparse.Namespace) -> MainJob:
+    """Make the main job of its options.
 
-    Returns:
-        0 done, 1 failed, 2 wrong options, 130 interrupted.
+    Raises:
+        ConfigError: Values do not fit; all faults at once.
     """
-    args = job_parser(program).parse_args(argv)
-    quiet_libraries()
-    from .pipeline import MainJob, Recipe, run_main_job
+    from .pipeline import MainJob, Recipe
     from .pipeline.job import ELEMENTS
 
-    if args.effort <= 0:
-        print(f"stillroom: --effort is {args.effort}; allowed is a number above 0", file=sys.stderr)
-        return EXIT_USAGE
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
-    job = MainJob(
-        data=args.data or str(ELEMENTS),
-        query=args.query,
-        table=args.table,
-        records_path=args.records_path,
+    reading = reading_keywords(args, columns=False)
+    return MainJob(
+        data=args.data or ELEMENTS,
         question=args.question,
         answer=args.answer,
         context=args.context,
         key=args.key,
-        columns=_listed(args.columns) if args.columns else None,
+        columns=args.columns,
         rows=args.rows,
         also_called=dict(args.also_called),
+        **{name: reading.pop(name, None) for name in OF_SOURCES},
+        reading=reading,
         teacher=args.teacher,
         student=args.student,
         gold_share=args.gold_share,
@@ -94,16 +120,33 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
         controls=not args.no_controls,
         recipe=dataclasses.replace(Recipe().scaled(args.effort), **changed),
     )
-    console = Console(args.verbose)
-    return _guarded(lambda: run_main_job(job, console), args.verbose, str(job.run_dir()))
+
+
+def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -> int:
+    """Run the main job as a command.
+
+    Returns:
+        0 done, 1 failed, 2 wrong options, 130 interrupted.
+    """
+    parser = job_parser(program)
+    args = parser.read(argv, lambda given: main_job(given).faults())
+    quiet_libraries()
+    from .pipeline import run_main_job
+
+    job, console = main_job(args), Console(args.verbose)
+    return _guarded(lambda: run_main_job(job, console), parser, args, str(job.run_dir()))
 
 
 def run_chat(argv: Sequence[str] | None = None) -> int:
     """Open the chat page over a student."""
-    parser = argparse.ArgumentParser("stillroom chat", description="Chat with a student.")
+    parser = CommandParser(
+        "stillroom chat",
+        "Chat with a student in the browser.",
+        ("stillroom chat", "stillroom chat outputs/elements/student"),
+    )
     parser.add_argument("checkpoint", nargs="?", help="default: the newest outputs/*/student")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    args = parser.parse_args(argv)
+    add_verbose(parser)
+    args = parser.read(argv, lambda given: _student_faults(given.checkpoint))
     quiet_libraries()
     Console(args.verbose)
 
@@ -113,25 +156,38 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
 
         launch(MultiAgentWorkflow(args.checkpoint or newest_student()))
 
-    return _guarded(chat, args.verbose, None)
+    return _guarded(chat, parser, args, None)
+
+
+def _student_faults(checkpoint: str | None) -> list[str]:
+    """Say that the folder of a student is not there."""
+    if checkpoint is not None:
+        return model_faults("checkpoint", checkpoint)
+    if not any(Path("outputs").glob("*/student/config.json")):
+        return [
+            "there is no student below 'outputs'; make one with stillroom run, or name a folder"
+        ]
+    return []
 
 
 def run_cache_logits(argv: Sequence[str] | None = None) -> int:
     """Keep a teacher's logits for a file of training examples."""
-    from .pipeline.logits_caching import cache_logits, cache_parser
+    from .pipeline.logits_caching import cache_faults, cache_logits, cache_parser
 
-    args = cache_parser().parse_args(argv)
+    parser = cache_parser()
+    args = parser.read(argv, cache_faults)
     quiet_libraries()
-    return _guarded(lambda: cache_logits(args), args.verbose, args.output)
+    return _guarded(lambda: cache_logits(args), parser, args, args.output)
 
 
 def run_distill(argv: Sequence[str] | None = None) -> int:
     """Distil a student by a JSON file of settings."""
-    from .pipeline.distilling import distill_file, distill_parser
+    from .pipeline.distilling import distill_faults, distill_file, distill_parser
 
-    args = distill_parser().parse_args(argv)
+    parser = distill_parser()
+    args = parser.read(argv, distill_faults)
     quiet_libraries()
-    return _guarded(lambda: distill_file(args), args.verbose, None)
+    return _guarded(lambda: distill_file(args), parser, args, None)
 
 
 def run_easydistill(argv: Sequence[str] | None = None) -> int:
@@ -152,27 +208,37 @@ def run_system2(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_system(mode: Literal["system1", "system2"], argv: Sequence[str] | None) -> int:
-    from .pipeline.systems_job import run_systems_job, systems_parser
+    from .pipeline.systems_job import run_systems_job, systems_faults, systems_parser
 
-    args = systems_parser(mode).parse_args(argv)
+    parser = systems_parser(mode)
+    args = parser.read(argv, lambda given: systems_faults(given, mode))
     quiet_libraries()
-    return _guarded(lambda: run_systems_job(args, mode), args.verbose, args.output_dir)
+    folder = args.output_dir or f"outputs/{mode}"
+    return _guarded(lambda: run_systems_job(args, mode), parser, args, folder)
 
 
 def run_export(argv: Sequence[str] | None = None) -> int:
     """Export a checkpoint for fast serving on CPUs."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         "stillroom export",
-        description="Lay a checkpoint out for ONNX Runtime on CPUs and compare the two.",
+        "Lay a checkpoint out for ONNX Runtime on CPUs and compare the two.",
+        (
+            "stillroom export outputs/elements/student",
+            "stillroom export outputs/elements/student --int8 --output small",
+        ),
     )
     parser.add_argument("checkpoint", help="a checkpoint folder")
     parser.add_argument(
         "--int8", action="store_true", help="a quarter of the size; the loss is told"
     )
-    parser.add_argument("--output", help="folder to write; default: export, in the checkpoint")
-    parser.add_argument("--prompts", help="JSON Lines with prompt and target, to measure a loss on")
-    parser.add_argument("-v", "--verbose", action="store_true")
-    args = parser.parse_args(argv)
+    parser.add_argument(
+        "--output", type=text, help="folder to write; default: export, in the checkpoint"
+    )
+    parser.add_argument(
+        "--prompts", type=text, help="JSON Lines with prompt and target, to measure a loss on"
+    )
+    add_verbose(parser)
+    args = parser.read(argv, _export_faults)
     quiet_libraries()
     console = Console(args.verbose)
 
@@ -191,25 +257,49 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         for line in rest:
             console.line("", line)
 
-    return _guarded(export, args.verbose, None)
+    return _guarded(export, parser, args, None)
+
+
+def _export_faults(args: argparse.Namespace) -> list[str]:
+    faults = model_faults("checkpoint", args.checkpoint)
+    if args.prompts is not None and not Path(args.prompts).is_file():
+        faults.append(f"--prompts is {args.prompts!r}; there is no such file")
+    return faults + (output_faults("output", args.output) if args.output is not None else [])
 
 
 def run_label(argv: Sequence[str] | None = None) -> int:
     """Let a teacher answer the records of a file."""
-    from .pipeline.labeling_job import label_file, label_parser
+    from .pipeline.labeling_job import label_faults, label_file, label_parser
 
-    args = label_parser().parse_args(argv)
+    parser = label_parser()
+    args = parser.read(argv, label_faults)
     quiet_libraries()
-    return _guarded(lambda: label_file(args), args.verbose, args.output)
+    return _guarded(lambda: label_file(args), parser, args, args.output)
 
 
 def run_expand(argv: Sequence[str] | None = None) -> int:
     """Let a teacher write more records like those of a file."""
-    from .pipeline.labeling_job import expand_file, expand_parser
+    from .pipeline.labeling_job import expand_faults, expand_file, expand_parser
 
-    args = expand_parser().parse_args(argv)
+    parser = expand_parser()
+    args = parser.read(argv, expand_faults)
     quiet_libraries()
-    return _guarded(lambda: expand_file(args), args.verbose, args.output)
+    return _guarded(lambda: expand_file(args), parser, args, args.output)
+
+
+COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
+    "run": (run_job, "from a table to a student that answers, proven against its teacher"),
+    "chat": (run_chat, "chat with a student in the browser"),
+    "label": (run_label, "let a teacher answer the records of a file"),
+    "expand": (run_expand, "let a teacher write more records like those of a file"),
+    "distill": (run_distill, "distil a student by a JSON file of settings"),
+    "cache-logits": (run_cache_logits, "keep a teacher's logits, to train students without it"),
+    "system1": (run_system1, "distil a student that follows instructions, and score it"),
+    "system2": (run_system2, "distil a student that reasons in steps, and score it"),
+    "easydistill": (run_easydistill, "run an EasyDistill configuration"),
+    "export": (run_export, "export a checkpoint for fast serving on CPUs"),
+}
+"""Command -> what runs it, and its line in the help."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -219,59 +309,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "cache-logits": run_cache_logits,
-        "chat": run_chat,
-        "distill": run_distill,
-        "easydistill": run_easydistill,
-        "expand": run_expand,
-        "export": run_export,
-        "label": run_label,
-        "run": run_job,
-        "system1": run_system1,
-        "system2": run_system2,
-    }
-    if arguments and arguments[0] in commands:
-        return commands[arguments[0]](arguments[1:])
-    parser = argparse.ArgumentParser(
+    if arguments and arguments[0] in COMMANDS:
+        try:
+            return COMMANDS[arguments[0]][0](arguments[1:])
+        except Refused as refused:
+            return int(str(refused.code))
+    width = max(map(len, COMMANDS)) + 2
+    parser = CommandParser(
         "stillroom",
-        description="A small, local specialist from your own table, proven against its teacher.",
-        epilog="stillroom COMMAND --help lists the options of a command",
+        "A small, local specialist from your own table, proven against its teacher.",
+        ("stillroom run --data mine.csv", "stillroom run --help"),
     )
+    parser.usage = "stillroom COMMAND [options]"
     parser.add_argument("--version", action="version", version=f"stillroom {__version__}")
-    parser.add_argument("command", choices=sorted(commands), help="what to do")
-    parser.parse_args(arguments)
+    lines = [f"  {name:<{width}}{told}" for name, (_, told) in COMMANDS.items()]
+    parser.description = "\n".join([parser.description or "", "", "commands:", *lines])
+    _, left = parser.parse_known_args(arguments)
+    if not left:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    near = difflib.get_close_matches(left[0].lower(), list(COMMANDS), n=1, cutoff=0.5)
+    hint = f"; the nearest is {near[0]}" if near else f"; there are {', '.join(COMMANDS)}"
+    print(f"stillroom: there is no command {left[0]!r}{hint}", file=sys.stderr)
     return EXIT_USAGE
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed is a whole number from 1")
-    return int(text)
+def _also(given: str) -> tuple[str, tuple[str, ...]]:
+    column, equals, words = given.partition("=")
+    if not equals or not column.strip() or not listed(words):
+        raise argparse.ArgumentTypeError(f"{given!r}; write COLUMN=WORDS, e.g. area=size,how big")
+    return column.strip(), listed(words)
 
 
-def _minutes(text: str) -> float:
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0.0 < minutes < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed is a number above 0, or --yes")
-    return minutes
-
-
-def _also(text: str) -> tuple[str, tuple[str, ...]]:
-    column, equals, words = text.partition("=")
-    if not equals or not column.strip() or not _listed(words):
-        raise argparse.ArgumentTypeError(f"{text!r}; write COLUMN=WORDS, e.g. area=size,how big")
-    return column.strip(), _listed(words)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _guarded(work: Callable[[], object], verbose: bool, folder: str | None) -> int:
+def _guarded(
+    work: Callable[[], object], parser: CommandParser, args: argparse.Namespace, folder: str | None
+) -> int:
     """Turn a user's mistakes into one sentence, and an interruption into a way to go on."""
     try:
         work()
@@ -281,10 +353,23 @@ def _guarded(work: Callable[[], object], verbose: bool, folder: str | None) -> i
                   file=sys.stderr)  # fmt: skip
             print("The same command goes on from them.", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who read the output, such as head, has ended; what Python still flushes at its end goes
+        # nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except StillroomError as fault:
-        if verbose:
+        if args.verbose:
             raise
-        print(f"stillroom: {fault}", file=sys.stderr)
+        faults = fault.faults if isinstance(fault, ConfigError) else [str(fault)]
+        for line in faults:
+            print(f"stillroom: {parser.in_options(line)}", file=sys.stderr)
+        return EXIT_FAILED
+    except OSError as fault:
+        if args.verbose or fault.errno is None:
+            raise
+        place = f"{fault.filename}: " if fault.filename else ""
+        print(f"stillroom: {place}{fault.strerror} (-v shows where)", file=sys.stderr)
         return EXIT_FAILED
     return 0
 

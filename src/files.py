@@ -11,10 +11,14 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+LONGEST_NAME = 255
+"""Bytes of one name in the usual file systems."""
 
 
 @contextmanager
@@ -58,6 +62,32 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def folder_fault(path: str | Path) -> str | None:
+    """Say why a folder cannot be made or written to; None where it can.
+
+    A few bytes are written into it, or into the nearest folder above it that is there, and deleted
+    again: no right to write, a read-only disk and a full one show in no other way.
+    """
+    folder = Path(path)
+    if not str(path).strip() or "\0" in str(path):
+        return "is empty; give the name of a folder"
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in folder.parts):
+        return f"cannot be made: a name has more than {LONGEST_NAME} bytes"
+    above = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not above.exists():
+        return f"cannot be made: {above} is a link that leads nowhere"
+    if not above.is_dir():
+        return f"cannot be made: {above} is a file"
+    try:
+        with tempfile.NamedTemporaryFile(dir=above, prefix=".stillroom-") as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as fault:
+        return f"cannot be written to: {fault.strerror or fault}"
+    return None
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -20,8 +20,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import DataError
-from ..files import read_json, read_json_lines, write_json
+from ..config import read_written_text
+from ..errors import ConfigError, DataError, UnreadableFileError
+from ..files import read_json, write_json
 from ..inference.checkpoints import find_checkpoint
 from ..prompts import prompts_sha256
 from ..records import Example, data_hash, record_hash
@@ -185,9 +186,13 @@ def read_records(path: Path) -> list[Record]:
         DataError: It is neither.
     """
     try:
-        with open(path, encoding="utf-8") as stream:
-            is_list = stream.read(4096).lstrip().startswith("[")
-        records = read_json(path) if is_list else read_json_lines(path)
+        written = read_written_text(path)
+        if written.lstrip().startswith("["):
+            records = json.loads(written)
+        else:
+            records = [json.loads(line) for line in written.split("\n") if line.strip()]
+    except ConfigError as fault:
+        raise UnreadableFileError(str(fault)) from fault
     except json.JSONDecodeError as fault:
         raise DataError(f"is neither a JSON list nor JSON Lines ({fault})", path=path) from fault
     names = {field.name for field in fields(Example)}

@@ -13,29 +13,104 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..config import as_settings, read_written_json
 from ..console import Console
-from ..errors import ConfigError, DataNotFoundError
-from ..files import read_json
+from ..errors import ConfigError
+from .options import CommandParser, add_verbose, faults_of, model_faults, output_faults, text
+from .reading_options import add_reading_options, reading_keywords
 
 
-def distill_parser(program: str = "stillroom distill") -> argparse.ArgumentParser:
+def distill_parser(program: str = "stillroom distill") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = argparse.ArgumentParser(
-        program, description="Distil a student by a JSON file of settings, in one or more stages."
+    parser = CommandParser(
+        program,
+        "Distil a student by a JSON file of settings, in one or more stages. The file holds the\n"
+        "settings of DistillationConfig, `data` (a table or a file of records) and, for several\n"
+        "trainings in a row, `stages`.",
+        (
+            f"{program} mine.json",
+            f"{program} mine.json data=labels.csv num_epochs=2 --sep ';'",
+            f"{program} configs/distillation/teacher_assistant.json stages.0.alpha=0.7",
+        ),
     )
-    parser.add_argument("config", help="JSON file")
+    parser.add_argument("config", type=text, help="JSON file")
     parser.add_argument(
         "settings",
         nargs="*",
         metavar="key=value",
         help="overrides the file; a value is read as JSON where it is JSON, else as text",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries say")
+    add_verbose(parser)
+    add_reading_options(parser)
     return parser
+
+
+def distill_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with options, settings and files, as far as it is seen without torch."""
+    faults = faults_of(lambda: reading_keywords(args))
+    read: list[dict[str, Any]] = []
+    faults += faults_of(lambda: read.append(read_settings(args.config, args.settings)))
+    for config in read:
+        faults += _plan_faults(config) if "stages" in config else _settings_faults(config)
+        faults += _data_faults(config, Path(args.config).parent)
+        if isinstance(config.get("output_dir"), str) and config["output_dir"].strip():
+            faults += output_faults("output_dir", config["output_dir"])
+    return faults
+
+
+def _plan_faults(config: Mapping[str, Any]) -> list[str]:
+    from ..distillation.stage_plan import STAGE, read_plan
+
+    plans: list[Any] = []
+    faults = faults_of(lambda: plans.append(read_plan(config)))
+    names = {
+        (role, getattr(stage, role)): None
+        for plan in plans
+        for stage in plan.stages
+        for role in ("teacher", "student")
+        if not str(getattr(stage, role)).startswith(STAGE)
+    }
+    return faults + [fault for role, name in names for fault in _model_faults(role, name)]
+
+
+def _settings_faults(config: Mapping[str, Any]) -> list[str]:
+    from ..distillation.settings import read_config
+
+    made: list[Any] = []
+    values = {k: v for k, v in config.items() if k != "data"}
+    faults = faults_of(lambda: made.append(read_config(values)))
+    for settings in made:
+        # With a cache, or for labels alone, no teacher is loaded.
+        if settings.teacher_cache is None and settings.alpha > 0:
+            faults += _model_faults("teacher_model_name", settings.teacher_model_name)
+        faults += _model_faults("student_model_name", settings.student_model_name)
+        if settings.teacher_cache is not None and not Path(settings.teacher_cache).is_dir():
+            faults.append(f"teacher_cache is {settings.teacher_cache!r}; there is no such folder")
+    return faults
+
+
+def _model_faults(role: str, name: str) -> list[str]:
+    from ..distillation.settings import FROM_SCRATCH, FROM_TEACHER
+
+    return model_faults(role, name, (*FROM_TEACHER, FROM_SCRATCH, "none", "starter"))
+
+
+def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
+    """Say which files of records are not there."""
+    from ..distillation.stage_plan import find_data
+
+    stages = config.get("stages")
+    listed = [one for one in stages if isinstance(one, Mapping)] if isinstance(stages, list) else []
+    given = [config.get("data"), *(stage.get("data") for stage in listed)]
+    if "stages" not in config and not isinstance(given[0], str):
+        return [f"data is {given[0]!r}; name a table or file of records"]
+    names = dict.fromkeys(name for name in given if isinstance(name, str) and name.strip())
+    return [fault for name in names for fault in faults_of(lambda: find_data(name, beside) and [])]  # noqa: B023
 
 
 def distill_file(args: argparse.Namespace) -> Path:
@@ -49,10 +124,12 @@ def distill_file(args: argparse.Namespace) -> Path:
     """
     console = Console(args.verbose)
     config = read_settings(args.config, args.settings)
+    read = partial(read_records_of, reading=reading_keywords(args))
     # Here, because these load torch and transformers, and --help must not.
     from ..distillation.processes import is_main_process
 
-    done = _stages(config, Path(args.config)) if "stages" in config else _once(config, args.config)
+    train = _stages if "stages" in config else _once
+    done = train(config, Path(args.config).parent, read)
     if is_main_process():
         for name, folder, summary in done:
             console.line(name, _words(folder, summary), summary.seconds if summary else None)
@@ -63,22 +140,22 @@ Done = list[tuple[str, Path, Any]]
 """Name, folder and summary of each training; no summary where it was finished before."""
 
 
-def _stages(config: Mapping[str, Any], path: Path) -> Done:
+def _stages(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
     from ..distillation.stages import distill_stages
 
-    summaries = distill_stages(config, read=_records, beside=path.parent)
+    summaries = distill_stages(config, read=read, beside=beside)
     return [(stage.name, stage.folder, stage.summary) for stage in summaries]
 
 
-def _once(config: Mapping[str, Any], path: str) -> Done:
+def _once(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
     from ..distillation.distiller import create_distiller_from_config
     from ..distillation.processes import is_main_process
-    from ..distillation.stages import find_data
+    from ..distillation.stage_plan import find_data
 
     if not isinstance(config.get("data"), str):
         raise ConfigError([f"data is {config.get('data')!r}; name a table or file of records"])
     distiller = create_distiller_from_config({k: v for k, v in config.items() if k != "data"})
-    records = _records(find_data(config["data"], Path(path).parent))
+    records = read(find_data(config["data"], beside))
     work = Path(f"{distiller.config.output_dir}.work")
     summary = distiller.distill(records, work_dir=work)
     folder = distiller.save_distilled_model()
@@ -87,11 +164,14 @@ def _once(config: Mapping[str, Any], path: str) -> Done:
     return [("student", folder, summary)]
 
 
-def _records(path: Path) -> Any:  # noqa: ANN401 - records of any shape
+def read_records_of(path: Path, reading: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Read records of any shape: a table, or the JSON files that training examples are kept in."""
     from ..data.readers import read_table
     from ..distillation.stages import read_records
 
-    return read_records(path) if path.suffix in (".json", ".jsonl") else read_table(path)
+    if reading or path.suffix.lower() not in (".json", ".jsonl"):
+        return read_table(path, **reading)
+    return read_records(path)
 
 
 def _words(folder: Path, summary: Any) -> str:  # noqa: ANN401 - a DistillationSummary
@@ -111,23 +191,21 @@ def read_settings(path: str, overrides: Sequence[str]) -> dict[str, Any]:
         overrides: `key=value` each; `stages.0.alpha=0.5` reaches into lists and mappings.
 
     Raises:
-        ConfigError: The file is no JSON object, or an override is not of that form.
-        DataNotFoundError: There is no such file.
+        ConfigError: There is no such file, it is no JSON object, or an override is not of that
+            form.
     """
-    try:
-        config = read_json(path)
-    except FileNotFoundError as fault:
-        raise DataNotFoundError(f"there is no file of settings at {path}") from fault
-    except ValueError as fault:
-        raise ConfigError([f"{path}: is no JSON ({fault})"]) from fault
-    if not isinstance(config, dict):
-        raise ConfigError([f"{path}: holds a {type(config).__name__}; a JSON object is needed"])
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError([f"{override!r} is no setting; write key=value"])
-        _put(config, key.split("."), _value(text), override)
+    config = as_settings(read_written_json(path), path)
+    faults = [fault for one in overrides for fault in faults_of(partial(_override, config, one))]
+    if faults:
+        raise ConfigError(faults)
     return config
+
+
+def _override(config: dict[str, Any], override: str) -> None:
+    key, equals, given = override.partition("=")
+    if not equals or not key:
+        raise ConfigError([f"{override!r} is no setting; write key=value"])
+    _put(config, key.split("."), _value(given), override)
 
 
 def _put(place: Any, keys: Sequence[str], value: Any, override: str) -> None:  # noqa: ANN401
@@ -155,8 +233,8 @@ def _number(place: list[Any], key: str, override: str) -> int:
     return int(key)
 
 
-def _value(text: str) -> Any:  # noqa: ANN401
+def _value(given: str) -> Any:  # noqa: ANN401
     try:
-        return json.loads(text)
+        return json.loads(given)
     except ValueError:
-        return text
+        return given

@@ -9,27 +9,28 @@ sentence on standard error.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..config import as_settings
 from ..errors import ConfigError, StillroomError
+from .options import EXIT_FAILED, EXIT_USAGE, CommandParser, add_verbose, text
 
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
 
-def easydistill_parser(program: str = "stillroom easydistill") -> argparse.ArgumentParser:
+def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = argparse.ArgumentParser(
-        program, description="Run a job of EasyDistill 1.0 or 2.0, described by a JSON file."
+    parser = CommandParser(
+        program,
+        "Run a job of EasyDistill 1.0 or 2.0, described by a JSON file.",
+        (f"{program} --config job.json", f"{program} --list-jobs"),
     )
-    parser.add_argument("--config", help="JSON file (2.0: YAML too)")
+    parser.add_argument("--config", type=text, help="JSON file (2.0: YAML too)")
     parser.add_argument("--list-jobs", action="store_true", help="all jobs, and why some are not")
-    parser.add_argument("-v", "--verbose", action="store_true", help="show what libraries say")
+    add_verbose(parser)
     return parser
 
 
@@ -39,7 +40,7 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    args = easydistill_parser().parse_args(argv)
+    args = easydistill_parser().read(argv)
     if args.list_jobs:
         from .easydistill_jobs import list_jobs
 
@@ -79,11 +80,12 @@ def run_job_file(path: str | Path) -> str:
     from .easydistill_config import read_first_generation, read_job_file
     from .easydistill_second import is_second_generation, read_second_generation
 
-    values = read_job_file(path)
-    if not isinstance(values, Mapping):
-        raise ConfigError([f"{path}: holds a {type(values).__name__}; a mapping is needed"])
+    values = as_settings(read_job_file(path), path)
     second = is_second_generation(values)
     config = (read_second_generation if second else read_first_generation)(values, path)
+    from .easydistill_settings import check_training
+
+    check_training(config)
     return _run_of(str(config.job.stage))(config)
 
 

@@ -5,16 +5,18 @@ Keys that any of its samples has are known; others are errors that name the near
 
 from __future__ import annotations
 
+import ast
 import difflib
 import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from ..config import read_written_json, read_written_text
 from ..errors import ConfigError
-from ..files import read_json
 from ..prompts import SYSTEM_MODES
 from .easydistill_jobs import Job, find_job
 
@@ -100,18 +102,18 @@ def read_job_file(path: str | Path) -> Any:  # noqa: ANN401 - what the file hold
     place = Path(path)
     if not place.is_file():
         raise ConfigError([f"there is no configuration at {str(path)!r}"])
-    try:
-        if place.suffix.lower() in (".yaml", ".yml"):
-            import yaml  # type: ignore[import-untyped]
+    if place.suffix.lower() not in (".yaml", ".yml"):
+        return read_written_json(place)
+    import yaml  # type: ignore[import-untyped]
 
-            return yaml.safe_load(place.read_text(encoding="utf-8"))
-        return read_json(place)
-    except (ValueError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{path}: is no JSON ({fault})"]) from fault
-    except Exception as fault:
-        if type(fault).__module__.startswith("yaml"):
-            raise ConfigError([f"{path}: is no YAML ({fault})"]) from fault
-        raise
+    written = read_written_text(place)
+    try:
+        return yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        mark = getattr(fault, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        reason = getattr(fault, "problem", None) or " ".join(str(fault).split())
+        raise ConfigError([f"{path}{where}: is no YAML ({reason})"]) from fault
 
 
 def read_first_generation(values: Mapping[str, Any], path: str | Path) -> JobConfig:
@@ -206,12 +208,22 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trainer_fields() -> frozenset[str]:
-    """Name the settings of transformers' trainer, all of which the peer passes on."""
-    from dataclasses import fields
+    """Name the settings of transformers' trainer, all of which the peer passes on.
 
-    from transformers import TrainingArguments
-
-    return frozenset(found.name for found in fields(TrainingArguments))
+    They are read from its source: importing it takes seconds, and a misspelt key is to be told at
+    once.
+    """
+    place = find_spec("transformers")
+    if place is None or place.origin is None:
+        return frozenset()
+    source = Path(place.origin).with_name("training_args.py").read_text(encoding="utf-8")
+    return frozenset(
+        line.target.id
+        for part in ast.parse(source).body
+        if isinstance(part, ast.ClassDef) and part.name == "TrainingArguments"
+        for line in part.body
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+    )
 
 
 def _near(name: object, known: frozenset[str] | set[str]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..config import read_written_text
 from ..errors import ConfigError
 from .easydistill_config import JobConfig, found_path
 from .easydistill_jobs import JOBS, find_job
@@ -143,7 +144,7 @@ def _prompt(stage: str, sections: Mapping[str, Mapping[str, Any]], beside: Path)
         text = section.get("prompt_template")
         if text is None and section.get("prompt_template_file"):
             place = found_path(str(section["prompt_template_file"]), beside)
-            text = Path(place).read_text(encoding="utf-8")
+            text = read_written_text(place)
         if text is None:
             continue
         if re.search(r"\{(instruction|problem|answer|output|text|examples)\}", str(text)):

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from ..distillation.settings import DistillationConfig, read_config
 from ..errors import ConfigError
-from ..inference.checkpoints import choose_device, choose_training_dtype
 from .easydistill_config import JobConfig
 
 logger = logging.getLogger(__name__)
@@ -63,10 +62,26 @@ def training_settings(
     Raises:
         ConfigError: Values out of range; all faults, by the names that the file has.
     """
-    training = {**_DEFAULTS, **config.training}
     without = sorted(set(config.training) - set(_MAPPED) - _ELSEWHERE)
     if without:
         logger.info("training: %s have no effect here", ", ".join(without))
+    dtype = _dtype({**_DEFAULTS, **config.training})
+    return _checked({**_values(config, teacher_cache, teacher), "dtype": dtype})
+
+
+def check_training(config: JobConfig) -> None:
+    """Refuse a training with values out of range, without loading torch.
+
+    Raises:
+        ConfigError: All faults, by the names that the file has.
+    """
+    stage = config.job.stage
+    if stage in ("black_box", "white_box", "preferences", "tool_talks"):
+        _checked(_values(config, "cache" if stage == "white_box" else None, None))
+
+
+def _values(config: JobConfig, teacher_cache: str | None, teacher: str | None) -> dict[str, Any]:
+    training = {**_DEFAULTS, **config.training}
     values: dict[str, Any] = {
         ours: training[theirs]
         for theirs, ours in _MAPPED.items()
@@ -80,10 +95,13 @@ def training_settings(
         "alpha": 0.0,
         "temperature": 1.0,
         "seed": config.dataset.get("seed", 42),
-        "dtype": _dtype(training),
     }
     if teacher_cache is not None:
         values |= _white_box(config.distillation) | {"teacher_cache": teacher_cache}
+    return values
+
+
+def _checked(values: Mapping[str, Any]) -> DistillationConfig:
     try:
         return read_config(values)
     except ConfigError as fault:
@@ -114,6 +132,9 @@ def _teacher_name(config: JobConfig) -> str:
 
 def _dtype(training: Mapping[str, Any]) -> str | None:
     """Choose the arithmetic; what this machine has not falls back, and the log says so."""
+    # Here, because these load torch, and faults are told without it.
+    from ..inference.checkpoints import choose_device, choose_training_dtype
+
     able = str(choose_training_dtype(choose_device())).removeprefix("torch.")
     if training.get("fp16"):
         logger.info("fp16: losses are not scaled here; training in %s", able)

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import read_written_text
 from ..console import Console
 from ..errors import ConfigError, LabelingStoppedError
 from ..exchanges import asked_shape
@@ -29,54 +30,108 @@ from .labeling_options import (
     end_progress,
     progress_line,
     rename_columns,
+    teacher_faults,
 )
+from .options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    listed,
+    missing_source,
+    number,
+    one_of,
+    output_faults,
+    text,
+    whole_number,
+)
+from .reading_options import add_reading_options, reading_keywords
 
 if TYPE_CHECKING:
+    from ..labeling.expansion import ExpansionPlan
     from ..labeling.label_values import LabelRun
     from ..labeling.teachers import DecodeProfile
 
 LABELS_FILE, GROWN_FILE, REPORT_FILE = "labels.jsonl", "records.jsonl", "report.json"
 
 
-def label_parser(program: str = "stillroom label") -> argparse.ArgumentParser:
+def label_parser(program: str = "stillroom label") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         program,
-        description="Let a teacher answer the records of a file. The same command goes on after an "
-        "interruption; what was answered is not asked again.",
+        "Let a teacher answer the records of a file. The same command goes on after an "
+        "interruption;\nwhat was answered is not asked again.",
+        (
+            f"{program} --data questions.csv --teacher ollama --model qwen3:8b --output labels",
+            f"{program} --data shop.csv --template 'Describe {{name}} in one sentence.' "
+            "--teacher http://127.0.0.1:8000/v1 --output labels",
+        ),
     )
     _add_data_options(parser)
     add = parser.add_argument
-    add("--template", help="text with {column} in it, or a file that holds one; default: by column")
+    add(
+        "--template",
+        type=text,
+        help="text with {column} in it, or a file that holds one; default: by column",
+    )
     add(
         "--format",
         default="s2-qa",
-        choices=("s2-qa", "s2-summarize", "system1", "system2"),
+        type=one_of("s2-qa", "s2-summarize", "system1", "system2"),
+        metavar="{s2-qa,s2-summarize,system1,system2}",
         help="how questions and instructions are rendered (default s2-qa, as stillroom distill "
         "trains them)",
     )
     add_teacher_options(parser)
+    add_reading_options(parser)
     return parser
 
 
-def expand_parser(program: str = "stillroom expand") -> argparse.ArgumentParser:
+def label_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
+    return faults + faults_of(lambda: _template(args.template))
+
+
+def expand_parser(program: str = "stillroom expand") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         program,
-        description="Let a teacher write more records like those of a file, without duplicates.",
+        "Let a teacher write more records like those of a file, without duplicates.",
+        (
+            f"{program} --data fifty.csv --target 500 --teacher ollama --model qwen3:8b "
+            "--output grown",
+        ),
     )
     _add_data_options(parser)
     add = parser.add_argument
-    add("--target", type=int, required=True, help="records wanted in the end")
+    add("--target", type=whole_number(1), required=True, help="records wanted in the end")
     add(
         "--methods",
-        default="instruction,paraphrase,persona",
+        type=listed,
+        default=("instruction", "paraphrase", "persona"),
         help="separated by commas (default instruction,paraphrase,persona)",
     )
-    add("--in-context", type=int, default=3, help="records shown for one more (default 3)")
-    add("--likeness", type=float, default=0.9, help="from which on texts are duplicates, 0 to 1")
+    add(
+        "--in-context",
+        type=whole_number(1),
+        default=3,
+        help="records shown for one more (default 3)",
+    )
+    add(
+        "--likeness",
+        type=number(0, 1),
+        default=0.9,
+        help="from which on texts are duplicates, 0 to 1",
+    )
     add_teacher_options(parser)
+    add_reading_options(parser)
     return parser
+
+
+def expand_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
+    return faults + faults_of(lambda: _plan(args))
 
 
 def label_file(args: argparse.Namespace) -> None:
@@ -132,15 +187,9 @@ def expand_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # Here, because --help must load nothing heavy.
-    from ..labeling.expansion import ExpansionPlan, expand_records
+    from ..labeling.expansion import expand_records
 
-    plan = ExpansionPlan(
-        target=args.target,
-        methods=tuple(args.methods.split(",")),
-        in_context=args.in_context,
-        likeness=args.likeness,
-        seed=args.seed,
-    )
+    plan = _plan(args)
     records, teacher = _records(args), chosen_teacher(args)
     console.head(f"stillroom: {len(records):,} records of {args.data}, expanded by {teacher.name}")
     try:
@@ -169,17 +218,39 @@ def expand_file(args: argparse.Namespace) -> None:
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--data", required=True, help="file of records: a table, JSON, JSON Lines")
-    add("--output", required=True, help="folder of the run")
-    add("--question", help="column that is asked; default: question, instruction or prompt")
-    add("--context", help="column with a text for each question")
-    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
+    add("--data", type=text, required=True, help="file of records: a table, JSON, JSON Lines")
+    add("--output", type=text, required=True, help="folder of the run")
+    add(
+        "--question",
+        type=text,
+        help="column that is asked; default: question, instruction or prompt",
+    )
+    add("--context", type=text, help="column with a text for each question")
+    add_verbose(parser)
+
+
+def _data_faults(args: argparse.Namespace) -> list[str]:
+    faults = [] if args.data is None else missing_source(args.data)
+    faults += faults_of(lambda: reading_keywords(args))
+    return faults + ([] if args.output is None else output_faults("output", args.output))
+
+
+def _plan(args: argparse.Namespace) -> ExpansionPlan:
+    from ..labeling.expansion import ExpansionPlan
+
+    return ExpansionPlan(
+        target=1 if args.target is None else args.target,
+        methods=args.methods,
+        in_context=args.in_context,
+        likeness=args.likeness,
+        seed=args.seed,
+    )
 
 
 def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str, Any]]:
     from ..data.readers import read_table
 
-    records = read_table(args.data)
+    records = read_table(args.data, **reading_keywords(args))
     names = {"question": args.question, _context_key(args, records): args.context}
     return rename_columns(records, names, copied=copied)
 
@@ -204,13 +275,18 @@ def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str
 def _template(given: str | None) -> str | None:
     """Read a template, which is a text or the name of a file that holds one."""
     if given is None or "{" in given:
-        return given
+        return given if given is None else given.lstrip("\ufeff")
     try:
-        return Path(given).read_text(encoding="utf-8")
-    except OSError as fault:
+        written = read_written_text(given)
+    except ConfigError as fault:
+        if Path(given).exists():
+            raise ConfigError([f"template: {fault}"]) from fault
         raise ConfigError(
-            [f"--template {given!r} names no column in braces, and no file: {fault}"]
+            [f"template {given!r} names no column in braces, and there is no file of that name"]
         ) from fault
+    if "{" not in written:
+        raise ConfigError([f"template: {given} names no column in braces, such as {{question}}"])
+    return written
 
 
 def _words(run: LabelRun) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..exchanges import put_column
+from .options import (
+    Fault,
+    device,
+    faults_of,
+    model_faults,
+    number,
+    one_of,
+    seed,
+    text,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ..labeling.label_values import LabelProgress, LabelSettings
@@ -26,48 +38,91 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         "llama-server, openai, openrouter, anthropic, deepseek, gemini), a folder, or a model of "
         "the hub",
     )
-    add("--model", help="name of the model on the server; default: the only one it lists")
-    add("--api-key-env", help="environment variable with the key; default: the provider's own")
+    add(
+        "--model", type=text, help="name of the model on the server; default: the only one it lists"
+    )
+    add(
+        "--api-key-env",
+        type=text,
+        help="environment variable with the key; default: the provider's own",
+    )
     add("--bits", type=int, choices=(4, 8), help="precision of a local teacher's weights")
-    add("--device", help="of a local teacher: cpu or cuda; default: CUDA where there is one")
-    add("--timeout", type=float, default=120.0, help="seconds for an answer (default 120)")
+    add(
+        "--device",
+        type=device,
+        help="of a local teacher: cpu or cuda; default: CUDA where there is one",
+    )
+    add(
+        "--timeout",
+        type=number(0, 86_400, above=True),
+        default=120.0,
+        help="seconds for an answer (default 120)",
+    )
     add(
         "--honours-idempotency",
         action="store_true",
         help="the server charges calls with one Idempotency-Key once",
     )
     add = parser.add_argument_group("answers").add_argument
-    add("--max-tokens", type=int, default=512, help="most tokens of an answer (default 512)")
-    add("--temperature", type=float, help="0 is greedy")
-    add("--top-p", type=float, default=1.0)
-    add("--seed", type=int, default=0)
+    add(
+        "--max-tokens",
+        type=whole_number(1),
+        default=512,
+        help="most tokens of an answer (default 512)",
+    )
+    add("--temperature", type=number(0, 100), help="0 is greedy")
+    add("--top-p", type=number(0, 1, above=True), default=1.0,
+        help="sample from the likeliest tokens of this probability (default 1)")  # fmt: skip
+    add("--seed", type=seed, default=0, help="of what is sampled (default 0)")
     add("--stop", action="append", default=[], help="text that ends an answer; may be repeated")
     add = parser.add_argument_group("limits and money").add_argument
-    add("--concurrency", type=int, default=16, help="calls at once (default 16)")
-    add("--requests-per-minute", type=float)
-    add("--tokens-per-minute", type=float)
+    add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
+    limit = number(0, above=True)
+    add("--requests-per-minute", type=limit, help="most calls in a minute; default: no limit")
+    add("--tokens-per-minute", type=limit, help="most tokens in a minute; default: no limit")
     add("--prices", type=prices, help="per million tokens of prompts and answers, as 0.15,0.60")
-    add("--budget", type=float, help="most that the output folder may ever cost; needs --prices")
-    add("--max-attempts", type=int, default=6, help="calls per record (default 6)")
-    add("--max-error-rate", type=float, default=0.5, help="ends the run above it (default 0.5)")
+    add(
+        "--budget", type=number(0), help="most that the output folder may ever cost; needs --prices"
+    )
+    add("--max-attempts", type=whole_number(1), default=6, help="calls per record (default 6)")
+    add(
+        "--max-error-rate",
+        type=number(0, 1),
+        default=0.5,
+        help="ends the run above it (default 0.5)",
+    )
     add(
         "--in-doubt",
-        choices=("ask", "dead_letter"),
+        type=one_of("ask", "dead_letter"),
+        metavar="{ask,dead_letter}",
         default="ask",
         help="what becomes of calls that were under way when the process died (default ask)",
     )
     add("--retry-failed", action="store_true", help="ask for the dead letters again")
 
 
-def prices(text: str) -> tuple[float, float]:
+def prices(given: str) -> tuple[float, float] | Fault:
     """Read two numbers of at least 0, separated by a comma."""
     try:
-        asked, made = (float(part) for part in text.split(","))
+        asked, made = (float(part) for part in given.split(","))
     except ValueError:
         asked = made = -1.0
     if not (0 <= asked < float("inf") and 0 <= made < float("inf")):
-        raise argparse.ArgumentTypeError(f"{text!r} is no pair of prices, such as 0.15,0.60")
+        return Fault(f"is {given!r}; allowed is a pair of prices, such as 0.15,0.60")
     return asked, made
+
+
+def teacher_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options of a teacher, as far as it is seen without asking it."""
+    from ..labeling.opening import server_address
+
+    address: list[str | None] = []
+    faults = faults_of(lambda: address.append(server_address(args.teacher)))
+    if address == [None]:
+        faults += model_faults("teacher", args.teacher)
+    if args.api_key_env is not None and args.api_key_env not in os.environ:
+        faults.append(f"api_key_env is {args.api_key_env!r}; there is no such variable")
+    return faults + faults_of(lambda: chosen_settings(args))
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:

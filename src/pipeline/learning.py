@@ -83,7 +83,7 @@ def _train_student(
     own = job.student is None
     config = DistillationConfig(
         teacher_model_name=str(teacher),
-        student_model_name=job.student or "every_second_layer",
+        student_model_name=str(job.student or "every_second_layer"),
         temperature=recipe.temperature,
         alpha=alpha,
         batch_size=plan.batch,

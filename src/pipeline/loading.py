@@ -39,15 +39,12 @@ def load_table(job: MainJob, console: Console) -> Loaded:
 
 def read_source(job: MainJob, console: Console) -> Source:
     """Read the table, and say what was understood."""
-    options: dict[str, Any] = {"flatten": True}
-    if job.records_path:
-        options["records_path"] = job.records_path
-    read = iter_records(job.data, query=job.query, table=job.table, **options)
+    read = iter_records(job.data, **job.reading_keywords())
     records = list(islice(console.progress(read, "reading", job.rows), job.rows))
     with console.busy("looking at the columns"):
         profile = profile_table(
             records,
-            source=job.table or Path(job.data.split("?")[0]).name,
+            source=job.table or Path(str(job.data).split("?")[0]).name,
             key=job.key,
             columns=job.columns,
             question=job.question,

@@ -9,23 +9,39 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 from ..console import Console
 from ..errors import DataError
+from .options import (
+    CommandParser,
+    Fault,
+    add_verbose,
+    device,
+    faults_of,
+    missing_source,
+    model_faults,
+    one_of,
+    output_faults,
+    text,
+    whole_number,
+)
+from .reading_options import add_reading_options, reading_keywords
 
 
-def cache_parser(program: str = "stillroom cache-logits") -> argparse.ArgumentParser:
+def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         program,
-        description="Keep what a teacher says about training examples, so that students are "
-        "trained without it. The same command goes on after an interruption.",
+        "Keep what a teacher says about training examples, so that students are trained without "
+        "it.\nThe same command goes on after an interruption.\n\n"
+        "Examples are lines of JSON, or any table, with the keys text, or question and answer, or\n"
+        "instruction and output, or messages, or prompt and completion.",
+        (f"{program} --teacher ./teacher --data train.jsonl --output ./cache",),
     )
     add = parser.add_argument
     add("--teacher", required=True, help="a folder, or a model of the hub")
-    add("--data", required=True, help="file of training examples (see below)")
-    add("--output", required=True, help="folder of the cache")
+    add("--data", type=text, required=True, help="file of training examples (see above)")
+    add("--output", type=text, required=True, help="folder of the cache")
     add("--top-k", type=whole_number(1), default=64, help="tokens kept per position (default 64)")
     add(
         "--temperatures",
@@ -35,7 +51,8 @@ def cache_parser(program: str = "stillroom cache-logits") -> argparse.ArgumentPa
     )
     add(
         "--selection",
-        choices=("top_k_tail", "random_sampling"),
+        type=one_of("top_k_tail", "random_sampling"),
+        metavar="{top_k_tail,random_sampling}",
         default="top_k_tail",
         help="random_sampling draws at one temperature and serves forward_kl only",
     )
@@ -45,9 +62,20 @@ def cache_parser(program: str = "stillroom cache-logits") -> argparse.ArgumentPa
         default=512,
         help="tokens of an example, as in the training",
     )
-    add("--too-long", choices=("truncate", "error"), default="truncate", help="as in the training")
-    add("--dtype", choices=("bfloat16", "float32"), help="default: as a training would choose")
-    add("--device", help="cpu or cuda; default: CUDA where there is one")
+    add(
+        "--too-long",
+        type=one_of("truncate", "error"),
+        metavar="{truncate,error}",
+        default="truncate",
+        help="as in the training",
+    )
+    add(
+        "--dtype",
+        type=one_of("bfloat16", "float32"),
+        metavar="{bfloat16,float32}",
+        help="default: as a training would choose",
+    )
+    add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     add(
         "--batch-tokens",
         type=whole_number(1),
@@ -55,12 +83,20 @@ def cache_parser(program: str = "stillroom cache-logits") -> argparse.ArgumentPa
         help="tokens of a forward pass (default 4096)",
     )
     add("--share", type=share, default=(1, 1), help="i/n: build one of n shares in this process")
-    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
-    parser.epilog = (
-        "Examples are lines of JSON, or any table, with the keys text, or question and answer, or "
-        "instruction and output, or messages, or prompt and completion."
-    )
+    add_verbose(parser)
+    add_reading_options(parser)
     return parser
+
+
+def cache_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without loading the teacher."""
+    from ..distillation.cache_format import grid_faults
+
+    faults = [] if args.teacher is None else model_faults("teacher", args.teacher)
+    faults += [] if args.data is None else missing_source(args.data)
+    faults += [] if args.output is None else output_faults("output", args.output)
+    faults += grid_faults(args.temperatures, args.selection)
+    return faults + faults_of(lambda: reading_keywords(args))
 
 
 def cache_logits(args: argparse.Namespace) -> None:
@@ -70,8 +106,10 @@ def cache_logits(args: argparse.Namespace) -> None:
         StillroomError: As `cache_teacher_logits`; data errors name the file.
     """
     console, began = Console(args.verbose), time.monotonic()
-    # Here, because these load torch and transformers, and --help must not.
     from ..data.readers import read_table
+
+    records = read_table(args.data, **reading_keywords(args))
+    # Here, because these load torch and transformers, and --help must not.
     from ..distillation.cache_job import CacheSettings, cache_teacher_logits
 
     settings = CacheSettings(
@@ -87,7 +125,6 @@ def cache_logits(args: argparse.Namespace) -> None:
         batch_tokens=args.batch_tokens,
         share=args.share,
     )
-    records = read_table(args.data)
     console.head(f"stillroom: logits of {args.teacher} for {args.data}, {len(records):,} records")
     try:
         done = cache_teacher_logits(settings, records)
@@ -108,31 +145,20 @@ def cache_logits(args: argparse.Namespace) -> None:
     console.line("next", f'DistillationConfig(..., teacher_cache="{args.output}")')
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """Make a reader of whole numbers from `least` on."""
-
-    def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
-        return int(text)
-
-    return read
-
-
-def temperatures(text: str) -> tuple[float, ...]:
+def temperatures(given: str) -> tuple[float, ...] | Fault:
     """Read numbers above 0, separated by commas."""
     try:
-        values = tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in given.split(","))
     except ValueError:
         values = ()
     if not values or not all(0.0 < value < float("inf") for value in values):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers above 0, such as 1,2,4")
+        return Fault(f"is {given!r}; allowed are numbers above 0, such as 1,2,4")
     return values
 
 
-def share(text: str) -> tuple[int, int]:
+def share(given: str) -> tuple[int, int] | Fault:
     """Read i/n, with i from 1 to n."""
-    number, _, count = text.partition("/")
+    number, _, count = given.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share; the first of four is 1/4")
+        return Fault(f"is {given!r}; allowed is i/n, such as 1/4 for the first of four")
     return int(number), int(count)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import Console
+from ..errors import ConfigError
 from ..prompts import prompts_sha256
 from ..records import data_hash, record_hash, sha256_text
-from ..run_folder import RunFolder
+from ..run_folder import RunFolder, owned_folder, require_owned, source_of
 from .job import STARTER, MainJob, Recipe
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ LEAST_USEFUL = 2.0
 """Percent of held-out questions right below which a student is said to have learned nothing."""
 
 
-def run_main_job(job: MainJob, console: Console | None = None) -> Path:
+def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> Path:
     """Do the whole job.
 
     Args:
-        job: What is made from what.
+        job: What is made from what; a path stands for `MainJob(data=path)`.
         console: Where lines are printed.
 
     Returns:
@@ -34,21 +35,27 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
 
     Raises:
         DataError: The table cannot be used.
-        ConfigError: Settings do not fit.
+        ConfigError: Settings do not fit, all faults at once; or the run folder that was named holds
+            something else.
         ModelNotFoundError: A named model is not there.
     """
     console = console or Console()  # first: it holds back what libraries say when they are loaded
-    # The rooms below load torch and transformers; `import stillroom` must not.
+    job = job if isinstance(job, MainJob) else MainJob(data=job)
+    faults = job.faults()
+    if faults:
+        raise ConfigError(faults)
+    from .loading import make_questions, read_source, write_questions
+
+    source = read_source(job, console)
+    run = _run_folder(job, source.records, console)
+    folder = run.path
+    # The rooms below load torch and transformers; what is refused above is refused without.
     from .asking import ask_agents
     from .estimating import require_affordable
     from .learning import get_students
-    from .loading import make_questions, read_source, write_questions
     from .proving import calibrate, measure, write_report
     from .teaching import get_labels, get_teacher
 
-    source = read_source(job, console)
-    folder = job.run_dir()
-    run = RunFolder(folder, _identity(job, source.records, console))
     if not run.is_broken_off():
         require_affordable(job, source, console)
     loaded = make_questions(job, source, console)
@@ -67,14 +74,39 @@ def run_main_job(job: MainJob, console: Console | None = None) -> Path:
     return folder
 
 
-def _identity(job: MainJob, records: list[dict[str, Any]], console: Console) -> str:
-    without = ("output_dir", "max_minutes")  # neither changes what comes out
-    settings = {k: v for k, v in asdict(job).items() if k not in without}
+def _run_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
+    """Choose the folder: the one that was named, or one that no other run has.
+
+    Raises:
+        ConfigError: The named one holds another run, or other files.
+    """
+    wanted = job.run_dir()
+    named = ("data", "query", "table", "records_path", "reading", "rows")
+    without = ("output_dir", "max_minutes", "device")  # these do not change what is learnt
+    owner = {
+        "source": source_of(
+            str(job.data),
+            wanted.absolute().parent,
+            query=job.query,
+            table=job.table,
+            records_path=job.records_path,
+            reading=_jsonable(job.reading) or None,
+            rows=job.rows,
+        ),
+        "settings": _jsonable({k: v for k, v in asdict(job).items() if k not in named + without}),
+    }
     watched = console.progress(records, "hashing", len(records))
-    return sha256_text(
-        record_hash({"settings": _jsonable(settings), "prompts": prompts_sha256()})
+    identity = sha256_text(
+        record_hash({"owner": owner, "prompts": prompts_sha256()})
         + data_hash(_jsonable(r) for r in watched)
     )
+    if job.output_dir:
+        require_owned(wanted, identity, owner)
+        return RunFolder(wanted, identity, owner)
+    folder, why = owned_folder(wanted, identity, owner)
+    if why is not None:
+        console.line("folder", f"{why}; this one is written to {folder}")
+    return RunFolder(folder, identity, owner)
 
 
 def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value

@@ -50,6 +50,7 @@ def prepare_system1_dataset(
     batch_size: int = 2,
     temperature: float = 0.8,
     strict: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> None:
     """Write instructions, and instructions with answers, as JSON lists.
 
@@ -67,6 +68,7 @@ def prepare_system1_dataset(
         batch_size: Records that the teacher answers together.
         temperature: Of the teacher.
         strict: Raise where nothing is to be written, in place of a printed line.
+        reading: How a file is read: `query`, `table`, and the fields of `ReadOptions`.
 
     Raises:
         ValueError: Relabelling is asked for without a teacher, or the slice is none.
@@ -75,7 +77,7 @@ def prepare_system1_dataset(
     """
     if relabel_with_teacher and (teacher_model is None or teacher_tokenizer is None):
         raise ConfigError(["Teacher model/tokenizer required for relabeling."])
-    rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions)
+    rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions, reading)
     if not rows:
         return _say(NO_DATA_1, EmptyDataError, strict)
     records = instruction_records(rows)
@@ -108,6 +110,7 @@ def prepare_system2_dataset(
     on_miss: OnMiss = "drop",
     two_tasks: bool = False,
     strict: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> None:
     """Write questions with a chain of thought as their output, as a JSON list.
 
@@ -122,13 +125,14 @@ def prepare_system2_dataset(
         two_tasks: Whether each question becomes two records, `[label]` with the final answer alone
             and `[rationale]` with the whole chain.
         strict: Raise where nothing is to be written, in place of a printed line.
+        reading: As in `prepare_system1_dataset`.
 
     Raises:
         ValueError: The slice is none, or a setting is out of range.
         DataError: The rows are of no known shape, or nothing is left (with `strict`).
     """
     least = thresholds(rv_min, cd_min)
-    rows = _rows(source, slice_str, SYSTEM2_HUB, sample_problems)
+    rows = _rows(source, slice_str, SYSTEM2_HUB, sample_problems, reading)
     if not rows:
         return _say(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
     if schema_fault(rows[0]) is not None:
@@ -146,14 +150,24 @@ def _say(message: str, kind: type[DataError], strict: bool) -> None:
     print(message)
 
 
-def _rows(source: Source, slice_str: str, hub_name: str, sample: Any) -> Rows:  # noqa: ANN401
+def _rows(
+    source: Source,
+    slice_str: str,
+    hub_name: str,
+    sample: Any,  # noqa: ANN401
+    reading: Mapping[str, Any] | None,
+) -> Rows:
     if source is None:
         return _from_hub(hub_name, slice_str)
-    return take_slice(sample() if source == SAMPLE else read_rows(source), slice_str)
+    return take_slice(sample() if source == SAMPLE else read_rows(source, reading), slice_str)
 
 
-def read_rows(source: str | Path | Rows) -> Rows:
+def read_rows(source: str | Path | Rows, reading: Mapping[str, Any] | None = None) -> Rows:
     """Read all rows of a file, a folder or a `datasets.Dataset`; rows are given back as they are.
+
+    Args:
+        source: A file, a folder, or rows.
+        reading: Keywords of `data.readers`.
 
     Raises:
         DataNotFoundError: There is no such file.
@@ -162,8 +176,8 @@ def read_rows(source: str | Path | Rows) -> Rows:
     if not isinstance(source, str | Path):
         return dataset_records(source) if hasattr(source, "with_format") else source
     # A lone JSON object with a list in it would be taken for a document around a table.
-    if Path(source).suffix.lower() not in (".json", ".jsonl", ".ndjson"):
-        return read_table(source)
+    if reading or Path(source).suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        return read_table(source, **(reading or {}))
     rows = read_json(source)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise DataError("is no list of objects", path=source)

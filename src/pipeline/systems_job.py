@@ -10,45 +10,94 @@ with a score on records that were kept out.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from ..console import Console
+from ..data.slices import slice_bounds
 from ..errors import ConfigError, EmptyDataError, StillroomError
 from ..prompts import SystemMode
-from ..records import split_position
+from ..records import sha256_text, split_position
+from ..run_folder import RunFolder, owned_folder, require_owned, source_of
+from .options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    missing_source,
+    model_faults,
+    number,
+    output_faults,
+    seed,
+    text,
+    whole_number,
+)
+from .reading_options import add_reading_options, reading_keywords
 
 COMPARED: Final = 3
 """Held-out records that are printed side by side."""
 Records = list[dict[str, Any]]
 
 
-def systems_parser(mode: SystemMode) -> argparse.ArgumentParser:
+def systems_parser(mode: SystemMode) -> CommandParser:
     """Make the parser of a command's options."""
     what = "follows instructions" if mode == "system1" else "reasons in steps"
-    parser = argparse.ArgumentParser(
-        f"stillroom {mode}", description=f"Distil a student that {what}, and score it."
+    own = "instruction-data.json" if mode == "system1" else "gsm8k/train.jsonl.gz"
+    parser = CommandParser(
+        f"stillroom {mode}",
+        f"Distil a student that {what}, and score it.",
+        (
+            f"stillroom {mode}",
+            f"stillroom {mode} --data {own} --slice 'train[:600]'",
+            f"stillroom {mode} --teacher Qwen/Qwen2.5-7B-Instruct "
+            "--student Qwen/Qwen2.5-0.5B-Instruct",
+        ),
     )
     add = parser.add_argument
-    add("--data", default="sample", help="any file; 'sample' (default) is made by rule, 'hub' is "
-        "the public data set")  # fmt: skip
-    add("--slice", default="train", help="part of it, e.g. 'train[:1000]' (default: all)")
+    add(
+        "--data",
+        type=text,
+        default="sample",
+        help="any file; 'sample' (default) is made by rule, 'hub' is the public data set",
+    )
+    add(
+        "--slice", type=text, default="train", help="part of it, e.g. 'train[:1000]' (default: all)"
+    )
     add("--teacher", default="starter", help="starter (default), a folder, or a model of the hub")
     add("--student", help="a folder or a model of the hub; default: made of the teacher's layers")
-    add("--output-dir", default=f"outputs/{mode}", help=f"default outputs/{mode}")
-    add("--held-out", type=int, default=40, help="records kept out for the score (default 40)")
-    add("--teacher-epochs", type=float, default=30, help="of a starter teacher (default 30)")
-    add("--epochs", type=float, default=10, help="of the student (default 10)")
-    add("--max-new-tokens", type=int, default=128, help="of an answer (default 128)")
-    add("--seed", type=int, default=0)
-    add("-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks")
+    add("--output-dir", type=text, help=f"run folder; default outputs/{mode}")
+    add("--held-out", type=whole_number(1), default=40,
+        help="records kept out for the score (default 40)")  # fmt: skip
+    epochs = number(0, above=True)
+    add("--teacher-epochs", type=epochs, default=30, help="of a starter teacher (default 30)")
+    add("--epochs", type=epochs, default=10, help="of the student (default 10)")
+    add("--max-new-tokens", type=whole_number(1), default=128, help="of an answer (default 128)")
+    add("--seed", type=seed, default=0, help="of the trainings (default 0)")
+    add_verbose(parser)
     if mode == "system1":
         add("--relabel", action="store_true", help="train on the teacher's answers, not the data's")
     else:
-        add("--rv-min", type=float, default=0.6, help="least reasoning verbosity (default 0.6)")
-        add("--cd-min", type=float, default=0.6, help="least cognitive difficulty (default 0.6)")
+        level = number(0, 9)
+        add("--rv-min", type=level, default=0.6, help="least reasoning verbosity (default 0.6)")
+        add("--cd-min", type=level, default=0.6, help="least cognitive difficulty (default 0.6)")
+    add_reading_options(parser)
     return parser
+
+
+def systems_faults(args: argparse.Namespace, mode: SystemMode) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without loading a model."""
+    faults = [] if args.data in ("sample", "hub") else missing_source(args.data)
+    try:
+        slice_bounds(args.slice, 1000)
+    except ValueError as fault:
+        if args.data != "hub":
+            faults.append(str(fault).replace("slice_str", "slice", 1))
+    faults += model_faults("teacher", args.teacher, ("starter",))
+    if args.student is not None:
+        faults += model_faults("student", args.student, ("every_second_layer", "from_teacher"))
+    faults += output_faults("output_dir", args.output_dir or f"outputs/{mode}")
+    return faults + faults_of(lambda: reading_keywords(args))
 
 
 def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any]:
@@ -60,14 +109,17 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     Raises:
         StillroomError: A step failed.
     """
+    console = Console(args.verbose)
+    run = _run_folder(args, mode, console)
+    run.begin()
+    out = run.path
+    train, held_out = _data(args, mode, out)
+    console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
     # Here, because these load torch and transformers, and --help must not.
     from ..evaluation.held_out import describe_scores, score_held_out
     from ..evaluation.side_by_side import compare_models
     from ..inference.system_models import load_student, load_teacher
 
-    console, out = Console(args.verbose), Path(args.output_dir)
-    train, held_out = _data(args, mode, out)
-    console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
     with console.timed("teacher") as words:
         teacher_path = _teacher(args, mode, train, out)
         words.append(teacher_path)
@@ -94,7 +146,35 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
             max_new_tokens=args.max_new_tokens,
         )  # fmt: skip
         console.block("\n".join(describe_scores(name, scores[name], held_out)))
+    run.finish()
     return {"checkpoint": student_path, **scores}
+
+
+def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) -> RunFolder:
+    """Choose the folder: the one that was named, or one that no other run has.
+
+    Raises:
+        ConfigError: The named one holds another run, or other files.
+    """
+    wanted = Path(args.output_dir or f"outputs/{mode}")
+    reading = reading_keywords(args)
+    own = {"sample": {"data": "sample"}, "hub": {"data": "hub"}}
+    source = own.get(args.data) or source_of(args.data, wanted.absolute().parent)
+    settings = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("data", "output_dir", "verbose", *reading)
+    }
+    source |= {"slice": args.slice, **json.loads(json.dumps(reading))}
+    owner = {"source": source, "settings": {"mode": mode, **settings}}
+    identity = sha256_text(json.dumps(owner, sort_keys=True))
+    if args.output_dir:
+        require_owned(wanted, identity, owner)
+        return RunFolder(wanted, identity, owner)
+    folder, why = owned_folder(wanted, identity, owner)
+    if why is not None:
+        console.line("folder", f"{why}; this one is written to {folder}")
+    return RunFolder(folder, identity, owner)
 
 
 def question_of(record: Mapping[str, Any]) -> str:
@@ -138,16 +218,17 @@ def _data(args: argparse.Namespace, mode: SystemMode, out: Path) -> tuple[Record
     from .system_data import prepare_system1_dataset, prepare_system2_dataset
 
     source = None if args.data == "hub" else args.data
-    everything = str(out / "data" / "all.json")
+    everything, reading = str(out / "data" / "all.json"), reading_keywords(args)
     if mode == "system1":
         prepare_system1_dataset(
             args.slice, out_instructions=everything, out_labeled=everything, source=source,
-            strict=True,
+            strict=True, reading=reading,
         )  # fmt: skip
     else:
         prepare_system2_dataset(
-            args.slice, args.rv_min, args.cd_min, everything, source=source, strict=True
-        )
+            args.slice, args.rv_min, args.cd_min, everything, source=source, strict=True,
+            reading=reading,
+        )  # fmt: skip
     answered = [record for record in read_json(everything) if record["output"].strip()]
     train, held_out = hold_out(answered, args.held_out)
     save_json(out / "data" / "train.json", train)

@@ -11,11 +11,9 @@ from ..console import Console
 from ..data.questions import training_stream
 from ..distillation.settings import DistillationConfig
 from ..distillation.starter import StarterSize, train_starter
-from ..errors import ConfigError
 from ..evaluation.model_card import model_card
 from ..files import write_json, write_text
 from ..inference.checkpoints import Checkpoint, load_checkpoint
-from ..labeling.opening import server_address
 from ..labeling.teacher_labels import label_examples, propose_own_answers
 from ..records import Example, read_examples, write_examples
 from ..run_folder import RunFolder
@@ -88,16 +86,8 @@ def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
 def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path | str:
     """Train the starter teacher, or take the one that was named."""
     if job.teacher != STARTER:
-        if server_address(job.teacher) is not None:
-            raise ConfigError(
-                [
-                    f"teacher {job.teacher!r} is a server, and a run learns from logits, which "
-                    "servers do not give; let it write labels: stillroom label, then stillroom "
-                    "distill"
-                ]
-            )
         console.line("teacher", f"{job.teacher}, used as it is")
-        return job.teacher
+        return str(job.teacher)
     folder = run.path / "teacher"
     if run.is_done("teacher"):
         console.line("teacher", "finished before the interruption")

@@ -1,0 +1,118 @@
+"""Files that a user wrote by hand: texts and JSON settings, with what is wrong told in a sentence.
+
+Byte-order marks are left out, and say which encoding a file has; without one it is UTF-8.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_MARK = "\ufeff"
+_YAML = re.compile(r"\s*(---|#|[\w.-]+:(\s|$))")
+
+
+def read_written_text(path: str | Path) -> str:
+    """Read a text file, without byte-order marks and with LF line ends.
+
+    Raises:
+        ConfigError: There is no such file, or its bytes are no text.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError as fault:
+        raise ConfigError([f"there is no file {str(path)!r}"]) from fault
+    except IsADirectoryError as fault:
+        raise ConfigError([f"{path} is a folder; name a file"]) from fault
+    except (OSError, ValueError) as fault:
+        raise ConfigError([f"{str(path)!r} cannot be read: {_reason(fault)}"]) from fault
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as fault:
+        line = data.count(b"\n", 0, fault.start) + 1
+        raise ConfigError([
+            f"{path}, line {line}: byte 0x{data[fault.start]:02x} is no {encoding.upper()}; save "
+            "the file as UTF-8"
+        ]) from fault  # fmt: skip
+    if "\0" in text:
+        raise ConfigError([f"{path} holds zero bytes and is no text; save it as UTF-8 text"])
+    return text.lstrip(_MARK).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_written_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a JSON file; a key that stands twice in one object is a fault.
+
+    Raises:
+        ConfigError: There is no such file, or it is no JSON; the message says where and why.
+    """
+    text = read_written_text(path)
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except json.JSONDecodeError as fault:
+        raise ConfigError([f"{path}{_what_is_wrong(Path(path), text, fault)}"]) from fault
+    except RecursionError as fault:
+        raise ConfigError([f"{path} is nested too deep for a file of settings"]) from fault
+    except ValueError as fault:
+        raise ConfigError([f"{path}: {fault}"]) from fault
+
+
+def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
+    """Give the settings that a file holds.
+
+    Raises:
+        ConfigError: It holds something else than an object.
+    """
+    if not isinstance(value, Mapping):
+        kind = {list: "a list", str: "a text", type(None): "nothing (null)"}.get(type(value))
+        held = kind or ("true or false" if isinstance(value, bool) else "a number")
+        raise ConfigError([f"{path} holds {held}; an object of settings is needed: {{...}}"])
+    return {str(name): one for name, one in value.items()}
+
+
+def _reason(fault: Exception) -> str:
+    return (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {double!r} stands twice in one object; delete one of the two")
+    return made
+
+
+def _what_is_wrong(path: Path, text: str, fault: json.JSONDecodeError) -> str:
+    """Say why a text is no JSON, by what stands where the parser stopped."""
+    if not text.strip():
+        return " is empty; an object of settings is needed: {...}"
+    if path.suffix.lower() in (".yaml", ".yml") or (
+        text.lstrip()[:1] not in "{[" and _YAML.match(text)
+    ):
+        return ' looks like YAML, and JSON is needed; write the same settings as {"key": value}'
+    rest, before = text[fault.pos :], text[: fault.pos].rstrip()
+    if rest.startswith(("//", "/*", "#")):
+        reason = "JSON has no comments; delete this one"
+    elif rest.startswith("'"):
+        reason = "JSON writes texts in double quotes"
+    elif before.endswith(",") and rest[:1] in ("}", "]"):
+        reason = f"a comma stands before {rest[0]!r}; delete the comma"
+    elif re.match(r"(True|False|None)\b", rest):
+        reason = "JSON writes true, false and null"
+    else:
+        reason = f"is no JSON ({fault.msg})"
+    return f", line {fault.lineno}, column {fault.colno}: {reason}"

@@ -1,0 +1,289 @@
+"""What all commands have in common: their parser, the values of options, and how faults are told.
+
+A command is refused before anything heavy is imported, with all that is wrong: a type of an option
+gives a `Fault` in the place of a value, argparse goes on, and `CommandParser.read` tells them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from ..errors import ConfigError, StillroomError
+from ..files import folder_fault
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+LARGEST_SEED: Final = 2**32 - 1
+"""What the smallest of the random generators takes."""
+_DEVICE: Final = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
+
+
+class Fault(str):
+    """What is wrong with the value of an option, to stand behind its name."""
+
+    __slots__ = ()
+
+
+class Refused(SystemExit):
+    """A command is not run; why was printed. The code is 2 for values that no option takes, and 1
+    where options name files, folders or models that cannot be used."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that tells all faults at once, one sentence each, and the nearest option.
+
+    Args:
+        program: The command as it is typed.
+        description: What it does.
+        examples: Whole command lines; shown below the options.
+    """
+
+    def __init__(self, program: str, description: str, examples: Sequence[str] = ()) -> None:
+        """Make a parser without options."""
+        shown = "".join(f"\n  {example}" for example in examples)
+        super().__init__(
+            program,
+            description=description,
+            epilog=f"examples:{shown}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def read(
+        self,
+        argv: Sequence[str] | None,
+        check: Callable[[argparse.Namespace], Sequence[str]] = lambda _: (),
+    ) -> argparse.Namespace:
+        """Read the options of a command.
+
+        Args:
+            argv: Words behind the command; None for those of this process.
+            check: Lists what is wrong beyond single values; those with faults are at their defaults
+                meanwhile. It loads nothing heavy, and may raise a `StillroomError` in place of a
+                list.
+
+        Raises:
+            Refused: There are faults; all of them were printed.
+        """
+        args, left = self.parse_known_intermixed_args(argv)
+        wrong = [*self._value_faults(args), *map(self._unknown, left)]
+        found = [self.in_options(fault) for fault in faults_of(lambda: check(args))]
+        if wrong or found:
+            self._tell([*wrong, *found])
+            raise Refused(EXIT_USAGE if wrong else EXIT_FAILED)
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """Tell what argparse found."""
+        self._tell([message])
+        sys.exit(EXIT_USAGE)
+
+    def _tell(self, faults: Sequence[str]) -> None:
+        lines = [f"stillroom: {fault}" for fault in faults]
+        print("\n".join([*lines, f"{self.prog} --help lists the options"]), file=sys.stderr)
+
+    def in_options(self, fault: str) -> str:
+        """Put the option in the place of the keyword that a fault begins with.
+
+        >>> parser = CommandParser("stillroom run", "")
+        >>> _ = parser.add_argument("--gold-share")
+        >>> parser.in_options("gold_share is 3; allowed is 0 to 1")
+        '--gold-share is 3; allowed is 0 to 1'
+        """
+        found = re.match(r"([a-z]\w*)(?=[ =])=?", fault)
+        flag = None if found is None else self._flags().get(found[1])
+        if found is None or flag is None:
+            return fault
+        between = " " if found[0].endswith("=") else ""
+        return f"{flag}{between}{fault[found.end() :]}"
+
+    def _flags(self) -> Mapping[str, str]:
+        return {
+            action.dest: action.option_strings[-1]
+            for action in self._actions
+            if action.option_strings
+        }
+
+    def _value_faults(self, args: argparse.Namespace) -> list[str]:
+        """List the values with faults, and put the defaults in their places."""
+        flags, faults = self._flags(), []
+        for name, value in list(vars(args).items()):
+            values = value if isinstance(value, list) else [value]
+            wrong = [one for one in values if isinstance(one, Fault)]
+            if not wrong:
+                continue
+            faults += [f"{flags.get(name, name)} {one}" for one in wrong]
+            default = self.get_default(name)
+            if default is argparse.SUPPRESS:
+                delattr(args, name)
+            else:
+                setattr(args, name, default)
+        return faults
+
+    def _unknown(self, word: str) -> str:
+        flags = self._flags()
+        if not word.startswith("-"):
+            if "data" in flags and Path(word).exists():
+                return f"{word!r} stands alone; write --data {word}"
+            return f"{word!r} stands alone; write the option that it belongs to before it"
+        name = word.partition("=")[0]
+        near = [flag for flag in flags.values() if len(flag) > 4 and name.startswith(flag)]
+        near = near or difflib.get_close_matches(name, list(flags.values()), n=1, cutoff=0.5)
+        return f"there is no option {name}" + (f"; the nearest is {near[0]}" if near else "")
+
+
+def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
+    """List what a check gives or raises; empty when all is well."""
+    try:
+        found = check()
+    except ConfigError as fault:
+        return fault.faults
+    except StillroomError as fault:
+        return [str(fault)]
+    return [str(one) for one in found] if isinstance(found, (list, tuple)) else []
+
+
+def number(
+    least: float = -math.inf, most: float = math.inf, *, above: bool = False
+) -> Callable[[str], float | Fault]:
+    """Make a reader of finite numbers.
+
+    Args:
+        least: Allowed from here on.
+        most: Allowed up to here.
+        above: Whether `least` itself is not allowed.
+    """
+    if most < math.inf:
+        allowed = f"{'above ' if above else ''}{least:g} to {most:g}"
+    else:
+        allowed = f"a number above {least:g}" if above else f"a number from {least:g} on"
+
+    def read(text: str) -> float | Fault:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        fits = least < value <= most if above else least <= value <= most
+        return (
+            value if fits and math.isfinite(value) else Fault(f"is {text!r}; allowed is {allowed}")
+        )
+
+    return read
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int | Fault]:
+    """Make a reader of whole numbers from `least` on, up to `most`."""
+    allowed = f"a whole number from {least} on" if most is None else f"{least} to {most}"
+
+    def read(text: str) -> int | Fault:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            return Fault(f"is {text!r}; allowed is {allowed}")
+        return value
+
+    return read
+
+
+seed: Final = whole_number(0, LARGEST_SEED)
+"""Reads a seed."""
+
+
+def is_device(name: object) -> bool:
+    """Say whether a text names a device; whether it is there is seen when models are loaded."""
+    return isinstance(name, str) and _DEVICE.fullmatch(name) is not None
+
+
+def device(text: str) -> str:
+    """Read the name of a device."""
+    if is_device(text):
+        return text
+    return Fault(f"is {text!r}; allowed are cpu, cuda, cuda:1 and so on")
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Make a reader of one of some words."""
+
+    def read(text: str) -> str:
+        if text in words:
+            return text
+        near = difflib.get_close_matches(text, words, n=1)
+        hint = f"; the nearest is {near[0]}" if near else ""
+        return Fault(f"is {text!r}; allowed are {', '.join(words)}{hint}")
+
+    return read
+
+
+def text(given: str) -> str:
+    """Read a text that is not empty, such as the name of a file."""
+    return given if given.strip() and "\0" not in given else Fault("is empty; give a name")
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """Split at commas; blanks around the parts and empty parts are left out."""
+    return tuple(part.strip() for part in words.split(",") if part.strip())
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Add `-v`."""
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks"
+    )
+
+
+def missing_source(source: str) -> list[str]:
+    """Say that a file, folder or pattern of data names nothing; a URL is not looked at."""
+    from ..data.read_report import ReadReport
+    from ..data.sources import find_files
+
+    if "://" in source:
+        return []
+    try:
+        return faults_of(lambda: find_files(source, ReadReport(quiet=True)) and [])
+    except OSError as fault:
+        return [f"{source} cannot be read: {fault.strerror}"]
+
+
+def model_faults(role: str, name: Any, words: Sequence[str] = ()) -> list[str]:  # noqa: ANN401
+    """Say what is wrong with the name of a model, as far as it is seen without loading anything.
+
+    Args:
+        role: What the model is, for the message: `teacher`.
+        name: A folder, a name on the hub, or one of `words`.
+        words: Names that stand for something else, e.g. `starter`.
+    """
+    if not isinstance(name, str) or not name.strip():
+        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
+    if name in words:
+        return []
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [f"{role} is {name!r}, which is a file; name the folder of a model"]
+    if path.is_dir():
+        return []
+    looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
+    inside = "/" in name and Path(name.split("/")[0]).is_dir()
+    if looks_like_path or inside:
+        return [f"{role} is {name!r}; there is no such folder"]
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
+    return []
+
+
+def output_faults(name: str, folder: str) -> list[str]:
+    """Say that a folder cannot be made or written to.
+
+    Args:
+        name: Keyword of the option that named it.
+        folder: What is to be written.
+    """
+    found = folder_fault(folder)
+    return [] if found is None else [f"{name} is {folder!r}, which {found}; name another folder"]

@@ -1,0 +1,99 @@
+"""The options of reading, the same on every command that reads a table or records."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import SUPPRESS
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..data.options import FLAGS, flag_value, read_options
+from ..errors import ConfigError
+from .options import Fault, listed, whole_number
+
+OF_DATABASES: Final = ("query", "table")
+"""Keywords of the readers that are no fields of `ReadOptions`."""
+OF_SOURCES: Final = (*OF_DATABASES, "records_path")
+"""Keywords that say what is read of a source; the main job has fields for them."""
+_HELP: Final[dict[str, tuple[str, str]]] = {
+    "query": ("SELECT", "statement to read from a database"),
+    "table": ("NAME", "table to read whole from a database"),
+    "records_path": ("KEYS", "keys that lead to the records in nested JSON, e.g. data.items"),
+    "sheet": ("NAME", "sheet of a workbook; default: the first with anything on it"),
+    "encoding": ("NAME", "encoding of text, e.g. cp1252; default: found out"),
+    "sep": ("CHARACTER", r"character between cells, \t for a tab; default: found out"),
+    "quote": ("CHARACTER", 'quote character of cells, or none (default ")'),
+    "escape": ("CHARACTER", "takes the meaning from the next character; default: found out"),
+    "header": ("{auto,yes,no}", "whether the first line names the columns (default auto)"),
+    "skip_lines": ("N", "lines to pass over before the header"),
+    "comment": ("TEXT", "pass over lines that start with this text"),
+    "ragged": ("{error,pad,keep}", "rows that do not fit the header: refuse, fill up, keep cells"),
+    "null_values": ("MARK", "a spelling of nothing, e.g. '-'; may be given again"),
+    "keep_null_marks": ("", "take NA, NULL, nan and their like for text"),
+    "columns": ("NAMES", "read only these columns, separated by commas"),
+}
+
+
+def add_reading_options(parser: argparse.ArgumentParser, *, columns: bool = True) -> None:
+    """Add an option for each keyword of the readers.
+
+    Args:
+        parser: Of a command that reads.
+        columns: Whether `--columns` is among them; False where the command has its own.
+    """
+    add = parser.add_argument_group("reading").add_argument
+    for name, (shown, told) in _HELP.items():
+        if name == "columns" and not columns:
+            continue
+        if name == "keep_null_marks":
+            add(FLAGS[name], dest=name, action="store_true", default=SUPPRESS, help=told)
+        elif name == "null_values":
+            add(FLAGS[name], dest=name, action="append", default=SUPPRESS, metavar=shown, help=told)
+        else:
+            kind = _reader(name)
+            add(FLAGS[name], dest=name, type=kind, default=SUPPRESS, metavar=shown, help=told)
+
+
+def reading_keywords(args: argparse.Namespace, *, columns: bool = True) -> dict[str, Any]:
+    """Give what was typed as keywords of the readers; what was not typed is left out.
+
+    Args:
+        args: Options of a parser that `add_reading_options` filled.
+        columns: As there.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(args).items()
+        if name in _HELP and (columns or name != "columns")
+    }
+    check_reading(given)
+    return given
+
+
+def check_reading(keywords: object) -> None:
+    """Refuse keywords that no reader has, or that are out of range.
+
+    Raises:
+        ConfigError: All faults.
+    """
+    if not isinstance(keywords, Mapping):
+        raise ConfigError([f"reading is {keywords!r}; allowed is a mapping of reading options"])
+    read_options({str(name): v for name, v in keywords.items() if name not in OF_DATABASES})
+
+
+def _reader(name: str) -> Any:  # noqa: ANN401 - a type for argparse
+    if name == "skip_lines":
+        return whole_number(0)
+    if name == "columns":
+        return listed
+
+    def read(text: str) -> Any:  # noqa: ANN401
+        try:
+            return flag_value(name, text)
+        except ValueError as fault:
+            return Fault(str(fault).removeprefix(FLAGS[name]).lstrip())
+
+    return read
