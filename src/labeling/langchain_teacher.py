@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError, StillroomError
 from ..inference.engine import FinishReason
 from ..inference.finish_reasons import judge_metadata, refusal_end
-from ..inference.messages import message_text
+from ..inference.messages import message_refusal, message_text
 from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
 
 _TURNS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
@@ -92,7 +92,7 @@ def _translate(fault: Exception) -> GenerationError:
 
 def _read(message: BaseMessage, prompt: Prompt, name: str) -> TeacherAnswer:
     told = message.response_metadata
-    end = refusal_end(message.additional_kwargs.get("refusal")) or judge_metadata(told)
+    end = refusal_end(message_refusal(message)) or judge_metadata(told)
     end.raise_fault()
     if getattr(message, "tool_calls", None) or getattr(message, "invalid_tool_calls", None):
         raise GenerationError("the teacher called a tool in place of an answer; a label is a text")

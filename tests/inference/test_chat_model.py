@@ -20,12 +20,13 @@ from stillroom.errors import (
     GenerationError,
     ModelNotFoundError,
 )
+from stillroom.inference import messages
 from stillroom.inference.answer_form import AnswerForm, answer_form
 from stillroom.inference.chat_model import ChatStudent
 from stillroom.inference.chat_prompts import chat_prompt_ids
 from stillroom.inference.checkpoints import Checkpoint
 from stillroom.inference.choices import score_choices
-from stillroom.inference.messages import plain_prompt
+from stillroom.inference.messages import chat_turns, message_text, plain_prompt
 from tiny_model import PAIRS, make_tokenizer
 
 PROMPTS = list(PAIRS)
@@ -289,6 +290,48 @@ def test_messages_become_a_prompt():
         plain_prompt([HumanMessage([{"type": "image_url", "image_url": {"url": "x"}}])])
     with pytest.raises(GenerationError, match="no messages"):
         plain_prompt([])
+
+
+BLOCKS = {
+    "thinking": {"type": "thinking", "thinking": "hm", "signature": "s"},
+    "redacted": {"type": "redacted_thinking", "data": "x"},
+    "reasoning": {"type": "reasoning", "summary": []},
+    "refusal beside text": {"type": "refusal", "refusal": "no"},
+    "server tool": {"type": "server_tool_use", "id": "1", "name": "web_search", "input": {}},
+    "its result": {"type": "web_search_tool_result", "tool_use_id": "1", "content": []},
+    "image": {"type": "image_url", "image_url": {"url": "x"}},
+    "file": {"type": "file", "base64": "eA==", "mime_type": "application/pdf"},
+    "code": {"type": "executable_code", "executable_code": "1"},
+    "unknown": {"type": "eureka"},
+    "text that is none": {"type": "text", "text": None},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("kind", [HumanMessage, AIMessage, SystemMessage])
+def test_the_text_is_taken_from_among_other_blocks(name, kind):
+    message = kind([BLOCKS[name], "A", {"type": "text", "text": "u"}, BLOCKS[name]])
+    history = [message, HumanMessage("Q")]
+    assert [turn["content"] for turn in chat_turns(history)] == ["Au", "Q"]
+    assert plain_prompt(history).endswith("Au\nQ")
+    assert chat_turns([message])[0]["content"] == "Au"
+
+
+def test_what_is_left_out_is_said_once(caplog, monkeypatch):
+    monkeypatch.setattr(messages, "_told", set())
+    seen = AIMessage([BLOCKS["thinking"], BLOCKS["image"], BLOCKS["thinking"]])
+    called = AIMessage([{"type": "tool_use", "id": "1", "name": "add", "input": {}}])
+    for _ in range(2):
+        chat_turns([HumanMessage([BLOCKS["image"]]), seen, called, HumanMessage("Q")])
+    assert [record.args for record in caplog.records] == [("image_url",), ("thinking",)]
+
+
+def test_a_refusal_of_an_earlier_turn_is_what_was_said():
+    blocks = AIMessage([{"type": "refusal", "refusal": "I cannot."}])
+    field = AIMessage("", additional_kwargs={"refusal": "I cannot."})
+    for refused in (blocks, field):
+        assert chat_turns([refused, HumanMessage("Q")])[0]["content"] == "I cannot."
+        assert message_text(refused) == "", "an answer that is only a refusal has no text"
 
 
 def test_a_chat_template_is_used_by_models_that_came_with_one(restless):
