@@ -127,11 +127,12 @@ class Journal:
             cost: What it cost.
             once: As in `sent`.
         """
+        thoughts = {"thoughts": answer.thoughts} if answer.thoughts else {}
         self._write({
             "t": "answer", "key": key, "call": self._calls[key], "text": answer.text,
             "finish": answer.finish_reason, "model": answer.model, "good": good,
             "tokens": [answer.prompt_tokens, answer.completion_tokens],
-            "most": most, "cost": cost, "once": once, "at": int(time.time()),
+            "most": most, "cost": cost, "once": once, "at": int(time.time()), **thoughts,
         })  # fmt: skip
 
     def accept(self, key: str) -> None:
@@ -212,7 +213,9 @@ class Journal:
         elif kind == "answer":
             self._end_call(line)
             asked, made = line["tokens"]
-            said = TeacherAnswer(line["text"], line["finish"], asked, made, line["model"])
+            said = TeacherAnswer(
+                line["text"], line["finish"], asked, made, line["model"], line.get("thoughts", "")
+            )
             (self.labels if line["good"] else self.unjudged)[key] = said
         elif kind == "good":
             self.labels[key] = self.unjudged.pop(key)

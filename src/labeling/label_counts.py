@@ -38,6 +38,7 @@ class LabelCounts:
         self._newest: deque[bool] = deque(maxlen=_NEWEST)
         self.labelled = self.cached = self.failed = 0
         self.calls = self.retries = self.prompt_tokens = self.completion_tokens = 0
+        self.repaired = self.thoughts = 0
         self.faults: Counter[str] = Counter()
 
     def answered(self, answer: TeacherAnswer) -> None:
@@ -97,6 +98,8 @@ class LabelCounts:
             cost=self._cost(),
             spent=self._ledger.most if self._priced else None,
             seconds=self._clock() - self._began,
+            repaired=self.repaired,
+            thoughts=self.thoughts,
         )
 
     def _cost(self) -> float | None:

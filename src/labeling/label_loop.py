@@ -10,20 +10,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 from ..inference.retries import wait_s
-from .call_faults import CallFault, judge_answer, judge_fault, readable
+from .call_faults import CallFault, judge_answer, judge_fault, whole_answer
+from .client_faults import first_fault
 from .journal import Journal
 from .label_counts import LabelCounts
 from .label_keys import PlannedLabel
-from .label_values import Check, LabelFault, LabelProgress, LabelSettings, Stopped
+from .label_values import (
+    Check,
+    LabelFault,
+    LabelProgress,
+    LabelSettings,
+    Stopped,
+    label_view,
+)
 from .limits import Limits, TokenGuess
 from .teachers import Teacher, TeacherAnswer, prompt_bytes
 
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
 """Longest wait that a server may ask for; past it the run stops."""
+_MOST_ALIKE = 10
+"""Records in a row that may fail for one reason that is not theirs."""
 _PROMPT_OVERHEAD = 256
 """Tokens that a server's chat template may put around a prompt, at most."""
 
@@ -51,6 +60,9 @@ class LabelLoop:
         self._under_way = 0
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
+        self._alike: str | None = None
+        self._in_a_row = self._answered_at = 0
+        """How many records in a row were given up for `_alike`, and the call answered last."""
         self.stopped: Stopped | None = None
         self.message = ""
 
@@ -75,7 +87,7 @@ class LabelLoop:
                         labels.create_task(self._get(one))
                 ticker.cancel()
         except BaseExceptionGroup as faults:
-            raise _first(faults) from None
+            raise first_fault(faults) from None  # who calls the labeler knows nothing of groups
 
     async def _tick(self, progress: Callable[[LabelProgress], None] | None) -> None:
         while True:
@@ -86,10 +98,12 @@ class LabelLoop:
 
     async def _get(self, one: PlannedLabel) -> None:
         try:
+            begun: int | None = None
             while True:
                 async with self._slots:
+                    begun = self._counts.calls if begun is None else begun
                     fault = await self._call(one)
-                if fault is None or fault.ends_run or self._gave_up(one, fault):
+                if fault is None or fault.ends_run or self._gave_up(one, fault, begun):
                     return
                 await self._back_off(one, fault)
                 if self.stopped is not None:
@@ -112,8 +126,14 @@ class LabelLoop:
         self._counts.calls += 1
         self._under_way += 1
         try:
-            answer = await self._teacher.ask(one.task.prompt, one.profile, call_id=call_id)
-        except Exception as fault:
+            said = await self._teacher.ask(one.task.prompt, one.profile, call_id=call_id)
+            answer = whole_answer(said, one.task.prompt)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as fault:  # whatever a client raises concerns one answer
+            task = asyncio.current_task()
+            if isinstance(fault, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # the run is cancelled; else a client has given up a call of its own
             judged = judge_fault(fault)
             self._write_fault(key, judged, most)
             self._limits.settle(entry, 0.0 if judged.free else expected)
@@ -123,7 +143,8 @@ class LabelLoop:
         finally:
             self._under_way -= 1
             self._settled.set()
-        answer = replace(answer, text=readable(answer.text), model=readable(answer.model))
+        self._counts.repaired += answer.text != said.text
+        self._alike, self._in_a_row, self._answered_at = None, 0, self._counts.calls
         asked, made = answer.prompt_tokens, answer.completion_tokens
         self._guess.learn(size, asked, made)
         self._limits.settle(entry, asked + made)
@@ -135,11 +156,13 @@ class LabelLoop:
         prices, journal = self._settings.prices, self._journal
         used = answer.prompt_tokens, answer.completion_tokens
         cost = 0.0 if prices is None else prices.cost(*used)
-        fault = judge_answer(answer, None)
+        keep = self._settings.keep_thoughts
+        label = label_view(answer, one.task.prompt, keep_thoughts=keep)
+        fault = judge_answer(label, None)
         good = fault is None and self._check is None
         journal.answered(one.key, answer, good=good, most=most, cost=cost, once=self._once)
         if fault is None and self._check is not None:
-            fault = judge_answer(answer, self._check(one.task, answer))
+            fault = judge_answer(label, self._check(one.task, label))
         if fault is not None:
             self._write_fault(one.key, fault, most, cost)
             return fault
@@ -159,7 +182,7 @@ class LabelLoop:
         if fault.ends_run:
             self._stop("auth_error", fault.message)
 
-    def _gave_up(self, one: PlannedLabel, fault: CallFault) -> bool:
+    def _gave_up(self, one: PlannedLabel, fault: CallFault, begun: int) -> bool:
         """Make a dead letter of a record that has had its attempts; say whether it is one."""
         journal, settings = self._journal, self._settings
         attempts = journal.attempts[one.key]
@@ -172,6 +195,7 @@ class LabelLoop:
             return False
         journal.give_up(one.key, LabelFault(fault.kind, fault.message, attempts))
         self._counts.finish(len(one.places), failed=True)
+        self._look_at_likeness(fault, begun)
         self._look_at_errors()
         return True
 
@@ -210,6 +234,22 @@ class LabelLoop:
             await self._settled.wait()
         return False
 
+    def _look_at_likeness(self, fault: CallFault, begun: int) -> None:
+        """Stop where one record after another fails for a reason that is not theirs.
+
+        A record that somebody was answered beside counts for nothing: at the end of a run only
+        those are left that are asked once more.
+        """
+        same = fault.alike is not None and begun >= self._answered_at
+        self._in_a_row = (self._in_a_row if fault.alike == self._alike else 0) + same
+        self._alike = fault.alike
+        if same and self._in_a_row >= _MOST_ALIKE:
+            self._stop(
+                "same_fault",
+                f"{self._in_a_row} records in a row failed in the same way, the last of them with: "
+                f"{fault.message}",
+            )
+
     def _look_at_errors(self) -> None:
         rate, allowed = self._counts.error_rate(), self._settings.max_error_rate
         if rate is not None and allowed is not None and rate > allowed:
@@ -225,11 +265,3 @@ class LabelLoop:
         self._ended.set()
         self._settled.set()
         self._limits.end()
-
-
-def _first(faults: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Give the first error itself: who calls the labeler knows nothing of task groups."""
-    fault: BaseException = faults
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..errors import ConfigError
-from .teachers import Prompt, TeacherAnswer
+from .teachers import Prompt, TeacherAnswer, prompt_text
+from .thoughts import ends_thought, split_thoughts
 
 FaultKind = Literal[
     "timeout",  # no whole answer in time
@@ -21,9 +22,9 @@ FaultKind = Literal[
     "truncated",  # max_tokens ended the answer
     "rejected",  # the check said no
     "in_doubt",  # sent before the process died, and not to be asked again (see Settings.in_doubt)
-    "unknown",
+    "unknown",  # an error of the client's own: its type and place are told
 ]
-Stopped = Literal["budget", "error_rate", "auth_error", "rate_limit"]
+Stopped = Literal["budget", "error_rate", "auth_error", "rate_limit", "same_fault"]
 InDoubt = Literal["ask", "dead_letter"]
 
 
@@ -93,6 +94,9 @@ class LabelSettings:
     record goes to the dead letters, so that no death makes any server charge twice."""
     retry_failed: bool = False
     """Ask again for records that an earlier run gave up."""
+    keep_thoughts: bool = False
+    """Labels hold what the model thought before it answered, between `<think>` and `</think>`; else
+    that is left off. The folder keeps it either way, so that it can be had later without a call."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
@@ -117,6 +121,21 @@ class LabelSettings:
             faults.append("a budget needs prices; give what a million tokens cost")
         if faults:
             raise ConfigError(faults)
+
+
+def label_view(answer: TeacherAnswer, prompt: Prompt, *, keep_thoughts: bool) -> TeacherAnswer:
+    """Give an answer as a label holds it, with or without the model's thoughts.
+
+    Returns:
+        The answer with its thoughts told apart. Its text is empty where there are thoughts alone;
+        those that are kept are a text where they have an end.
+    """
+    text, inside = split_thoughts(answer.text, prompt_text(prompt))
+    thoughts = "\n\n".join(part for part in (answer.thoughts, inside) if part)
+    if keep_thoughts and (text or ends_thought(answer.text)):
+        told = f"<think>\n{answer.thoughts}\n</think>\n\n" if answer.thoughts else ""
+        text = f"{told}{answer.text.strip()}"
+    return replace(answer, text=text, thoughts=thoughts)
 
 
 @dataclass(frozen=True)
@@ -168,6 +187,10 @@ class LabelNumbers:
     """What the folder has cost so far at most: known costs, and for calls whose end is not known
     the most that they can have cost."""
     seconds: float
+    repaired: int = 0
+    """Answers of this run in which U+FFFD stands in the place of half a surrogate pair."""
+    thoughts: int = 0
+    """Labels whose model told thoughts before the answer."""
 
     @property
     def records_per_second(self) -> float:

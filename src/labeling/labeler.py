@@ -9,6 +9,7 @@ for one in run.labelled:
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from ..files import write_json_lines
 from .call_faults import judge_answer
+from .client_faults import fault_place
 from .journal import Journal
 from .label_counts import LabelCounts
 from .label_keys import PlannedLabel, plan_labels
@@ -30,8 +32,9 @@ from .label_values import (
     LabelSettings,
     LabelTask,
     Prices,
+    label_view,
 )
-from .teachers import DecodeProfile, Teacher
+from .teachers import DecodeProfile, Teacher, TeacherAnswer
 
 __all__ = [
     "BatchLabeler",
@@ -44,6 +47,7 @@ __all__ = [
     "Labelled",
     "Prices",
 ]
+logger = logging.getLogger(__name__)
 DEAD_LETTERS_FILE = "dead_letter.jsonl"
 _IN_DOUBT = LabelFault(
     "in_doubt", "the process died while this was asked; it may have been paid for", 1
@@ -100,8 +104,9 @@ class BatchLabeler:
 
         Returns:
             One result per task, and the numbers. The run ends early, and says so in `stopped`,
-            where the budget is used up, the key is refused, too many records fail, or the server
-            wants to be left alone for more than ten minutes.
+            where the budget is used up, the key is refused, too many records fail, ten in a row
+            fail for one reason that is not theirs, or the server wants to be left alone for more
+            than ten minutes.
 
         Raises:
             DataError: An id is there twice.
@@ -130,10 +135,16 @@ class BatchLabeler:
                 done = cached | journal.dead.keys()
                 await loop.run((one for one in planned if one.key not in done), progress)
             finally:
-                await self.teacher.close()
-            results = _results(listed, planned, journal, cached)
+                await self._close()
+            results = self._results(listed, planned, journal, cached)
+        counts.thoughts = sum(1 for one in results if one.answer and one.answer.thoughts)
         run = LabelRun(results, counts.numbers(), loop.stopped, loop.message)
         self._write_dead_letters(run)
+        if counts.repaired:
+            logger.warning(
+                "%d answers held half a surrogate pair, which no file takes; U+FFFD stands there",
+                counts.repaired,
+            )
         if progress is not None:
             progress(counts.progress())
         return run
@@ -144,6 +155,7 @@ class BatchLabeler:
         unjudged = journal.unjudged.get(one.key)
         known = answer or unjudged
         if known is not None:
+            known = self._view(known, one.task)
             verdict = None if self.check is None else self.check(one.task, known)
             if judge_answer(known, verdict) is None:
                 if unjudged is not None:
@@ -158,6 +170,32 @@ class BatchLabeler:
         if one.key in journal.dead:
             counts.finish(count, failed=True, cached=count)
         return False
+
+    def _view(self, answer: TeacherAnswer, task: LabelTask) -> TeacherAnswer:
+        return label_view(answer, task.prompt, keep_thoughts=self.settings.keep_thoughts)
+
+    async def _close(self) -> None:
+        """Close the teacher; what it has answered is kept, whatever becomes of its connections."""
+        try:
+            await self.teacher.close()
+        except Exception as fault:  # noqa: BLE001 - of any package
+            logger.warning("the teacher did not close: %s: %s", fault_place(fault), fault)
+
+    def _results(
+        self,
+        listed: list[LabelTask],
+        planned: list[PlannedLabel],
+        journal: Journal,
+        cached: set[str],
+    ) -> list[Labelled]:
+        found: dict[int, Labelled] = {}
+        for one in planned:
+            answer, fault = journal.labels.get(one.key), journal.dead.get(one.key)
+            label = None if answer is None else self._view(answer, one.task)
+            for number, place in enumerate(one.places):
+                was_there = label is not None and (one.key in cached or number > 0)
+                found[place] = Labelled(listed[place], label, fault, was_there, one.key)
+        return [found[place] for place in range(len(listed))]
 
     def _write_dead_letters(self, run: LabelRun) -> None:
         letters = [
@@ -204,15 +242,3 @@ def _run_beside(work: Callable[[], Coroutine[Any, Any, LabelRun]]) -> LabelRun:
     if isinstance(ended[0], BaseException):
         raise ended[0]
     return ended[0]
-
-
-def _results(
-    listed: list[LabelTask], planned: list[PlannedLabel], journal: Journal, cached: set[str]
-) -> list[Labelled]:
-    found: dict[int, Labelled] = {}
-    for one in planned:
-        answer, fault = journal.labels.get(one.key), journal.dead.get(one.key)
-        for number, place in enumerate(one.places):
-            was_there = answer is not None and (one.key in cached or number > 0)
-            found[place] = Labelled(listed[place], answer, fault, was_there, one.key)
-    return [found[place] for place in range(len(listed))]

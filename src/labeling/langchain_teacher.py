@@ -8,10 +8,11 @@ from typing import Any
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError, StillroomError
+from ..errors import ConfigError, GenerationError, StillroomError
 from ..inference.engine import FinishReason
 from ..inference.finish_reasons import judge_metadata, refusal_end
-from ..inference.messages import message_refusal, message_text
+from .answer_content import read_content
+from .client_faults import translate_fault
 from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
 
 _TURNS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
@@ -67,42 +68,38 @@ class LangChainTeacher:
         turns = [_TURNS[turn["role"]](turn["content"]) for turn in prompt_turns(prompt)]
         try:
             message = await self._model.ainvoke(turns, **options)
-        except (StillroomError, TimeoutError, TypeError):
-            raise  # a TypeError is an option that the model does not take
+        except StillroomError:
+            raise
         except Exception as fault:  # each provider's package has errors of its own
-            raise _translate(fault) from fault
+            told = translate_fault(fault)
+            if told is None:
+                raise  # an accident in the package; who labels tells its type and place
+            raise told from fault
         return _read(message, prompt, self.name)
 
     async def close(self) -> None:
         """Do nothing: the model keeps its own connections."""
 
 
-def _translate(fault: Exception) -> GenerationError:
-    """Bring the errors of providers' packages to ours; most tell a status."""
-    message = f"{type(fault).__name__}: {fault}"
-    response = getattr(fault, "response", None)
-    status = getattr(fault, "status_code", None) or getattr(response, "status_code", None)
-    headers = getattr(response, "headers", None) or {}
-    if "timeout" in type(fault).__name__.lower():
-        return DeadlineError(message)
-    if isinstance(status, int):
-        return RemoteError(message, status=status, retry_after=headers.get("retry-after"))
-    return RemoteError(message)
-
-
 def _read(message: BaseMessage, prompt: Prompt, name: str) -> TeacherAnswer:
-    told = message.response_metadata
-    end = refusal_end(message_refusal(message)) or judge_metadata(told)
+    told, more = message.response_metadata, message.additional_kwargs
+    end = refusal_end(more.get("refusal")) or judge_metadata(told)
     end.raise_fault()
     if getattr(message, "tool_calls", None) or getattr(message, "invalid_tool_calls", None):
         raise GenerationError("the teacher called a tool in place of an answer; a label is a text")
-    text = message_text(message).strip()
+    content = read_content(message.content)
+    text = content.text.strip()
+    refused = None if text else refusal_end(content.refusal)
+    if refused is not None:
+        refused.raise_fault()
     finish: FinishReason = "length" if end.verdict == "cut" else "stop"
     usage = getattr(message, "usage_metadata", None) or {}
+    said = more.get("reasoning_content") or more.get("reasoning")
     return TeacherAnswer(
         text=text,
         finish_reason=finish,
-        prompt_tokens=int(usage.get("input_tokens", prompt_bytes(prompt))),
-        completion_tokens=int(usage.get("output_tokens", len(text.encode()))),
+        prompt_tokens=usage.get("input_tokens") or prompt_bytes(prompt),
+        completion_tokens=usage.get("output_tokens") or len(text.encode("utf-8", "replace")),
         model=str(told.get("model_name") or told.get("model") or name),
+        thoughts=content.thoughts or (said if isinstance(said, str) else ""),
     )

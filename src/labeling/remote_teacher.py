@@ -16,7 +16,15 @@ from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError
 from ..inference.allow import check_models_allowed
 from ..inference.finish_reasons import error_status, judge_choice
 from ..inference.servers import Server, error_text, read_refusal, transport_fault
-from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
+from .answer_content import read_content
+from .teachers import (
+    DecodeProfile,
+    Prompt,
+    TeacherAnswer,
+    count_tokens,
+    prompt_bytes,
+    prompt_turns,
+)
 
 _MOST_BODY_BYTES = 64 << 20
 _CONNECT_S = 10.0
@@ -109,7 +117,7 @@ class RemoteTeacher:
         async with client.stream(
             "POST", self._server.url, content=content, headers=headers
         ) as response:
-            if response.status_code != httpx.codes.OK:
+            if not response.is_success:
                 raise await read_refusal(response, key)
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -191,18 +199,27 @@ def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> Tea
     said = message.get("content") if isinstance(message, dict) else choice.get("text")
     if said is None and isinstance(message, dict):
         said = ""  # a model that refuses, or only thinks
-    if not isinstance(said, str):
+    if not isinstance(said, str | list):
         raise RemoteError(f"the answer holds no text: {str(choice)[:200]!r}", status=200)
+    content = read_content(said)
+    if content.refusal and not content.text.strip():
+        raise GenerationError(f"the model refused to answer: {content.refusal[:300]}")
     usage = told.get("usage")
     counts = usage if isinstance(usage, dict) else {}
+    made = len(content.text.encode("utf-8", "replace"))
     return TeacherAnswer(
-        text=said.strip(),
+        text=content.text.strip(),
         finish_reason="length" if end.verdict == "cut" else "stop",
-        prompt_tokens=_count(counts.get("prompt_tokens"), prompt_bytes(prompt)),
-        completion_tokens=_count(counts.get("completion_tokens"), len(said.encode())),
+        prompt_tokens=count_tokens(counts.get("prompt_tokens"), prompt_bytes(prompt)),
+        completion_tokens=count_tokens(counts.get("completion_tokens"), made),
         model=str(told.get("model") or ""),
+        thoughts=content.thoughts or _reasoning(message),
     )
 
 
-def _count(told: object, most: int) -> int:
-    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else most
+def _reasoning(message: object) -> str:
+    """Find the thoughts that servers put beside the content, each under a name of its own."""
+    if not isinstance(message, dict):
+        return ""
+    found = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
+    return next((one.strip() for one in found if isinstance(one, str) and one.strip()), "")

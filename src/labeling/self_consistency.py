@@ -7,7 +7,7 @@ Source: self-consistency, Wang et al. 2022 (arXiv 2203.11171), section 2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +70,8 @@ def consistent_thoughts(
         for number, record in enumerate(records)
         for sample in range(samples)
     ]
-    run = BatchLabeler(teacher, folder, profile=used, settings=settings).run(tasks)
+    kept = replace(settings or LabelSettings(), keep_thoughts=True)  # they are what is asked for
+    run = BatchLabeler(teacher, folder, profile=used, settings=kept).run(tasks)
     found = ConsistentThoughts([])
     for number, record in enumerate(records):
         own = run.results[number * samples : (number + 1) * samples]

@@ -65,7 +65,12 @@ def label_with_teacher(
             [prompt_of(item, mode) for item in items],
             folder=folder,
             profile=DecodeProfile(max_new_tokens, temperature, top_p, seed),
-            settings=LabelSettings(concurrency=batch_size, max_rejections=1, max_error_rate=None),
+            settings=LabelSettings(
+                concurrency=batch_size,
+                max_rejections=1,
+                max_error_rate=None,
+                keep_thoughts=mode == "system2",
+            ),
         )
     return labelled_records(run)
 

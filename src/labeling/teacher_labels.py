@@ -12,6 +12,7 @@ from ..inference.checkpoints import Checkpoint
 from ..inference.generation import generate_texts
 from ..prompts import prompts_sha256, render, verdict_focus
 from ..records import Example
+from .thoughts import split_thoughts
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def label_examples(
     rejected: list[tuple[Example, str]] = []
     label = {"teacher": teacher.name, "prompt_hash": prompts_sha256()[:12]}
     for example, answer in zip(examples, answers, strict=True):
-        text = answer.text.strip()
+        text, _ = split_thoughts(answer.text, example.prompt)
         if answer.finish_reason != "stop":
             rejected.append((example, "cut off"))
         elif not text:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from ..inference.checkpoints import Checkpoint
 
+_MOST_TOKENS = 10**9
+"""Of one call."""
 Turn = Mapping[str, str]
 """A chat turn: `role` (`system`, `user` or `assistant`) and `content`."""
 Prompt = str | Sequence[Turn]
@@ -87,6 +89,8 @@ class TeacherAnswer:
     """Tokens of the answer, hidden reasoning included; an estimate where it does not tell."""
     model: str = ""
     """The model that answered, as it names itself; may be more exact than the name asked for."""
+    thoughts: str = ""
+    """What the model thought before it answered, where the teacher tells that apart."""
 
 
 @runtime_checkable
@@ -139,10 +143,22 @@ def prompt_turns(prompt: Prompt) -> list[dict[str, str]]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in prompt]
 
 
+def prompt_text(prompt: Prompt) -> str:
+    """Give all that a prompt says as one text."""
+    return prompt if isinstance(prompt, str) else "\n\n".join(turn["content"] for turn in prompt)
+
+
 def prompt_bytes(prompt: Prompt) -> int:
     """Count the bytes of a prompt: no byte-level tokenizer makes more tokens of it."""
     texts = [prompt] if isinstance(prompt, str) else [turn["content"] for turn in prompt]
     return sum(len(text.encode()) for text in texts)
+
+
+def count_tokens(told: object, most: int) -> int:
+    """Give the tokens that a teacher counts; the most that they can be where that is no count."""
+    if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS:
+        return told
+    return most
 
 
 def open_teacher(

@@ -137,7 +137,7 @@ def _ask(
         job_teacher(config),
         Path(f"{config.dataset['labeled_path']}.work") / name,
         profile=decode_profile(config),
-        settings=label_settings(config),
+        settings=label_settings(config, mode),
     )
     # A model in this process goes on with the very prompt that the student learns.
     plain = config.job.teacher == "local" and not system

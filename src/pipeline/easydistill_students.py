@@ -122,7 +122,7 @@ def ask_teacher(config: JobConfig, records: Records, mode: SystemMode, folder: P
         [_prompt(config, record, mode) for record in records],
         folder=folder,
         profile=decode_profile(config),
-        settings=label_settings(config),
+        settings=label_settings(config, mode),
     )
     if run.stopped is not None:
         raise GenerationError(f"labelling stopped ({run.stopped}): {run.message}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ..errors import ConfigError
 from ..labeling.label_values import LabelSettings, Prices
 from ..labeling.teachers import DecodeProfile, Teacher, open_teacher
+from ..prompts import SystemMode
 from .easydistill_config import JobConfig, resolved_key
 
 _NEW_TOKENS: Final = {
@@ -62,8 +63,12 @@ def decode_profile(config: JobConfig) -> DecodeProfile:
     )
 
 
-def label_settings(config: JobConfig) -> LabelSettings:
+def label_settings(config: JobConfig, mode: SystemMode = "system1") -> LabelSettings:
     """Say what limits the teacher of a job.
+
+    Args:
+        config: The job.
+        mode: Of the student; one that reasons learns the teacher's thoughts, too.
 
     Raises:
         ConfigError: A value is out of range.
@@ -80,4 +85,5 @@ def label_settings(config: JobConfig) -> LabelSettings:
         budget=inference.get("budget"),
         max_error_rate=None if config.job.teacher == "local" else 0.5,
         max_rejections=1 if config.job.teacher == "local" else 2,
+        keep_thoughts=mode == "system2" or config.job.stage == "thought",
     )

@@ -296,6 +296,8 @@ def _words(run: LabelRun) -> str:
         words.append(f"{numbers.cached:,} of them known")
     if numbers.failed:
         words.append(f"{numbers.failed:,} failed")
+    if numbers.thoughts:
+        words.append(f"{numbers.thoughts:,} with thoughts")
     words.append(f"{numbers.calls:,} calls")
     if numbers.cost is not None:
         words.append(f"cost {numbers.cost:.4g}")

@@ -75,6 +75,12 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         help="sample from the likeliest tokens of this probability (default 1)")  # fmt: skip
     add("--seed", type=seed, default=0, help="of what is sampled (default 0)")
     add("--stop", action="append", default=[], help="text that ends an answer; may be repeated")
+    add(
+        "--keep-thoughts",
+        action="store_true",
+        help="what a reasoning model thinks is part of its answer (so for --format system2); else "
+        "it is left off",
+    )
     add = parser.add_argument_group("limits and money").add_argument
     add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
     limit = number(0, above=True)
@@ -158,6 +164,7 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
         max_error_rate=args.max_error_rate,
         in_doubt=args.in_doubt,
         retry_failed=args.retry_failed,
+        keep_thoughts=args.keep_thoughts or getattr(args, "format", None) == "system2",
     )
 
 

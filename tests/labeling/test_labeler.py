@@ -265,10 +265,14 @@ def test_ids_and_prompts_are_looked_at_before_anything_is_sent(tmp_path):
     assert label(teacher, tmp_path, []).results == []
 
 
-def test_half_surrogates_of_a_teacher_do_not_reach_a_file(tmp_path):
+def test_half_surrogates_of_a_teacher_are_replaced_and_told(tmp_path, caplog):
     run = label(Scripted(lambda *_: "smile \ud83d"), tmp_path, tasks(1))
-    assert texts(run) == ["smile ?"]
-    assert texts(label(Scripted(echo), tmp_path, tasks(1))) == ["smile ?"]
+    assert texts(run) == ["smile \ufffd"]
+    assert run.numbers.repaired == run.numbers.calls == 1
+    assert "half a surrogate pair" in caplog.text
+    assert texts(label(Scripted(echo), tmp_path, tasks(1))) == ["smile \ufffd"]
+    whole = label(Scripted(lambda *_: "\ud83d\ude00"), tmp_path / "whole", tasks(1))
+    assert texts(whole) == ["\U0001f600"]
 
 
 async def test_a_run_within_an_event_loop(tmp_path):
