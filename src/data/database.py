@@ -1,7 +1,8 @@
 """Records from a database, read only: SQLite by path, any other by its SQLAlchemy URL.
 
 Only reading is possible. SQLite files are opened read-only and every statement but SELECT is
-refused by SQLite's own authorizer; elsewhere the transaction is marked read-only where the database
+refused by SQLite's own authorizer, which lets virtual tables (FTS5, R*Tree, `json_each`) prepare
+what they need; elsewhere the transaction is marked read-only where the database
 knows that, and always rolled back.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,21 @@ _READ_ACTIONS = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
-_READ_PRAGMAS = re.compile(r"table_\w+|index_\w+|foreign_key_list")
+_READ_PRAGMAS = re.compile(
+    r"table_\w+|index_\w+|foreign_key_\w+|integrity_check|quick_check|\w+_list"
+)
 """Those that only read although they take an argument; without one, all of them only read."""
+_SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_temp_master"})
+_VIRTUAL = re.compile(r"\s*create\s+virtual\s+table\b.*?\busing\s+\"?(\w+)", re.I | re.S)
+_OWN_WRITES = {
+    "rtree": ("node", "rowid", "parent"),
+    "rtree_i32": ("node", "rowid", "parent"),
+    "geopoly": ("node", "rowid", "parent"),
+}
+"""Modules that prepare writes to tables of their own as soon as one of their tables is read, and
+the endings of those tables' names. The file is open read-only, so none can be carried out."""
+_ABOUT_OTHERS = frozenset({"fts5vocab", "fts3aux", "fts4aux", "spellfix1", "dbstat"})
+"""Modules whose tables tell about another table."""
 _FETCH_ROWS = 1000
 
 
@@ -122,13 +136,14 @@ def table_query(connection_string: str, table: str | None) -> str:
     with _connect(connection_string) as (connection, name):
         try:
             inspector = inspect(connection)
-            tables = inspector.get_table_names()
+            inner = _inner_tables(connection)
+            tables = [name for name in inspector.get_table_names() if name not in inner]
             views = inspector.get_view_names()
         except (SQLAlchemyError, sqlite3.Error) as fault:
             raise _query_fault(fault, name, 0) from fault
-        if table is None and len(tables) == 1:
-            table = tables[0]
-        if table is None or table not in [*tables, *views]:
+        if table is None:
+            table = _only_table(connection, tables, views)
+        if table is None or table not in [*tables, *views, *inner]:
             asked = "no table is named" if table is None else f"there is no table {table!r}"
             raise DataError(
                 f"{asked}; pass table= or query=; the tables are {list_columns([*tables, *views])}",
@@ -136,6 +151,30 @@ def table_query(connection_string: str, table: str | None) -> str:
             )
         quoted: str = connection.dialect.identifier_preparer.quote(table)
         return f"SELECT * FROM {quoted}"
+
+
+def _inner_tables(connection: Connection) -> set[str]:
+    """Name the tables in which virtual tables of SQLite keep their content."""
+    if connection.dialect.name != "sqlite" or sqlite3.sqlite_version_info < (3, 37):
+        return set()
+    found = connection.exec_driver_sql("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
+    return {str(name) for (name,) in found}
+
+
+def _only_table(connection: Connection, tables: list[str], views: list[str]) -> str | None:
+    """Give the table that is meant where none is named: the only one, or else the only view."""
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master")
+        modules = {name: _module(sql) for name, sql in found}
+        tables = [name for name in tables if modules.get(name) not in _ABOUT_OTHERS]
+    meant = tables or views
+    return meant[0] if len(meant) == 1 else None
+
+
+def _module(sql: str | None) -> str:
+    """Name the module of a virtual table by the statement that made it; empty for other tables."""
+    match = _VIRTUAL.match(sql or "")
+    return match[1].lower() if match else ""
 
 
 @contextmanager
@@ -209,10 +248,35 @@ def _sqlite_engine(database: str) -> Engine:
         else:
             address = f"file:{quote(str(Path(database).absolute()))}?mode=ro"
             connection = sqlite3.connect(address, uri=True)
-        connection.set_authorizer(_only_reading)
+        connection.set_authorizer(_authorizer(_prepared_writes(connection)))
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _prepared_writes(connection: sqlite3.Connection) -> frozenset[str]:
+    """Name the tables that virtual tables prepare to write when they are read."""
+    try:
+        found = connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    except sqlite3.Error:
+        return frozenset()  # no database, or damaged: the query itself says so
+    return frozenset(
+        f"{name}_{ending}" for name, sql in found for ending in _OWN_WRITES.get(_module(sql), ())
+    )
+
+
+def _authorizer(prepared_writes: frozenset[str]) -> Callable[..., int]:
+    """Make SQLite's authorizer: it allows reading, and what is prepared but never carried out."""
+
+    def allow(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
+        if first in prepared_writes and action in _CELL_WRITES:
+            return sqlite3.SQLITE_OK
+        return _only_reading(action, first, second, *rest)
+
+    return allow
+
+
+_CELL_WRITES = (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_DELETE, sqlite3.SQLITE_UPDATE)
 
 
 def _only_reading(action: int, first: str | None, second: str | None, *_: str | None) -> int:
@@ -221,6 +285,10 @@ def _only_reading(action: int, first: str | None, second: str | None, *_: str | 
     if action == sqlite3.SQLITE_TRANSACTION:
         return sqlite3.SQLITE_OK  # SQLAlchemy begins and rolls back
     if action == sqlite3.SQLITE_PRAGMA and (not second or _READ_PRAGMAS.fullmatch(first or "")):
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_UPDATE and first in _SCHEMA_TABLES:
+        # How a virtual table or a table-valued function declares its columns. A statement that
+        # names the schema itself is refused by SQLite, as `writable_schema` cannot be set.
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
 
@@ -259,7 +327,10 @@ def _record(
 def _query_fault(fault: Exception, name: str, row: int) -> DataError:
     original = getattr(fault, "orig", None) or fault
     text = str(original).strip().splitlines()[0] if str(original).strip() else type(fault).__name__
-    if "not authorized" in text or "readonly database" in text or "prohibited" in text:
+    if any(
+        words in text
+        for words in ("not authorized", "readonly database", "prohibited", "may not be modified")
+    ):
         text = f"the query would write ({text}); only SELECT is allowed"
     elif "not a database" in text:
         return UnreadableFileError(f"not a SQLite file: {text}", path=name)

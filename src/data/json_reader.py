@@ -162,10 +162,8 @@ def _table_in(
         return
     if table.how:
         under = f" under {'.'.join(table.at)!r}" if table.at else ""
-        report.note(
-            f"{path}: took {table.how}{under} for the records; {advise(records_path='$')} "
-            f"{ONE_RECORD}"
-        )
+        how = table.how.replace("{at}", under)
+        report.note(f"{path}: {how}; {advise(records_path='$')} {ONE_RECORD}")
     for record in table.records:
         yield _with_parents(record, dict(table.parents or {}), options.parent_fields)
 

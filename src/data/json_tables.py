@@ -47,7 +47,7 @@ class JsonTable:
 
     records: list[Any]
     how: str
-    """What was taken for the records, in words; empty where nothing was decided."""
+    """What was decided, in words, `{at}` where its place belongs; empty for nothing."""
     at: tuple[str, ...] = ()
     """Keys that lead to it."""
     parents: Mapping[str, Any] | None = None
@@ -199,7 +199,9 @@ def _one_list(document: Mapping[str, Any], options: ReadOptions, path: Path) -> 
             path=path,
         )
     for key, value in lists.items():
-        return JsonTable(value, f"the {len(value)} objects", (key,), document)
+        return JsonTable(
+            value, f"took the {len(value)} objects{{at}} for the records", (key,), document
+        )
     for key, value in document.items():
         if _is_wrapper(key, document) and _all_are(value, list):
             return _placed(_arrays(value, options, path), (key,), document)
@@ -208,7 +210,8 @@ def _one_list(document: Mapping[str, Any], options: ReadOptions, path: Path) -> 
 
 def _arrays(rows: list[Any], options: ReadOptions, path: Path) -> JsonTable:
     records, decided = records_of_arrays(rows, options, path)
-    return JsonTable(records, f"the {len(records)} lists ({decided})" if decided else "")
+    how = f"took the {len(records)} lists{{at}} for the records, {decided}" if decided else ""
+    return JsonTable(records, how)
 
 
 def _below(
@@ -254,7 +257,10 @@ def _split(document: Mapping[str, Any], path: Path) -> JsonTable | None:
         given_names = document.get("index_names")
         name = given_names[0] if isinstance(given_names, list) and given_names else None
         records = _with_labels(records, labels, str(name or "index"))
-    return JsonTable(records, f"the {len(records)} lists under {rows_key!r}, named by {header!r},")
+    how = (
+        f"took the {len(records)} lists of {rows_key!r}{{at}} for the records, named by {header!r}"
+    )
+    return JsonTable(records, how)
 
 
 def _columns(document: Mapping[str, Any], path: Path) -> JsonTable | None:
@@ -279,7 +285,8 @@ def _columns(document: Mapping[str, Any], path: Path) -> JsonTable | None:
     if lengths == {0}:
         raise EmptyDataError("there are no records, only column names", path=path)
     records = [dict(zip(document, row, strict=True)) for row in zip(*lists, strict=True)]
-    return JsonTable(records, f"the lists under {', '.join(map(repr, document))} for columns:")
+    names = ", ".join(map(repr, list(document)[:8]))
+    return JsonTable(records, f"took the lists{{at}} for the columns {names}")
 
 
 def _by_row_number(document: Mapping[str, Any]) -> JsonTable | None:
@@ -338,7 +345,9 @@ def _by_name(document: Mapping[str, Any], path: Path, *, refuse: bool = True) ->
 
 def _objects(document: Mapping[str, Any], name: str) -> JsonTable:
     records = _with_labels([dict(v) for v in document.values()], list(document), name)
-    return JsonTable(records, f"the {len(records)} objects, one under each key,")
+    return JsonTable(
+        records, f"took the {len(records)} objects{{at}}, one for each key, for the records"
+    )
 
 
 def keyed_records(document: Mapping[str, Any]) -> Iterator[Any]:
@@ -350,9 +359,8 @@ def keyed_records(document: Mapping[str, Any]) -> Iterator[Any]:
 def _transposed(document: Mapping[str, Any], labels: list[str]) -> JsonTable:
     records = [{name: column.get(i) for name, column in document.items()} for i in labels]
     names = ", ".join(map(repr, list(document)[:8]))
-    return JsonTable(
-        _with_labels(records, labels, "index"), f"the objects under {names} for columns:"
-    )
+    how = f"took the objects{{at}} for the columns {names}"
+    return JsonTable(_with_labels(records, labels, "index"), how)
 
 
 def _inner_keys(document: Mapping[str, Any]) -> list[str] | None:
