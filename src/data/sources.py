@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from ..errors import DataNotFoundError, EmptyDataError
 from .compression import unpacked_name
+from .folder_metadata import descriptions, is_metadata, saved_data_files, splits_of
 from .formats import SUFFIX_KINDS
 from .read_report import ReadReport
 
@@ -48,31 +49,80 @@ def find_files(source: str | Path, report: ReadReport) -> list[SourceFile]:
         files = [p for p in found if p.is_file()]
         if not files:
             raise DataNotFoundError(f"{source}: no file matches this pattern")
+        files = _without_metadata(str(source), files, report)
         return [SourceFile(p, _partitions(p.parts[:-1])) for p in files]
     raise DataNotFoundError(f"{source}: no such file or folder; check the spelling")
 
 
 def _in_folder(folder: Path, report: ReadReport) -> list[SourceFile]:
-    files: list[SourceFile] = []
-    passed: list[str] = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    """List the data files of a folder; what is no data is noted."""
+    files: list[Path] = []
+    passed: dict[str, None] = {}
+    everything = sorted(p for p in folder.rglob("*") if p.is_file())
+    saved = {parent: saved_data_files(parent) for parent in {p.parent for p in everything}}
+    for path in everything:
         inside = path.relative_to(folder).parts
-        if any(part.startswith((".", "_")) for part in inside):
-            continue  # _SUCCESS, _metadata, .crc: marks that other programs leave
-        if Path(unpacked_name(path)).suffix.lower() in SUFFIX_KINDS:
-            files.append(SourceFile(path, _partitions(inside[:-1])))
+        known = Path(unpacked_name(path)).suffix.lower() in SUFFIX_KINDS
+        listed = saved[path.parent]
+        hidden = next((i for i, part in enumerate(inside) if part.startswith((".", "_"))), None)
+        if hidden is not None:
+            passed["/".join(inside[: hidden + 1])] = None  # _SUCCESS, _metadata, .crc, .git
+        elif not known or is_metadata(path) or (listed is not None and path not in listed):
+            passed["/".join(inside)] = None
         else:
-            passed.append("/".join(inside))
-    if passed:
-        report.note(
-            f"{folder}: passed over {len(passed)} files that are no data: {', '.join(passed[:10])}"
-        )
+            files.append(path)
+    described = descriptions(files)
+    passed.update(dict.fromkeys(str(path.relative_to(folder)) for path in sorted(described)))
+    _note_passed(folder, list(passed), report)
+    files = [path for path in files if path not in described]
+    _check_saved(folder, saved)
     if not files:
         raise EmptyDataError(
             f"the folder has no data files; known are {', '.join(sorted(SUFFIX_KINDS))}",
             path=folder,
         )
-    return files
+    _note_splits(folder, everything, report)
+    return [SourceFile(p, _partitions(p.relative_to(folder).parts[:-1])) for p in files]
+
+
+def _without_metadata(pattern: str, files: list[Path], report: ReadReport) -> list[Path]:
+    """Pass over descriptions of data where a pattern matches data as well."""
+    data = [path for path in files if not is_metadata(path)]
+    if not data or len(data) == len(files):
+        return files
+    _note_passed(Path(pattern), [str(path) for path in files if path not in data], report)
+    return data
+
+
+def _note_passed(folder: Path, names: list[str], report: ReadReport) -> None:
+    if names:
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        report.note(
+            f"{folder}: passed over {len(names)} files that are no data: "
+            f"{', '.join(names[:10])}{more}"
+        )
+
+
+def _note_splits(folder: Path, everything: list[Path], report: ReadReport) -> None:
+    """Name the splits of a saved `DatasetDict`, which are read one after the other."""
+    for parent in dict.fromkeys(path.parent for path in everything):
+        splits = splits_of(parent)
+        if splits:
+            report.note(
+                f"{parent}: read the splits {', '.join(map(repr, sorted(splits)))} one after the "
+                f"other; pass {parent / sorted(splits)[0]} to read one alone"
+            )
+
+
+def _check_saved(folder: Path, saved: dict[Path, list[Path] | None]) -> None:
+    """Refuse a saved data set of which a part is missing."""
+    for listed in saved.values():
+        for path in listed or ():
+            if not path.is_file():
+                raise DataNotFoundError(
+                    f"{path}: state.json names this file, and it is not there; copy the whole "
+                    f"folder {folder} again"
+                )
 
 
 def _partitions(folders: tuple[str, ...]) -> dict[str, str | None]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
+import datasets
 import pytest
 from stillroom.data.read_report import ReadReport
 from stillroom.data.readers import iter_records, iter_sourced_records, read_table
@@ -111,3 +115,100 @@ def test_unknown_suffixes_are_told_by_content(tmp_path, name, data, want):
 def test_format_wins(tmp_path):
     (tmp_path / "t.json").write_text("a\n1\n")
     assert read_table(tmp_path / "t.json", format="csv") == [{"a": "1"}]
+
+
+TOOLS = [
+    {"name": "saw", "price": 4.5},
+    {"name": "file", "price": 7.0},
+    {"name": "plane", "price": 9.5},
+]
+
+
+def save_dataset(folder, records=TOOLS, **options):
+    datasets.Dataset.from_list(records).save_to_disk(str(folder), **options)
+    return folder
+
+
+def test_a_saved_dataset_is_read_without_its_metadata(tmp_path, caplog):
+    saved = save_dataset(tmp_path / "saved", num_shards=2)
+    assert read_table(saved) == TOOLS
+    assert "passed over 2 files that are no data: dataset_info.json, state.json" in caplog.text
+    assert read_table(f"{saved}/*.arrow") == read_table(f"{saved}/*") == TOOLS
+    assert (
+        "_data_files" in read_table(saved / "state.json", records_path="$")[0]
+    )  # named: it is read
+
+
+def test_the_splits_of_a_saved_dataset_dict_are_named(tmp_path, caplog):
+    data = datasets.Dataset.from_list(TOOLS)
+    datasets.DatasetDict({"train": data.select([0, 1]), "test": data.select([2])}).save_to_disk(
+        str(tmp_path / "all")
+    )
+    assert [r["name"] for r in read_table(tmp_path / "all")] == ["plane", "saw", "file"]
+    assert "read the splits 'test', 'train'" in caplog.text
+    assert read_table(tmp_path / "all" / "train") == TOOLS[:2]
+
+
+def test_caches_beside_a_saved_dataset_are_passed_over(tmp_path, caplog):
+    saved = save_dataset(tmp_path / "saved")
+    shutil.copy(saved / "data-00000-of-00001.arrow", saved / "cache-1f2e.arrow")
+    assert read_table(saved) == TOOLS
+    assert "cache-1f2e.arrow" in caplog.text
+
+
+def test_a_saved_dataset_with_a_part_missing_is_refused(tmp_path):
+    saved = save_dataset(tmp_path / "saved", num_shards=2)
+    (saved / "data-00001-of-00002.arrow").unlink()
+    with pytest.raises(DataNotFoundError, match=r"data-00001-of-00002\.arrow: state\.json names"):
+        read_table(saved)
+
+
+def test_a_saved_dataset_that_an_index_chooses_from_is_refused(tmp_path):
+    saved = save_dataset(tmp_path / "saved")
+    state = json.loads((saved / "state.json").read_text())
+    (saved / "state.json").write_text(
+        json.dumps({**state, "_indices_data_files": [{"filename": "i.arrow"}]})
+    )
+    with pytest.raises(DataError, match="flatten_indices"):
+        read_table(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dataset_infos.json", '{"default": {"splits": {"train": {"num_examples": 3}}}}'),
+        ("README.md", "# tools"),
+        ("_SUCCESS", ""),
+        (".tools.csv.crc", "x"),
+        (".git/config.json", "{}"),
+        ("SHA256SUMS.csv", "a,b\n"),
+        ("md5sums.json", '{"tools.csv": "d41d"}'),
+        ("tools.csv.md5", "d41d"),
+        ("datapackage.json", '{"resources": [{"path": "tools.csv"}, {"path": "x.csv"}]}'),
+        ("croissant.json", '{"recordSet": [{"field": 1}]}'),
+        ("about.json", '{"license": "CC0", "size": {"rows": 3}}'),
+        ("state.json", '{"_data_files": [{"filename": "tools.csv"}]}'),
+    ],
+)
+def test_metadata_of_a_folder_is_passed_over_with_a_note(tmp_path, caplog, name, text):
+    (tmp_path / "tools.csv").write_text("name,price\nsaw,4.5\nfile,7\n")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert [r["name"] for r in read_table(tmp_path)] == ["saw", "file"]
+    assert name.split("/")[0] in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        (["1.json", "2.json"], 2),  # one record in each file
+        (["state.json"], 1),  # of states, not of `datasets`
+        (["a.csv", "more.json"], 3),  # a table in JSON beside one in CSV
+    ],
+)
+def test_json_that_is_data_stays_data(tmp_path, names, count):
+    for name in names:
+        text = "name\nsaw\n" if name.endswith(".csv") else '{"name": "saw"}'
+        text = '[{"name": "x"}, {"name": "y"}]' if name == "more.json" else text
+        (tmp_path / name).write_text(text)
+    assert len(read_table(tmp_path)) == count
