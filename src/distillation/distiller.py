@@ -28,6 +28,7 @@ from ..inference.checkpoints import (
     choose_training_dtype,
     load_checkpoint,
 )
+from ..inference.padding import agree_on_padding
 from ..records import Example
 from .adapters import PROBE_EXAMPLES, TrainedAdapter
 from .batching import TokenizedExample, collator_for
@@ -358,6 +359,9 @@ class ModelDistiller:
             self.teacher_model = hold_teacher(
                 teacher, self.config.teacher_bits, device=self.device, dtype=self._dtype()
             )
+        if self.config.task == "classification":
+            readers = [self.student_model] if teacher is None else [self.student_model, teacher]
+            agree_on_padding(self.tokenizer, *readers)
 
     def _longest(self) -> int:
         teacher = self.teacher_model if self._runs_teacher() else None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .model_settings import ENCODER_TYPES, left_out, model_arguments
+from .model_settings import ENCODER_TYPES, MODEL_TYPES, left_out, model_arguments
 
 ModelKind = Literal["causal", "encoder_decoder", "classifier", "encoder"]
 """`encoder` reads a text and gives a vector for each token: BERT without a classification head."""
@@ -90,6 +90,9 @@ def make_config(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - transformer
         made = AutoConfig.for_model(config["model_type"], **model_arguments(config))
     except Exception as fault:  # whatever a library says about settings that contradict
         raise CheckpointError(f"config.json: is not taken by transformers ({fault})") from fault
+    pad = getattr(made, "pad_token_id", None)
+    if pad is not None and made.model_type in MODEL_TYPES and not 0 <= pad < made.vocab_size:
+        made.pad_token_id = None  # -1 and the like: a row that the embedding does not have
     known = {field.name for field in fields(made)} | set(type(made).attribute_map)
     for name in left_out(config):
         if name in known and getattr(made, name, None) != config[name]:

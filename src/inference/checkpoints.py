@@ -29,6 +29,7 @@ from .allow import check_models_allowed
 from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
 from .model_files import ModelFiles, check_model_files, shape_faults
 from .model_settings import GENERATION_KEYS, config_faults, generation_arguments, left_out
+from .padding import agree_on_padding
 from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
@@ -140,7 +141,7 @@ def load_checkpoint(
         snapshot = fetch_from_hub(str(name_or_path))
         loaded = _load_folder(snapshot, str(name_or_path), dtype, kinds)
         checkpoint = replace(loaded, path=None)
-    complete_tokenizer(checkpoint.tokenizer, checkpoint.name)
+    _complete(checkpoint)
     checkpoint.model.to(place).eval()
     return checkpoint
 
@@ -269,6 +270,20 @@ def complete_tokenizer(tokenizer: Any, name: str) -> None:  # noqa: ANN401
             raise CheckpointError(f"{name}: the tokenizer has no end token; answers would not end")
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+
+
+def _complete(checkpoint: Checkpoint) -> None:
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    if checkpoint_kind(model.config.to_dict() | {"architectures": [type(model).__name__]}) in (
+        "classifier",
+        "encoder",
+    ):
+        try:
+            agree_on_padding(tokenizer, model)
+        except ConfigError as fault:
+            raise CheckpointError(f"{checkpoint.name}: {fault}") from fault
+    else:
+        complete_tokenizer(tokenizer, checkpoint.name)
 
 
 def package_versions() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The facade with classifiers, encoder-decoders, layer losses and schedules: settings in, student
 out."""
 
+import copy
 import json
 import shutil
 
@@ -14,6 +15,8 @@ from stillroom.errors import CheckpointError, ConfigError, DataError
 from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
 from stillroom.records import Example
 from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     T5Config,
@@ -131,6 +134,50 @@ def test_settings_that_were_left_out_are_named_in_the_run(taught, tmp_path):
     plain = ModelDistiller(settings(taught, taught, task="classification", max_steps=1))
     plain.distill(TEXTS)
     assert "left_out_settings" not in verify_checkpoint(plain.save_distilled_model(tmp_path / "b"))
+
+
+def decoder(kind, seed, **changes):
+    """A decoder that classifies, with no padding token of its own."""
+    torch.manual_seed(seed)
+    names = {"id2label": {v: k for k, v in NAMES.items()}, "label2id": NAMES}
+    if kind == "gpt2":
+        sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    else:
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+                 "num_attention_heads": 2, "num_key_value_heads": 2}  # fmt: skip
+    config = AutoConfig.for_model(kind, vocab_size=V, pad_token_id=None, **sizes, **names)
+    config.update(changes)
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def without_padding():
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.pad_token = None
+    return tokenizer
+
+
+@pytest.mark.parametrize("teacher_pad", [None, 0, 5])
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_decoders_without_a_padding_token_are_trained_and_score_in_batches(
+    kind, teacher_pad, tmp_path
+):
+    """Texts of unlike length: a row read at its padding would be a coin toss."""
+    texts = [{**r, "text": r["text"] + " is here" * (i % 3)} for i, r in enumerate(TEXTS)]
+    taught = settings(task="classification", alpha=0.5, max_steps=4)
+    distiller = ModelDistiller(taught)
+    distiller.teacher_model = decoder(kind, 7, pad_token_id=teacher_pad)
+    distiller.student_model, distiller.tokenizer = decoder(kind, 1), without_padding()
+    distiller.distill(texts)
+    saved = distiller.save_distilled_model(tmp_path / "student")
+    loaded = load_checkpoint(saved, device="cpu", kinds=("classifier",))
+    assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id is not None
+    fed = loaded.tokenizer([r["text"] for r in texts], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        together = loaded.model(input_ids=fed["input_ids"], attention_mask=fed["attention_mask"])
+        for text, row in zip(texts, together.logits, strict=True):
+            alone = loaded.tokenizer(text["text"], return_tensors="pt")["input_ids"]
+            logits = loaded.model(input_ids=alone).logits[0]
+            torch.testing.assert_close(row, logits, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("student", ["every_second_layer", "from_scratch"])
