@@ -162,7 +162,7 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
 def _student_faults(checkpoint: str | None) -> list[str]:
     """Say that the folder of a student is not there."""
     if checkpoint is not None:
-        return model_faults("checkpoint", checkpoint)
+        return model_faults("checkpoint", checkpoint, hub=False)
     if not any(Path("outputs").glob("*/student/config.json")):
         return [
             "there is no student below 'outputs'; make one with stillroom run, or name a folder"
@@ -261,7 +261,7 @@ def run_export(argv: Sequence[str] | None = None) -> int:
 
 
 def _export_faults(args: argparse.Namespace) -> list[str]:
-    faults = model_faults("checkpoint", args.checkpoint)
+    faults = model_faults("checkpoint", args.checkpoint, hub=False)
     if args.prompts is not None and not Path(args.prompts).is_file():
         faults.append(f"--prompts is {args.prompts!r}; there is no such file")
     return faults + (output_faults("output", args.output) if args.output is not None else [])
@@ -311,9 +311,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
         try:
-            return COMMANDS[arguments[0]][0](arguments[1:])
+            code = COMMANDS[arguments[0]][0](arguments[1:])
+            sys.stdout.flush()
+            return code
         except Refused as refused:
             return int(str(refused.code))
+        except BrokenPipeError:
+            # Who read the output, such as head, has ended; what Python still flushes at its end
+            # goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAILED
     width = max(map(len, COMMANDS)) + 2
     parser = CommandParser(
         "stillroom",
@@ -354,10 +361,7 @@ def _guarded(
             print("The same command goes on from them.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Who read the output, such as head, has ended; what Python still flushes at its end goes
-        # nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        raise
     except StillroomError as fault:
         if args.verbose:
             raise

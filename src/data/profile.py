@@ -157,6 +157,7 @@ def profile_table(
     if not records:
         raise EmptyDataError("the table has no records", path=source)
     names = list(dict.fromkeys(name for record in records for name in record))
+    _require_columns((key, question, answer, context, *(columns or ())), names, source)
     key, question, answer, context = (
         _named_column(given, names, source) for given in (key, question, answer, context)
     )
@@ -169,6 +170,21 @@ def profile_table(
     if question is not None and answer is not None:
         return _profile_questions(records, names, source, question, answer, context)
     return _profile_facts(records, names, source, key, columns)
+
+
+def _require_columns(given: Sequence[str | None], names: list[str], source: str) -> None:
+    """Refuse columns that are not there, all at once.
+
+    Raises:
+        UnknownColumnError: Several are not there; a single one is refused where it is looked up.
+    """
+    known = {unicodedata.normalize("NFC", name) for name in names}
+    missing = [one for one in given if one and unicodedata.normalize("NFC", one) not in known]
+    if len(missing) > 1:
+        raise UnknownColumnError(
+            f"no columns {', '.join(map(repr, missing))}; the columns are: {', '.join(names)}",
+            path=source,
+        )
 
 
 def _named_column(given: str | None, names: list[str], source: str) -> str | None:

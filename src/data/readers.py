@@ -151,7 +151,9 @@ def open_source(
     for file in find_files(source, report):
         kind = kind_of(file.path, options)
         if kind != "sqlite" and (query is not None or table is not None):
-            raise ConfigError([f"query= and table= are for databases; {file.path} is {kind}"])
+            raise ConfigError([
+                f"query= and table= are for databases (--query, --table); {file.path} is {kind}"
+            ])  # fmt: skip
         yield file, kind
 
 

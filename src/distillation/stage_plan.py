@@ -110,7 +110,7 @@ def find_data(name: str, beside: Path | None) -> Path:
     Raises:
         DataNotFoundError: There is no such file in either.
     """
-    places = [Path(name), *([] if beside is None else [beside / name])]
+    places = list(dict.fromkeys([Path(name), *([] if beside is None else [beside / name])]))
     for place in places:
         if place.is_file():
             return place

@@ -62,7 +62,8 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     except StillroomError as fault:
         if args.verbose:
             raise
-        print(fault, file=sys.stderr)
+        faults = fault.faults if isinstance(fault, ConfigError) else [str(fault)]
+        print("\n".join(faults), file=sys.stderr)
         return EXIT_USAGE if isinstance(fault, ConfigError) else EXIT_FAILED
     return 0
 

@@ -280,12 +280,14 @@ def _template(given: str | None) -> str | None:
         written = read_written_text(given)
     except ConfigError as fault:
         if Path(given).exists():
-            raise ConfigError([f"template: {fault}"]) from fault
+            raise ConfigError([f"template is {given!r}; {fault}"]) from fault
         raise ConfigError(
             [f"template {given!r} names no column in braces, and there is no file of that name"]
         ) from fault
     if "{" not in written:
-        raise ConfigError([f"template: {given} names no column in braces, such as {{question}}"])
+        raise ConfigError(
+            [f"template is {given!r}; the file names no column in braces, such as {{question}}"]
+        )
     return written
 
 

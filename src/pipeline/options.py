@@ -96,12 +96,9 @@ class CommandParser(argparse.ArgumentParser):
         >>> parser.in_options("gold_share is 3; allowed is 0 to 1")
         '--gold-share is 3; allowed is 0 to 1'
         """
-        found = re.match(r"([a-z]\w*)(?=[ =])=?", fault)
+        found = re.match(r"([a-z]\w*)(?: (?=(?:is|are) )|=(?=\S))", fault)
         flag = None if found is None else self._flags().get(found[1])
-        if found is None or flag is None:
-            return fault
-        between = " " if found[0].endswith("=") else ""
-        return f"{flag}{between}{fault[found.end() :]}"
+        return fault if found is None or flag is None else f"{flag} {fault[found.end() :]}"
 
     def _flags(self) -> Mapping[str, str]:
         return {
@@ -252,13 +249,20 @@ def missing_source(source: str) -> list[str]:
         return [f"{source} cannot be read: {fault.strerror}"]
 
 
-def model_faults(role: str, name: Any, words: Sequence[str] = ()) -> list[str]:  # noqa: ANN401
+def model_faults(
+    role: str,
+    name: Any,  # noqa: ANN401
+    words: Sequence[str] = (),
+    *,
+    hub: bool = True,
+) -> list[str]:
     """Say what is wrong with the name of a model, as far as it is seen without loading anything.
 
     Args:
         role: What the model is, for the message: `teacher`.
         name: A folder, a name on the hub, or one of `words`.
         words: Names that stand for something else, e.g. `starter`.
+        hub: Whether a name on the hub is allowed as well as a folder.
     """
     if not isinstance(name, str) or not name.strip():
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
@@ -271,7 +275,7 @@ def model_faults(role: str, name: Any, words: Sequence[str] = ()) -> list[str]: 
         return []
     looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
     inside = "/" in name and Path(name.split("/")[0]).is_dir()
-    if looks_like_path or inside:
+    if looks_like_path or inside or not hub:
         return [f"{role} is {name!r}; there is no such folder"]
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
