@@ -93,7 +93,8 @@ class TableProfile:
         reasons = Counter(reason for _, reason in self.skipped_rows)
         for reason, count in reasons.items():
             first = next(row for row, why in self.skipped_rows if why == reason)
-            lines.append(f"{count} records without a question ({reason}), the first in row {first}")
+            many = "record" if count == 1 else "records"
+            lines.append(f"{count} {many} without a question ({reason}), the first in row {first}")
         return lines
 
 
@@ -250,7 +251,11 @@ def _profile_facts(
     key: str | None,
     columns: Sequence[str] | None,
 ) -> TableProfile:
-    texts = {name: [cell_text(record.get(name)) for record in records] for name in names}
+    every = {name: [cell_text(record.get(name)) for record in records] for name in names}
+    again = _repeated_rows(every)
+    texts = {n: [t for i, t in enumerate(c) if i not in again] for n, c in every.items()}
+    rows = [row for row in range(1, len(records) + 1) if row - 1 not in again]
+    skipped = [(i + 1, "the same record again") for i in again]
     notes: tuple[str, ...] = ()
     given = key
     if key is None:
@@ -263,16 +268,16 @@ def _profile_facts(
             path=source,
         )
     if key is None or not asked:
-        return _profile_rows(texts, source, columns)
+        return _profile_rows(texts, source, columns, len(records), tuple(skipped))
     keys = texts[key]
     counts = Counter(compared(k) for k in keys if k is not None)
     suffix = None
     if any(n > 1 for n in counts.values()):
         suffix = _unique_column(texts, key)
-    skipped = [(row, f"no {key}") for row, k in enumerate(keys, 1) if k is None]
+    skipped += [(row, f"no {key}") for row, k in zip(rows, keys, strict=True) if k is None]
     if suffix is None:
         seen: set[str] = set()
-        for row, k in enumerate(keys, 1):
+        for row, k in zip(rows, keys, strict=True):
             if k is not None and compared(k) in seen:
                 skipped.append((row, f"{key} occurs before"))
             elif k is not None:
@@ -293,8 +298,23 @@ def _profile_facts(
     )
 
 
+def _repeated_rows(texts: dict[str, list[str | None]]) -> dict[int, None]:
+    """Find the records, counted from 0, that an earlier one equals in every column."""
+    seen: set[tuple[str | None, ...]] = set()
+    again: dict[int, None] = {}
+    for i, cells in enumerate(zip(*texts.values(), strict=True)):
+        if cells in seen:
+            again[i] = None
+        seen.add(cells)
+    return again
+
+
 def _profile_rows(
-    texts: dict[str, list[str | None]], source: str, columns: Sequence[str] | None
+    texts: dict[str, list[str | None]],
+    source: str,
+    columns: Sequence[str] | None,
+    records: int,
+    skipped: tuple[tuple[int, str], ...],
 ) -> TableProfile:
     """Read a table in which no column names the records, or in which there is but one column."""
     asked, left_out = _choose_columns(texts, None, columns)
@@ -313,13 +333,13 @@ def _profile_rows(
     return TableProfile(
         source=source,
         kind="rows",
-        records=len(next(iter(texts.values()))),
+        records=records,
         key=key,
         key_suffix=None,
         columns=tuple(asked),
         context=None,
         left_out=tuple(left_out),
-        skipped_rows=(),
+        skipped_rows=skipped,
         labels=labels,
         notes=clashes,
         condition_columns=tuple(conditions),

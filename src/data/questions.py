@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -228,9 +229,9 @@ def _fact_table(
 def _keyed_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> list[TableRow]:
     skipped = {row for row, _ in profile.skipped_rows}
     keys = [cell_text(record.get(profile.key)) for record in records]
-    counts: dict[str, int] = {}
-    for key in keys:
-        counts[compared(key or "")] = counts.get(compared(key or ""), 0) + 1
+    counts = Counter(
+        compared(key) for row, key in enumerate(keys, 1) if key is not None and row not in skipped
+    )
     rows = []
     for number, (record, key) in enumerate(zip(records, keys, strict=True), 1):
         if key is None or number in skipped:
@@ -248,11 +249,13 @@ def _condition_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile)
     the condition.
     """
     used = dict.fromkeys((*profile.condition_columns, *profile.columns))
-    texts = {name: [cell_text(record.get(name)) for record in records] for name in used}
+    skipped = {row for row, _ in profile.skipped_rows}
+    kept = [(row, record) for row, record in enumerate(records, 1) if row not in skipped]
+    texts = {name: [cell_text(record.get(name)) for _, record in kept] for name in used}
     conditions = unique_conditions(texts, profile.columns, profile.labels)
     numbered = not any(conditions)
     rows = []
-    for number, (record, asked_by) in enumerate(zip(records, conditions, strict=True), 1):
+    for (number, record), asked_by in zip(kept, conditions, strict=True):
         values = _values(record, profile.columns)
         by_number = f"{profile.key} is {number}"
         if numbered:

@@ -389,11 +389,11 @@ def test_a_table_without_a_key_is_asked_by_what_its_records_hold():
 @pytest.mark.parametrize(
     ("records", "question"),
     [
-        ([{"a": "1"}, {"a": "1"}], "What is the a where record is 2?"),
+        ([{"a": "1"}, {"a": "2"}, {"a": "1"}], "What is the a where record is 2?"),
         ([{"name": "Ann"}, {"name": "Bob"}], "What is the name where record is 1?"),
         ([{"name": "Ann"}], "What is the name where record is 1?"),
-        ([{"a": "x", "b": "y"}] * 3, "What is the b where record is 3?"),
-        ([{"record": "x"}, {"record": "x"}], "What is the record where record 2 is 1?"),
+        ([{"a": "x", "b": "y"}, {"a": "X", "b": "y"}], "What is the a where record is 2?"),
+        ([{"record": "x"}], "What is the record where record 2 is 1?"),
         ([{"text": "long " * 40}, {"text": "long " * 50}], "What is the text where record is 1?"),
     ],
 )
@@ -424,3 +424,16 @@ def test_keys_that_differ_in_unicode_form_only_are_equal_and_keep_their_spelling
     records = [{"name": k, "id": f"id{i}"} for i, k in enumerate(keys)]
     made = question_set(records, key="name")
     assert [row.key for row in made.table.rows] == [f"{keys[0]} (id0)", f"{keys[1]} (id1)"]
+
+
+@pytest.mark.parametrize("kind", ["facts", "rows"])
+def test_records_that_are_equal_in_every_column_are_asked_about_once(kind):
+    records = METALS if kind == "facts" else MATCHES
+    twice = [*records, *records[:3], dict(records[0])]
+    profile = profile_table(twice, source="t")
+    assert profile.kind == kind
+    first = len(records) + 1
+    assert profile.skipped_rows == tuple((first + i, "the same record again") for i in range(4))
+    made, once = question_set(twice), question_set(records)
+    assert [r.key for r in made.table.rows] == [r.key for r in once.table.rows]
+    assert made.facts == once.facts
