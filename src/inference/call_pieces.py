@@ -114,6 +114,8 @@ class CallPieces:
         name, read = self._name(call.names), read_arguments(call.arguments)
         broken = read is None or not name
         text = call.arguments if read is None else json.dumps(read, ensure_ascii=False)
+        # Half a surrogate pair, which no file can hold.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return SentCall(name, text, call_id or new_call_id(), broken)
 
     def _name(self, pieces: list[str]) -> str:

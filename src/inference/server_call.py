@@ -4,6 +4,7 @@ again."""
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import httpx
@@ -60,22 +61,36 @@ async def _ask_once(
     count: Counter[str],
 ) -> None:
     key = server.key()
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    answer, body = ServerAnswer(_tool_names(request)), server.body(request)
-    async with client.stream("POST", server.url, json=body, headers=headers) as response:
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    # As ASCII: half a surrogate pair in a message has no bytes of its own.
+    body = json.dumps(server.body(request)).encode()
+    answer = ServerAnswer(_tool_names(request))
+    async with client.stream("POST", server.url, content=body, headers=headers) as response:
         if response.status_code != httpx.codes.OK:
             raise await read_refusal(response, key)
-        async for event in read_events(response.aiter_bytes()):
-            events = answer.read(event)
-            count["tokens"] += len(events)
-            for token in events:
-                stream.put(token)
-            if events:
-                wake([stream])
-            if event.kind == "done":
-                break
+        try:
+            await _read_events(response, answer, stream, count)
+        except httpx.TransportError:
+            if not answer.ended:  # else only [DONE] and the counts are missing
+                raise
     for last in answer.finish():
         stream.put(last, answer.usage or stream.usage)
+
+
+async def _read_events(
+    response: httpx.Response, answer: ServerAnswer, stream: AnswerStream, count: Counter[str]
+) -> None:
+    async for event in read_events(response.aiter_bytes()):
+        events = answer.read(event)
+        count["tokens"] += len(events)
+        for token in events:
+            stream.put(token)
+        if events:
+            wake([stream])
+        if event.kind == "done":
+            return
 
 
 def _wait(server: Server, fault: Exception, attempt: int, stream: AnswerStream) -> float | None:

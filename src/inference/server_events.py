@@ -163,7 +163,14 @@ class ServerAnswer:
         self._finish_reason: FinishReason | None = None
         self._done = self._any = False
         self._refusal = ""
+        self._half = ""
+        """The first half of a surrogate pair whose second one comes in the next chunk."""
         self._calls = CallPieces(tools)
+
+    @property
+    def ended(self) -> bool:
+        """A reason was given why the answer ended."""
+        return self._finish_reason is not None
 
     def read(self, event: ServerEvent) -> list[TokenEvent]:
         """Read one event; give the tokens in it.
@@ -204,7 +211,8 @@ class ServerAnswer:
                 "max_tokens",
                 partial="".join(call.arguments for call in self._calls.calls()),
             )
-        return [TokenEvent(None, None, "", (), reason, tuple(self._calls.calls()))]
+        rest = whole_characters(self._half)
+        return [TokenEvent(None, None, rest, (), reason, tuple(self._calls.calls()))]
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> list[TokenEvent]:
         self._read_usage(chunk)
@@ -228,7 +236,16 @@ class ServerAnswer:
         said, refused = content_text(choice["text"] if "text" in choice else message.get("content"))
         self._refusal += refused + (message.get("refusal") or "")
         self._any = self._any or bool(said or self._calls or self._refusal)
-        return _events(said, choice.get("logprobs"))
+        return _events(self._whole(said), choice.get("logprobs"))
+
+    def _whole(self, said: str) -> str:
+        """Put halves of characters together, which come where a server cuts its escapes in two."""
+        if not self._half and said.isascii():
+            return said
+        said, self._half = self._half + said, ""
+        if said and "\ud800" <= said[-1] <= "\udbff":
+            said, self._half = said[:-1], said[-1]
+        return whole_characters(said)
 
     def _read_usage(self, chunk: Mapping[str, Any]) -> None:
         usage = chunk.get("usage")
@@ -272,6 +289,17 @@ def content_text(content: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON va
         elif block["type"] == "refusal":
             refused += str(block.get("refusal") or "refused")
     return said, refused
+
+
+def whole_characters(text: str) -> str:
+    """Join halves of surrogate pairs, and put U+FFFD in the place of one that is alone.
+
+    >>> whole_characters("\\ud83d\\ude00") == "\\U0001f600", whole_characters("a\\ud83d")
+    (True, 'a\ufffd')
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:

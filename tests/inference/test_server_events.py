@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import gzip
 import json
 
@@ -11,6 +12,7 @@ from fake_server import chat_chunk, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stillroom.errors import BrokenAnswerError, GenerationError, RemoteError, TruncatedAnswerError
+from stillroom.inference import call_pieces, call_text, finish_reasons, server_events
 from stillroom.inference.engine import GenerationRequest, Usage
 from stillroom.inference.remote import RemoteEngine
 from stillroom.inference.server_events import ServerAnswer, content_text, read_events
@@ -181,6 +183,47 @@ def test_counts_and_cuts():
     assert read(json.dumps(ollama))[2] == Usage(4, 1)
 
 
+def test_halves_of_characters_are_put_together():
+    smile = ("\ud83d", "\ude00")
+    for texts, whole in (
+        (("A" + smile[0], smile[1] + "!"), "A\U0001f600!"),
+        ((smile[0], "", smile[1]), "\U0001f600"),
+        (("A" + smile[0],), "A\ufffd"),
+        ((smile[1] + "A",), "\ufffdA"),
+        ((smile[0], "A"), "\ufffdA"),
+    ):
+        assert read("".join(event(delta(text)) for text in texts) + event(END))[0] == whole
+    call = {"index": 0, "function": {"name": "add", "arguments": '{"a": "\\ud83d"}'}}
+    (sent,) = read(event(delta(None, "stop", tool_calls=[call])))[1].calls
+    assert json.loads(sent.arguments) == {"a": "\ufffd"}
+
+
+def test_a_connection_that_breaks_after_the_end_takes_nothing_away():
+    def breaks(end):
+        def reply(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", "9999")
+            handler.end_headers()
+            handler.event(AU)
+            handler.event(end)
+            handler.close_connection = True
+
+        return reply
+
+    for end, whole in ((END, True), (RUM, False)):
+        with serving(breaks(end)) as server:
+            engine = RemoteEngine("m", base_url=server.base_url, max_retries=0)
+            stream = engine.submit(
+                GenerationRequest(messages=[{"role": "user", "content": "Q \ud83d"}])
+            )
+            if whole:
+                assert "".join(token.text for token in stream) == "Au"
+            else:
+                with pytest.raises(RemoteError, match="connection failed"):
+                    list(stream)
+            engine.close()
+
+
 def test_calls_come_with_the_end():
     call = {"index": 0, "function": {"name": "add", "arguments": '{"a": 1}'}}
     for end in ("tool_calls", "stop", ""):
@@ -236,3 +279,8 @@ def test_content():
     search = [{"type": "web_search_tool_result"}, {"type": "image_url"}, {"text": "Au"}, "rum"]
     assert content_text(search) == ("Aurum", "")
     assert content_text(None) == ("", "")
+
+
+def test_the_examples_are_right():
+    for module in (call_pieces, call_text, finish_reasons, server_events):
+        assert doctest.testmod(module).failed == 0
