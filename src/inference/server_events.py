@@ -25,6 +25,7 @@ MOST_BODY_BYTES = 16 << 20
 _MOST_TOLD = 200
 """Characters of what a server sent, in errors."""
 _DONE = "[DONE]"
+_CALLING = ("tool_calls", "function_call")
 
 
 class ServerEvent(NamedTuple):
@@ -101,7 +102,7 @@ class _EventReader:
         """Take the last line, which has no end; give the events that are left."""
         events = [*self.read(line), *self._flush()]
         if self._body:
-            events.append(_event("\n".join(self._body)))
+            events.append(_sure_event("\n".join(self._body)))
         if self._other and not (events or self._any or self._body is not None):
             what = "a page" if self._other.startswith("<") else "text"
             raise RemoteError(
@@ -112,41 +113,49 @@ class _EventReader:
         return events
 
     def _read_data(self, value: str) -> list[ServerEvent]:
-        if value or self._data:  # an empty one is a sign of life
-            self._data.append(value)
-        if len(self._data) == 1 and _is_whole(value):
-            return self._flush()
+        if not self._data:
+            if not value:  # a sign of life
+                return []
+            event = _event(value)
+            if event is not None:
+                return [self._named(event)]
+        self._data.append(value)
+        self._count(value)
         return []
 
     def _flush(self) -> list[ServerEvent]:
         parts, self._data = self._data, []
-        name, self._name = self._name, ""
         text = "\n".join(parts)
         if not text.strip():
+            self._name = ""
             return []
-        self._any = True
-        if name == "error":
-            return [ServerEvent("error", _parsed(text, text))]
-        if len(parts) == 1 or _is_whole(text):
-            return [_event(text)]
+        event = _event(text)
+        if event is not None or self._name == "error":
+            return [self._named(event or ServerEvent("error", text))]
         # Events without a blank line between them.
-        return [_event(part) for part in parts if part]
+        return [self._named(_sure_event(part)) for part in parts if part]
+
+    def _named(self, event: ServerEvent) -> ServerEvent:
+        name, self._name, self._any = self._name, "", True
+        return ServerEvent("error", event.value) if name == "error" else event
 
     def _read_body(self, line: str) -> list[ServerEvent]:
         """Take a line of JSON: a chunk of its own (Ollama), or a part of one object."""
         if not self._body:
-            if not line.strip():
-                return []
-            if _is_whole(line):
-                return [_event(line)]
-        self._body = self._body or []
+            event = _event(line) if line.strip() else None
+            if event is not None or not line.strip():
+                return [event] if event else []
+        self._body = [] if self._body is None else self._body
         self._body.append(line)
+        self._count(line)
+        return []
+
+    def _count(self, line: str) -> None:
         self._size += len(line)
         if self._size > MOST_BODY_BYTES:
             raise RemoteError(
                 f"the server sent an answer of more than {MOST_BODY_BYTES} bytes", status=200
             )
-        return []
 
 
 class ServerAnswer:
@@ -161,7 +170,7 @@ class ServerAnswer:
         self.usage: Usage | None = None
         """As the server counts; None where it does not tell."""
         self._finish_reason: FinishReason | None = None
-        self._done = self._any = False
+        self._done = self._any = self._calling = False
         self._refusal = ""
         self._half = ""
         """The first half of a surrogate pair whose second one comes in the next chunk."""
@@ -205,6 +214,8 @@ class ServerAnswer:
             raise BrokenAnswerError(f"the server's answer {what}")
         if refused := refusal_end(self._refusal):
             _check(refused)
+        if self._calling and not self._any:
+            raise BrokenAnswerError("the server said that a tool is called, and sent no call")
         if reason == "length" and self._calls.cut():
             raise TruncatedAnswerError(
                 "the answer ended before its form was complete, in a call of a tool; allow more "
@@ -219,8 +230,10 @@ class ServerAnswer:
         choice = _choice(chunk)
         if choice is None:
             return []
-        if choice.get("finish_reason") not in (None, "", "null") or choice.get("error"):
+        reason = choice.get("finish_reason")
+        if reason not in (None, "", "null") or choice.get("error"):
             end = judge_choice(choice)
+            self._calling = self._calling or reason in _CALLING
             _check(end)
             if end.verdict == "cut":
                 self._finish_reason = "length"
@@ -347,17 +360,19 @@ def _parsed(text: str, otherwise: object = _NOTHING) -> Any:  # noqa: ANN401 - a
         return otherwise
 
 
-def _is_whole(text: str) -> bool:
-    return text == _DONE or _parsed(text) is not _NOTHING
-
-
-def _event(text: str) -> ServerEvent:
+def _event(text: str) -> ServerEvent | None:
+    """Read the data of an event; None where it is no JSON."""
     if text.strip() == _DONE:
         return ServerEvent("done", None)
     value = _parsed(text)
-    if value is _NOTHING:
+    return None if value is _NOTHING else ServerEvent("data", value)
+
+
+def _sure_event(text: str) -> ServerEvent:
+    event = _event(text)
+    if event is None:
         raise RemoteError(f"the server sent what is no JSON: {text[:200]!r}", status=200)
-    return ServerEvent("data", value)
+    return event
 
 
 def _events(text: str, logprobs: Any) -> list[TokenEvent]:  # noqa: ANN401

@@ -116,6 +116,7 @@ def test_answers(name, sizes):
     ("body", "words"),
     [
         ("", "is empty"),
+        (event(delta(None, "tool_calls")) + event(DONE), "sent no call"),
         (event(DONE), "is empty"),
         (": ping\n\n", "is empty"),
         (event(AU), "broke off"),
@@ -165,13 +166,19 @@ def test_what_broke_off_may_be_asked_again(body, words):
         (event({"choices": [{"delta": {"content": "A"}, "logprobs": {"content": [5]}}]}),
          "no answer"),
         (event({"choices": [{"delta": {"tool_calls": [5]}}]}), "no answer"),
-        (event({"choices": [{"delta": {"content": "y" * (1 << 20)}}]}), "more than 1048576 bytes"),
     ],
 )  # fmt: skip
 def test_what_is_no_answer(body, words):
     with pytest.raises(RemoteError, match=words) as told:
         read(body)
     assert told.value.status == 200, "asking again would not help"
+
+
+def test_an_answer_has_a_most_size():
+    line = "data: " + "x" * 100_000 + "\n"
+    for body in ("data: {\n" + line * 200, "{\n" + line * 200, "data: " + "y" * (1 << 20)):
+        with pytest.raises(RemoteError, match="of more than"):
+            read(body)
 
 
 def test_counts_and_cuts():
