@@ -235,6 +235,8 @@ def listed_expectation(result: str) -> Callable[[Path], Expected]:
     """Use what `files.csv` says Python's csv module makes of a file."""
 
     def expect(path: Path) -> Expected:
+        if path.suffix == ".xlsx":
+            return Expected(("read",), why=result)
         if any(word in result for word in ("workbook", "dBase", "empty (0 bytes)")):
             return Expected(("refused",), why=result)
         if path.suffix == ".json":
@@ -311,6 +313,14 @@ def jobs_of(suite: str) -> Iterator[Job]:
         yield Job(suite, file, expect, options)
 
 
+_READER = {
+    "text": "Chicago Reader",
+    "date": "1971-01-01",
+    "integer": "40",
+    "boolean": "True",
+    "float": "1",
+    "datetime": "1971-01-01T04:14:00",
+}
 _ABC = {"a": "1", "b": "2", "c": "3"}
 _HASH: dict[str, Any] = {"comment": "#"}
 _BACKSLASH: dict[str, Any] = {"escape": "\\"}
@@ -335,6 +345,11 @@ WITH_OPTIONS: dict[str, tuple[tuple[str, dict[str, Any], Callable[[Path], Expect
         ("no_header_row.csv", {"header": False}, table_of(records=1)),
         ("test_latin1.csv", {"encoding": "latin-1"}, table_of(records=2, first=_ABC)),
         ("test_skip_lines.csv", {"skip_lines": 3}, table_of(records=1, first=_ABC)),
+        ("dummy.xlsx", {}, table_of(records=1, first=_ABC)),
+        ("test.xlsx", {}, table_of(records=5, first=_READER)),
+        ("sheets.xlsx", {"sheet": "data"}, table_of(records=5, first=_READER)),
+        ("sheets.xlsx", {"sheet": "\u02a4"}, table_of(records=1, first=_ABC)),
+        ("test_skip_lines.xlsx", {"skip_lines": 3}, table_of(records=5, first=_READER)),
         ("testjson.json", {}, converted("testjson_converted.csv")),
         ("testjson_multiline.json", {}, converted("testjson_multiline_converted.csv")),
         ("testjson_nested.json", {"flatten": True}, converted("testjson_nested_converted.csv")),

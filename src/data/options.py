@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from ..errors import ConfigError
 
-Format = Literal["csv", "json", "parquet", "arrow", "sqlite"]
+Format = Literal["csv", "json", "parquet", "arrow", "sqlite", "excel"]
 Ragged = Literal["error", "pad", "keep"]
 
-FORMATS: tuple[str, ...] = ("csv", "json", "parquet", "arrow", "sqlite")
+FORMATS: tuple[str, ...] = ("csv", "json", "parquet", "arrow", "sqlite", "excel")
 EXTRA_COLUMN = "_extra"
 """Where `ragged="keep"` puts the cells that no header stands above, as a list."""
 

@@ -17,6 +17,7 @@ from .cells import flatten_record, list_columns
 from .columnar import ARROW_ERRORS, column_names, iter_arrow, iter_parquet
 from .csv_reader import CsvTable
 from .database import is_url, iter_query, shown_name, table_query
+from .excel_reader import iter_excel
 from .formats import kind_of
 from .json_reader import iter_json
 from .options import ReadOptions, read_options
@@ -45,8 +46,8 @@ def iter_records(
     """Read records one by one.
 
     Args:
-        source: File (CSV, TSV, JSON, JSON Lines, Parquet, Arrow, Feather, SQLite; packed with gzip,
-            zstd, bzip2 or xz), folder, pattern, or SQLAlchemy URL.
+        source: File (CSV, TSV, JSON, JSON Lines, Parquet, Arrow, Feather, SQLite, Excel; packed
+            with gzip, zstd, bzip2 or xz), folder, pattern, or SQLAlchemy URL.
         query: SELECT, for a database.
         table: Table to read whole, for a database.
         report: What was passed over is counted in it; it is logged at the end in any case.
@@ -222,7 +223,7 @@ def _csv_records(table: CsvTable, options: ReadOptions) -> Iterator[tuple[int, d
             yield row, {n: cell or None for n, cell in zip(table.columns, cells, strict=True)}
 
 
-_ITERATORS = {"json": iter_json, "parquet": iter_parquet, "arrow": iter_arrow}
+_ITERATORS = {"json": iter_json, "parquet": iter_parquet, "arrow": iter_arrow, "excel": iter_excel}
 
 
 def check_columns(path: str | Path, columns: list[str], wanted: tuple[str, ...]) -> None:

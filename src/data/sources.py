@@ -15,6 +15,8 @@ from .formats import SUFFIX_KINDS
 from .read_report import ReadReport
 
 _PARTITION = re.compile(r"([^=]+)=(.*)")
+_HIDDEN = (".", "_", "~$")
+"""How names begin that programs leave beside the data; `~$a.xlsx` is a lock of Excel."""
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -64,9 +66,9 @@ def _in_folder(folder: Path, report: ReadReport) -> list[SourceFile]:
         inside = path.relative_to(folder).parts
         known = Path(unpacked_name(path)).suffix.lower() in SUFFIX_KINDS
         listed = saved[path.parent]
-        hidden = next((i for i, part in enumerate(inside) if part.startswith((".", "_"))), None)
+        hidden = next((i for i, part in enumerate(inside) if part.startswith(_HIDDEN)), None)
         if hidden is not None:
-            passed["/".join(inside[: hidden + 1])] = None  # _SUCCESS, _metadata, .crc, .git
+            passed["/".join(inside[: hidden + 1])] = None  # _SUCCESS, .crc, .git
         elif not known or is_metadata(path) or (listed is not None and path not in listed):
             passed["/".join(inside)] = None
         else:

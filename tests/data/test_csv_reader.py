@@ -117,7 +117,7 @@ REFUSED = [
     ("NUL", b"a,b\n1,2\n\0,2\n", {}, 2, 3, "NUL character at byte offset 8"),
     ("html", b"<!DOCTYPE html><p>Log in", {}, None, None, "HTML page"),
     ("lfs", b"version https://git-lfs.github.com/spec/v1\noid", {}, None, None, "git lfs pull"),
-    ("workbook", b"PK\x03\x04xl/", {}, None, None, "save the sheet as CSV"),
+    ("workbook", b"PK\x03\x04xl/", {}, None, None, "damaged or cut off"),
 ]  # fmt: skip
 
 
