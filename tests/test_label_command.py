@@ -185,3 +185,103 @@ def test_tasks_of_records():
 def test_a_run_says_that_servers_give_labels_and_no_logits(teacher):
     (fault,) = MainJob(teacher=teacher).faults()
     assert "stillroom label, then stillroom distill" in fault
+
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        (NOWHERE, "start it, or give another address: --teacher"),
+        ("ollama", "start it (ollama serve)"),
+        ("vllm", "start it (vllm serve MODEL)"),
+        ("openai", "start it, or"),
+    ],
+)
+@pytest.mark.parametrize("model", [[], ["--model", "m"]])
+@pytest.mark.parametrize("command", ["label", "expand"])
+def test_a_server_that_is_down_gets_one_sentence_and_no_call(
+    tmp_path, capsys, monkeypatch, teacher, words, model, command
+):
+    for name in ("OLLAMA_HOST", "VLLM_BASE_URL", "OPENAI_BASE_URL"):
+        monkeypatch.setenv(name, NOWHERE)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    options = [*table(tmp_path, "question\nWhich?\n"), "--output", str(tmp_path / "out"), *model]
+    options += ["--target", "5"] if command == "expand" else []
+    assert main([command, "--teacher", teacher, *options]) == 1
+    told = capsys.readouterr()
+    assert "no server was reached at http://127.0.0.1:9/v1" in told.err
+    assert words in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "out" / "calls.jsonl").exists()
+
+
+def test_a_model_that_a_server_lacks_is_told_before_it_is_asked(
+    server, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("OLLAMA_HOST", server.base_url)
+    options = [*table(tmp_path, "question\nWhich?\n"), "--output", str(tmp_path / "out")]
+    assert main(["label", "--teacher", "ollama", "--model", "other", *options]) == 1
+    told = capsys.readouterr().err
+    assert "it lists tiny" in told
+    assert "ollama pull other" in told
+    assert main(["label", "--teacher", "ollama", "--model", "tiny", *options]) == 0
+
+
+def test_dead_letters_are_asked_again_where_it_is_said(tmp_path, capsys):
+    data = table(tmp_path, "question\n" + "".join(f"Which {n}?\n" for n in range(40)))
+    options = [*data, "--max-attempts", "1", "--concurrency", "1", "--max-error-rate", "0.3"]
+    with serving(LabelServer(fault_share=1.0, faults=("500",))) as server:
+        assert run("label", server, tmp_path, *options) == 1
+        told = capsys.readouterr()
+        assert "stopped early (error_rate)" in told.err
+        assert "the same command goes on with them, and the same command with --retry" in told.err
+        dead = len(read_json_lines(tmp_path / "out" / "dead_letter.jsonl"))
+        assert f"with the {dead} dead letters as well" in told.err
+        assert "the same command with --retry-failed asks for these again" in told.out
+        server.fault_share = 0.0
+        assert run("label", server, tmp_path, *options, "--max-error-rate", "1") == 0
+        assert len(read_json_lines(tmp_path / "out" / "labels.jsonl")) == 40 - dead
+        assert run("label", server, tmp_path, *options, "--retry-failed") == 0
+        assert len(read_json_lines(tmp_path / "out" / "labels.jsonl")) == 40
+        assert read_json_lines(tmp_path / "out" / "dead_letter.jsonl") == []
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_asked(server, tmp_path, capsys):
+    data = table(tmp_path, "question\nWhich?\n")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken" / "labels.jsonl").mkdir(parents=True)
+    for folder, words in (("file", "is a file"), ("file/x", "is a file"), ("taken", "is a folder")):
+        given = ["--teacher", server.base_url, *data, "--output", str(tmp_path / folder)]
+        assert main(["label", *given]) == 1
+        told = capsys.readouterr().err
+        assert words in told
+        assert "Traceback" not in told
+    assert server.asked == {}
+
+
+def test_braces_that_name_no_column_are_told(server, tmp_path, capsys):
+    data = table(tmp_path, "metal\ngold\n")
+    template = 'About {metal} and {metall}: {"a": 1}, {{x}}'
+    assert run("label", server, tmp_path, *data, "--template", template) == 0
+    assert capsys.readouterr().out.count("is no column and stays as it is") == 1
+
+
+def test_thoughts_are_left_off_unless_they_are_wanted(tmp_path, monkeypatch, capsys):
+    with serving(LabelServer()) as server:
+        whole = server._answer
+        monkeypatch.setattr(
+            server, "_answer", lambda *a: whole(*a).replace(b'"label of', b'"<think>Hm.</think>la')
+        )
+        data = table(tmp_path, "question\nWhich?\n")
+        for options, thinks in (([], False), (["--keep-thoughts"], True), ([], False)):
+            assert run("label", server, tmp_path, *data, *options) == 0
+            (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
+            assert record["answer"].startswith("<think>Hm.</think>") is thinks
+            assert "1 with thoughts" in capsys.readouterr().out
+        assert server.asked.total() == 1
+        assert run("label", server, tmp_path, *data, "--format", "system2") == 0
+        (record,) = read_json_lines(tmp_path / "out" / "labels.jsonl")
+        assert record["answer"].startswith("<think>Hm.</think>")

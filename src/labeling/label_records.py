@@ -148,6 +148,13 @@ def kept_columns(tasks: Sequence[LabelTask], *, template: str | None = None) -> 
     return told
 
 
+def unknown_names(template: str, tasks: Sequence[LabelTask]) -> list[str]:
+    """List what stands in braces like the name of a column and is none: perhaps misspelt."""
+    columns = {key for task in tasks for key in task.record}
+    found = re.findall(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})", template)
+    return [name for name in dict.fromkeys(found) if name not in columns]
+
+
 def _prompt(record: Record, form: FormatName, number: int) -> Prompt:
     shape = asked_shape(record)
     if shape is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,8 +16,6 @@ from .remote_teacher import RemoteTeacher
 from .teachers import Teacher
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from ..inference.checkpoints import Checkpoint
@@ -37,6 +36,11 @@ class Provider:
     url: str | None = None
     """Address on this machine where the variable is not set. Others have none: nothing is sent to
     another machine that the user did not name."""
+    start: str | None = None
+    """Command that starts it on this machine."""
+    get: str | None = None
+    """Command that brings a model to it, for a server that answers for those alone that it lists;
+    the model's name stands behind it."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -44,16 +48,24 @@ PROVIDERS: Mapping[str, Provider] = {
     "deepseek": Provider("DEEPSEEK_BASE_URL", "DEEPSEEK_API_KEY", "DEEPSEEK_MODEL"),
     "gemini": Provider("GEMINI_BASE_URL", "GEMINI_API_KEY", "GEMINI_MODEL"),
     "llama-server": Provider(
-        "LLAMA_SERVER_BASE_URL", None, "LLAMA_SERVER_MODEL", "http://127.0.0.1:8080/v1"
+        "LLAMA_SERVER_BASE_URL", None, "LLAMA_SERVER_MODEL", "http://127.0.0.1:8080/v1",
+        "llama-server -m MODEL.gguf",
     ),
-    "ollama": Provider("OLLAMA_HOST", None, "OLLAMA_MODEL", "http://127.0.0.1:11434/v1"),
+    "ollama": Provider(
+        "OLLAMA_HOST", None, "OLLAMA_MODEL", "http://127.0.0.1:11434/v1", "ollama serve",
+        "ollama pull",
+    ),
     "openai": Provider("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"),
     "openrouter": Provider("OPENROUTER_BASE_URL", "OPENROUTER_API_KEY", "OPENROUTER_MODEL"),
     "sglang": Provider(
-        "SGLANG_BASE_URL", "SGLANG_API_KEY", "SGLANG_MODEL", "http://127.0.0.1:30000/v1"
+        "SGLANG_BASE_URL", "SGLANG_API_KEY", "SGLANG_MODEL", "http://127.0.0.1:30000/v1",
+        "python -m sglang.launch_server --model-path MODEL",
     ),
-    "vllm": Provider("VLLM_BASE_URL", "VLLM_API_KEY", "VLLM_MODEL", "http://127.0.0.1:8000/v1"),
-}
+    "vllm": Provider(
+        "VLLM_BASE_URL", "VLLM_API_KEY", "VLLM_MODEL", "http://127.0.0.1:8000/v1",
+        "vllm serve MODEL", "vllm serve",
+    ),
+}  # fmt: skip
 
 
 def open_by_source(
@@ -82,16 +94,32 @@ def open_by_source(
         _refuse({**remote, "bits": bits, "device": device}, "the teacher is open already")
         return source
     _refuse(remote, f"{source!r} is no server; give an address or one of {sorted(PROVIDERS)}")
-    from langchain_core.language_models.chat_models import BaseChatModel
+    if isinstance(source, str | Path):  # a mistyped name is told before torch is loaded
+        if not Path(source).expanduser().exists():
+            _require_model(str(source))
+    else:
+        from langchain_core.language_models.chat_models import BaseChatModel
 
-    if isinstance(source, BaseChatModel):
-        _refuse({"bits": bits, "device": device}, "the chat model decides about it")
-        from .langchain_teacher import LangChainTeacher
+        if isinstance(source, BaseChatModel):
+            _refuse({"bits": bits, "device": device}, "the chat model decides about it")
+            from .langchain_teacher import LangChainTeacher
 
-        return LangChainTeacher(source)
+            return LangChainTeacher(source)
     from .local_teacher import load_local_teacher
 
     return load_local_teacher(source, bits=bits, device=device)
+
+
+def _require_model(name: str) -> None:
+    """Refuse a name that neither the hub nor its local cache has.
+
+    Raises:
+        ModelNotFoundError: It is unknown, or nobody could be asked.
+    """
+    from ..inference.hub import fetch_from_hub, hub_has
+
+    if hub_has(name) is not True:
+        fetch_from_hub(name)  # says why not
 
 
 def server_address(source: object) -> str | None:
@@ -139,7 +167,8 @@ def _open_server(
             api_key_env = provider.key_env
         model = model or os.environ.get(provider.model_env, "").strip() or None
     if model is None:
-        model = only_model(Server("?", url, endpoint, api_key_env, 0, timeout_s, 0.0, api_key))
+        asked = Server("?", url, endpoint, api_key_env, 0, timeout_s, 0.0, api_key)
+        model = only_model(asked, provider)
     return RemoteTeacher(
         model,
         base_url=url,
@@ -151,12 +180,56 @@ def _open_server(
     )
 
 
-def only_model(server: Server) -> str:
+def require_server(teacher: Teacher, source: object) -> None:
+    """Look once whether a teacher's server is there, before a run asks it for every record.
+
+    Args:
+        teacher: Any; one in this process is there.
+        source: What it was opened by; of a provider's name it is known what starts it.
+
+    Raises:
+        RemoteError: No server was reached.
+        ConfigError: It lists its models, answers for those alone, and lacks this one; or the key is
+            missing.
+    """
+    if not isinstance(teacher, RemoteTeacher):
+        return
+    provider = PROVIDERS.get(str(source))
+    names = _listed_models(teacher.server, provider)
+    if names is None or provider is None or provider.get is None:
+        return
+    if teacher.name not in names and f"{teacher.name}:latest" not in names:
+        shown = ", ".join(names[:10]) or "none"
+        raise ConfigError([
+            f"{source} has no model {teacher.name!r}; it lists {shown}. Name one of these, or "
+            f"bring it there: {provider.get} {teacher.name}"
+        ])  # fmt: skip
+
+
+def only_model(server: Server, provider: Provider | None = None) -> str:
     """Ask a server which model it serves.
 
     Raises:
-        ConfigError: It lists none or several.
-        RemoteError: It does not tell.
+        ConfigError: It lists none or several, or the key is missing.
+        RemoteError: It was not reached, or does not tell.
+    """
+    names = _listed_models(server, provider)
+    if names is None:
+        raise RemoteError(
+            f"{server.base_url} does not list its models; name the model (--model)", status=404
+        )
+    if len(names) != 1:
+        shown = ", ".join(names[:10]) or "none"
+        raise ConfigError([f"the server lists {len(names)} models ({shown}); name one (--model)"])
+    return names[0]
+
+
+def _listed_models(server: Server, provider: Provider | None) -> list[str] | None:
+    """Ask a server for its models; None where it answers something else, or takes its time.
+
+    Raises:
+        RemoteError: It was not reached.
+        ConfigError: The key is missing.
     """
     key = server.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -164,16 +237,16 @@ def only_model(server: Server) -> str:
     try:
         with httpx.Client(timeout=_LIST_S, trust_env=not server.is_local) as client:
             response = client.get(url, headers=headers)
-        names = [str(one["id"]) for one in response.raise_for_status().json()["data"]]
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as fault:
+        return [str(one["id"]) for one in response.raise_for_status().json()["data"]]
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as fault:
         reason = str(fault).replace(key, "***") if key else str(fault)
+        start = "" if provider is None or provider.start is None else f" ({provider.start})"
         raise RemoteError(
-            f"{url} does not list the server's models ({reason}); name the model"
+            f"no server was reached at {server.base_url} ({reason}); start it{start}, or give "
+            "another address: --teacher http://HOST:PORT/v1"
         ) from None
-    if len(names) != 1:
-        shown = ", ".join(names[:10]) or "none"
-        raise ConfigError([f"the server lists {len(names)} models ({shown}); name one"])
-    return names[0]
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+        return None
 
 
 def _refuse(settings: Mapping[str, Any], reason: str) -> None:

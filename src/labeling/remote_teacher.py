@@ -75,6 +75,11 @@ class RemoteTeacher:
         return self._server.model
 
     @property
+    def server(self) -> Server:
+        """Where it is and how it is asked."""
+        return self._server
+
+    @property
     def revision(self) -> str | None:
         """Unknown: servers do not tell."""
         return None

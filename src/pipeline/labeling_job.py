@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ..labeling.teachers import DecodeProfile
 
 LABELS_FILE, GROWN_FILE, REPORT_FILE = "labels.jsonl", "records.jsonl", "report.json"
+_RETRY = "the same command with --retry-failed"
 
 
 def label_parser(program: str = "stillroom label") -> CommandParser:
@@ -143,7 +144,12 @@ def label_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # Here, because --help must load nothing heavy.
-    from ..labeling.label_records import kept_columns, label_tasks, labelled_record
+    from ..labeling.label_records import (
+        kept_columns,
+        label_tasks,
+        labelled_record,
+        unknown_names,
+    )
     from ..labeling.labeler import BatchLabeler
 
     profile, template = chosen_profile(args, 0.0), _template(args.template)
@@ -152,6 +158,8 @@ def label_file(args: argparse.Namespace) -> None:
     teacher = chosen_teacher(args)
     labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
     console.head(f"stillroom: {len(tasks):,} records of {args.data}, labelled by {teacher.name}")
+    for name in () if template is None else unknown_names(template, tasks):
+        console.line("template", f"{{{name}}} is no column and stays as it is")
     for column, place in kept_columns(tasks, template=template).items():
         words = "holds the marks of the labels" if column == "label" else "keeps its values"
         console.line("column", f"{column!r} is there already; {place!r} {words}")
@@ -169,13 +177,18 @@ def label_file(args: argparse.Namespace) -> None:
     console.line("written", str(path))
     if run.failed:
         console.line("", f"{Path(args.output) / 'dead_letter.jsonl'}: {len(run.failed):,} records")
+        console.line("", f"{_RETRY} asks for these again")
     if run.stopped is not None:
-        raise LabelingStoppedError(
-            f"stopped early ({run.stopped}): {run.message}; {run.numbers.remaining:,} records are "
-            "left, and the same command goes on with them"
-        )
+        told = f"stopped early ({run.stopped}): {run.message}; "
+        told += f"{run.numbers.remaining:,} records are left: the same command goes on with them"
+        if run.failed:
+            told += f", and {_RETRY} with the {len(run.failed):,} dead letters as well"
+        raise LabelingStoppedError(told)
     if not labelled:
-        raise LabelingStoppedError("no record has a label; dead_letter.jsonl says why")
+        raise LabelingStoppedError(
+            f"no record has a label; {Path(args.output) / 'dead_letter.jsonl'} says why, and "
+            f"{_RETRY} asks for them again"
+        )
 
 
 def expand_file(args: argparse.Namespace) -> None:
@@ -211,7 +224,9 @@ def expand_file(args: argparse.Namespace) -> None:
     console.line("records", words, time.monotonic() - began)
     console.line("written", f"{path}: {len(grown.records):,} records")
     if grown.stopped is not None:
-        raise LabelingStoppedError(f"stopped early ({grown.stopped}): {grown.message}")
+        told = f"stopped early ({grown.stopped}): {grown.message}; the same command goes on"
+        told += f", and {_RETRY} asks for the dead letters again" if grown.failed else ""
+        raise LabelingStoppedError(told)
     if len(grown.records) < args.target:
         console.line("", f"{args.target:,} were wanted; the teacher had nothing new to say")
 
@@ -232,7 +247,12 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 def _data_faults(args: argparse.Namespace) -> list[str]:
     faults = [] if args.data is None else missing_source(args.data)
     faults += faults_of(lambda: reading_keywords(args))
-    return faults + ([] if args.output is None else output_faults("output", args.output))
+    if args.output is None:
+        return faults
+    names = (LABELS_FILE, GROWN_FILE, REPORT_FILE, "calls.jsonl", "dead_letter.jsonl")
+    in_the_way = [path for name in names if (path := Path(args.output) / name).is_dir()]
+    faults += [f"{path} is a folder, and a file is to be written there" for path in in_the_way]
+    return faults + output_faults("output", args.output)
 
 
 def _plan(args: argparse.Namespace) -> ExpansionPlan:

@@ -132,10 +132,15 @@ def teacher_faults(args: argparse.Namespace) -> list[str]:
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:
-    """Open the teacher of the options; errors as `teachers.open_teacher`."""
+    """Open the teacher of the options, and look whether its server is there.
+
+    Raises:
+        StillroomError: As `teachers.open_teacher` and `opening.require_server`.
+    """
+    from ..labeling.opening import require_server
     from ..labeling.teachers import open_teacher
 
-    return open_teacher(
+    teacher = open_teacher(
         args.teacher,
         model=args.model,
         api_key_env=args.api_key_env,
@@ -144,6 +149,8 @@ def chosen_teacher(args: argparse.Namespace) -> Teacher:
         bits=args.bits,
         device=args.device,
     )
+    require_server(teacher, args.teacher)
+    return teacher
 
 
 def chosen_settings(args: argparse.Namespace) -> LabelSettings:

@@ -4,13 +4,20 @@ import asyncio
 import doctest
 import json
 import logging
+import sys
 
 import labeling_server
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from scripted_teacher import Scripted
-from stillroom.errors import ConfigError, DeadlineError, GenerationError, RemoteError
+from stillroom.errors import (
+    ConfigError,
+    DeadlineError,
+    GenerationError,
+    ModelNotFoundError,
+    RemoteError,
+)
 from stillroom.inference import retries
 from stillroom.inference.allow import forbid_models
 from stillroom.inference.scripted import ScriptedModel
@@ -287,3 +294,11 @@ def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
     assert found.failed == 0
+
+
+def test_names_of_models_that_are_nowhere_are_told_without_torch(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setitem(sys.modules, "stillroom.labeling.local_teacher", None)  # its import fails
+    for name in ("outputs/typo", "./no/such/folder", "qwenn"):
+        with pytest.raises(ModelNotFoundError, match="is no folder here"):
+            open_teacher(name)
