@@ -171,7 +171,9 @@ class ServerAnswer:
         """As the server counts; None where it does not tell."""
         self._finish_reason: FinishReason | None = None
         self._done = self._any = self._calling = False
-        self._refusal = ""
+        self._refusal = self._refused_part = ""
+        """Of the whole answer, and in blocks beside its text."""
+        self._said = False
         self._half = ""
         """The first half of a surrogate pair whose second one comes in the next chunk."""
         self._calls = CallPieces(tools)
@@ -212,7 +214,8 @@ class ServerAnswer:
         if reason is None:
             what = "broke off before its end" if self._any else "is empty"
             raise BrokenAnswerError(f"the server's answer {what}")
-        if refused := refusal_end(self._refusal):
+        # Blocks of refusal beside a text are as little the answer as blocks of thinking.
+        if refused := refusal_end(self._refusal or ("" if self._said else self._refused_part)):
             _check(refused)
         if self._calling and not self._any:
             raise BrokenAnswerError("the server said that a tool is called, and sent no call")
@@ -247,8 +250,10 @@ class ServerAnswer:
         if message.get("function_call"):
             self._calls.add_old(message["function_call"])
         said, refused = content_text(choice["text"] if "text" in choice else message.get("content"))
-        self._refusal += refused + (message.get("refusal") or "")
-        self._any = self._any or bool(said or self._calls or self._refusal)
+        self._refusal += message.get("refusal") or ""
+        self._refused_part += refused
+        self._said = self._said or bool(said.strip())
+        self._any = self._any or bool(said or self._calls or self._refusal or refused)
         return _events(self._whole(said), choice.get("logprobs"))
 
     def _whole(self, said: str) -> str:

@@ -22,6 +22,7 @@ from .tool_calls import call_text
 
 Turn = dict[str, Any]
 Turns = list[Turn]
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _MOST_KEPT = 1000
 """Shapes of conversations whose form is remembered, for each tokenizer."""
 _forms: WeakKeyDictionary[Any, dict[object, Callable[[Turns], Turns]]] = WeakKeyDictionary()
@@ -64,6 +65,8 @@ def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:
     """
     from jinja2 import TemplateError
 
+    # Templates join them to texts; a tokenizer without one has nothing to write there.
+    lacking = {name: "" for name in _SPECIAL if getattr(tokenizer, name, None) is None}
     try:
         made = tokenizer.apply_chat_template(
             turns,
@@ -73,6 +76,7 @@ def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:
             sanitize_control_tokens=tokenize,
             tokenize=tokenize,
             return_dict=tokenize,
+            **lacking,
         )
     except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as fault:
         raise GenerationError(

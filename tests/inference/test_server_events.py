@@ -87,6 +87,8 @@ GOOD = {
     "blocks": "".join(map(event, (
         delta([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
         delta([{"type": "text", "text": "Au"}]), delta(["rum"]), END))),
+    "a block of refusal beside the text": "".join(map(event, (
+        delta([{"type": "refusal", "refusal": "x"}, {"type": "text", "text": "Aurum"}]), END))),
     "one block": "".join(map(event, (delta({"type": "text", "text": "Aurum"}), END))),
     "thinking in a field": "".join(map(event, (delta(None, reasoning_content="hm"), AU, RUM, END))),
     "a null refusal": "".join(map(event, (delta("Aurum", refusal=None), END))),

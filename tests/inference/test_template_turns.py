@@ -48,7 +48,6 @@ TOOL_TEXT = "Tools:\n{add_numbers}"
 
 def rendered(template, messages, *, tools=False):
     tokenizer = without_tags()
-    tokenizer.add_special_tokens({"bos_token": "<s>", "unk_token": "<unk>"})
     tokenizer.chat_template = template
     given = ([TOOL], TOOL_TEXT) if tools else (None, "")
     return tokenizer.decode(template_ids(tokenizer, chat_turns(messages), *given))
@@ -129,6 +128,19 @@ def test_system_text_and_tools_go_into_the_first_user_turn():
         assert prompt.startswith(f"[user] {TOOL_TEXT}\n\nBe brief.\n\nHello.")
     prompt = rendered(TEMPLATES["user and assistant only"], [S, H])
     assert prompt == "[INST] Be brief.\n\nHello. [/INST]"
+
+
+def test_one_of_several_templates_is_for_tools():
+    shown = "{% for m in messages %}" + SHOWN + "{% endfor %}"
+    named = {"default": shown, "tool_use": "{{ tools | tojson }}" + shown}
+    assert rendered(named, [S, H]).startswith("[system] Be brief.")
+    assert rendered(named, [S, H], tools=True).startswith('[{"type": "function"')
+
+
+def test_a_tokenizer_without_a_beginning_token_takes_templates_that_write_one():
+    assert rendered("{{ bos_token + messages[0]['content'] + eos_token }}", [H]).startswith(
+        "Hello."
+    )
 
 
 def test_what_a_template_takes_is_not_changed():
