@@ -17,7 +17,7 @@ from ..errors import DataError, EmptyDataError, UnknownColumnError, UnreadableFi
 from .arrow_values import PlainFormError, plain_list, timestamp_text
 from .cells import list_columns
 from .compression import seekable
-from .options import ReadOptions
+from .options import ReadOptions, advise
 from .read_report import ReadReport
 
 BATCH_ROWS = 8192
@@ -235,8 +235,8 @@ def _int96_texts(path: Path, row: int, name: str, arrays: list[Any]) -> list[Any
             continue
         if us // 1000 != ms:
             raise DataError(
-                "the INT96 timestamp is out of range (its writer overflowed); choose other columns "
-                "with columns=",
+                "the INT96 timestamp is out of range (its writer overflowed); to choose other "
+                f"columns, {advise('columns')}",
                 path=path,
                 row=row + offset,
                 column=name,

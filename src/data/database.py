@@ -8,6 +8,7 @@ knows that, and always rolled back.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..errors import DataError, DataNotFoundError, MissingDependencyError, UnreadableFileError
+from ..errors import (
+    DataError,
+    DataNotFoundError,
+    EmptyDataError,
+    MissingDependencyError,
+    UnreadableFileError,
+)
 from .cells import list_columns, plain_value
 from .compression import open_file
+from .options import advise
 from .read_report import ReadReport
 
 if TYPE_CHECKING:
@@ -145,9 +153,12 @@ def table_query(connection_string: str, table: str | None) -> str:
             table = _only_table(connection, tables, views)
         if table is None or table not in [*tables, *views, *inner]:
             asked = "no table is named" if table is None else f"there is no table {table!r}"
+            if not tables and not views:
+                raise EmptyDataError("the database has no tables", path=name)
+            near = difflib.get_close_matches(table or "", [*tables, *views], n=1)
+            which = advise(table=near[0]) if near else advise("table")
             raise DataError(
-                f"{asked}; pass table= or query=; the tables are {list_columns([*tables, *views])}",
-                path=name,
+                f"{asked}; {which}; the tables are {list_columns([*tables, *views])}", path=name
             )
         quoted: str = connection.dialect.identifier_preparer.quote(table)
         return f"SELECT * FROM {quoted}"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ..errors import UnreadableFileError
+from .options import advise
 
 # UTF-32 LE first: its mark starts with that of UTF-16 LE.
 _MARKS: tuple[tuple[bytes, str], ...] = (
@@ -167,8 +168,8 @@ def _describe(
     if b"\0" in first[:256]:
         return f"{text}; it looks like UTF-16 without a mark: {_utf16_hint(first)}"
     return (
-        f"{text}; if the file comes from a Windows program, pass encoding='cp1252' "
-        f"(or 'latin-1', 'shift_jis', ...: the one it was saved in)"
+        f"{text}; if the file comes from a Windows program, {advise(encoding='cp1252')}, or the "
+        "encoding that it was saved in: latin-1, shift_jis, ..."
     )
 
 
@@ -182,4 +183,4 @@ def _describe_nul(first: bytes, end: int, rest: str, name: str) -> str:
 
 def _utf16_hint(first: bytes) -> str:
     name = "utf-16-be" if first.startswith(b"\0") else "utf-16-le"
-    return f"pass encoding={name!r}"
+    return advise(encoding=name)
