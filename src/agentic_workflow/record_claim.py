@@ -42,7 +42,10 @@ _ANSWER_TO = (
     re.compile(r"\bquestion:\s*(?P<question>.+?)\s*\banswer:\s*(?P<value>.+)", re.I | re.DOTALL),
     re.compile(r"^(?P<question>.+\?)\s*(?:answer:|->|=)?\s*(?P<value>[^?]*\w[^?]*)$", re.DOTALL),
 )
-_EQUALS = re.compile(r"\s(?:is|are|was|were|equals|reads)\s|\s*(?:[=:]|\u2192|->)\s*", re.I)
+_EQUALS = re.compile(
+    r"\s(?:is|are|was|were|equals|reads)\s|\s*(?:=|(?<!\d):|:(?!\d)|\u2192|->)\s*", re.I
+)
+"""What stands between subject and value; not the colon of 12:30 or 4:0."""
 _NOT = re.compile(r"^not\s+", re.IGNORECASE)
 
 

@@ -79,6 +79,9 @@ class RecordLookup:
         for i, row in enumerate(table.rows):
             for name in dict.fromkeys((row.key, *row.asked_by.values())):
                 self._add_name(i, table.key, name)
+                conditions = name.split(" and ") if row.asked_by else []
+                if len(conditions) == 2:  # people put them in either order
+                    self._add_name(i, table.key, " and ".join(reversed(conditions)))
         for column in table.columns:
             self._add_unique_values(column.name)
         self._longest = max((len(name) for name in self._names), default=0)

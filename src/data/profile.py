@@ -36,6 +36,7 @@ _PART_NAMES = frozenset({"first", "last", "given", "family", "middle", "file", "
 """A column of first names does not name a record, one of names does."""
 _INDEX_NAME = re.compile(r"__index_level_\d+__|unnamed: \d+(?:[._]\d+)*|index|level_\d+", re.I)
 """What pandas calls the numbers of its rows where it writes them as a column."""
+_LEVELS = re.compile(r"\('[^']*'(?:, '[^']*')*,?\)")
 _NUMBER_OF_ROW = re.compile(r"\d+(?:\.0)?")
 ROW_NUMBERS = "row numbers that pandas wrote"
 
@@ -537,4 +538,6 @@ def column_label(name: str) -> str:
     >>> column_label("atomic_number"), column_label("unitPrice"), column_label("name.official")
     ('atomic number', 'unit price', 'name official')
     """
+    if _LEVELS.fullmatch(name):  # how pandas writes the name of a column with several levels
+        name = " ".join(re.findall(r"'([^']*)'", name))
     return _split_words(unicodedata.normalize("NFC", name)) or name.strip() or "column"

@@ -5,6 +5,7 @@ import unicodedata
 
 import pytest
 from stillroom.agentic_workflow.answerable import refusal_of
+from stillroom.agentic_workflow.record_claim import decide_claim, read_claim
 from stillroom.agentic_workflow.record_lookup import RecordLookup
 from stillroom.agentic_workflow.record_sql import RecordSql
 from stillroom.agentic_workflow.record_store import RecordStore
@@ -219,9 +220,25 @@ def test_a_table_without_a_key_is_asked_by_its_conditions():
     match = lookup.find("What is the score where year is 1999 and opponent is Lions?")
     assert match is not None
     assert (match.row.row, match.values(), match.confidence) == (3, ["0:1"], 1.0)
+    swapped = lookup.find("What is the score where opponent is Lions and year is 1999?")
+    assert swapped is not None
+    assert swapped.values() == ["0:1"]
     assert "Where year is 1999 and opponent is Lions: score?" in lookup.canonical_questions(match)
     source = lookup.source(match)
     assert (source["row"], source["column"], source["value"]) == (3, "score", "0:1")
+
+
+@pytest.mark.parametrize(
+    ("claim", "right"),
+    [
+        ("Validate that the score where year is 1999 and opponent is Lions is 0:1", True),
+        ("Check: the score where year is 1999 and opponent is Lions is 0:2", False),
+        ("Check: the score where year is 1999 and opponent is Lions: 0:1", True),
+    ],
+)
+def test_a_claim_about_a_table_without_a_key_is_decided(claim, right):
+    lookup = lookup_of(MATCHES)
+    assert decide_claim(read_claim(claim, lookup), lookup).agrees is right
 
 
 @pytest.mark.parametrize(

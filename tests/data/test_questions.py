@@ -51,6 +51,8 @@ def test_a_cell_as_text(value, text):
         ("name.official", "name official"),
         ("GDPPerHead", "gdp per head"),
         ("_", "_"),
+        ("('price', '2023')", "price 2023"),
+        ("('price', '')", "price"),
     ],
 )
 def test_a_column_name_in_words(name, label):
