@@ -40,6 +40,8 @@ class _Call:
     names: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     """Of the arguments."""
+    size: int = 0
+    """Characters in the pieces."""
 
     @property
     def arguments(self) -> str:
@@ -52,15 +54,21 @@ class _Call:
     @property
     def complete(self) -> bool:
         """Arguments were sent and are whole."""
+        # Looked at for pieces that may be the last one only: an object, null, or a text of JSON.
+        last = self.pieces[-1].rstrip() if self.pieces else ""
+        if last and last[-1] not in '}l"':
+            return False
         arguments = self.arguments
         return bool(arguments.strip()) and read_arguments(arguments) is not None
 
     def extend(self, name: str, arguments: str) -> None:
         """Take a piece; arguments that are whole and sent again are the same ones."""
-        if name:
+        if name and self.names[-2:] != [name, name]:  # a name in every piece is no name in pieces
             self.names.append(name)
-        if arguments and not (arguments == self.arguments and self.complete):
+        again = len(arguments) == self.size and arguments == self.arguments and self.complete
+        if arguments and not again:
             self.pieces.append(arguments)
+            self.size += len(arguments)
 
 
 class CallPieces:
@@ -83,7 +91,7 @@ class CallPieces:
 
     def add(self, piece: Mapping[str, Any]) -> None:
         """Take an entry of `tool_calls`."""
-        function = piece.get("function") or {}
+        function = piece.get("function") or piece  # some leave the object around both out
         name, arguments = _text(function.get("name")), _arguments_text(function.get("arguments"))
         call_id = _text(piece.get("id"))
         if not (name or arguments or call_id):
@@ -172,7 +180,7 @@ class CallPieces:
         same = name == self._name(last.names)
         if last.complete:
             return other_id or bool(arguments) or not same
-        if last.arguments.strip():
+        if any(part.strip() for part in last.pieces):
             return not same or (other_id and arguments.lstrip().startswith("{"))
         if other_id:  # without arguments so far: a tool that has none, or one whose ids change
             return lacks or not same or not arguments

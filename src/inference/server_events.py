@@ -217,7 +217,7 @@ class ServerAnswer:
         # Blocks of refusal beside a text are as little the answer as blocks of thinking.
         if refused := refusal_end(self._refusal or ("" if self._said else self._refused_part)):
             _check(refused)
-        if self._calling and not self._any:
+        if self._calling and not self._said and not self._calls.calls():
             raise BrokenAnswerError("the server said that a tool is called, and sent no call")
         if reason == "length" and self._calls.cut():
             raise TruncatedAnswerError(
@@ -245,7 +245,8 @@ class ServerAnswer:
         message = choice.get("delta") or {}
         if not message and not self._any:  # some repeat all of the answer in their last chunk
             message = choice.get("message") or {}
-        for piece in message.get("tool_calls") or ():
+        pieces = message.get("tool_calls") or ()
+        for piece in [pieces] if isinstance(pieces, Mapping) else pieces:
             self._calls.add(piece)
         if message.get("function_call"):
             self._calls.add_old(message["function_call"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
@@ -73,7 +74,7 @@ def in_pieces(data, index, name, arguments, habit, ids):
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(CALLS, st.data())
 def test_however_calls_are_cut_they_are_the_same_calls(calls, data):
     habit = data.draw(st.sampled_from(HABITS))
@@ -88,7 +89,7 @@ def test_however_calls_are_cut_they_are_the_same_calls(calls, data):
     assert collected(sent) == list(calls)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(CALLS, st.data())
 def test_without_indexes_ids_tell_calls_apart(calls, data):
     queues = [
@@ -101,7 +102,7 @@ def test_without_indexes_ids_tell_calls_apart(calls, data):
     assert collected([{k: v for k, v in one.items() if k != "index"} for one in sent]) == calls
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(CALLS, st.data())
 def test_an_answer_that_breaks_off_calls_with_nothing_but_what_was_sent(calls, data):
     sent = [
@@ -166,6 +167,14 @@ def test_an_answer_that_breaks_off_calls_with_nothing_but_what_was_sent(calls, d
 )  # fmt: skip
 def test_habits_of_servers(pieces, calls):
     assert collected(pieces) == calls
+
+
+def test_long_arguments_in_small_pieces_take_no_time():
+    text = json.dumps({"a": "x, y: z " * 5_000})
+    sent = [piece(0, "add", text[place : place + 2]) for place in range(0, len(text), 2)]
+    began = time.process_time()
+    assert collected(sent) == [("add", {"a": "x, y: z " * 5_000})]
+    assert time.process_time() - began < 5
 
 
 def test_ids_are_kept_where_they_tell_calls_apart():
