@@ -5,7 +5,7 @@ READY  := $(VENV)/.ready
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test check format clean
+.PHONY: help demo chat test check format clean link
 
 help:
 	@echo "make demo    from the elements table to a student that answers, about six minutes"
@@ -13,11 +13,19 @@ help:
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, layers"
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or say make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(MAKE) --no-print-directory link
 	@touch $(READY)
+
+# An editable install finds `stillroom` by an import hook, which type checkers do not follow. A folder
+# on the path, in which `stillroom` is a link to src, serves them, and shows new files at once.
+link:
+	@mkdir -p "$(VENV)/checkout"
+	@ln -sfn "$(CURDIR)/src" "$(VENV)/checkout/stillroom"
+	@echo "$(abspath $(VENV))/checkout" > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/stillroom_checkout.pth"
 
 demo: $(READY)
 	@$(RUN) examples/complete_pipeline.py

@@ -8,7 +8,57 @@ The names below are loaded when they are first used, so that `import stillroom` 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those of _HOMES
+    from .agentic_workflow.agent import AgenticWorkflow as AgenticWorkflow
+    from .agentic_workflow.agent import AgentState as AgentState
+    from .agentic_workflow.agent import DistilledModelAgent as DistilledModelAgent
+    from .agentic_workflow.agent import MultiAgentWorkflow as MultiAgentWorkflow
+    from .data.data_preparation import StructuredDataLoader as StructuredDataLoader
+    from .data.data_preparation import create_sample_dataset as create_sample_dataset
+    from .data.json_files import read_json as read_json
+    from .data.json_files import save_json as save_json
+    from .distillation.distiller import DistillationConfig as DistillationConfig
+    from .distillation.distiller import DistillationLoss as DistillationLoss
+    from .distillation.distiller import ModelDistiller as ModelDistiller
+    from .distillation.distiller import create_distiller_from_config as create_distiller_from_config
+    from .distillation.easydistill_configs import write_system1_config as write_system1_config
+    from .distillation.easydistill_configs import write_system2_config as write_system2_config
+    from .evaluation.compare import evaluate_models as evaluate_models
+    from .evaluation.held_out import describe_scores as describe_scores
+    from .evaluation.held_out import evaluate_student as evaluate_student
+    from .evaluation.held_out import score_held_out as score_held_out
+    from .evaluation.side_by_side import compare_models as compare_models
+    from .inference.chat_model import ChatStudent as ChatStudent
+    from .inference.checkpoints import load_checkpoint as load_checkpoint
+    from .inference.scripted import ScriptedModel as ScriptedModel
+    from .inference.system_answers import find_checkpoint as find_checkpoint
+    from .inference.system_answers import infer_student as infer_student
+    from .inference.system_models import load_student as load_student
+    from .inference.system_models import load_teacher as load_teacher
+    from .labeling.expansion import expand_records as expand_records
+    from .labeling.labeler import BatchLabeler as BatchLabeler
+    from .labeling.labeler import LabelSettings as LabelSettings
+    from .labeling.labeler import LabelTask as LabelTask
+    from .labeling.system_labels import label_with_teacher as label_with_teacher
+    from .labeling.teachers import DecodeProfile as DecodeProfile
+    from .labeling.teachers import Teacher as Teacher
+    from .labeling.teachers import open_teacher as open_teacher
+    from .pipeline import MainJob as MainJob
+    from .pipeline import Recipe as Recipe
+    from .pipeline import run_main_job as run_main_job
+    from .pipeline.starter_teachers import train_starter_teacher as train_starter_teacher
+    from .pipeline.system_data import prepare_system1_dataset as prepare_system1_dataset
+    from .pipeline.system_data import prepare_system2_dataset as prepare_system2_dataset
+    from .pipeline.systems import check_resume as check_resume
+    from .pipeline.systems import distill_system1 as distill_system1
+    from .pipeline.systems import distill_system2 as distill_system2
+    from .pipeline.systems import run_easy_distill as run_easy_distill
+    from .pipeline.systems import run_training_sft as run_training_sft
+    from .pipeline.systems import run_training_tpu as run_training_tpu
+    from .pipeline.systems_job import hold_out as hold_out
+    from .prompts import format_prompt as format_prompt
 
 __version__ = "0.1.0"
 
@@ -65,11 +115,13 @@ _HOMES = {
 __all__ = sorted([*_HOMES, "__version__"])
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever lives under the name
-    """Load a public name from its room."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+if not TYPE_CHECKING:  # else a checker would take every misspelt name for one that is there
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever lives under the name
+        """Load a public name from its room."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
