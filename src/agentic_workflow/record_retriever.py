@@ -88,7 +88,7 @@ class RecordRetriever(BaseRetriever):
             ways["key"] = _named(query, self.lookup)[:depth]
         ways["text"] = [row for row, _ in self.store.search(query, depth)]
         if self.vectors is not None:
-            near = self.vectors.similarity_search(query, k=depth)
+            near = self.vectors.similarity_search(nfc(query), k=depth)
             ways["vector"] = [int(document.metadata["row"]) for document in near]
         return ways
 
@@ -133,7 +133,7 @@ def index_records(
     """
     vectors = RecordVectors(embedding, **options)
     labels = {column.name: column.label for column in table.columns}
-    texts = [record_text(row, table.key, labels) for row in table.rows]
+    texts = [nfc(record_text(row, table.key, labels)) for row in table.rows]
     ids = [str(row.row) for row in table.rows]
     known = {document.id: document.page_content for document in vectors.get_by_ids(ids)}
     new = [i for i, name in enumerate(ids) if known.get(name) != texts[i]]

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.graph.message import add_messages
 
+from .wording import nfc
+
 TaskType = Literal["qa", "summarize", "validate"]
 
 Verdict = Literal["agrees", "disagrees", "unverified", "abstained", "retry"]
@@ -123,11 +125,14 @@ class AgentState(TypedDict):
 
 
 def query_of(state: AgentState) -> str:
-    """Give the newest human message as text; fall back to `query` where there is none."""
+    """Give the newest human message as text; fall back to `query` where there is none.
+
+    The text is in the Unicode form that the student was trained on; the message stays as written.
+    """
     for message in reversed(state.get("messages") or []):
         if isinstance(message, HumanMessage):
-            return str(message.text)
-    return state.get("query", "")
+            return nfc(str(message.text))
+    return nfc(state.get("query", ""))
 
 
 def response_of(state: AgentState) -> str:

@@ -18,6 +18,7 @@ import datetime
 import decimal
 import json
 import math
+import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -172,6 +173,25 @@ def flatten_record(
                 )
             flat[key] = cell
     return flat
+
+
+def own_names(columns: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Spell the names of columns as a table does, where they differ in Unicode form only.
+
+    Args:
+        columns: Columns of the table.
+        wanted: Names that a user gave; those that the table does not have stay as they are.
+    """
+    if all(name in columns for name in wanted):
+        return list(wanted)
+    forms: dict[str, list[str]] = {}
+    for column in columns:
+        forms.setdefault(unicodedata.normalize("NFC", column), []).append(column)
+    found = [forms.get(unicodedata.normalize("NFC", name), []) for name in wanted]
+    return [
+        own[0] if name not in columns and len(own) == 1 else name
+        for name, own in zip(wanted, found, strict=True)
+    ]
 
 
 def list_columns(columns: Sequence[str]) -> str:

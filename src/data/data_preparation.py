@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, DataError, DataNotFoundError, EmptyDataError, UnreadableFileError
+from .cells import own_names
 from .frames import column_cells, double_frame, frame_from_records
 from .nulls import NullPolicy, check_null_policy
 from .options import ReadOptions
@@ -213,10 +214,10 @@ class StructuredDataLoader:
         """
         check_null_policy(null)
         data = self._loaded()
-        wanted = [question_col, answer_col]
+        wanted = own_names(_columns(data), [question_col, answer_col])
         check_columns(self._name(), _columns(data), tuple(wanted))
         if context_col is not None and self._has(data, context_col):
-            wanted.append(context_col)
+            wanted += own_names(_columns(data), [context_col])
         return list(pairs_of_records(self._records(data, wanted), wanted, null, self._new_counts()))
 
     def prepare_distillation_dataset(
@@ -244,6 +245,7 @@ class StructuredDataLoader:
         check_null_policy(null)
         data = self._loaded()
         names = _columns(data)
+        (text_col,) = own_names(names, [text_col])
         if text_col == "question" and "answer" in names:
             warnings.warn(
                 "text_col='question' makes texts without answers: the student never sees one. "
@@ -251,7 +253,9 @@ class StructuredDataLoader:
                 UserWarning,
                 stacklevel=2,
             )
-        label = label_col if label_col is not None and self._has(data, label_col) else None
+        label = None
+        if label_col is not None and self._has(data, label_col):
+            (label,) = own_names(names, [label_col])
         body, context = [text_col], None
         if text_col not in names:
             if text_col != "text" or not {"question", "answer"} <= set(names):
@@ -309,7 +313,8 @@ class StructuredDataLoader:
         return "the loaded table"
 
     def _has(self, data: pd.DataFrame, name: str) -> bool:
-        found = name in _columns(data)
+        names = _columns(data)
+        found = own_names(names, [name])[0] in names
         if not found:
             self.report.note(f"there is no column {name!r}; going on without it")
         return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnknownColumnError
-from .cells import list_columns
+from .cells import list_columns, own_names
 from .csv_reader import CsvTable
 from .database import is_url
 from .nulls import NullPolicy, check_null_policy, fill_nulls
@@ -94,7 +94,8 @@ def pairs_of_records(
     path, optional, keys = "", len(wanted) - 2, PAIR_KEYS[: len(wanted)]
     for path, row, record in records:
         if missing:
-            missing.difference_update(record)
+            wanted = own_names(list(record), wanted)
+            missing = (missing & set(wanted)) - set(record)
             seen.update(dict.fromkeys(record))
         cells = [record.get(name) for name in wanted]
         texts = fill_nulls(cells, wanted, null, report, optional=optional, path=path, row=row)
@@ -130,6 +131,7 @@ def _pairs_of_csv(
 
     Nearly all batches have no null in them; that is found without Python code for each cell.
     """
+    wanted = own_names(table.columns, wanted)
     check_columns(table.path, table.columns, tuple(wanted))
     keys = PAIR_KEYS[: len(wanted)]
     for columns in table.batches(wanted):

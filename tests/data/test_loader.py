@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import math
+import unicodedata
 
 import pandas as pd
 import pytest
@@ -380,3 +381,21 @@ def test_quiet_for_clean_data(loader, caplog):
     with caplog.at_level(logging.WARNING):
         loader.create_qa_pairs()
     assert not caplog.records
+
+
+@pytest.mark.parametrize("own", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_columns_are_named_in_either_unicode_form(tmp_path, own, asked, kind):
+    names = ["Fräge", "Äntwort", "Köntext"]
+    inside, given = ([unicodedata.normalize(form, n) for n in names] for form in (own, asked))
+    path = tmp_path / f"t.{kind}"
+    record = dict(zip(inside, "abc", strict=True))
+    lines = [",".join(inside), "a,b,c"] if kind == "csv" else [json.dumps(record)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    want = [{"question": "a", "answer": "b", "context": "c"}]
+    loader = StructuredDataLoader(path)
+    assert list(loader.iter_qa_pairs(*given)) == want
+    loader.load()
+    assert loader.create_qa_pairs(*given) == want
+    assert loader.prepare_distillation_dataset(given[0], given[1]) == [{"text": "a", "label": "b"}]
