@@ -164,7 +164,7 @@ def _rope(value: Any) -> str | None:  # noqa: ANN401
 
 
 _SIZE = _integer(1, 1 << 18)
-_DTYPE = _one_of("float32", "bfloat16", "float16")
+_DTYPE = _one_of("float32", "bfloat16", "float16", "auto")
 _ACTIVATION = _one_of(
     "silu", "swish", "gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "relu2", "tanh"
 )
@@ -346,8 +346,9 @@ def _plain_name(value: Any) -> str | None:  # noqa: ANN401
 
 
 def _off(value: Any) -> str | None:  # noqa: ANN401
-    fits = value is None or value is False or type(value) in (int, float)
-    return None if fits else "null, false or a number"
+    values = value if isinstance(value, list) else [value]
+    fits = all(v in (None, False, "") or type(v) in (int, float) for v in values)
+    return None if fits else "null, false or numbers"
 
 
 _DANGERS: tuple[tuple[re.Pattern[str], Check, str], ...] = tuple(
@@ -363,7 +364,8 @@ _DANGERS: tuple[tuple[re.Pattern[str], Check, str], ...] = tuple(
          _nothing, "it holds a model in the model; save its text model alone"),
         (r"(per_layer|kernel|fusion|distributed|compile|generation|watermarking|cache)_config",
          _nothing, "it can choose code or kernels"),
-        (r"custom_.*|.*pipelines|.*kernel.*|.*auto_map.*", _off, "it can name code"),
+        (r"custom_(generate|pipelines?|code|class|model).*|.*kernel.*|.*auto_map.*", _off,
+         "it can name code"),
         (r"(name_or_path|.*(assistant|draft)_model.*|transformers_weights|extra_(config_)?files|"
          r"backbone|use_timm_backbone|gguf_file|subfolder|code_revision)",
          _off, "it can name files or models elsewhere"),
@@ -378,7 +380,7 @@ _MOST_VALUES, _MOST_CHARACTERS, _MOST_LEVELS = 10_000, 200_000, 8
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
     """Say everything that is not allowed in a config.json; empty when all is well."""
-    if "auto_map" in config and not _names_native_classes(config):
+    if config.get("auto_map") is not None and not _names_native_classes(config):
         why = "it names code of the folder's own; only classes that transformers has are loaded"
         return [_not_allowed("auto_map", why)]
     if "model_type" not in config:
@@ -437,7 +439,7 @@ def _known(config: Mapping[str, Any], known: Mapping[str, Check]) -> dict[str, A
     return {
         key: value
         for key, value in config.items()
-        if key in known and key not in _NOT_FOR_TRANSFORMERS
+        if key in known and key not in _NOT_FOR_TRANSFORMERS and value != "auto"
     }
 
 

@@ -155,7 +155,9 @@ HARMLESS = {
     "no quantization": {"quantization_config": None},
     "a way that transformers has": {"_attn_implementation": "flash_attention_2"},
     "experts likewise": {"_experts_implementation": "eager"},
-    "a count of kernels": {"conv_kernel": 4},
+    "a count of kernels": {"conv_kernel": 4, "kernel_size": [3, 3]},
+    "a type to be chosen": {"torch_dtype": "auto"},
+    "nothing": {"auto_map": None, "text_config": None, "name_or_path": "", "custom_note": "x"},
     "an address nobody follows": {"dataset": "https://example.org/data"},
     "a path nobody follows": {"output_dir": "/home/user/out"},
 }
