@@ -83,12 +83,7 @@ class FactTable:
         Raises:
             ConfigError: There is no such column, or a text holds no word.
         """
-        names = [column.name for column in self.columns]
-        faults = [f"also_called names {name!r}; the columns that are asked about are "
-                  f"{', '.join(names)}" for name in words if name not in names]  # fmt: skip
-        faults += [f"also_called[{name!r}] holds {text!r}, which has no word in it"
-                   for name, texts in words.items() for text in texts
-                   if not any(c.isalnum() for c in text)]  # fmt: skip
+        faults = also_faults(words, [column.name for column in self.columns])
         if faults:
             raise ConfigError(faults)
         columns = (replace(c, also=(*c.also, *words.get(c.name, ()))) for c in self.columns)
@@ -126,3 +121,17 @@ class FactTable:
                 f"not a table written by stillroom ({fault!r}); distil again to write it",
                 path=path,
             ) from fault
+
+
+def also_faults(words: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
+    """List what is wrong with words for columns.
+
+    Args:
+        words: Name of a column -> words for it.
+        names: Columns that are asked about.
+    """
+    faults = [f"also_called names {name!r}; the columns that are asked about are "
+              f"{', '.join(names)}" for name in words if name not in names]  # fmt: skip
+    return faults + [f"also_called[{name!r}] holds {text!r}, which has no word in it"
+                     for name, texts in words.items() for text in texts
+                     if not any(c.isalnum() for c in text)]  # fmt: skip

@@ -33,6 +33,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MOST_SECONDS = 2.0
 """Of computing; what others do on the machine meanwhile does not count."""
+LONGEST_S = 300
+"""On the clock; what takes longer is ended, and wrong."""
 MOST_CHARACTERS = 900
 """Of a refusal."""
 STILLROOM = [sys.executable, "-m", "stillroom"]
@@ -159,7 +161,6 @@ def mistakes() -> list[Case]:
         "a gzip file that ends too early": ["broken.csv.gz"],
         "a row with too many cells": ["ragged.csv"],
         "a quote that is never closed": ["quote.csv"],
-        "one column": ["one_column.csv"],
         "a key that is not there": ["mine.csv", "--key", "nome"],
         "columns that are not there": ["mine.csv", "--columns", "colour,size"],
         "an answer without a question": ["mine.csv", "--answer", "colour"],
@@ -192,7 +193,7 @@ def mistakes() -> list[Case]:
         Case("a command that is misspelled", ["rum"]),
         Case("a student that is not there, for the chat", ["chat", "outputs/none/student"]),
         Case("a folder that is no student, for the chat", ["chat", "not_a_student"]),
-        Case("chat before anything was trained", ["chat"]),
+        Case("chat before anything was trained", ["chat"], shell="cd no_table"),
         Case("export of nothing", ["export", "nothing"]),
         Case("a server that is down", [*LABEL, "http://127.0.0.1:9/v1", "--data", "questions.csv"]),
         Case("ollama is not running", [*LABEL, "ollama", "--data", "questions.csv"]),
@@ -209,7 +210,7 @@ def mistakes() -> list[Case]:
         Case("settings that are a list", ["distill", "list.json"]),
         Case("settings that are no JSON", ["distill", "mine.csv"]),
         Case("logits of a teacher that is not there",
-             ["cache-logits", "--teacher", "nothing", "--data", "fifty.jsonl", "--output", "cache"]),
+             ["cache-logits", "--teacher", "./none", "--data", "fifty.jsonl", "--output", "c"]),
         Case("an EasyDistill job that is not there", ["easydistill", "--config", "nothing.json"]),
         Case("an EasyDistill job that lacks all", ["easydistill", "--config", "job.json"]),
         Case("system1 of a path that is wrong",
@@ -222,7 +223,7 @@ def mistakes() -> list[Case]:
 def readings() -> list[Case]:
     """List tables that look wrong and are read; each is trained on for a few steps."""
     tables = ("semicolons.csv", "cp1252.csv", "utf16.csv", "book.xlsx", "three_rows.csv",
-              "duplicates.csv", "shop.sqlite")  # fmt: skip
+              "one_column.csv", "duplicates.csv", "shop.sqlite")  # fmt: skip
     return [Case(f"a table as it comes: {name}", [*RUN, name], DONE, None) for name in tables]
 
 
@@ -333,7 +334,7 @@ def faults_of(case: Case, code: int, out: str, err: str, seconds: float) -> list
             faults.append("nothing on the error stream")
         if len(said) > MOST_CHARACTERS and "usage:" not in said:
             faults.append(f"{len(said)} characters of refusal")
-        if re.search(r"\b(KeyError|AttributeError|TypeError|Errno)\b", said):
+        if re.search(r"\b(KeyError|AttributeError|TypeError)\b", said):
             faults.append("the name of a Python error")
         faults += advice_faults(case.command, said)
     if case.most_s is not None and seconds > case.most_s:
@@ -383,12 +384,15 @@ def run_case(case: Case, folder: Path) -> tuple[list[str], str, float]:
     whole = case.command[:1] == [sys.executable]
     command = case.command if whole else [*STILLROOM, *case.command]
     if case.shell:
-        command = ["bash", "-c", f'{case.shell}; exec "$@"', "-", *command]
+        command = ["bash", "-c", f'{case.shell} && exec "$@"', "-", *command]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, check=False, errors="replace",
-        stdin=subprocess.DEVNULL, env=environment(),
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=folder, check=False, errors="replace",
+            stdin=subprocess.DEVNULL, env=environment(), timeout=LONGEST_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return [f"still at work after {LONGEST_S} s"], "", LONGEST_S
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return faults_of(case, done.returncode, done.stdout, done.stderr, seconds), done.stderr, seconds

@@ -12,8 +12,9 @@ from ..console import Console
 from ..data.profile import TableProfile, profile_table
 from ..data.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
 from ..data.readers import iter_records
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..records import write_examples
+from ..tables import also_faults
 from .job import ELEMENTS, MainJob
 
 
@@ -52,6 +53,9 @@ def read_source(job: MainJob, console: Console) -> Source:
             context=job.context,
         )
         width = len({name for record in records for name in record})
+    faults = also_faults(job.also_called, profile.columns)
+    if faults:
+        raise ConfigError(faults)
     first = "" if job.rows is None else "the first "
     name = "the bundled elements.csv" if job.data == str(ELEMENTS) else job.data
     console.head(f"stillroom: {name}, {first}{len(records):,} records, {width} columns")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import math
 import re
 import sys
@@ -272,13 +273,31 @@ def model_faults(
     if path.is_file():
         return [f"{role} is {name!r}, which is a file; name the folder of a model"]
     if path.is_dir():
-        return []
+        return _folder_faults(role, path)
     looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
     inside = "/" in name and Path(name.split("/")[0]).is_dir()
     if looks_like_path or inside or not hub:
         return [f"{role} is {name!r}; there is no such folder"]
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
+    return []
+
+
+def _folder_faults(role: str, folder: Path) -> list[str]:
+    """Say that a folder holds nothing that could be loaded."""
+    names = ("config.json", "adapter_config.json")
+    if not any(True for name in names for place in (name, f"*/{name}") for _ in folder.glob(place)):
+        return [f"{role} is {str(folder)!r}, which holds no model: there is no config.json in it"]
+    config = folder / "config.json"
+    if config.is_file():
+        try:
+            is_model = "model_type" in json.loads(config.read_bytes())
+        except (OSError, ValueError, TypeError):
+            is_model = False
+        if not is_model:
+            return [
+                f"{role} is {str(folder)!r}; its config.json is of no model: it has no model_type"
+            ]
     return []
 
 
