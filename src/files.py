@@ -6,10 +6,12 @@ renames.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +21,36 @@ from typing import Any
 
 LONGEST_NAME = 255
 """Bytes of one name in the usual file systems."""
+
+
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container")
+
+
+@contextmanager
+def naming_disk_faults(path: str | Path) -> Iterator[None]:
+    """Raise an `OSError` with a path where the disk is full, whatever the writer raises then.
+
+    Python's own names no file when a write fails; safetensors and torch raise errors of their own.
+
+    Args:
+        path: What is being written.
+
+    Raises:
+        OSError: The disk is full, a file is larger than allowed, and so on.
+    """
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno is not None and fault.filename is None:
+            fault.filename = str(path)
+        raise
+    except Exception as fault:
+        rust = _RUST_ERROR.search(str(fault))
+        number = int(rust[1]) if rust else errno.ENOSPC
+        if rust is None and not _TORCH_WRITER.search(str(fault)):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from fault
 
 
 @contextmanager
@@ -35,9 +67,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f"{final.name}.tmp-{os.getpid()}")
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with naming_disk_faults(final):
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
         os.replace(temporary, final)
     finally:
         with suppress(FileNotFoundError):
@@ -54,7 +87,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        yield temporary
+        with naming_disk_faults(final):
+            yield temporary
         old = final.with_name(f"{final.name}.old-{os.getpid()}")
         if final.exists():
             os.replace(final, old)

@@ -215,7 +215,8 @@ def mistakes() -> list[Case]:
         Case("an EasyDistill job that lacks all", ["easydistill", "--config", "job.json"]),
         Case("system1 of a path that is wrong",
              ["system1", "--data", "nothing.jsonl", "--teacher", "starter"]),
-        Case("a full disk", [*RUN, "mine.csv"], most_s=None, shell="ulimit -f 8"),
+        Case("a full disk at the first file", [*RUN, "mine.csv"], most_s=None, shell="ulimit -f 8"),
+        Case("a full disk at the weights", [*RUN, "mine.csv"], most_s=None, shell="ulimit -f 2000"),
     ]  # fmt: skip
     return cases
 
@@ -350,14 +351,19 @@ def advice_faults(command: list[str], said: str) -> list[str]:
     )
     message = re.sub(r"(?s)usage:.*?\n(?=\S+: error:)", "", said)  # fmt: skip
     typed = {word for word in command if word.startswith("--")}
-    for option in sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", message)) - typed):
-        elsewhere = any(option in words for words in _other_commands(message))
-        if option not in help_text and not elsewhere:
+    for option in sorted(options_in(message) - typed):
+        elsewhere = any(option in options_in(words) for words in _other_commands(message))
+        if option not in options_in(help_text) and not elsewhere:
             faults.append(f"advises {option}, which the command does not have")
     for name in re.findall(r"\bstillroom ([a-z][a-z0-9-]+)", message):
         if name not in commands_of("".join(_help([], []))) | {"writes"}:
             faults.append(f"advises 'stillroom {name}', which there is not")
     return faults  # fmt: skip
+
+
+def options_in(text: str) -> set[str]:
+    """Find the options that a text names."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
 
 
 def _other_commands(message: str) -> list[str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
-from ..files import write_json
+from ..files import naming_disk_faults, write_json
 from ..inference.checkpoints import (
     Checkpoint,
     choose_device,
@@ -223,7 +223,8 @@ class ModelDistiller:
                 examples=examples,
                 vocabulary=vocabulary,
             )
-            with nullcontext() if work_dir is None else saved_when_interrupted(trainer):
+            saving = nullcontext() if work_dir is None else saved_when_interrupted(trainer)
+            with naming_disk_faults(folder), saving:
                 trainer.train(None if resume is None else str(resume))
             trained = whole_student(trainer, student)
             probe = collator_of(self.tokenizer, self.student_model)(items[:PROBE_EXAMPLES])
