@@ -233,7 +233,7 @@ class CsvTable:
     def _open(self) -> None:
         """Begin at the beginning of the file."""
         self._passed, self._at_row_start = 0, True
-        texts = decode_chunks(iter_chunks(self.path), self._options.encoding)
+        texts = decode_chunks(iter_chunks(self.path), self._options.encoding, self._note)
         sample, complete, fault = _sample(texts)
         self._sampled = len(sample)
         options = self._options
@@ -250,6 +250,9 @@ class CsvTable:
             self._signs = has_escapes(sample, options, self.sep)
             everything = self._watched(everything)
         self._start(everything, skip=self._skip)
+
+    def _note(self, text: str) -> None:
+        self._report.note(f"{self.path}: {text}")
 
     def _watched(self, texts: Iterator[str]) -> Iterator[str]:
         """Pass on the text of the file, and see whether there is an escape in it."""
@@ -391,7 +394,7 @@ class CsvTable:
         return UnreadableFileError(text, path=self.path, row=row, line=line)
 
     def _open_quote_line(self) -> int | None:
-        lines = Lines(decode_chunks(iter_chunks(self.path), self._options.encoding))
+        lines = Lines(decode_chunks(iter_chunks(self.path), self._options.encoding, self._note))
         skipped = self._options.skip_lines
         line = find_open_quote(islice(lines, skipped, None), self.sep, self._options)
         return None if line is None else line + skipped

@@ -47,7 +47,10 @@ def iter_json(
         UnreadableFileError: It is no JSON, or it is cut off; names row and line.
         DataError: A record is no object, or the list of records is not found.
     """
-    stream = JsonStream(decode_chunks(iter_chunks(path), options.encoding), path)
+    texts = decode_chunks(
+        iter_chunks(path), options.encoding, lambda told: report.note(f"{path}: {told}")
+    )
+    stream = JsonStream(texts, path)
     start = stream.peek()
     if not start:
         raise EmptyDataError("there is nothing but blanks", path=path)

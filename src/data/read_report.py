@@ -46,7 +46,9 @@ class ReadReport:
     """Log nothing; for reads that only look."""
 
     def note(self, text: str) -> None:
-        """Record a decision in words, and log it as a warning."""
+        """Record a decision in words, once, and log it as a warning."""
+        if text in self.notes:
+            return
         self.notes.append(text)
         if not self.quiet:
             logger.warning("%s", text)

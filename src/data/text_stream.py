@@ -1,4 +1,7 @@
-"""Bytes to text: byte-order marks, strict decoding, lines. Nothing is decoded by guessing.
+"""Bytes to text: byte-order marks, strict decoding, lines.
+
+What is no UTF-8 is read in the encoding that its bytes most surely mean, and that is told; where it
+is not sure, or nobody would hear of it, the text is refused.
 
 Where the bytes stop being text, everything before that place is handed out first; so a reader that
 counts its rows knows which row is at fault when the `TextError` arrives.
@@ -9,10 +12,11 @@ from __future__ import annotations
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from ..errors import UnreadableFileError
+from .encodings import Guess, guess_encoding, guess_wide
 from .options import advise
 
 # UTF-32 LE first: its mark starts with that of UTF-16 LE.
@@ -23,7 +27,7 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_LONGEST_MARK = 4
+_HEAD_BYTES = 4096
 _INNER_MARK = re.compile("([\r\n])\ufeff+")
 
 
@@ -31,13 +35,18 @@ class TextError(Exception):
     """The bytes from here on are not text in the encoding."""
 
 
-def decode_chunks(chunks: Iterator[bytes], encoding: str | None = None) -> Iterator[str]:
+def decode_chunks(
+    chunks: Iterator[bytes],
+    encoding: str | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Iterator[str]:
     """Decode blocks of bytes to blocks of text.
 
     Args:
         chunks: Blocks of bytes.
         encoding: As in `ReadOptions.encoding`. Byte-order marks are taken off in any case, those at
             the beginning of other lines as well.
+        note: Told in words what was guessed; None: nothing is guessed.
 
     Yields:
         Blocks of text that are not empty.
@@ -48,26 +57,54 @@ def decode_chunks(chunks: Iterator[bytes], encoding: str | None = None) -> Itera
     """
     first, chunks = _first_bytes(chunks)
     mark, name = _mark_of(first, encoding)
+    guessing = encoding is None and note is not None and not mark
+    if guessing and note is not None and (wide := guess_wide(first)):
+        name, guessing = wide, False
+        note(
+            f"the text has no byte-order mark and is read as {name}; if that is wrong, "
+            + advise("encoding")
+        )
     decoder = codecs.getincrementaldecoder(name)("strict")
     taken = len(mark)  # bytes handed to the decoder, the mark counted
     first = first[len(mark) :]
-    at_line_start = True
+    at_line_start, plain = True, True
     for chunk, final in _with_end(first, chunks):
         taken += len(chunk)
+        text, fault = "", None
+        before = decoder.getstate()[0]
         try:
-            text, fault = decoder.decode(chunk, final), None
+            text = decoder.decode(chunk, final)
             end = taken - len(decoder.getstate()[0])
         except UnicodeDecodeError as error:
             good = bytes(error.object[: error.start])
-            # A fresh decoder is needed only by encodings with state; those report their own fault.
-            text = good.decode(name, errors="ignore")
             end = taken - len(error.object) + error.start
-            fault = _describe(error, end, name, first, encoding)
+            guess = None
+            plain = plain and _has_few_letters(good.decode(name, errors="ignore"))
+            if guessing and plain:
+                guess = guess_encoding(before + chunk)
+            if guess is not None and guess.certainty and note is not None:
+                # All text before this block is ASCII, which the encodings have in common.
+                name, guessing = guess.readings[0][0], False
+                note(_describe_guess(guess, end))
+                decoder = codecs.getincrementaldecoder(name)("strict")
+                try:
+                    text = decoder.decode(before + chunk, final)
+                    end = taken - len(decoder.getstate()[0])
+                except UnicodeDecodeError as second:
+                    text = bytes(second.object[: second.start]).decode(name, errors="ignore")
+                    end = taken - len(second.object) + second.start
+                    fault = _describe(second, end, name, encoding, None, plain=False)
+            else:
+                # A fresh decoder is needed only by encodings with state; those report their own
+                # fault.
+                text = good.decode(name, errors="ignore")
+                fault = _describe(error, end, name, encoding, guess, plain=plain)
+        plain = plain and text.isascii()
         text = _without_inner_marks(text, at_line_start)
         at_line_start = text.endswith(("\n", "\r")) if text else at_line_start
         nul = text.find("\0")
         if nul >= 0:
-            fault = _describe_nul(first, end, text[nul:], name)
+            fault = _describe_nul(end, text[nul:], name)
             text = text[:nul]
         if text:
             yield text
@@ -143,7 +180,7 @@ def _first_bytes(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     first = b""
     for chunk in chunks:
         first += chunk
-        if len(first) >= _LONGEST_MARK:
+        if len(first) >= _HEAD_BYTES:
             break
     return first, chunks
 
@@ -158,29 +195,52 @@ def _mark_of(first: bytes, encoding: str | None) -> tuple[bytes, str]:
     return b"", {"utf-8-sig": "utf-8"}.get(named or "utf-8", named or "utf-8")
 
 
+def _has_few_letters(text: str) -> bool:
+    """Say whether hardly any character of a text is beyond ASCII: it may be no UTF-8 at all."""
+    return text.isascii() or sum(not c.isascii() for c in text) <= 2
+
+
+def _describe_guess(guess: Guess, offset: int) -> str:
+    name, score, excerpt = guess.readings[0]
+    return (
+        f"the text is no UTF-8 (byte offset {offset}); it is read as {name} (certainty "
+        f"{score:.0%}), which gives {excerpt!r}; if that is wrong, {advise('encoding')}"
+    )
+
+
 def _describe(
-    error: UnicodeDecodeError, offset: int, name: str, first: bytes, encoding: str | None
+    error: UnicodeDecodeError,
+    offset: int,
+    name: str,
+    encoding: str | None,
+    guess: Guess | None,
+    *,
+    plain: bool,
 ) -> str:
-    given = bytes(error.object[error.start : error.start + 4])
-    text = f"byte {given[:1]!r} at byte offset {offset} is not {name} ({error.reason})"
+    given = bytes(error.object[error.start : error.start + 1])
+    text = f"byte {given!r} at byte offset {offset} is not {name} ({error.reason})"
     if encoding is not None:
-        return f"{text}; check encoding={encoding!r}"
-    if b"\0" in first[:256]:
-        return f"{text}; it looks like UTF-16 without a mark: {_utf16_hint(first)}"
+        return f"{text}; {encoding!r} was named; to name another one, {advise('encoding')}"
+    if guess is not None and guess.readings:
+        shown = ", ".join(f"as {e} it has {cell!r}" for e, _, cell in guess.readings[:4])
+        best = guess.readings[0][0]
+        return f"{text}, and no other encoding is sure: {shown}; if the first is right, " + advise(
+            encoding=best
+        )
+    if not plain:
+        return (
+            f"{text}, though the text before it is; the file is damaged or joined of two "
+            f"encodings; to read all of it in one, {advise(encoding='cp1252')}"
+        )
     return (
         f"{text}; if the file comes from a Windows program, {advise(encoding='cp1252')}, or the "
         "encoding that it was saved in: latin-1, shift_jis, ..."
     )
 
 
-def _describe_nul(first: bytes, end: int, rest: str, name: str) -> str:
+def _describe_nul(end: int, rest: str, name: str) -> str:
     offset = end - len(rest.encode(name, errors="replace"))
-    place = f"NUL character at byte offset {offset}"
-    if first[:256].count(b"\0") > len(first[:256]) // 4:
-        return f"{place}: it looks like UTF-16 without a mark: {_utf16_hint(first)}"
-    return f"{place}: text files have none; the file is damaged or is not text"
-
-
-def _utf16_hint(first: bytes) -> str:
-    name = "utf-16-be" if first.startswith(b"\0") else "utf-16-le"
-    return advise(encoding=name)
+    return (
+        f"NUL character at byte offset {offset}: text files have none; the file is damaged or is "
+        "not text"
+    )
