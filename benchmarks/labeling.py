@@ -3,9 +3,12 @@
     python benchmarks/labeling.py                        # about six minutes
     python benchmarks/labeling.py --parts throughput     # one part alone
 
-faults      2,000 records against a server that fails in ten ways; the labeller is killed with
-            SIGKILL at 50 random moments and started again. Three forms: a server that honours
-            idempotency keys, one that does not, and that one with `in_doubt="dead_letter"`.
+faults      2,000 records against a server that fails in ten ways at a fifth of the calls, and gives
+            odd answers to another fifth: parts with all kinds of finish reasons, thoughts,
+            refusals, half characters, dates without a zone, and answers that a client stumbles
+            over. The labeller is killed with SIGKILL at 50 random moments and started again. Three
+            forms: a server that honours idempotency keys, one that does not, and that one with
+            `in_doubt="dead_letter"`.
 budget      The same server without kills, and a budget that does not suffice.
 limits      Calls and tokens per minute, as they arrive at the server, in every window of a minute.
 throughput  200 ms per answer, 32 at once: records per second, and processor time per record beside
@@ -32,11 +35,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from labeling_server import FAULTS, LabelServer, serving
+from labeling_server import FAULTS, ODD, LabelServer, serving
 from stillroom.files import read_json, write_json, write_text
 from stillroom.labeling.label_values import LabelRun, LabelSettings, Prices
 from stillroom.labeling.labeler import BatchLabeler, LabelTask
 from stillroom.labeling.remote_teacher import RemoteTeacher
+from stillroom.labeling.teachers import DecodeProfile, Prompt, TeacherAnswer
 
 RESULTS = Path(__file__).parent / "results" / "labeling.md"
 Line = tuple[str, str, bool | None]
@@ -58,7 +62,7 @@ def faults(records: int, kills: int) -> list[Line]:
     lines: list[Line] = []
     for name, honours, in_doubt in forms:
         server = LabelServer(
-            latency_s=0.05, fault_share=0.2, hang_s=1.2, honours_keys=honours,
+            latency_s=0.05, fault_share=0.2, odd_share=0.2, hang_s=1.2, honours_keys=honours,
             stubborn=frozenset({"record 3", "record 1003"}),
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder, serving(server):
@@ -102,8 +106,21 @@ def child(folder: str, address: str, records: int, in_doubt: str) -> None:
     write_json(Path(folder) / "outcome.json", found)
 
 
+class StumblingTeacher(RemoteTeacher):
+    """Raises what clients raise at what they do not know, where the server says so."""
+
+    async def ask(
+        self, prompt: Prompt, profile: DecodeProfile, *, call_id: str = ""
+    ) -> TeacherAnswer:
+        answer = await super().ask(prompt, profile, call_id=call_id)
+        if answer.text == "raise":
+            kinds = (TypeError, KeyError, AttributeError, RecursionError, asyncio.CancelledError)
+            raise kinds[len(str(prompt)) * sum(map(ord, str(prompt))) % len(kinds)]("injected")
+        return answer
+
+
 def label(folder: str, address: str, records: int, settings: LabelSettings) -> LabelRun:
-    teacher = RemoteTeacher("tiny", base_url=address, timeout_s=0.8)
+    teacher = StumblingTeacher("tiny", base_url=address, timeout_s=0.8)
     return BatchLabeler(teacher, folder, settings=settings).run(tasks(records))
 
 
@@ -118,22 +135,29 @@ def verdicts(
 ) -> list[Line]:
     """Compare the server's bill with what the labellers have."""
     found = read_json(folder / "outcome.json")
-    right = [one["text"] == f"label of record {n}" for n, one in enumerate(found)]
+    right = [
+        one["text"] in (f"label of record {n}", f"label of record {n}\ufffd")
+        for n, one in enumerate(found)
+    ]
+    partial = sum(one["text"] is not None for one in found) - sum(right)
     labelled, dead = sum(right), sum(one["fault"] is not None for one in found)
     lost = records - labelled - dead
     twice = sum(count - 1 for count in server.good.values())
     missing = sum(ok and not server.good[f"record {n}"] for n, ok in enumerate(right))
     by_fault = Counter(one["fault"] for one in found if one["fault"])
     words = ", ".join(f"{count} {kind}" for kind, count in sorted(by_fault.items()))
-    injected = sum(count for kind, count in server.injected.items() if kind)
+    injected = sum(count for kind, count in server.injected.items() if kind in FAULTS)
+    odd = sum(count for kind, count in server.injected.items() if kind in ODD)
     # Without keys, an answer that was sent by halves or too late is made, and charged, again.
     unseen = server.injected["half"] + server.injected["slow"]
     lines: list[Line] = [
         (f"{name}: kills", f"{died}, {under_way} calls under way in all", None),
         (f"{name}: faults injected", f"{injected:,} of {sum(server.asked.values()):,} calls", None),
+        (f"{name}: odd answers", f"{odd:,} of {sum(server.asked.values()):,} calls", None),
         (f"{name}: labelled", f"{labelled:,} of {records:,}", None),
         (f"{name}: dead letters with a reason", f"{dead} ({words})", None),
         (f"{name}: lost or doubled", f"{lost + missing}", lost == missing == 0),
+        (f"{name}: labels that are a part, or hold more", f"{partial}", partial == 0),
     ]
     if server.honours_keys:
         lines.append((f"{name}: answers paid twice", f"{twice}", twice == 0))
@@ -259,8 +283,11 @@ def report(lines: list[Line], command: str) -> str:
         for name, told, holds in lines
     ]
     head = f"`{command}`, {time.strftime('%Y-%m-%d')}, {machine}, other work on the machine."
-    kinds = ", ".join(FAULTS)
-    notes = f"Faults: {kinds}. An answer paid twice is one that the server made and charged again."
+    kinds, odd = ", ".join(FAULTS), "; ".join(ODD)
+    notes = (
+        f"Faults: {kinds}. Odd answers: {odd}. An answer paid twice is one that the server made "
+        "and charged again."
+    )
     table = "\n".join(["| measured | found | |", "|---|---|---|", *rows])
     return f"# Labelling\n\n{head}\n\n{notes}\n\n{table}\n"
 

@@ -21,6 +21,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 FAULTS = ("429", "429 later", "500", "502", "hang", "reset", "half", "no json", "empty", "slow")
+PARTS = ("error", "abort", "content_filter", "model_length", "", None, "eureka")
+"""Finish reasons of answers that are not whole."""
+ODD = (
+    *(f"part, {reason!r}" for reason in PARTS), "part, error in choice",
+    "429 asctime", "429 -0000", "429 no zone",
+    "null choices", "null message", "refusal", "thoughts alone", "client raises",
+    "parts", "parts and thoughts", "half a pair", "think", "think unopened", "reasoning field",
+)  # fmt: skip
+"""Answers of servers with habits; those of the last line hold a label."""
+ODD_LABELS = ODD[-6:]
+_LATER = {
+    "429 asctime": "%a %b %d %H:%M:%S %Y", "429 -0000": "%a, %d %b %Y %H:%M:%S -0000",
+    "429 no zone": "%a, %d %b %Y %H:%M:%S",
+}  # fmt: skip
 
 
 @dataclass
@@ -31,6 +45,9 @@ class LabelServer:
     fault_share: float = 0.0
     """Share of calls that go wrong, 0 to 1; all kinds are as frequent."""
     faults: tuple[str, ...] = FAULTS
+    odd_share: float = 0.0
+    """Share of calls that get an odd answer, 0 to 1; all kinds are as frequent."""
+    odds: tuple[str, ...] = ODD
     honours_keys: bool = True
     stubborn: frozenset[str] = frozenset()
     """Prompts whose every call fails with status 500."""
@@ -109,8 +126,11 @@ class LabelServer:
         if fault == "reset":
             _reset(writer)
             return False
-        if fault in ("500", "502", "429", "429 later"):
+        if fault in ("500", "502", "429", "429 later", *_LATER):
             later = ("Retry-After: 0.05",) if fault == "429 later" else ()
+            if fault in _LATER:  # a second ago, so that nobody waits
+                date = time.strftime(_LATER[fault], time.gmtime(time.time() - 1))
+                later = (f"Retry-After: {date}",)
             told = json.dumps({"error": {"message": f"injected {fault}"}}).encode()
             writer.write(_response(int(fault[:3]), told, *later))
             return True
@@ -121,7 +141,7 @@ class LabelServer:
             return False
         writer.write(_response(200, answer))
         await writer.drain()
-        if fault in ("", "slow"):
+        if fault in ("", "slow", *ODD_LABELS):
             self.delivered.add(prompt)
         return True
 
@@ -129,25 +149,56 @@ class LabelServer:
         if prompt in self.stubborn:
             return "500"
         chance = random.Random(f"{self.seed} {prompt} {self.asked[prompt]}")
-        return chance.choice(self.faults) if chance.random() < self.fault_share else ""
+        drawn = chance.random()
+        if drawn < self.fault_share:
+            return chance.choice(self.faults)
+        return chance.choice(self.odds) if drawn < self.fault_share + self.odd_share else ""
 
     def _answer(self, prompt: str, key: str, fault: str) -> bytes:
         if self.honours_keys and key in self.answers:
             return self.answers[key]
-        text = "" if fault == "empty" else f"label of {prompt}"
         usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        choice = {"index": 0, "message": {"role": "assistant", "content": text},
-                  "finish_reason": "stop"}  # fmt: skip
-        answer = json.dumps({"model": "tiny", "choices": [choice], "usage": usage}).encode()
+        choices = None if fault == "null choices" else [_choice(f"label of {prompt}", fault)]
+        answer = json.dumps({"model": "tiny", "choices": choices, "usage": usage}).encode()
         if fault == "no json":
             answer = answer[:-5] + b"....."
-        elif fault != "empty":
+        elif fault != "empty" and (fault not in ODD or fault in ODD_LABELS):
             self.good[prompt] += 1
         tokens = self.prompt_tokens + self.completion_tokens
         self.charged.append((time.monotonic(), prompt, key, tokens))
         if key:
             self.answers[key] = answer
         return answer
+
+
+def _choice(text: str, fault: str) -> dict[str, object]:
+    """Write a choice; for most faults that with the text."""
+    message: dict[str, object] | None = {"role": "assistant", "content": text}
+    choice: dict[str, object] = {"index": 0, "message": message, "finish_reason": "stop"}
+    part = {"content": text[: len(text) // 2]}
+    parts = [{"type": "text", "text": text[:3]}, {"type": "text", "text": text[3:]}]
+    said: dict[str, dict[str, object] | None] = {
+        "empty": {"content": ""},
+        "null message": None,
+        "refusal": {"content": None, "refusal": "I cannot help with that."},
+        "thoughts alone": {"content": "<think>\nIs it a label?"},
+        "client raises": {"content": "raise"},
+        "parts": {"content": parts},
+        "parts and thoughts": {"content": [{"type": "thinking", "thinking": "Hm."}, *parts]},
+        "half a pair": {"content": f"{text}\ud83d"},
+        "think": {"content": f"<think>\nHm.\n</think>\n\n{text}"},
+        "think unopened": {"content": f"Hm.\n</think>\n\n{text}"},
+        "reasoning field": {"content": text, "reasoning_content": "Hm."},
+        "part, error in choice": part,
+    }
+    if fault in said:
+        choice["message"] = said[fault]
+    if fault == "part, error in choice":
+        choice["error"] = {"message": "the provider broke off", "code": 502}
+    reasons = {f"part, {reason!r}": reason for reason in PARTS}
+    if fault in reasons:
+        choice |= {"message": part, "finish_reason": reasons[fault]}
+    return choice
 
 
 @contextmanager

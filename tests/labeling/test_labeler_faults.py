@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from labeling_server import FAULTS
+from labeling_server import FAULTS, ODD, ODD_LABELS
 from stillroom.files import read_json_lines
 from stillroom.labeling.label_values import LabelSettings, Prices
 from stillroom.labeling.labeler import BatchLabeler, LabelTask
@@ -47,6 +47,42 @@ def test_every_record_ends_labelled_or_dead(tmp_path, serve):
     expected = {"timeout", "connection", "rate_limit", "llm_api_error", "json_parse_error",
                 "empty_response"}  # fmt: skip
     assert set(run.numbers.faults) == expected
+
+
+def label_of(task_id):
+    """Give what a whole answer may be; half a surrogate pair is replaced."""
+    return f"label of record {task_id}", f"label of record {task_id}\ufffd"
+
+
+ANSWERED = tuple(kind for kind in ODD if kind != "client raises")  # that is for the benchmark
+
+
+def test_odd_answers_lose_and_double_nothing_and_no_part_is_a_label(tmp_path, serve):
+    server = serve(fault_share=0.2, odd_share=0.4, odds=ANSWERED, hang_s=0.5)
+    settings = LabelSettings(concurrency=32, backoff_s=0.002, max_rejections=3, max_attempts=8)
+    run = BatchLabeler(teacher(server), tmp_path, settings=settings).run(tasks(400))
+    assert run.stopped is None
+    assert set(server.injected) == {"", *FAULTS, *ANSWERED}
+    for one in run.results:
+        assert (one.answer is None) != (one.fault is None)
+        assert one.answer is None or one.answer.text in label_of(one.task.id)
+    assert run.numbers.labelled > 300
+    assert 0 < run.numbers.repaired <= server.injected["half a pair"]
+    assert all(one.fault.message for one in run.failed)
+    assert max(server.good.values()) == 1
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_each_odd_answer_is_a_whole_label_or_none(tmp_path, serve, kind):
+    server = serve(odd_share=1.0, odds=(kind,))
+    settings = LabelSettings(backoff_s=0.002, max_attempts=2)
+    run = BatchLabeler(teacher(server), tmp_path, settings=settings).run(tasks(1))
+    (one,) = run.results
+    if kind in ODD_LABELS:
+        assert one.answer.text in label_of("0")
+        assert server.asked.total() == 1
+    elif kind != "client raises":
+        assert one.fault.message
 
 
 def test_a_faulty_server_is_never_paid_beyond_the_budget(tmp_path, serve):
@@ -108,6 +144,17 @@ def test_killed_labellers_pay_for_no_answer_twice(tmp_path, serve):
     assert max(server.good.values()) == 1
     keys = [key for _, _, key, _ in server.charged]
     assert len(keys) == len(set(keys))
+
+
+def test_killed_labellers_of_a_server_with_habits(tmp_path, serve):
+    server = serve(latency_s=0.02, fault_share=0.1, odd_share=0.2, odds=ANSWERED, hang_s=0.4)
+    assert killed_runs(tmp_path, server, 2, 100, seed=2) == 2
+    found = outcome(tmp_path)
+    assert [one["id"] for one in found] == [str(n) for n in range(100)]
+    for one in found:
+        assert (one["text"] is None) != (one["fault"] is None)
+        assert one["text"] is None or one["text"] in label_of(one["id"])
+        assert one["text"] is None or server.good[f"record {one['id']}"] == 1
 
 
 @pytest.mark.parametrize("in_doubt", ["ask", "dead_letter"])
