@@ -59,8 +59,14 @@ class Asked:
     """The turns with the roles `system` and `user`, where it is a conversation."""
 
     def prompt(self, form: FormatName) -> str:
-        """Write what a student is asked: a prompt as it is, all else rendered in the format."""
-        if self.shape == "prompt" and self.turns is None:
+        """Write what a student is asked: a prompt as it is, questions rendered in the format.
+
+        Turns are rendered in `s2-qa` always: a teacher gets them as they are, without a word of any
+        format.
+        """
+        if self.turns is not None:
+            form = "s2-qa"
+        elif self.shape == "prompt":
             return self.text
         return render(form, self.text, context=self.context)
 

@@ -5,6 +5,7 @@
 | DistilQwen, Alpaca | `instruction`, or else `input` | `input` | `output` |
 | questions | `question` | `context` | `answer` |
 | self-instruct seeds | `instruction` | `instances[0].input` | `instances[0].output` |
+| of `stillroom label` | what was asked | its context | the label, as its mark says |
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import DataError
+from ..exchanges import answered_shape, label_mark, read_answer, read_asked
 
 InstructionRecord = dict[str, str]
 """`instruction`, `input` (may be empty) and `output` (empty while unlabelled)."""
@@ -28,6 +30,11 @@ def instruction_records(rows: Iterable[Mapping[str, Any]]) -> list[InstructionRe
 
 
 def _record(row: Mapping[str, Any], number: int) -> InstructionRecord:
+    labelled = answered_shape(row) if label_mark(row) is not None else None
+    if labelled is not None:
+        asked = read_asked(row, labelled[0], number)
+        label = read_answer(row, labelled[0], number)
+        return {"instruction": asked.text, "input": asked.context or "", "output": label}
     instances = row.get("instances")
     if isinstance(instances, list) and instances and isinstance(instances[0], Mapping):
         row = {**instances[0], "instruction": row.get("instruction")}

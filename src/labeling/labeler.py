@@ -142,7 +142,7 @@ class BatchLabeler:
         self._write_dead_letters(run)
         if counts.repaired:
             logger.warning(
-                "%d answers held half a surrogate pair, which no file takes; U+FFFD stands there",
+                "half a surrogate pair, which no file takes, was replaced by U+FFFD in answers: %d",
                 counts.repaired,
             )
         if progress is not None:

@@ -281,7 +281,8 @@ def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str
     Raises:
         ConfigError: A context is given, and the records are asked in another way.
     """
-    shape = asked_shape(records[0]) if records and args.question is None else "question"
+    named = args.question is not None or getattr(args, "template", None) is not None
+    shape = "question" if named or not records else asked_shape(records[0])
     if args.context is None or shape == "question":
         return "context"
     if shape == "instruction":

@@ -5,6 +5,7 @@ import doctest
 
 import pytest
 from stillroom import exchanges
+from stillroom.data.instruction_records import instruction_records
 from stillroom.distillation.training_data import training_examples
 from stillroom.errors import DataError
 from stillroom.labeling import label_records
@@ -79,6 +80,26 @@ def test_an_exchange_is_trained_as_it_was_asked(record):
     assert asked == [[turn("user", "Hi")]]
     assert [(e.prompt, e.target) for e in examples] == [(render("s2-qa", "Hi"), SAID)]
     assert "old" not in str(labelled) or "_before" in str(labelled) or "chosen" in labelled
+
+
+@pytest.mark.parametrize("form", ["s2-qa", "system2"])
+def test_turns_are_asked_and_trained_without_the_words_of_a_format(form):
+    _, examples, _ = trained([{"messages": [turn("user", "Hi")]}], form=form)
+    assert examples[0].prompt == render("s2-qa", "Hi")
+
+
+@pytest.mark.parametrize(
+    ("record", "how", "asked"),
+    [
+        ({"question": "Q", "context": "C", "output": "old"}, {}, ("Q", "C")),
+        ({"instruction": "I", "output": "old", "answer": "old"}, {}, ("I", "")),
+        ({"instruction": "I", "output": "old"}, {"template": "Say {instruction}"}, ("Say I", "")),
+        ({"messages": [turn("user", "Hi")], "output": "old"}, {}, ("Hi", "")),
+    ],
+)
+def test_students_of_instructions_learn_the_label_too(record, how, asked):
+    (made,) = instruction_records(label([record], **how)[1])
+    assert made == {"instruction": asked[0], "input": asked[1], "output": SAID}
 
 
 @pytest.mark.parametrize("roles", [("system",), ("developer",), ("system", "developer")])
