@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from project_paths import ROOT
@@ -228,6 +230,47 @@ def test_a_model_that_a_server_lacks_is_told_before_it_is_asked(
     assert "it lists tiny" in told
     assert "ollama pull other" in told
     assert main(["label", "--teacher", "ollama", "--model", "tiny", *options]) == 0
+
+
+@pytest.mark.parametrize(
+    ("teacher", "words"),
+    [
+        ("Ollama", "the nearest is --teacher ollama"),
+        ("opennai", "the nearest is --teacher openai"),
+        ("localhost:8000/v1", "--teacher http://localhost:8000/v1"),
+        ("192.168.1.7:11434", "--teacher http://192.168.1.7:11434"),
+    ],
+)
+def test_names_that_are_nearly_servers_are_told_the_server(tmp_path, capsys, teacher, words):
+    options = [*table(tmp_path, "question\nWhich?\n"), "--output", str(tmp_path / "out")]
+    assert main(["label", "--teacher", teacher, *options]) == 1
+    assert words in capsys.readouterr().err
+
+
+class Deeper(BaseHTTPRequestHandler):
+    """Lists models below /v1 alone."""
+
+    def do_GET(self):
+        found = self.path == "/v1/models"
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        self.wfile.write(b'{"data": [{"id": "tiny"}]}' if found else b"<html>")
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_an_address_without_its_version_is_told_the_whole_one(tmp_path, capsys):
+    options = [*table(tmp_path, "question\nWhich?\n"), "--output", str(tmp_path / "out")]
+    with HTTPServer(("127.0.0.1", 0), Deeper) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        for model in ([], ["--model", "tiny"]):
+            assert main(["label", "--teacher", base, *options, *model]) == 1
+            assert f"--teacher {base}/v1" in capsys.readouterr().err
+        server.shutdown()
+        thread.join()
 
 
 def test_dead_letters_are_asked_again_where_it_is_said(tmp_path, capsys):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..inference.checkpoints import Checkpoint
 
-_LIST_S = 10.0
+_LIST_S = httpx.Timeout(10.0, connect=5.0)
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,25 @@ def server_address(source: object) -> str | None:
             [f"the address of {source} is not known; set {provider.url_env} to it, with its "
              "version, such as https://.../v1"]
         )  # fmt: skip
-    # OLLAMA_HOST is written as Ollama's own client has it: without scheme and version.
-    url = url if url.startswith(("http://", "https://")) else f"http://{url}"
-    bare = source == "ollama" and not url.rstrip("/").endswith("/v1")
-    return f"{url.rstrip('/')}/v1" if bare else url
+    return _ollama_address(url) if source == "ollama" else _with_scheme(url)
+
+
+def _with_scheme(url: str) -> str:
+    return url if url.startswith(("http://", "https://")) else f"http://{url}"
+
+
+def _ollama_address(told: str) -> str:
+    """Read OLLAMA_HOST as Ollama's own client does: scheme, port and version may be left out.
+
+    >>> _ollama_address("0.0.0.0"), _ollama_address("http://box:80/")
+    ('http://127.0.0.1:11434/v1', 'http://box:80/v1')
+    """
+    url = _with_scheme(told).rstrip("/").removesuffix("/v1")
+    parts = urlsplit(url)
+    if "://" not in told and parts.port is None:
+        url = f"{url}:11434"
+    # The address that a server listens on everywhere is none to connect to.
+    return url.replace("//0.0.0.0", "//127.0.0.1", 1) + "/v1"
 
 
 def _open_server(
@@ -229,14 +245,18 @@ def _listed_models(server: Server, provider: Provider | None) -> list[str] | Non
 
     Raises:
         RemoteError: It was not reached.
-        ConfigError: The key is missing.
+        ConfigError: The key is missing, or the address lacks its version.
     """
     key = server.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = str(server.base_url).rstrip("/") + "/models"
+    base = str(server.base_url).rstrip("/")
     try:
         with httpx.Client(timeout=_LIST_S, trust_env=not server.is_local) as client:
-            response = client.get(url, headers=headers)
+            response = client.get(f"{base}/models", headers=headers)
+            if response.status_code == 404 and not urlsplit(base).path:
+                deeper = client.get(f"{base}/v1/models", headers=headers)
+                if deeper.is_success:
+                    raise ConfigError([f"the server answers below /v1: --teacher {base}/v1"])
         return [str(one["id"]) for one in response.raise_for_status().json()["data"]]
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as fault:
         reason = str(fault).replace(key, "***") if key else str(fault)
@@ -245,6 +265,8 @@ def _listed_models(server: Server, provider: Provider | None) -> list[str] | Non
             f"no server was reached at {server.base_url} ({reason}); start it{start}, or give "
             "another address: --teacher http://HOST:PORT/v1"
         ) from None
+    except ConfigError:
+        raise
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
         return None
 

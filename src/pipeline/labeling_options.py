@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
@@ -125,10 +128,22 @@ def teacher_faults(args: argparse.Namespace) -> list[str]:
     address: list[str | None] = []
     faults = faults_of(lambda: address.append(server_address(args.teacher)))
     if address == [None]:
-        faults += model_faults("teacher", args.teacher)
+        faults += _near_server(args.teacher) or model_faults("teacher", args.teacher)
     if args.api_key_env is not None and args.api_key_env not in os.environ:
         faults.append(f"api_key_env is {args.api_key_env!r}; there is no such variable")
     return faults + faults_of(lambda: chosen_settings(args))
+
+
+def _near_server(name: str | None) -> list[str]:
+    """Say which server was meant by a name that is nearly one."""
+    from ..labeling.opening import PROVIDERS
+
+    if name is None or Path(name).exists():
+        return []
+    if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)?:\d+(/|$)|localhost(/|$)", name):
+        return [f"teacher is {name!r}; an address begins with its scheme: --teacher http://{name}"]
+    near = difflib.get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.8)
+    return [f"teacher is {name!r}; the nearest is --teacher {near[0]}"] if near else []
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:
