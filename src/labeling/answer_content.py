@@ -12,7 +12,7 @@ from dataclasses import dataclass
 _TEXTS = ("text", "output_text", "input_text")
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content", "reasoning_text", "thought")
 _WORDS = ("thinking", "reasoning", "summary", "reasoning_content", "reasoningText", "thought",
-          "text", "content")  # fmt: skip
+          "text", "content", "value")  # fmt: skip
 """Where blocks of thoughts keep their text."""
 
 

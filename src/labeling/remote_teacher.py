@@ -180,7 +180,7 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
         GenerationError: A filter withheld it, the server broke it off, or does not say whether it
             is whole (`inference.finish_reasons`).
     """
-    text = body.decode("utf-8", "replace")
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
         told = json.loads(text)
     except ValueError as fault:
@@ -204,7 +204,7 @@ def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> Tea
     said = message.get("content") if isinstance(message, dict) else choice.get("text")
     if said is None and isinstance(message, dict):
         said = ""  # a model that refuses, or only thinks
-    if not isinstance(said, str | list):
+    if not isinstance(said, str | list | dict):
         raise RemoteError(f"the answer holds no text: {str(choice)[:200]!r}", status=200)
     content = read_content(said)
     if content.refusal and not content.text.strip():

@@ -257,6 +257,7 @@ def body(message, **choice):
     ("message", "text", "thoughts"),
     [
         ({"content": [{"type": "text", "text": "Go"}, {"type": "text", "text": "ld"}]}, "Gold", ""),
+        ({"content": {"type": "text", "text": {"value": "Gold"}}}, "Gold", ""),
         ({"content": "Gold", "reasoning_content": "Hm."}, "Gold", "Hm."),
         ({"content": "Gold", "reasoning": " Hm. "}, "Gold", "Hm."),
         ({"content": "Gold", "reasoning": None, "thinking": "Hm."}, "Gold", "Hm."),
@@ -265,8 +266,9 @@ def body(message, **choice):
     ],
 )
 def test_bodies_with_thoughts_and_parts(message, text, thoughts):
-    answer = read_answer(body(message).encode(), "x")
-    assert (answer.text, answer.thoughts) == (text, thoughts)
+    for mark in ("", "\ufeff"):
+        answer = read_answer(f"{mark}{body(message)}".encode(), "x")
+        assert (answer.text, answer.thoughts) == (text, thoughts)
 
 
 def test_half_pairs_in_a_body_are_replaced(tmp_path):
