@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from ..errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
@@ -36,9 +37,11 @@ _PART_NAMES = frozenset({"first", "last", "given", "family", "middle", "file", "
 """A column of first names does not name a record, one of names does."""
 _INDEX_NAME = re.compile(r"__index_level_\d+__|unnamed: \d+(?:[._]\d+)*|index|level_\d+", re.I)
 """What pandas calls the numbers of its rows where it writes them as a column."""
+_NAMELESS = re.compile(r"column_\d+")
+"""What the readers call a column that has no name."""
 _LEVELS = re.compile(r"\('[^']*'(?:, '[^']*')*,?\)")
 _NUMBER_OF_ROW = re.compile(r"\d+(?:\.0)?")
-ROW_NUMBERS = "row numbers that pandas wrote"
+ROW_NUMBERS = "row numbers, as pandas writes them"
 
 
 @dataclass(frozen=True)
@@ -412,11 +415,23 @@ def _choose_columns(
 def _numbers_rows(name: str, texts: list[str | None]) -> bool:
     """Tell whether a column is the numbers of the rows that pandas writes beside a table."""
     present = [t for t in texts if t is not None]
-    if not _INDEX_NAME.fullmatch(name.strip()) or len(present) < len(texts):
+    nameless = _NAMELESS.fullmatch(name) is not None
+    if not (nameless or _INDEX_NAME.fullmatch(name.strip())) or len(present) < len(texts):
         return False
     if not all(_NUMBER_OF_ROW.fullmatch(t) for t in present):
         return False
+    if nameless:
+        return _run_up([int(float(t)) for t in present], first=name == "column_1")
     return name.startswith("__index_level_") or len(set(present)) == len(present)
+
+
+def _run_up(numbers: list[int], *, first: bool) -> bool:
+    """Tell whether numbers go up by one; with gaps, as where rows were taken out of a table, only
+    in its first column and from 0 or 1 on."""
+    if len(numbers) < 2:
+        return False
+    steps = {after - before for before, after in pairwise(numbers)}
+    return steps == {1} or (first and min(steps) > 0 and numbers[0] in (0, 1))
 
 
 def _is_unique(texts: list[str | None]) -> bool:
