@@ -28,6 +28,8 @@ MAX_ANSWER_CHARS = 80
 QUESTION_NAMES = ("question", "query", "instruction", "prompt")
 ANSWER_NAMES = ("answer", "response", "output", "completion")
 KEY_NAMES = ("name", "title", "key", "label", "id", "code")
+LEAST_NAME_HINT = 0.7
+"""Of the first of these; those after them call codes as well as names."""
 MOSTLY_DIFFERENT = 0.9
 """Share of the records with a value of their own from which on a column can name records."""
 OFTEN_DIFFERENT = 0.5
@@ -78,9 +80,13 @@ class TableProfile:
         if self.kind == "questions":
             lines = [f"questions from column {self.key!r}, answers from {self.columns[0]!r}"]
         elif self.kind == "rows":
-            lines = [
+            by_values = (
                 "no column names the records; they are asked about by the values of one or two "
-                "columns (pass --key (key=...) to name them by a column)",
+                "columns (pass --key (key=...) to name them by a column)"
+            )
+            by_number = "there is one column to ask about; records are asked about by their number"
+            lines = [
+                by_values if len(self.condition_columns) > 1 else by_number,
                 f"asked: {', '.join(self.columns)}",
             ]
         else:
@@ -472,14 +478,18 @@ def _key_score(
     distinct = len(set(map(compared, present))) / len(column)
     length = sum(map(len, present)) / len(present)
     wordy = _wordy(present)
-    names_records = _called_name(name) and wordy > 0.5 and distinct >= OFTEN_DIFFERENT
+    # With the column that tells equal names apart, there must be another to ask about.
+    names_records = (
+        _called_name(name) and wordy > 0.5 and distinct >= OFTEN_DIFFERENT and len(texts) > 2
+    )
     if length > 60 or not (
         distinct >= MOSTLY_DIFFERENT or (names_records and _unique_column(texts, name))
     ):
         return None
     words = re.findall(r"[a-z]+", _split_words(name))
     hint = next((1.0 - 0.1 * i for i, n in enumerate(KEY_NAMES) if n in words), 0.0)
-    short = 1.0 if length >= 4 else 0.0  # codes of two or three letters are poor names
+    # Codes of two or three letters are poor names, unless the column is called one.
+    short = 1.0 if length >= 4 or hint >= LEAST_NAME_HINT else 0.0
     return 2 * distinct + 2 * wordy + hint + short - 0.01 * length
 
 

@@ -326,6 +326,10 @@ def test_a_question_for_two_facts_is_asked_for_neither():
             "number", None, "because no column of words differs",
         ),
         ([{"title": f"T{i}", "year": str(1990 + i)} for i in range(9)], "title", None, None),
+        ([{"key": n, "city": c} for n, c in [("Ann", "Rome"), ("Bob", "Oslo")]], "key", None, None),
+        (  # nothing would be left to ask about
+            [{"name": "AB"[i // 2], "score": str(i)} for i in range(4)], "score", None, "because 'name' is the same",
+        ),
     ],
 )  # fmt: skip
 def test_the_choice_of_a_key_is_said_where_another_may_be_expected(records, key, suffix, said):
@@ -439,3 +443,8 @@ def test_records_that_are_equal_in_every_column_are_asked_about_once(kind):
     made, once = question_set(twice), question_set(records)
     assert [r.key for r in made.table.rows] == [r.key for r in once.table.rows]
     assert made.facts == once.facts
+
+
+def test_a_table_of_one_column_says_how_it_is_asked():
+    lines = profile_table([{"name": "Ann"}, {"name": "Bob"}], source="t").describe()
+    assert "records are asked about by their number" in lines[0]
