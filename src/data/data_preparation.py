@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,12 @@ __all__ = [
 ]
 
 
+_OWN_OPTIONS = {field.name for field in fields(ReadOptions)} - {
+    "columns", "comment", "encoding", "format", "header", "sep",
+}  # fmt: skip
+"""Options that show which reader is meant: `pandas.read_csv` does not have them."""
+
+
 class StructuredDataLoader:
     """Loads one table and makes training data of it.
 
@@ -71,16 +78,17 @@ class StructuredDataLoader:
 
         Args:
             file_path: File.
-            **kwargs: None: the strict reader, with columns of numbers where that changes no cell.
-                Otherwise arguments of `pandas.read_csv`; only the empty cell is null and whole
-                numbers stay whole unless they say otherwise.
+            **kwargs: None, or fields of `ReadOptions` that pandas does not have, such as
+                `skip_lines=2`: the strict reader, with columns of numbers where that changes no
+                cell. Otherwise arguments of `pandas.read_csv`; only the empty cell is null and
+                whole numbers stay whole unless they say otherwise.
 
         Raises:
             DataNotFoundError: There is no such file.
             DataError: The file cannot be used; the message names row and line.
         """
-        if not kwargs:
-            return self._load(file_path, format="csv")
+        if not kwargs or _OWN_OPTIONS & kwargs.keys():
+            return self._load(file_path, format="csv", **kwargs)
         if "chunksize" in kwargs or kwargs.get("iterator"):
             raise ConfigError(
                 ["chunksize and iterator give no table; use iter_records(path) instead"]

@@ -11,6 +11,15 @@ _AT_END = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
 """Joiners and marks of direction: inside a word they have a meaning, at its ends they have none."""
 
 
+def without_invisible(text: str) -> str:
+    """Take out byte-order marks, zero-width spaces and other characters without a meaning.
+
+    >>> without_invisible("Ap\\u200bple\\ufeff")
+    'Apple'
+    """
+    return text if text.isascii() else _NOWHERE.sub("", text)
+
+
 def clean_name(name: str) -> str:
     """Take invisible characters off a name; a name that has none stays as it is.
 
@@ -19,5 +28,5 @@ def clean_name(name: str) -> str:
     """
     if name.isascii():
         return name
-    clean = _ODD_BLANK.sub(" ", _NOWHERE.sub("", name)).strip(_AT_END)
+    clean = _ODD_BLANK.sub(" ", without_invisible(name)).strip(_AT_END)
     return name if clean == name else clean.strip()

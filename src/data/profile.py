@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from ..errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
 from .cells import plain_value
+from .names import without_invisible
 from .phrasings import SMALL_WORDS
 
 MAX_COLUMNS = 12
@@ -112,7 +113,7 @@ def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
     """Write a cell as it is asked and answered; None for a null or blank cell.
 
     Lists of plain values are joined by ", "; booleans read yes and no; other nested values are
-    compact JSON.
+    compact JSON. Characters that nobody sees, such as a zero-width space, are left out.
     """
     if value is None or (isinstance(value, float) and value != value):
         return None
@@ -126,7 +127,7 @@ def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
         return json.dumps(value, ensure_ascii=False, default=str) if value else None
     if type(value).__module__.startswith(("numpy", "pandas")):
         return cell_text(plain_value(value))
-    return re.sub(r"\s+", " ", str(value)).strip() or None
+    return re.sub(r"\s+", " ", without_invisible(str(value))).strip() or None
 
 
 def compared(text: str) -> str:

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stillroom.data import csv_reader
 from stillroom.data.csv_no_header import judge_first_row
+from stillroom.data.profile import cell_text
 from stillroom.data.qa_pairs import iter_qa_pairs
 from stillroom.data.read_report import ReadReport
-from stillroom.data.readers import iter_records
+from stillroom.data.readers import iter_records, read_table
 from stillroom.errors import DataError
 
 
@@ -243,3 +244,10 @@ def test_marks_of_nothing_make_no_pair(tmp_path):
     assert [p["question"] for p in iter_qa_pairs(path, null_values="?")] == ["q2"]
     kept = iter_qa_pairs(path, keep_null_marks=True)
     assert [p["answer"] for p in kept] == ["N/A", "yes", "?"]
+
+
+def test_keys_and_answers_have_no_invisible_characters(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("fruit,taste\nFig\u200b,sweet\ufeff\n\u2060Sloe,so\u200bur\n", encoding="utf-8")
+    records = read_table(path)
+    assert [cell_text(v) for r in records for v in r.values()] == ["Fig", "sweet", "Sloe", "sour"]

@@ -399,3 +399,17 @@ def test_columns_are_named_in_either_unicode_form(tmp_path, own, asked, kind):
     loader.load()
     assert loader.create_qa_pairs(*given) == want
     assert loader.prepare_distillation_dataset(given[0], given[1]) == [{"text": "a", "label": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "want"),
+    [
+        ("Report\n\na,b\n1,x\n", {"skip_lines": 2}, [[1, "x"]]),
+        ('a;b\n1;"x \\"y\\""\n', {"escape": "\\", "sep": ";"}, [[1, 'x "y"']]),
+        ("a,b\n1,NA\n", {"keep_null_marks": True}, [[1, "NA"]]),
+    ],
+)
+def test_what_a_refusal_advises_is_taken_by_load_from_csv(tmp_path, text, options, want):
+    (tmp_path / "t.csv").write_text(text)
+    data = StructuredDataLoader().load_from_csv(tmp_path / "t.csv", **options)
+    assert data.to_numpy().tolist() == want
