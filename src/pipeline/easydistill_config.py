@@ -100,7 +100,7 @@ def read_job_file(path: str | Path) -> Any:  # noqa: ANN401 - what the file hold
         ConfigError: There is no such file, or it is neither.
     """
     place = Path(path)
-    if not place.is_file():
+    if not os.path.isfile(place):
         raise ConfigError([f"there is no configuration at {str(path)!r}"])
     if place.suffix.lower() not in (".yaml", ".yml"):
         return read_written_json(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -23,8 +24,8 @@ STARTER = "starter"
 _TEXT_SUFFIXES: Final = (".txt", ".dat", ".xlsx", ".xlsm")
 """Suffixes of tables that are told by their content."""
 _NOT_IN_NAMES: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|\[\]]+')
-_LONGEST_NAME: Final = 100
-"""Characters of a run folder's name."""
+_LONGEST_NAME: Final = 200
+"""Bytes of a run folder's name; a number may come behind."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def run_name(source: str, table: str | None = None) -> str:
         address = urlsplit(source)
         return _as_name(_stem(Path(address.path).name) or address.hostname or "")
     parts = [_as_name(_stem(part), "") for part in Path(source).parts if part != ".."]
-    if Path(source).exists() or not parts:
+    if os.path.exists(source) or not parts:
         return _as_name(_stem(Path(source).resolve().name))
     return _as_name(next((part for part in reversed(parts) if part), ""))
 
@@ -264,7 +265,8 @@ def _stem(name: str) -> str:
 
 def _as_name(text: str, otherwise: str = "run") -> str:
     """Make a name for a folder of any text."""
-    return _NOT_IN_NAMES.sub("-", text)[:_LONGEST_NAME].strip(" .-") or otherwise
+    name = _NOT_IN_NAMES.sub("-", text).strip(" .-").encode(errors="ignore")[:_LONGEST_NAME]
+    return name.decode(errors="ignore").strip(" .-") or otherwise
 
 
 def _as_texts(value: Any) -> tuple[Any, ...]:  # noqa: ANN401

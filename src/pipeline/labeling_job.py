@@ -11,6 +11,7 @@ what was answered is never asked, or paid for, again.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -300,7 +301,7 @@ def _template(given: str | None) -> str | None:
     try:
         written = read_written_text(given)
     except ConfigError as fault:
-        if Path(given).exists():
+        if os.path.exists(given):
             raise ConfigError([f"template is {given!r}; {fault}"]) from fault
         raise ConfigError(
             [f"template {given!r} names no column in braces, and there is no file of that name"]

@@ -47,7 +47,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     from .loading import make_questions, read_source, write_questions
 
     source = read_source(job, console)
-    run = _run_folder(job, source.records, console)
+    run = claim_folder(job, source.records, console)
     folder = run.path
     # The rooms below load torch and transformers; what is refused above is refused without.
     from .asking import ask_agents
@@ -74,7 +74,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     return folder
 
 
-def _run_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
+def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
     """Choose the folder: the one that was named, or one that no other run has.
 
     Raises:

@@ -10,6 +10,7 @@ import argparse
 import difflib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +128,7 @@ class CommandParser(argparse.ArgumentParser):
     def _unknown(self, word: str) -> str:
         flags = self._flags()
         if not word.startswith("-"):
-            if "data" in flags and Path(word).exists():
+            if "data" in flags and os.path.exists(word):
                 return f"{word!r} stands alone; write --data {word}"
             return f"{word!r} stands alone; write the option that it belongs to before it"
         name = word.partition("=")[0]
@@ -269,16 +270,16 @@ def model_faults(
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
     if name in words:
         return []
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = os.path.expanduser(name)
+    if os.path.isfile(path):
         return [f"{role} is {name!r}, which is a file; name the folder of a model"]
-    if path.is_dir():
-        return _folder_faults(role, path)
+    if os.path.isdir(path):
+        return _folder_faults(role, Path(path))
     looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
-    inside = "/" in name and Path(name.split("/")[0]).is_dir()
+    inside = "/" in name and os.path.isdir(name.split("/")[0])
     if looks_like_path or inside or not hub:
         return [f"{role} is {name!r}; there is no such folder"]
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    if not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name):
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
     return []
 
