@@ -145,6 +145,9 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
         ("stillroom chat", "stillroom chat outputs/elements/student"),
     )
     parser.add_argument("checkpoint", nargs="?", help="default: the newest outputs/*/student")
+    parser.add_argument(
+        "--port", type=whole_number(1, 65535), help="default: the first free one from 7860"
+    )
     add_verbose(parser)
     args = parser.read(argv, lambda given: _student_faults(given.checkpoint))
     quiet_libraries()
@@ -154,7 +157,7 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
         from .agentic_workflow.agent import MultiAgentWorkflow
         from .agentic_workflow.chat_ui import launch, newest_student
 
-        launch(MultiAgentWorkflow(args.checkpoint or newest_student()))
+        launch(MultiAgentWorkflow(args.checkpoint or newest_student()), port=args.port)
 
     return _guarded(chat, parser, args, None)
 
@@ -370,10 +373,10 @@ def _guarded(
             print(f"stillroom: {parser.in_options(line)}", file=sys.stderr)
         return EXIT_FAILED
     except OSError as fault:
-        if args.verbose or fault.errno is None:
+        if args.verbose:
             raise
         place = f"{fault.filename}: " if fault.filename else ""
-        print(f"stillroom: {place}{fault.strerror} (-v shows where)", file=sys.stderr)
+        print(f"stillroom: {place}{fault.strerror or fault} (-v shows where)", file=sys.stderr)
         return EXIT_FAILED
     return 0
 

@@ -44,6 +44,15 @@ FILES = {
     "job.json": b'{"job_type": "kd_sft", "dataset": [1], "models": "m", "training": 3}',
     "rate.json": b'{"job_type": "kd_sft", "dataset": {"labeled_path": "table.csv"}, '
     b'"models": {"student": "m"}, "training": {"learning_rate": -1, "learning_rat": 1}}',
+    "kinds.json": b'{"job_type": "instruction_refinement_api", "dataset": {"input_path": '
+    b'"table.csv", "output_path": "new.json", "seed": -1}, "inference": {"prompt": "p", '
+    b'"base_url": "http://127.0.0.1:9/v1", "temperature": "hot", "max_workers": 0, '
+    b'"timeout": Infinity}}',
+    "place.json": b'{"job_type": "instruction_refinement_api", "dataset": {"input_path": '
+    b'"table.csv", "output_path": "block/new.json"}, "inference": {"prompt": "p", '
+    b'"base_url": "http://127.0.0.1:9/v1"}}',
+    "second.json": b'{"job_type": "instruct_distill", "backend": {"timeout": "x"}, '
+    b'"dataset": {"input_path": 5}}',
     "stages.json": b'{"data": "table.csv", "stages": [{"alpha": 3}, 5, {"temperature": "hot"}]}',
 }
 CASES = {
@@ -142,6 +151,8 @@ CASES = {
     "distill good.json alfa=1": (1, "the nearest known key is 'alpha'"),
     "distill good.json alpha stages.0.alpha=1": (1, "write key=value", "the file has no 'stages'"),
     "distill good.json alpha=true": (1, "alpha is True"),
+    "distill good.json device=gpu": (1, "device is 'gpu'"),
+    "distill good.json lr_scheduler=cosin": (1, "lr_scheduler is 'cosin'; the nearest is 'cosine'"),
     "distill stages.json": (
         1, "stage 1: alpha is 3", "stage 2 is 5", "stage 3: temperature is 'hot'",
     ),
@@ -153,6 +164,12 @@ CASES = {
         2, "dataset is [1]; a mapping is needed", "models is 'm'", "training is 3",
     ),
     "easydistill --config rate.json": (2, "the nearest known one is 'learning_rate'"),
+    "easydistill --config kinds.json": (
+        2, "inference.temperature is 'hot'", "inference.max_workers is 0", "dataset.seed is -1",
+        "inference.timeout is inf",
+    ),
+    "easydistill --config place.json": (2, "block is a file"),
+    "easydistill --config second.json": (2, "dataset.input_path is 5", "backend.timeout is 'x'"),
     "export nowhere --prompts none.jsonl --output block/x": (
         1, "checkpoint is 'nowhere'", "--prompts is 'none.jsonl'", "block is a file",
     ),

@@ -165,7 +165,7 @@ def free_port(first: int = FIRST_PORT) -> int:
             except OSError:
                 continue
             return port
-    raise OSError(f"ports {first} to {first + 99} are all taken; pass port=...")
+    raise OSError(f"ports {first} to {first + 99} are all taken; pass --port (port=...)")
 
 
 def newest_student(outputs: str | Path = "outputs") -> Path:

@@ -5,9 +5,13 @@ Checked when a `DistillationConfig` is made, without loading anything.
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from .form_faults import form_faults
@@ -38,6 +42,30 @@ def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
     if objective not in get_args(Objective):
         faults.append(f"objective is {objective!r}; allowed are {', '.join(get_args(Objective))}")
     return faults
+
+
+@cache
+def schedule_names() -> frozenset[str]:
+    """Name the schedules of transformers, from its source: importing it takes seconds.
+
+    Returns:
+        Empty where the source is not found.
+    """
+    place = find_spec("transformers")
+    if place is None or place.origin is None:
+        return frozenset()
+    source = Path(place.origin).with_name("trainer_utils.py")
+    if not source.is_file():
+        return frozenset()
+    return frozenset(
+        line.value.value
+        for part in ast.parse(source.read_text(encoding="utf-8")).body
+        if isinstance(part, ast.ClassDef) and part.name == "SchedulerType"
+        for line in part.body
+        if isinstance(line, ast.Assign)
+        and isinstance(line.value, ast.Constant)
+        and isinstance(line.value.value, str)
+    )
 
 
 def run_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

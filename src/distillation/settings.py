@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, get_args
 from ..errors import ConfigError
 from ..files import write_json
 from ..records import record_hash
-from .setting_faults import RampShape, Task, loss_faults, run_faults
+from .setting_faults import RampShape, Task, loss_faults, run_faults, schedule_names
 from .setting_words import (
     AttentionMeasure,
     HiddenMeasure,
@@ -245,6 +245,11 @@ def config_faults(values: Mapping[str, Any]) -> list[str]:
     for name, allowed in _CHOICES.items():
         if values[name] not in allowed:
             faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
+    schedules = schedule_names()
+    if schedules and values["lr_scheduler"] not in schedules:
+        near = difflib.get_close_matches(str(values["lr_scheduler"]), sorted(schedules), n=1)
+        hint = f"; the nearest is {near[0]!r}" if near else f"; there are {sorted(schedules)}"
+        faults.append(f"lr_scheduler is {values['lr_scheduler']!r}{hint}")
     if values["lr_scheduler"] == "warmup_stable_decay" and values["max_steps"] is None:
         faults.append("lr_scheduler 'warmup_stable_decay' needs max_steps")
     sizes = (values["student_layers"], values["student_width"])

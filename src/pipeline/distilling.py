@@ -21,7 +21,15 @@ from typing import Any
 from ..config import as_settings, read_written_json
 from ..console import Console
 from ..errors import ConfigError
-from .options import CommandParser, add_verbose, faults_of, model_faults, output_faults, text
+from .options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    is_device,
+    model_faults,
+    output_faults,
+    text,
+)
 from .reading_options import add_reading_options, reading_keywords
 
 
@@ -89,6 +97,8 @@ def _settings_faults(config: Mapping[str, Any]) -> list[str]:
         if settings.teacher_cache is None and settings.alpha > 0:
             faults += _model_faults("teacher_model_name", settings.teacher_model_name)
         faults += _model_faults("student_model_name", settings.student_model_name)
+        if settings.device is not None and not is_device(settings.device):
+            faults.append(f"device is {settings.device!r}; allowed are cpu, cuda, cuda:1 and so on")
         if settings.teacher_cache is not None and not Path(settings.teacher_cache).is_dir():
             faults.append(f"teacher_cache is {settings.teacher_cache!r}; there is no such folder")
     return faults

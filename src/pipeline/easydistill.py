@@ -12,11 +12,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..config import as_settings
 from ..errors import ConfigError, StillroomError
-from .options import EXIT_FAILED, EXIT_USAGE, CommandParser, add_verbose, text
+from .options import EXIT_FAILED, EXIT_USAGE, CommandParser, add_verbose, output_faults, text
+
+if TYPE_CHECKING:
+    from .easydistill_config import JobConfig
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -87,7 +90,23 @@ def run_job_file(path: str | Path) -> str:
     from .easydistill_settings import check_training
 
     check_training(config)
+    faults = _output_faults(config)
+    if faults:
+        raise ConfigError(faults)
     return _run_of(str(config.job.stage))(config)
+
+
+def _output_faults(config: JobConfig) -> list[str]:
+    """Say what is to be written and cannot be."""
+    faults = []
+    path = config.dataset.get("output_path")
+    if isinstance(path, str) and path:
+        if Path(path).is_dir():
+            faults.append(f"Output path is a directory: {path}")
+        else:
+            faults += output_faults("dataset.output_path", str(Path(path).parent))
+    folder = config.training.get("output_dir")
+    return faults + (output_faults("training.output_dir", folder) if folder else [])
 
 
 def _run_of(stage: str) -> Callable[[Any], str]:

@@ -19,6 +19,7 @@ from ..config import read_written_json, read_written_text
 from ..errors import ConfigError
 from ..prompts import SYSTEM_MODES
 from .easydistill_jobs import Job, find_job
+from .easydistill_kinds import kind_faults
 
 logger = logging.getLogger(__name__)
 
@@ -236,9 +237,16 @@ def _wrong_kinds(values: Mapping[str, Any]) -> Iterator[str]:
         value = values.get(section)
         if value is not None and not isinstance(value, Mapping):
             yield f"{section} is {value!r}; a mapping is needed"
+    for section in _KNOWN:
+        if section != "models":
+            yield from kind_faults(section, _mapping(values.get(section)))
     dataset = _mapping(values.get("dataset"))
     for name in ("instruction_path", "labeled_path", "input_path", "output_path"):
-        if name in dataset and not _is_text(dataset[name]):
+        if (
+            name in dataset
+            and isinstance(dataset[name], (str, type(None)))
+            and not _is_text(dataset[name])
+        ):
             yield f"dataset.{name} is {dataset[name]!r}; a path is needed"
     chosen = dataset.get("prompt_format")
     if chosen is not None and chosen not in SYSTEM_MODES:

@@ -13,6 +13,7 @@ from ..config import read_written_text
 from ..errors import ConfigError
 from .easydistill_config import JobConfig, found_path
 from .easydistill_jobs import JOBS, find_job
+from .easydistill_kinds import kind_faults
 
 DEFAULT_JOB: Final = "instruct_distill"
 _SECTIONS: Final[dict[str, frozenset[str]]] = {
@@ -94,8 +95,6 @@ def read_second_generation(values: Mapping[str, Any], path: str | os.PathLike[st
                       "that speaks its HTTP")  # fmt: skip
     if faults:
         raise ConfigError(faults)
-    if Path(dataset["output_path"]).is_dir():
-        raise ConfigError([f"Output path is a directory: {dataset['output_path']}"])
     dataset["input_path"] = found_path(dataset["input_path"], beside)
     dataset |= {
         "instruction_key": dataset.get("instruction_key", "instruction"),
@@ -159,10 +158,11 @@ def _prompt(stage: str, sections: Mapping[str, Mapping[str, Any]], beside: Path)
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     """Name unknown keys of known sections; further sections are kept for other tools."""
     for section, known in _SECTIONS.items():
-        given = values.get(section) or {}
+        given = {} if values.get(section) is None else values[section]
         if not isinstance(given, Mapping):
             yield f"{section} is {given!r}; a mapping is needed"
             continue
+        yield from kind_faults(section, given)
         for name in given:
             if name not in known:
                 near = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)

@@ -91,16 +91,25 @@ class CommandParser(argparse.ArgumentParser):
         print("\n".join([*lines, f"{self.prog} --help lists the options"]), file=sys.stderr)
 
     def in_options(self, fault: str) -> str:
-        """Put the option in the place of the keyword that a fault begins with.
+        """Put options in the places of keywords: that a fault begins with, and those it advises.
 
         >>> parser = CommandParser("stillroom run", "")
         >>> _ = parser.add_argument("--gold-share")
         >>> parser.in_options("gold_share is 3; allowed is 0 to 1")
         '--gold-share is 3; allowed is 0 to 1'
+        >>> parser.in_options("there are few facts; set gold_share=1")
+        'there are few facts; pass --gold-share 1'
         """
         found = re.match(r"([a-z]\w*)(?: (?=(?:is|are) )|=(?=\S))", fault)
-        flag = None if found is None else self._flags().get(found[1])
-        return fault if found is None or flag is None else f"{flag} {fault[found.end() :]}"
+        flags = self._flags()
+        if found is not None and found[1] in flags:
+            fault = f"{flags[found[1]]} {fault[found.end() :]}"
+
+        def passed(advice: re.Match[str]) -> str:
+            known = flags.get(advice[1])
+            return advice[0] if known is None else f"pass {known} {advice[2]}"
+
+        return re.sub(r"\bset ([a-z]\w*)=(\S+?)(?=[\s;,.]|$)", passed, fault)
 
     def _flags(self) -> Mapping[str, str]:
         return {

@@ -120,16 +120,14 @@ def test_shares_and_random_sampling_as_options(folders, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--top-k", "0"], "'0' is no whole number from 1 on"),
-        (["--temperatures", "1,zwei"], "'1,zwei' is no list of numbers above 0"),
-        (["--share", "3/2"], "'3/2' is no share"),
+        (["--top-k", "0"], "--top-k is '0'; allowed is a whole number from 1 on"),
+        (["--temperatures", "1,zwei"], "--temperatures is '1,zwei'; allowed are numbers above 0"),
+        (["--share", "3/2"], "--share is '3/2'"),
         (["--nonsense"], "--nonsense"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_loaded(folders, options, said, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(command(folders, *options, output="none"))
-    assert caught.value.code == 2
+    assert main(command(folders, *options, output="none")) == 2
     assert said in capsys.readouterr().err
     assert not (folders / "none").exists()
 
@@ -139,10 +137,14 @@ def test_wrong_options_are_refused_before_anything_is_loaded(folders, options, s
     [
         ({"data": "none.jsonl"}, [], "none.jsonl: no such file"),
         ({"data": "bad.jsonl"}, [], "bad.jsonl: row 2: has the keys 'frage'"),
-        ({"teacher": "none"}, [], "is no folder here"),
-        ({}, ["--top-k", "9999"], "top_k is 9999; allowed is 1 to"),
+        ({"teacher": "none"}, [], "there is no such folder"),
+        ({}, ["--top-k", "9999"], "--top-k is 9999; allowed is 1 to"),
         ({}, ["--selection", "random_sampling"], "random sampling draws at exactly one"),
-        ({}, ["--max-length", "4", "--too-long", "error"], "max_length is 4"),
+        (
+            {},
+            ["--max-length", "4", "--too-long", "error"],
+            "max_length is 4. Raise it, shorten the record, or pass --too-long 'truncate'",
+        ),
         ({"output": "cache"}, ["--top-k", "3"], "k: the cache has"),
         ({"output": "teacher"}, [], "holds no teacher cache"),
     ],

@@ -71,12 +71,12 @@ def test_a_teacher_of_ones_own_and_its_labels(starter, tmp_path, monkeypatch, ca
     [
         (["--data", "nowhere.json"], "nowhere.json"),
         (["--slice", "train[:0]"], "No data for System 1 distillation"),
-        (["--held-out", "0"], "allowed is 1 or more"),
+        (["--held-out", "0"], "--held-out is '0'; allowed is a whole number from 1 on"),
     ],
 )
 def test_mistakes_are_one_sentence(options, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["system1", *QUICK, *options]) == 1
+    assert main(["system1", *QUICK, *options]) == (2 if "--held-out" in options else 1)
     told = capsys.readouterr().err
     assert message in told
     assert "Traceback" not in told
