@@ -9,7 +9,6 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
@@ -138,7 +137,7 @@ def _near_server(name: str | None) -> list[str]:
     """Say which server was meant by a name that is nearly one."""
     from ..labeling.opening import PROVIDERS
 
-    if name is None or Path(name).exists():
+    if name is None or os.path.exists(name):
         return []
     if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)?:\d+(/|$)|localhost(/|$)", name):
         return [f"teacher is {name!r}; an address begins with its scheme: --teacher http://{name}"]
