@@ -197,10 +197,14 @@ def _numbered(wanted: Path) -> Iterator[Path]:
 def _changes(theirs: Any, ours: Any, place: str = "") -> str:  # noqa: ANN401 - JSON values
     """Write the first few values that differ."""
     if not isinstance(theirs, Mapping) or not isinstance(ours, Mapping):
-        return f"{place}: {theirs!r} there, {ours!r} here"
+        return f"{place}: {_shown(theirs)} there, {_shown(ours)} here"
     found = [
         _changes(theirs.get(name), ours.get(name), f"{place}.{name}" if place else name)
         for name in sorted({*theirs, *ours})
         if theirs.get(name) != ours.get(name)
     ]
     return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from stillroom.console import Console
-from stillroom.errors import ConfigError
-from stillroom.pipeline import MainJob, Recipe
+from stillroom.errors import ConfigError, DataNotFoundError
+from stillroom.pipeline import MainJob, Recipe, run_main_job
 from stillroom.pipeline.job import run_name
 from stillroom.pipeline.main_job import claim_folder
 from stillroom.run_folder import foreign, owned_folder, source_of
@@ -194,6 +194,16 @@ def test_a_moved_project_knows_its_runs(here):
     told = source_of(str(table), here / "one" / "outputs")
     (here / "one").rename(here / "two")
     assert source_of(str(here / "two" / "trees.csv"), here / "two" / "outputs") == told
+
+
+def test_a_path_is_a_job_of_its_own(here):
+    for path in ("none.csv", here / "none.csv"):
+        with pytest.raises(DataNotFoundError, match=r"none\.csv: no such file"):
+            run_main_job(path)
+    (here / "block").touch()
+    (here / "trees.csv").write_text("name,size\nOak,1\n")
+    with pytest.raises(ConfigError, match="block is a file"):
+        run_main_job(MainJob("trees.csv", output_dir="block/x"))
 
 
 def test_values_of_a_job_are_brought_to_one_form():

@@ -14,6 +14,7 @@ from ..prompts import prompts_sha256
 from ..records import data_hash, record_hash, sha256_text
 from ..run_folder import RunFolder, owned_folder, require_owned, source_of
 from .job import STARTER, MainJob, Recipe
+from .options import require_source
 
 if TYPE_CHECKING:
     from ..evaluation.scores import ModelScores
@@ -34,6 +35,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
         pictures.
 
     Raises:
+        DataNotFoundError: There is no such file.
         DataError: The table cannot be used.
         ConfigError: Settings do not fit, all faults at once; or the run folder that was named holds
             something else.
@@ -43,6 +45,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     job = job if isinstance(job, MainJob) else MainJob(data=job)
     faults = job.faults()
     if faults:
+        require_source(str(job.data))
         raise ConfigError(faults)
     from .loading import make_questions, read_source, write_questions
 

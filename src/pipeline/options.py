@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ..errors import ConfigError, StillroomError
+from ..errors import ConfigError, DataError, StillroomError
 from ..files import folder_fault
 
 EXIT_FAILED: Final = 1
@@ -247,17 +247,29 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def missing_source(source: str) -> list[str]:
-    """Say that a file, folder or pattern of data names nothing; a URL is not looked at."""
+def require_source(source: str) -> None:
+    """Refuse a file, folder or pattern of data that names nothing; a URL is not looked at.
+
+    Raises:
+        DataNotFoundError: There is no such file, or no file matches.
+        DataError: The folder has no data, or the name cannot be looked up.
+    """
     from ..data.read_report import ReadReport
     from ..data.sources import find_files
 
     if "://" in source:
-        return []
+        return
     try:
-        return faults_of(lambda: find_files(source, ReadReport(quiet=True)) and [])
+        find_files(source, ReadReport(quiet=True))
     except OSError as fault:
-        return [f"{source} cannot be read: {fault.strerror}"]
+        if isinstance(fault, StillroomError):
+            raise
+        raise DataError(f"cannot be read: {fault.strerror}", path=source) from fault
+
+
+def missing_source(source: str) -> list[str]:
+    """Say that a file, folder or pattern of data names nothing; a URL is not looked at."""
+    return faults_of(lambda: require_source(source))
 
 
 def model_faults(
