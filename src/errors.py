@@ -13,6 +13,7 @@
     ├── VocabularyError (ValueError)      teacher and student do not share a tokenizer
     ├── GenerationError (RuntimeError)    a model could not answer
     │   ├── TruncatedAnswerError          max_tokens ended an answer before its form was complete
+    │   ├── AnswerMismatchError           a complete answer does not fit the schema that was given
     │   ├── EngineBusyError               too many requests wait; ask again later
     │   ├── DeadlineError (TimeoutError)  the answer was not there in time
     │   ├── EngineFailedError             what computes broke; the next request starts it anew
@@ -135,6 +136,20 @@ class TruncatedAnswerError(GenerationError):
     def __init__(self, message: str, *, partial: str = "") -> None:
         """Keep the text."""
         self.partial = partial
+        super().__init__(message)
+
+
+class AnswerMismatchError(GenerationError):
+    """A complete answer does not fit the schema that it was asked for.
+
+    Args:
+        message: What does not hold, where, and what to do about it.
+        answer: The text of the answer.
+    """
+
+    def __init__(self, message: str, *, answer: str = "") -> None:
+        """Keep the text."""
+        self.answer = answer
         super().__init__(message)
 
 

@@ -19,9 +19,11 @@ from .call_pieces import SentCall
 from .call_stream import CallReader
 from .call_text import begins_like_call, calls_in_text
 from .engine import FinishReason, PromptForm
-from .grammar import Grammar, GrammarConstraint, constrain
-from .structured import answer_grammar
-from .tool_calls import Tags, ToolUse, tool_grammar, tool_use, tools_text
+from .grammar import Grammar, GrammarConstraint, constrain, json_grammar
+from .schema_check import AnswerJudge
+from .schema_rules import read_schema
+from .structured import answer_schema
+from .tool_calls import Tags, ToolUse, parameters_of, tool_grammar, tool_use, tools_text
 
 FORM_OPTIONS = ("tools", "tool_choice", "parallel_tool_calls", "response_format")
 
@@ -34,6 +36,8 @@ class AnswerForm:
     """Tools of the request."""
     grammar: Grammar | None = None
     """What the answer is held to; None for free text."""
+    schema: Mapping[str, Any] | None = None
+    """What a complete answer is judged by; None for free text and calls."""
     tags: Tags = "none"
     """What stands around calls."""
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -117,19 +121,20 @@ def answer_form(options: Mapping[str, Any], *, tags: Tags = "none") -> AnswerFor
         ConfigError: An option is not what it may be, or two contradict each other.
     """
     given = {key: options[key] for key in FORM_OPTIONS if options.get(key) is not None}
-    grammar = answer_grammar(given.get("response_format"))
+    schema = answer_schema(given.get("response_format"))
+    grammar = None if schema is None else json_grammar(schema)
     use = tool_use(
         given.get("tools", ()),
         given.get("tool_choice"),
         several=bool(given.get("parallel_tool_calls")),
     )
     if not use.tools:
-        return AnswerForm(grammar=grammar, given=given)
+        return AnswerForm(grammar=grammar, schema=schema, given=given)
     if grammar is not None and use.callable_names:
         raise ConfigError([
             "response_format and tools were both given; an answer is an object or a call, not both"
         ])  # fmt: skip
-    return AnswerForm(use, grammar or tool_grammar(use, tags=tags), tags, given)
+    return AnswerForm(use, grammar or tool_grammar(use, tags=tags), schema, tags, given)
 
 
 class AnswerReader:
@@ -146,6 +151,7 @@ class AnswerReader:
                 calls beside the text, which is then text whatever it looks like.
         """
         self._form = form
+        self._arguments: dict[int | None, tuple[str, list[str]]] = {}
         self._names = form.use.callable_names if form.use is not None else ()
         self._calls: CallReader | None = None
         if self._names and takes == "ids":
@@ -172,6 +178,7 @@ class AnswerReader:
 
         Raises:
             TruncatedAnswerError: The answer ended before its form was complete.
+            AnswerMismatchError: It is complete and does not fit its schema.
         """
         self._seen.append(text)
         if self._held:
@@ -181,8 +188,13 @@ class AnswerReader:
             parts = self._calls.feed(text)
             if finish_reason is not None:
                 parts += self._calls.finish()
+        for part in parts:
+            if not isinstance(part, str):
+                _, pieces = self._arguments.setdefault(part["index"], (part["name"] or "", []))
+                pieces.append(part["args"] or "")
         if finish_reason is not None:
             self._check_end(finish_reason)
+            self._judge()
         content = "".join(part for part in parts if isinstance(part, str))
         return content, [
             *_joined(part for part in parts if not isinstance(part, str)),
@@ -216,6 +228,19 @@ class AnswerReader:
         ]
         self._begun += len(chunks)
         return chunks
+
+    def _judge(self) -> None:
+        """Hold a complete answer to its schema, calls to those of their tools.
+
+        Calls that a server sent are given as they are: what is wrong with one an agent tells the
+        model, which calls again.
+        """
+        if self._form.schema is not None and not self.called:
+            AnswerJudge(read_schema(self._form.schema)).check_text("".join(self._seen))
+        for name, pieces in self._arguments.values():
+            for function in () if self._form.use is None else self._form.use.functions:
+                if function["name"] == name:
+                    AnswerJudge(read_schema(parameters_of(function))).check_text("".join(pieces))
 
     def _check_end(self, finish_reason: FinishReason) -> None:
         in_call = self._calls is not None and self._calls.cut

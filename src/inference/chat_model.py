@@ -165,7 +165,7 @@ class ChatStudent(BaseChatModel):
 
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type,
+        schema: Any,  # noqa: ANN401
         *,
         method: Method = "json_schema",
         include_raw: bool = False,
@@ -176,6 +176,7 @@ class ChatStudent(BaseChatModel):
 
         Raises:
             ConfigError: The method is unknown, or the schema cannot be enforced.
+            AnswerMismatchError: A complete answer does not fit (told when the model is asked).
         """
         return structured(
             self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs

@@ -16,6 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -23,7 +24,7 @@ import numpy
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, GenerationError, MissingDependencyError
-from .schema_rules import tightened
+from .schema_rules import narrowed, read_schema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,16 +63,19 @@ def json_grammar(schema: Mapping[str, Any]) -> Grammar:
 
     The texts are written as `json.dumps` does, with properties in the order of the schema, without
     properties that the schema does not name, and with numbers that every reader of JSON reads alike
-    (`schema_rules.tightened`).
+    (`schema_rules.narrowed`).
+
+    Some words hold a text to less than they say: `oneOf` where alternatives overlap, `uniqueItems`
+    of many values, `contains`, `not` and `if` of anything but types and values, `propertyNames`
+    beside named properties. A complete answer is held to them by `schema_check.AnswerJudge`.
 
     Args:
-        schema: JSON Schema (draft 2020-12). References only within it; `oneOf` only where no value
-            fits two alternatives; no `not`, `if`, `uniqueItems`, `contains`, `dependent...`,
-            `propertyNames`, `unevaluated...` or look-around in patterns.
+        schema: JSON Schema (draft 2020-12). References only within it; no `contentSchema`,
+            `$dynamicRef`, look-around in patterns, or formats beyond `pattern_rules.FORMATS`.
 
     Raises:
-        ConfigError: It is too large or too deep, or would be read otherwise than it is meant; what
-            else cannot be enforced is said when it is compiled.
+        ConfigError: It is too large or too deep, would be read otherwise than it is meant, or no
+            value fits it; what else cannot be enforced is said when it is compiled.
     """
     return Grammar(f"answer: {json_rule(schema)}\n")
 
@@ -82,7 +86,12 @@ def json_rule(schema: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: As `json_grammar`.
     """
-    return f"%json {json.dumps({**tightened(schema), 'x-guidance': _SPELLING})}"
+    return _json_rule(json.dumps(read_schema(schema)))
+
+
+@lru_cache(maxsize=_MOST_FORMS)
+def _json_rule(schema: str) -> str:
+    return f"%json {json.dumps({**narrowed(json.loads(schema)), 'x-guidance': _SPELLING})}"
 
 
 def regex_grammar(pattern: str) -> Grammar:

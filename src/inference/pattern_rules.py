@@ -1,15 +1,22 @@
-"""Regular expressions of JSON schemas, written so that all who read them agree on what they match.
+"""Regular expressions of JSON schemas, written so that all who read them agree on what they match,
+and the formats of texts, most of them as such expressions.
 
 A schema's patterns are meant for ECMA-262; Python, pydantic (Rust) and the library that holds
 answers to a form each read them a little otherwise: `\\W` matches `é` for one and not for the
 other, `[[a]` is a set here and a fault there, `a++` means two things. A pattern is brought to where
-they agree, which may be a little less than it says, or refused.
+they agree, which may be a little less than it says, or refused. No expression is matched by
+Python's `re`, which `(a+)+$` keeps busy for years: `matches` takes time in proportion to the text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydantic_core import SchemaError, SchemaValidator, ValidationError
+from pydantic_core.core_schema import str_schema
 
 from ..errors import ConfigError
 
@@ -78,6 +85,27 @@ def agreed_pattern(pattern: str) -> str:
         repeatable = kind in ("escape", "set", "plain")
         place = found.end()
     return "".join(written)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Say whether a pattern is found in a text, by an engine that never goes back.
+
+    A pattern that this engine, Rust's, does not take is matched as `agreed_pattern` writes it.
+    """
+    try:
+        _matcher(pattern).validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> SchemaValidator:
+    try:
+        return SchemaValidator(str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except SchemaError:
+        agreed = agreed_pattern(pattern)
+        return SchemaValidator(str_schema(pattern=agreed, regex_engine="rust-regex"))
 
 
 def _written(kind: str, text: str) -> str:
@@ -172,3 +200,80 @@ def _fault(pattern: str, place: int, reason: str) -> ConfigError:
         f"pattern {pattern[:200]!r} {reason}, at {pattern[place : place + 20]!r}; use characters, "
         "sets, groups, | and * + ? {n,m}"
     ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How a `format` is enforced."""
+
+    pattern: str = ""
+    """A pattern in its place."""
+    known: str = ""
+    """The name that llguidance knows it by."""
+
+
+_DAYS = (
+    r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_LEAP_YEARS = (
+    r"(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])"
+    r"|(?:[2468][048]|[13579][26])00)"
+)
+_DATE = rf"(?:[1-9][0-9]{{3}}-{_DAYS}|{_LEAP_YEARS}-02-29)"
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME = rf"{_CLOCK}:[0-5][0-9](?:\.[0-9]{{1,6}})?(?:Z|[+-]{_CLOCK})"
+_N = "[0-9]{1,4}"
+_SPAN_DAYS = f"(?:{_N}Y(?:{_N}M(?:{_N}D)?)?|{_N}M(?:{_N}D)?|{_N}D)"
+_SPAN_HOURS = f"(?:{_N}H(?:{_N}M(?:{_N}S)?)?|{_N}M(?:{_N}S)?|{_N}S)"
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_BYTE}(?:\.{_BYTE}){{3}}"
+_IPV6 = r"(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}"
+_HEX = "[0-9a-f]"
+
+
+def _uuid(version: str) -> TextFormat:
+    return TextFormat(
+        rf"^{_HEX}{{8}}-{_HEX}{{4}}-{version}{_HEX}{{3}}-[89ab]{_HEX}{{3}}-{_HEX}{{12}}$"
+    )
+
+
+def _base64(letters: str) -> TextFormat:
+    last = rf"{letters}[AQgw]==|{letters}{{2}}[AEIMQUYcgkosw048]="
+    return TextFormat(rf"^(?:{letters}{{4}})*(?:{last})?$")
+
+
+FORMATS: dict[str, TextFormat] = {
+    # Narrower than llguidance, which knows neither leap years nor that few clocks show second 60.
+    "date": TextFormat(f"^{_DATE}$"),
+    "time": TextFormat(f"^{_TIME}$"),
+    "date-time": TextFormat(f"^{_DATE}T{_TIME}$"),
+    # Of up to four digits each; llguidance writes weeks that no calendar has.
+    "duration": TextFormat(f"^P(?:{_N}W|{_SPAN_DAYS}(?:T{_SPAN_HOURS})?|T{_SPAN_HOURS})$"),
+    **{
+        name: TextFormat(known=name)
+        for name in ("email", "hostname", "ipv4", "ipv6", "uri", "uuid")
+    },
+    # What allows more is given what is surely of its kind.
+    "idn-email": TextFormat(known="email"),
+    "idn-hostname": TextFormat(known="hostname"),
+    "iri": TextFormat(known="uri"),
+    "uri-reference": TextFormat(known="uri"),
+    "iri-reference": TextFormat(known="uri"),
+    "json-pointer": TextFormat(r"^(?:/(?:[^~/]|~[01])*)*$"),
+    # Those that pydantic writes.
+    **{f"uuid{version}": _uuid(version) for version in "1345678"},
+    "base64": _base64("[A-Za-z0-9+/]"),
+    "base64url": _base64("[A-Za-z0-9_-]"),
+    "ipvanyaddress": TextFormat(f"^(?:{_IPV4}|{_IPV6})$"),
+    "ipv4network": TextFormat(rf"^{_IPV4}/32$"),
+    "ipv6network": TextFormat(rf"^{_IPV6}/128$"),
+    "ipvanynetwork": TextFormat(rf"^(?:{_IPV4}/32|{_IPV6}/128)$"),
+    "ipv4interface": TextFormat(rf"^{_IPV4}/(?:3[0-2]|[12]?[0-9])$"),
+    "ipv6interface": TextFormat(rf"^{_IPV6}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])$"),
+    "ipvanyinterface": TextFormat(rf"^(?:{_IPV4}/32|{_IPV6}/128)$"),
+    # Any text has these.
+    "binary": TextFormat(),
+    "password": TextFormat(),
+    "path": TextFormat(),
+}

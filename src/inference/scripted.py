@@ -113,7 +113,7 @@ class ScriptedModel(BaseChatModel):
 
     def with_structured_output(
         self,
-        schema: dict[str, Any] | type,
+        schema: Any,  # noqa: ANN401
         *,
         method: Method = "json_schema",
         include_raw: bool = False,

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
-
 from ..errors import ConfigError
 from .grammar import Grammar, json_rule, token_name
+from .type_schemas import tool_of
 
 MOST_CALLS = 8
 """Calls in one answer, where several are allowed."""
@@ -68,8 +67,11 @@ def read_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict
     Args:
         tools: Functions, LangChain tools, pydantic classes, TypedDicts or JSON schemas.
         strict: Passed on to servers; here calls always keep to the schema.
+
+    Raises:
+        ConfigError: One has no JSON schema, or its arguments are no object.
     """
-    return [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    return [tool_of(tool, strict=strict) for tool in tools]
 
 
 def tool_use(
@@ -118,7 +120,7 @@ def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
     for number, function in enumerate(use.functions):
         if function["name"] not in use.callable_names:
             continue
-        schema = function.get("parameters") or {"type": "object", "properties": {}}
+        schema = parameters_of(function)
         head = f'{{"name": {json.dumps(function["name"], ensure_ascii=False)}, "arguments": '
         calls.append(f"call_{number}")
         rules.append(f'call_{number}: {json.dumps(head)} arguments_{number} "}}"')
@@ -129,6 +131,11 @@ def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
     rules.append(f"call: {opened} rest")
     answer = f"call{more}" if use.must_call else _TEXT_OR_CALLS[tags].format(more=more)
     return Grammar("\n".join([*rules, f"answer: {answer}", ""]))
+
+
+def parameters_of(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the schema of a function's arguments."""
+    return function.get("parameters") or {"type": "object", "properties": {}}
 
 
 def shorter_lists(schema: Any, most: int | None) -> Any:  # noqa: ANN401 - any JSON

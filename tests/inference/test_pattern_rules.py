@@ -3,13 +3,14 @@ from __future__ import annotations
 import doctest
 import random
 import re
+import time
 
 import pytest
 from forms import byte_level, draw, fits
 from stillroom.errors import ConfigError
 from stillroom.inference import pattern_rules
-from stillroom.inference.grammar import json_grammar
-from stillroom.inference.pattern_rules import agreed_pattern
+from stillroom.inference.grammar import constrain, json_grammar
+from stillroom.inference.pattern_rules import agreed_pattern, matches
 
 NOT_QUOTED = '^[^"]$'
 
@@ -132,9 +133,33 @@ def test_what_readers_differ_in_is_refused(pattern, words):
         agreed_pattern(pattern)
 
 
-def test_reading_a_pattern_ends():
-    for pattern in ("[" * 1999, "[a" * 999, "(" * 1999, "\\" * 1999, "[^" * 999, "{1" * 999):
-        try:
-            agreed_pattern(pattern)
-        except ConfigError:
-            continue
+@pytest.mark.parametrize("part", ["[", "[a", "(", "\\", "[^", "(?", "a{1}("])
+def test_a_long_pattern_is_refused_at_once(part):
+    pattern = (part * 1999)[:1999]
+    start = time.perf_counter()
+    with pytest.raises(ConfigError):
+        constrain(form(pattern), byte_level(), [0])
+    assert time.perf_counter() - start < 1
+
+
+def test_a_long_pattern_that_is_one_is_read():
+    assert agreed_pattern("{1" * 999) == "\\x{7b}1" * 999
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("^(a+)+$", "a" * 40, True),
+        ("^(a+)+$", "a" * 40 + "b", False),
+        ("^(a|a)*$", "a" * 60 + "!", False),
+        ("^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 60, False),
+        ("b", "abc", True),
+        (r"^\d{2}$", "12", True),
+        ("^[[a]$", "a", True),
+        (r"^\u00e9$", "é", True),
+    ],
+)
+def test_matching_takes_no_time(pattern, text, found):
+    start = time.perf_counter()
+    assert matches(pattern, text) is found
+    assert time.perf_counter() - start < 1
