@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import ConfigError, DataError, EmptyDataError
+from ..exchanges import MARK_KEYS, label_mark
 from ..records import sha256_text
 from .duplicates import SeenTexts
 from .label_values import Labelled, LabelProgress, LabelSettings, LabelTask, Stopped
@@ -36,6 +37,9 @@ Origin = dict[str, Any]
 METHODS: tuple[Method, ...] = get_args(Method)
 TEXT_KEYS = {"question": "answer", "instruction": "output", "prompt": "completion"}
 """Keys of what is asked, with those of the answer; the first that a record has counts."""
+
+_OURS, _OURS_BESIDE = "origin", "stillroom_origin"
+"""Key of the origin, and the one beside a column of the table that has this name."""
 
 PERSONAS = (
     "a curious child of ten", "a teacher who prepares a lesson", "an engineer who needs the exact "
@@ -167,6 +171,8 @@ class _Pool:
         self.records, self.seeds = new, list(new)
         self.duplicates, self.failed = len(records) - len(new), 0
         self.methods: Counter[str] = Counter()
+        own = any(_OURS in one and not _is_origin(one[_OURS]) for one in records)
+        self._origin_key = _OURS_BESIDE if own else _OURS
 
     def ask(self, round_: int, number: int) -> tuple[LabelTask, Origin]:
         """Write one prompt; all of it follows from plan, records and the two numbers."""
@@ -201,7 +207,7 @@ class _Pool:
         if text is None or self._seen.add(text) is not None:
             self.duplicates += 1
             return
-        self.records.append(_new_record(text, origin, self._key))
+        self.records.append(_new_record(text, origin, self._key, self._origin_key))
         self.methods[origin["method"]] += 1
 
 
@@ -235,14 +241,20 @@ def _text_key(records: Sequence[Record]) -> str:
     return key
 
 
-def _new_record(text: str, origin: Origin, key: str) -> dict[str, Any]:
+def _is_origin(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get("method") in METHODS
+
+
+def _new_record(text: str, origin: Origin, key: str, origin_key: str) -> dict[str, Any]:
     parent = origin.get("parent", {})
     kept = dict(parent) if origin["method"] == "paraphrase" else {}
-    for name in ("id", "label", "origin"):
+    # The mark of a label tells who answered the parent's words, not these.
+    marks = [name for name in MARK_KEYS if label_mark({name: kept.get(name)}) is not None]
+    for name in ("id", *marks):
         kept.pop(name, None)
     told = {"method": origin["method"]}
     if parent:
         told["parent"] = str(parent.get("id", parent[key]))
     if "persona" in origin:
         told["persona"] = origin["persona"]
-    return {"id": f"new-{sha256_text(text)[:12]}", **kept, key: text, "origin": told}
+    return {"id": f"new-{sha256_text(text)[:12]}", **kept, key: text, origin_key: told}

@@ -125,3 +125,20 @@ def test_equal_words_are_the_same_at_any_likeness():
     assert seen.add("?!") == 3 - 1
     with pytest.raises(ConfigError, match="likeness is 0"):
         SeenTexts(0)
+
+
+def test_columns_of_the_table_stay_beside_the_origin(tmp_path):
+    mark = {"teacher": "m", "prompt_hash": "x"}
+    seeds = [{**seed, "label": "metal", "stillroom_label": mark} for seed in SEEDS]
+    plan = ExpansionPlan(target=5, methods=("paraphrase",))
+    for origin, ours in (("Peru", "stillroom_origin"), (None, "origin")):
+        given = [{**seed, "origin": origin} if origin else seed for seed in seeds]
+        folder = tmp_path / ours
+        grown = expand_records(given, Scripted(new), folder, plan, settings=FAST)
+        for record in grown.records[3:]:
+            assert record["label"] == "metal"
+            assert "stillroom_label" not in record
+            assert record[ours]["method"] == "paraphrase"
+            assert record.get("origin") == origin or ours == "origin"
+        again = expand_records(grown.records, Scripted(new), folder / "more", plan, settings=FAST)
+        assert again.records == grown.records
