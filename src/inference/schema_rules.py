@@ -503,7 +503,7 @@ def _few_values(schema: Any, root: Schema) -> list[Any] | None:  # noqa: ANN401
         low, high = schema.get("minimum"), schema.get("maximum")
         if isinstance(low, int) and isinstance(high, int) and high - low < _MOST_CHOICES:
             return list(range(low, high + 1))
-    listed = {"boolean": [True, False], "null": [None]}
+    listed: dict[str, list[Any]] = {"boolean": [True, False], "null": [None]}
     if set(kinds) <= listed.keys():
         return [value for kind in kinds for value in listed[kind]]
     return None
