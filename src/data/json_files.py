@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from .. import files
-from ..errors import DataError, DataNotFoundError, UnreadableFileError
+from ..config import read_written_text
+from ..errors import ConfigError, DataError, DataNotFoundError, UnreadableFileError
 
 _LINES = (".jsonl", ".ndjson")
 
@@ -35,7 +37,7 @@ def save_json(path: str | Path, data: Any) -> None:  # noqa: ANN401 - any JSON v
 
 
 def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a JSON file; JSON Lines, under whatever name, give a list.
+    """Read a JSON file, without byte-order marks; JSON Lines, under whatever name, give a list.
 
     Raises:
         DataNotFoundError: There is no such file.
@@ -44,13 +46,20 @@ def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
     if not Path(path).is_file():
         raise DataNotFoundError(f"there is no file {str(path)!r}")
     try:
-        if Path(path).suffix.lower() in _LINES:
-            return files.read_json_lines(path)
-        return files.read_json(path)
-    except UnicodeDecodeError as fault:
-        raise UnreadableFileError(f"is no UTF-8 text ({fault})", path=path) from fault
-    except ValueError as fault:
-        try:  # lines under the name .json, as some tools write them
-            return files.read_json_lines(path)
-        except ValueError:
-            raise UnreadableFileError(f"is no JSON ({fault})", path=path) from fault
+        written = read_written_text(path)
+    except ConfigError as fault:
+        raise UnreadableFileError(str(fault)) from fault
+    if Path(path).suffix.lower() not in _LINES:
+        try:
+            return json.loads(written)
+        except ValueError as fault:
+            # Lines under the name .json, as some tools write them.
+            return _lines(written, path, fault)
+    return _lines(written, path, None)
+
+
+def _lines(written: str, path: str | Path, fault: ValueError | None) -> list[Any]:
+    try:
+        return [json.loads(line) for line in written.split("\n") if line.strip()]
+    except ValueError as other:
+        raise UnreadableFileError(f"is no JSON ({fault or other})", path=path) from other

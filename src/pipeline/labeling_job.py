@@ -91,7 +91,7 @@ def label_parser(program: str = "stillroom label") -> CommandParser:
 def label_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong with the options, as far as it is seen without asking the teacher."""
     faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
-    return faults + faults_of(lambda: _template(args.template))
+    return faults + faults_of(lambda: template_text(args.template))
 
 
 def expand_parser(program: str = "stillroom expand") -> CommandParser:
@@ -153,7 +153,7 @@ def label_file(args: argparse.Namespace) -> None:
     )
     from ..labeling.labeler import BatchLabeler
 
-    profile, template = chosen_profile(args, 0.0), _template(args.template)
+    profile, template = chosen_profile(args, 0.0), template_text(args.template)
     # With a copied column the table's own stays, and templates may name it.
     tasks = label_tasks(_records(args, copied=True), form=args.format, template=template)
     teacher = chosen_teacher(args)
@@ -294,7 +294,7 @@ def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str
     ])  # fmt: skip
 
 
-def _template(given: str | None) -> str | None:
+def template_text(given: str | None) -> str | None:
     """Read a template, which is a text or the name of a file that holds one."""
     if given is None or "{" in given:
         return given if given is None else given.lstrip("\ufeff")

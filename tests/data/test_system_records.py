@@ -144,6 +144,13 @@ def test_json_is_written_as_notebooks_want_it(tmp_path):
     assert read_json(misnamed) == [{"a": 1}, {"a": 2}]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_json_with_a_byte_order_mark_is_read(encoding, tmp_path):
+    for name, text in (("a.json", '[{"a": "é"}]'), ("a.jsonl", '{"a": "é"}\r\n')):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        assert read_json(tmp_path / name) == [{"a": "é"}]
+
+
 def test_json_that_cannot_be_used_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json"):
         read_json(tmp_path / "nowhere.json")
