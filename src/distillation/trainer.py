@@ -335,6 +335,12 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         # As if for one process: accelerate's own dealing repeats examples at an epoch's end.
         return prepare_data_loader(loader, self.accelerator.device, 1, 0, put_on_device=True)
 
+    def _issue_warnings_after_load(self, load_result: Any) -> None:  # noqa: ANN401
+        """Warn of weights that a checkpoint lacks, but not of tied ones, which are stored once."""
+        tied = set(getattr(self.model, "all_tied_weights_keys", None) or {})
+        missing = [key for key in load_result.missing_keys if key not in tied]
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=missing))
+
     def _teacher_signal(self, teacher: Teacher | None, vocabulary: int | None) -> Any:  # noqa: ANN401 - a TeacherSignal; None where no teacher is asked
         if isinstance(teacher, TeacherCache):
             teacher.check(self.train_dataset)
