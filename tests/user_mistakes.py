@@ -441,9 +441,9 @@ def main() -> int:
     write_files(folder)
     parts: list[Callable[[], list[Case]]] = [mistakes, helps, readings]
     cases = [case for part in parts for case in part()]
-    if any(word in given.only for word in ("", "example", "README")) or given.student:
+    if given.student or given.only in ("", "example", "README"):
         student = str(given.student.resolve()) if given.student else ""
-        if not student and (not given.only or given.only in ("example", "README")):
+        if not student:
             student = train_student(folder)
         if student:
             cases += examples(student) + readme(student, folder)
