@@ -381,8 +381,8 @@ def _overridden(kind: type) -> set[str]:
 
 def _at_limit(limit: int) -> GenerationError:
     return GenerationError(
-        f"step_limit: the graph took {limit} step{'s' * (limit != 1)} without an end; look for a loop among the nodes "
-        "that were added, or pass config={'recursion_limit': ...}"
+        f"step_limit: the graph took {limit} step{'s' * (limit != 1)} without an end; look for a "
+        "loop among the nodes that were added, or pass config={'recursion_limit': ...}"
     )
 
 
