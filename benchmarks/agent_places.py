@@ -25,13 +25,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
-from stillroom.agentic_workflow import nodes
-from stillroom.agentic_workflow.extensions import Builder
+from stillroom.agentic_workflow.custom_nodes import Builder
 from stillroom.agentic_workflow.graphs import compile_graph, wire_single_agent
-from stillroom.agentic_workflow.leased_graph import Saver
+from stillroom.agentic_workflow.nodes import agent_nodes as nodes
 from stillroom.agentic_workflow.state import AgentState
-from stillroom.agentic_workflow.threads import open_checkpointer
-from stillroom.agentic_workflow.turns import answered
+from stillroom.agentic_workflow.state_updates import answered
+from stillroom.agentic_workflow.threads.locking_graph import Saver
+from stillroom.agentic_workflow.threads.open_store import open_checkpointer
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 

@@ -35,9 +35,9 @@ from grounding_retrieval import retrieval, retrieval_lines
 from grounding_tables import NAMES, facts_elsewhere, make_table, other_labels, simulated
 from langchain_core.language_models import BaseChatModel
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
-from stillroom.agentic_workflow.grounding import Grounding, open_grounding
-from stillroom.agentic_workflow.record_check import answers_agree
-from stillroom.agentic_workflow.student import open_student, open_table
+from stillroom.agentic_workflow.distilled_agent import open_student, open_table
+from stillroom.agentic_workflow.grounding.answer_check import answers_agree
+from stillroom.agentic_workflow.grounding.grounded_answer import Grounding, open_grounding
 from stillroom.tables import FactTable
 
 RESULTS = Path(__file__).parent / "results" / "grounding.md"

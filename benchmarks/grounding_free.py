@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from grounding_questions import Case
-from stillroom.agentic_workflow.record_check import answers_agree
+from stillroom.agentic_workflow.grounding.answer_check import answers_agree
 from stillroom.tables import FactTable
 
 FREE = "free wording"

@@ -18,7 +18,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stillroom.agentic_workflow.wording import fold, stems, words
+from stillroom.agentic_workflow.text_matching import fold, stems, words
 from stillroom.tables import FactTable, TableRow
 
 KINDS = ("other entity", "misspelt key", "other column", "empty cell", "other table", "mixed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from grounding_questions import Case
-from stillroom.agentic_workflow.grounding import Grounding
+from stillroom.agentic_workflow.grounding.grounded_answer import Grounding
 
 K = 4
 FOUND_IN = ("answerable", "misspelt key")

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from stillroom.agentic_workflow.record_lookup import RecordLookup
+from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.data.data_preparation import read_table
 from stillroom.data.profile import column_label, profile_table
 from stillroom.data.questions import build_question_set

@@ -29,19 +29,20 @@ from langchain_core.messages import HumanMessage
 from processor import processor
 from routing_requests import BUILT_IN_NAMES, built_in_requests, fuzzed
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.limits import RunContext
-from stillroom.agentic_workflow.nodes import Tools, route_request
+from stillroom.agentic_workflow.model_calls.context_budget import cut_to_fit, room_of
+from stillroom.agentic_workflow.model_calls.deadlines import RunContext
+from stillroom.agentic_workflow.nodes.agent_nodes import route_request
+from stillroom.agentic_workflow.nodes.toolbox import Tools
 from stillroom.agentic_workflow.policy import AnswerPolicy, Correction
-from stillroom.agentic_workflow.room import cut_to_fit, room_of
-from stillroom.agentic_workflow.route_labels import (
+from stillroom.agentic_workflow.routing import (
     BUILT_IN,
     AgentRoute,
     label_route,
     route_prompt,
     routing_examples,
+    task_router,
 )
-from stillroom.agentic_workflow.routing import task_router
-from stillroom.agentic_workflow.turn_input import whole_characters
+from stillroom.agentic_workflow.workflow_input import whole_characters
 from stillroom.distillation.settings import DistillationConfig
 from stillroom.distillation.starter import StarterSize, train_starter
 from stillroom.evaluation.metrics import wilson_interval

@@ -6,7 +6,7 @@ import json
 import random
 from pathlib import Path
 
-from stillroom.agentic_workflow.route_labels import BUILT_IN
+from stillroom.agentic_workflow.routing import BUILT_IN
 from stillroom.data.data_preparation import read_table
 from stillroom.data.profile import profile_table
 from stillroom.data.questions import build_question_set

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.grounding import Grounding, open_grounding
-from stillroom.agentic_workflow.record_sql import RecordSql
-from stillroom.agentic_workflow.student import open_table
+from stillroom.agentic_workflow.distilled_agent import open_table
+from stillroom.agentic_workflow.grounding.grounded_answer import Grounding, open_grounding
+from stillroom.agentic_workflow.record_search.sql_tool import RecordSql
 from stillroom.errors import StillroomError
 from stillroom.inference.embeddings import StudentEmbeddings
 from stillroom.tables import FactTable

@@ -14,7 +14,12 @@ import sys
 from pathlib import Path
 
 from stillroom.agentic_workflow.agent import AgenticWorkflow, AgentState
-from stillroom.agentic_workflow.approval import Proposal, decide, pending_approvals, with_approval
+from stillroom.agentic_workflow.nodes.human_approval import (
+    Proposal,
+    decide,
+    pending_approvals,
+    with_approval,
+)
 from stillroom.files import write_text
 from stillroom.inference.scripted import ScriptedModel
 from stillroom.pipeline.job import ELEMENTS

@@ -14,9 +14,9 @@ import sys
 from dataclasses import replace
 
 from stillroom.agentic_workflow.agent import AgentState, MultiAgentWorkflow
+from stillroom.agentic_workflow.distilled_agent import open_student
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.agentic_workflow.route_labels import BUILT_IN, AgentRoute, routing_examples
-from stillroom.agentic_workflow.student import open_student
+from stillroom.agentic_workflow.routing import BUILT_IN, AgentRoute, routing_examples
 from stillroom.console import quiet_libraries
 from stillroom.errors import StillroomError
 from stillroom.inference.chat_model import ChatStudent

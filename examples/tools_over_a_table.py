@@ -15,9 +15,9 @@ import sys
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.student import open_student, open_table
-from stillroom.agentic_workflow.table_tools import table_tools
-from stillroom.agentic_workflow.tool_agent import tool_agent
+from stillroom.agentic_workflow.distilled_agent import open_student, open_table
+from stillroom.agentic_workflow.nodes.tool_node import tool_agent
+from stillroom.agentic_workflow.record_search.table_tool import table_tools
 from stillroom.errors import StillroomError
 from stillroom.inference.scripted import ScriptedModel
 from stillroom.pipeline.job import ELEMENTS

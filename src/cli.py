@@ -155,7 +155,7 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
 
     def chat() -> None:
         from .agentic_workflow.agent import MultiAgentWorkflow
-        from .agentic_workflow.chat_ui import launch, newest_student
+        from .agentic_workflow.chat_page.page import launch, newest_student
 
         launch(MultiAgentWorkflow(args.checkpoint or newest_student()), port=args.port)
 

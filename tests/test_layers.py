@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from project_paths import ROOT
@@ -86,14 +87,11 @@ def test_every_public_name_is_there():
         _ = stillroom.nonsense
 
 
-def test_every_package_is_listed_for_the_wheel():
-    import tomllib
+def test_every_folder_of_code_is_a_package_that_the_wheel_finds():
+    from setuptools import find_packages
 
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    there = {"stillroom"} | {
-        f"stillroom.{p.parent.name}" for p in (ROOT / "src").glob("*/__init__.py")
-    }
-    assert set(listed) == there
+    folders = {path.parent.relative_to(ROOT / "src") for path in SOURCES} - {Path()}
+    assert {".".join(folder.parts) for folder in folders} == set(find_packages(str(ROOT / "src")))
 
 
 def test_the_users_own_spelling_works(tmp_path):

@@ -27,23 +27,22 @@ from langgraph.graph import END, START, StateGraph
 from ..errors import ConfigError
 from ..inference.confidence import ConfidenceMap
 from ..tables import FactTable
-from . import nodes
-from .attempts import ToolsSource, bounded
-from .doubt import stated_risk, weigh_answer
-from .escalation import ask_teacher
-from .extensions import Builder, Extensions, Node
-from .grounding import Grounding
-from .growing_channels import delta_channels_wanted, with_delta_channels
-from .leased_graph import LeasedGraph, leased
-from .limits import AgentNode, RunContext, in_time
+from .custom_nodes import Builder, Extensions, Node
+from .distilled_agent import open_student, open_table
+from .grounding.grounded_answer import Grounding
+from .model_calls.deadlines import AgentNode, RunContext, in_time
+from .nodes import agent_nodes as nodes
+from .nodes.confidence_node import stated_risk, weigh_answer
+from .nodes.retries import ToolsSource, bounded
+from .nodes.teacher_node import ask_teacher
+from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
-from .record_lookup import RecordLookup
-from .route_labels import CLARIFY, AgentRoute
-from .routing import route_task, task_router, verdict_router
+from .record_search.lookup import RecordLookup
+from .routing import CLARIFY, AgentRoute, route_task, task_router, verdict_router
 from .state import AgentState, TaskType, query_of, with_step
-from .student import open_student, open_table
-from .turns import Update, first_step, fresh_turn, out_of_time, router_out_of_time
-from .validation import validate_answer
+from .state_updates import Update, first_step, fresh_turn, out_of_time, router_out_of_time
+from .threads.delta_channels import delta_channels_wanted, with_delta_channels
+from .threads.locking_graph import LeasedGraph, leased
 
 Graph = LeasedGraph
 

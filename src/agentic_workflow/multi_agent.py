@@ -16,8 +16,6 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from ..inference.confidence import ConfidenceMap
 from ..tables import FactTable
-from . import nodes
-from .approval import in_state
 from .distilled_agent import DistilledModelAgent, ModelPath
 from .graphs import (
     MULTI_AGENT_LIMIT,
@@ -27,14 +25,15 @@ from .graphs import (
     step_limit,
     wire_multi_agent,
 )
-from .grounding import Grounding
-from .limits import AgentNode, RunContext
+from .grounding.grounded_answer import Grounding
+from .model_calls.deadlines import AgentNode, RunContext
+from .nodes import agent_nodes as nodes
+from .nodes.human_approval import in_state
+from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
-from .route_labels import BUILT_IN, CLARIFY, AgentRoute
-from .routing import task_router
+from .routing import BUILT_IN, CLARIFY, AgentRoute, task_router
 from .state import AgentState, response_of
-from .turns import Update
-from .validation import validate_answer
+from .state_updates import Update
 from .workflow import Workflow
 
 

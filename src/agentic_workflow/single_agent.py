@@ -12,14 +12,14 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from ..errors import ConfigError
 from ..tables import FactTable
-from . import nodes
-from .approval import in_state
 from .distilled_agent import DistilledModelAgent, ModelPath
 from .graphs import SINGLE_AGENT_LIMIT, Graph, compile_graph, wire_single_agent
-from .limits import RunContext
+from .model_calls.deadlines import RunContext
+from .nodes import agent_nodes as nodes
+from .nodes.human_approval import in_state
 from .policy import AnswerPolicy
 from .state import AgentState, response_of
-from .turns import Update
+from .state_updates import Update
 from .workflow import Workflow
 
 

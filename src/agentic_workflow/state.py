@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.graph.message import add_messages
 
-from .wording import nfc
+from .text_matching import nfc
 
 TaskType = Literal["qa", "summarize", "validate"]
 

@@ -19,16 +19,16 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphRecursionError
 
 from ..errors import GenerationError
-from .asking import STOP_KEY
-from .extensions import Extensions
+from .answer_events import STREAM_MODES, AnswerGate, Event, EventReader
+from .answer_model import Abstention, Answer, typed_answer
+from .custom_nodes import Extensions
 from .graphs import Graph, compile_graph
-from .limits import RunContext
+from .model_calls.ask import STOP_KEY
+from .model_calls.deadlines import RunContext
 from .policy import AnswerPolicy
 from .state import AgentState
-from .streaming import STREAM_MODES, AnswerGate, Event, EventReader
-from .threads import as_checkpointer
-from .turn_input import WorkflowInput, first_state, joined, read_input
-from .typed_answer import Abstention, Answer, typed_answer
+from .threads.open_store import as_checkpointer
+from .workflow_input import WorkflowInput, first_state, joined, read_input
 
 
 class _Request(NamedTuple):

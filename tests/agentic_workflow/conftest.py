@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 from postgres_server import new_database, running_postgres
-from stillroom.agentic_workflow.threads import open_checkpointer
+from stillroom.agentic_workflow.threads.open_store import open_checkpointer
 from stillroom.tables import Column, FactTable, TableRow
 
 ELEMENTS = [

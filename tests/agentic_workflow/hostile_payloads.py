@@ -15,8 +15,8 @@ import ormsgpack
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from stillroom.agentic_workflow.agent import AgenticWorkflow
-from stillroom.agentic_workflow.serde import HEADER, StrictSerializer
-from stillroom.agentic_workflow.threads import open_checkpointer
+from stillroom.agentic_workflow.threads.open_store import open_checkpointer
+from stillroom.agentic_workflow.threads.serializer import HEADER, StrictSerializer
 from stillroom.errors import StoredStateError
 from stillroom.inference.scripted import ScriptedModel
 

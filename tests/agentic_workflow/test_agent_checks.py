@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.answer_checks import fits, written_in
+from stillroom.agentic_workflow.nodes.self_check import yes_probability
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.agentic_workflow.self_check import yes_probability
 from stillroom.inference.chat_model import ChatStudent
 from stillroom.inference.scripted import ScriptedModel
 from stillroom.prompts import render

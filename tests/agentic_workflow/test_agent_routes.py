@@ -12,17 +12,20 @@ from langchain_core.messages import HumanMessage
 from stillroom.agentic_workflow import policy
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.graphs import build_single_agent_graph
-from stillroom.agentic_workflow.nodes import Tools, route_request
+from stillroom.agentic_workflow.nodes.agent_nodes import route_request
+from stillroom.agentic_workflow.nodes.toolbox import Tools
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.agentic_workflow.route_labels import (
+from stillroom.agentic_workflow.routing import (
     BUILT_IN,
     AgentRoute,
     RouteChoice,
     label_route,
+    route_task,
     routing_examples,
+    task_router,
+    verdict_router,
     word_route,
 )
-from stillroom.agentic_workflow.routing import route_task, task_router, verdict_router
 from stillroom.errors import ConfigError
 from stillroom.inference import label_scoring
 from stillroom.inference.chat_model import ChatStudent

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
-from stillroom.agentic_workflow.limits import RunContext
+from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.errors import ConfigError
 from stillroom.inference.scripted import ScriptedModel

@@ -17,7 +17,7 @@ import sys
 import time
 
 from stillroom.agentic_workflow.agent import AgenticWorkflow
-from stillroom.agentic_workflow.threads import open_checkpointer
+from stillroom.agentic_workflow.threads.open_store import open_checkpointer
 from stillroom.inference.scripted import ScriptedModel
 
 TURNS_EACH = 6

@@ -1,0 +1,1 @@
+"""The Gradio chat page: layout, messages as HTML, style sheet."""

@@ -1,0 +1,1 @@
+"""Hold an answer against the cells of the table: coverage, claims, numbers, citations."""

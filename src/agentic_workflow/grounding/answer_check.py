@@ -1,0 +1,246 @@
+"""Whether an answer, a summary or a claim agrees with the record, decided in code.
+
+The rules are strict where a fact is at stake (numbers, names, negations) and lenient about wording.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ...tables import TableRow
+from ..record_search.lookup import Match, RecordLookup
+from ..text_matching import (
+    STOP_WORDS,
+    as_number,
+    clean,
+    contains_words,
+    fold,
+    numbers,
+    tokens,
+    words,
+)
+
+_NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|isn|aren|wasn|doesn|don|cannot|without)\b")
+_LONG = 8
+"""From this many words on, a value is a sentence and is compared by its words."""
+_LONGEST_NAME = 6
+"""Words of the longest value that is looked for in a text."""
+_SAME_WORDS = 0.9
+"""Share of words two sentences must have in common."""
+_MORE_WORDS = 12
+"""Words an answer may have beside the value; what says more than a sentence is no answer."""
+_SHORT = 3
+"""Values up to this many letters must keep their case: "In" is not "in"."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found."""
+
+    agrees: bool | None
+    """None where code cannot decide."""
+    reason: str
+    """Why, in one sentence without a full stop."""
+
+
+def answers_agree(answer: str, value: str) -> bool:
+    """Tell whether an answer says what the record says.
+
+    Args:
+        answer: What the student, or a user's claim, says.
+        value: The text in the record.
+
+    >>> answers_agree("au.", "Au"), answers_agree("The symbol is Au", "Au")
+    (True, True)
+    >>> answers_agree("1000", "1,000.0"), answers_agree("not Au", "Au")
+    (True, False)
+    """
+    said, right = clean(answer), clean(value)
+    if not said or not right:
+        return said == right and answer.strip() == value.strip()
+    if fold(said) == fold(right):
+        return True
+    number = as_number(right)
+    if number is not None:
+        return as_number(said) == number or (numbers(said) == [number] and not _negates(said))
+    if _negates(said) != _negates(right):
+        return False
+    said_words, right_words = words(said), words(right)
+    if said_words == right_words:
+        return _marks(said) == _marks(right)
+    if len(right_words) >= _LONG:
+        return _same_sentence(said_words, right_words) and numbers(said) == numbers(right)
+    if len(said_words) > len(right_words) + _MORE_WORDS:
+        return False
+    if len(right) <= _SHORT:  # "I" and "In" are words too: the letters must stand there as they are
+        return re.search(rf"(?<!\w){re.escape(right)}(?!\w)", said) is not None
+    return contains_words(said_words, right_words)
+
+
+def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
+    """Hold an answer against the record a question asks for.
+
+    Args:
+        answer: The student's words.
+        match: What the question was found to ask for.
+        lookup: The table's index.
+
+    Returns:
+        The finding; undecided where the record has no value or the question names several records.
+    """
+    if match.others:
+        named = ", ".join((match.row.key, *match.others))
+        return Finding(None, f"the question names more than one record: {named}")
+    rows = [row for row in match.rows if _value(row, match, lookup) is not None]
+    if match.column is None or not rows:
+        return Finding(None, f"row {match.row.row} has no value to hold the answer against")
+    for row in rows:
+        value = _value(row, match, lookup) or ""
+        if answers_agree(answer, value):
+            rival = _rival(answer, value, match.column.name, lookup)
+            if rival is None:
+                return Finding(True, f"row {row.row} says {record_says(match, lookup)}")
+            return Finding(False, f"names {rival} as well as {value}")
+    return Finding(False, f"row {rows[0].row} says {record_says(match, lookup)}")
+
+
+def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
+    """Hold a summary against the record it is about.
+
+    Numbers must be the record's, a column that is mentioned must come with the record's value, and
+    no value of another record may stand in its place.
+
+    Args:
+        text: The student's summary.
+        row: The record.
+        lookup: The table's index.
+    """
+    own = [row.key, *row.values.values()]
+    allowed = {number for value in own for number in numbers(value)}
+    strange = [number for number in numbers(text) if number not in allowed]
+    if strange:
+        return Finding(False, f"row {row.row} holds no number {strange[0]:g}")
+    labels = {c.name: c.label for c in lookup.table.columns}
+    swapped = _swapped_number(text, row, labels)
+    if swapped:
+        return Finding(False, f"row {row.row} says {swapped}")
+    said = {c.name for c in lookup.columns.said_in(text)}
+    mentioned = 0
+    for name, value in row.values.items():
+        if _mentions(text, value):
+            mentioned += 1
+            continue
+        label = labels.get(name, name)
+        if name in said and not _inside_other(label, own):
+            return Finding(False, f"row {row.row} says {label} = {value}")
+        rival = _other_value(text, value, name, lookup, own)
+        if rival is not None:
+            return Finding(False, f"row {row.row} says {label} = {value}, not {rival}")
+    if not mentioned:
+        return Finding(False, f"it holds none of the values of row {row.row}")
+    return Finding(True, f"{mentioned} of {len(row.values)} values of row {row.row}, none other")
+
+
+def check_numbers(text: str, original: str) -> Finding:
+    """Hold a summary of the user's own text against that text: it may not bring in numbers."""
+    strange = [number for number in numbers(text) if number not in set(numbers(original))]
+    if strange:
+        return Finding(False, f"the text holds no number {strange[0]:g}")
+    return Finding(None, "no record to hold it against; its numbers are those of the text")
+
+
+def record_says(match: Match, lookup: RecordLookup) -> str:
+    """Write what the record says: `symbol = Au`."""
+    if match.column is None:
+        return "nothing about that"
+    values = [v for v in (_value(row, match, lookup) for row in match.rows) if v is not None]
+    return f"{match.column.label} = {' or '.join(dict.fromkeys(values)) or 'nothing'}"
+
+
+def _value(row: TableRow, match: Match, lookup: RecordLookup) -> str | None:
+    name = match.column.name if match.column else ""
+    return row.key if name == lookup.table.key else row.values.get(name)
+
+
+def _negates(text: str) -> bool:
+    return _NEGATION.search(text.lower()) is not None
+
+
+def _marks(text: str) -> str:
+    """Give the marks that change a meaning: C, C++ and C#; 5 and -5; 5 and 5 %."""
+    return "".join(c for c in text if c in "+#%<>=*°$€£") + ("-" if text.startswith("-") else "")
+
+
+def _same_sentence(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    shared = len(set(one) & set(other))
+    return 2 * shared >= _SAME_WORDS * (len(set(one)) + len(set(other)))
+
+
+def _mentions(text: str, value: str) -> bool:
+    number = as_number(value)
+    if number is not None:
+        return number in numbers(text)
+    if len(value) <= _SHORT:
+        return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
+    return contains_words(words(text), words(value))
+
+
+def _swapped_number(text: str, row: TableRow, labels: dict[str, str]) -> str:
+    """Find a label that is followed by another number than the record's; give what is right."""
+    by_length = sorted(labels.values(), key=len, reverse=True)
+    said = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in by_length), re.IGNORECASE)
+    places = [*said.finditer(text)] if labels else []
+    names = {label.lower(): name for name, label in labels.items()}
+    for i, place in enumerate(places):
+        name = names[place.group().lower()]
+        value = row.values.get(name, "")
+        end = places[i + 1].start() if i + 1 < len(places) else len(text)
+        after = numbers(re.split(r"[;.!?]\s|,\s", text[place.end() : end])[0])
+        number = as_number(value)
+        if number is not None and after and after[0] != number:
+            return f"{labels[name]} = {value}"
+    return ""
+
+
+def _inside_other(label: str, own: list[str]) -> bool:
+    """Tell whether a label is also a word of the record, so that saying it means little."""
+    return any(contains_words(words(value), words(label)) for value in own)
+
+
+def _rival(answer: str, value: str, column: str, lookup: RecordLookup) -> str | None:
+    """Find another value of the column in an answer: the whole of it, or a part."""
+    said = clean(answer)
+    if words(said) != words(value) and lookup.column_values.get(column, {}).get(words(said)):
+        return said
+    return _other_value(answer, value, column, lookup)
+
+
+def _other_value(
+    text: str, value: str, column: str, lookup: RecordLookup, own: list[str] | None = None
+) -> str | None:
+    """Find a value of the same column, but of another record, that a text names."""
+    known = lookup.column_values.get(column, {})
+    found = tokens(text)
+    own_words = [words(v) for v in (own or [value])]
+    first = 0
+    while first < len(found):
+        step = 1
+        for size in range(min(_LONGEST_NAME, len(found) - first), 0, -1):
+            part = tuple(token.text for token in found[first : first + size])
+            spelt = text[found[first].start : found[first + size - 1].end]
+            if part not in known or not _is_name(spelt, known[part]):
+                continue
+            if not any(contains_words(mine, part) for mine in own_words):
+                return spelt
+            step = size
+            break
+        first += step
+    return None
+
+
+def _is_name(spelt: str, spellings: set[str]) -> bool:
+    """Tell a value from an ordinary word: short ones must be spelt as in the table."""
+    if as_number(spelt) is not None or fold(spelt) in STOP_WORDS:
+        return False
+    return len(spelt) > _SHORT or spelt in spellings

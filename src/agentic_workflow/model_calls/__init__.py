@@ -1,0 +1,1 @@
+"""Call a model from a node: deadlines, context budget, streaming."""

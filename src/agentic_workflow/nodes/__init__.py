@@ -1,0 +1,1 @@
+"""The nodes of the graphs: agents, tools, validator, retries, confidence, teacher, approval."""

@@ -1,0 +1,280 @@
+"""What the agents do: each node is a function of the state and its tools that returns an update.
+
+A node never raises for a question that cannot be answered (it says so), and never turns an error of
+the model into an answer (it lets it pass).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage
+
+from ...errors import ConfigError
+from ...inference.confidence import TOP_LOGPROBS, ConfidenceMap
+from ...prompts import render
+from ..grounding.claims import read_claim, subject_of
+from ..grounding.grounded_answer import Grounding, chosen_grounding
+from ..grounding.question_coverage import refusal_sentence, unmatched
+from ..model_calls.ask import ask, with_history
+from ..model_calls.context_budget import room_of
+from ..model_calls.deadlines import run_context
+from ..record_search.lookup import Match, RecordLookup
+from ..routing import BUILT_IN, CLARIFY, label_route, task_of, word_route
+from ..state import AgentState, SourceRecord, query_of, response_of, with_step
+from ..state_updates import Update, abstained, answered, first_step, fresh_turn, spoken
+from ..text_matching import words
+from .long_text_node import condense
+from .toolbox import Tools
+
+_THIS = frozenset({"", "this", "it", "that", "the text", "this text", "the following", "context"})
+BUILT_IN_TASKS = frozenset(route.name for route in BUILT_IN)
+RETRY_TEMPERATURE = 0.7
+"""Of an attempt that changes nothing else; with a seed of its own."""
+_PASSAGE = 12
+"""From this many words on, a text to summarise is the user's own, not the name of a record."""
+
+
+def grounded(tools: Tools, wanted: Grounding | bool) -> Tools:
+    """Give tools whose answers rest on the table, or do not: `grounding.chosen_grounding`."""
+    chosen = chosen_grounding(tools.lookup, wanted)
+    return replace(tools, grounding=chosen, lookup=chosen.lookup if chosen else tools.lookup)
+
+
+def process_input(state: AgentState) -> Update:
+    """Read the newest question and start its turn with nothing left over from the one before."""
+    return {
+        **fresh_turn(query_of(state)),
+        "steps": first_step("process_input", "qa", "one agent, one answer"),
+    }
+
+
+def generate_response(state: AgentState, tools: Tools) -> Update:
+    """Ask the student, with the conversation so far before the context."""
+    query = query_of(state)
+    if run_context().risk_target is not None:
+        raise ConfigError(["one agent takes no risk_target; MultiAgentWorkflow does"])
+    context = with_history(
+        state.get("context") or "",
+        state.get("messages") or [],
+        room=room_of(tools.model, tools.policy.context_tokens),
+        question=query,
+    )
+    message = ask(tools.model, render("s2-qa", query, context=context))
+    detail = "asked with context" if context.strip() else "asked as given"
+    return {
+        **answered(state, message),
+        "steps": with_step(state, "generate_response", "answer", detail),
+    }
+
+
+def finalize(state: AgentState) -> Update:
+    """Put the response into the conversation, if it is not there yet."""
+    response = response_of(state)
+    update = {"answer": response, "steps": with_step(state, "finalize", "done", "")}
+    said = spoken(state, response)
+    return {**update, "messages": said} if said else update
+
+
+def route_request(state: AgentState, tools: Tools) -> Update:
+    """Choose the agent: by whole words, by the record that is asked for, by the student's scores.
+
+    The student is asked only where there is more to choose from than the three agents that words
+    tell apart, or where the policy names a router or states how sure it must be.
+    """
+    query = query_of(state)
+    task, why, match, probability = _choose_route(query, tools)
+    return {
+        **fresh_turn(query),
+        "current_task": task,
+        "task_type": task,
+        "route_probability": probability,
+        "sources": _sources(match, tools.lookup),
+        "steps": first_step("router", task, f"{why}; {_found(match, tools.lookup)}"),
+    }
+
+
+def ask_back(state: AgentState, tools: Tools) -> Update:
+    """Say that the request could not be understood, and what can be asked for."""
+    known = "; ".join(f"{r.name}: {r.description}" for r in (*BUILT_IN, *tools.routes))
+    return {
+        **abstained(
+            state,
+            CLARIFY,
+            f"I cannot tell what is wanted. I can do one of these: {known}. Please say which.",
+            reason="no agent is likely enough",
+            detail="the user is asked what is meant",
+            exit_name=CLARIFY,
+        ),
+    }
+
+
+class _Route(NamedTuple):
+    name: str
+    why: str
+    match: Match | None
+    """The record that is meant."""
+    probability: float | None = None
+
+
+def _choose_route(query: str, tools: Tools) -> _Route:
+    named = word_route(query, tools.routes)
+    if named is not None:
+        return _Route(named[0], f'the word "{named[1]}"', None)
+    task, word = task_of(query)
+    match = find_record(task, query, tools.lookup)
+    if word:
+        return _Route(task, f'the word "{word}"', match)
+    policy = tools.policy
+    if not (tools.routes or policy.route_confidence or policy.router):
+        return _Route(task, "a question", match)
+    if match is not None and match.column is not None and not match.others:
+        return _Route(task, "it asks for a record", match)
+    choice = label_route(
+        query,
+        (*BUILT_IN, *tools.routes),
+        policy.router or tools.model,
+        correction=policy.route_correction,
+        context_tokens=None if policy.router else policy.context_tokens,
+    )
+    sure = "" if choice.probability is None else f" with {choice.probability:.0%}"
+    least = policy.route_confidence
+    if least is not None and (choice.probability is None or choice.probability < least):
+        why = f"{choice.name}{sure} is the likeliest, {least:.0%} needed"
+        return _Route(CLARIFY, why, None, choice.probability)
+    match = find_record(choice.name, query, tools.lookup)
+    return _Route(choice.name, f"the student's choice{sure}", match, choice.probability)
+
+
+def answer_question(state: AgentState, tools: Tools) -> Update:
+    """Ask the student, unless there is a table and it does not hold what is asked for."""
+    query, context = query_of(state), state.get("context") or ""
+    if not context.strip():
+        cannot = _cannot_answer("qa", query, tools)
+        if cannot:
+            return abstained(state, "qa_agent", cannot)
+    asked = state.get("asked") or query
+    options = _attempt_options(state)
+    if tools.confidence is not None and tools.samples:
+        options["top_logprobs"] = TOP_LOGPROBS
+    context = _with_rejection(state, context)
+    message = ask(tools.model, render("s2-qa", asked, context=context), **options)
+    what = "answer again" if state.get("attempts") else "answer"
+    return {
+        **answered(state, message),
+        "confidence": _confidence(message, tools.confidence),
+        "steps": with_step(state, "qa_agent", what, _asked(asked, state)),
+    }
+
+
+def summarize_text(state: AgentState, tools: Tools) -> Update:
+    """Ask the student for a summary, unless neither a text nor a known record is given."""
+    text, context = text_and_context(state)
+    own_text = (state.get("context") or "").strip() or len(words(text)) >= _PASSAGE
+    if not own_text:
+        cannot = _cannot_answer("summarize", text, tools)
+        if cannot:
+            return abstained(state, "summarizer", cannot)
+    asked = state.get("asked") or text
+    read = condense(asked, _with_rejection(state, context), tools.model, tools.policy)
+    if read.fault:
+        return abstained(
+            state, "summarizer", f"I don't know: {read.fault}.", reason=read.fault,
+            detail=read.how, exit_name="too_long",
+        )  # fmt: skip
+    prompt = render("s2-summarize", read.text, context=read.context)
+    message = ask(tools.model, prompt, **_attempt_options(state))
+    what = "summary again" if state.get("attempts") else "summary"
+    detail = "; ".join(part for part in (_asked(asked[:80], state), read.how) if part)
+    return {
+        **answered(state, message),
+        "steps": with_step(state, "summarizer", what, detail),
+    }
+
+
+def find_record(task: str, text: str, lookup: RecordLookup | None) -> Match | None:
+    """Find the record a request is about.
+
+    Args:
+        task: `qa`, `summarize` or `validate`; for others no record is looked for.
+        text: The user's words.
+        lookup: The table's index; None without a table.
+
+    Returns:
+        The match; without a column for a summary. None where no record is named.
+    """
+    if lookup is None or task not in BUILT_IN_TASKS:
+        return None
+    if task == "validate":
+        return read_claim(text, lookup).match
+    if task != "summarize":
+        return lookup.find(text)
+    subject = subject_of(text)
+    match = lookup.find(subject) if len(words(subject)) < _PASSAGE else None
+    if match is None:
+        return None
+    return Match(match.rows, None, match.key_column, 1.0, match.others)
+
+
+def text_and_context(state: AgentState) -> tuple[str, str]:
+    """Split a request for a summary into the text and its context.
+
+    "Summarize this" with a context means the context.
+    """
+    text, context = subject_of(query_of(state)), state.get("context") or ""
+    if text.strip(" .:!?").lower() in _THIS and context.strip():
+        return context, ""
+    return text, context
+
+
+def _attempt_options(state: AgentState) -> dict[str, Any]:
+    """Give what an attempt changes in its call."""
+    if state.get("change") != "temperature":
+        return {}
+    return {"temperature": RETRY_TEMPERATURE, "seed": state.get("attempts", 0)}
+
+
+def _with_rejection(state: AgentState, context: str) -> str:
+    """Tell a model whose temperature is not ours what was wrong with its last answer."""
+    if state.get("change") != "reason":
+        return context
+    said = f"Not accepted before: {response_of(state)!r} ({state.get('reason', '')})"
+    return "\n".join(part for part in (context, said) if part.strip())
+
+
+def _asked(asked: str, state: AgentState) -> str:
+    changed = {"temperature": f"; temperature {RETRY_TEMPERATURE}", "reason": "; told why"}
+    return f"asked: {asked}{changed.get(state.get('change') or '', '')}"
+
+
+def _confidence(message: AIMessage, known: ConfidenceMap | None) -> float | None:
+    told = known is not None and bool(message.response_metadata.get("logprobs"))
+    return known.probability(message) if known is not None and told else None
+
+
+def _sources(match: Match | None, lookup: RecordLookup | None) -> list[SourceRecord]:
+    if match is None or lookup is None or match.others:
+        return []
+    return [lookup.source(match, row) for row in match.rows[:5]]
+
+
+def _found(match: Match | None, lookup: RecordLookup | None) -> str:
+    if lookup is None:
+        return "no table to look in"
+    if match is None:
+        return f"nothing in {lookup.table.source} matches"
+    column = f", column {match.column.name}" if match.column else ""
+    return f"row {match.row.row} ({match.row.key}){column}"
+
+
+def _cannot_answer(task: str, text: str, tools: Tools) -> str:
+    """Say why the table does not hold what is asked for; empty where it does, or there is none."""
+    if tools.lookup is None:
+        return ""
+    match = find_record(task, text, tools.lookup)
+    if tools.grounding is not None:
+        refusal = tools.grounding.refuse(task, text, match)
+        return "" if refusal is None else tools.grounding.sentence(refusal, text)
+    refusal = unmatched(match, whole_record=task == "summarize")
+    return "" if refusal is None else refusal_sentence(refusal, tools.lookup)

@@ -1,0 +1,178 @@
+"""The validator: hold an answer against the record it came from, in code where code can decide it.
+
+What code cannot decide goes to the student itself and then to the teacher, where a policy says so.
+
+agrees      the record says the same
+retry       it does not, and an attempt is left: asked again in a wording the student was trained on
+disagrees   it does not, and none is left: the response says so and shows the record
+unverified  nothing to hold it against
+abstained   no answer was given
+"""
+
+from __future__ import annotations
+
+from ...prompts import render
+from ..answer_checks import first_objection
+from ..grounding.answer_check import (
+    Finding,
+    check_answer,
+    check_numbers,
+    check_summary,
+    record_says,
+)
+from ..grounding.claims import Claim, decide_claim, read_claim
+from ..model_calls.ask import ask_yes_no
+from ..record_search.lookup import Match, RecordLookup
+from ..state import AgentState, query_of, response_of, with_step
+from ..state_updates import Update, judged, withdrawn
+from ..text_matching import contains_words, words
+from .agent_nodes import find_record, text_and_context
+from .retries import next_change, quoted
+from .self_check import second_opinion
+from .toolbox import Tools
+
+
+def validate_answer(state: AgentState, tools: Tools) -> Update:
+    """Judge the answer against the record, or decide the claim the user asked about."""
+    if state.get("current_task") == "validate":
+        return _judge_claim(state, tools)
+    answer = response_of(state)
+    if state.get("verdict") == "abstained":
+        return judged(state, "abstained", state.get("reason", ""), answer)
+    objection = first_objection(tools.policy.checks, state, answer)
+    if objection is not None:
+        return _reject(state, tools, objection)
+    match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
+    finding = hold_against(state, answer, match, tools.lookup)
+    if finding.agrees:
+        return judged(state, "agrees", finding.reason, answer)
+    if finding.agrees is None or match is None or tools.lookup is None:
+        return _judge_undecided(state, tools, answer, Finding(None, finding.reason))
+    if state.get("attempts", 0) + 1 < tools.policy.attempts:
+        return _send_back(state, finding, tools)
+    said = _says_so(state, answer, finding, match, tools.lookup)
+    return {**judged(state, "disagrees", finding.reason, said), "escalate": True}
+
+
+def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Update:
+    """Judge what no record decides: student and teacher are asked, as far as the policy says."""
+    opinion = second_opinion(state, tools, answer, undecided)
+    finding = opinion.finding
+    seen = AgentState(**{**state, **opinion.update})  # type: ignore[typeddict-item]
+    if finding.agrees is None:
+        said = answer or "The student gave no answer."
+        return {**opinion.update, **judged(seen, "unverified", finding.reason, said)}
+    return {**opinion.update, **_reject(seen, tools, finding.reason)}
+
+
+def _reject(state: AgentState, tools: Tools, reason: str) -> Update:
+    """Reject an answer that no record decides: it is made again, or in the end not given."""
+    if state.get("attempts", 0) + 1 < tools.policy.attempts:
+        step = with_step(state, "validator", "retry", reason)
+        return {"verdict": "retry", "reason": reason, "steps": step}
+    said = f"I don't know: I have an answer, but {reason}."
+    return {**judged(state, "abstained", reason, said), "exit": "rejected", "escalate": True}
+
+
+def check_by_code(state: AgentState, answer: str, match: Match | None, tools: Tools) -> Finding:
+    """Do all that code can: the policy's own checks, then context and record.
+
+    Args:
+        state: The request.
+        answer: Whose ever it is.
+        match: The record that is asked for.
+        tools: Policy and table.
+    """
+    objection = first_objection(tools.policy.checks, state, answer)
+    if objection is not None:
+        return Finding(False, objection)
+    return hold_against(state, answer, match, tools.lookup)
+
+
+def hold_against(
+    state: AgentState, answer: str, match: Match | None, lookup: RecordLookup | None
+) -> Finding:
+    """Hold an answer against context and record.
+
+    Args:
+        state: The request.
+        answer: Whose ever it is.
+        match: The record that is asked for.
+        lookup: The table's index.
+
+    Returns:
+        The finding; undecided where there is nothing to hold it against.
+    """
+    context = state.get("context") or ""
+    if state.get("current_task") == "summarize":
+        if lookup is not None and match is not None and not match.others:
+            return check_summary(answer, match.row, lookup)
+        return check_numbers(answer, "\n".join(text_and_context(state)))
+    if contains_words(words(context), words(answer)):
+        return Finding(True, "the answer stands in the given context")
+    if lookup is not None and match is not None and match.column is not None:
+        return check_answer(answer, match, lookup)
+    missing = "no table beside the student" if lookup is None else "no record matches"
+    return Finding(None, f"{missing}, so there is nothing to hold the answer against")
+
+
+def _send_back(state: AgentState, finding: Finding, tools: Tools) -> Update:
+    """Reject an answer: it leaves the conversation, and the next attempt changes one thing."""
+    changed = next_change(state, tools)
+    as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
+    detail = f"{finding.reason}; asking again{as_what}"
+    return {
+        "verdict": "retry",
+        "reason": finding.reason,
+        **changed,
+        "messages": withdrawn(state),
+        "steps": with_step(state, "validator", "retry", detail),
+    }
+
+
+def _says_so(
+    state: AgentState, answer: str, finding: Finding, match: Match, lookup: RecordLookup
+) -> str:
+    """Write the response of a student that disagrees with the record: both, plainly."""
+    row = match.row
+    if state.get("current_task") != "summarize":
+        return f"The student answered {quoted(answer)}; row {row.row} says " + (
+            f"{record_says(match, lookup)}."
+        )
+    values = ", ".join(
+        f"{column.label} = {row.values[column.name]}"
+        for column in lookup.table.columns
+        if column.name in row.values
+    )
+    return (
+        f"The student's summary disagrees with row {row.row}: {finding.reason}. "
+        f"The record of {row.key}: {values}."
+    )
+
+
+def _judge_claim(state: AgentState, tools: Tools) -> Update:
+    claim = read_claim(query_of(state), tools.lookup)
+    if tools.lookup is not None:
+        finding = decide_claim(claim, tools.lookup)
+        if finding.agrees is not None:
+            said = f"{'Yes' if finding.agrees else 'No'}: {finding.reason}."
+            return judged(state, "agrees" if finding.agrees else "disagrees", finding.reason, said)
+        if claim.match is not None and not claim.value:
+            said = f"There is no claim to check: {finding.reason}."
+            return judged(state, "unverified", finding.reason, said)
+    return _ask_about_claim(state, tools, claim)
+
+
+def _ask_about_claim(state: AgentState, tools: Tools, claim: Claim) -> Update:
+    """Let the student decide what no record decides, and say whose view it is."""
+    context = state.get("context") or ""
+    prompt = render("s2-validate", claim.question, context=context, answer=claim.value or "true")
+    right, said = ask_yes_no(tools.model, prompt)
+    if right is None:
+        words_said = f'it said "{quoted(said)}"' if said else "it said nothing"
+        response = f"No verdict: no record decides it, and asked for yes or no {words_said}."
+        return judged(state, "unverified", "neither record nor student decides it", response)
+    if claim.denied:
+        right = not right
+    response = f"The student says {'yes' if right else 'no'}, but no record decides it."
+    return judged(state, "unverified", "no record decides it; the student's own view", response)

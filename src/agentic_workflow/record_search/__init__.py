@@ -1,0 +1,1 @@
+"""Find records and columns: by key, full text, vectors, read-only SQL."""

@@ -1,0 +1,155 @@
+"""Hybrid retrieval: three ways to look for a record, fused by rank.
+
+    exact key     the record is named in the question (`record_lookup`)
+    full text     the record shares the question's rare words (`record_store`)
+    vectors       the record reads like the question (`record_vectors`)
+
+Ranks are fused, not scores, because the three scores have nothing in common: a record's score is
+the sum of weight / (60 + rank) over the ways that found it (Cormack, Clarke and Buettcher 2009,
+Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods, SIGIR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.vectorstores import VectorStore
+from pydantic import ConfigDict, Field
+
+from ...tables import FactTable
+from ..text_matching import nfc
+from .duckdb_store import RecordStore, record_text
+from .lookup import RecordLookup
+from .vectors import RecordVectors
+
+RANK_CONSTANT = 60
+EXACT_WEIGHT = 3.0
+"""More than the other two ways together, so that a record which is named comes first."""
+DEPTH = 20
+"""Records that each way gives before fusing."""
+
+
+class RecordRetriever(BaseRetriever):
+    """Find the records of a table that a question is about, the best first.
+
+    Documents hold the record as text; their metadata name `table`, `row`, `key`, the fused `score`
+    and the ways that `found_by` it.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    store: RecordStore
+    lookup: RecordLookup | None = None
+    """Finds named records; None leaves that way out."""
+    vectors: VectorStore | None = None
+    """Documents with `row` in their metadata (`index_records`); None leaves that way out."""
+    k: int = Field(default=4, ge=1)
+    """Most records given."""
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+    ) -> list[Document]:
+        return self.find(query, k)
+
+    def find(self, query: str, k: int | None = None) -> list[Document]:
+        """Find records without LangChain's callbacks; see the class."""
+        most = self.k if k is None else k
+        best = fuse_ranks(self._ways(query, max(DEPTH, most)), EXACT_WEIGHT)[: max(0, most)]
+        rows = {row.row: row for row in self.store.rows(row for row, _, _ in best)}
+        labels = {} if self.lookup is None else {c.name: c.label for c in self.lookup.table.columns}
+        return [
+            Document(
+                id=str(number),
+                page_content=record_text(rows[number], self.store.key, labels),
+                metadata={
+                    "table": self.store.source,
+                    "row": number,
+                    "key": rows[number].key,
+                    "score": score,
+                    "found_by": found_by,
+                },
+            )
+            for number, score, found_by in best
+            if number in rows
+        ]
+
+    def _ways(self, query: str, depth: int) -> dict[str, list[int]]:
+        ways: dict[str, list[int]] = {}
+        if self.lookup is not None:
+            ways["key"] = _named(query, self.lookup)[:depth]
+        ways["text"] = [row for row, _ in self.store.search(query, depth)]
+        if self.vectors is not None:
+            near = self.vectors.similarity_search(nfc(query), k=depth)
+            ways["vector"] = [int(document.metadata["row"]) for document in near]
+        return ways
+
+
+def fuse_ranks(
+    ways: dict[str, list[int]], exact_weight: float = 1.0
+) -> list[tuple[int, float, list[str]]]:
+    """Fuse rankings by reciprocal rank.
+
+    Args:
+        ways: Name of a way -> record numbers, the best first. `key` has the weight below.
+        exact_weight: Weight of the way `key`; the others weigh 1.
+
+    Returns:
+        Record number, fused score and the ways that found it; the best first, ties by number.
+
+    >>> [row for row, _, _ in fuse_ranks({"text": [1, 2], "vector": [2, 3]})]
+    [2, 1, 3]
+    """
+    scores: dict[int, float] = {}
+    found_by: dict[int, list[str]] = {}
+    for way, rows in ways.items():
+        weight = exact_weight if way == "key" else 1.0
+        for rank, row in enumerate(dict.fromkeys(rows), 1):
+            scores[row] = scores.get(row, 0.0) + weight / (RANK_CONSTANT + rank)
+            found_by.setdefault(row, []).append(way)
+    order = sorted(scores, key=lambda row: (-scores[row], row))
+    return [(row, scores[row], found_by[row]) for row in order]
+
+
+def index_records(
+    table: FactTable,
+    embedding: Embeddings,
+    **options: Any,  # noqa: ANN401
+) -> RecordVectors:
+    """Put every record of a table into a vector store.
+
+    Args:
+        table: The table.
+        embedding: What turns texts into vectors, such as `StudentEmbeddings`.
+        options: `path` of `RecordVectors`; a file that holds the records already is used as it is.
+    """
+    vectors = RecordVectors(embedding, **options)
+    labels = {column.name: column.label for column in table.columns}
+    texts = [nfc(record_text(row, table.key, labels)) for row in table.rows]
+    ids = [str(row.row) for row in table.rows]
+    known = {document.id: document.page_content for document in vectors.get_by_ids(ids)}
+    new = [i for i, name in enumerate(ids) if known.get(name) != texts[i]]
+    if len(known) - len(vectors):  # records that the table no longer has
+        vectors.delete()
+        new = list(range(len(ids)))
+    facts: Sequence[dict[str, Any]] = [{"table": table.source, "row": r.row, "key": r.key}
+                                       for r in table.rows]  # fmt: skip
+    vectors.add_texts([texts[i] for i in new], [facts[i] for i in new], ids=[ids[i] for i in new])
+    return vectors
+
+
+def _named(query: str, lookup: RecordLookup) -> list[int]:
+    """Give the records that a question names, in the order of how well."""
+    if lookup.questions is not None:
+        match = lookup.find(query)
+        return [] if match is None else [row.row for row in match.rows]
+    spans = lookup.find_records(nfc(query))
+    return [lookup.table.rows[i].row for span in spans for i in span.rows]

@@ -1,0 +1,1 @@
+"""Conversations that survive: checkpointers, leases, serialisation, pruning."""
