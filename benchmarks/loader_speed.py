@@ -44,7 +44,7 @@ def write_table(path: Path, records: int) -> None:
 
 
 def ours(path: Path) -> Iterable[Pair]:
-    from stillroom.data.qa_pairs import iter_qa_pairs
+    from stillroom.data.questions.qa_pairs import iter_qa_pairs
 
     return iter_qa_pairs(path, "question", "answer", "context")
 
@@ -91,7 +91,7 @@ def measure(way: str, path: Path) -> None:
     """Run one way once and print seconds, records and peak memory as JSON; in a process of its
     own."""
     import pandas  # noqa: F401 - both processes hold the same libraries before the clock starts
-    import stillroom.data.qa_pairs  # noqa: F401
+    import stillroom.data.questions.qa_pairs  # noqa: F401
 
     before = memory_kb("VmRSS")
     start, start_cpu = time.perf_counter(), time.process_time()

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from pandas._libs.parsers import STR_NA_VALUES
-from stillroom.data.json_parser import parse_json
-from stillroom.data.readers import iter_records
+from stillroom.data.readers.json.stream import parse_json
+from stillroom.data.readers.read_table import iter_records
 from stillroom.errors import DataError, EmptyDataError
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stillroom.agentic_workflow.routing import BUILT_IN
 from stillroom.data.data_preparation import read_table
-from stillroom.data.profile import profile_table
-from stillroom.data.questions import build_question_set
+from stillroom.data.questions.profile import profile_table
+from stillroom.data.questions.questions import build_question_set
 
 ELEMENTS = Path(__file__).parents[1] / "examples" / "data" / "elements.csv"
 BUILT_IN_NAMES = tuple(route.name for route in BUILT_IN)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .agentic_workflow.agent import MultiAgentWorkflow as MultiAgentWorkflow
     from .data.data_preparation import StructuredDataLoader as StructuredDataLoader
     from .data.data_preparation import create_sample_dataset as create_sample_dataset
-    from .data.json_files import read_json as read_json
-    from .data.json_files import save_json as save_json
+    from .data.datasets.json_files import read_json as read_json
+    from .data.datasets.json_files import save_json as save_json
     from .distillation.distiller import DistillationConfig as DistillationConfig
     from .distillation.distiller import DistillationLoss as DistillationLoss
     from .distillation.distiller import ModelDistiller as ModelDistiller
@@ -77,8 +77,8 @@ _HOMES = {
     "AgenticWorkflow": "agentic_workflow.agent",
     "DistilledModelAgent": "agentic_workflow.agent",
     "MultiAgentWorkflow": "agentic_workflow.agent",
-    "save_json": "data.json_files",
-    "read_json": "data.json_files",
+    "save_json": "data.datasets.json_files",
+    "read_json": "data.datasets.json_files",
     "find_checkpoint": "inference.system_answers",
     "infer_student": "inference.system_answers",
     "load_teacher": "inference.system_models",

@@ -9,9 +9,9 @@ import sqlite3
 import pytest
 from project_paths import ROOT
 from stillroom.cli import job_parser
-from stillroom.data.options import FLAGS, advise
-from stillroom.data.profile import profile_table
-from stillroom.data.readers import read_table
+from stillroom.data.questions.profile import profile_table
+from stillroom.data.readers.options import FLAGS, advise
+from stillroom.data.readers.read_table import read_table
 from stillroom.errors import DataError, StillroomError
 from stillroom.pipeline.distilling import distill_parser
 from stillroom.pipeline.labeling_job import expand_parser, label_parser

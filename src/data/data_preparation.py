@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, DataError, DataNotFoundError, EmptyDataError, UnreadableFileError
-from .cells import own_names
-from .frames import column_cells, double_frame, frame_from_records
-from .nulls import NullPolicy, check_null_policy
-from .options import ReadOptions
-from .qa_pairs import iter_qa_pairs, pairs_of_records
-from .read_report import ReadReport
-from .readers import (
+from .datasets.sample import create_sample_dataset
+from .questions.qa_pairs import iter_qa_pairs, pairs_of_records
+from .questions.training_texts import texts_of_records
+from .readers.cells import own_names
+from .readers.frames import column_cells, double_frame, frame_from_records
+from .readers.nulls import NullPolicy, check_null_policy
+from .readers.options import ReadOptions
+from .readers.read_report import ReadReport
+from .readers.read_table import (
     SourcedRecord,
     check_columns,
     columns_of,
@@ -33,8 +35,6 @@ from .readers import (
     iter_sourced_records,
     read_table,
 )
-from .sample import create_sample_dataset
-from .training_texts import texts_of_records
 
 if TYPE_CHECKING:
     import pandas as pd

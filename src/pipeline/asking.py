@@ -8,7 +8,7 @@ from typing import Any
 
 from ..agentic_workflow.agent import MultiAgentWorkflow
 from ..console import NAME_WIDTH, Console
-from ..data.questions import QuestionSet
+from ..data.questions.questions import QuestionSet
 from ..records import Example
 
 UNKNOWN = "What is the phone number of the moon?"

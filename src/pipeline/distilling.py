@@ -176,7 +176,7 @@ def _once(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) 
 
 def read_records_of(path: Path, reading: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Read records of any shape: a table, or the JSON files that training examples are kept in."""
-    from ..data.readers import read_table
+    from ..data.readers.read_table import read_table
     from ..distillation.stages import read_records
 
     if reading or path.suffix.lower() not in (".json", ".jsonl"):

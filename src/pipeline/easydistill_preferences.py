@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..data.json_files import read_json, save_json
+from ..data.datasets.json_files import read_json, save_json
 from ..distillation.preference_training import train_preferences
 from ..errors import ConfigError, DataError, GenerationError
 from ..inference.checkpoints import load_checkpoint, verify_checkpoint

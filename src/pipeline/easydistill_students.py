@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.instruction_records import instruction_records
-from ..data.json_files import save_json
-from ..data.thought_views import LABEL, RATIONALE
+from ..data.datasets.chat_records import instruction_records
+from ..data.datasets.json_files import save_json
+from ..data.datasets.thought_views import LABEL, RATIONALE
 from ..distillation.cache_format import MANIFEST_FILE
 from ..distillation.cache_job import CacheSettings, cache_teacher_logits
 from ..distillation.settings import DistillationConfig

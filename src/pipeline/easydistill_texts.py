@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..data.json_files import save_json
+from ..data.datasets.json_files import save_json
 from ..errors import EmptyDataError, GenerationError
 from ..labeling.balance import classification, resample
 from ..labeling.label_values import Check, LabelRun, LabelTask

@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 
 from ..console import Console
-from ..data.questions import QuestionSet, build_question_set
+from ..data.questions.questions import QuestionSet, build_question_set
 from ..distillation.starter import StarterSize, new_shape
 from ..errors import ConfigError
 from ..records import Example

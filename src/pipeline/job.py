@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..data.compression import SUFFIXES as PACKED_SUFFIXES
-from ..data.formats import SUFFIX_KINDS
+from ..data.readers.compression import SUFFIXES as PACKED_SUFFIXES
+from ..data.readers.file_kinds import SUFFIX_KINDS
 from ..errors import ConfigError
 from .options import LARGEST_SEED, faults_of, is_device, missing_source, model_faults, output_faults
 from .reading_options import check_reading

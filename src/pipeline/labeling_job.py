@@ -269,7 +269,7 @@ def _plan(args: argparse.Namespace) -> ExpansionPlan:
 
 
 def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str, Any]]:
-    from ..data.readers import read_table
+    from ..data.readers.read_table import read_table
 
     records = read_table(args.data, **reading_keywords(args))
     names = {"question": args.question, _context_key(args, records): args.context}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..console import Console
-from ..data.questions import training_stream
+from ..data.questions.questions import training_stream
 from ..distillation.distiller import ModelDistiller
 from ..distillation.settings import DistillationConfig
 from ..inference.checkpoints import save_checkpoint

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..console import Console
-from ..data.profile import TableProfile, profile_table
-from ..data.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
-from ..data.readers import iter_records
+from ..data.questions.profile import TableProfile, profile_table
+from ..data.questions.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
+from ..data.readers.read_table import iter_records
 from ..errors import ConfigError, DataError
 from ..records import write_examples
 from ..tables import also_faults

@@ -106,7 +106,7 @@ def cache_logits(args: argparse.Namespace) -> None:
         StillroomError: As `cache_teacher_logits`; data errors name the file.
     """
     console, began = Console(args.verbose), time.monotonic()
-    from ..data.readers import read_table
+    from ..data.readers.read_table import read_table
 
     records = read_table(args.data, **reading_keywords(args))
     # Here, because these load torch and transformers, and --help must not.

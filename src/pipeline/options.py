@@ -254,8 +254,8 @@ def require_source(source: str) -> None:
         DataNotFoundError: There is no such file, or no file matches.
         DataError: The folder has no data, or the name cannot be looked up.
     """
-    from ..data.read_report import ReadReport
-    from ..data.sources import find_files
+    from ..data.readers.read_report import ReadReport
+    from ..data.readers.sources import find_files
 
     if "://" in source:
         return

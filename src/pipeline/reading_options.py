@@ -7,7 +7,7 @@ from argparse import SUPPRESS
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..data.options import FLAGS, flag_value, read_options
+from ..data.readers.options import FLAGS, flag_value, read_options
 from ..errors import ConfigError
 from .options import Fault, listed, whole_number
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..data.thought_views import view_weights
+from ..data.datasets.thought_views import view_weights
 from ..distillation.cache_fit import known_identity
 from ..distillation.cache_format import MANIFEST_FILE
 from ..distillation.distiller import ModelDistiller

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..data.columnar import dataset_records
-from ..data.instruction_records import instruction_records
-from ..data.json_files import read_json, save_json
-from ..data.readers import read_table
-from ..data.sample_instructions import SAMPLE, sample_instructions, sample_problems
-from ..data.slices import take_slice
-from ..data.thought_records import OnMiss, schema_fault, thought_records, thresholds
-from ..data.thought_views import two_task_views
+from ..data.datasets.chat_records import instruction_records
+from ..data.datasets.json_files import read_json, save_json
+from ..data.datasets.sample_instructions import SAMPLE, sample_instructions, sample_problems
+from ..data.datasets.splits import take_slice
+from ..data.datasets.thought_records import OnMiss, schema_fault, thought_records, thresholds
+from ..data.datasets.thought_views import two_task_views
+from ..data.readers.columnar import dataset_records
+from ..data.readers.read_table import read_table
 from ..errors import (
     ConfigError,
     DataError,

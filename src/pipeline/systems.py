@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ..data.json_files import read_json
+from ..data.datasets.json_files import read_json
 from ..distillation.easydistill_configs import (
     INSTRUCTIONS,
     write_system1_config,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..console import Console
-from ..data.slices import slice_bounds
+from ..data.datasets.splits import slice_bounds
 from ..errors import ConfigError, EmptyDataError, StillroomError
 from ..prompts import SystemMode
 from ..records import sha256_text, split_position
@@ -214,7 +214,7 @@ def hold_out(records: Sequence[Mapping[str, Any]], count: int) -> tuple[Records,
 
 
 def _data(args: argparse.Namespace, mode: SystemMode, out: Path) -> tuple[Records, Records]:
-    from ..data.json_files import read_json, save_json
+    from ..data.datasets.json_files import read_json, save_json
     from .system_data import prepare_system1_dataset, prepare_system2_dataset
 
     source = None if args.data == "hub" else args.data
@@ -248,7 +248,7 @@ def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Pa
 
 
 def _relabel(args: argparse.Namespace, teacher_path: str, out: Path) -> int:
-    from ..data.json_files import read_json, save_json
+    from ..data.datasets.json_files import read_json, save_json
     from ..inference.system_models import load_teacher
     from ..labeling.system_labels import label_with_teacher
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..console import Console
-from ..data.questions import training_stream
+from ..data.questions.questions import training_stream
 from ..distillation.settings import DistillationConfig
 from ..distillation.starter import StarterSize, train_starter
 from ..evaluation.model_card import model_card

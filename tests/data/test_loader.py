@@ -11,11 +11,11 @@ import unicodedata
 
 import pandas as pd
 import pytest
-from stillroom.data.cells import pair_text, plain_value
 from stillroom.data.data_preparation import StructuredDataLoader, create_sample_dataset
-from stillroom.data.frames import frame_from_records, parse_column
-from stillroom.data.qa_pairs import iter_qa_pairs
-from stillroom.data.read_report import ReadReport
+from stillroom.data.questions.qa_pairs import iter_qa_pairs
+from stillroom.data.readers.cells import pair_text, plain_value
+from stillroom.data.readers.frames import frame_from_records, parse_column
+from stillroom.data.readers.read_report import ReadReport
 from stillroom.errors import (
     ConfigError,
     DataError,

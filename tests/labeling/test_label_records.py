@@ -5,7 +5,7 @@ import doctest
 
 import pytest
 from stillroom import exchanges
-from stillroom.data.instruction_records import instruction_records
+from stillroom.data.datasets.chat_records import instruction_records
 from stillroom.distillation.training_data import training_examples
 from stillroom.errors import DataError
 from stillroom.labeling import label_records

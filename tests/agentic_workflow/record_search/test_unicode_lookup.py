@@ -10,8 +10,8 @@ from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
 from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.agentic_workflow.record_search.sql_tool import RecordSql
 from stillroom.agentic_workflow.text_matching import Letters, fold, tokens, words
-from stillroom.data.profile import profile_table
-from stillroom.data.questions import build_question_set
+from stillroom.data.questions.profile import profile_table
+from stillroom.data.questions.questions import build_question_set
 
 FORMS = ("NFC", "NFD")
 CITIES = [

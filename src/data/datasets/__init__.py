@@ -1,0 +1,1 @@
+"""Records of known data sets and chat formats, splits, JSON files."""

@@ -1,0 +1,1 @@
+"""A table to questions: profile, phrasings, question-answer pairs, training texts."""

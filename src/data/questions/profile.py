@@ -1,0 +1,569 @@
+"""What a table is about: its key, what can be asked about it, what is left out and why.
+
+Nothing is guessed silently: `TableProfile.describe()` is printed before any work is done.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+from ...errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
+from ..readers.cells import plain_value
+from ..readers.column_names import without_invisible
+from .phrasings import SMALL_WORDS
+
+MAX_COLUMNS = 12
+"""Columns asked about when none are named."""
+MOSTLY_FILLED = 0.5
+"""Share of the records with a value from which on a column is asked before sparser ones."""
+MAX_ANSWER_CHARS = 80
+"""A column whose values are longer on average is text to be read, not a fact to be asked."""
+QUESTION_NAMES = ("question", "query", "instruction", "prompt")
+ANSWER_NAMES = ("answer", "response", "output", "completion")
+KEY_NAMES = ("name", "title", "key", "label", "id", "code")
+LEAST_NAME_HINT = 0.7
+"""Of the first of these; those after them call codes as well as names."""
+MOSTLY_DIFFERENT = 0.9
+"""Share of the records with a value of their own from which on a column can name records."""
+OFTEN_DIFFERENT = 0.5
+"""The same for columns that are called names or titles, where another column tells equal ones
+apart."""
+_PART_NAMES = frozenset({"first", "last", "given", "family", "middle", "file", "host", "path"})
+"""A column of first names does not name a record, one of names does."""
+_INDEX_NAME = re.compile(r"__index_level_\d+__|unnamed: \d+(?:[._]\d+)*|index|level_\d+", re.I)
+"""What pandas calls the numbers of its rows where it writes them as a column."""
+_NAMELESS = re.compile(r"column_\d+")
+"""What the readers call a column that has no name."""
+_LEVELS = re.compile(r"\('[^']*'(?:, '[^']*')*,?\)")
+_NUMBER_OF_ROW = re.compile(r"\d+(?:\.0)?")
+ROW_NUMBERS = "row numbers, as pandas writes them"
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """How a table is read as facts or as question-answer pairs."""
+
+    source: str
+    """File or table name."""
+    kind: Literal["facts", "questions", "rows"]
+    """`rows`: no column names the records; they are asked about by conditions on their values."""
+    records: int
+    """Number of records."""
+    key: str
+    """Key column (facts) or question column (questions); for `rows` a name that no column has."""
+    key_suffix: str | None
+    """Column whose value is put in brackets behind a key that occurs more than once."""
+    columns: tuple[str, ...]
+    """Columns asked about; for `questions` the answer column."""
+    context: str | None
+    """Context column, for `questions`."""
+    left_out: tuple[tuple[str, str], ...]
+    """(column, reason) for every column that is not asked about."""
+    skipped_rows: tuple[tuple[int, str], ...]
+    """(row, reason) for every record that no question can be made from."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Column name -> words used for it in questions; no two are the same."""
+    notes: tuple[str, ...] = ()
+    """Further decisions, in words: why this key, which labels were told apart."""
+    condition_columns: tuple[str, ...] = ()
+    """For `rows`: columns whose values tell the records apart."""
+
+    def describe(self) -> list[str]:
+        """Say in a few lines what was understood; printed before work starts."""
+        if self.kind == "questions":
+            lines = [f"questions from column {self.key!r}, answers from {self.columns[0]!r}"]
+        elif self.kind == "rows":
+            by_values = (
+                "no column names the records; they are asked about by the values of one or two "
+                "columns (pass --key (key=...) to name them by a column)"
+            )
+            by_number = "there is one column to ask about; records are asked about by their number"
+            lines = [
+                by_values if len(self.condition_columns) > 1 else by_number,
+                f"asked: {', '.join(self.columns)}",
+            ]
+        else:
+            lines = [f"key {self.key!r}; asked: {', '.join(self.columns)}"]
+        if self.key_suffix:
+            lines.append(f"equal keys are told apart by {self.key_suffix!r}")
+        lines += self.notes
+        by_reason: dict[str, list[str]] = {}
+        for column, reason in self.left_out:
+            by_reason.setdefault(reason, []).append(column)
+        for reason, columns in by_reason.items():
+            shown = ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" * (len(columns) > 8))
+            lines.append(f"left out ({reason}): {shown}")
+        reasons = Counter(reason for _, reason in self.skipped_rows)
+        for reason, count in reasons.items():
+            first = next(row for row, why in self.skipped_rows if why == reason)
+            many = "record" if count == 1 else "records"
+            lines.append(f"{count} {many} without a question ({reason}), the first in row {first}")
+        return lines
+
+
+def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
+    """Write a cell as it is asked and answered; None for a null or blank cell.
+
+    Lists of plain values are joined by ", "; booleans read yes and no; other nested values are
+    compact JSON. Characters that nobody sees, such as a zero-width space, are left out.
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        if all(not isinstance(v, (list, tuple, Mapping)) for v in value):
+            return ", ".join(t for t in map(cell_text, value) if t) or None
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str) if value else None
+    if type(value).__module__.startswith(("numpy", "pandas")):
+        return cell_text(plain_value(value))
+    return re.sub(r"\s+", " ", without_invisible(str(value))).strip() or None
+
+
+def compared(text: str) -> str:
+    """Write a text as it is compared: one Unicode form (NFC), without case.
+
+    >>> compared("M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller") == compared("Mu\u0308LLER")
+    True
+    """
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def profile_table(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    source: str,
+    key: str | None = None,
+    columns: Sequence[str] | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    context: str | None = None,
+) -> TableProfile:
+    """Decide what can be asked about a table.
+
+    Args:
+        records: Flat records, in file order (`read_table(..., flatten=True)`).
+        source: Name shown to people.
+        key: Column that names a record; found by itself when None.
+        columns: Columns to ask about; chosen by themselves when None, at most `MAX_COLUMNS`.
+        question: Column that holds ready questions; with `answer` the table is read as question-
+            answer pairs.
+        answer: Column that holds their answers.
+        context: Column with a text that belongs to each question.
+
+    Raises:
+        EmptyDataError: No records, or none with both a question and an answer.
+        UnknownColumnError: A named column does not exist; the message lists the columns.
+        DataError: There is nothing to ask about; the message says what to pass.
+    """
+    if not records:
+        raise EmptyDataError("the table has no records", path=source)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    _require_columns((key, question, answer, context, *(columns or ())), names, source)
+    key, question, answer, context = (
+        _named_column(given, names, source) for given in (key, question, answer, context)
+    )
+    if columns is not None:
+        columns = [name for name in (_named_column(c, names, source) for c in columns) if name]
+    if (question is None) != (answer is None):
+        raise ConfigError(["give both a question column and an answer column, or neither"])
+    if question is None and key is None and columns is None:
+        question, answer = _question_columns(names)
+    if question is not None and answer is not None:
+        return _profile_questions(records, names, source, question, answer, context)
+    return _profile_facts(records, names, source, key, columns)
+
+
+def _require_columns(given: Sequence[str | None], names: list[str], source: str) -> None:
+    """Refuse columns that are not there, all at once.
+
+    Raises:
+        UnknownColumnError: Several are not there; a single one is refused where it is looked up.
+    """
+    known = {unicodedata.normalize("NFC", name) for name in names}
+    missing = [one for one in given if one and unicodedata.normalize("NFC", one) not in known]
+    if len(missing) > 1:
+        raise UnknownColumnError(
+            f"no columns {', '.join(map(repr, missing))}; the columns are: {', '.join(names)}",
+            path=source,
+        )
+
+
+def _named_column(given: str | None, names: list[str], source: str) -> str | None:
+    """Find the column that a user named, in whichever Unicode form; None where none is named."""
+    if given is None or given in names:
+        return given
+    wanted = unicodedata.normalize("NFC", given)
+    found = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
+    if len(found) == 1:
+        return found[0]
+    raise UnknownColumnError(
+        f"no column {given!r}; the columns are: {', '.join(names)}", path=source, column=given
+    )
+
+
+def _question_columns(names: list[str]) -> tuple[str | None, str | None]:
+    lower = {name.lower(): name for name in names}
+    question = next((lower[n] for n in QUESTION_NAMES if n in lower), None)
+    answer = next((lower[n] for n in ANSWER_NAMES if n in lower), None)
+    return (question, answer) if question and answer else (None, None)
+
+
+def _profile_questions(
+    records: Sequence[Mapping[str, Any]],
+    names: list[str],
+    source: str,
+    question: str,
+    answer: str,
+    context: str | None,
+) -> TableProfile:
+    skipped: list[tuple[int, str]] = []
+    first_row: dict[tuple[str, str], int] = {}
+    for row, record in enumerate(records, 1):
+        asked, told = cell_text(record.get(question)), cell_text(record.get(answer))
+        if asked is None or told is None:
+            skipped.append((row, f"no {question if asked is None else answer}"))
+            continue
+        about = cell_text(record.get(context)) if context else None
+        if first_row.setdefault((compared(asked), about or ""), row) != row:
+            skipped.append((row, "the same question again"))
+    if len(skipped) == len(records):
+        raise EmptyDataError(
+            f"no record has both a {question!r} and an {answer!r}", path=source, column=question
+        )
+    used = {question, answer, context}
+    return TableProfile(
+        source=source,
+        kind="questions",
+        records=len(records),
+        key=question,
+        key_suffix=None,
+        columns=(answer,),
+        context=context,
+        left_out=tuple((n, "not question or answer") for n in names if n not in used),
+        skipped_rows=tuple(skipped),
+    )
+
+
+def _profile_facts(
+    records: Sequence[Mapping[str, Any]],
+    names: list[str],
+    source: str,
+    key: str | None,
+    columns: Sequence[str] | None,
+) -> TableProfile:
+    every = {name: [cell_text(record.get(name)) for record in records] for name in names}
+    again = _repeated_rows(every)
+    texts = {n: [t for i, t in enumerate(c) if i not in again] for n, c in every.items()}
+    rows = [row for row in range(1, len(records) + 1) if row - 1 not in again]
+    skipped = [(i + 1, "the same record again") for i in again]
+    notes: tuple[str, ...] = ()
+    given = key
+    if key is None:
+        key, notes = _find_key(texts)
+    asked, left_out = _choose_columns(texts, key, columns)
+    if not asked and given is not None:
+        raise DataError(
+            f"no column to ask about beside the key {key!r}; pass --columns (columns=...) to name "
+            f"some of: {', '.join(name for name in names if name != key) or 'there is no other'}",
+            path=source,
+        )
+    if key is None or not asked:
+        return _profile_rows(texts, source, columns, len(records), tuple(skipped))
+    keys = texts[key]
+    counts = Counter(compared(k) for k in keys if k is not None)
+    suffix = None
+    if any(n > 1 for n in counts.values()):
+        suffix = _unique_column(texts, key)
+    skipped += [(row, f"no {key}") for row, k in zip(rows, keys, strict=True) if k is None]
+    if suffix is None:
+        seen: set[str] = set()
+        for row, k in zip(rows, keys, strict=True):
+            if k is not None and compared(k) in seen:
+                skipped.append((row, f"{key} occurs before"))
+            elif k is not None:
+                seen.add(compared(k))
+    labels, clashes = _labels_of(asked, names)
+    return TableProfile(
+        source=source,
+        kind="facts",
+        records=len(records),
+        key=key,
+        key_suffix=suffix,
+        columns=tuple(asked),
+        context=None,
+        left_out=tuple(left_out),
+        skipped_rows=tuple(sorted(skipped)),
+        labels=labels,
+        notes=notes + clashes,
+    )
+
+
+def _repeated_rows(texts: dict[str, list[str | None]]) -> dict[int, None]:
+    """Find the records, counted from 0, that an earlier one equals in every column."""
+    seen: set[tuple[str | None, ...]] = set()
+    again: dict[int, None] = {}
+    for i, cells in enumerate(zip(*texts.values(), strict=True)):
+        if cells in seen:
+            again[i] = None
+        seen.add(cells)
+    return again
+
+
+def _profile_rows(
+    texts: dict[str, list[str | None]],
+    source: str,
+    columns: Sequence[str] | None,
+    records: int,
+    skipped: tuple[tuple[int, str], ...],
+) -> TableProfile:
+    """Read a table in which no column names the records, or in which there is but one column."""
+    asked, left_out = _choose_columns(texts, None, columns)
+    if not asked:  # every column holds one value throughout, or only long texts: it is all there is
+        asked = [name for name, column in texts.items() if any(t is not None for t in column)]
+        asked = asked[:MAX_COLUMNS]
+        left_out = [(name, why) for name, why in left_out if name not in asked]
+    if not asked:
+        raise EmptyDataError("every cell of the table is empty", path=source)
+    beside = [name for name, why in left_out if why == "not asked for" or why.startswith("more")]
+    conditions = [name for name in texts if name in asked or name in beside]
+    labels, clashes = _labels_of(conditions, list(texts))
+    key, number = "record", 2
+    while compared(key) in {compared(label) for label in (*labels.values(), *texts)}:
+        key, number = f"record {number}", number + 1
+    return TableProfile(
+        source=source,
+        kind="rows",
+        records=records,
+        key=key,
+        key_suffix=None,
+        columns=tuple(asked),
+        context=None,
+        left_out=tuple(left_out),
+        skipped_rows=skipped,
+        labels=labels,
+        notes=clashes,
+        condition_columns=tuple(conditions),
+    )
+
+
+def _labels_of(
+    columns: Sequence[str], names: Sequence[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Give each column the words it is asked by, no two the same, and say where that took more.
+
+    Columns whose words are the same are asked by their own spelling (`unit_price`, `unitPrice`);
+    where that differs in nothing but case, Unicode form or blanks, by their place in the table too.
+
+    Args:
+        columns: Columns that occur in questions.
+        names: All columns, in the table's order.
+    """
+    labels = {name: column_label(name) for name in columns}
+    again = _shared(labels)
+    for name in again:
+        labels[name] = re.sub(r"\s+", " ", unicodedata.normalize("NFC", name)).strip() or name
+    for name in _shared(labels):
+        labels[name] = f"{labels[name]} (column {names.index(name) + 1})"
+    if not again:
+        return labels, ()
+    told = ", ".join(f"{name!r} as {labels[name]!r}" for name in again)
+    return labels, (f"columns of the same words are told apart in questions: {told}",)
+
+
+def _shared(labels: Mapping[str, str]) -> list[str]:
+    """List the columns whose label another one has as well."""
+    counts = Counter(map(_as_asked, labels.values()))
+    return [name for name, label in labels.items() if counts[_as_asked(label)] > 1]
+
+
+def _as_asked(label: str) -> str:
+    """Write a label as it is left when a question is varied: no case, no small words."""
+    said = compared(label).split()
+    return " ".join([word for word in said if word not in SMALL_WORDS] or said)
+
+
+def _choose_columns(
+    texts: dict[str, list[str | None]], key: str | None, wanted: Sequence[str] | None
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Give the columns asked about, in the table's order, and (column, reason) for the others."""
+    reasons: dict[str, str | None] = {
+        name: (
+            _reason_to_leave_out(name, column)
+            if wanted is None
+            else None
+            if name in wanted
+            else "not asked for"
+        )
+        for name, column in texts.items()
+        if name != key
+    }
+    usable = [name for name, reason in reasons.items() if reason is None]
+    if wanted is None and len(usable) > MAX_COLUMNS:
+        # Nested data spreads over many nearly empty columns; what most records have comes first.
+        filled = {n: sum(t is not None for t in texts[n]) / len(texts[n]) for n in usable}
+        ranked = sorted(usable, key=lambda name: filled[name] < MOSTLY_FILLED)
+        for name in ranked[MAX_COLUMNS:]:
+            reasons[name] = f"more than {MAX_COLUMNS} columns; name columns to choose others"
+    asked = [name for name, reason in reasons.items() if reason is None]
+    return asked, [(name, reason) for name, reason in reasons.items() if reason is not None]
+
+
+def _numbers_rows(name: str, texts: list[str | None]) -> bool:
+    """Tell whether a column is the numbers of the rows that pandas writes beside a table."""
+    present = [t for t in texts if t is not None]
+    nameless = _NAMELESS.fullmatch(name) is not None
+    if not (nameless or _INDEX_NAME.fullmatch(name.strip())) or len(present) < len(texts):
+        return False
+    if not all(_NUMBER_OF_ROW.fullmatch(t) for t in present):
+        return False
+    if nameless:
+        return _run_up([int(float(t)) for t in present], first=name == "column_1")
+    return name.startswith("__index_level_") or len(set(present)) == len(present)
+
+
+def _run_up(numbers: list[int], *, first: bool) -> bool:
+    """Tell whether numbers go up by one; with gaps, as where rows were taken out of a table, only
+    in its first column and from 0 or 1 on."""
+    if len(numbers) < 2:
+        return False
+    steps = {after - before for before, after in pairwise(numbers)}
+    return steps == {1} or (first and min(steps) > 0 and numbers[0] in (0, 1))
+
+
+def _is_unique(texts: list[str | None]) -> bool:
+    present = [t for t in texts if t is not None]
+    return len(present) == len(texts) and len(set(map(compared, present))) == len(present)
+
+
+def _unique_column(texts: dict[str, list[str | None]], key: str) -> str | None:
+    """Give the first other column that differs in every record."""
+    others = (n for n, column in texts.items() if n != key and not _numbers_rows(n, column))
+    return next((name for name in others if _is_unique(texts[name])), None)
+
+
+def _find_key(texts: dict[str, list[str | None]]) -> tuple[str | None, tuple[str, ...]]:
+    """Pick the column that a person would use to name a record, and say why where that is not
+    plain.
+
+    It is nearly unique, short, and of words rather than numbers. A column of names may repeat more
+    often where another column tells equal names apart.
+    """
+    best: tuple[float, str] | None = None
+    for place, (name, column) in enumerate(texts.items()):
+        score = _key_score(texts, name, column)
+        if score is not None and (best is None or score - 0.02 * place > best[0]):
+            best = (score - 0.02 * place, name)
+    if best is None:
+        return None, ()
+    return best[1], _key_notes(texts, best[1])
+
+
+def _key_score(
+    texts: dict[str, list[str | None]], name: str, column: list[str | None]
+) -> float | None:
+    """Rate a column as key; None where it cannot be one."""
+    present = [t for t in column if t is not None]
+    if not present or len(present) < 0.9 * len(column) or _numbers_rows(name, column):
+        return None
+    distinct = len(set(map(compared, present))) / len(column)
+    length = sum(map(len, present)) / len(present)
+    wordy = _wordy(present)
+    # With the column that tells equal names apart, there must be another to ask about.
+    names_records = (
+        _called_name(name) and wordy > 0.5 and distinct >= OFTEN_DIFFERENT and len(texts) > 2
+    )
+    if length > 60 or not (
+        distinct >= MOSTLY_DIFFERENT or (names_records and _unique_column(texts, name))
+    ):
+        return None
+    words = re.findall(r"[a-z]+", _split_words(name))
+    hint = next((1.0 - 0.1 * i for i, n in enumerate(KEY_NAMES) if n in words), 0.0)
+    # Codes of two or three letters are poor names, unless the column is called one.
+    short = 1.0 if length >= 4 or hint >= LEAST_NAME_HINT else 0.0
+    return 2 * distinct + 2 * wordy + hint + short - 0.01 * length
+
+
+def _wordy(present: list[str]) -> float:
+    return sum(any(c.isalpha() for c in t) for t in present) / len(present)
+
+
+def _called_name(name: str) -> bool:
+    words = set(_split_words(name).split())
+    return bool(words & {"name", "title"}) and not words & _PART_NAMES
+
+
+def _key_notes(texts: dict[str, list[str | None]], key: str) -> tuple[str, ...]:
+    """Say why a key was taken where a person might expect another."""
+    repeats = _repeats(texts[key])
+    other = _unique_column(texts, key)
+    if repeats and other is not None:
+        return (
+            f"key {key!r} although {repeats} records have one that another has too; "
+            f"{_pass_key(other)} to name records by {other!r}",
+        )
+    expected = next(
+        (n for n, c in texts.items() if n != key and _called_name(n) and _repeats(c)), None
+    )
+    if expected is not None and not _called_name(key):
+        return (
+            f"key {key!r} because {expected!r} is the same in {_repeats(texts[expected])} records; "
+            f"{_pass_key(expected)} to name records by {expected!r}",
+        )
+    if _wordy([t for t in texts[key] if t is not None]) < 0.5:
+        return (f"key {key!r} because no column of words differs in nearly every record; pass "
+                "--key (key=...) to choose another",)  # fmt: skip
+    return ()
+
+
+def _repeats(column: list[str | None]) -> int:
+    """Count the records whose value another record has as well."""
+    counts = Counter(compared(t) for t in column if t is not None)
+    return sum(n for n in counts.values() if n > 1)
+
+
+def _pass_key(name: str) -> str:
+    return f"pass --key {shlex.quote(name)} (key={name!r})"
+
+
+def _reason_to_leave_out(name: str, texts: list[str | None]) -> str | None:
+    present = [t for t in texts if t is not None]
+    if not present:
+        return "empty"
+    if _numbers_rows(name, texts):
+        return ROW_NUMBERS
+    if sum(map(len, present)) / len(present) > MAX_ANSWER_CHARS:
+        return f"longer than {MAX_ANSWER_CHARS} characters on average"
+    if sum(t.startswith(("http://", "https://")) for t in present) > len(present) / 2:
+        return "web addresses"
+    if len(set(present)) == 1 and len(present) == len(texts) and len(texts) > 1:
+        return "the same everywhere"
+    if sum(t[0] in "{[" for t in present) > len(present) / 2:
+        return "nested values"
+    return None
+
+
+def _split_words(name: str) -> str:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return re.sub(r"[\s_.\-/]+", " ", spaced).strip().lower()
+
+
+def column_label(name: str) -> str:
+    """Write a column name as words.
+
+    >>> column_label("atomic_number"), column_label("unitPrice"), column_label("name.official")
+    ('atomic number', 'unit price', 'name official')
+    """
+    if _LEVELS.fullmatch(name):  # how pandas writes the name of a column with several levels
+        name = " ".join(re.findall(r"'([^']*)'", name))
+    return _split_words(unicodedata.normalize("NFC", name)) or name.strip() or "column"

@@ -1,0 +1,1 @@
+"""CSV to records: dialect, header, escapes, blocks."""

@@ -1,0 +1,1 @@
+"""JSON and JSON Lines to records, in any orientation."""

@@ -1,0 +1,218 @@
+"""How a table file is to be read: one frozen value, the same for every format.
+
+Every reader takes the fields of `ReadOptions` as keywords: `iter_records("a.csv", sep=";",
+comment="#")`. On the command line most of them are options as well, which `FLAGS` lists; a message
+that tells a user to set one names both spellings through `advise`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from ...errors import ConfigError
+
+Format = Literal["csv", "json", "parquet", "arrow", "sqlite", "excel"]
+Ragged = Literal["error", "pad", "keep"]
+
+FORMATS: tuple[str, ...] = ("csv", "json", "parquet", "arrow", "sqlite", "excel")
+EXTRA_COLUMN = "_extra"
+"""Where `ragged="keep"` puts the cells that no header stands above, as a list."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Policies of reading; the defaults refuse rather than guess."""
+
+    format: Format | None = None
+    """Read the file as this, whatever its name and content say; `json` is JSON Lines as well."""
+    columns: tuple[str, ...] | None = None
+    """Read only these columns; None for all."""
+    encoding: str | None = None
+    """Encoding of text. None: the byte-order mark, else UTF-8, else what the bytes are most surely
+    written in, which is told."""
+    sep: str | None = None
+    """One character between CSV cells. None: comma, tab, semicolon or pipe, whichever fits."""
+    quote: str | None = '"'
+    """Quote character of CSV cells; None where quotes are plain text, as in many TSV files."""
+    escape: str | None = None
+    r"""Character that takes the meaning from the next one in CSV, usually `\`. None: found out from
+    the file. `""`: there is none, every character stands for itself."""
+    skip_initial_space: bool = False
+    """Ignore blanks after a separator, so that `a, "b"` has a quoted second cell."""
+    header: bool | tuple[str, ...] | None = None
+    """True: the first line names the columns. False: `column_1`, ... Or the names themselves.
+    None: the first line names the columns unless the file shows that it is a record."""
+    skip_lines: int = 0
+    """Physical lines to pass over before the header."""
+    comment: str | None = None
+    """Lines that start with this text outside quotes are passed over and counted."""
+    ragged: Ragged = "error"
+    """Rows that do not fit the header: refuse; `pad` short ones; `keep` surplus cells as well."""
+    null_values: tuple[str, ...] = ()
+    """Spellings of null in CSV and workbooks besides the empty cell and the common marks, e.g.
+    `("-", "unknown")`."""
+    keep_null_marks: bool = False
+    """Take `NA`, `NULL`, `nan` and the other common marks of nothing for text in CSV and workbooks;
+    otherwise they are null, and how many there were is told."""
+    sheet: str | None = None
+    """Sheet of a workbook, by its name. None: the first one with anything on it."""
+    records_path: str | tuple[str, ...] | None = None
+    """Keys that lead to the records in nested JSON, `"data.qas"`; `"$"` is the document."""
+    parent_fields: tuple[str, ...] = ()
+    """Fields of enclosing JSON objects that each record gets as well, e.g. `("context",)`."""
+    flatten: bool = False
+    """Turn nested objects into dotted columns: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
+
+    def __post_init__(self) -> None:
+        """Check all fields at once.
+
+        Raises:
+            ConfigError: A value is out of range; all faults are named.
+        """
+        for name in ("columns", "null_values", "parent_fields"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, (value,))
+            elif value is not None:
+                object.__setattr__(self, name, tuple(value))
+        if isinstance(self.header, Sequence):
+            object.__setattr__(self, "header", tuple(self.header))
+        faults = self._faults()
+        if faults:
+            raise ConfigError(faults)
+
+    def _faults(self) -> list[str]:
+        faults = []
+        if self.format is not None and self.format not in FORMATS:
+            faults.append(f"format={self.format!r}: choose one of {', '.join(FORMATS)}")
+        if self.ragged not in ("error", "pad", "keep"):
+            faults.append(f"ragged={self.ragged!r}: choose 'error', 'pad' or 'keep'")
+        for name in ("sep", "quote", "escape"):
+            value = getattr(self, name)
+            if value is None or (name == "escape" and not value):
+                continue
+            if len(value) != 1 or value in "\r\n\0":
+                faults.append(f"{name}={value!r}: give one character that is no line end")
+        if self.comment is not None and not self.comment:
+            faults.append("comment='': give the text that comment lines start with, or None")
+        if self.skip_lines < 0:
+            faults.append(f"skip_lines={self.skip_lines!r}: give 0 or more")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                faults.append(f"encoding={self.encoding!r} is not known to Python")
+        return faults
+
+
+FLAGS: dict[str, str] = {
+    "encoding": "--encoding",
+    "sep": "--sep",
+    "quote": "--quote",
+    "escape": "--escape",
+    "header": "--header",
+    "skip_lines": "--skip-lines",
+    "comment": "--comment",
+    "ragged": "--ragged",
+    "null_values": "--null",
+    "keep_null_marks": "--keep-null-marks",
+    "sheet": "--sheet",
+    "records_path": "--records-path",
+    "table": "--table",
+    "query": "--query",
+    "columns": "--columns",
+}
+"""Keyword of a reader -> option of every command that reads."""
+
+_HEADER_WORDS: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
+_NONE_WORD = "none"
+
+
+def advise(*names: str, **values: Any) -> str:  # noqa: ANN401 - fields of any type
+    """Say which option to pass, as it is typed in a shell and as it is written in Python.
+
+    >>> advise(encoding="cp1252"), advise("sheet")
+    ("pass --encoding cp1252 (encoding='cp1252')", 'pass --sheet (sheet=...)')
+    >>> advise(skip_lines=2, sep=";")
+    "pass --skip-lines 2 --sep ';' (skip_lines=2, sep=';')"
+
+    Args:
+        *names: Options whose value the user knows best.
+        **values: Options and the value to give them.
+
+    Raises:
+        KeyError: `FLAGS` has no such option.
+    """
+    flags = [FLAGS[name] for name in names]
+    for name, value in values.items():
+        parts = value if name == "null_values" else (value,)
+        flags += [f"{FLAGS[name]} {flag_text(name, part)}".strip() for part in parts]
+    keywords = [f"{name}=..." for name in names]
+    keywords += [f"{name}={value!r}" for name, value in values.items()]
+    return f"pass {' '.join(flags)} ({', '.join(keywords)})"
+
+
+def flag_text(name: str, value: Any) -> str:  # noqa: ANN401 - fields of any type
+    """Write the value of an option as it is typed in a shell; empty for a switch."""
+    if value is True and name == "keep_null_marks":
+        return ""
+    if name == "header":
+        return next(word for word, meaning in _HEADER_WORDS.items() if meaning is value)
+    if name in ("quote", "escape") and not value:
+        return _NONE_WORD
+    text = ",".join(value) if isinstance(value, (tuple, list)) else str(value)
+    return shlex.quote(text.replace("\t", "\\t"))
+
+
+def flag_value(name: str, text: str) -> Any:  # noqa: ANN401 - fields of any type
+    r"""Turn what was typed for an option into the value of the keyword; undoes `flag_text`.
+
+    >>> flag_value("sep", r"\t"), flag_value("quote", "none"), flag_value("header", "no")
+    ('\t', None, False)
+
+    Args:
+        name: Keyword, one of `FLAGS`.
+        text: What the shell passed on.
+
+    Raises:
+        ValueError: The text is none of the words that `header` takes, or no number for
+            `skip_lines`.
+    """
+    if name == "header":
+        if text not in _HEADER_WORDS:
+            raise ValueError(f"--header {text!r}: choose one of {', '.join(_HEADER_WORDS)}")
+        return _HEADER_WORDS[text]
+    if name == "skip_lines":
+        return int(text)
+    if name in ("quote", "escape") and text == _NONE_WORD:
+        return None if name == "quote" else ""
+    if name == "sep" and text in ("\\t", "tab"):
+        return "\t"
+    return text
+
+
+def read_options(values: dict[str, Any]) -> ReadOptions:
+    """Build the options from keywords.
+
+    Args:
+        values: Names and values of `ReadOptions` fields.
+
+    Raises:
+        ConfigError: A name is not known (the nearest known one is named) or a value is out of
+            range.
+    """
+    known = [field.name for field in fields(ReadOptions)]
+    faults = []
+    for name in values:
+        if name not in known:
+            near = [one for one in known if name.startswith(one)]
+            near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.45)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            faults.append(f"unknown option {name!r}{hint}")
+    if faults:
+        raise ConfigError(faults)
+    return ReadOptions(**values)
