@@ -44,7 +44,7 @@ from stillroom.agentic_workflow.routing import (
 )
 from stillroom.agentic_workflow.workflow_input import whole_characters
 from stillroom.distillation.settings import DistillationConfig
-from stillroom.distillation.starter import StarterSize, train_starter
+from stillroom.distillation.starter_student import StarterSize, train_starter
 from stillroom.evaluation.metrics import wilson_interval
 from stillroom.files import write_text
 from stillroom.inference.chat_model import ChatStudent

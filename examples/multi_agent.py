@@ -54,7 +54,7 @@ def train_router(names: list[str], steps: int) -> ChatStudent:
     """Train a model that does nothing but route; a student of yours can be trained on the same."""
     # Here, because what trains takes seconds to load.
     from stillroom.distillation.settings import DistillationConfig
-    from stillroom.distillation.starter import StarterSize, train_starter
+    from stillroom.distillation.starter_student import StarterSize, train_starter
     from stillroom.inference.checkpoints import Checkpoint
 
     requests = {name: [w.format(n) for w in some for n in names] for name, some in REQUESTS.items()}

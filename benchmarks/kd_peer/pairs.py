@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 from cases import BATCH, PAIRS, DataName, Family, Sizes
-from stillroom.distillation.batching import TokenizedExample
+from stillroom.distillation.batches.batching import TokenizedExample
 
 EXAMPLES: Final = 64
 DATA_SEED: Final = 7

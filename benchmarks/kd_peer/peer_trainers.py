@@ -17,8 +17,9 @@ import torch
 from accelerate.data_loader import prepare_data_loader
 from cases import Case
 from pairs import PAD_ID
-from stillroom.distillation.batching import IGNORED, Collator
-from stillroom.distillation.trainer import KDTrainer
+from stillroom.distillation.batches.batching import Collator
+from stillroom.distillation.setting_names import IGNORED
+from stillroom.distillation.training.trainer import KDTrainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback

@@ -19,13 +19,12 @@ from peer_trainers import (
     OurTrainer,
     gkd_trainer,
 )
-from stillroom.distillation import trainer as our_trainer_module
-from stillroom.distillation.cache_build import build_cache
-from stillroom.distillation.cache_format import CacheSpec, TeacherIdentity
-from stillroom.distillation.cache_plan import plan_sequences, sequences_hash
-from stillroom.distillation.losses import DistillationLoss
-from stillroom.distillation.surroundings import keep_freed_memory
-from stillroom.distillation.teacher_cache import TeacherCache
+from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.runtime_patches import keep_freed_memory
+from stillroom.distillation.teacher.cache_build import build_cache, plan_sequences, sequences_hash
+from stillroom.distillation.teacher.cache_format import CacheSpec, TeacherIdentity
+from stillroom.distillation.teacher.cache_reader import TeacherCache
+from stillroom.distillation.training import trainer as our_trainer_module
 from stillroom.files import folder_bytes
 from transformers import Trainer, TrainingArguments
 

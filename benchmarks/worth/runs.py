@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from recipes import TEACHER_RATE, TEACHER_RATES, TEACHER_STEPS, Cell, Recipe
 from scoring import generate, score
-from stillroom.distillation.batching import TokenizedExample
-from stillroom.distillation.teacher_cache import TeacherCache
+from stillroom.distillation.batches.batching import TokenizedExample
+from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.files import read_json, write_json
 from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint
 from stillroom.records import Example

@@ -21,16 +21,20 @@ from recipes import (
     Recipe,
     Shape,
 )
-from stillroom.distillation.batching import TokenizedExample, collator_for, tokenize_examples
-from stillroom.distillation.cache_job import CacheSettings, cache_teacher_logits
-from stillroom.distillation.loss_schedule import LossSchedule, Ramp
-from stillroom.distillation.losses import DistillationLoss
-from stillroom.distillation.optimizers import make_optimizer
-from stillroom.distillation.row_logits import OnlineTeacher
-from stillroom.distillation.starter import StarterSize, new_model, train_tokenizer
-from stillroom.distillation.students import half_of
-from stillroom.distillation.teacher_cache import TeacherCache
-from stillroom.distillation.trainer import KDTrainer, training_arguments
+from stillroom.distillation.batches.batching import (
+    TokenizedExample,
+    collator_for,
+    tokenize_examples,
+)
+from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.schedules import LossSchedule, Ramp
+from stillroom.distillation.starter_student import StarterSize, new_model, train_tokenizer
+from stillroom.distillation.students.open_students import half_of
+from stillroom.distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
+from stillroom.distillation.teacher.cache_reader import TeacherCache
+from stillroom.distillation.teacher.online import OnlineTeacher
+from stillroom.distillation.training.optimizers import make_optimizer
+from stillroom.distillation.training.trainer import KDTrainer, training_arguments
 from stillroom.inference.checkpoints import (
     Checkpoint,
     choose_training_dtype,

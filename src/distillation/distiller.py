@@ -30,17 +30,28 @@ from ..inference.checkpoints import (
 )
 from ..inference.padding import agree_on_padding
 from ..records import Example
-from .adapters import PROBE_EXAMPLES, TrainedAdapter
-from .batching import TokenizedExample, collator_for
-from .cache_fit import require_fit
-from .freezing import only_trainable
-from .interruption import saved_when_interrupted
-from .losses import DistillationLoss
-from .model_kinds import TASK_KINDS
-from .processes import is_main_process, join_processes, local_device, main_process_first
-from .resuming import RUN_FILE, open_work_folder
-from .run_callbacks import asks_teacher, reads_own_tokens
-from .run_inputs import (
+from .batches.batching import TokenizedExample, collator_for
+from .batches.model_kinds import TASK_KINDS
+from .losses.mixture import DistillationLoss
+from .runtime_patches import no_shard_bars
+from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
+from .students.adapters import PROBE_EXAMPLES, TrainedAdapter
+from .students.freezing import only_trainable
+from .students.new_student import (
+    finish_student,
+    hold_teacher,
+    student_in_form,
+    student_place,
+    teacher_place,
+)
+from .students.open_students import made_student
+from .students.save_student import write_student
+from .teacher.cache_compatibility import require_fit
+from .teacher.cache_reader import TeacherCache
+from .torch_processes import is_main_process, join_processes, local_device, main_process_first
+from .training.build_trainer import trainer_of
+from .training.callbacks import asks_teacher, reads_own_tokens
+from .training.dispatch import (
     TrainingItem,
     collator_of,
     count_supervised,
@@ -50,22 +61,11 @@ from .run_inputs import (
     require_task,
     vocabulary_of,
 )
-from .run_trainer import trainer_of
-from .runs import DistillationSummary, describe_run, weights_sha256
-from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
-from .sharding import whole_student
-from .student_forms import (
-    finish_student,
-    hold_teacher,
-    student_in_form,
-    student_place,
-    teacher_place,
-)
-from .students import made_student
-from .surroundings import no_shard_bars
-from .teacher_cache import TeacherCache
+from .training.interruption import saved_when_interrupted
+from .training.resuming import RUN_FILE, open_work_folder
+from .training.run_record import DistillationSummary, describe_run, weights_sha256
+from .training.sharding import whole_student
 from .training_data import Record
-from .written_student import write_student
 
 __all__ = [
     "DistillationConfig",

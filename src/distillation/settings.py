@@ -12,14 +12,16 @@ from typing import Any, Final, Literal, get_args
 from ..errors import ConfigError
 from ..files import write_json
 from ..records import record_hash
-from .setting_faults import RampShape, Task, loss_faults, run_faults, schedule_names
-from .setting_words import (
+from .setting_names import (
     AttentionMeasure,
     HiddenMeasure,
     Objective,
     OptimizerKind,
+    RampShape,
+    Task,
     TooLong,
 )
+from .settings_checks import loss_faults, run_faults, schedule_names
 
 FROM_TEACHER: Final = ("every_second_layer", "from_teacher")
 """Student names that mean: copy every second layer of the teacher. Both mean the same."""

@@ -26,12 +26,12 @@ from ..files import read_json, write_json
 from ..inference.checkpoints import find_checkpoint
 from ..prompts import prompts_sha256
 from ..records import Example, data_hash, record_hash
-from .cache_fit import known_identity
 from .distiller import DistillationSummary, ModelDistiller
-from .processes import is_main_process, wait_for_everyone
-from .run_inputs import examples_of
 from .settings import DistillationConfig, config_hash
 from .stage_plan import STAGE, Stage, find_data, read_plan
+from .teacher.cache_compatibility import known_identity
+from .torch_processes import is_main_process, wait_for_everyone
+from .training.dispatch import examples_of
 from .training_data import Record
 
 logger = logging.getLogger(__name__)

@@ -136,7 +136,7 @@ def distill_file(args: argparse.Namespace) -> Path:
     config = read_settings(args.config, args.settings)
     read = partial(read_records_of, reading=reading_keywords(args))
     # Here, because these load torch and transformers, and --help must not.
-    from ..distillation.processes import is_main_process
+    from ..distillation.torch_processes import is_main_process
 
     train = _stages if "stages" in config else _once
     done = train(config, Path(args.config).parent, read)
@@ -159,8 +159,8 @@ def _stages(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]
 
 def _once(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
     from ..distillation.distiller import create_distiller_from_config
-    from ..distillation.processes import is_main_process
     from ..distillation.stage_plan import find_data
+    from ..distillation.torch_processes import is_main_process
 
     if not isinstance(config.get("data"), str):
         raise ConfigError([f"data is {config.get('data')!r}; name a table or file of records"])

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..data.datasets.json_files import read_json, save_json
-from ..distillation.preference_training import train_preferences
+from ..distillation.training.preference_training import train_preferences
 from ..errors import ConfigError, DataError, GenerationError
 from ..inference.checkpoints import load_checkpoint, verify_checkpoint
 from ..inference.generation import generate_texts

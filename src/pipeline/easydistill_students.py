@@ -10,9 +10,9 @@ from typing import Any
 from ..data.datasets.chat_records import instruction_records
 from ..data.datasets.json_files import save_json
 from ..data.datasets.thought_views import LABEL, RATIONALE
-from ..distillation.cache_format import MANIFEST_FILE
-from ..distillation.cache_job import CacheSettings, cache_teacher_logits
 from ..distillation.settings import DistillationConfig
+from ..distillation.teacher.cache_format import MANIFEST_FILE
+from ..distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from ..errors import ConfigError, EmptyDataError, GenerationError
 from ..labeling.system_labels import label_records, labelled_records, prompt_of
 from ..labeling.teachers import Prompt

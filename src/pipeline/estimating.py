@@ -17,7 +17,7 @@ import torch
 
 from ..console import Console
 from ..data.questions.questions import QuestionSet, build_question_set
-from ..distillation.starter import StarterSize, new_shape
+from ..distillation.starter_student import StarterSize, new_shape
 from ..errors import ConfigError
 from ..records import Example
 from .job import STARTER, MainJob, Recipe

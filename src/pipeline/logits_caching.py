@@ -90,7 +90,7 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
 
 def cache_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong with the options, as far as it is seen without loading the teacher."""
-    from ..distillation.cache_format import grid_faults
+    from ..distillation.teacher.cache_format import grid_faults
 
     faults = [] if args.teacher is None else model_faults("teacher", args.teacher)
     faults += [] if args.data is None else missing_source(args.data)
@@ -110,7 +110,7 @@ def cache_logits(args: argparse.Namespace) -> None:
 
     records = read_table(args.data, **reading_keywords(args))
     # Here, because these load torch and transformers, and --help must not.
-    from ..distillation.cache_job import CacheSettings, cache_teacher_logits
+    from ..distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 
     settings = CacheSettings(
         args.teacher,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..distillation.settings import DistillationConfig
-from ..distillation.starter import STARTER, StarterSize, train_starter
+from ..distillation.starter_student import STARTER, StarterSize, train_starter
 from ..inference.checkpoints import verify_checkpoint
 from ..inference.run_file import RUN_FILE, read_run
 from ..inference.training_records import TrainingRecords

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..data.datasets.thought_views import view_weights
-from ..distillation.cache_fit import known_identity
-from ..distillation.cache_format import MANIFEST_FILE
 from ..distillation.distiller import ModelDistiller
 from ..distillation.settings import FROM_TEACHER, DistillationConfig, config_hash
+from ..distillation.teacher.cache_compatibility import known_identity
+from ..distillation.teacher.cache_format import MANIFEST_FILE
 from ..errors import CheckpointError, EmptyDataError
 from ..files import file_sha256
 from ..inference.checkpoints import choose_device, choose_training_dtype, verify_checkpoint

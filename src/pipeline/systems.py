@@ -21,7 +21,7 @@ from ..distillation.easydistill_configs import (
     write_system2_config,
 )
 from ..distillation.settings import FROM_TEACHER
-from ..distillation.starter import STARTER
+from ..distillation.starter_student import STARTER
 from ..errors import (
     ConfigError,
     DataError,
@@ -175,7 +175,7 @@ def check_resume(out_dir: str) -> str | None:
     Returns:
         Its folder; None where training would begin at the start.
     """
-    from ..distillation.resuming import last_whole_checkpoint
+    from ..distillation.training.resuming import last_whole_checkpoint
 
     for folder in (f"{out_dir.rstrip('/')}.work", out_dir):
         found = last_whole_checkpoint(folder)

@@ -237,7 +237,7 @@ def _data(args: argparse.Namespace, mode: SystemMode, out: Path) -> tuple[Record
 
 
 def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Path) -> str:
-    from ..distillation.starter import STARTER
+    from ..distillation.starter_student import STARTER
     from .starter_teachers import train_starter_teacher
 
     if args.teacher != STARTER:

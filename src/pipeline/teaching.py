@@ -10,7 +10,7 @@ from pathlib import Path
 from ..console import Console
 from ..data.questions.questions import training_stream
 from ..distillation.settings import DistillationConfig
-from ..distillation.starter import StarterSize, train_starter
+from ..distillation.starter_student import StarterSize, train_starter
 from ..evaluation.model_card import model_card
 from ..files import write_json, write_text
 from ..inference.checkpoints import Checkpoint, load_checkpoint

@@ -18,4 +18,4 @@ def few_objects_to_collect():
 def no_pictures(request, monkeypatch):
     """Draw the loss curve only in the tests that are about it."""
     if "curve" not in request.node.name:
-        monkeypatch.setattr("stillroom.distillation.progress.draw_losses", lambda *_: None)
+        monkeypatch.setattr("stillroom.distillation.loss_curve.draw_losses", lambda *_: None)

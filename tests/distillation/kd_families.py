@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import kd_models
 import torch
-from stillroom.distillation.batching import TokenizedExample
-from stillroom.distillation.classifier_data import TextCollator, TokenizedText
-from stillroom.distillation.encoder_decoder_data import PairCollator
+from stillroom.distillation.batches.batching import TokenizedExample
+from stillroom.distillation.batches.classifier_data import TextCollator, TokenizedText
+from stillroom.distillation.batches.encoder_decoder_data import PairCollator
 from transformers import (
     BertConfig,
     BertForSequenceClassification,

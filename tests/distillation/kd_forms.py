@@ -4,9 +4,9 @@ import warnings
 
 import kd_models
 import torch
-from stillroom.distillation.batching import Collator
+from stillroom.distillation.batches.batching import Collator
+from stillroom.distillation.batches.forward import model_inputs
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
-from stillroom.distillation.forward import model_inputs
 
 PAIRS = [
     {"question": f"What is the symbol of {name}?", "answer": symbol}

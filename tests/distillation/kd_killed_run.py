@@ -8,8 +8,8 @@ import signal
 import sys
 
 import kd_resume
-from stillroom.distillation.teacher_cache import TeacherCache
-from stillroom.distillation.trainer import KDTrainer
+from stillroom.distillation.teacher.cache_reader import TeacherCache
+from stillroom.distillation.training.trainer import KDTrainer
 
 saves = 0
 save_random_states = KDTrainer._save_rng_state

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from stillroom.distillation.batching import Collator, TokenizedExample
-from stillroom.distillation.losses import DistillationLoss
-from stillroom.distillation.optimizers import make_optimizer
-from stillroom.distillation.trainer import KDTrainer, training_arguments
+from stillroom.distillation.batches.batching import Collator, TokenizedExample
+from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.training.optimizers import make_optimizer
+from stillroom.distillation.training.trainer import KDTrainer, training_arguments
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     GPT2Config,

@@ -17,10 +17,10 @@ import kd_resume
 import unlike_tokens
 from safetensors.torch import save_file
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
-from stillroom.distillation.layer_matching import LayerSettings
-from stillroom.distillation.losses import DistillationLoss
-from stillroom.distillation.processes import is_main_process
-from stillroom.distillation.resuming import open_work_folder
+from stillroom.distillation.losses.layer_matching import LayerSettings
+from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.torch_processes import is_main_process
+from stillroom.distillation.training.resuming import open_work_folder
 
 GLOBAL_BATCH = 4
 SAVE = {"save_steps": 2}

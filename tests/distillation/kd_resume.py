@@ -3,8 +3,8 @@
 import os
 
 import kd_models
-from stillroom.distillation.interruption import saved_when_interrupted
-from stillroom.distillation.resuming import open_work_folder
+from stillroom.distillation.training.interruption import saved_when_interrupted
+from stillroom.distillation.training.resuming import open_work_folder
 from transformers import TrainerCallback
 
 IDENTITY = {"config_hash": "c", "data_hash": "d", "prompt_sha256": "p", "models_sha256": "m"}

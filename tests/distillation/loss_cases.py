@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from stillroom.distillation.dense_loss import dense_distillation
-from stillroom.distillation.fused_loss import HeadRows, fused_distillation
-from stillroom.distillation.teacher_rows import DenseTeacherRows, SparseTeacherRows
+from stillroom.distillation.losses.dense import dense_distillation
+from stillroom.distillation.losses.fused import HeadRows, fused_distillation
+from stillroom.distillation.losses.teacher_rows import DenseTeacherRows, SparseTeacherRows
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import kd_models
-from stillroom.distillation.cache_build import build_cache
-from stillroom.distillation.cache_format import CacheSpec, TeacherIdentity
-from stillroom.distillation.cache_plan import plan_sequences, sequences_hash
+from stillroom.distillation.teacher.cache_build import build_cache, plan_sequences, sequences_hash
+from stillroom.distillation.teacher.cache_format import CacheSpec, TeacherIdentity
 
 VERSIONS = {"torch": "1"}
 

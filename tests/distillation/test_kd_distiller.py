@@ -10,8 +10,8 @@ from stillroom.distillation.distiller import (
     DistillationLoss,
     ModelDistiller,
 )
-from stillroom.distillation.runs import weights_sha256
 from stillroom.distillation.settings import config_hash
+from stillroom.distillation.training.run_record import weights_sha256
 from stillroom.errors import (
     CheckpointError,
     ConfigError,

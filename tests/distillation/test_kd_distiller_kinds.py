@@ -9,7 +9,7 @@ import kd_families
 import kd_models
 import pytest
 import torch
-from stillroom.distillation.classifier_data import classified_examples
+from stillroom.distillation.batches.classifier_data import classified_examples
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.errors import CheckpointError, ConfigError, DataError
 from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint

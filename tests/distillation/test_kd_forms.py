@@ -8,13 +8,13 @@ import pytest
 import torch
 from kd_forms import PAIRS, distiller
 from project_paths import ROOT
-from stillroom.distillation.batching import Collator, fill_rows
+from stillroom.distillation.batches.batching import Collator, fill_rows
+from stillroom.distillation.batches.packing import PackingCollator
 from stillroom.distillation.distiller import DistillationConfig
-from stillroom.distillation.layer_losses import compared_positions
-from stillroom.distillation.packing import PackingCollator
+from stillroom.distillation.losses.layer_losses import compared_positions
+from stillroom.distillation.runtime_patches import compiled_layers, recomputed_layers
 from stillroom.distillation.settings import config_hash, read_config
 from stillroom.distillation.stage_plan import read_plan
-from stillroom.distillation.surroundings import compiled_layers, recomputed_layers
 from stillroom.errors import ConfigError
 from stillroom.files import read_json
 from torch import nn
@@ -135,7 +135,8 @@ def test_packed_padding_and_unlabelled_examples_have_no_layer_loss():
 
 
 def test_a_model_that_mixes_packed_examples_is_refused(monkeypatch):
-    monkeypatch.setattr("stillroom.distillation.run_trainer.packing_fault", lambda *_: "they mix")
+    path = "stillroom.distillation.training.build_trainer.packing_fault"
+    monkeypatch.setattr(path, lambda *_: "they mix")
     with pytest.raises(ConfigError, match="packing: they mix; leave packing out"):
         result(packing=True)
 

@@ -9,7 +9,7 @@ import torch
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.distillation.stage_plan import read_plan
 from stillroom.distillation.stages import distill_stages
-from stillroom.distillation.trainer import KDTrainer
+from stillroom.distillation.training.trainer import KDTrainer
 from stillroom.errors import ConfigError, DataError, DataNotFoundError
 from stillroom.files import file_sha256, read_json, write_json, write_json_lines
 from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint

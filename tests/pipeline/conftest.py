@@ -10,7 +10,7 @@ from small_records import SECRET, instructions, write_json
 def starter(tmp_path_factory):
     """Give the folder of the teacher, which knows most of its records by heart."""
     from stillroom import train_starter_teacher
-    from stillroom.distillation.starter import StarterSize
+    from stillroom.distillation.starter_student import StarterSize
 
     folder = str(tmp_path_factory.mktemp("starter") / "teacher")
     size = StarterSize(layers=2, width=32, heads=1, vocabulary=300, positions=512)

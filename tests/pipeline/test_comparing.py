@@ -3,7 +3,7 @@
 import pytest
 import stillroom
 from small_records import instructions
-from stillroom.distillation.adapters import quiet_peft
+from stillroom.distillation.students.adapters import quiet_peft
 from stillroom.errors import ConfigError, DataError, StillroomError
 from stillroom.evaluation.held_out import HeldOutScores, describe_scores, score_held_out
 from stillroom.files import read_json

@@ -3,7 +3,7 @@
 import pytest
 from easydistill_runs import BLACK, LOCAL, run, student_job
 from small_records import instructions, teacher_server
-from stillroom.distillation.progress import LOSSES_FILE
+from stillroom.distillation.loss_curve import LOSSES_FILE
 from stillroom.files import read_json, read_json_lines
 from stillroom.inference.checkpoints import load_checkpoint, verify_checkpoint
 from stillroom.inference.choices import score_completions

@@ -1,0 +1,393 @@
+"""From examples to batches: token ids, what is supervised, padding, and the order of an epoch.
+
+Prompt and completion are tokenised apart, so that the prompt's ids at serving are those of
+training. Labels are -100 on the prompt and on padding; the shift by one happens in
+`supervised_rows` and nowhere else.
+
+Sizes: B examples, T positions, H hidden size, V vocabulary, N supervised positions.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Sampler
+
+from ...errors import ConfigError, DataError, EmptyDataError
+from ...inference.choices import prompt_ids
+from ...prompts import join_of
+from ...records import Example
+from ..setting_names import IGNORED, TooLong
+
+logger = logging.getLogger(__name__)
+
+WINDOWS_PER_BUCKET: Final = 4
+"""Optimizer steps sorted by length together. More saves padding, but where tasks differ in length
+each step then holds one task only. 4 took an eighth off the step of the demo's student."""
+
+Tokenizer = Any
+"""A transformers tokenizer; its classes are skipped by the type checker."""
+
+
+@dataclass(frozen=True)
+class TeacherTokens:
+    """The same text in the tokens of a teacher with another tokenizer; see `text_alignment`."""
+
+    input_ids: tuple[int, ...]
+    aligned: tuple[tuple[int, int], ...]
+    """(place in the student's ids, place in the teacher's): tokens that begin at one character."""
+
+
+@dataclass(frozen=True)
+class TokenizedExample:
+    """Token ids of one example."""
+
+    id: str
+    """Id of the record it came from."""
+    input_ids: tuple[int, ...]
+    """Prompt, completion and end token."""
+    prompt_length: int
+    """How many of the first ids are not supervised."""
+    weights: tuple[float, ...] | None = None
+    """How much each supervised id counts in the loss; None for 1 everywhere."""
+    teacher: TeacherTokens | None = None
+    """Where the teacher has another tokenizer."""
+
+
+def supervised_rows(values: Tensor, labels: Tensor, *, shift: bool = True) -> tuple[Tensor, Tensor]:
+    """Select the positions that are trained.
+
+    This and `supervised_positions` are the only places with the causal shift.
+
+    Args:
+        values: (B, T, H) hidden states, (B, T, V) logits, or a classifier's logits (B, C).
+        labels: (B, T) token ids as given to the model, or (B,) classes; -100 where nothing is
+            supervised.
+        shift: Whether the value at index i predicts the label at index i + 1, as in a causal model.
+            Encoder-decoders and classifiers predict the label at the same place; `model_kinds` has
+            the rule.
+
+    Returns:
+        Values (N, H, V or C) and their labels (N,), in reading order.
+    """
+    if shift:
+        values, labels = values[:, :-1], labels[:, 1:]
+    kept = labels != IGNORED
+    return values[kept], labels[kept]
+
+
+def supervised_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Find where a causal model predicts something supervised, in any row of the batch.
+
+    Args:
+        labels: (B, T) as given to the model.
+
+    Returns:
+        Ascending positions (P,) and the labels that are predicted there (B, P), shifted already.
+    """
+    targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)  # (B, T)
+    positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
+    return positions, targets[:, positions]
+
+
+def supervised_weights(batch: Mapping[str, Tensor], *, shift: bool = True) -> Tensor | None:
+    """Select the weights of the supervised positions: (N,), None for 1 everywhere."""
+    weights, first = batch.get("weights"), int(shift)  # (B, T), one per label
+    return None if weights is None else weights[:, first:][batch["labels"][:, first:] != IGNORED]
+
+
+def tokenize_examples(
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int = 512,
+    too_long: TooLong = "error",
+) -> list[TokenizedExample]:
+    """Turn labelled examples into token ids, in the order given.
+
+    An example with an empty prompt is a plain text: all of it is supervised.
+
+    Args:
+        examples: Each with a target.
+        tokenizer: The student's; needs an end token.
+        max_length: Most tokens of prompt, completion and end token together; at least 2.
+        too_long: `error` names the first example that does not fit. `truncate` cuts the
+            completion's end (the end token is then not trained, because the text does not end
+            there) or, where the prompt alone is too long, the prompt's beginning; both are counted
+            in one warning.
+
+    Returns:
+        One item per example.
+
+    Raises:
+        ConfigError: `max_length` is below 2, or the tokenizer has no end token.
+        DataError: An example has no target, an empty completion, or does not fit.
+        EmptyDataError: There is no example.
+    """
+    faults = []
+    if max_length < 2:
+        faults.append(f"max_length is {max_length!r}; allowed is 2 or more")
+    if tokenizer.eos_token_id is None:
+        faults.append("the tokenizer has no end token; set tokenizer.eos_token")
+    if faults:
+        raise ConfigError(faults)
+    listed = list(examples)
+    if not listed:
+        raise EmptyDataError("there are no training examples; give at least one")
+    prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
+    texts = [completion_text(example) for example in listed]
+    # Names of special tokens in a record are plain text, in training as in serving.
+    options = {"add_special_tokens": False, "split_special_tokens": True}
+    if any(example.focus is not None for example in listed):
+        options["return_offsets_mapping"] = True
+    encoded = tokenizer(texts, **options)
+    completions = encoded["input_ids"]
+    focused = {
+        example.id: _focus_weights(example, text, encoded["offset_mapping"][place])
+        for place, (example, text) in enumerate(zip(listed, texts, strict=True))
+        if example.focus is not None
+    }
+    cut = _Cuts()
+    items = [
+        _fit(example, prompt, [*completion, int(tokenizer.eos_token_id)], max_length, too_long, cut)
+        for example, prompt, completion in zip(listed, prompts, completions, strict=True)
+    ]
+    cut.report(len(items), max_length)
+    return [
+        replace(item, weights=focused[item.id][: len(item.input_ids) - item.prompt_length])
+        if item.id in focused
+        else item
+        for item in items
+    ]
+
+
+def _focus_weights(
+    example: Example, text: str, offsets: Sequence[tuple[int, int]]
+) -> tuple[float, ...]:
+    """Give one weight per completion token, the end token included."""
+    start, weight = example.focus or (0, 1.0)
+    start += len(text) - len(example.target or "")
+    # A token's offsets may begin with the blank before its word; its last character tells.
+    return (*(weight if end > start else 1.0 for _, end in offsets), 1.0)
+
+
+@dataclass
+class _Cuts:
+    """How many examples lost something to `max_length`."""
+
+    completions: int = 0
+    prompts: int = 0
+
+    def report(self, total: int, max_length: int) -> None:
+        if self.completions or self.prompts:
+            logger.warning(
+                "max_length %d: of %d examples, %d lost the end of their completion and %d the "
+                "beginning of their prompt",
+                max_length, total, self.completions, self.prompts,
+            )  # fmt: skip
+
+
+def completion_text(example: Example) -> str:
+    """Give what follows the prompt: the joint of the prompt's format, then the target.
+
+    Raises:
+        DataError: There is no target.
+    """
+    if example.target is None or not example.target.strip():
+        raise DataError(
+            f"example {example.id!r} has no target to train on; label it or drop it",
+            row=example.source.row if example.source else None,
+        )
+    return join_of(example.prompt) + example.target if example.prompt else example.target
+
+
+def _fit(
+    example: Example,
+    prompt: list[int],
+    completion: list[int],
+    max_length: int,
+    too_long: TooLong,
+    cut: _Cuts,
+) -> TokenizedExample:
+    """Bring prompt and completion within `max_length`, by the policy."""
+    length = len(prompt) + len(completion)
+    if length > max_length:
+        if too_long == "error":
+            raise DataError(
+                f"example {example.id!r} has {len(prompt)} prompt and {len(completion)} completion "
+                f"tokens; max_length is {max_length}. Raise it, shorten the record, or set "
+                "too_long='truncate'",
+                row=example.source.row if example.source else None,
+            )
+        # A prompt may keep at most half of the room, so that something is left to learn from.
+        room_for_prompt = max(max_length - len(completion), max_length // 2)
+        if len(prompt) > room_for_prompt:
+            prompt = prompt[len(prompt) - room_for_prompt :]
+            cut.prompts += 1
+        if len(prompt) + len(completion) > max_length:
+            completion = completion[: max_length - len(prompt)]
+            cut.completions += 1
+    return TokenizedExample(example.id, (*prompt, *completion), len(prompt))
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Pad token ids on the right into one batch.
+
+    The mask follows positions, never token ids: where the padding token is the end token, a search
+    for its id would take the end out of training.
+    """
+
+    pad_id: int
+    """Id written into padding; never attended to and never supervised."""
+
+    def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
+        """Build `input_ids`, `attention_mask` and `labels`, each (B, T) int64.
+
+        With examples that have weights, `weights` (B, T) float as well.
+        """
+        batch = fill_rows([[place] for place in range(len(items))], items, self.pad_id)
+        batch["attention_mask"] = (batch.pop("documents") >= 0).long()
+        del batch["position_ids"]
+        return batch
+
+
+def fill_rows(
+    rows: Sequence[Sequence[int]], items: Sequence[TokenizedExample], pad_id: int
+) -> dict[str, Tensor]:
+    """Write examples into rows one behind the other, padding at the end.
+
+    Args:
+        rows: For each row, which examples it holds, as places in `items`.
+        items: Token ids.
+        pad_id: Written into padding.
+
+    Returns:
+        `input_ids`, `labels`, `position_ids` (from 0 in each example and in the padding) and
+        `documents` (the place in `items`; -1 on padding), each (R, L) int64; with examples that
+        have weights, `weights` (R, L) float as well.
+    """
+    width = max(sum(len(items[place].input_ids) for place in row) for row in rows)
+    shape = (len(rows), width)
+    input_ids, labels = torch.full(shape, pad_id), torch.full(shape, IGNORED)
+    documents, weights = torch.full(shape, -1), torch.ones(shape)
+    position_ids = torch.zeros(shape, dtype=torch.int64)
+    for number, row in enumerate(rows):
+        begin = 0
+        for place in row:
+            item = items[place]
+            ids = torch.tensor(item.input_ids)
+            end = begin + len(ids)
+            input_ids[number, begin:end] = ids
+            position_ids[number, begin:end] = torch.arange(len(ids))
+            documents[number, begin:end] = place
+            # Nothing predicts the first token, and in a packed row the example before it must not.
+            # Trainer counts labels to get the divisor, for GPT-2 that of the first token too.
+            start = max(item.prompt_length, 1)
+            labels[number, begin + start : end] = ids[start:]
+            if item.weights is not None:
+                weights[number, begin + item.prompt_length : end] = torch.tensor(item.weights)
+            begin = end
+        position_ids[number, begin:] = torch.arange(width - begin)
+    batch = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+    batch["documents"] = documents
+    if any(item.weights is not None for item in items):
+        batch["weights"] = weights
+    return batch
+
+
+def collator_for(tokenizer: Tokenizer) -> Collator:
+    """Make the collator that pads with the tokenizer's padding token, else with its end token."""
+    pad = tokenizer.pad_token_id
+    return Collator(int(tokenizer.eos_token_id if pad is None else pad))
+
+
+def batch_order(
+    lengths: Sequence[int], *, batch_size: int, accumulation: int = 1, seed: int = 0, epoch: int = 0
+) -> list[list[int]]:
+    """Order the examples of one epoch.
+
+    It is a pure function of its arguments, so that a resumed run goes on with the same batches.
+    Examples are shuffled, sorted by length inside buckets of some optimizer steps, and dealt out.
+    One optimizer step holds the same examples however `batch_size * accumulation` is split. The
+    last step may be smaller.
+
+    Args:
+        lengths: Tokens per example.
+        batch_size: Examples per micro-batch.
+        accumulation: Micro-batches per optimizer step.
+        seed: Of the run.
+        epoch: Counted from 0; each has its own order.
+
+    Returns:
+        Micro-batches of indices into `lengths`.
+    """
+    window = batch_size * accumulation
+    order = list(range(len(lengths)))
+    # Seeded by text: Python's own generator gives the same order on every machine and version.
+    source = random.Random(f"{seed} {epoch}")
+    source.shuffle(order)
+    whole = len(order) - len(order) % window
+    windows: list[list[int]] = []
+    for start in range(0, whole, window * WINDOWS_PER_BUCKET):
+        bucket = sorted(
+            order[start : min(start + window * WINDOWS_PER_BUCKET, whole)],
+            key=lambda index: lengths[index],
+        )
+        windows += [bucket[i : i + window] for i in range(0, len(bucket), window)]
+    source.shuffle(windows)
+    if whole < len(order):
+        windows.append(order[whole:])
+    return [w[i : i + batch_size] for w in windows for i in range(0, len(w), batch_size)]
+
+
+class BatchOrder(Sampler[list[int]]):
+    """Give `batch_order` to a `DataLoader`, epoch by epoch.
+
+    Args:
+        lengths: Tokens per example.
+        batch_size: Examples per micro-batch.
+        accumulation: Micro-batches per optimizer step.
+        seed: Of the run.
+    """
+
+    drop_last: Final = (
+        False  # accelerate reads this and batch_size when it deals batches to processes
+    )
+
+    def __init__(
+        self, lengths: Sequence[int], *, batch_size: int, accumulation: int = 1, seed: int = 0
+    ) -> None:
+        """Begin with epoch 0."""
+        self.lengths = list(lengths)
+        self.batch_size = batch_size
+        self.accumulation = accumulation
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next; the Trainer calls it."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Give the micro-batches of the chosen epoch."""
+        return iter(
+            batch_order(
+                self.lengths,
+                batch_size=self.batch_size,
+                accumulation=self.accumulation,
+                seed=self.seed,
+                epoch=self.epoch,
+            )
+        )
+
+    def __len__(self) -> int:
+        """Count micro-batches."""
+        return -(-len(self.lengths) // self.batch_size)

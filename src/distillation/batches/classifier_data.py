@@ -1,0 +1,186 @@
+"""Texts with a class, for students that choose instead of write.
+
+| keys | meaning |
+|---|---|
+| `text`, `label` | a text and the name or number of its class |
+| `text` | a text without a label: only the teacher says what it is, so alpha must be 1 |
+| an `Example` | its prompt is the text, its target the class |
+
+Sizes: B examples, T positions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError, DataError, EmptyDataError
+from ...records import Example, record_hash
+from ..setting_names import TooLong
+from .batching import Tokenizer
+
+Record = Example | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """Token ids of one text and its class."""
+
+    id: str
+    """Id of the record it came from."""
+    input_ids: tuple[int, ...]
+    """With the tokenizer's own start and end tokens."""
+    label: int
+    """Number of the class; 0 where there is none, which pure distillation never looks at."""
+
+    @property
+    def supervised(self) -> int:
+        """How many predictions are trained."""
+        return 1
+
+
+def classified_examples(records: Iterable[Record]) -> list[Example]:
+    """Bring texts with labels to examples, sorted by id.
+
+    Args:
+        records: In the shapes above; shapes may be mixed.
+
+    Returns:
+        One example per record, its prompt the text and its target the label as a text.
+
+    Raises:
+        DataError: A record has no text, or a label that is neither a text nor a whole number.
+        EmptyDataError: There are no records.
+    """
+    examples = []
+    seen: Counter[str] = Counter()
+    for number, record in enumerate(records, start=1):
+        if isinstance(record, Example):
+            examples.append(record)
+            continue
+        text, label = _text_and_label(record, number)
+        content = record_hash({"prompt": text, "target": label})[:24]
+        examples.append(Example(f"{content}-{seen[content]}", text, label, task="text"))
+        seen[content] += 1
+    if not examples:
+        raise EmptyDataError("there are no training records; give at least one")
+    return sorted(examples, key=lambda example: example.id)
+
+
+def _text_and_label(record: object, number: int) -> tuple[str, str | None]:
+    if not isinstance(record, Mapping) or "text" not in record:
+        given = (
+            f"has the keys {', '.join(repr(key) for key in record)}"
+            if isinstance(record, Mapping)
+            else f"is a {type(record).__name__}"
+        )
+        raise DataError(f"{given}; a classifier learns from text, label", row=number)
+    text, label = record["text"], record.get("label")
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"is {text!r}; a text is needed", row=number, column="text")
+    if label is None or (isinstance(label, str) and not label.strip()):
+        return text, None
+    if isinstance(label, bool) or not isinstance(label, (str, int)):
+        raise DataError(f"is {label!r}; give a name or a number", row=number, column="label")
+    return text, str(label)
+
+
+def tokenize_texts(
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    classes: Mapping[str, int],
+    *,
+    max_length: int = 512,
+    too_long: TooLong = "error",
+    labels_needed: bool = True,
+) -> list[TokenizedText]:
+    """Turn texts into token ids and labels into class numbers, in the order given.
+
+    Args:
+        examples: From `classified_examples`.
+        tokenizer: The student's.
+        classes: Class name -> number, the model's `config.label2id`. A label may also be a number.
+        max_length: Most tokens of a text.
+        too_long: `truncate` cuts the end of a text off.
+        labels_needed: Whether a text without a label is an error.
+
+    Raises:
+        DataError: A label is unknown or missing, or a text does not fit.
+        EmptyDataError: There is no example.
+    """
+    if not examples:
+        raise EmptyDataError("there are no training examples; give at least one")
+    texts = [example.prompt for example in examples]
+    options = {"truncation": True, "max_length": max_length} if too_long == "truncate" else {}
+    encoded: list[list[int]] = tokenizer(texts, split_special_tokens=True, **options)["input_ids"]
+    items = []
+    for example, ids in zip(examples, encoded, strict=True):
+        if len(ids) > max_length:
+            raise DataError(
+                f"example {example.id!r} has {len(ids)} tokens; max_length is {max_length}. Raise "
+                "it, shorten the record, or set too_long='truncate'"
+            )
+        items.append(TokenizedText(example.id, tuple(ids), _label(example, classes, labels_needed)))
+    return items
+
+
+def _label(example: Example, classes: Mapping[str, int], needed: bool) -> int:
+    if example.target is None:
+        if needed:
+            raise DataError(
+                f"example {example.id!r} has no label; label it, or learn from the teacher alone "
+                "with alpha=1"
+            )
+        return 0
+    if example.target in classes:
+        return classes[example.target]
+    if example.target.isdecimal() and int(example.target) in set(classes.values()):
+        return int(example.target)
+    raise DataError(
+        f"example {example.id!r} has the label {example.target!r}; the model knows "
+        f"{', '.join(list(classes)[:20])}"
+    )
+
+
+def shared_classes(teacher: Any, student: Any) -> dict[str, int]:  # noqa: ANN401
+    """Give the classes of teacher and student, which must be the same under the same numbers.
+
+    Args:
+        teacher: A classifier, or None where none is asked.
+        student: A classifier.
+
+    Raises:
+        ConfigError: They differ.
+    """
+    ours: dict[str, int] = dict(student.config.label2id)
+    theirs = ours if teacher is None else dict(teacher.config.label2id)
+    if ours != theirs:
+        raise ConfigError(
+            [f"the teacher's classes are {theirs}, the student's {ours}; set the student's "
+             "config.label2id and id2label to those of the teacher"]
+        )  # fmt: skip
+    return ours
+
+
+@dataclass(frozen=True)
+class TextCollator:
+    """Pad texts on the right into one batch of a classifier."""
+
+    pad_id: int
+    """Id written into padding; never attended to."""
+
+    def __call__(self, items: Sequence[TokenizedText]) -> dict[str, Tensor]:
+        """Build `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,)."""
+        shape = (len(items), max(len(item.input_ids) for item in items))
+        input_ids = torch.full(shape, self.pad_id)
+        attention_mask = torch.zeros(shape, dtype=torch.int64)
+        for row, item in enumerate(items):
+            input_ids[row, : len(item.input_ids)] = torch.tensor(item.input_ids)
+            attention_mask[row, : len(item.input_ids)] = 1
+        labels = torch.tensor([item.label for item in items])
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}

@@ -1,0 +1,55 @@
+"""What kind of model a student is, and so what its labels mean.
+
+| kind | logits | labels | shifted |
+|---|---|---|---|
+| `causal` | (B, T, V) | (B, T), of the tokens that were put in | by one |
+| `encoder_decoder` | (B, T, V) of the decoder | (B, T), of what the decoder is to write | no |
+| `classifier` | (B, C) | (B,) | no |
+
+The rule is taken from the model's class, as Trainer's own count of labels is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+from ...errors import ConfigError
+from ...inference.architectures import ModelKind
+from ..setting_names import Task
+
+TASK_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = {
+    "generation": ("causal", "encoder_decoder"),
+    "classification": ("classifier",),
+}
+"""Which kinds of models a task trains."""
+
+_CLASSIFIERS: Final = frozenset(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values())
+
+
+def model_kind(model: Any) -> ModelKind:  # noqa: ANN401 - transformers is untyped
+    """Tell the kind of a model by its class.
+
+    Args:
+        model: A model of transformers, without a wrapper for several processes; under an adapter of
+            peft its base model counts.
+
+    Raises:
+        ConfigError: It is a classifier whose outputs are no choice between classes.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if any(parent.__name__ in _CLASSIFIERS for parent in type(base).__mro__):
+        problem, classes = base.config.problem_type, base.config.num_labels
+        if problem in ("regression", "multi_label_classification") or classes < 2:
+            raise ConfigError(
+                [f"{type(base).__name__} has problem_type {problem!r} and {classes} labels; soft "
+                 "targets are for one choice between two or more classes"]
+            )  # fmt: skip
+        return "classifier"
+    return "encoder_decoder" if base.config.is_encoder_decoder else "causal"
+
+
+def shifts_labels(model: Any) -> bool:  # noqa: ANN401
+    """Tell whether the logits at a position predict the label of the next one."""
+    return model_kind(model) == "causal"

@@ -1,0 +1,183 @@
+"""One text in the tokens of two tokenizers, and where both have read equally much of it.
+
+A teacher's distribution is a signal for the student only where both were given the same text. The
+paper on universal logit distillation compares the k-th answer token of one with the k-th of the
+other and drops what is left of the longer (arXiv 2402.12030, sec. 3); from the first word that they
+cut differently on, the two then stand at different places of the text. Here positions are matched
+by the characters of the answer that lie before them: the start, every place where both tokenizers
+cut, and the end. With one tokenizer these are all positions. Positions in between keep their label
+and have no teacher.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...records import Example
+from ..setting_names import IGNORED, TooLong
+from .batching import (
+    Collator,
+    TeacherTokens,
+    TokenizedExample,
+    Tokenizer,
+    completion_text,
+    tokenize_examples,
+)
+from .forward import document_spans
+from .packing import PackingCollator
+
+logger = logging.getLogger(__name__)
+
+FEW_ALIGNED = 0.5
+"""Below this share of supervised positions with a teacher a warning is due."""
+
+
+def align_examples(
+    examples: Sequence[Example],
+    items: Sequence[TokenizedExample],
+    student_tokenizer: Tokenizer,
+    teacher_tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    too_long: TooLong = "error",
+) -> list[TokenizedExample]:
+    """Add the teacher's tokens to examples in the student's.
+
+    Args:
+        examples: With targets.
+        items: The same examples, as `tokenize_examples` gave them.
+        student_tokenizer: Made `items`; a fast tokenizer, which knows characters.
+        teacher_tokenizer: Fast too, with an end token.
+        max_length: Most tokens of the teacher for one example.
+        too_long: What happens above.
+
+    Returns:
+        The items with `teacher` set.
+
+    Raises:
+        ConfigError: A tokenizer knows no characters, or the teacher's has no end token.
+        DataError: An example does not fit.
+    """
+    both = student_tokenizer, teacher_tokenizer
+    slow = [type(tokenizer).__name__ for tokenizer in both if not tokenizer.is_fast]
+    if slow:
+        raise ConfigError(
+            [f"{' and '.join(slow)} cannot tell which characters a token covers; objective "
+             "'universal_logit' needs fast tokenizers (tokenizer.json)"]
+        )  # fmt: skip
+    theirs = tokenize_examples(
+        examples, teacher_tokenizer, max_length=max_length, too_long=too_long
+    )
+    texts = [completion_text(example) for example in examples]
+    ours, others = (text_cuts(texts, tokenizer) for tokenizer in both)
+    # Their pieces of one character cannot be told apart by characters, but they are the same.
+    same = student_tokenizer.get_vocab() == teacher_tokenizer.get_vocab()
+    aligned = [
+        replace(item, teacher=TeacherTokens(other.input_ids, _pairs(item, other, our, their, same)))
+        for item, other, our, their in zip(items, theirs, ours, others, strict=True)
+    ]
+    _report(aligned)
+    return aligned
+
+
+def text_cuts(texts: Sequence[str], tokenizer: Tokenizer) -> list[dict[int, int]]:
+    """Find where a tokenizer cuts texts.
+
+    A character that takes several tokens is passed only with the last of them.
+
+    Args:
+        texts: Of completions.
+        tokenizer: A fast one.
+
+    Returns:
+        For each text: characters passed -> tokens passed, from 0 -> 0 to the whole text.
+    """
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=True,
+    )
+    found = []
+    for text, offsets in zip(texts, encoded["offset_mapping"], strict=True):
+        cuts, passed = {0: 0}, 0
+        for count, (_, end) in enumerate(offsets, start=1):
+            passed = max(passed, end)
+            if count == len(offsets):
+                cuts[len(text)] = count
+            elif offsets[count][0] >= passed:
+                cuts[passed] = count  # of tokens without a character, behind the last
+        found.append(cuts)
+    return found
+
+
+def _pairs(
+    ours: TokenizedExample,
+    theirs: TokenizedExample,
+    our_cuts: dict[int, int],
+    cuts: dict[int, int],
+    same_tokens: bool,
+) -> tuple[tuple[int, int], ...]:
+    """Match the tokens that come next at each common cut; nothing predicts the first of all."""
+    passed = [(our_cuts[cut], cuts[cut]) for cut in sorted(our_cuts.keys() & cuts.keys())]
+    completions = ours.input_ids[ours.prompt_length :], theirs.input_ids[theirs.prompt_length :]
+    if same_tokens and all(one == other for one, other in zip(*completions, strict=False)):
+        passed = [(count, count) for count in range(len(completions[0]))]
+    pairs = [(ours.prompt_length + o, theirs.prompt_length + t) for o, t in passed]
+    lengths = len(ours.input_ids), len(theirs.input_ids)  # max_length may have cut them
+    return tuple((o, t) for o, t in pairs if 0 < o < lengths[0] and 0 < t < lengths[1])
+
+
+def _report(items: Sequence[TokenizedExample]) -> None:
+    supervised = sum(len(i.input_ids) - max(i.prompt_length, 1) for i in items)
+    aligned = sum(len(i.teacher.aligned) for i in items if i.teacher is not None)
+    level = logging.WARNING if aligned < FEW_ALIGNED * supervised else logging.INFO
+    logger.log(
+        level,
+        "teacher and student cut the text at the same place at %d of %d supervised positions; the "
+        "others have labels only",
+        aligned,
+        supervised,
+    )
+
+
+@dataclass(frozen=True)
+class AlignedCollator:
+    """Collate both sides; the teacher's is padded, the student's padded or packed."""
+
+    student: Collator | PackingCollator
+    teacher_pad_id: int
+    """Id written into the teacher's padding."""
+
+    def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
+        """Build the student's batch and, in the same reading order, the teacher's.
+
+        Beside the student's fields: `aligned` (R, L) bool, true at labels whose prediction has a
+        teacher; `teacher_input_ids`, `teacher_attention_mask` and `teacher_labels` (B, T), the
+        last -100 but at the tokens that these predictions are compared with.
+        """
+        batch = self.student(items)
+        spans = document_spans(batch)
+        batch["aligned"] = torch.zeros_like(batch["labels"], dtype=torch.bool)
+        views = []
+        for span in spans:
+            tokens = items[span.example].teacher or TeacherTokens((self.teacher_pad_id,), ())
+            views.append(tokens)
+            for ours, _ in tokens.aligned:
+                batch["aligned"][span.row, span.start + ours] = True
+        shape = (len(views), max(len(tokens.input_ids) for tokens in views))
+        ids, labels = torch.full(shape, self.teacher_pad_id), torch.full(shape, IGNORED)
+        mask = torch.zeros(shape, dtype=torch.int64)
+        for row, tokens in enumerate(views):
+            ids[row, : len(tokens.input_ids)] = torch.tensor(tokens.input_ids)
+            mask[row, : len(tokens.input_ids)] = 1
+            for _, theirs in tokens.aligned:
+                labels[row, theirs] = tokens.input_ids[theirs]
+        names = ("teacher_input_ids", "teacher_attention_mask", "teacher_labels")
+        return batch | dict(zip(names, (ids, mask, labels), strict=True))

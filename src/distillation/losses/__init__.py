@@ -1,0 +1,1 @@
+"""Losses of distillation: divergences, how they are mixed, how they are computed."""

@@ -1,0 +1,325 @@
+"""Head and loss in one pass over supervised positions: the logits of all rows are never held.
+
+The gradient of the loss is known in closed form, so it is made where the logits are: a chunk of
+rows is multiplied by the head, turned into its own gradient in place, and multiplied on into the
+gradients of hidden states and head. That costs three products, as much as plain cross-entropy, and
+two where the head is frozen (training.md sections 2 and 3).
+
+On the CPU the passes over the vocabulary, `block_gradients.py`, run on a few rows of a chunk at a
+time, which stay in its cache.
+
+Sizes: N supervised positions, H hidden size, V shared vocabulary, C rows of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ...errors import ConfigError
+from .block_gradients import logits_to_gradient
+from .divergences import Mixture
+from .mixture import SumAndCount
+from .teacher_rows import DenseTeacherRows, SparseTeacherRows, TeacherRows
+
+CHUNK_BYTES: Final = 192 * 2**20
+"""Of a chunk's logits. Each chunk reads the whole head and its gradient anew: at V = 151,936 and
+width 256 one chunk of 310 rows is multiplied a sixth faster than three, on one CPU core."""
+BLOCK_BYTES: Final = 2 * 2**20
+"""Of a block's logits; with its temporaries it is a few times that."""
+SMALLEST_CHUNK: Final = 32
+"""Rows; a product of fewer waits for the head's weights."""
+
+
+@dataclass(frozen=True)
+class HeadRows:
+    """A student's logits that are not made yet: `hidden @ weight.T + bias`."""
+
+    hidden: Tensor
+    """(N, H)."""
+    weight: Tensor
+    """The whole head (V or more, H)."""
+    bias: Tensor | None = None
+    """(V or more,)."""
+    vocabulary: int | None = None
+    """Ids that teacher and student share, V; rows of the head beyond are padding and get no
+    gradient. None takes all."""
+
+
+def fused_distillation(
+    rows: HeadRows,
+    labels: Tensor,
+    teacher: TeacherRows | None,
+    mixture: Mixture,
+    *,
+    weights: Tensor | None = None,
+    chunk: int | None = None,
+) -> SumAndCount:
+    """Sum alpha T^2 D(teacher, student) + (1 - alpha) CE over supervised positions.
+
+    The same as `dense_distillation` on the student's logits. Products are in the head's type, or in
+    autocast's where it is on; sums and softmax statistics in float32 (float64 for float64).
+
+    Args:
+        rows: The student's N rows with its whole head, of any floating type but float16.
+        labels: (N,) token ids below the vocabulary, none of them -100; not looked at where alpha
+            is 1.
+        teacher: Its side of the same rows; None only where alpha is 0.
+        mixture: The settings.
+        weights: (N,) of the rows; None for 1 everywhere. The count stays N, so that weights are
+            relative.
+        chunk: Rows that are multiplied together, which changes speed and memory only. None
+            chooses.
+
+    Returns:
+        The sum in nats, connected to hidden states and head without any row as well, and N. It can
+        be differentiated once.
+
+    Raises:
+        ConfigError: Products would be in float16, whose range gradients leave.
+        ValueError: Shapes do not belong together.
+    """
+    size = len(rows.weight) if rows.vocabulary is None else rows.vocabulary
+    teacher = teacher if mixture.alpha > 0.0 else None
+    faults = _faults(rows, labels, teacher, mixture, size)
+    if faults:
+        raise ValueError("; ".join(faults))
+    products = product_type(rows.weight)
+    job = _Job(
+        labels=labels,
+        teacher=(
+            _cut(teacher, size, product_type(teacher.weight))
+            if isinstance(teacher, DenseTeacherRows)
+            else teacher
+        ),
+        weights=weights,
+        mixture=mixture,
+        vocabulary=size,
+        chunk=chunk or max(CHUNK_BYTES // (4 * size), SMALLEST_CHUNK),
+        products=products,
+        wide=torch.promote_types(products, torch.float32),
+        differentiate=torch.is_grad_enabled(),
+    )
+    total: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
+        rows.hidden, rows.weight, rows.bias, job
+    )
+    return total, len(rows.hidden)
+
+
+def product_type(weight: Tensor) -> torch.dtype:
+    """Give the type of operands in products with a head: autocast's where it is on, else its own.
+
+    Raises:
+        ConfigError: It is float16.
+    """
+    device = weight.device.type
+    autocast = torch.is_autocast_enabled(device) and weight.dtype != torch.float64
+    dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
+    if dtype == torch.float16:
+        raise ConfigError(
+            ["the head computes in torch.float16, whose range gradients leave; allowed are "
+             "bfloat16, float32 and float64"]
+        )  # fmt: skip
+    return dtype
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the loss depends on beside the tensors it is differentiated by."""
+
+    labels: Tensor
+    teacher: SparseTeacherRows | HeadRows | Tensor | None
+    weights: Tensor | None
+    mixture: Mixture
+    vocabulary: int
+    chunk: int
+    products: torch.dtype
+    """Of the operands of matrix products."""
+    wide: torch.dtype
+    """Of everything else."""
+    differentiate: bool
+
+
+class _FusedLoss(torch.autograd.Function):
+    """Make value and gradients in the forward pass; the backward pass only scales them.
+
+    What is kept is of the order of 1: the division by the step's tokens comes with `grad_output`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch does not type it
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        job: _Job,
+    ) -> Tensor:
+        needed = [job.differentiate and needs for needs in ctx.needs_input_grad[:3]]
+        with torch.autocast(hidden.device.type, enabled=False):
+            total, gradients = _value_and_gradients(HeadRows(hidden, weight, bias), job, needed)
+        ctx.save_for_backward(*gradients)
+        ctx.types = [None if t is None else t.dtype for t in (hidden, weight, bias)]
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        # Where the graph is not kept nobody asks again: the head's gradient need not be copied.
+        scale = torch.mul if _keeps_graph() else Tensor.mul_
+        scaled = [
+            None if gradient is None else scale(gradient, grad_output).to(dtype)
+            for gradient, dtype in zip(ctx.saved_tensors, ctx.types, strict=True)
+        ]
+        return (*scaled, None)
+
+
+def _keeps_graph() -> bool:
+    """Tell whether the running backward pass was called with `retain_graph`."""
+    ask = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", None)
+    return ask is None or bool(ask())
+
+
+def _value_and_gradients(
+    rows: HeadRows, job: _Job, needed: list[bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Give the sum, and its gradients by hidden states, head and bias as far as they are needed."""
+    N, V, wide = len(rows.hidden), job.vocabulary, job.wide
+    by_hidden = torch.empty_like(rows.hidden) if needed[0] else None  # (N, H)
+    by_weight = torch.empty_like(rows.weight, dtype=wide) if needed[1] else None  # (V or more, H)
+    if by_weight is not None:  # the first chunk writes the rest, which is a pass less over it
+        by_weight[V if N else 0 :].zero_()
+    by_bias = None
+    if rows.bias is not None and needed[2]:
+        by_bias = torch.zeros_like(rows.bias, dtype=wide)
+    student = _Logits(_cut(rows, V, job.products), job)
+    theirs = _Logits(job.teacher, job) if isinstance(job.teacher, HeadRows) else None
+    given = None if isinstance(job.teacher, HeadRows) else job.teacher
+    values = torch.empty(N, dtype=wide, device=rows.hidden.device)
+    for part in pieces(N, job.chunk):
+        z = student.of(part)  # (C, V)
+        signal = theirs.of(part) if theirs else _part(given, part)
+        values[part] = _chunk_to_gradient(z, signal, part, job)
+        gradient = student.narrowed(z)  # (C, V)
+        if by_hidden is not None:
+            by_hidden[part] = gradient @ student.weight
+        if by_weight is not None:
+            _add_product(by_weight[:V], gradient.T, student.hidden[part], first=part.start == 0)
+        if by_bias is not None:
+            by_bias[:V] += z.sum(0)
+    return values.sum(), [by_hidden, by_weight, by_bias]
+
+
+def _chunk_to_gradient(
+    z: Tensor, teacher: SparseTeacherRows | Tensor | None, part: slice, job: _Job
+) -> Tensor:
+    """Overwrite a chunk's logits by their gradient, block by block; give the loss of each row."""
+    labels, weights = job.labels[part], None if job.weights is None else job.weights[part]
+    fits = max(BLOCK_BYTES // (z.element_size() * z.shape[1]), 1)
+    values = [
+        logits_to_gradient(
+            z[block],
+            labels[block],
+            _part(teacher, block),
+            job.mixture,
+            None if weights is None else weights[block],
+        )
+        for block in pieces(len(z), fits if z.device.type == "cpu" else len(z))
+    ]
+    return torch.cat(values)
+
+
+def _add_product(into: Tensor, left: Tensor, right: Tensor, *, first: bool) -> None:
+    """Add a product to a wide sum; the first one is written over whatever is there."""
+    if left.dtype == into.dtype:
+        into.addmm_(left, right, beta=0.0 if first else 1.0)  # 0 ignores even a NaN
+    elif first:
+        into.copy_(left @ right)
+    else:
+        into += left @ right
+
+
+class _Logits:
+    """The product of rows and a head, one chunk at a time in the same memory.
+
+    These are the only large tensors: a chunk's logits, wide, and where products are narrow a second
+    copy in their type.
+    """
+
+    def __init__(self, rows: HeadRows, job: _Job) -> None:
+        self.hidden, self.weight, self.bias = rows.hidden, rows.weight, rows.bias
+        shape = (min(job.chunk, len(rows.hidden)), job.vocabulary)
+        self._narrow = rows.weight.new_empty(shape)
+        same = rows.weight.dtype == job.wide
+        self._wide = self._narrow if same else rows.weight.new_empty(shape, dtype=job.wide)
+
+    def of(self, part: slice) -> Tensor:
+        """Give the logits of some rows, at most a chunk of them; what was given before is lost."""
+        hidden = self.hidden[part]
+        z = self._narrow[: len(hidden)]
+        if self.bias is None:
+            torch.mm(hidden, self.weight.T, out=z)
+        else:
+            torch.addmm(self.bias, hidden, self.weight.T, out=z)
+        return z if self._wide is self._narrow else self._wide[: len(z)].copy_(z)
+
+    def narrowed(self, z: Tensor) -> Tensor:
+        """Give what was made of a chunk's logits in the type of products."""
+        return z if self._wide is self._narrow else self._narrow[: len(z)].copy_(z)
+
+
+def _cut(rows: HeadRows | DenseTeacherRows, vocabulary: int, dtype: torch.dtype) -> HeadRows:
+    """Bring rows to the type of products, and their head to the vocabulary."""
+    bias = None if rows.bias is None else rows.bias[:vocabulary].to(dtype)
+    return HeadRows(rows.hidden.to(dtype), rows.weight[:vocabulary].to(dtype), bias)
+
+
+def _part(
+    teacher: SparseTeacherRows | Tensor | None, part: slice
+) -> SparseTeacherRows | Tensor | None:
+    """Select consecutive rows."""
+    if isinstance(teacher, SparseTeacherRows):
+        return SparseTeacherRows(teacher.ids[part], teacher.log_kept[part], teacher.log_tail[part])
+    return None if teacher is None else teacher[part]
+
+
+def pieces(total: int, most: int) -> Iterator[slice]:
+    """Cut rows into pieces of almost equal size: a small last one would cost as much as a whole.
+
+    >>> list(pieces(5, 3))
+    [slice(0, 2, None), slice(2, 5, None)]
+    """
+    count = -(-total // most)
+    for number in range(count):
+        yield slice(number * total // count, (number + 1) * total // count)
+
+
+def _faults(
+    rows: HeadRows, labels: Tensor, teacher: TeacherRows | None, mixture: Mixture, vocabulary: int
+) -> list[str]:
+    """List what does not belong together."""
+    N, faults = len(rows.hidden), []
+    if labels.shape != (N,):
+        faults.append(f"labels have shape {tuple(labels.shape)}; {(N,)} for {N} hidden states")
+    if not 0 < vocabulary <= len(rows.weight):
+        faults.append(f"vocabulary is {vocabulary}; the head has {len(rows.weight)} rows")
+    if teacher is None:
+        if mixture.alpha > 0.0:
+            faults.append(f"alpha is {mixture.alpha} and there are no teacher rows")
+        return faults
+    if isinstance(teacher, SparseTeacherRows):
+        theirs = len(teacher.ids), vocabulary
+    elif isinstance(teacher, DenseTeacherRows):
+        theirs = len(teacher.hidden), len(teacher.weight)
+    else:
+        theirs = len(teacher), teacher.shape[1]
+    if theirs != (N, vocabulary):
+        faults.append(
+            f"the teacher has {theirs[0]} rows of {theirs[1]} classes, the student {N} of "
+            f"{vocabulary}; cut both to the shared vocabulary"
+        )
+    return faults

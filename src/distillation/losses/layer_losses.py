@@ -1,0 +1,133 @@
+"""Layer losses: the student's hidden states and attention maps are drawn to the teacher's.
+
+Each measure is a pure function of a student's and a teacher's tensor that returns (sum over
+positions, number of positions); padding counts for nothing. `layer_matching.py` runs them beside
+the loss on logits. They need a teacher that runs beside the student: a cache holds logits only.
+
+Sizes: B examples, T positions, S keys attended to, A heads, H hidden size, N compared positions.
+
+Sources: squared error of hidden states and attention maps, a learned projection between unlike
+widths: TinyBERT, Jiao et al. 2020, sec. 3.1 (arXiv 1909.10351). Cosine of hidden states:
+DistilBERT, Sanh et al. 2019, sec. 2 (arXiv 1910.01108). Divergence of attention maps: MiniLM, Wang
+et al. 2020, eq. 2 (arXiv 2002.10957).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..setting_names import IGNORED
+from .mixture import SumAndCount
+
+LayerMeasure = Callable[[Tensor, Tensor, Tensor], SumAndCount]
+Pair = tuple[int, int]
+"""(student layer, teacher layer), counted from 1; 0 stands for the embeddings."""
+
+
+def hidden_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
+    """Sum the squared error of hidden states, a mean over their H components each.
+
+    Args:
+        student: (B, T, H), projected to the teacher's width where the widths differ.
+        teacher: (B, T, H); treated as constant.
+        compared: (B, T) bool: which positions count.
+
+    Returns:
+        The sum over positions (a scalar) and how many there are. The other measures give the same.
+    """
+    ours, theirs = _wide(student[compared]), _wide(teacher.detach()[compared])  # (N, H)
+    return (ours - theirs).square().mean(-1).sum(), len(ours)
+
+
+def hidden_cosine(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
+    """Sum 1 - cos of the angle between hidden states; arguments as in `hidden_mse`."""
+    ours, theirs = _wide(student[compared]), _wide(teacher.detach()[compared])  # (N, H)
+    return (1.0 - functional.cosine_similarity(ours, theirs, dim=-1)).sum(), len(ours)
+
+
+def attention_kl(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
+    """Sum KL(teacher | student) of the attention of each query, a mean over heads.
+
+    Where the numbers of heads differ, both sides are first averaged over their heads.
+
+    Args:
+        student: Probabilities (B, A, T, S).
+        teacher: Probabilities (B, A', T, S); treated as constant.
+        compared: (B, T) bool: which queries count.
+    """
+    ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
+    # 0 log 0 is 0: what the mask hides is 0 on both sides. A student that looks nowhere near where
+    # the teacher looks is held at the smallest normal number, so that the value stays finite.
+    log_ours = ours.clamp(min=torch.finfo(ours.dtype).tiny).log()
+    distance = torch.special.xlogy(theirs, theirs) - theirs * log_ours
+    return distance.sum(-1).mean(-1).sum(), len(ours)
+
+
+def attention_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
+    """Sum the squared error of the attention of each query over its keys, a mean over heads.
+
+    A sum over keys, not a mean: a mean would fall with the width of the padding. Arguments as in
+    `attention_kl`.
+    """
+    ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
+    return (ours - theirs).square().sum(-1).mean(-1).sum(), len(ours)
+
+
+HIDDEN_MEASURES: Final[dict[str, LayerMeasure]] = {"mse": hidden_mse, "cosine": hidden_cosine}
+ATTENTION_MEASURES: Final[dict[str, LayerMeasure]] = {"kl": attention_kl, "mse": attention_mse}
+
+
+def uniform_pairs(student_layers: int, teacher_layers: int) -> tuple[Pair, ...]:
+    """Spread the teacher's layers evenly over the student's; the last meets the last.
+
+    >>> uniform_pairs(2, 6)
+    ((1, 3), (2, 6))
+
+    Args:
+        student_layers: 1 or more.
+        teacher_layers: 1 or more.
+    """
+    share = teacher_layers / student_layers
+    return tuple(
+        (layer, max(1, int(layer * share + 0.5))) for layer in range(1, student_layers + 1)
+    )
+
+
+def compared_positions(batch: Mapping[str, Tensor], *, decoder_side: bool = False) -> Tensor:
+    """Tell which positions of a batch the layer losses compare.
+
+    Args:
+        batch: As the collators make it; labels (B, T), or (B,) for a classifier.
+        decoder_side: The layers are those of a decoder that is fed with the labels; else they are
+            fed with `input_ids`, and prompts count as well as what follows them.
+
+    Returns:
+        (B, T) bool. Padding, and examples without any label, do not count.
+    """
+    supervised = batch["labels"] != IGNORED
+    if decoder_side:
+        return supervised
+    if "documents" in batch:  # packed
+        documents = batch["documents"]  # (R, L)
+        return torch.isin(documents, documents[supervised])
+    present = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()  # (B, T)
+    labelled = supervised if supervised.dim() == 1 else supervised.any(-1)  # (B,)
+    return present & labelled[:, None]
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _rows_of_heads(student: Tensor, teacher: Tensor, compared: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring (B, A, T, S) maps to the compared queries: (N, A, S) with equal A."""
+    ours = _wide(student.transpose(1, 2)[compared])
+    theirs = _wide(teacher.detach().transpose(1, 2)[compared])
+    if ours.shape[1] != theirs.shape[1]:
+        ours, theirs = ours.mean(1, keepdim=True), theirs.mean(1, keepdim=True)
+    return ours, theirs

@@ -1,0 +1,314 @@
+"""Layer losses inside a run: which layers meet, what is projected, and where the tensors come from.
+
+The forward passes of the training step are watched, so the layer losses cost no pass of their own;
+they cost the hidden states or attention maps of both models, which are kept until the loss is
+taken. Attention maps need eager attention, whose memory grows with the square of the length.
+
+A projection between unlike widths is learned beside the student and thrown away with the run. It
+is in the optimizer and in the run's checkpoints, never in the student's weights.
+
+Sizes: B examples, T positions, H hidden size of the student, W of the teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import TrainerCallback
+
+from ...errors import ConfigError
+from ...files import atomic_path
+from ..batches.forward import Batch
+from ..runtime_patches import attention_set_to
+from ..setting_names import AttentionMeasure, HiddenMeasure
+from ..settings_checks import layer_faults
+from .layer_losses import (
+    ATTENTION_MEASURES,
+    HIDDEN_MEASURES,
+    Pair,
+    compared_positions,
+    uniform_pairs,
+)
+
+PROJECTIONS_FILE: Final = "layer_projections.safetensors"
+
+Model = Any
+"""A model of transformers, whose classes are skipped by the type checker."""
+
+
+@dataclass(frozen=True)
+class LayerSettings:
+    """What the layer losses compare and how much they count.
+
+    Raises:
+        ConfigError: A setting is out of range; all faults at once.
+    """
+
+    hidden_weight: float = 0.0
+    """Of the hidden states against the loss on logits; 0 leaves them out."""
+    hidden_measure: HiddenMeasure = "mse"
+    attention_weight: float = 0.0
+    """Of the attention maps; 0 leaves them out."""
+    attention_measure: AttentionMeasure = "kl"
+    layer_pairs: tuple[Pair, ...] | None = None
+    """(student layer, teacher layer), counted from 1; 0 are the embeddings, which have no attention
+    map. None spreads the teacher's layers evenly."""
+
+    def __post_init__(self) -> None:
+        """Check all settings."""
+        faults = layer_faults(asdict(self))
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is compared at all."""
+        return self.hidden_weight > 0.0 or self.attention_weight > 0.0
+
+
+class LayerMatching:
+    """Compare chosen layers of a student and a teacher that run in the same step.
+
+    Args:
+        student: Any model of transformers that can give its hidden states.
+        teacher: A model of the same kind beside it; it is only watched here.
+        settings: What is compared.
+        device: Where new projections are.
+        seed: Of new projections.
+
+    Raises:
+        ConfigError: Layers are named that are not there.
+    """
+
+    def __init__(
+        self,
+        student: Model,
+        teacher: Model,
+        settings: LayerSettings,
+        *,
+        device: torch.device,
+        seed: int = 0,
+    ) -> None:
+        """Pair the layers and make the projections that are needed."""
+        self.settings = settings
+        self.decoder_side = bool(student.config.is_encoder_decoder)
+        depths = layer_count(student), layer_count(teacher)
+        self.pairs = settings.layer_pairs or uniform_pairs(*depths)
+        wrong = [p for p in self.pairs if p[0] > depths[0] or p[1] > depths[1]]
+        if wrong:
+            raise ConfigError(
+                [f"layer_pairs names {wrong}; the student has {depths[0]} layers, the teacher "
+                 f"{depths[1]}"]
+            )  # fmt: skip
+        self.projections = _projections(student, teacher, settings, len(self.pairs), seed)
+        self.projections.to(device)
+        self._positions_in_step = 0
+        asked = {
+            "output_hidden_states": settings.hidden_weight > 0.0,
+            "output_attentions": settings.attention_weight > 0.0,
+        }
+        self._student = _Watch(student, {name: True for name, wanted in asked.items() if wanted})
+        self._teacher = _Watch(teacher, self._student.asked)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch both models' forward passes; with attention maps they run eagerly meanwhile."""
+        with ExitStack() as stack:
+            for watch in (self._student, self._teacher):
+                if self.settings.attention_weight > 0.0:
+                    stack.enter_context(attention_set_to(watch.model, "eager", force=True))
+                stack.enter_context(watch.attached())
+            yield
+
+    def begin_step(self, batches: Sequence[Batch], add_up: Callable[[Tensor], Tensor]) -> None:
+        """Count the positions of an optimizer step, which all its micro-batches are divided by.
+
+        Args:
+            batches: The micro-batches of this process.
+            add_up: Gathers a count over the processes.
+        """
+        count = sum(self.count(batch) for batch in batches)
+        device = batches[0]["labels"].device if batches else "cpu"
+        self._positions_in_step = int(add_up(torch.tensor([count], device=device)).sum())
+
+    def compare(
+        self, batch: Batch, run_teacher: Callable[[Batch], object], *, in_step: bool
+    ) -> tuple[Tensor, int]:
+        """Give the weighted sum of the layer losses of the passes just run, and its divisor.
+
+        Args:
+            batch: What the student was run on.
+            run_teacher: Runs the teacher on a batch; called where nothing else ran it, at alpha 0.
+            in_step: Whether `begin_step` counted this batch; else it is a step of its own.
+
+        Returns:
+            A scalar: a sum over compared positions, a mean over pairs; and how many positions the
+            step has.
+
+        Raises:
+            ConfigError: A model does not give its attention maps.
+        """
+        if self._teacher.out is None:
+            run_teacher(batch)
+        ours, theirs = self._student.take(), self._teacher.take()
+        compared = compared_positions(batch, decoder_side=self.decoder_side)  # (B, T)
+        total, share = torch.zeros((), device=compared.device), 1.0 / len(self.pairs)
+        settings = self.settings
+        for number, (student, teacher) in enumerate(self.pairs):
+            if settings.hidden_weight > 0.0:
+                state = _of(ours, "hidden_states")[student]  # (B, T, H)
+                if self.projections:
+                    weight = self._weight(number)
+                    state = state.to(weight.dtype) @ weight.T  # (B, T, W)
+                measure = HIDDEN_MEASURES[settings.hidden_measure]
+                distance, _ = measure(state, _of(theirs, "hidden_states")[teacher], compared)
+                total = total + share * settings.hidden_weight * distance
+            if settings.attention_weight > 0.0 and student and teacher:
+                measure = ATTENTION_MEASURES[settings.attention_measure]
+                maps = _of(ours, "attentions")[student - 1], _of(theirs, "attentions")[teacher - 1]
+                distance, _ = measure(*maps, compared)
+                total = total + share * settings.attention_weight * distance
+        return total, self._positions_in_step if in_step else self.count(batch)
+
+    def _weight(self, number: int) -> Tensor:
+        weight: Tensor = self.projections.get_parameter(f"{number}.weight")
+        return weight  # (W, H)
+
+    def count(self, batch: Batch) -> int:
+        """Count the positions of a batch that are compared."""
+        return int(compared_positions(batch, decoder_side=self.decoder_side).sum())
+
+    def join(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put the projections into the student's optimizer, at its first learning rate."""
+        if self.projections:
+            rate = optimizer.param_groups[0]["lr"]
+            group = {"params": list(self.projections.parameters()), "weight_decay": 0.0, "lr": rate}
+            optimizer.add_param_group(group)
+
+    def load(self, checkpoint: Path) -> None:
+        """Take over the projections that a checkpoint of this run holds."""
+        if self.projections:
+            self.projections.load_state_dict(load_file(checkpoint / PROJECTIONS_FILE))
+
+
+def match_layers(
+    student: Model,
+    teacher: object,
+    settings: LayerSettings | None,
+    *,
+    device: torch.device,
+    seed: int,
+) -> LayerMatching | None:
+    """Set the layer losses of a run up; None where nothing is compared.
+
+    Raises:
+        ConfigError: The teacher is not a model that runs beside the student.
+    """
+    if settings is None or not settings.active:
+        return None
+    model = teacher if isinstance(teacher, nn.Module) else getattr(teacher, "model", None)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            [f"layer losses need a teacher that runs beside the student, not "
+             f"{'none' if teacher is None else type(teacher).__name__}: a cache holds logits only"]
+        )  # fmt: skip
+    return LayerMatching(student, model, settings, device=device, seed=seed)
+
+
+class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
+    """Do for the projections what Trainer does for the model only: average, clear and save.
+
+    Their gradients are not clipped: AdamW's step does not depend on the gradient's size.
+    """
+
+    def __init__(self, matching: LayerMatching) -> None:
+        """Keep the layer losses, whose projections these are."""
+        self.matching = matching
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        """Average gradients over processes, as DDP does for what it wraps."""
+        if args.world_size > 1:
+            for weight in self.matching.projections.parameters():
+                torch.distributed.all_reduce(weight.grad)
+                weight.grad /= args.world_size
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        """Clear gradients: Trainer clears those of the model alone."""
+        self.matching.projections.zero_grad()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        """Write the projections into the checkpoint, before it is marked as whole."""
+        if state.is_world_process_zero and self.matching.projections:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            with atomic_path(folder / PROJECTIONS_FILE) as temporary:
+                save_file(self.matching.projections.state_dict(), temporary)
+
+
+def layer_count(model: Model) -> int:
+    """Count a model's layers; of an encoder-decoder those of the decoder."""
+    config = model.config
+    decoder = getattr(config, "num_decoder_layers", None) if config.is_encoder_decoder else None
+    return int(decoder or config.num_hidden_layers)
+
+
+class _Watch:
+    """What a model gave in its last forward pass, with outputs it was not asked for."""
+
+    def __init__(self, model: Model, asked: Mapping[str, bool]) -> None:
+        self.model, self.asked = model, dict(asked)
+        self.out: Any = None
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Watch as long as the block runs."""
+        handles = (
+            self.model.register_forward_pre_hook(self._ask, with_kwargs=True),
+            self.model.register_forward_hook(self._keep),
+        )
+        try:
+            yield
+        finally:
+            self.out = None
+            for handle in handles:
+                handle.remove()
+
+    def take(self) -> Any:  # noqa: ANN401 - a ModelOutput
+        """Hand the outputs over: nobody else keeps them, so their memory goes with the graph."""
+        out, self.out = self.out, None
+        return out
+
+    def _ask(self, model: Model, args: Any, options: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        return args, {**options, **self.asked}
+
+    def _keep(self, model: Model, args: Any, out: Any) -> None:  # noqa: ANN401
+        self.out = out
+
+
+def _of(out: Any, kind: str) -> tuple[Tensor, ...]:  # noqa: ANN401 - a ModelOutput
+    """Give the hidden states or attention maps of all layers; of a decoder where there are two."""
+    found = getattr(out, f"decoder_{kind}", None) or getattr(out, kind, None)
+    if not found or found[-1] is None:
+        raise ConfigError([f"the model gives no {kind}; set the weight of that layer loss to 0"])
+    tensors: tuple[Tensor, ...] = found
+    return tensors
+
+
+def _projections(
+    student: Model, teacher: Model, settings: LayerSettings, count: int, seed: int
+) -> nn.ModuleList:
+    """Make one projection per pair where the widths differ, else none."""
+    narrow, wide = student.config.hidden_size, teacher.config.hidden_size
+    if narrow == wide or settings.hidden_weight == 0.0:
+        return nn.ModuleList()
+    made = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(count))
+    source = torch.Generator().manual_seed(seed)
+    for projection in made:  # lengths survive an orthogonal map, so the first loss is of use
+        nn.init.orthogonal_(projection.weight, generator=source)  # type: ignore[arg-type]
+    return made

@@ -1,0 +1,1 @@
+"""Open, make, adapt, freeze and save students."""

@@ -1,0 +1,186 @@
+"""In which form models take part in a run: the student whole or under an adapter, over weights of
+32 or 4 bit; the teacher in 8 or 4 bit.
+
+| settings | what learns | what is saved |
+|---|---|---|
+| (none) | all weights, or those of `trainable` | them |
+| `lora_r` | the adapter | the weights with the adapter merged into them |
+| `lora_r`, `load_in_4bit` | the adapter, over 4-bit weights | what those stand for, merged |
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...errors import ConfigError
+from ...inference.checkpoints import choose_training_dtype
+from ...inference.quantization import (
+    Bits,
+    is_quantized,
+    quantize,
+    quantized_copy,
+    why_not_quantized,
+    widen_into,
+)
+from ..batches.forward import Batch
+from ..runtime_patches import compiled_layers, recomputed_layers
+from ..settings import DistillationConfig
+from .adapters import (
+    TrainedAdapter,
+    adapter_faults,
+    adapter_weights,
+    compare_logits,
+    has_adapter,
+    judge_merge,
+    merge_adapter,
+    probe_logits,
+    put_adapter,
+)
+
+logger = logging.getLogger(__name__)
+
+Model = Any
+"""A model of transformers or peft, whose classes are skipped by the type checker."""
+
+
+@dataclass(frozen=True)
+class FinishedStudent:
+    """A student after its training."""
+
+    model: Model
+    """Plain, in eval mode."""
+    merge: dict[str, float] | None = None
+    """How merging changed the logits; None without an adapter."""
+    adapter: TrainedAdapter | None = None
+
+
+def student_place(config: DistillationConfig, device: torch.device) -> torch.device:
+    """Say where a student's weights are before training: wide ones of a 4-bit run stay in memory
+    of the CPU."""
+    return torch.device("cpu") if config.load_in_4bit else device
+
+
+def teacher_place(
+    config: DistillationConfig, device: torch.device
+) -> tuple[torch.device, torch.dtype | None]:
+    """Say where a teacher is loaded to, and in which type; None for the one that suits the place.
+
+    One that is to be quantised is loaded for the CPU, so that a GPU never holds it whole.
+    """
+    if config.teacher_bits is None or device.type == "cpu":
+        return device, None
+    return torch.device("cpu"), choose_training_dtype(device)
+
+
+def hold_teacher(
+    teacher: Model, bits: Bits | None, *, device: torch.device, dtype: torch.dtype
+) -> Model:
+    """Bring a teacher to its device, with its linear layers in so many bits.
+
+    Where that cannot be done it runs as it is, and the log says so.
+
+    Args:
+        teacher: Its layers are replaced in place.
+        bits: 8, 4, or None for its own weights.
+        device: Where it runs.
+        dtype: Arithmetic of the run.
+
+    Raises:
+        MissingDependencyError: bitsandbytes is not installed.
+    """
+    reason = None if bits is None else why_not_quantized(bits, device)
+    if reason is not None:
+        logger.warning("teacher_bits is left out and the teacher runs unquantised: %s", reason)
+    if bits is None or reason is not None:
+        return teacher.to(device)
+    return quantize(teacher, bits, device=device, dtype=dtype)
+
+
+@contextmanager
+def student_in_form(
+    student: Model, config: DistillationConfig, *, device: torch.device, dtype: torch.dtype
+) -> Iterator[Model]:
+    """Bring a student into the form in which it is trained, and its layers back after the block.
+
+    Args:
+        student: Plain, or with an adapter that the user put on it.
+        config: The settings.
+        device: Where it is trained.
+        dtype: Arithmetic of the training.
+
+    Yields:
+        The model to train, for `finish_student`. Where the block fails the student has no new
+        adapter left.
+
+    Raises:
+        MissingDependencyError: A package of the extra `peft` is not installed.
+        ConfigError: The settings do not fit the student or the machine.
+    """
+    faults = _form_faults(student, config, device)
+    if faults:
+        raise ConfigError(faults)
+    model = student
+    if config.load_in_4bit:
+        model = quantized_copy(student, 4, device=device, dtype=dtype)
+    if config.lora_r is not None:
+        model = put_adapter(model, config, in_4bit=config.load_in_4bit)
+    backend = config.torch_compile_backend if config.torch_compile else None
+    try:
+        recomputed = recomputed_layers(model, config.gradient_checkpointing)
+        with recomputed, compiled_layers(model, backend):
+            yield model
+    except BaseException:
+        if config.lora_r is not None:
+            model.unload()
+            student.requires_grad_(True)
+        raise
+
+
+def finish_student(model: Model, student: Model, batch: Batch) -> FinishedStudent:
+    """Merge what was trained, and compare the logits before and after.
+
+    Args:
+        model: From `student_in_form`, trained.
+        student: What that was made from; of a 4-bit run it takes the rounded weights and the
+            adapter in, and stays in memory of the CPU, because it may be too large for the GPU.
+        batch: Some examples, not packed.
+
+    Raises:
+        CheckpointError: The merged student is not the trained one.
+    """
+    if not has_adapter(model):
+        return FinishedStudent(model)
+    in_4bit = is_quantized(model)
+    before = probe_logits(model, batch)
+    adapter = TrainedAdapter(model.peft_config[model.active_adapter], adapter_weights(model))
+    if in_4bit:
+        widen_into(student, model)
+    merged = merge_adapter(model, student if in_4bit else None)
+    report = compare_logits(before, probe_logits(merged, batch))
+    # 4-bit layers multiply in the arithmetic of the run, whatever the merged weights are.
+    judge_merge(report, None if in_4bit else next(merged.parameters()).dtype)
+    return FinishedStudent(merged, report, adapter)
+
+
+def _form_faults(student: Model, config: DistillationConfig, device: torch.device) -> list[str]:
+    faults = []
+    if has_adapter(student):
+        faults += adapter_faults(student)
+        if config.lora_r is not None:
+            faults.append("the student has an adapter already; leave lora_r out")
+    if is_quantized(student):
+        faults.append(
+            "the student's own weights are quantised, so nothing wide is left to merge into; assign"
+            " it unquantised and set load_in_4bit"
+        )
+    elif config.load_in_4bit:
+        reason = why_not_quantized(4, device)
+        if reason is not None:
+            faults.append(f"load_in_4bit: {reason}; leave it out")
+    return faults

@@ -1,0 +1,203 @@
+"""Where a student comes from.
+
+A student made of the teacher's own layers starts far ahead of one from scratch, with labels and
+with soft targets alike (measurements.md 5), so that is the way to begin where both are possible.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...inference.architectures import ModelKind, auto_class
+from ..batches.model_kinds import model_kind
+
+Model = Any
+"""A model of transformers, whose classes are skipped by the type checker."""
+
+_LAYER_KEY: Final = re.compile(
+    r"^((?:model\.layers|transformer\.h|(?:bert|roberta)\.encoder\.layer|"
+    r"distilbert\.transformer\.layer|(?:en|de)coder\.block)\.)(\d+)(\..*)$"
+)
+"""Names of layer weights in Llama, Qwen, Mistral, Gemma, ..., in GPT-2, in BERT and its kin, and in
+both halves of T5."""
+
+
+def every_second_layer(layers: int) -> list[int]:
+    """Choose every second layer, the last of each pair: never more than half of the depth.
+
+    >>> every_second_layer(5)
+    [1, 3]
+
+    Args:
+        layers: Of the teacher; 2 or more.
+
+    Raises:
+        ConfigError: There is nothing to leave out.
+    """
+    if layers < 2:
+        raise ConfigError([f"the teacher has {layers} layer; nothing can be left out of it"])
+    return list(range(1, layers, 2))
+
+
+def layers_from_teacher(
+    teacher: Model, keep: Sequence[int], *, keep_decoder: Sequence[int] | None = None
+) -> Model:
+    """Make a student from some of the teacher's layers.
+
+    Embeddings, head and norms are copied too. Nothing is shared with the teacher; what is tied in
+    the teacher is tied in the student.
+
+    Args:
+        teacher: A decoder (Llama, Qwen, Gemma, GPT-2, ...), an encoder (BERT, RoBERTa, DistilBERT)
+            or both (T5).
+        keep: Ascending numbers of the layers to copy, counted from 0; of an encoder-decoder those
+            of the encoder.
+        keep_decoder: Layers of an encoder-decoder's decoder; None for the same as `keep`.
+
+    Returns:
+        A float32 model of the same class, on the teacher's device, in train mode.
+
+    Raises:
+        ConfigError: The layers are not there, or the model's layers have other names.
+    """
+    names = teacher.state_dict()
+    kept = {"main": keep, "decoder": keep if keep_decoder is None else keep_decoder}
+    faults = _layer_faults(teacher, names, kept)
+    if faults:
+        raise ConfigError(faults)
+    config = copy.deepcopy(teacher.config)
+    config.num_hidden_layers = len(keep)
+    if getattr(config, "num_decoder_layers", None):
+        config.num_decoder_layers = len(kept["decoder"])
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[i] for i in keep]
+    with torch.random.fork_rng(devices=[]):  # the weights drawn here are all overwritten
+        student = type(teacher)(config)
+    student.load_state_dict({key: names[_teacher_key(key, kept)] for key in student.state_dict()})
+    if hasattr(teacher, "generation_config"):
+        student.generation_config = copy.deepcopy(teacher.generation_config)
+    return student.float().to(teacher.device).train()
+
+
+def made_student(teacher: Model, *, layers: int | None, width: int | None, seed: int = 0) -> Model:
+    """Make a student of a teacher: its own layers, or untrained ones of its family.
+
+    Args:
+        teacher: Gives its layers, or its config.
+        layers: Of an untrained student; None takes every second layer of the teacher.
+        width: Of an untrained student.
+        seed: Of its weights.
+
+    Raises:
+        ConfigError: It cannot be made of this teacher.
+    """
+    if layers is None:
+        return half_of(teacher)
+    kind = model_kind(teacher)
+    return student_from_scratch(
+        teacher.config, layers=layers, width=width or 0, seed=seed, kind=kind
+    )
+
+
+def half_of(teacher: Model) -> Model:
+    """Make a student from every second layer of a teacher, of both halves of an encoder-decoder.
+
+    Raises:
+        ConfigError: There is nothing to leave out, or the model's layers have unknown names.
+    """
+    keep = every_second_layer(teacher.config.num_hidden_layers)
+    decoder_layers = getattr(teacher.config, "num_decoder_layers", None)
+    of_decoder = every_second_layer(decoder_layers) if decoder_layers else None
+    return layers_from_teacher(teacher, keep, keep_decoder=of_decoder)
+
+
+def _layer_faults(
+    teacher: Model, names: Mapping[str, Tensor], kept: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """List what is wrong with the layers asked for, stack by stack."""
+    layers: dict[str, set[int]] = {}
+    for name in names:
+        if match := _LAYER_KEY.match(name):
+            layers.setdefault(_stack(match[1]), set()).add(int(match[2]))
+    if not layers:
+        return [f"{type(teacher).__name__} has no layers under a known name to choose of"]
+    return [
+        f"layers {list(kept[stack])} are asked of 0 to {max(there)}, ascending"
+        for stack, there in layers.items()
+        if not kept[stack]
+        or list(kept[stack]) != sorted(set(kept[stack]))
+        or not set(kept[stack]) <= there
+    ]
+
+
+def _stack(prefix: str) -> str:
+    return "decoder" if prefix.startswith("decoder.") else "main"
+
+
+def _teacher_key(key: str, kept: Mapping[str, Sequence[int]]) -> str:
+    match = _LAYER_KEY.match(key)
+    if match is None or "relative_attention_bias" in key:  # T5's first block has it for all blocks
+        return key
+    return f"{match[1]}{kept[_stack(match[1])][int(match[2])]}{match[3]}"
+
+
+def student_from_scratch(
+    config: Any,  # noqa: ANN401
+    *,
+    layers: int,
+    width: int,
+    seed: int = 0,
+    kind: ModelKind = "causal",
+) -> Model:
+    """Make an untrained student of a teacher's family.
+
+    Args:
+        config: The teacher's; vocabulary, positions and proportions are taken over.
+        layers: 1 or more.
+        width: Hidden size; a multiple of the number of heads that results. Heads keep the teacher's
+            size as far as that divides `width`.
+        seed: Of the weights. The global generators are left alone.
+        kind: Of the model; an encoder-decoder gets `layers` in each half.
+
+    Returns:
+        A float32 model on the CPU, in train mode.
+
+    Raises:
+        ConfigError: `layers` or `width` do not make a model; all faults at once.
+    """
+    head_size = max(1, config.hidden_size // config.num_attention_heads)
+    faults = []
+    if layers < 1:
+        faults.append(f"student_layers is {layers!r}; allowed is 1 or more")
+    if width < 2 or width % 2:
+        faults.append(f"student_width is {width!r}; allowed is an even number from 2 on")
+    if faults:
+        raise ConfigError(faults)
+    heads = max(1, width // head_size)
+    while width % heads or (width // heads) % 2:  # rotary positions need an even head size
+        heads -= 1
+    small = copy.deepcopy(config)
+    ratio = width / config.hidden_size
+    small.num_hidden_layers, small.hidden_size, small.num_attention_heads = layers, width, heads
+    if getattr(config, "layer_types", None):
+        small.layer_types = [config.layer_types[i % len(config.layer_types)] for i in range(layers)]
+    if getattr(config, "num_decoder_layers", None):
+        small.num_decoder_layers = layers
+    for inner in ("intermediate_size", "n_inner", "hidden_dim", "d_ff"):
+        if getattr(config, inner, None):
+            setattr(small, inner, max(8, round(getattr(config, inner) * ratio / 8) * 8))
+    if getattr(config, "head_dim", None):
+        small.head_dim = width // heads
+    if getattr(config, "num_key_value_heads", None):
+        shared = config.num_attention_heads // config.num_key_value_heads
+        small.num_key_value_heads = heads // shared if heads % shared == 0 else heads
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return auto_class(kind).from_config(small).float().train()

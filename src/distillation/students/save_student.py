@@ -1,0 +1,51 @@
+"""The folder of a finished student: checkpoint, settings, losses, and an adapter that is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ...inference.checkpoints import save_checkpoint
+from ..loss_curve import CURVE_FILE, LOSSES_FILE, draw_losses, losses_text
+from ..settings import DistillationConfig
+from .adapters import TrainedAdapter, save_adapter
+
+CONFIG_FILE: Final = "distillation_config.json"
+
+
+def write_student(
+    folder: Path,
+    model: Any,  # noqa: ANN401 - transformers models and tokenizers are untyped
+    tokenizer: Any,  # noqa: ANN401
+    config: DistillationConfig,
+    run: Mapping[str, Any],
+    *,
+    losses: Sequence[tuple[int, float]],
+    adapter: TrainedAdapter | None = None,
+) -> None:
+    """Write a student as `load_checkpoint` reads it; a folder that is there is replaced.
+
+    Args:
+        folder: Where to.
+        model: Plain, without an adapter.
+        tokenizer: Of the model.
+        config: The settings; they say whether an adapter is kept.
+        run: What `run.json` is to say.
+        losses: (step, loss); empty for a student that was only loaded.
+        adapter: What was merged into the model; None without one.
+
+    Raises:
+        CheckpointError: The result cannot be read back.
+    """
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    files = {CONFIG_FILE: text}
+    if losses:
+        files[LOSSES_FILE] = losses_text(losses)
+    save_checkpoint(folder, model, tokenizer, run, files)
+    if losses:
+        draw_losses(losses, folder / CURVE_FILE)
+    if adapter is not None and config.keep_adapter:
+        base = run["student"]
+        save_adapter(folder, adapter, base=base["id"], revision=base["revision"])

@@ -1,0 +1,1 @@
+"""The teacher's distributions: online, from a cache, from another tokenizer."""

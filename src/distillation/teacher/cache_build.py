@@ -1,0 +1,374 @@
+"""The pass that fills a teacher cache: each distinct sequence goes through the teacher once.
+
+A part is the unit of work. It is written whole or not at all, and which sequences are in it follows
+from the data, so a build that was killed goes on with the parts that are not there, several
+processes can each build a share of them, and the files are the same in every case.
+
+Sizes: N supervised positions of a batch, V vocabulary, K kept ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from ...errors import (
+    CheckpointError,
+    ConfigError,
+    DataNotFoundError,
+    EmptyDataError,
+    UnreadableFileError,
+)
+from ...files import file_sha256
+from ..batches.batching import Collator, TokenizedExample
+from ..loss_curve import BAR_DELAY_S
+from ..losses.fused import pieces
+from ..losses.teacher_rows import SparseTeacherRows, TeacherRows
+from .cache_format import CacheSpec, Manifest, PartEntry, differences, read_manifest, sequence_key
+from .cache_parts import (
+    Array,
+    PartColumns,
+    content_is_sound,
+    empty_columns,
+    open_part,
+    write_part,
+)
+from .online import OnlineTeacher
+from .sparse_logits import draw_ids, keep_largest
+
+
+@dataclass(frozen=True)
+class PlannedSequence:
+    """One entry to be."""
+
+    key: bytes
+    input_ids: tuple[int, ...]
+    first: int
+    """First supervised position; all behind it are supervised too."""
+    example: str
+    """Id of an example that has this sequence, for messages."""
+
+    @property
+    def positions(self) -> range:
+        """Indices of the predicted tokens, never 0."""
+        return range(self.first, len(self.input_ids))
+
+
+def plan_sequences(items: Iterable[TokenizedExample]) -> list[PlannedSequence]:
+    """List the distinct sequences by rising key.
+
+    Args:
+        items: Tokenised examples, in any order; those without a supervised position are left out.
+
+    Raises:
+        EmptyDataError: No item has a supervised position.
+    """
+    found: dict[bytes, PlannedSequence] = {}
+    for item in items:
+        first = max(item.prompt_length, 1)
+        if first >= len(item.input_ids):
+            continue
+        key = sequence_key(item.input_ids)
+        other = found.get(key)
+        if other is None or first < other.first:
+            found[key] = PlannedSequence(key, item.input_ids, first, item.id)
+    if not found:
+        raise EmptyDataError("no example has a supervised token; give prompts with completions")
+    return [found[key] for key in sorted(found)]
+
+
+def sequences_hash(sequences: Sequence[PlannedSequence]) -> str:
+    """Hash keys and positions: equal for equal tokenised data, however it was read; hex."""
+    digest = hashlib.sha256()
+    for sequence in sequences:
+        digest.update(sequence.key + np.int32(sequence.first).astype("<i4").tobytes())
+    return digest.hexdigest()
+
+
+def plan_parts(
+    sequences: Sequence[PlannedSequence], tokens_per_part: int
+) -> list[list[PlannedSequence]]:
+    """Cut the list where a part has so many supervised positions; every part has a sequence."""
+    parts: list[list[PlannedSequence]] = []
+    room = 0
+    for sequence in sequences:
+        if room < len(sequence.positions):
+            parts.append([])
+            room = tokens_per_part
+        parts[-1].append(sequence)
+        room -= len(sequence.positions)
+    return parts
+
+
+def plan_batches(
+    sequences: Sequence[PlannedSequence], batch_tokens: int
+) -> Iterator[list[PlannedSequence]]:
+    """Group sequences of like lengths for the forward pass.
+
+    Args:
+        sequences: Of one part.
+        batch_tokens: Most tokens of a batch, padding included; a longer sequence goes alone.
+    """
+    batch: list[PlannedSequence] = []
+    for sequence in sorted(sequences, key=lambda s: (len(s.input_ids), s.key)):
+        if batch and (len(batch) + 1) * len(sequence.input_ids) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(sequence)
+    yield batch
+
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES: Final = 64 << 20
+"""Largest matrix of logits, in float32; a few of them are alive at a time."""
+BATCH_TOKENS: Final = 4096
+"""Tokens in a forward pass, padding included."""
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build did."""
+
+    manifest: Manifest
+    parts: int
+    """Of the whole cache."""
+    built: int
+    """In this call."""
+    complete: bool
+    """Whether all parts are there now."""
+
+
+def build_cache(
+    folder: str | Path,
+    model: nn.Module,
+    sequences: Sequence[PlannedSequence],
+    spec: CacheSpec,
+    *,
+    versions: Mapping[str, str],
+    pad_id: int,
+    autocast_dtype: torch.dtype | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    share: tuple[int, int] = (1, 1),
+    progress: bool = False,
+) -> BuildResult:
+    """Build what is missing of a cache.
+
+    Args:
+        folder: Made if it is not there. One with parts of the same build is completed.
+        model: The teacher, a causal language model; frozen and put into eval mode.
+        sequences: From `plan_sequences`.
+        spec: What the cache is to hold.
+        versions: Of the packages that compute the logits.
+        pad_id: Written into padding.
+        autocast_dtype: Arithmetic of the forward pass; None for that of the weights.
+        batch_tokens: Most tokens of a forward pass, padding included.
+        share: (i, n), counted from 1: build every n-th part only, for one of n processes.
+        progress: Whether to show a bar with rate and time left.
+
+    Returns:
+        What was done. With shares, the last process to end completes the manifest.
+
+    Raises:
+        ConfigError: The folder holds another cache (all differences are listed) or other files, or
+            `share` is no share.
+        CheckpointError: The teacher's logits are not finite.
+    """
+    if not 1 <= share[0] <= share[1]:
+        raise ConfigError([f"share is {share[0]}/{share[1]}; allowed is 1/n to n/n"])
+    root = Path(folder)
+    tokens = sum(len(sequence.positions) for sequence in sequences)
+    manifest = Manifest(spec, versions, len(sequences), tokens)
+    _begin(root, manifest)
+    planned = plan_parts(sequences, spec.tokens_per_part)
+    mine = range(share[0] - 1, len(planned), share[1])
+    missing = [n for n in mine if not _is_there(root, n, planned[n], manifest)]
+    teacher = OnlineTeacher(model, vocabulary=spec.vocab_size, autocast_dtype=autocast_dtype)
+    with _bar(planned, mine, missing, progress) as bar:
+        for number in missing:
+            columns = _planned_columns(spec, planned[number])
+            for batch in plan_batches(planned[number], batch_tokens):
+                _fill(columns, planned[number], batch, teacher, spec, pad_id)
+                bar.update(sum(len(sequence.positions) for sequence in batch))
+            write_part(part_path(root, number), columns, spec, manifest.build)
+    complete = _finish(root, planned, manifest)
+    return BuildResult(complete or manifest, len(planned), len(missing), complete is not None)
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Name a part's file."""
+    return folder / f"part-{number:05}.arrow"
+
+
+# ------------------------------------------------------------------------- parts that are there
+
+
+def _begin(folder: Path, manifest: Manifest) -> None:
+    """Claim a folder for this build, or recognise it as begun."""
+    try:
+        earlier = read_manifest(folder)
+    except DataNotFoundError:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(
+                [f"{folder} is not empty and holds no teacher cache; give a new folder"]
+            ) from None
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest.write(folder)
+        return
+    ours = {**manifest.spec.to_dict(), "versions": dict(manifest.versions)}
+    faults = differences(earlier.to_dict(), ours, name="this build")
+    if faults:
+        raise ConfigError([f"{folder} holds another cache; give a new folder", *faults])
+
+
+def _is_there(
+    folder: Path, number: int, planned: Sequence[PlannedSequence], manifest: Manifest
+) -> bool:
+    """Tell whether a part is whole and holds what it should; else it is removed, with a word."""
+    path = part_path(folder, number)
+    if not path.exists():
+        return False
+    try:
+        part = open_part(path, manifest.spec, manifest.build)
+        wanted = _planned_columns(manifest.spec, planned)
+        layouts = ((c.keys, c.starts, c.position) for c in (part, wanted))
+        same = all(np.array_equal(one, other) for one, other in zip(*layouts, strict=True))
+        if same and content_is_sound(path, part):
+            return True
+        logger.warning("%s: its content was changed; built again", path)
+    except UnreadableFileError as fault:
+        logger.warning("%s; built again", fault)
+    path.unlink()  # so that no other process takes it for finished
+    return False
+
+
+def _finish(
+    folder: Path, planned: Sequence[Sequence[PlannedSequence]], manifest: Manifest
+) -> Manifest | None:
+    """Write the whole manifest once every part is there; None while one is not."""
+    paths = [part_path(folder, number) for number in range(len(planned))]
+    if not all(path.exists() for path in paths):
+        return None
+    for left in folder.glob("part-*.tmp-*"):  # of processes that were killed
+        left.unlink(missing_ok=True)
+    entries = tuple(
+        PartEntry(path.name, len(sequences), path.stat().st_size, file_sha256(path))
+        for path, sequences in zip(paths, planned, strict=True)
+    )
+    complete = Manifest(
+        manifest.spec, manifest.versions, manifest.sequences, manifest.tokens, entries
+    )
+    complete.write(folder)
+    return complete
+
+
+def _planned_columns(spec: CacheSpec, planned: Sequence[PlannedSequence]) -> PartColumns:
+    """Lay out a part without its values."""
+    keys = np.frombuffer(b"".join(s.key for s in planned), np.uint8).reshape(len(planned), -1)
+    starts = np.cumsum([0, *(len(s.positions) for s in planned)], dtype=np.int32)
+    position = np.concatenate([np.asarray(s.positions, dtype=np.int32) for s in planned])
+    return empty_columns(spec, keys, starts, position)
+
+
+# ------------------------------------------------------------------------- parts that are not
+
+
+def _fill(
+    columns: PartColumns,
+    planned: Sequence[PlannedSequence],
+    batch: Sequence[PlannedSequence],
+    teacher: OnlineTeacher,
+    spec: CacheSpec,
+    pad_id: int,
+) -> None:
+    """Run the teacher on one batch and put what is kept where it belongs."""
+    items = [TokenizedExample(s.example, s.input_ids, s.first) for s in batch]
+    device = next(teacher.model.parameters()).device
+    inputs = {name: value.to(device) for name, value in Collator(pad_id)(items).items()}
+    with torch.inference_mode():
+        rows = teacher.rows(inputs)
+        try:
+            found = _select(rows, batch, spec, teacher.autocast_dtype)
+        except ValueError as fault:
+            raise CheckpointError(
+                f"{spec.teacher.id}: {fault} for {', '.join(repr(s.example) for s in batch[:5])}; "
+                f"its weights are damaged, or {spec.teacher.dtype} is too narrow for them"
+            ) from fault
+    place = {sequence.key: number for number, sequence in enumerate(planned)}
+    start = 0
+    for sequence in batch:
+        to = int(columns.starts[place[sequence.key]])
+        count = len(sequence.positions)
+        for name, values in found.items():
+            columns.values[name][to : to + count] = values[start : start + count]
+        start += count
+
+
+def _select(
+    rows: TeacherRows,
+    batch: Sequence[PlannedSequence],
+    spec: CacheSpec,
+    autocast_dtype: torch.dtype | None,
+) -> dict[str, Array]:
+    """Choose what is kept of each row, in pieces that fit into memory."""
+    labels = torch.tensor([token for s in batch for token in s.input_ids[s.first :]])  # (N,)
+    # Every row draws by itself: its numbers depend on nothing but its sequence and position.
+    seeds = [int.from_bytes(s.key[:7], "big") + p for s in batch for p in s.positions]
+    parts: list[dict[str, Tensor]] = []
+    for begin, logits in _logits(rows, spec.vocab_size, autocast_dtype):
+        end = begin + len(logits)
+        if spec.selection == "random_sampling":
+            ids, count = draw_ids(logits, spec.k, spec.temperatures[0], seeds[begin:end])
+            parts.append({"ids": ids, "count": count})
+        else:
+            target = labels[begin:end].to(logits.device)
+            ids, delta, log_tail = keep_largest(logits, target, spec.k, spec.temperatures)
+            parts.append({"ids": ids, "delta": delta, "log_tail": log_tail})
+    return {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
+
+
+def _logits(
+    rows: TeacherRows, vocabulary: int, autocast_dtype: torch.dtype | None
+) -> Iterator[tuple[int, Tensor]]:
+    """Give the first row's number and the logits, (n, V) float32, of a piece of rows at a time."""
+    if isinstance(rows, SparseTeacherRows):
+        raise TypeError("what was kept of logits cannot be cached again; give a model")
+    values = rows if isinstance(rows, Tensor) else rows.hidden
+    for piece in pieces(len(values), max(1, CHUNK_BYTES // (4 * vocabulary))):
+        if isinstance(rows, Tensor):
+            yield piece.start, rows[piece].float()
+            continue
+        device, on = values.device.type, autocast_dtype is not None
+        with torch.autocast(device, dtype=autocast_dtype, enabled=on):
+            logits = functional.linear(rows.hidden[piece], rows.weight, rows.bias)
+        yield piece.start, logits.float()
+
+
+def _bar(
+    planned: Sequence[Sequence[PlannedSequence]],
+    mine: Sequence[int],
+    missing: Sequence[int],
+    progress: bool,
+) -> Any:  # noqa: ANN401 - tqdm
+    tokens = {n: sum(len(s.positions) for s in planned[n]) for n in mine}
+    total = sum(tokens.values())
+    return tqdm(
+        total=total,
+        initial=total - sum(tokens[n] for n in missing),
+        desc="caching",
+        unit="token",
+        unit_scale=True,
+        disable=None if progress else True,  # None: no bar where nobody looks
+        leave=False,
+        delay=BAR_DELAY_S,
+    )

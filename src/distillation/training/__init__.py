@@ -1,0 +1,1 @@
+"""The training loop: trainer, optimizers, callbacks, resuming, sharding."""

@@ -1,0 +1,138 @@
+"""Direct preference optimisation: a student learns to prefer the teacher's answer to its own.
+
+An adapter to TRL's `DPOTrainer` (extra `onpolicy`, which brings trl); no loss of our own.
+
+Source: Rafailov et al. 2023 (arXiv 2305.18290).
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, ProgressCallback
+
+from ...errors import ConfigError, DataError, EmptyDataError, MissingDependencyError
+from ...inference.checkpoints import (
+    choose_device,
+    choose_training_dtype,
+    load_checkpoint,
+    save_checkpoint,
+)
+from ...prompts import join_of
+from ...records import data_hash, sha256_text
+from ..settings import DistillationConfig
+from .trainer import training_arguments
+
+KEYS = ("prompt", "chosen", "rejected")
+
+
+def train_preferences(
+    config: DistillationConfig, pairs: Sequence[Mapping[str, str]], *, beta: float = 0.1
+) -> Path:
+    """Train a student on preference pairs and write it.
+
+    Args:
+        config: `student_model_name`, `output_dir`, sizes, rates and seed; the rest is not used.
+        pairs: `prompt` (rendered), `chosen` and `rejected`.
+        beta: How closely the student stays to what it was, above 0.
+
+    Returns:
+        `output_dir`, a checkpoint as any other.
+
+    Raises:
+        MissingDependencyError: trl is not installed.
+        EmptyDataError: There are no pairs.
+        DataError: A pair has no text under one of its keys.
+        ConfigError: `beta` is not above 0.
+    """
+    if not 0.0 < beta < float("inf"):
+        raise ConfigError([f"beta is {beta!r}; allowed is a number above 0"])
+    _require_pairs(pairs)
+    try:
+        import trl
+        from datasets import Dataset
+    except ImportError as fault:
+        raise MissingDependencyError("trl", "onpolicy") from fault
+    device = choose_device(config.device)
+    loaded = load_checkpoint(config.student_model_name, device=device)
+    student = loaded.model.float()
+    joined = [
+        {
+            "prompt": pair["prompt"],
+            **{key: join_of(pair["prompt"]) + pair[key] for key in KEYS[1:]},
+        }
+        for pair in pairs
+    ]
+    with tempfile.TemporaryDirectory() as work:
+        trainer = trl.DPOTrainer(
+            model=student,
+            ref_model=copy.deepcopy(student),
+            args=_arguments(trl, config, work, device, beta),
+            train_dataset=Dataset.from_list(joined),
+            processing_class=loaded.tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+        done = trainer.train()
+    run = {
+        "config": config.to_dict() | {"beta": beta, "loss": "dpo"},
+        "data_hash": data_hash(dict(pair) for pair in pairs),
+        "split": {"train": len(pairs)},
+        "student": {"id": config.student_model_name, "revision": None},
+        "steps": int(done.global_step),
+        "metrics": {"loss": float(done.training_loss)},
+        "parents": [],
+        "config_hash": sha256_text(repr(sorted(config.to_dict().items(), key=str)) + repr(beta)),
+    }
+    if loaded.left_out:
+        run["left_out_settings"] = {"student": list(loaded.left_out)}
+    return save_checkpoint(config.output_dir, student.eval(), loaded.tokenizer, run)
+
+
+def _arguments(
+    trl: Any,  # noqa: ANN401
+    config: DistillationConfig,
+    work: str,
+    device: Any,  # noqa: ANN401
+    beta: float,
+) -> Any:  # noqa: ANN401
+    """Make TRL's settings from those that our own trainer would run with."""
+    args = training_arguments(
+        work,
+        device=device,
+        dtype=choose_training_dtype(device),
+        batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        num_epochs=config.num_epochs,
+        max_steps=config.max_steps,
+        lr_scheduler=config.lr_scheduler,
+        warmup_ratio=config.warmup_ratio,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+    )
+    given = {field.name: getattr(args, field.name) for field in fields(args) if field.init}
+    return trl.DPOConfig(
+        **given
+        | {
+            "beta": beta,
+            "max_length": config.max_length,
+            "learning_rate": config.learning_rate,
+            "weight_decay": config.weight_decay,
+            "gradient_checkpointing": config.gradient_checkpointing,
+        }
+    )
+
+
+def _require_pairs(pairs: Sequence[Mapping[str, str]]) -> None:
+    if not pairs:
+        raise EmptyDataError("there are no preference pairs: teacher and student said the same, "
+                             "or nothing")  # fmt: skip
+    for number, pair in enumerate(pairs, start=1):
+        for key in KEYS:
+            if not isinstance(pair.get(key), str) or not pair[key].strip():
+                raise DataError(f"is {pair.get(key)!r}; a text is needed", row=number, column=key)

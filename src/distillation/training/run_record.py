@@ -1,0 +1,106 @@
+"""What `run.json` says about a distillation (contracts.md 8.3), and what tells two runs apart."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...inference.checkpoints import package_versions
+from ...prompts import prompts_sha256
+from ...records import Example, data_hash
+from ..settings import DistillationConfig, config_hash
+from ..teacher.cache_format import Manifest
+
+
+@dataclass(frozen=True)
+class DistillationSummary:
+    """What a training did."""
+
+    steps: int
+    """Optimizer steps, those before a resume included."""
+    losses: tuple[tuple[int, float], ...]
+    """(step, loss in nats per supervised token)."""
+    examples: int
+    supervised_tokens: int
+    """In one pass over the data."""
+    seconds: float
+    """Of this call."""
+    resumed_from: Path | None
+    """The checkpoint it went on from."""
+
+
+def describe_run(
+    config: DistillationConfig,
+    examples: Sequence[Example],
+    *,
+    dtype: torch.dtype,
+    teacher: Any,  # noqa: ANN401 - a transformers model or None
+    student: Any,  # noqa: ANN401 - a transformers model
+    parents: Sequence[str] = (),
+    teacher_cache: Manifest | None = None,
+) -> dict[str, Any]:
+    """Describe a run before it begins.
+
+    Args:
+        config: The settings.
+        examples: All training examples; their ids, prompts and targets make `data_hash`.
+        dtype: The arithmetic that was chosen.
+        teacher: None where none runs.
+        student: Before training.
+        parents: Run ids of the teacher and of the student it began with.
+        teacher_cache: What is read in the teacher's place; None where nothing is.
+
+    Returns:
+        `run.json` without the fields that only the end knows.
+    """
+    now = time.gmtime()
+    name = str(dtype).removeprefix("torch.")
+    cache = None if teacher_cache is None else teacher_cache.sha256()
+    revision = _revision(teacher) or (teacher_cache and teacher_cache.spec.teacher.revision)
+    return {
+        "schema_version": 1,
+        "run_id": f"{time.strftime('%Y%m%dT%H%M%SZ', now)}-{secrets.token_hex(3)}",
+        "status": "running",
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+        "config": {**config.to_dict(), "dtype": name},
+        "config_hash": config_hash(config, dtype=name, teacher_cache_sha256=cache),
+        "data_hash": data_hash(
+            {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
+        ),
+        "split": {"train": len(examples)},
+        "prompt_sha256": prompts_sha256(),
+        "view_hash": None,
+        "sample_id_version": 1,
+        "teacher": {"id": config.teacher_model_name, "revision": revision},
+        "teacher_cache_sha256": cache,
+        "student": {"id": config.student_model_name, "revision": _revision(student)},
+        "seed": config.seed,
+        "versions": package_versions(),
+        "parents": list(parents),
+    }
+
+
+def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models or None
+    """Hash the weights of models, so that a half run never goes on with other ones.
+
+    About a second per gigabyte.
+    """
+    digest = hashlib.sha256()
+    for model in models:
+        for name, tensor in () if model is None else model.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            flat = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+            digest.update(flat.numpy().data)
+    return digest.hexdigest()
+
+
+def _revision(model: Any) -> str | None:  # noqa: ANN401
+    """Give the commit that a model of the hub was loaded from."""
+    return getattr(getattr(model, "config", None), "_commit_hash", None)

@@ -1,0 +1,78 @@
+"""Students whose weights are spread over processes, by FSDP or DeepSpeed.
+
+Their head is whole inside of `forward` only, so the loss is taken on the model's own logits. The
+teacher is not spread: each process holds it, or reads a cache.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+from ...errors import ConfigError
+from ...inference.architectures import auto_class
+from ..batches.model_kinds import model_kind
+from ..torch_processes import is_main_process
+
+logger = logging.getLogger(__name__)
+
+
+def sharded_at_load(model: Any) -> bool:  # noqa: ANN401 - transformers is untyped
+    """Tell whether transformers spread the model when it loaded it (`distributed_config`)."""
+    return bool(getattr(model, "is_distributed_loading_by_transformers", False))
+
+
+def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
+    """Say, and log, by what a trainer's student is sharded; None where it is whole.
+
+    Raises:
+        ConfigError: The run has parts that only work on a whole student.
+    """
+    by = (
+        "DeepSpeed"
+        if trainer.is_deepspeed_enabled
+        else "FSDP"
+        if trainer.is_fsdp_enabled or sharded_at_load(trainer.model)
+        else None
+    )
+    if by is None:
+        return None
+    faults = []
+    if trainer.layers is not None and len(trainer.layers.projections):
+        faults.append(f"projections of layer losses are not trained under {by}; use DDP")
+    if hasattr(trainer.model, "peft_config"):
+        faults.append(f"adapters are not gathered under {by}; use DDP")
+    if faults:
+        raise ConfigError(faults)
+    reason = f"the head is sharded outside of forward ({by})"
+    logger.warning("logits are computed by the model itself: %s", reason)
+    return reason
+
+
+def whole_student(trainer: Any, student: Any) -> Any:  # noqa: ANN401
+    """Gather a sharded student after training; all processes must call this.
+
+    Args:
+        trainer: Has trained it.
+        student: As it was given to the trainer.
+
+    Returns:
+        On the main process a whole copy on the CPU; elsewhere, and of a student that is whole
+        already, the student itself.
+    """
+    if trainer.why_sharded is None:
+        return student
+    if sharded_at_load(student):
+        from transformers.distributed.utils import gather_full_state_dict
+
+        state = gather_full_state_dict(student)
+    else:
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not is_main_process():
+        return student
+    config = copy.deepcopy(student.config)
+    config.distributed_config = None
+    whole = auto_class(model_kind(student)).from_config(config)
+    whole.load_state_dict(state)
+    return whole
