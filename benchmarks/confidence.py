@@ -34,8 +34,8 @@ from stillroom.evaluation.calibration import (
 from stillroom.evaluation.metrics import exact_match
 from stillroom.evaluation.risk_plot import plot_risk_coverage
 from stillroom.files import write_text
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.confidence import ConfidenceMap, RiskLimit
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.scoring.confidence import ConfidenceMap, RiskLimit
 from stillroom.records import Example, read_examples
 
 RESULTS = Path(__file__).parent / "results" / "confidence"

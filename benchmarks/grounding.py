@@ -129,7 +129,7 @@ def _measure_table(name: str, folder: str, options: argparse.Namespace) -> Measu
     model = open_student(folder) if folder else simulated(table, options.seed)
     embedding = None
     if folder:
-        from stillroom.inference.embeddings import StudentEmbeddings
+        from stillroom.inference.scoring.embeddings import StudentEmbeddings
 
         embedding = StudentEmbeddings(folder)
     grounding = open_grounding(table, embedding)

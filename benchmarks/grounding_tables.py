@@ -20,7 +20,7 @@ from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.data.data_preparation import read_table
 from stillroom.data.questions.profile import column_label, profile_table
 from stillroom.data.questions.questions import build_question_set
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.tables import FactTable
 
 ROOT = Path(__file__).resolve().parents[1]

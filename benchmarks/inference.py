@@ -74,7 +74,7 @@ class Worker:
 def make_checkpoint(shape: str, folder: Path) -> Path:
     """Save random weights of a shape, with a tokenizer of as many words."""
     import torch
-    from stillroom.inference.checkpoints import save_checkpoint
+    from stillroom.inference.checkpoints.load_student import save_checkpoint
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
         LlamaConfig,
@@ -126,10 +126,10 @@ def describe_shape(folder: Path, prompts: list[str], tokens: int) -> dict[str, A
     """Give what the limit is computed from."""
     import math
 
-    from stillroom.inference.export_shape import describe
-    from stillroom.inference.exports import make_config
-    from stillroom.inference.model_files import check_model_files
-    from stillroom.inference.tokenizer_files import load_tokenizer
+    from stillroom.inference.checkpoints.folder_checks import check_model_files
+    from stillroom.inference.checkpoints.tokenizer_files import load_tokenizer
+    from stillroom.inference.onnx_export.folder import make_config
+    from stillroom.inference.onnx_export.shape import describe
 
     files = check_model_files(folder)
     shape = describe(make_config(files.config))
@@ -157,7 +157,7 @@ def describe_shape(folder: Path, prompts: list[str], tokens: int) -> dict[str, A
 def export_all(folder: Path, scratch: Path, prompts: list[str]) -> tuple[dict[str, Path], str]:
     """Export a checkpoint both ways; give the folders by backend, and the loss of int8."""
     from stillroom.files import write_json_lines
-    from stillroom.inference.exporting import export_checkpoint
+    from stillroom.inference.onnx_export.export import export_checkpoint
 
     asked = scratch / "prompts.jsonl"
     write_json_lines(asked, [{"prompt": prompt} for prompt in prompts])

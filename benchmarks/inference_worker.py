@@ -25,8 +25,8 @@ Work = dict[str, Callable[[Sequence[str], int], Any]]
 
 def student_work(folder: str, engine: str) -> Work:
     """`ChatStudent`, all callers in one event loop."""
-    from stillroom.inference.chat_model import ChatStudent
-    from stillroom.inference.engine import GenerationRequest
+    from stillroom.inference.chat.chat_model import ChatStudent
+    from stillroom.inference.engine.protocol import GenerationRequest
 
     chat = ChatStudent(model=folder, engine=engine, device="cpu")
 
@@ -65,7 +65,7 @@ def peer_work(folder: str) -> Work:
     """`ChatHuggingFace`, every caller in a thread; it has no async of its own."""
     import torch
     from langchain_huggingface import ChatHuggingFace, HuggingFacePipeline
-    from stillroom.inference.checkpoints import load_checkpoint
+    from stillroom.inference.checkpoints.load_student import load_checkpoint
     from transformers import pipeline
 
     checkpoint = load_checkpoint(folder, device="cpu")

@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillroom.inference.checkpoints import Checkpoint
+    from stillroom.inference.checkpoints.load_student import Checkpoint
 
 SIZES = {
     "3M": {"vocab_size": 4096, "hidden_size": 256, "num_hidden_layers": 3, "heads": 4},
@@ -41,7 +41,7 @@ Ask = Callable[[Sequence[str]], list[str]]
 def make_checkpoint(size: str, tokens: int) -> Checkpoint:
     """Make a random Llama with a byte-level tokenizer; it runs to the limit of every answer."""
     import torch
-    from stillroom.inference.checkpoints import Checkpoint
+    from stillroom.inference.checkpoints.load_student import Checkpoint
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -84,7 +84,7 @@ def make_prompts(count: int) -> list[str]:
 
 def ours(checkpoint: Checkpoint, tokens: int) -> Ask:
     """Ask `ChatStudent`, all callers in one event loop."""
-    from stillroom.inference.chat_model import ChatStudent
+    from stillroom.inference.chat.chat_model import ChatStudent
 
     chat = ChatStudent(model=checkpoint, max_tokens=tokens)
 
@@ -162,7 +162,7 @@ def measure(
 
 async def loop_lag_ms(checkpoint: Checkpoint, tokens: int, callers: int) -> dict[str, float]:
     """Stream answers at once and measure how late a task that wants every millisecond comes."""
-    from stillroom.inference.chat_model import ChatStudent
+    from stillroom.inference.chat.chat_model import ChatStudent
 
     chat = ChatStudent(model=checkpoint, max_tokens=tokens)
 

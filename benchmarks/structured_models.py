@@ -278,7 +278,7 @@ def models_of(count: int, seed: int) -> list[type[BaseModel]]:
 def ask_models(count: int, seed: int, answers: int = 4, max_tokens: int = 300) -> dict[str, Any]:
     """Ask for each model some times; count what came of it."""
     from stillroom.errors import AnswerMismatchError, ConfigError, TruncatedAnswerError
-    from stillroom.inference.chat_model import ChatStudent
+    from stillroom.inference.chat.chat_model import ChatStudent
     from structured_output import make_student
 
     counts: Counter[str] = Counter()

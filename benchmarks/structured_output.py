@@ -29,8 +29,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stillroom.inference.chat_model import ChatStudent
-    from stillroom.inference.checkpoints import Checkpoint
+    from stillroom.inference.chat.chat_model import ChatStudent
+    from stillroom.inference.checkpoints.load_student import Checkpoint
 
 Schema = dict[str, Any]
 WORDS = ("gold", "Who greets?", "日本", 'a "quoted" text', "{", "\n\n", "null", "Count.", "é")
@@ -247,7 +247,7 @@ def with_reference(chance: random.Random, schema: Schema) -> Schema:
 def make_student(seed: int) -> Checkpoint:
     """Make a checkpoint with random weights, and a tokenizer of 400 tokens."""
     import torch
-    from stillroom.inference.checkpoints import Checkpoint
+    from stillroom.inference.checkpoints.load_student import Checkpoint
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -358,7 +358,7 @@ async def ask_all(
     schemas: int, seed: int, at_once: int, max_tokens: int = 200, each: int = 500
 ) -> dict[str, Any]:
     """Ask for all schemas, some at a time; count what came of them."""
-    from stillroom.inference.chat_model import ChatStudent
+    from stillroom.inference.chat.chat_model import ChatStudent
 
     faults: list[object] = []
     counts: Counter[str] = Counter()

@@ -19,7 +19,7 @@ from stillroom.agentic_workflow.distilled_agent import open_table
 from stillroom.agentic_workflow.grounding.grounded_answer import Grounding, open_grounding
 from stillroom.agentic_workflow.record_search.sql_tool import RecordSql
 from stillroom.errors import StillroomError
-from stillroom.inference.embeddings import StudentEmbeddings
+from stillroom.inference.scoring.embeddings import StudentEmbeddings
 from stillroom.tables import FactTable
 
 STUDENT = Path("outputs/elements/student")

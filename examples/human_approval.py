@@ -21,7 +21,7 @@ from stillroom.agentic_workflow.nodes.human_approval import (
     with_approval,
 )
 from stillroom.files import write_text
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.pipeline.job import ELEMENTS
 
 Table = list[dict[str, str]]

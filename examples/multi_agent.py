@@ -19,8 +19,8 @@ from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.agentic_workflow.routing import BUILT_IN, AgentRoute, routing_examples
 from stillroom.console import quiet_libraries
 from stillroom.errors import StillroomError
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.pipeline.job import ELEMENTS
 from stillroom.tables import Column, FactTable, TableRow
 
@@ -55,7 +55,7 @@ def train_router(names: list[str], steps: int) -> ChatStudent:
     # Here, because what trains takes seconds to load.
     from stillroom.distillation.settings import DistillationConfig
     from stillroom.distillation.starter_student import StarterSize, train_starter
-    from stillroom.inference.checkpoints import Checkpoint
+    from stillroom.inference.checkpoints.load_student import Checkpoint
 
     requests = {name: [w.format(n) for w in some for n in names] for name, some in REQUESTS.items()}
     examples = routing_examples(requests, (*BUILT_IN, NEIGHBOURS))

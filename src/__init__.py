@@ -30,13 +30,13 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .evaluation.held_out import evaluate_student as evaluate_student
     from .evaluation.held_out import score_held_out as score_held_out
     from .evaluation.side_by_side import compare_models as compare_models
-    from .inference.chat_model import ChatStudent as ChatStudent
-    from .inference.checkpoints import load_checkpoint as load_checkpoint
-    from .inference.scripted import ScriptedModel as ScriptedModel
-    from .inference.system_answers import find_checkpoint as find_checkpoint
-    from .inference.system_answers import infer_student as infer_student
-    from .inference.system_models import load_student as load_student
-    from .inference.system_models import load_teacher as load_teacher
+    from .inference.chat.chat_model import ChatStudent as ChatStudent
+    from .inference.chat.scripted_model import ScriptedModel as ScriptedModel
+    from .inference.checkpoints.load_student import load_checkpoint as load_checkpoint
+    from .inference.system_pair.answers import find_checkpoint as find_checkpoint
+    from .inference.system_pair.answers import infer_student as infer_student
+    from .inference.system_pair.models import load_student as load_student
+    from .inference.system_pair.models import load_teacher as load_teacher
     from .labeling.expansion import expand_records as expand_records
     from .labeling.labeler import BatchLabeler as BatchLabeler
     from .labeling.labeler import LabelSettings as LabelSettings
@@ -69,9 +69,9 @@ _HOMES = {
     "DistillationLoss": "distillation.distiller",
     "ModelDistiller": "distillation.distiller",
     "create_distiller_from_config": "distillation.distiller",
-    "ChatStudent": "inference.chat_model",
-    "ScriptedModel": "inference.scripted",
-    "load_checkpoint": "inference.checkpoints",
+    "ChatStudent": "inference.chat.chat_model",
+    "ScriptedModel": "inference.chat.scripted_model",
+    "load_checkpoint": "inference.checkpoints.load_student",
     "evaluate_models": "evaluation.compare",
     "AgentState": "agentic_workflow.agent",
     "AgenticWorkflow": "agentic_workflow.agent",
@@ -79,10 +79,10 @@ _HOMES = {
     "MultiAgentWorkflow": "agentic_workflow.agent",
     "save_json": "data.datasets.json_files",
     "read_json": "data.datasets.json_files",
-    "find_checkpoint": "inference.system_answers",
-    "infer_student": "inference.system_answers",
-    "load_teacher": "inference.system_models",
-    "load_student": "inference.system_models",
+    "find_checkpoint": "inference.system_pair.answers",
+    "infer_student": "inference.system_pair.answers",
+    "load_teacher": "inference.system_pair.models",
+    "load_student": "inference.system_pair.models",
     "format_prompt": "prompts",
     "label_with_teacher": "labeling.system_labels",
     "BatchLabeler": "labeling.labeler",

@@ -246,7 +246,7 @@ def run_export(argv: Sequence[str] | None = None) -> int:
     console = Console(args.verbose)
 
     def export() -> None:
-        from .inference.exporting import export_checkpoint
+        from .inference.onnx_export.export import export_checkpoint
 
         with console.timed("export") as words:
             dtype: Literal["int8", "float32"] = "int8" if args.int8 else "float32"

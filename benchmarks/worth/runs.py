@@ -15,7 +15,7 @@ from scoring import generate, score
 from stillroom.distillation.batches.batching import TokenizedExample
 from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.files import read_json, write_json
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from stillroom.records import Example
 from tasks import TASKS, Row, Task, draw_gold
 from training import (

@@ -10,8 +10,8 @@ from calibration import answer_scores, class_scores
 from label_tree import LabelTree, class_log_likelihoods
 from recipes import MAX_LENGTH
 from stillroom.evaluation.metrics import exact_match
-from stillroom.inference.choices import prompt_ids
-from stillroom.inference.generation import Generation, generate_texts
+from stillroom.inference.generate import Generation, generate_texts
+from stillroom.inference.scoring.choices import prompt_ids
 from tasks import Row, Task
 from training import as_checkpoint
 

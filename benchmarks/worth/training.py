@@ -35,7 +35,7 @@ from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.optimizers import make_optimizer
 from stillroom.distillation.training.trainer import KDTrainer, training_arguments
-from stillroom.inference.checkpoints import (
+from stillroom.inference.checkpoints.load_student import (
     Checkpoint,
     choose_training_dtype,
     load_checkpoint,

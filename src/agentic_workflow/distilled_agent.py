@@ -36,7 +36,7 @@ def open_student(
         ModelNotFoundError: There is no such folder.
         CheckpointError: It is not a checkpoint, or not safe to load.
     """
-    from ..inference.chat_model import ChatStudent  # torch loads here, not with the graphs
+    from ..inference.chat.chat_model import ChatStudent  # torch loads here, not with the graphs
 
     return ChatStudent(
         model=str(folder), temperature=temperature, max_tokens=max_tokens, device=device

@@ -25,7 +25,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 
 from ..errors import ConfigError
-from ..inference.confidence import ConfidenceMap
+from ..inference.scoring.confidence import ConfidenceMap
 from ..tables import FactTable
 from .custom_nodes import Builder, Extensions, Node
 from .distilled_agent import open_student, open_table

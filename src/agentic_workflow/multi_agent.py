@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from ..inference.confidence import ConfidenceMap
+from ..inference.scoring.confidence import ConfidenceMap
 from ..tables import FactTable
 from .distilled_agent import DistilledModelAgent, ModelPath
 from .graphs import (

@@ -196,7 +196,7 @@ def _probabilities(
     checkpoint, engine = getattr(model, "checkpoint", None), getattr(model, "serving_engine", None)
     if checkpoint is None or engine is None:
         return None
-    from ..inference.label_scoring import label_probabilities
+    from ..inference.scoring.label_scoring import label_probabilities
 
     deadline = run_context().ends_at
 

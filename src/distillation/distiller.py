@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError
 from ..files import naming_disk_faults, write_json
-from ..inference.checkpoints import (
+from ..inference.checkpoints.load_student import (
     Checkpoint,
     choose_device,
     choose_training_dtype,
     load_checkpoint,
 )
-from ..inference.padding import agree_on_padding
+from ..inference.checkpoints.padding import agree_on_padding
 from ..records import Example
 from .batches.batching import TokenizedExample, collator_for
 from .batches.model_kinds import TASK_KINDS

@@ -23,7 +23,7 @@ from typing import Any, Final
 from ..config import read_written_text
 from ..errors import ConfigError, DataError, UnreadableFileError
 from ..files import read_json, write_json
-from ..inference.checkpoints import find_checkpoint
+from ..inference.checkpoints.load_student import find_checkpoint
 from ..prompts import prompts_sha256
 from ..records import Example, data_hash, record_hash
 from .distiller import DistillationSummary, ModelDistiller

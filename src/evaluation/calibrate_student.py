@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, EmptyDataError
-from ..inference.confidence import (
+from ..inference.scoring.confidence import (
     CONFIDENCE_FILE,
     TOP_LOGPROBS,
     ConfidenceMap,
@@ -28,8 +28,8 @@ from .metrics import exact_match
 from .risk_plot import plot_risk_coverage
 
 if TYPE_CHECKING:
-    from ..inference.chat_model import ChatStudent
-    from ..inference.checkpoints import Checkpoint
+    from ..inference.chat.chat_model import ChatStudent
+    from ..inference.checkpoints.load_student import Checkpoint
 
 SIGNALS: tuple[Signal, ...] = ("least_margin", "log_probability", "mean_log_probability")
 AT_ONCE = 64
@@ -79,7 +79,7 @@ def calibrate_student(
         DataError: A question has no target.
         CheckpointError: The folder is no checkpoint.
     """
-    from ..inference.chat_model import ChatStudent  # torch loads here
+    from ..inference.chat.chat_model import ChatStudent  # torch loads here
 
     questions = [example for example in examples if example.task == "qa"][:MOST_EXAMPLES]
     given = checkpoint if checkpoint is not None else str(folder)

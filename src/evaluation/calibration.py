@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, EmptyDataError
-from ..inference.confidence import ConfidenceMap, RiskLimit, Signal
+from ..inference.scoring.confidence import ConfidenceMap, RiskLimit, Signal
 
 Floats = NDArray[np.float64]
 

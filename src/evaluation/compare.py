@@ -14,9 +14,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError, EmptyDataError
-from ..inference.checkpoints import Checkpoint, load_checkpoint
-from ..inference.choices import score_completions
-from ..inference.generation import generate_texts
+from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
+from ..inference.generate import generate_texts
+from ..inference.scoring.choices import score_completions
 from ..records import Example, sha256_text
 from .footprint import measure_footprints
 from .metrics import agreement, exact_match, perplexity, token_f1

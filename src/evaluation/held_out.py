@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError, EmptyDataError, StillroomError
-from ..inference.choices import score_completions
-from ..inference.final_answers import final_answer, same_answer
-from ..inference.generation import generate_texts
-from ..inference.system_answers import checkpoint_of, require_mode
-from ..inference.training_records import training_records_of
+from ..inference.checkpoints.training_records import training_records_of
+from ..inference.generate import generate_texts
+from ..inference.scoring.choices import score_completions
+from ..inference.system_pair.answers import checkpoint_of, require_mode
+from ..inference.system_pair.final_answers import final_answer, same_answer
 from ..prompts import SystemMode, format_prompt
 from .metrics import exact_match, perplexity, wilson_interval
 from .text_overlap import bleu, mean_rouge_l

@@ -106,8 +106,8 @@ def _use(role: Role, example: str) -> str:
     prompt = example or "Question: ...\n\nAnswer:"
     return (
         "```python\n"
-        "from stillroom.inference.checkpoints import load_checkpoint\n"
-        "from stillroom.inference.generation import generate_texts\n\n"
+        "from stillroom.inference.checkpoints.load_student.load_student import load_checkpoint\n"
+        "from stillroom.inference.generate import generate_texts\n\n"
         f'{role} = load_checkpoint("path/to/this/folder")\n'
         f"print(generate_texts({role}, [{prompt!r}])[0].text)\n"
         "```\n\n"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..files import atomic_path
-from ..inference.confidence import RiskLimit
+from ..inference.scoring.confidence import RiskLimit
 from .calibration import risk_coverage
 from .plots import COLOURS
 

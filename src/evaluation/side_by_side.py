@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from ..errors import ModelNotFoundError, StillroomError
 from ..files import write_json
-from ..inference.system_answers import infer_student, trained_mode
-from ..inference.system_models import load_student, load_teacher
+from ..inference.system_pair.answers import infer_student, trained_mode
+from ..inference.system_pair.models import load_student, load_teacher
 from ..prompts import SystemMode
 
 _RULE: Final = "=" * 60

@@ -9,11 +9,11 @@ from statistics import median
 
 import torch
 
-from ..inference.checkpoints import Checkpoint
-from ..inference.choices import encode_prompt
-from ..inference.decoding import context_length
-from ..inference.engine import GenerationRequest
-from ..inference.transformers_engine import serve_checkpoint
+from ..inference.checkpoints.load_student import Checkpoint
+from ..inference.engine.protocol import GenerationRequest
+from ..inference.engine.transformers_engine import serve_checkpoint
+from ..inference.scoring.choices import encode_prompt
+from ..inference.scoring.model_limits import context_length
 
 
 def measure_speed(

@@ -16,8 +16,8 @@ from ..errors import (
     RemoteError,
     ScriptError,
 )
-from ..inference.finish_reasons import judge_end
-from ..inference.retries import may_pass
+from ..inference.remote.backoff import may_pass
+from ..inference.remote.finish_reasons import judge_end
 from .client_faults import fault_place, fault_text, first_fault, translate_fault
 from .label_values import FaultKind
 from .teachers import Prompt, TeacherAnswer, count_tokens, prompt_bytes

@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpx
 
 from ..errors import DeadlineError, GenerationError, RemoteError
-from ..inference.retries import retry_after_of
+from ..inference.remote.backoff import retry_after_of
 
 _CODES: Final = {
     "resource_exhausted": 429, "unavailable": 503, "deadline_exceeded": 504, "internal": 500,

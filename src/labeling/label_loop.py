@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from ..inference.retries import wait_s
+from ..inference.remote.backoff import wait_s
 from .call_faults import CallFault, judge_answer, judge_fault, whole_answer
 from .client_faults import first_fault
 from .journal import Journal

@@ -9,8 +9,8 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from ..errors import ConfigError, GenerationError, StillroomError
-from ..inference.engine import FinishReason
-from ..inference.finish_reasons import judge_metadata, refusal_end
+from ..inference.engine.protocol import FinishReason
+from ..inference.remote.finish_reasons import judge_metadata, refusal_end
 from .answer_content import read_content
 from .client_faults import translate_fault
 from .teachers import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns

@@ -15,16 +15,16 @@ import torch
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from ..errors import ConfigError
-from ..inference.answer_form import AnswerForm
-from ..inference.batch_engine import BatchEngine
-from ..inference.chat_prompts import chat_prompt_ids
-from ..inference.checkpoints import Checkpoint, choose_device, load_checkpoint
-from ..inference.choices import encode_prompt
-from ..inference.engine import GenerationRequest
-from ..inference.quantization import Bits, is_quantized, quantize, why_not_quantized
-from ..inference.text_stream import TextStream, decode_answer
-from ..inference.token_stream import AnswerStream
-from ..inference.transformers_engine import serve_checkpoint
+from ..inference.chat.chat_prompts import chat_prompt_ids
+from ..inference.chat.response_format import AnswerForm
+from ..inference.checkpoints.load_student import Checkpoint, choose_device, load_checkpoint
+from ..inference.checkpoints.quantization import Bits, is_quantized, quantize, why_not_quantized
+from ..inference.engine.batch_engine import BatchEngine
+from ..inference.engine.detokenize import TextStream, decode_answer
+from ..inference.engine.protocol import GenerationRequest
+from ..inference.engine.token_stream import AnswerStream
+from ..inference.engine.transformers_engine import serve_checkpoint
+from ..inference.scoring.choices import encode_prompt
 from .teachers import DecodeProfile, Prompt, TeacherAnswer
 
 logger = logging.getLogger(__name__)

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from ..errors import ConfigError, RemoteError
-from ..inference.servers import Server
+from ..inference.remote.server_address import Server
 from .remote_teacher import RemoteTeacher
 from .teachers import Teacher
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
-    from ..inference.checkpoints import Checkpoint
+    from ..inference.checkpoints.load_student import Checkpoint
 
 _LIST_S = httpx.Timeout(10.0, connect=5.0)
 
@@ -117,7 +117,7 @@ def _require_model(name: str) -> None:
     Raises:
         ModelNotFoundError: It is unknown, or nobody could be asked.
     """
-    from ..inference.hub import fetch_from_hub, hub_has
+    from ..inference.checkpoints.hub import fetch_from_hub, hub_has
 
     if hub_has(name) is not True:
         fetch_from_hub(name)  # says why not

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from ..errors import ConfigError, DeadlineError, GenerationError, RemoteError
-from ..inference.allow import check_models_allowed
-from ..inference.finish_reasons import error_status, judge_choice
-from ..inference.servers import Server, error_text, read_refusal, transport_fault
+from ..inference.no_real_models import check_models_allowed
+from ..inference.remote.finish_reasons import error_status, judge_choice
+from ..inference.remote.server_address import Server, error_text, read_refusal, transport_fault
 from .answer_content import read_content
 from .teachers import (
     DecodeProfile,

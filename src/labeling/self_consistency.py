@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ConfigError
-from ..inference.final_answers import final_answer, same_answer
+from ..inference.system_pair.final_answers import final_answer, same_answer
 from .label_values import LabelSettings, LabelTask
 from .labeler import BatchLabeler
 from .system_labels import prompt_of

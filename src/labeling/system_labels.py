@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ..inference.system_answers import checkpoint_of, require_mode
+from ..inference.system_pair.answers import checkpoint_of, require_mode
 from ..prompts import SystemMode, format_prompt
 from .label_values import LabelRun, LabelSettings, LabelTask
 from .labeler import BatchLabeler

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..inference.checkpoints import Checkpoint
-from ..inference.generation import generate_texts
+from ..inference.checkpoints.load_student import Checkpoint
+from ..inference.generate import generate_texts
 from ..prompts import prompts_sha256, render, verdict_focus
 from ..records import Example
 from .thoughts import split_thoughts

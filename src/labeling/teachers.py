@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ..errors import ConfigError
-from ..inference.engine import FinishReason
+from ..inference.engine.protocol import FinishReason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_core.language_models.chat_models import BaseChatModel
 
-    from ..inference.checkpoints import Checkpoint
+    from ..inference.checkpoints.load_student import Checkpoint
 
 _MOST_TOKENS = 10**9
 """Of one call."""

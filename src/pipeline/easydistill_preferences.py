@@ -17,9 +17,9 @@ from pathlib import Path
 from ..data.datasets.json_files import read_json, save_json
 from ..distillation.training.preference_training import train_preferences
 from ..errors import ConfigError, DataError, GenerationError
-from ..inference.checkpoints import load_checkpoint, verify_checkpoint
-from ..inference.generation import generate_texts
-from ..inference.training_records import TrainingRecords
+from ..inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
+from ..inference.checkpoints.training_records import TrainingRecords
+from ..inference.generate import generate_texts
 from ..labeling.label_values import LabelTask
 from ..labeling.labeler import BatchLabeler
 from ..labeling.text_jobs import ask_turns

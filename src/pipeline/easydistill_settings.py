@@ -133,7 +133,7 @@ def _teacher_name(config: JobConfig) -> str:
 def _dtype(training: Mapping[str, Any]) -> str | None:
     """Choose the arithmetic; what this machine has not falls back, and the log says so."""
     # Here, because these load torch, and faults are told without it.
-    from ..inference.checkpoints import choose_device, choose_training_dtype
+    from ..inference.checkpoints.load_student import choose_device, choose_training_dtype
 
     able = str(choose_training_dtype(choose_device())).removeprefix("torch.")
     if training.get("fp16"):

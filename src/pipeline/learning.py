@@ -10,7 +10,7 @@ from ..console import Console
 from ..data.questions.questions import training_stream
 from ..distillation.distiller import ModelDistiller
 from ..distillation.settings import DistillationConfig
-from ..inference.checkpoints import save_checkpoint
+from ..inference.checkpoints.load_student import save_checkpoint
 from ..records import Example
 from ..run_folder import RunFolder
 from .job import MainJob

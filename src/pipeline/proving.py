@@ -12,7 +12,7 @@ from ..evaluation.model_card import model_card
 from ..evaluation.report import format_table, plot_scores, write_report_html
 from ..evaluation.scores import ModelScores
 from ..files import read_json, write_json, write_text
-from ..inference.checkpoints import load_checkpoint, package_versions
+from ..inference.checkpoints.load_student import load_checkpoint, package_versions
 from ..run_folder import RunFolder
 from .job import MainJob
 from .loading import Loaded

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from ..distillation.settings import DistillationConfig
 from ..distillation.starter_student import STARTER, StarterSize, train_starter
-from ..inference.checkpoints import verify_checkpoint
-from ..inference.run_file import RUN_FILE, read_run
-from ..inference.training_records import TrainingRecords
+from ..inference.checkpoints.load_student import verify_checkpoint
+from ..inference.checkpoints.run_file import RUN_FILE, read_run
+from ..inference.checkpoints.training_records import TrainingRecords
 from ..prompts import SystemMode
 from .student_runs import finished_student, training_examples_of, training_identity
 

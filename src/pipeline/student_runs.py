@@ -20,9 +20,13 @@ from ..distillation.teacher.cache_compatibility import known_identity
 from ..distillation.teacher.cache_format import MANIFEST_FILE
 from ..errors import CheckpointError, EmptyDataError
 from ..files import file_sha256
-from ..inference.checkpoints import choose_device, choose_training_dtype, verify_checkpoint
-from ..inference.system_answers import find_checkpoint
-from ..inference.training_records import TrainingRecords, read_training_records
+from ..inference.checkpoints.load_student import (
+    choose_device,
+    choose_training_dtype,
+    verify_checkpoint,
+)
+from ..inference.checkpoints.training_records import TrainingRecords, read_training_records
+from ..inference.system_pair.answers import find_checkpoint
 from ..prompts import SystemMode, format_prompt, format_sha256
 from ..records import Example, data_hash, record_hash
 

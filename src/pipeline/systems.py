@@ -30,7 +30,7 @@ from ..errors import (
     ModelNotFoundError,
     StillroomError,
 )
-from ..inference.system_answers import find_checkpoint
+from ..inference.system_pair.answers import find_checkpoint
 from ..prompts import SystemMode
 from .easydistill import easydistill_main, run_job_file
 from .starter_teachers import STUDENT_TRAINING, is_starter, train_starter_teacher
@@ -305,7 +305,7 @@ def _require_student(settings: Mapping[str, Any], mode: SystemMode) -> None:
         raise _Told(message, ConfigError([message.replace("\n", ". ")]))
     if find_checkpoint(name) is not None:
         return
-    from ..inference.hub import hub_has
+    from ..inference.checkpoints.hub import hub_has
 
     exists = False if Path(name).exists() else hub_has(name)
     if exists is None:

@@ -118,7 +118,7 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     # Here, because these load torch and transformers, and --help must not.
     from ..evaluation.held_out import describe_scores, score_held_out
     from ..evaluation.side_by_side import compare_models
-    from ..inference.system_models import load_student, load_teacher
+    from ..inference.system_pair.models import load_student, load_teacher
 
     with console.timed("teacher") as words:
         teacher_path = _teacher(args, mode, train, out)
@@ -249,7 +249,7 @@ def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Pa
 
 def _relabel(args: argparse.Namespace, teacher_path: str, out: Path) -> int:
     from ..data.datasets.json_files import read_json, save_json
-    from ..inference.system_models import load_teacher
+    from ..inference.system_pair.models import load_teacher
     from ..labeling.system_labels import label_with_teacher
 
     path = out / "data" / "train.json"
@@ -280,6 +280,6 @@ def _distill(args: argparse.Namespace, mode: SystemMode, teacher_path: str, out:
 
 
 def _mode_of(model: Any, mode: SystemMode) -> SystemMode:  # noqa: ANN401
-    from ..inference.system_answers import trained_mode
+    from ..inference.system_pair.answers import trained_mode
 
     return trained_mode(model, mode)

@@ -13,7 +13,7 @@ from ..distillation.settings import DistillationConfig
 from ..distillation.starter_student import StarterSize, train_starter
 from ..evaluation.model_card import model_card
 from ..files import write_json, write_text
-from ..inference.checkpoints import Checkpoint, load_checkpoint
+from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
 from ..labeling.teacher_labels import label_examples, propose_own_answers
 from ..records import Example, read_examples, write_examples
 from ..run_folder import RunFolder

@@ -18,7 +18,7 @@ from stillroom.agentic_workflow.agent import AgenticWorkflow
 from stillroom.agentic_workflow.threads.open_store import open_checkpointer
 from stillroom.agentic_workflow.threads.serializer import HEADER, StrictSerializer
 from stillroom.errors import StoredStateError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 CONFIG = {"configurable": {"thread_id": "one"}}
 WATCHED = (

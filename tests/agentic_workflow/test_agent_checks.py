@@ -10,8 +10,8 @@ from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.answer_checks import fits, written_in
 from stillroom.agentic_workflow.nodes.self_check import yes_probability
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.prompts import render
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))

@@ -14,7 +14,7 @@ from stillroom.agentic_workflow.agent import (
     MultiAgentWorkflow,
 )
 from stillroom.agentic_workflow.routing import task_of
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 NONE = inspect.Parameter.empty
 SIGNATURES = [

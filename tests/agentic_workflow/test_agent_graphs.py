@@ -15,7 +15,7 @@ from stillroom.agentic_workflow.agent import AgenticWorkflow, AgentState, MultiA
 from stillroom.agentic_workflow.graphs import build_multi_agent_graph, build_single_agent_graph
 from stillroom.agentic_workflow.state import merge_results
 from stillroom.errors import ConfigError, GenerationError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 ROOT = Path(__file__).parents[2]
 KINDS = [AgenticWorkflow, MultiAgentWorkflow]

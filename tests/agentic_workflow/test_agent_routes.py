@@ -27,10 +27,10 @@ from stillroom.agentic_workflow.routing import (
     word_route,
 )
 from stillroom.errors import ConfigError
-from stillroom.inference import label_scoring
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.label_scoring import label_probabilities
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.inference.scoring import label_scoring
+from stillroom.inference.scoring.label_scoring import label_probabilities
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "inference"))
 from tiny_model import END, make_trained

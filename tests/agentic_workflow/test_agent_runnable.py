@@ -11,7 +11,7 @@ from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.errors import ConfigError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 KINDS = [AgenticWorkflow, MultiAgentWorkflow]
 

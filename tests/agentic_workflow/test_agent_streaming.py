@@ -7,7 +7,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 KINDS = [AgenticWorkflow, MultiAgentWorkflow]
 

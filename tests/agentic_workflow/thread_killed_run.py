@@ -18,7 +18,7 @@ import time
 
 from stillroom.agentic_workflow.agent import AgenticWorkflow
 from stillroom.agentic_workflow.threads.open_store import open_checkpointer
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 TURNS_EACH = 6
 POINTS_PER_THREAD = 10

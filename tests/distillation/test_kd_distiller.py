@@ -21,7 +21,11 @@ from stillroom.errors import (
     VocabularyError,
 )
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.inference.checkpoints.load_student import (
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
 from stillroom.prompts import prompts_sha256, render
 from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -12,7 +12,11 @@ import torch
 from stillroom.distillation.batches.classifier_data import classified_examples
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.errors import CheckpointError, ConfigError, DataError
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.inference.checkpoints.load_student import (
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
 from stillroom.records import Example
 from transformers import (
     AutoConfig,

@@ -12,7 +12,11 @@ from stillroom.distillation.stages import distill_stages
 from stillroom.distillation.training.trainer import KDTrainer
 from stillroom.errors import ConfigError, DataError, DataNotFoundError
 from stillroom.files import file_sha256, read_json, write_json, write_json_lines
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.inference.checkpoints.load_student import (
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
 
 PAIRS = [
     {"question": f"Symbol of {name}?", "answer": symbol}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from stillroom.evaluation.scores import ModelScores, TaskScores
-from stillroom.inference.checkpoints import Checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
 from stillroom.records import Example
 
 # The tiny trained model is made by the tests of the room that loads and runs it.

@@ -12,8 +12,8 @@ from stillroom.evaluation.calibrate_student import (
     calibration_split,
 )
 from stillroom.evaluation.risk_plot import plot_risk_coverage
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.confidence import CONFIDENCE_FILE, ConfidenceMap, RiskLimit
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.scoring.confidence import CONFIDENCE_FILE, ConfidenceMap, RiskLimit
 from stillroom.prompts import render
 from stillroom.records import Example
 

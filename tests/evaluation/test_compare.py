@@ -13,7 +13,7 @@ from stillroom.evaluation.compare import evaluate_models
 from stillroom.evaluation.footprint import measure_footprints, peak_memory_bytes
 from stillroom.evaluation.scores import ModelScores
 from stillroom.evaluation.speed import measure_speed
-from stillroom.inference.generation import generate_texts
+from stillroom.inference.generate import generate_texts
 from stillroom.records import sha256_text
 
 

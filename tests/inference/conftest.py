@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stillroom.inference.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.load_student import (
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from tiny_model import make_model, make_tokenizer, make_trained
 
 

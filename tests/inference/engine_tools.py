@@ -6,11 +6,11 @@ import dataclasses
 import time
 from contextlib import contextmanager
 
-from stillroom.inference.batch import open_batch
-from stillroom.inference.batch_engine import BatchEngine
-from stillroom.inference.decoding import model_lock
-from stillroom.inference.engine import GenerationRequest
-from stillroom.inference.transformers_engine import serve_checkpoint
+from stillroom.inference.engine.batch import open_batch
+from stillroom.inference.engine.batch_engine import BatchEngine
+from stillroom.inference.engine.protocol import GenerationRequest
+from stillroom.inference.engine.transformers_engine import serve_checkpoint
+from stillroom.inference.scoring.model_limits import model_lock
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 from functools import cache
 
 import numpy
-from stillroom.inference.grammar import constrain
+from stillroom.inference.constrained.grammar import constrain
 from tiny_model import PAIRS, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast

@@ -19,7 +19,7 @@ from pathlib import Path
 from hostile_cases import CASES, IGNORED
 from hostile_changes import Bomb
 from stillroom.errors import CheckpointError
-from stillroom.inference.checkpoints import load_checkpoint
+from stillroom.inference.checkpoints.load_student import load_checkpoint
 
 WATCHED = (
     "socket.", "subprocess.", "os.", "shutil.", "pty.", "pickle.", "marshal.", "ctypes.",

@@ -9,9 +9,9 @@ import weakref
 
 import pytest
 from stillroom.errors import ConfigError
-from stillroom.inference import engines
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.engines import open_engine
+from stillroom.inference import open_engine as engines
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.open_engine import open_engine
 from tiny_model import PAIRS
 
 GOLD, *_ = PAIRS

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from stillroom.inference.checkpoints import Checkpoint
+from stillroom.inference.checkpoints.load_student import Checkpoint
 from stillroom.prompts import join_of, render
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

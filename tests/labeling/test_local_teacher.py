@@ -13,9 +13,9 @@ from project_paths import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "inference"))
 
 from stillroom.errors import ConfigError, GenerationError
-from stillroom.inference.checkpoints import Checkpoint, save_checkpoint
-from stillroom.inference.generation import generate_texts
-from stillroom.inference.quantization import is_quantized
+from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.quantization import is_quantized
+from stillroom.inference.generate import generate_texts
 from stillroom.labeling import local_teacher
 from stillroom.labeling.label_values import LabelSettings
 from stillroom.labeling.labeler import BatchLabeler, LabelTask

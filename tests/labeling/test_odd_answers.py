@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, MissingDependencyError
 from stillroom.files import read_json_lines
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.labeling import answer_content, client_faults
 from stillroom.labeling.client_faults import translate_fault
 from stillroom.labeling.label_values import LabelSettings, Prices

@@ -18,9 +18,9 @@ from stillroom.errors import (
     ModelNotFoundError,
     RemoteError,
 )
-from stillroom.inference import retries
-from stillroom.inference.allow import forbid_models
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.inference.no_real_models import forbid_models
+from stillroom.inference.remote import backoff as retries
 from stillroom.labeling import call_faults, duplicates, expansion, opening, teachers
 from stillroom.labeling.call_faults import judge_fault
 from stillroom.labeling.label_values import LabelSettings

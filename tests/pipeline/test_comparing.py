@@ -7,9 +7,12 @@ from stillroom.distillation.students.adapters import quiet_peft
 from stillroom.errors import ConfigError, DataError, StillroomError
 from stillroom.evaluation.held_out import HeldOutScores, describe_scores, score_held_out
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import load_checkpoint
-from stillroom.inference.choices import score_completions
-from stillroom.inference.training_records import attach_training_records, training_records_of
+from stillroom.inference.checkpoints.load_student import load_checkpoint
+from stillroom.inference.checkpoints.training_records import (
+    attach_training_records,
+    training_records_of,
+)
+from stillroom.inference.scoring.choices import score_completions
 from stillroom.pipeline.systems_job import hold_out, question_of
 
 RULE = "=" * 60
@@ -74,8 +77,8 @@ def test_two_comparisons_say_the_same_and_long_texts_are_cut(starter, capsys, mo
 
 def test_a_reply_that_names_the_assistant_is_whole(starter, monkeypatch):
     """The peer cuts at the last `Assistant:` of the decoded text."""
-    from stillroom.inference import system_answers
-    from stillroom.inference.generation import Generation
+    from stillroom.inference.generate import Generation
+    from stillroom.inference.system_pair import answers as system_answers
 
     asked = []
 

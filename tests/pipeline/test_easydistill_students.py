@@ -5,8 +5,8 @@ from easydistill_runs import BLACK, LOCAL, run, student_job
 from small_records import instructions, teacher_server
 from stillroom.distillation.loss_curve import LOSSES_FILE
 from stillroom.files import read_json, read_json_lines
-from stillroom.inference.checkpoints import load_checkpoint, verify_checkpoint
-from stillroom.inference.choices import score_completions
+from stillroom.inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
+from stillroom.inference.scoring.choices import score_completions
 from stillroom.prompts import format_prompt
 
 STUDENTS = {
@@ -54,7 +54,7 @@ def test_kept_logits_equal_the_teacher_itself(job_folder, starter):
     """All tokens but one kept: the same losses as with the teacher in the run."""
     from stillroom.distillation.distiller import ModelDistiller
     from stillroom.distillation.settings import DistillationConfig
-    from stillroom.inference.checkpoints import load_checkpoint
+    from stillroom.inference.checkpoints.load_student import load_checkpoint
     from stillroom.pipeline.student_runs import training_examples_of
 
     vocabulary = len(load_checkpoint(starter).tokenizer)

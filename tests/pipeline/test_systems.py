@@ -14,7 +14,7 @@ from stillroom.errors import (
     ModelNotFoundError,
 )
 from stillroom.files import file_sha256
-from stillroom.inference.training_records import read_training_records
+from stillroom.inference.checkpoints.training_records import read_training_records
 from stillroom.prompts import FORMATS, PromptFormat
 
 FAST = {"max_steps": 3, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}

@@ -3,7 +3,7 @@
 import pytest
 from stillroom.cli import main
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import verify_checkpoint
+from stillroom.inference.checkpoints.load_student import verify_checkpoint
 
 QUICK = [
     "--teacher-epochs", "1", "--epochs", "1", "--held-out", "5", "--max-new-tokens", "8",

@@ -20,10 +20,10 @@ from .context_budget import Room
 from .deadlines import is_left_behind, run_context, time_left
 
 if TYPE_CHECKING:
-    from ...inference.chat_model import ChatStudent
+    from ...inference.chat.chat_model import ChatStudent
 
 if TYPE_CHECKING:
-    from ...inference.chat_model import ChatStudent
+    from ...inference.chat.chat_model import ChatStudent
 
 STOP_KEY = "stillroom_stop"
 """Key in `config["configurable"]` that holds the event which ends a generation early."""

@@ -45,7 +45,7 @@ def room_of(model: BaseChatModel, context_tokens: int | None = None) -> Room | N
     """
     checkpoint = getattr(model, "checkpoint", None)
     if checkpoint is not None:
-        from ...inference.decoding import context_length
+        from ...inference.scoring.model_limits import context_length
 
         whole = context_length(checkpoint.model)
         counted = cast("Callable[[str], list[int]]", model.get_token_ids)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage
 
 from ...errors import ConfigError
-from ...inference.confidence import TOP_LOGPROBS, ConfidenceMap
+from ...inference.scoring.confidence import TOP_LOGPROBS, ConfidenceMap
 from ...prompts import render
 from ..grounding.claims import read_claim, subject_of
 from ..grounding.grounded_answer import Grounding, chosen_grounding

@@ -23,7 +23,7 @@ from ..state_updates import Update
 from .toolbox import Tools
 
 if TYPE_CHECKING:
-    from ...inference.chat_model import ChatStudent
+    from ...inference.chat.chat_model import ChatStudent
 
 _VERDICT = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 

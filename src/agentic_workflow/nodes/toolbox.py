@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.language_models import BaseChatModel
 
-from ...inference.confidence import ConfidenceMap
+from ...inference.scoring.confidence import ConfidenceMap
 from ..grounding.grounded_answer import Grounding
 from ..model_calls.ask import is_student
 from ..policy import AnswerPolicy, TeacherBudget

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ...errors import DataError
-from ...inference.final_answers import final_answer
+from ...inference.system_pair.final_answers import final_answer
 
 LABEL: Final = "label"
 RATIONALE: Final = "rationale"

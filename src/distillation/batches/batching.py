@@ -21,7 +21,7 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ...errors import ConfigError, DataError, EmptyDataError
-from ...inference.choices import prompt_ids
+from ...inference.scoring.choices import prompt_ids
 from ...prompts import join_of
 from ...records import Example
 from ..setting_names import IGNORED, TooLong

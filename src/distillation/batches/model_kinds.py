@@ -16,7 +16,7 @@ from typing import Any, Final
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 
 from ...errors import ConfigError
-from ...inference.architectures import ModelKind
+from ...inference.checkpoints.architectures import ModelKind
 from ..setting_names import Task
 
 TASK_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = {

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from ...errors import ConfigError
-from ...inference.checkpoints import choose_training_dtype
-from ...inference.quantization import (
+from ...inference.checkpoints.load_student import choose_training_dtype
+from ...inference.checkpoints.quantization import (
     Bits,
     is_quantized,
     quantize,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...inference.architectures import ModelKind, auto_class
+from ...inference.checkpoints.architectures import ModelKind, auto_class
 from ..batches.model_kinds import model_kind
 
 Model = Any

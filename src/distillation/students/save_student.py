@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ...inference.checkpoints import save_checkpoint
+from ...inference.checkpoints.load_student import save_checkpoint
 from ..loss_curve import CURVE_FILE, LOSSES_FILE, draw_losses, losses_text
 from ..settings import DistillationConfig
 from .adapters import TrainedAdapter, save_adapter

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ...files import file_sha256
-from ...inference.checkpoints import package_versions
+from ...inference.checkpoints.load_student import package_versions
 from ...prompts import prompts_sha256
 from ...records import Source
 from ..batches.batching import TokenizedExample

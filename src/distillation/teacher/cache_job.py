@@ -13,7 +13,7 @@ from typing import Any, get_args
 import torch
 
 from ...errors import ConfigError, VocabularyError
-from ...inference.checkpoints import (
+from ...inference.checkpoints.load_student import (
     Checkpoint,
     choose_device,
     choose_training_dtype,

@@ -19,7 +19,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
 from ...errors import ConfigError, MissingDependencyError, VocabularyError
-from ...inference.choices import prompt_ids
+from ...inference.scoring.choices import prompt_ids
 from ...records import Example
 from ..loss_curve import LossHistory, ShowProgress
 from ..settings import DistillationConfig

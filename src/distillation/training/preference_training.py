@@ -17,7 +17,7 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback
 
 from ...errors import ConfigError, DataError, EmptyDataError, MissingDependencyError
-from ...inference.checkpoints import (
+from ...inference.checkpoints.load_student import (
     choose_device,
     choose_training_dtype,
     load_checkpoint,

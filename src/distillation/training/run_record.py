@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ...inference.checkpoints import package_versions
+from ...inference.checkpoints.load_student import package_versions
 from ...prompts import prompts_sha256
 from ...records import Example, data_hash
 from ..settings import DistillationConfig, config_hash

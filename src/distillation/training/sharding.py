@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from ...errors import ConfigError
-from ...inference.architectures import auto_class
+from ...inference.checkpoints.architectures import auto_class
 from ..batches.model_kinds import model_kind
 from ..torch_processes import is_main_process
 

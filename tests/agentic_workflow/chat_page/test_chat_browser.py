@@ -33,7 +33,7 @@ def address(table, gate):
     pytest.importorskip("gradio", reason="pip install 'stillroom[chat]'")
     from stillroom.agentic_workflow.agent import MultiAgentWorkflow
     from stillroom.agentic_workflow.chat_page.page import launch
-    from stillroom.inference.scripted import ScriptedModel
+    from stillroom.inference.chat.scripted_model import ScriptedModel
 
     class Stepwise(ScriptedModel):
         """Waits for the test before it goes on with a summary."""

@@ -12,7 +12,7 @@ from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.chat_page import page as chat_ui
 from stillroom.agentic_workflow.chat_page.html import encode, messages_of, quiet_line, refusal
 from stillroom.errors import GenerationError, MissingDependencyError, ModelNotFoundError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 OUR_TAGS = "div details summary span table caption tr th td ol li b i br"
 HOSTILE = [

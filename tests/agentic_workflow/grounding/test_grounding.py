@@ -13,7 +13,7 @@ from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
 from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.agentic_workflow.state import MAX_ATTEMPTS
 from stillroom.errors import ConfigError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.tables import Column, FactTable, TableRow
 
 

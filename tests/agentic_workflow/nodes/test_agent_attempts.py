@@ -13,7 +13,7 @@ from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.policy import AnswerPolicy, TeacherBudget
 from stillroom.errors import ConfigError, GenerationError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 KINDS = ["never", "raises", "hangs"]
 HANG_S = 0.05

@@ -8,8 +8,8 @@ from stillroom.agentic_workflow.graphs import build_multi_agent_graph
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.errors import ConfigError, RemoteError
-from stillroom.inference.confidence import ConfidenceMap, RiskLimit
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.inference.scoring.confidence import ConfidenceMap, RiskLimit
 
 MAP = ConfidenceMap(
     "least_margin",

@@ -17,8 +17,8 @@ from stillroom.agentic_workflow.model_calls.context_budget import (
 )
 from stillroom.agentic_workflow.nodes.long_text_node import MOST_ROUNDS, condense
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "inference"))
 from tiny_model import make_trained

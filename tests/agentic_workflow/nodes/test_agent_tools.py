@@ -14,9 +14,9 @@ from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.nodes.tool_node import tool_agent
 from stillroom.agentic_workflow.record_search.table_tool import table_tools
 from stillroom.errors import ConfigError
-from stillroom.inference.chat_model import ChatStudent
-from stillroom.inference.checkpoints import Checkpoint
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.inference.checkpoints.load_student import Checkpoint
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "inference"))
 from tiny_model import make_model, make_trained

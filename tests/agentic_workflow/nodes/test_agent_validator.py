@@ -2,7 +2,7 @@
 
 import pytest
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 
 def ask(table, query, *replies, context=None):

@@ -12,7 +12,7 @@ from langgraph.types import Command
 from project_paths import ROOT
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.nodes.human_approval import decide, pending_approvals, with_approval
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 CONFIG = {"configurable": {"thread_id": "desk"}}
 

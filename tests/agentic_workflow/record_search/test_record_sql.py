@@ -8,7 +8,7 @@ import pytest
 from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
 from stillroom.agentic_workflow.record_search.sql_tool import RecordSql, SqlLimits, question_tool
 from stillroom.errors import QueryLimitError, QueryRefusedError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.tables import Column, FactTable, TableRow
 
 

@@ -18,7 +18,7 @@ from stillroom.agentic_workflow.graphs import compile_graph, wire_single_agent
 from stillroom.agentic_workflow.threads import delta_channels as growing_channels
 from stillroom.agentic_workflow.threads.delta_channels import merge_messages
 from stillroom.agentic_workflow.threads.open_store import prune_threads
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 CONFIG = {"configurable": {"thread_id": "one"}}
 

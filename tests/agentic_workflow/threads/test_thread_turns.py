@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 from stillroom.agentic_workflow.agent import AgenticWorkflow, AgentState, MultiAgentWorkflow
 from stillroom.agentic_workflow.threads.locking_graph import leased
 from stillroom.errors import StoredStateError, ThreadBusyError
-from stillroom.inference.scripted import ScriptedModel
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 CONFIG = {"configurable": {"thread_id": "one"}}
 

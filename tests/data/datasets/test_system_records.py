@@ -11,7 +11,7 @@ from stillroom.data.datasets.splits import slice_bounds, take_slice
 from stillroom.data.datasets.thought_records import schema_fault, thought_records, thresholds
 from stillroom.data.datasets.thought_views import two_task_views, view_weights
 from stillroom.errors import ConfigError, DataError, UnreadableFileError
-from stillroom.inference.final_answers import final_answer
+from stillroom.inference.system_pair.final_answers import final_answer
 
 SLICES = (
     "train", "train[:10]", "train[10:20]", "train[-7:]", "train[:-7]", "train[:10%]",

@@ -22,7 +22,7 @@ from stillroom.distillation.losses.student_rows import RowLogits
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.run_record import weights_sha256
 from stillroom.errors import CheckpointError
-from stillroom.inference.checkpoints import save_checkpoint
+from stillroom.inference.checkpoints.load_student import save_checkpoint
 from transformers import TrainerCallback
 
 OBJECTIVES = sorted(ROW_DIVERGENCES)

@@ -20,7 +20,7 @@ from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.cached import CachedTeacher
 from stillroom.distillation.teacher.sparse_logits import draw_ids
 from stillroom.errors import ConfigError
-from stillroom.inference.checkpoints import save_checkpoint
+from stillroom.inference.checkpoints.load_student import save_checkpoint
 from torch.nn import functional
 
 V, K, T = 23, 6, 2.0

@@ -19,7 +19,11 @@ from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training import build_trainer as run_trainer
 from stillroom.errors import CheckpointError, ConfigError, MissingDependencyError
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
+from stillroom.inference.checkpoints.load_student import (
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
 
 peft = pytest.importorskip("peft")
 LORA = {"lora_r": 4, "lora_alpha": 8}

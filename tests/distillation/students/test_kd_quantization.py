@@ -14,9 +14,13 @@ from stillroom.distillation.students import new_student as student_forms
 from stillroom.distillation.students.new_student import hold_teacher
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.errors import ConfigError, MissingDependencyError
-from stillroom.inference import quantization
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint, verify_checkpoint
-from stillroom.inference.quantization import (
+from stillroom.inference.checkpoints import quantization
+from stillroom.inference.checkpoints.load_student import (
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
+from stillroom.inference.checkpoints.quantization import (
     is_quantized,
     quantize,
     quantized_copy,

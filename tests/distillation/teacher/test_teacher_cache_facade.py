@@ -19,7 +19,7 @@ from stillroom.distillation.teacher.cached import CachedTeacher
 from stillroom.distillation.training.run_record import weights_sha256
 from stillroom.errors import ConfigError, DataError, UnreadableFileError, VocabularyError
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import Checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
 from stillroom.prompts import FORMATS, PromptFormat, prompts_sha256, render
 from stillroom.records import Example, Source
 

@@ -12,7 +12,7 @@ from stillroom.distillation.training.on_policy import on_policy_trainer
 from stillroom.distillation.training.trainer import training_arguments
 from stillroom.errors import ConfigError, MissingDependencyError, VocabularyError
 from stillroom.files import read_json
-from stillroom.inference.checkpoints import save_checkpoint
+from stillroom.inference.checkpoints.load_student import save_checkpoint
 from stillroom.records import Example
 
 TOKENIZER = kd_models.tokenizer()

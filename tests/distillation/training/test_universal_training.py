@@ -16,7 +16,7 @@ from stillroom.distillation.losses.layer_matching import LayerSettings
 from stillroom.distillation.losses.universal_alignment import universal_logit
 from stillroom.distillation.torch_processes import CollateOrIdle
 from stillroom.errors import ConfigError, VocabularyError
-from stillroom.inference.checkpoints import load_checkpoint, save_checkpoint
+from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from test_kd_trainer import first_gradient, relative
 from unlike_tokens import LETTERS, PIECES, aligned_items, collator, universal_teacher
 

@@ -1,0 +1,1 @@
+"""The LangChain chat model: prompts, messages, streams, structured answers."""

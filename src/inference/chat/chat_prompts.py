@@ -1,0 +1,94 @@
+"""Chat messages as the token ids that a checkpoint answers, and the form its answer is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.messages import BaseMessage
+
+from ...prompts import join_of
+from ..checkpoints.load_student import Checkpoint
+from ..engine.protocol import LogitsConstraint
+from ..scoring.choices import encode_prompt
+from ..scoring.model_limits import context_length, end_token_ids
+from ..tool_calls.parse import CLOSE_TAG, OPEN_TAG, Tags, shorter_lists
+from .messages import chat_turns, plain_prompt
+from .response_format import AnswerForm
+from .template_turns import template_ids
+
+PROMPT_SHARE = 0.75
+"""Of what a model attends to; a prompt with tools that takes more is told shorter lists."""
+TOLD_VALUES = (64, 16, 4, 0)
+"""Values of a closed list that a prompt tells, tried in turn."""
+
+
+def uses_template(checkpoint: Checkpoint) -> bool:
+    """Say whether prompts are made by the chat template that came with a model.
+
+    What stillroom trained was trained on plain prompts, whatever template its tokenizer has.
+    """
+    return checkpoint.run is None and bool(checkpoint.tokenizer.chat_template)
+
+
+def call_tags(checkpoint: Checkpoint) -> Tags:
+    """Say what a model's chat template writes around tool calls.
+
+    Tags that are special tokens would not be seen in the text of an answer; models that have such
+    are asked for calls without tags.
+    """
+    tokenizer = checkpoint.tokenizer
+    if not uses_template(checkpoint) or OPEN_TAG not in str(tokenizer.chat_template):
+        return "none"
+    added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
+    tags = [added.get(tag) for tag in (OPEN_TAG, CLOSE_TAG)]
+    if all(tag is None for tag in tags):
+        return "text"
+    return "tokens" if all(tag is not None and not tag.special for tag in tags) else "none"
+
+
+def chat_prompt_ids(
+    checkpoint: Checkpoint, messages: Sequence[BaseMessage], form: AnswerForm
+) -> list[int]:
+    """Turn messages into the ids of a prompt; tools are described in it.
+
+    Where the model does not attend to so much, closed lists among the tools' parameters are told by
+    their first values: what it may answer is held by the form, not by the prompt.
+
+    Raises:
+        GenerationError: There are no messages, or one holds something else than text.
+    """
+    ids = _prompt_ids(checkpoint, messages, form, None)
+    if form.callable_tools is None:
+        return ids
+    most = PROMPT_SHARE * context_length(checkpoint.model)
+    for values in TOLD_VALUES:
+        if len(ids) <= most:
+            break
+        ids = _prompt_ids(checkpoint, messages, form, values)
+    return ids
+
+
+def _prompt_ids(
+    checkpoint: Checkpoint,
+    messages: Sequence[BaseMessage],
+    form: AnswerForm,
+    most_values: int | None,
+) -> list[int]:
+    tokenizer, tools = checkpoint.tokenizer, form.prompt_text(most_values)
+    if not uses_template(checkpoint):
+        return encode_prompt(checkpoint, plain_prompt(messages, tools))
+    shorter = shorter_lists(form.callable_tools, most_values)
+    return template_ids(tokenizer, chat_turns(messages), shorter, tools)
+
+
+def form_constraint(
+    checkpoint: Checkpoint, messages: Sequence[BaseMessage], form: AnswerForm
+) -> LogitsConstraint | None:
+    """Make what an engine holds the answer to; None for free text.
+
+    Raises:
+        ConfigError: The form cannot be enforced.
+    """
+    lead = "" if uses_template(checkpoint) else join_of(plain_prompt(messages))
+    ends = end_token_ids(checkpoint.model, checkpoint.tokenizer)
+    return form.constraint(checkpoint.tokenizer, ends, lead)

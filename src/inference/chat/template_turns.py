@@ -1,0 +1,292 @@
+"""Chat turns in a form that a model's chat template takes whole.
+
+Templates differ in what they take: some have no system role (Gemma 1 and 2, the first Mistral),
+take it at the beginning only, demand that user and assistant alternate, know no tools, want
+arguments as text or content as a list of parts. Some raise, others leave out what they do not know
+without a word. So turns are tried: with marks in place of their texts, from the form that changes
+least to the one that every template takes, until one is rendered with all marks in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...errors import GenerationError
+from ..tool_calls.parse import call_text
+
+Turn = dict[str, Any]
+Turns = list[Turn]
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+_MOST_KEPT = 1000
+"""Shapes of conversations whose form is remembered, for each tokenizer."""
+_forms: WeakKeyDictionary[Any, dict[object, Callable[[Turns], Turns]]] = WeakKeyDictionary()
+
+
+def template_ids(
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    turns: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    tools_text: str = "",
+) -> list[int]:
+    """Render turns by a tokenizer's chat template, nothing of them left out.
+
+    Args:
+        tokenizer: Has a chat template.
+        turns: As `messages.chat_turns` writes them, at least one.
+        tools: Tools that may be called, for templates that describe them.
+        tools_text: The same as text, for others: it stands in the system turn.
+
+    Returns:
+        Ids of the prompt.
+
+    Raises:
+        GenerationError: The template takes the turns in no form.
+    """
+    given = [dict(turn) for turn in turns]
+    if tools and not _tells_tools(tokenizer):
+        given.insert(0, {"role": "system", "content": tools_text.strip()})
+        tools = None
+    change = _change(tokenizer, given, tools)
+    ids: list[int] = _render(tokenizer, change(given), tools, tokenize=True)
+    return ids
+
+
+def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:  # noqa: ANN401
+    """Render turns.
+
+    Raises:
+        GenerationError: The template refuses them.
+    """
+    from jinja2 import TemplateError
+
+    # Templates join them to texts; a tokenizer without one has nothing to write there.
+    lacking = {name: "" for name in _SPECIAL if getattr(tokenizer, name, None) is None}
+    try:
+        made = tokenizer.apply_chat_template(
+            turns,
+            tools=list(tools) if tools else None,
+            add_generation_prompt=True,
+            # Names of special tokens in a message stay plain text; marks hold none.
+            sanitize_control_tokens=tokenize,
+            tokenize=tokenize,
+            return_dict=tokenize,
+            **lacking,
+        )
+    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as fault:
+        raise GenerationError(
+            f"the model's chat template does not take these messages ({fault}); give a system "
+            "message first and then human and AI messages in turn, or mend the chat_template"
+        ) from fault
+    return made["input_ids"] if tokenize else made
+
+
+def _tells_tools(tokenizer: Any) -> bool:  # noqa: ANN401
+    """Say whether a template describes tools: the name of one is in what it makes of them."""
+    name = "zq0tool"
+    parameters = {"type": "object", "properties": {"a": {"type": "string", "description": "A."}}}
+    function = {"name": name, "description": "B.", "parameters": {**parameters, "required": ["a"]}}
+    tool = {"type": "function", "function": function}
+    for content in ("Q", [{"type": "text", "text": "Q"}]):
+        try:
+            turns = [{"role": "user", "content": content}]
+            told = _render(tokenizer, turns, [tool], tokenize=False)
+        except GenerationError:
+            continue
+        if name in told:
+            return True
+    return False
+
+
+def _change(
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    turns: Turns,
+    tools: Sequence[Mapping[str, Any]] | None,
+) -> Callable[[Turns], Turns]:
+    """Find the least change that a template takes turns of this shape with."""
+    shape = [
+        (turn["role"], bool(turn["content"]), len(turn.get("tool_calls", ()))) for turn in turns
+    ]
+    key = (str(tokenizer.chat_template), bool(tools), *shape)
+    kept = _forms.setdefault(tokenizer, {})
+    if key not in kept:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[key] = _try_forms(tokenizer, turns, tools)
+    return kept[key]
+
+
+def _try_forms(
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    turns: Turns,
+    tools: Sequence[Mapping[str, Any]] | None,
+) -> Callable[[Turns], Turns]:
+    marked, marks = _marked(turns)
+    best: tuple[int, Callable[[Turns], Turns]] | None = None
+    refusal: GenerationError | None = None
+    tried: list[Turns] = []
+    for steps in itertools.product(_CONTENTS, _CALLS, _SYSTEMS, _ROLES):
+        change = partial(_changed, steps=steps)
+        form = change(marked)
+        if form in tried:
+            continue
+        tried.append(form)
+        try:
+            told = _render(tokenizer, form, tools, tokenize=False)
+        except GenerationError as fault:
+            refusal = refusal or fault
+            continue
+        lost = sum(mark not in told for mark in marks)
+        if not lost:
+            return change
+        if best is None or lost < best[0]:
+            best = lost, change
+    if best is None:
+        raise refusal or GenerationError("the model's chat template makes no prompt")
+    # A template that leaves something out in every form: the least that can be.
+    return best[1]
+
+
+def _marked(turns: Turns) -> tuple[Turns, list[str]]:
+    """Put marks in place of texts: no template changes their letters.
+
+    What an assistant says beside its calls is not marked; many templates write only the calls.
+    """
+    marked: Turns = []
+    marks: list[str] = []
+    for place, turn in enumerate(turns):
+        calls, new = turn.get("tool_calls"), dict(turn)
+        if turn["content"]:
+            new["content"] = f"zq{place}text"
+            if not calls:
+                marks.append(new["content"])
+        for number, call in enumerate(calls or ()):
+            name = f"zq{place}call{number}z"
+            new["tool_calls"] = new["tool_calls"] if number else list(turn["tool_calls"])
+            new["tool_calls"][number] = {**call, "function": {**call["function"], "name": name}}
+            marks.append(name)
+        marked.append(new)
+    return marked, marks
+
+
+def _changed(turns: Turns, steps: Sequence[Callable[[Turns], Turns]]) -> Turns:
+    contents, *others = steps
+    for step in others:
+        turns = step(turns)
+    return contents(turns)
+
+
+def _as_they_are(turns: Turns) -> Turns:
+    return turns
+
+
+def _content_parts(turns: Turns) -> Turns:
+    return [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
+
+
+def _short_ids(turns: Turns) -> Turns:
+    """Give calls ids of nine letters and digits, as Mistral's templates want them."""
+
+    def short(call_id: str) -> str:
+        return hashlib.sha256(call_id.encode()).hexdigest()[:9]
+
+    return [
+        {
+            **turn,
+            **({"tool_call_id": short(turn["tool_call_id"])} if "tool_call_id" in turn else {}),
+            **({"tool_calls": [{**call, "id": short(call["id"])} for call in turn["tool_calls"]]}
+               if "tool_calls" in turn else {}),
+        }
+        for turn in turns
+    ]  # fmt: skip
+
+
+def _arguments_text(turns: Turns) -> Turns:
+    """Write arguments of calls as JSON text, as DeepSeek's templates want them."""
+    return [
+        turn if "tool_calls" not in turn else {
+            **turn,
+            "tool_calls": [
+                {**call, "function": {
+                    **call["function"],
+                    "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
+                }}
+                for call in turn["tool_calls"]
+            ],
+        }
+        for turn in turns
+    ]  # fmt: skip
+
+
+def _calls_as_text(turns: Turns) -> Turns:
+    """Write calls and their results as text of the assistant and the user."""
+    written: Turns = []
+    for turn in turns:
+        if turn["role"] == "tool":
+            written.append({"role": "user", "content": f"Tool: {turn['content']}"})
+            continue
+        calls = [
+            call_text({"name": call["function"]["name"], "args": call["function"]["arguments"]})
+            for call in turn.get("tool_calls", ())
+        ]
+        said = "\n".join(part for part in (turn["content"], *calls) if part)
+        written.append({"role": turn["role"], "content": said})
+    return written
+
+
+def _system_first(turns: Turns) -> Turns:
+    """Make one system turn of those at the beginning; later ones go into the user turn after."""
+    leading = list(itertools.takewhile(lambda turn: turn["role"] == "system", turns))
+    rest = _no_system(turns[len(leading) :])
+    if not leading:
+        return rest
+    told = "\n\n".join(turn["content"] for turn in leading)
+    return [{"role": "system", "content": told}, *rest]
+
+
+def _no_system(turns: Turns) -> Turns:
+    """Put each system turn before the words of the user turn that follows it."""
+    out: Turns = []
+    held: list[str] = []
+    for turn in turns:
+        if turn["role"] == "system":
+            held.append(turn["content"])
+            continue
+        if held and turn["role"] == "user":
+            turn = {**turn, "content": "\n\n".join([*held, turn["content"]])}
+        elif held:
+            out.append({"role": "user", "content": "\n\n".join(held)})
+        held = []
+        out.append(turn)
+    if held:
+        out.append({"role": "user", "content": "\n\n".join(held)})
+    return out
+
+
+def _alternating(turns: Turns) -> Turns:
+    """Join neighbours of one role, and begin with the user."""
+    out: Turns = []
+    for turn in turns:
+        last = out[-1] if out else None
+        joins = last is not None and last["role"] == turn["role"] != "tool"
+        if last is not None and joins and "tool_calls" not in last and "tool_calls" not in turn:
+            said = [text for text in (last["content"], turn["content"]) if text]
+            out[-1] = {**last, "content": "\n\n".join(said)}
+        else:
+            out.append(turn)
+    begins = 1 if out and out[0]["role"] == "system" else 0
+    if len(out) > begins and out[begins]["role"] != "user":
+        out.insert(begins, {"role": "user", "content": ""})
+    return out
+
+
+# Each from the least change to the greatest. Roles change first, contents last.
+_CONTENTS = (_as_they_are, _content_parts)
+_CALLS = (_as_they_are, _short_ids, _arguments_text, _calls_as_text)
+_SYSTEMS = (_as_they_are, _system_first, _no_system)
+_ROLES = (_as_they_are, _alternating)

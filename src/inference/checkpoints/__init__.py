@@ -1,0 +1,1 @@
+"""Load a checkpoint folder safely: file checks, configuration, tokenizer, templates."""

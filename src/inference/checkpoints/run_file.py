@@ -1,0 +1,47 @@
+"""`run.json` of a checkpoint folder: how its model was made, and what it was made for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...errors import CheckpointError
+from ...files import file_sha256
+from ...prompts import prompts_sha256
+from .folder_checks import bounded_file, read_checked_json
+
+RUN_FILE = "run.json"
+SCHEMA_VERSION = 1
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """Read `run.json` and compare what it names with this version and the files beside it.
+
+    Returns:
+        What it holds; None where there is none, as in models that stillroom did not make.
+
+    Raises:
+        CheckpointError: It is damaged, of another version, of other prompts, or names another
+            tokenizer.
+    """
+    if not (folder / RUN_FILE).exists():
+        return None
+    run = read_checked_json(folder, RUN_FILE)
+    if run.get("schema_version") != SCHEMA_VERSION:
+        raise CheckpointError(
+            f"{folder}: {RUN_FILE} has schema_version {run.get('schema_version')!r}; this "
+            f"version reads {SCHEMA_VERSION}"
+        )
+    if run.get("prompt_sha256") != prompts_sha256():
+        raise CheckpointError(
+            f"{folder}: was trained on prompts with hash {str(run.get('prompt_sha256'))[:12]!r}, "
+            f"this version asks with {prompts_sha256()[:12]!r}; its answers would be poor. Distil "
+            "again with this version"
+        )
+    wanted = run.get("tokenizer_sha256")  # absent in what version 0.1 saved
+    if wanted is not None and wanted != file_sha256(bounded_file(folder, "tokenizer.json")):
+        raise CheckpointError(
+            f"{folder / 'tokenizer.json'}: is not the file that {RUN_FILE} names by its hash, so "
+            "texts would get other ids than in training; copy the whole folder again"
+        )
+    return run

@@ -1,0 +1,1 @@
+"""Answers of a given form: schemas, regular expressions, grammars."""

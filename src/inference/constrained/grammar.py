@@ -1,0 +1,309 @@
+"""Answers that have a form: JSON by a schema, a regular expression, one of some texts.
+
+    form = json_grammar({"type": "object", "properties": {"a": {"type": "integer"}}})
+    request = GenerationRequest(prompt_ids=ids, constraint=constrain(form, tokenizer, end_ids))
+
+At every step only tokens are allowed that some answer of that form goes on with, so an answer that
+ends has the form, whatever the weights. llguidance (https://github.com/guidance-ai/llguidance) says
+which tokens these are; it takes microseconds a step, and refuses forms that would take longer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy
+from numpy.typing import NDArray
+
+from ...errors import ConfigError, GenerationError, MissingDependencyError
+from .schema import narrowed, read_schema
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MOST_CHARACTERS = 256 << 10
+"""Of a pattern or all choices together."""
+_MOST_FORMS = 64
+"""Compiled forms kept per tokenizer."""
+_LIMITS: dict[str, Any] = {
+    "initial_lexer_fuel": 500_000,
+    "step_lexer_fuel": 100_000,
+    "max_lexer_states": 50_000,
+}
+"""Half or less of llguidance's own limits, with which `(a{1000}){1000}` takes over a second."""
+
+_SPELLING = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    "json_allowed_escapes": '"\\bfnrt',
+}
+"""As `json.dumps` writes. A small model that may choose white space can do so for ever. Without
+`\\u` each text has one spelling; else `{"a": 1, "\\u0061": null}` gives a property two values."""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """The form of an answer, for any tokenizer; made by the functions below."""
+
+    rules: str
+    """Rules in llguidance's variant of Lark; `answer` is where they start."""
+
+
+def json_grammar(schema: Mapping[str, Any]) -> Grammar:
+    """Make the form of JSON texts that a schema allows.
+
+    The texts are written as `json.dumps` does, with properties in the order of the schema, without
+    properties that the schema does not name, and with numbers that every reader of JSON reads alike
+    (`schema_rules.narrowed`).
+
+    Some words hold a text to less than they say: `oneOf` where alternatives overlap, `uniqueItems`
+    of many values, `contains`, `not` and `if` of anything but types and values, `propertyNames`
+    beside named properties. A complete answer is held to them by `schema_check.AnswerJudge`.
+
+    Args:
+        schema: JSON Schema (draft 2020-12). References only within it; no `contentSchema`,
+            `$dynamicRef`, look-around in patterns, or formats beyond `pattern_rules.FORMATS`.
+
+    Raises:
+        ConfigError: It is too large or too deep, would be read otherwise than it is meant, or no
+            value fits it; what else cannot be enforced is said when it is compiled.
+    """
+    return Grammar(f"answer: {json_rule(schema)}\n")
+
+
+def json_rule(schema: Mapping[str, Any]) -> str:
+    """Write a schema as part of a rule, for forms that hold JSON among other things.
+
+    Raises:
+        ConfigError: As `json_grammar`.
+    """
+    return _json_rule(json.dumps(read_schema(schema)))
+
+
+@lru_cache(maxsize=_MOST_FORMS)
+def _json_rule(schema: str) -> str:
+    return f"%json {json.dumps({**narrowed(json.loads(schema)), 'x-guidance': _SPELLING})}"
+
+
+def regex_grammar(pattern: str) -> Grammar:
+    r"""Make the form of texts that a regular expression matches from end to end.
+
+    Args:
+        pattern: In the syntax of Rust's regex crate: no look-around, no back references.
+
+    Raises:
+        ConfigError: It is too long.
+
+    >>> regex_grammar("a/b").rules
+    'answer: /a\\/b/\n'
+    """
+    written = re.sub(r"\\.|[/\n]", _escaped, _bounded(pattern, "pattern"), flags=re.DOTALL)
+    return Grammar(f"answer: /{written}/\n")
+
+
+def choice_grammar(choices: Sequence[str]) -> Grammar:
+    """Make the form that is one of some texts.
+
+    Args:
+        choices: Texts, none empty. One may begin with another; the model then chooses whether to
+            end or to go on.
+
+    Raises:
+        ConfigError: There are none, one is empty, or they are too many.
+    """
+    if not choices or not all(choices):
+        raise ConfigError([f"choices are {list(choices)!r}; give one text or more, none empty"])
+    # One pattern, not one rule per choice: thousands of rules at one place are refused.
+    return regex_grammar("|".join(_literal(choice) for choice in dict.fromkeys(choices)))
+
+
+class GrammarConstraint:
+    """What an engine asks during one request: `engine.LogitsConstraint`."""
+
+    def __init__(self, matcher: Any, words: int) -> None:  # noqa: ANN401 - a Rust object
+        """Take a matcher that nobody else uses, and the size of the vocabulary."""
+        self._matcher = matcher
+        self._words = words
+
+    def mask(self, generated: Sequence[int]) -> Tensor:
+        """Say which tokens may come next, as (V,) bool on the CPU.
+
+        Raises:
+            GenerationError: No token may, because the vocabulary cannot write what the form asks
+                for, or the form became too costly.
+        """
+        import torch
+
+        allowed = _unpacked(self._matcher.compute_bitmask(), self._words)
+        # After an error llguidance allows the end, which would pass for a complete answer.
+        if self._matcher.is_error() or not allowed.any():
+            reason = _first_line(self._matcher.get_error()) or "the vocabulary lacks a character"
+            raise GenerationError(f"no token continues an answer of the wanted form: {reason}")
+        return torch.from_numpy(allowed)
+
+    def accept(self, token_id: int) -> bool:
+        """Take the token that was chosen; say whether the answer is complete.
+
+        Raises:
+            GenerationError: It was not among the allowed ones.
+        """
+        if not self._matcher.consume_token(token_id):
+            reason = _first_line(self._matcher.get_error())
+            raise GenerationError(f"token {token_id} does not fit the wanted form: {reason}")
+        return bool(self._matcher.is_stopped())
+
+
+def constrain(
+    grammar: Grammar,
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    end_ids: Collection[int],
+    *,
+    lead: str = "",
+) -> GrammarConstraint:
+    """Compile a form for a tokenizer; what was compiled before is taken from a cache.
+
+    Args:
+        grammar: The form.
+        tokenizer: A fast tokenizer of transformers.
+        end_ids: Tokens that end an answer.
+        lead: Text that must come before the answer, such as the joint of the prompt's format.
+
+    Raises:
+        ConfigError: llguidance cannot enforce the form, or not with this tokenizer.
+        MissingDependencyError: llguidance is not installed.
+    """
+    start = f"start: {json.dumps(lead)} answer" if lead else "start: answer"
+    with _guard:
+        vocabulary = _vocabularies.get(tokenizer)
+        if vocabulary is None or vocabulary.end_ids != frozenset(end_ids):
+            vocabulary = _vocabularies[tokenizer] = _Vocabulary(tokenizer, frozenset(end_ids))
+        return vocabulary.constraint(f"{start}\n{grammar.rules}")
+
+
+_vocabularies: WeakKeyDictionary[Any, _Vocabulary] = WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+class _Vocabulary:
+    """llguidance's view of a tokenizer, and the forms compiled for it."""
+
+    def __init__(self, tokenizer: Any, end_ids: frozenset[int]) -> None:  # noqa: ANN401
+        try:
+            from llguidance import LLMatcher, LLTokenizer
+            from llguidance._lib import LLParserLimits
+        except ImportError as fault:
+            raise MissingDependencyError("llguidance", "grammar") from fault
+        self.end_ids = end_ids
+        self._matcher = LLMatcher
+        self._limits = LLParserLimits(**_LIMITS)
+        size = max(tokenizer.get_vocab().values()) + 1
+        try:
+            self._tokens = LLTokenizer(
+                _for_llguidance(tokenizer),
+                n_vocab=size,
+                eos_token=sorted(token for token in end_ids if token < size),
+            )
+        except Exception as fault:  # the Rust library raises plain ValueError for all it refuses
+            raise ConfigError(
+                [f"forms of answers need a tokenizer of bytes or with byte fallback ({fault})"]
+            ) from fault
+        self._forms: OrderedDict[str, Any] = OrderedDict()
+
+    def constraint(self, rules: str) -> GrammarConstraint:
+        """Give a constraint that starts at the beginning."""
+        form = self._forms.pop(rules, None)
+        if form is None:
+            form = self._compile(rules)
+        self._forms[rules] = form
+        if len(self._forms) > _MOST_FORMS:
+            self._forms.popitem(last=False)
+        return GrammarConstraint(form.deep_copy(), self._tokens.vocab_size)
+
+    def _compile(self, rules: str) -> Any:  # noqa: ANN401
+        try:
+            written = self._matcher.grammar_from_lark(rules)
+            form = self._matcher(self._tokens, written, log_level=0, limits=self._limits)
+            fault = form.get_error() or self._first_step_fault(form)
+            if "NoExtensionBias" in fault:
+                fault = "it refers to nothing but itself, or the vocabulary lacks a character"
+        except UnicodeEncodeError as surrogate:
+            fault = str(surrogate)
+        if fault:
+            raise ConfigError(
+                [f"this form of answers cannot be enforced: {_first_line(fault)}; say it otherwise"]
+            )
+        return form
+
+    def _first_step_fault(self, form: Any) -> str:  # noqa: ANN401
+        """Take one step on a copy: a form that is too costly mostly shows it there."""
+        trial = form.deep_copy()
+        allowed = _unpacked(trial.compute_bitmask(), self._tokens.vocab_size)
+        if trial.is_error() or not allowed.any():
+            return trial.get_error() or "the vocabulary lacks a character"
+        if not trial.is_stopped() and trial.consume_token(int(allowed.argmax())):
+            trial.compute_bitmask()
+        return str(trial.get_error())
+
+
+def _for_llguidance(tokenizer: Any) -> str:  # noqa: ANN401
+    """Write a tokenizer as JSON, so that it reads a text as nothing but text.
+
+    llguidance tokenises what must come next. A space that some tokenizers put before every text is
+    not what must come next, and neither is an added token whose name stands in the text: those get
+    names here that no text has.
+    """
+    written = json.loads(tokenizer.backend_tokenizer.to_str())
+    written |= {"padding": None, "truncation": None, "post_processor": None}
+    step = written.get("pre_tokenizer") or {}
+    for part in [step, *step.get("pretokenizers", ())]:
+        if "add_prefix_space" in part:
+            part["add_prefix_space"] = False
+    model = written["model"]
+    for token in written.get("added_tokens", ()):
+        old, new = token["content"], token_name(token["content"], token["id"])
+        token |= {"content": new, "special": True}
+        if isinstance(model["vocab"], dict) and old in model["vocab"]:
+            model["vocab"][new] = model["vocab"].pop(old)
+        if model.get("unk_token") == old:
+            model["unk_token"] = new
+    return json.dumps(written)
+
+
+def token_name(content: str, token_id: int = 0) -> str:
+    """Give the name of an added token in rules: `<`, a private character, the name and `>`."""
+    bare = content[1:-1]
+    plain = re.fullmatch(r"<[a-z_/]+>", content) is not None
+    return f"<\ue000{bare}>" if plain else f"<\ue000{token_id}>"
+
+
+def _unpacked(packed: bytes, words: int) -> NDArray[numpy.bool_]:
+    bits = numpy.frombuffer(packed, dtype=numpy.uint8)
+    return numpy.unpackbits(bits, count=words, bitorder="little").view(numpy.bool_)
+
+
+def _literal(text: str) -> str:
+    """Write a text as a pattern that matches it alone."""
+    return re.sub(r"[!-/:;=?@\[-`{-~]", r"\\\g<0>", text)  # `\<` and `\>` mean something else
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return {"/": "\\/", "\n": "\\n"}.get(found[0], found[0])
+
+
+def _bounded(text: str, kind: str) -> str:
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigError([f"the {kind} has {len(text)} characters; allowed: {_MOST_CHARACTERS}"])
+    return text
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0][:300]

@@ -1,0 +1,43 @@
+"""An engine over our own decode loop: any causal language model of transformers, in this process.
+
+    engine = serve_checkpoint(load_checkpoint("outputs/elements/student"))
+    stream = engine.submit(GenerationRequest(prompt_ids=ids))
+
+transformers' own manager of continuous batching is not used: on a CPU it is slower than plain
+`generate` (see benchmarks/serving_speed.py).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..checkpoints.load_student import Checkpoint
+from ..scoring.choices import score_continuations
+from ..scoring.model_limits import context_length, end_token_ids, model_lock
+from .batch import open_batch
+from .batch_engine import BatchEngine
+from .worker_thread import ServedModel
+
+
+def serve_checkpoint(checkpoint: Checkpoint, **limits: Any) -> BatchEngine:  # noqa: ANN401
+    """Serve a checkpoint.
+
+    Args:
+        checkpoint: Model and tokenizer; the weights are shared, not copied, but for small Llamas
+            (`llama_weights`).
+        limits: `most_running`, `most_waiting` and so on of `BatchEngine`.
+    """
+    model = checkpoint.model
+    served = ServedModel(
+        name=checkpoint.name,
+        context_length=context_length(model),
+        vocabulary=model.get_input_embeddings().weight.shape[0],
+        end_ids=end_token_ids(model, checkpoint.tokenizer),
+        open_batch=partial(open_batch, model),
+        score=partial(score_continuations, model),
+        turn=model_lock(model),
+        device=checkpoint.device,
+        checkpoint=checkpoint,
+    )
+    return BatchEngine(served, **limits)

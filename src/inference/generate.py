@@ -1,0 +1,117 @@
+"""Many prompts to answers, as labelling and evaluation want them.
+
+from stillroom.inference.checkpoints.load_student import load_checkpoint
+from stillroom.inference.generate import generate_texts
+
+student = load_checkpoint("outputs/elements/student")
+print(generate_texts(student, ["Question: What is the symbol of gold?\\n\\nAnswer:"])[0].text)
+
+The prompts go through an engine of their own, which lives as long as the call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from .checkpoints.load_student import Checkpoint
+from .engine.detokenize import decode_answer
+from .engine.protocol import FinishReason, GenerationRequest
+from .engine.token_stream import AnswerStream
+from .engine.transformers_engine import serve_checkpoint
+from .scoring.choices import encode_prompt
+from .scoring.model_limits import check_room
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A finished answer."""
+
+    text: str
+    """Only what was generated: no prompt, no special tokens, no white space at the start."""
+    token_ids: tuple[int, ...]
+    """Generated ids; the end token is the last one where there is one."""
+    finish_reason: FinishReason
+    """`stop` where the model ended, `length` where `max_new_tokens` or the model's context did."""
+    logprobs: tuple[float, ...]
+    """Natural log-probability of each of `token_ids`, before temperature and top_p."""
+    prompt_tokens: int = 0
+
+
+def generate_texts(
+    checkpoint: Checkpoint,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 128,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Generation]:
+    """Answer prompts, many at a time.
+
+    Args:
+        checkpoint: Model and tokenizer.
+        prompts: Rendered prompts (`prompts.render`), without the joint before the answer.
+        max_new_tokens: Most tokens per answer; the prompt does not count.
+        temperature: 0 is greedy; above 0 samples.
+        top_p: Probability mass sampled from, above 0 to 1.
+        seed: Of the samples. A sample depends on seed and prompt only; the n-th repetition of a
+            prompt has another one than the first.
+        batch_size: Most prompts decoded together; changes speed and memory, not answers.
+        progress: Called with prompts done and prompts in all, about once per batch.
+
+    Returns:
+        One answer per prompt, in the order of the prompts.
+
+    Raises:
+        GenerationError: A prompt is empty or fills the model's context, or the model fails.
+        ConfigError: A setting is out of range.
+    """
+    encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
+    for ids in encoded:
+        check_room(len(ids), checkpoint.model)
+    requests = [
+        GenerationRequest(ids, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+                          seed=own)
+        for ids, own in zip(encoded, _seeds(encoded, seed), strict=True)
+    ]  # fmt: skip
+    # Longest first: if memory runs out, it does so at once and not at the end.
+    order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
+    answers: dict[int, Generation] = {}
+    limits = {"most_running": batch_size, "most_waiting": len(requests)}
+    with closing(serve_checkpoint(checkpoint, **limits)) as engine:
+        streams = deque(engine.submit(requests[place]) for place in order)
+        for place in order:
+            # Taken out, so that of what was read only the answer is kept.
+            answers[place] = _read(checkpoint, streams.popleft())
+            done = len(answers)
+            if progress is not None and (done % batch_size == 0 or done == len(order)):
+                progress(done, len(order))
+    return [answers[place] for place in range(len(encoded))]
+
+
+def _read(checkpoint: Checkpoint, stream: AnswerStream) -> Generation:
+    events = stream.collect()
+    ids = tuple(event.token_id for event in events if event.token_id is not None)
+    return Generation(
+        text=decode_answer(checkpoint.tokenizer, ids),
+        token_ids=ids,
+        finish_reason=stream.finish_reason or "length",
+        logprobs=tuple(event.logprob for event in events if event.logprob is not None),
+        prompt_tokens=stream.usage.prompt_tokens,
+    )
+
+
+def _seeds(prompts: Sequence[Sequence[int]], seed: int) -> Iterator[int]:
+    """Give each prompt the user's seed, and each repetition one that follows from it."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    for prompt in map(tuple, prompts):
+        number = seen[prompt]
+        seen[prompt] += 1
+        digest = hashlib.sha256(f"{seed} {number}".encode()).digest()
+        yield seed if number == 0 else int.from_bytes(digest[:8], "big")

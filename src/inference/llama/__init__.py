@@ -1,0 +1,1 @@
+"""The forward pass of Llama-shaped models in plain torch."""

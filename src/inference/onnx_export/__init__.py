@@ -1,0 +1,1 @@
+"""Export a checkpoint to ONNX, check its quality, and run it."""

@@ -1,0 +1,289 @@
+"""The probability of given texts: which of some choices a model prefers, and how well it expects
+the targets.
+
+Nothing is generated, so an answer outside the list is impossible and a choice costs one pass
+instead of many.
+
+Sizes: B sequences, T positions, K choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ...errors import GenerationError
+from ...prompts import join_of
+from ..checkpoints.load_student import Checkpoint
+from .model_limits import check_room, context_length, model_lock
+
+IGNORED = -100
+_MOST_LOGITS = 1 << 26
+"""Logits held at once, 256 MiB: large vocabularies get smaller batches."""
+
+
+def encode_prompt(checkpoint: Checkpoint, prompt: str) -> list[int]:
+    """Turn a rendered prompt into token ids, as training did: see `prompt_ids`."""
+    return prompt_ids(checkpoint.tokenizer, [prompt])[0]
+
+
+def prompt_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:  # noqa: ANN401
+    """Tokenise prompts for training and serving alike.
+
+    The tokenizer's own start token stays, its end token goes. Names of special tokens inside a
+    prompt are plain text: a user's record cannot end the prompt.
+    """
+    ids: list[list[int]] = tokenizer(prompts, split_special_tokens=True)["input_ids"]
+    end = tokenizer.eos_token_id
+    # Where one token is both start and end, an empty prompt's start token must stay.
+    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in ids]
+
+
+def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> list[int]:
+    """Turn what follows a prompt into token ids: the joint of the prompt's format, then the
+    text."""
+    ids: list[int] = checkpoint.tokenizer(
+        join_of(prompt) + completion, add_special_tokens=False, split_special_tokens=True
+    )["input_ids"]
+    return ids
+
+
+def encode_choices(
+    checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
+) -> tuple[list[int], list[list[int]]]:
+    """Turn a prompt and the choices after it into token ids.
+
+    What stillroom trained read prompt and completion tokenised apart, and so they are here. Other
+    models read texts tokenised whole, where the last word of the prompt can be another token than
+    it is alone (`"a "` and `"b"`, but `"a"` and `" b"`): there the choices begin where the first
+    of them differs from the prompt alone.
+
+    Args:
+        checkpoint: Model and tokenizer.
+        prompt: A rendered prompt.
+        choices: Answers to compare.
+        with_end: Put the end token after each.
+
+    Returns:
+        Ids of the prompt, and of each choice.
+
+    Raises:
+        GenerationError: The prompt or a choice is empty, or they do not fit into the model's
+            context.
+    """
+    ids = encode_prompt(checkpoint, prompt)
+    check_room(len(ids), checkpoint.model)
+    if checkpoint.run is not None:
+        answers = [encode_completion(checkpoint, prompt, choice) for choice in choices]
+    else:
+        joint = "" if prompt[-1:].isspace() else join_of(prompt)
+        whole = prompt_ids(checkpoint.tokenizer, [prompt + joint + choice for choice in choices])
+        # Every choice keeps a token of its own, and the prompt its first.
+        common = max(1, min((_common(ids, row[:-1]) for row in whole), default=1))
+        ids, answers = ids[:common], [row[common:] for row in whole]
+    end = [checkpoint.tokenizer.eos_token_id] if with_end else []
+    answers = [[*answer, *end] for answer in answers]
+    _check_choices(checkpoint, len(ids), choices, answers)
+    return ids, answers
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """Count the ids that two sequences begin with alike."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+@torch.inference_mode()
+def score_choices(
+    checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
+) -> list[float]:
+    """Compute the log-likelihood of each choice as the answer to a prompt.
+
+    The prompt is computed once, then all choices together.
+
+    Args:
+        checkpoint: Model and tokenizer.
+        prompt: A rendered prompt.
+        choices: Answers to compare.
+        with_end: Count the end token as well. Needed where one choice begins with another, because
+            the longer one can never be likelier without it.
+
+    Returns:
+        Sums of natural log-probabilities in the order of `choices`; they are not normalised by
+        length.
+
+    Raises:
+        GenerationError: The prompt or a choice is empty, or they do not fit into the model's
+            context.
+    """
+    ids, answers = encode_choices(checkpoint, prompt, choices, with_end=with_end)
+    return score_continuations(checkpoint.model, ids, answers)
+
+
+@torch.inference_mode()
+def score_continuations(
+    model: Any,  # noqa: ANN401 - transformers is untyped
+    ids: Sequence[int],
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    """Compute the log-likelihood of each answer after a prompt; all as token ids.
+
+    Args:
+        model: A transformers causal language model in eval mode.
+        ids: The prompt, not empty.
+        answers: At least one, none empty, each fits into the model's context after the prompt.
+
+    Returns:
+        Sums of natural log-probabilities, in the order of `answers`.
+
+    Raises:
+        GenerationError: The logits are no finite numbers.
+    """
+    from .prompt_cache import make_cache
+
+    width = max(len(answer) for answer in answers)
+    # With large vocabularies not all answers at once; each part starts from the same prompt.
+    rows = max(1, _MOST_LOGITS // (width * model.config.vocab_size))
+    scores: list[float] = []
+    with model_lock(model):
+        cache = make_cache(model, len(ids) + width)
+        first = model(
+            input_ids=torch.tensor([list(ids)], device=model.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits  # (1, 1, V)
+        for start in range(0, len(answers), rows):
+            last = start + rows >= len(answers)
+            read = cache if last else deepcopy(cache)
+            scores += _score_part(model, read, first, len(ids), answers[start : start + rows])
+    if not all(score > -float("inf") for score in scores):  # also false for NaN
+        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
+    return scores
+
+
+def _score_part(
+    model: Any,  # noqa: ANN401
+    cache: Any,  # noqa: ANN401
+    first: Tensor,
+    begin: int,
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    """Score answers after a prompt of `begin` tokens that is in the cache, whose next logits are
+    `first`."""
+    device, width = model.device, max(len(answer) for answer in answers)
+    # Padding stands after an answer, where causal attention never looks back from.
+    padded = torch.tensor([[*a, *[0] * (width - len(a))] for a in answers], device=device)  # (K, T)
+    logits = first.expand(len(answers), -1, -1)
+    if width > 1:
+        cache.batch_repeat_interleave(len(answers))
+        places = torch.arange(begin, begin + width - 1, device=device)
+        rest = model(
+            input_ids=padded[:, :-1],
+            past_key_values=cache,
+            position_ids=places.expand(len(answers), -1),
+            use_cache=True,
+        ).logits  # (K, T - 1, V)
+        logits = torch.cat([logits, rest], dim=1)
+    lengths = torch.tensor([len(answer) for answer in answers], device=device)
+    labels = padded.masked_fill(torch.arange(width, device=device) >= lengths[:, None], IGNORED)
+    scores: list[float] = (-_losses(logits, labels)).sum(dim=1).tolist()
+    return scores
+
+
+@torch.inference_mode()
+def score_completions(
+    checkpoint: Checkpoint,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    *,
+    batch_size: int = 32,
+) -> list[tuple[float, int]]:
+    """Compute how well a model expects the given answers: the numbers behind perplexity.
+
+    Only tokens of the answers count (joint, text and end token: what training supervises), never
+    the prompts'.
+
+    Args:
+        checkpoint: Model and tokenizer.
+        prompts: Rendered prompts.
+        completions: One answer per prompt.
+        batch_size: Most pairs computed together.
+
+    Returns:
+        Per pair the sum of negative natural log-likelihoods, and the number of tokens it is over.
+
+    Raises:
+        GenerationError: A pair does not fit into the model's context.
+    """
+    end = checkpoint.tokenizer.eos_token_id
+    pairs = [
+        (encode_prompt(checkpoint, p), [*encode_completion(checkpoint, p, c), end])
+        for p, c in zip(prompts, completions, strict=True)
+    ]
+    for prompt, answer in pairs:
+        check_room(len(prompt) + len(answer) - 1, checkpoint.model)
+    # Prompts of similar length together: only logits after the shortest prompt are computed.
+    order = sorted(range(len(pairs)), key=lambda place: -len(pairs[place][0]))
+    results: dict[int, tuple[float, int]] = {}
+    widest = max((len(answer) for _, answer in pairs), default=1)
+    rows = max(1, min(batch_size, _MOST_LOGITS // (widest * checkpoint.model.config.vocab_size)))
+    for start in range(0, len(order), rows):
+        places = order[start : start + rows]
+        sums = _score_batch(checkpoint, [pairs[place] for place in places])
+        for place, total in zip(places, sums, strict=True):
+            results[place] = (total, len(pairs[place][1]))
+    return [results[place] for place in range(len(pairs))]
+
+
+def _score_batch(
+    checkpoint: Checkpoint, pairs: Sequence[tuple[list[int], list[int]]]
+) -> list[float]:
+    """Sum the losses of each pair's answer."""
+    width = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    kept = width - min(len(prompt) for prompt, _ in pairs)
+    ids = torch.zeros(len(pairs), width, dtype=torch.int64)
+    labels = torch.full((len(pairs), width), IGNORED)
+    for row, (prompt, answer) in enumerate(pairs):
+        # Padding on the right, where causal attention never looks back from: no mask is needed.
+        length = len(prompt) + len(answer)
+        ids[row, :length] = torch.tensor([*prompt, *answer])
+        labels[row, len(prompt) : length] = torch.tensor(answer)
+    ids, labels = ids.to(checkpoint.device), labels.to(checkpoint.device)
+    with model_lock(checkpoint.model):
+        # Logits of the prompts' tokens would be most of the memory and are not needed.
+        logits = checkpoint.model(input_ids=ids, use_cache=False, logits_to_keep=kept + 1).logits
+    sums: list[float] = (
+        _losses(logits[:, :-1], labels[:, 1:][:, -(logits.shape[1] - 1) :]).sum(dim=1).tolist()
+    )
+    return sums
+
+
+def _losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy per position (B, T) of logits (B, T, V) that are already shifted; 0 where
+    ignored."""
+    flat = functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return flat.view(labels.shape).double()
+
+
+def _check_choices(
+    checkpoint: Checkpoint, length: int, choices: Sequence[str], answers: Sequence[Sequence[int]]
+) -> None:
+    if not choices:
+        raise GenerationError("there are no choices to score; give at least one")
+    room = context_length(checkpoint.model)
+    for choice, answer in zip(choices, answers, strict=True):
+        if not choice.strip():
+            raise GenerationError("a choice is empty; every choice needs at least one word")
+        if length + len(answer) > room:
+            raise GenerationError(
+                f"the prompt has {length} tokens and the choice {choice[:40]!r} {len(answer)}, the "
+                f"model attends to {room} in all; shorten the prompt"
+            )

@@ -1,0 +1,1 @@
+"""Tool calls: read from text, collected from streams."""

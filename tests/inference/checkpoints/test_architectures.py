@@ -1,0 +1,67 @@
+"""Every architecture on the allow-list: saved, checked, loaded, and decoded like transformers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from stillroom.errors import CheckpointError
+from stillroom.inference.checkpoints.config_allowlist import MODEL_TYPES
+from stillroom.inference.checkpoints.load_student import (
+    check_architecture,
+    load_checkpoint,
+    save_checkpoint,
+    verify_checkpoint,
+)
+from stillroom.inference.generate import generate_texts
+from tiny_model import make_tokenizer, peer_generate
+from transformers import AutoConfig, AutoModelForCausalLM
+
+PROMPTS = ["gold is", "a", "Question: What is the symbol of silver?\n\nAnswer:"]
+SIZES = {
+    **dict.fromkeys(("hidden_size", "n_embd"), 32),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "num_heads"), 4),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads"), 2),
+    **dict.fromkeys(("max_position_embeddings", "n_positions"), 128),
+    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0),
+    "vocab_size": 400,
+    "intermediate_size": 64,
+    "ffn_dim": 64,
+    "word_embed_proj_dim": 32,
+    "attention_types": [[["global", "local"], 1]],
+    "window_size": 6,
+    "head_dim": 8,
+    "sliding_window": 6,
+    "initializer_range": 0.3,
+}
+
+
+def make_architecture(kind):
+    torch.manual_seed(3)
+    settings = AutoConfig.for_model(kind).to_dict()
+    sizes = {name: size for name, size in SIZES.items() if name in settings}
+    if settings.get("layer_types"):
+        sizes["layer_types"] = settings["layer_types"][:2]
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
+
+
+@pytest.mark.parametrize("kind", MODEL_TYPES)
+def test_saved_loaded_and_decoded_like_transformers(kind, tmp_path):
+    model, tokenizer = make_architecture(kind), make_tokenizer()
+    check_architecture(model)
+    folder = save_checkpoint(tmp_path / kind, model, tokenizer, {})
+    assert verify_checkpoint(folder)["status"] == "complete"
+    loaded = load_checkpoint(folder, device="cpu")
+    answers = generate_texts(loaded, PROMPTS, max_new_tokens=16)
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        wanted = peer_generate(model, tokenizer(prompt)["input_ids"], 16, pad_token_id=0)
+        assert list(answer.token_ids) == wanted
+    assert len({token for answer in answers for token in answer.token_ids}) > 3
+
+
+def test_other_architectures_are_refused_before_training():
+    sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64, "rotary_dim": 8}
+    config = AutoConfig.for_model("gptj", vocab_size=400, **sizes)
+    model = AutoModelForCausalLM.from_config(config)
+    with pytest.raises(CheckpointError, match="type 'gptj' could not be loaded again"):
+        check_architecture(model)
