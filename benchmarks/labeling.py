@@ -37,10 +37,10 @@ from pathlib import Path
 import httpx
 from labeling_server import FAULTS, ODD, LabelServer, serving
 from stillroom.files import read_json, write_json, write_text
-from stillroom.labeling.label_values import LabelRun, LabelSettings, Prices
-from stillroom.labeling.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.remote_teacher import RemoteTeacher
-from stillroom.labeling.teachers import DecodeProfile, Prompt, TeacherAnswer
+from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
+from stillroom.labeling.batch.parse_label import LabelRun, LabelSettings, Prices
+from stillroom.labeling.teachers.openai_http import RemoteTeacher
+from stillroom.labeling.teachers.protocol import DecodeProfile, Prompt, TeacherAnswer
 
 RESULTS = Path(__file__).parent / "results" / "labeling.md"
 Line = tuple[str, str, bool | None]

@@ -37,14 +37,14 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .inference.system_pair.answers import infer_student as infer_student
     from .inference.system_pair.models import load_student as load_student
     from .inference.system_pair.models import load_teacher as load_teacher
-    from .labeling.expansion import expand_records as expand_records
-    from .labeling.labeler import BatchLabeler as BatchLabeler
-    from .labeling.labeler import LabelSettings as LabelSettings
-    from .labeling.labeler import LabelTask as LabelTask
-    from .labeling.system_labels import label_with_teacher as label_with_teacher
-    from .labeling.teachers import DecodeProfile as DecodeProfile
-    from .labeling.teachers import Teacher as Teacher
-    from .labeling.teachers import open_teacher as open_teacher
+    from .labeling.batch.labeler import BatchLabeler as BatchLabeler
+    from .labeling.batch.labeler import LabelSettings as LabelSettings
+    from .labeling.batch.labeler import LabelTask as LabelTask
+    from .labeling.tasks.new_examples import expand_records as expand_records
+    from .labeling.tasks.reasoning_labels import label_with_teacher as label_with_teacher
+    from .labeling.teachers.open_teacher import open_teacher as open_teacher
+    from .labeling.teachers.protocol import DecodeProfile as DecodeProfile
+    from .labeling.teachers.protocol import Teacher as Teacher
     from .pipeline import MainJob as MainJob
     from .pipeline import Recipe as Recipe
     from .pipeline import run_main_job as run_main_job
@@ -84,14 +84,14 @@ _HOMES = {
     "load_teacher": "inference.system_pair.models",
     "load_student": "inference.system_pair.models",
     "format_prompt": "prompts",
-    "label_with_teacher": "labeling.system_labels",
-    "BatchLabeler": "labeling.labeler",
-    "LabelSettings": "labeling.labeler",
-    "LabelTask": "labeling.labeler",
-    "DecodeProfile": "labeling.teachers",
-    "Teacher": "labeling.teachers",
-    "open_teacher": "labeling.teachers",
-    "expand_records": "labeling.expansion",
+    "label_with_teacher": "labeling.tasks.reasoning_labels",
+    "BatchLabeler": "labeling.batch.labeler",
+    "LabelSettings": "labeling.batch.labeler",
+    "LabelTask": "labeling.batch.labeler",
+    "DecodeProfile": "labeling.teachers.protocol",
+    "Teacher": "labeling.teachers.protocol",
+    "open_teacher": "labeling.teachers.open_teacher",
+    "expand_records": "labeling.tasks.new_examples",
     "write_system1_config": "distillation.easydistill_configs",
     "write_system2_config": "distillation.easydistill_configs",
     "evaluate_student": "evaluation.held_out",

@@ -15,7 +15,7 @@ from stillroom.cli import main
 from stillroom.distillation.training_data import training_examples
 from stillroom.errors import ConfigError, DataError
 from stillroom.files import read_json, read_json_lines
-from stillroom.labeling.label_records import label_tasks
+from stillroom.labeling.batch.records import label_tasks
 from stillroom.pipeline import MainJob
 from stillroom.prompts import render
 

@@ -17,7 +17,7 @@ from project_paths import ROOT
 from stillroom.cli import job_parser, main
 from stillroom.console import Console
 from stillroom.files import file_sha256, read_json
-from stillroom.labeling.teacher_labels import propose_own_answers
+from stillroom.labeling.tasks.main_job_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
 from stillroom.pipeline.loading import load_table, read_source
 from stillroom.pipeline.teaching import plan_teacher

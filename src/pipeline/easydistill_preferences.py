@@ -20,9 +20,9 @@ from ..errors import ConfigError, DataError, GenerationError
 from ..inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
 from ..inference.checkpoints.training_records import TrainingRecords
 from ..inference.generate import generate_texts
-from ..labeling.label_values import LabelTask
-from ..labeling.labeler import BatchLabeler
-from ..labeling.text_jobs import ask_turns
+from ..labeling.batch.labeler import BatchLabeler
+from ..labeling.batch.parse_label import LabelTask
+from ..labeling.tasks.free_text import ask_turns
 from ..prompts import SystemMode, format_prompt
 from .easydistill_config import JobConfig
 from .easydistill_settings import training_settings

@@ -14,8 +14,8 @@ from ..distillation.settings import DistillationConfig
 from ..distillation.teacher.cache_format import MANIFEST_FILE
 from ..distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from ..errors import ConfigError, EmptyDataError, GenerationError
-from ..labeling.system_labels import label_records, labelled_records, prompt_of
-from ..labeling.teachers import Prompt
+from ..labeling.tasks.reasoning_labels import label_records, labelled_records, prompt_of
+from ..labeling.teachers.protocol import Prompt
 from ..prompts import SystemMode
 from .easydistill_config import JobConfig
 from .easydistill_settings import training_settings

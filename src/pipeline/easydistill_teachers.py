@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..errors import ConfigError
-from ..labeling.label_values import LabelSettings, Prices
-from ..labeling.teachers import DecodeProfile, Teacher, open_teacher
+from ..labeling.batch.parse_label import LabelSettings, Prices
+from ..labeling.teachers.open_teacher import open_teacher
+from ..labeling.teachers.protocol import DecodeProfile, Teacher
 from ..prompts import SystemMode
 from .easydistill_config import JobConfig, resolved_key
 

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from ..data.datasets.json_files import save_json
 from ..errors import EmptyDataError, GenerationError
-from ..labeling.balance import classification, resample
-from ..labeling.label_values import Check, LabelRun, LabelTask
-from ..labeling.labeler import BatchLabeler
-from ..labeling.score_jobs import Judged, check_score, score_tasks, scored_records
-from ..labeling.text_jobs import (
+from ..labeling.batch.labeler import BatchLabeler
+from ..labeling.batch.parse_label import Check, LabelRun, LabelTask
+from ..labeling.tasks.class_balance import classification, resample
+from ..labeling.tasks.free_text import (
     TextJob,
     answer,
     expansion,
@@ -25,6 +24,7 @@ from ..labeling.text_jobs import (
     text_tasks,
     thought,
 )
+from ..labeling.tasks.scores import Judged, check_score, score_tasks, scored_records
 from .easydistill_config import JobConfig
 from .easydistill_teachers import decode_profile, job_teacher, label_settings
 from .system_data import read_rows

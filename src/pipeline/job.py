@@ -244,7 +244,7 @@ def run_name(source: str, table: str | None = None) -> str:
 def _teacher_faults(teacher: str) -> list[str]:
     if teacher == STARTER:
         return []
-    from ..labeling.opening import server_address
+    from ..labeling.teachers.open_teacher import server_address
 
     if server_address(teacher) is None:
         return model_faults("teacher", teacher)

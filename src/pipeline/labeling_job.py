@@ -48,9 +48,9 @@ from .options import (
 from .reading_options import add_reading_options, reading_keywords
 
 if TYPE_CHECKING:
-    from ..labeling.expansion import ExpansionPlan
-    from ..labeling.label_values import LabelRun
-    from ..labeling.teachers import DecodeProfile
+    from ..labeling.batch.parse_label import LabelRun
+    from ..labeling.tasks.new_examples import ExpansionPlan
+    from ..labeling.teachers.protocol import DecodeProfile
 
 LABELS_FILE, GROWN_FILE, REPORT_FILE = "labels.jsonl", "records.jsonl", "report.json"
 _RETRY = "the same command with --retry-failed"
@@ -145,13 +145,13 @@ def label_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # Here, because --help must load nothing heavy.
-    from ..labeling.label_records import (
+    from ..labeling.batch.labeler import BatchLabeler
+    from ..labeling.batch.records import (
         kept_columns,
         label_tasks,
         labelled_record,
         unknown_names,
     )
-    from ..labeling.labeler import BatchLabeler
 
     profile, template = chosen_profile(args, 0.0), template_text(args.template)
     # With a copied column the table's own stays, and templates may name it.
@@ -201,7 +201,7 @@ def expand_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # Here, because --help must load nothing heavy.
-    from ..labeling.expansion import expand_records
+    from ..labeling.tasks.new_examples import expand_records
 
     plan = _plan(args)
     records, teacher = _records(args), chosen_teacher(args)
@@ -257,7 +257,7 @@ def _data_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _plan(args: argparse.Namespace) -> ExpansionPlan:
-    from ..labeling.expansion import ExpansionPlan
+    from ..labeling.tasks.new_examples import ExpansionPlan
 
     return ExpansionPlan(
         target=1 if args.target is None else args.target,

@@ -26,8 +26,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..labeling.label_values import LabelProgress, LabelSettings
-    from ..labeling.teachers import DecodeProfile, Teacher
+    from ..labeling.batch.parse_label import LabelProgress, LabelSettings
+    from ..labeling.teachers.protocol import DecodeProfile, Teacher
 
 
 def add_teacher_options(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +122,7 @@ def prices(given: str) -> tuple[float, float] | Fault:
 
 def teacher_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong with the options of a teacher, as far as it is seen without asking it."""
-    from ..labeling.opening import server_address
+    from ..labeling.teachers.open_teacher import server_address
 
     address: list[str | None] = []
     faults = faults_of(lambda: address.append(server_address(args.teacher)))
@@ -135,7 +135,7 @@ def teacher_faults(args: argparse.Namespace) -> list[str]:
 
 def _near_server(name: str | None) -> list[str]:
     """Say which server was meant by a name that is nearly one."""
-    from ..labeling.opening import PROVIDERS
+    from ..labeling.teachers.open_teacher import PROVIDERS
 
     if name is None or os.path.exists(name):
         return []
@@ -151,8 +151,7 @@ def chosen_teacher(args: argparse.Namespace) -> Teacher:
     Raises:
         StillroomError: As `teachers.open_teacher` and `opening.require_server`.
     """
-    from ..labeling.opening import require_server
-    from ..labeling.teachers import open_teacher
+    from ..labeling.teachers.open_teacher import open_teacher, require_server
 
     teacher = open_teacher(
         args.teacher,
@@ -173,7 +172,7 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
     Raises:
         ConfigError: They are out of range, or there is a budget without prices.
     """
-    from ..labeling.label_values import LabelSettings, Prices
+    from ..labeling.batch.parse_label import LabelSettings, Prices
 
     return LabelSettings(
         concurrency=args.concurrency,
@@ -199,7 +198,7 @@ def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfil
     Raises:
         ConfigError: A value is out of range.
     """
-    from ..labeling.teachers import DecodeProfile
+    from ..labeling.teachers.protocol import DecodeProfile
 
     return DecodeProfile(
         max_tokens=args.max_tokens,

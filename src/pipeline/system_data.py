@@ -83,7 +83,7 @@ def prepare_system1_dataset(
     records = instruction_records(rows)
     labelled = records
     if relabel_with_teacher:
-        from ..labeling.system_labels import label_with_teacher
+        from ..labeling.tasks.reasoning_labels import label_with_teacher
 
         labelled = label_with_teacher(
             teacher_model,

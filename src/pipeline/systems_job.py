@@ -250,7 +250,7 @@ def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Pa
 def _relabel(args: argparse.Namespace, teacher_path: str, out: Path) -> int:
     from ..data.datasets.json_files import read_json, save_json
     from ..inference.system_pair.models import load_teacher
-    from ..labeling.system_labels import label_with_teacher
+    from ..labeling.tasks.reasoning_labels import label_with_teacher
 
     path = out / "data" / "train.json"
     labelled = label_with_teacher(

@@ -14,7 +14,7 @@ from ..distillation.starter_student import StarterSize, train_starter
 from ..evaluation.model_card import model_card
 from ..files import write_json, write_text
 from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
-from ..labeling.teacher_labels import label_examples, propose_own_answers
+from ..labeling.tasks.main_job_labels import label_examples, propose_own_answers
 from ..records import Example, read_examples, write_examples
 from ..run_folder import RunFolder
 from ..tables import FactTable

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from stillroom.files import write_json
-from stillroom.labeling.label_values import LabelSettings
-from stillroom.labeling.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.remote_teacher import RemoteTeacher
+from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
+from stillroom.labeling.batch.parse_label import LabelSettings
+from stillroom.labeling.teachers.openai_http import RemoteTeacher
 
 folder, address, count, *rest = sys.argv[1:]
 settings = LabelSettings(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stillroom.labeling.teachers import TeacherAnswer
+from stillroom.labeling.teachers.protocol import TeacherAnswer
 
 
 class Scripted:

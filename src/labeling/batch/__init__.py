@@ -1,0 +1,1 @@
+"""Label many records: worker loop, journal, budget, rate limits, failures."""

@@ -1,0 +1,263 @@
+"""`calls.jsonl`: each call before it is sent, each outcome when it is there; all else follows from
+it.
+
+One line is one `write`, which a killed process has either made or not; a line that a full disk or a
+power failure cut off is dropped when the file is opened. What a line says:
+
+    {"t": "folder", "version": 1, "nonce": "..."}                      the first line
+    {"t": "sent", "key": k, "call": 0, "most": 0.01, "once": false}
+    {"t": "answer", "key": k, "call": 0, "text": "...", "tokens": [12, 3], "cost": 0.002, ...}
+    {"t": "good", "key": k}                                            the check took the answer
+    {"t": "fault", "key": k, "call": 0, "kind": "timeout", "say": "...", "cost": null, ...}
+    {"t": "dead", "key": k, "kind": "timeout", "say": "...", "attempts": 5}
+    {"t": "again", "key": k}                                           a dead one is to be retried
+
+An answer is written before the check looks at it, so that a slow one costs no answer where the
+process dies; it is a label once it is good. What was sent and has no outcome was under way when the
+process died.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ...errors import ConfigError, DataError
+from ..teachers.protocol import TeacherAnswer
+from .budget import Ledger
+from .failures import CallFault
+from .parse_label import LabelFault
+
+CALLS_FILE = "calls.jsonl"
+_VERSION = 1
+
+
+class Journal:
+    """The open file and what it says; one process, one thread at a time."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open the file, or make it, and read it.
+
+        Raises:
+            ConfigError: Another process has it open.
+            DataError: It is damaged, or of another version.
+        """
+        self.path = Path(folder) / CALLS_FILE
+        self.labels: dict[str, TeacherAnswer] = {}
+        self.unjudged: dict[str, TeacherAnswer] = {}
+        """Answers that the check has not looked at yet."""
+        self.dead: dict[str, LabelFault] = {}
+        self.attempts: Counter[str] = Counter()
+        """Calls of a record with an outcome, since it was begun or given up."""
+        self.rejections: Counter[str] = Counter()
+        """Of these, whole answers that were no labels."""
+        self.under_way: set[str] = set()
+        """Records whose last call has no outcome yet; after opening, those that a death cut off."""
+        self.ledger = Ledger()
+        self._calls: Counter[str] = Counter()
+        self._unseen: Counter[str] = Counter()
+        """How often the call of a record that is next was sent without its end being seen."""
+        self._nonce = ""
+        self._unsynced = False
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            _lock(self._file, self.path)
+            self._read()
+            if not self._nonce:
+                self._write({"t": "folder", "version": _VERSION, "nonce": secrets.token_hex(8)})
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Self:
+        """Give the journal."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Bring everything to the disk and close."""
+        self.sync()
+        os.close(self._file)
+
+    def call_id(self, key: str) -> str:
+        """Name the next call of a record: another one once the last is known to have ended.
+
+        An answer ends a call. A refusal does so only where the call was sent once: what was sent
+        before, and not seen to end, may have been answered all the same.
+        """
+        text = f"{self._nonce} {key} {self._calls[key]}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def sent(self, key: str, most: float, *, once: bool) -> None:
+        """Write that a call is about to be sent.
+
+        Args:
+            key: Of the record.
+            most: What the call can cost at most.
+            once: The server charges calls with one idempotency key once.
+        """
+        call = self._calls[key]
+        self._write({"t": "sent", "key": key, "call": call, "most": most, "once": once})
+
+    def answered(
+        self, key: str, answer: TeacherAnswer, *, good: bool, most: float, cost: float, once: bool
+    ) -> None:
+        """Write a whole answer, its tokens and its price.
+
+        Args:
+            key: Of the record.
+            answer: What the teacher said.
+            good: It is a label; else `accept` or `failed` says later whether it is.
+            most: What the call was charged.
+            cost: What it cost.
+            once: As in `sent`.
+        """
+        thoughts = {"thoughts": answer.thoughts} if answer.thoughts else {}
+        self._write({
+            "t": "answer", "key": key, "call": self._calls[key], "text": answer.text,
+            "finish": answer.finish_reason, "model": answer.model, "good": good,
+            "tokens": [answer.prompt_tokens, answer.completion_tokens],
+            "most": most, "cost": cost, "once": once, "at": int(time.time()), **thoughts,
+        })  # fmt: skip
+
+    def accept(self, key: str) -> None:
+        """Write that the check took an answer."""
+        self._write({"t": "good", "key": key})
+
+    def failed(
+        self, key: str, fault: CallFault, *, most: float, cost: float | None, once: bool
+    ) -> None:
+        """Write that a call gave no label, and what it cost where that is known."""
+        judged = key in self.unjudged  # its end, and its price, are written
+        self._write({
+            "t": "fault", "key": key, "call": self._calls[key], "kind": fault.kind,
+            "say": fault.message, "ends": fault.answered and not judged, "judged": judged,
+            "refused": fault.free, "counted": not (fault.ends_run or fault.raises),
+            "most": most, "cost": cost, "once": once,
+        })  # fmt: skip
+
+    def give_up(self, key: str, fault: LabelFault) -> None:
+        """Write that a record is a dead letter."""
+        self._write(
+            {"t": "dead", "key": key, "kind": fault.kind, "say": fault.message,
+             "attempts": fault.attempts}
+        )  # fmt: skip
+
+    def revive(self, key: str) -> None:
+        """Write that a dead letter, or a label that a check no longer takes, is asked for again."""
+        self._write({"t": "again", "key": key})
+
+    def sync(self) -> None:
+        """Bring what was written to the disk: a power failure then takes none of it."""
+        if self._unsynced:
+            self._unsynced = False
+            os.fsync(self._file)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        written = os.write(self._file, data)
+        if written != len(data):
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(errno.ENOSPC, "the disk is full", str(self.path))
+        self._unsynced = True
+        self._take(line)
+
+    def _read(self) -> None:
+        number = 0
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                self._take(json.loads(line))
+            except (ValueError, KeyError, TypeError) as fault:
+                raise DataError(
+                    f"the line is damaged ({fault}); give another folder, or remove the line",
+                    path=self.path,
+                    line=number,
+                ) from fault
+        if number and not self._nonce:
+            raise DataError("is not the calls of a labelling", path=self.path)
+
+    def _lines(self) -> Iterator[bytes]:
+        whole = 0
+        with open(self.path, "rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                yield line
+        if whole < os.fstat(self._file).st_size:
+            os.ftruncate(self._file, whole)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        kind, key = line["t"], line.get("key", "")
+        if kind in ("answer", "fault", "dead"):
+            self.under_way.discard(key)
+        if kind == "sent":
+            self.under_way.add(key)
+            self._unseen[key] += 1
+            self.ledger.charge(key, line["most"], once=line["once"])
+        elif kind == "answer":
+            self._end_call(line)
+            asked, made = line["tokens"]
+            said = TeacherAnswer(
+                line["text"], line["finish"], asked, made, line["model"], line.get("thoughts", "")
+            )
+            (self.labels if line["good"] else self.unjudged)[key] = said
+        elif kind == "good":
+            self.labels[key] = self.unjudged.pop(key)
+        elif kind == "fault":
+            self.unjudged.pop(key, None)
+            self.attempts[key] += line["counted"]
+            self.rejections[key] += line["judged"]
+            if line["ends"] and line["refused"] and self._unseen[key] > 1:
+                self._unseen[key] -= 1
+                self.ledger.refund(key, line["most"], once=line["once"])
+            elif line["ends"]:
+                self._end_call(line)
+        elif kind == "dead":
+            self.dead[key] = LabelFault(line["kind"], line["say"], line["attempts"])
+        elif kind == "again":
+            self.dead.pop(key, None)
+            self.labels.pop(key, None)
+            self.unjudged.pop(key, None)
+            self.attempts.pop(key, None)
+            self.rejections.pop(key, None)
+        elif kind == "folder":
+            if line["version"] != _VERSION:
+                raise ValueError(f"version {line['version']}, this release reads {_VERSION}")
+            self._nonce = line["nonce"]
+        else:
+            raise ValueError(f"unknown kind {kind!r}")
+
+    def _end_call(self, line: dict[str, Any]) -> None:
+        key = line["key"]
+        self._calls[key] += 1
+        self._unseen.pop(key, None)
+        self.ledger.settle(key, line["most"], line["cost"], once=line["once"])
+
+
+def _lock(file: int, path: Path) -> None:
+    if sys.platform == "win32":  # opens fail there by themselves where a file is locked
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        raise ConfigError(
+            [f"{path}: another labelling writes to it; wait for its end, or give another folder"]
+        ) from fault

@@ -1,0 +1,244 @@
+"""`BatchLabeler`: many records to labels, by a teacher that fails, costs money and has limits.
+
+labeler = BatchLabeler(open_teacher("ollama", model="qwen3:8b"), "outputs/labels")
+run = labeler.run([LabelTask(id="1", prompt="Question: ...\\n\\nAnswer:")])
+for one in run.labelled:
+    print(one.task.id, one.answer.text)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+from ...files import write_json_lines
+from ..teachers.client_faults import fault_place
+from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
+from .failures import judge_answer
+from .journal import Journal
+from .parse_label import (
+    Check,
+    LabelFault,
+    Labelled,
+    LabelNumbers,
+    LabelProgress,
+    LabelRun,
+    LabelSettings,
+    LabelTask,
+    Prices,
+    label_view,
+)
+from .progress import LabelCounts
+from .request_keys import PlannedLabel, plan_labels
+from .worker_loop import LabelLoop
+
+__all__ = [
+    "BatchLabeler",
+    "LabelFault",
+    "LabelNumbers",
+    "LabelProgress",
+    "LabelRun",
+    "LabelSettings",
+    "LabelTask",
+    "Labelled",
+    "Prices",
+]
+logger = logging.getLogger(__name__)
+DEAD_LETTERS_FILE = "dead_letter.jsonl"
+_IN_DOUBT = LabelFault(
+    "in_doubt", "the process died while this was asked; it may have been paid for", 1
+)
+
+
+class BatchLabeler:
+    """Labels records; what was answered is never asked again, whatever happens to the process.
+
+    The folder holds `calls.jsonl`, to which each call is written before it is sent and each outcome
+    as soon as it is there. It is the ledger and the cache: a later labeler in the same folder, for
+    other records too, asks only for what is not in it.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        folder: str | Path,
+        *,
+        profile: DecodeProfile | None = None,
+        settings: LabelSettings | None = None,
+        check: Check | None = None,
+    ) -> None:
+        """Say who labels and how; nothing is opened or sent yet.
+
+        Args:
+            teacher: Who answers.
+            folder: Where calls and answers are kept; made when needed. One process at a time.
+            profile: How answers are decoded; None for the defaults.
+            settings: Limits, retries and money; None for the defaults.
+            check: Judges complete, non-empty answers; called again on those of the cache, so that
+                a stricter check asks anew. None takes all.
+        """
+        self.teacher = teacher
+        self.folder = Path(folder)
+        self.profile = profile or DecodeProfile()
+        self.settings = settings or LabelSettings()
+        self.check = check
+
+    def run(
+        self,
+        tasks: Iterable[LabelTask],
+        *,
+        progress: Callable[[LabelProgress], None] | None = None,
+    ) -> LabelRun:
+        """Label tasks and wait; may be called where an event loop runs, as in notebooks.
+
+        The first task's answer may come last; the results are in the order of the tasks. Dead
+        letters are written to `dead_letter.jsonl` in the folder, those of this run only.
+
+        Args:
+            tasks: What to label; ids are unique.
+            progress: Called about once a second and at the end.
+
+        Returns:
+            One result per task, and the numbers. The run ends early, and says so in `stopped`,
+            where the budget is used up, the key is refused, too many records fail, ten in a row
+            fail for one reason that is not theirs, or the server wants to be left alone for more
+            than ten minutes.
+
+        Raises:
+            DataError: An id is there twice.
+            ConfigError: The teacher cannot do what the profile says; the folder is in use.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.arun(tasks, progress=progress))
+        return _run_beside(lambda: self.arun(tasks, progress=progress))
+
+    async def arun(
+        self,
+        tasks: Iterable[LabelTask],
+        *,
+        progress: Callable[[LabelProgress], None] | None = None,
+    ) -> LabelRun:
+        """Label tasks from within an event loop: see `run`."""
+        listed, planned = plan_labels(tasks, self.profile, self.teacher)
+        with Journal(self.folder) as journal:
+            priced = self.settings.prices is not None
+            counts = LabelCounts(len(listed), journal.ledger, priced=priced)
+            cached = {one.key for one in planned if self._is_there(one, journal, counts)}
+            loop = LabelLoop(self.teacher, journal, self.settings, self.check, counts)
+            try:
+                done = cached | journal.dead.keys()
+                await loop.run((one for one in planned if one.key not in done), progress)
+            finally:
+                await self._close()
+            results = self._results(listed, planned, journal, cached)
+        counts.thoughts = sum(1 for one in results if one.answer and one.answer.thoughts)
+        run = LabelRun(results, counts.numbers(), loop.stopped, loop.message)
+        self._write_dead_letters(run)
+        if counts.repaired:
+            logger.warning(
+                "half a surrogate pair, which no file takes, was replaced by U+FFFD in answers: %d",
+                counts.repaired,
+            )
+        if progress is not None:
+            progress(counts.progress())
+        return run
+
+    def _is_there(self, one: PlannedLabel, journal: Journal, counts: LabelCounts) -> bool:
+        """Say whether a label is there that the check takes; settle what need not be asked."""
+        answer, count = journal.labels.get(one.key), len(one.places)
+        unjudged = journal.unjudged.get(one.key)
+        known = answer or unjudged
+        if known is not None:
+            known = self._view(known, one.task)
+            verdict = None if self.check is None else self.check(one.task, known)
+            if judge_answer(known, verdict) is None:
+                if unjudged is not None:
+                    journal.accept(one.key)
+                counts.finish(count, failed=False, cached=count)
+                return True
+            journal.revive(one.key)
+        if one.key in journal.dead and self.settings.retry_failed:
+            journal.revive(one.key)
+        elif one.key in journal.under_way and self.settings.in_doubt == "dead_letter":
+            journal.give_up(one.key, _IN_DOUBT)
+        if one.key in journal.dead:
+            counts.finish(count, failed=True, cached=count)
+        return False
+
+    def _view(self, answer: TeacherAnswer, task: LabelTask) -> TeacherAnswer:
+        return label_view(answer, task.prompt, keep_thoughts=self.settings.keep_thoughts)
+
+    async def _close(self) -> None:
+        """Close the teacher; what it has answered is kept, whatever becomes of its connections."""
+        try:
+            await self.teacher.close()
+        except Exception as fault:  # noqa: BLE001 - of any package
+            logger.warning("the teacher did not close: %s: %s", fault_place(fault), fault)
+
+    def _results(
+        self,
+        listed: list[LabelTask],
+        planned: list[PlannedLabel],
+        journal: Journal,
+        cached: set[str],
+    ) -> list[Labelled]:
+        found: dict[int, Labelled] = {}
+        for one in planned:
+            answer, fault = journal.labels.get(one.key), journal.dead.get(one.key)
+            label = None if answer is None else self._view(answer, one.task)
+            for number, place in enumerate(one.places):
+                was_there = label is not None and (one.key in cached or number > 0)
+                found[place] = Labelled(listed[place], label, fault, was_there, one.key)
+        return [found[place] for place in range(len(listed))]
+
+    def _write_dead_letters(self, run: LabelRun) -> None:
+        letters = [
+            {
+                "id": one.task.id,
+                "attempts": one.fault.attempts,
+                "error_type": one.fault.kind,
+                "error_message": one.fault.message,
+                "record": dict(one.task.record) or {"prompt": one.task.prompt},
+            }
+            for one in run.failed
+            if one.fault is not None
+        ]
+        path = self.folder / DEAD_LETTERS_FILE
+        if letters or path.exists():
+            write_json_lines(path, letters)
+
+
+def _run_beside(work: Callable[[], Coroutine[Any, Any, LabelRun]]) -> LabelRun:
+    """Run in an event loop of another thread; an interruption of this one ends it there."""
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
+    ended: list[LabelRun | BaseException] = []
+
+    async def tracked() -> LabelRun:
+        running.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work()
+
+    def run() -> None:
+        try:
+            ended.append(asyncio.run(tracked()))
+        except BaseException as fault:  # noqa: BLE001 - raised below
+            ended.append(fault)
+
+    thread = threading.Thread(target=run, name="stillroom-labeler")
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        for loop, task in running:
+            if task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join()
+        raise
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    return ended[0]

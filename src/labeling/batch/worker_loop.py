@@ -1,0 +1,267 @@
+"""The loop of a labelling: which call goes when, and what its end means.
+
+Of one record: wait for a slot, for the limits and for the budget; write the call down; send it;
+write its end down. Where that is no label and another attempt may help, leave the slot, wait and
+begin again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from ...inference.remote.backoff import wait_s
+from ..teachers.client_faults import first_fault
+from ..teachers.protocol import Teacher, TeacherAnswer, prompt_bytes
+from .failures import CallFault, judge_answer, judge_fault, whole_answer
+from .journal import Journal
+from .parse_label import (
+    Check,
+    LabelFault,
+    LabelProgress,
+    LabelSettings,
+    Stopped,
+    label_view,
+)
+from .progress import LabelCounts
+from .rate_limits import Limits, TokenGuess
+from .request_keys import PlannedLabel
+
+_TICK_S = 1.0
+_PATIENCE_S = 600.0
+"""Longest wait that a server may ask for; past it the run stops."""
+_MOST_ALIKE = 10
+"""Records in a row that may fail for one reason that is not theirs."""
+_PROMPT_OVERHEAD = 256
+"""Tokens that a server's chat template may put around a prompt, at most."""
+
+
+class LabelLoop:
+    """Gets the labels of one run into the journal."""
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        journal: Journal,
+        settings: LabelSettings,
+        check: Check | None,
+        counts: LabelCounts,
+    ) -> None:
+        """Set the loop up; it belongs to the event loop that is running."""
+        self._teacher, self._journal, self._settings = teacher, journal, settings
+        self._check, self._counts = check, counts
+        self._once = bool(getattr(teacher, "honours_idempotency", False))
+        self._limits = Limits(settings.requests_per_minute, settings.tokens_per_minute)
+        self._guess = TokenGuess()
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        # More records than slots: some wait for their next attempt and need none.
+        self._places = asyncio.Semaphore(4 * settings.concurrency + 16)
+        self._under_way = 0
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._alike: str | None = None
+        self._in_a_row = self._answered_at = 0
+        """How many records in a row were given up for `_alike`, and the call answered last."""
+        self.stopped: Stopped | None = None
+        self.message = ""
+
+    async def run(
+        self,
+        planned: Iterable[PlannedLabel],
+        progress: Callable[[LabelProgress], None] | None,
+    ) -> None:
+        """Get all labels, or stop.
+
+        Raises:
+            ConfigError: The teacher cannot do what is asked; other mistakes likewise.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                ticker = group.create_task(self._tick(progress))
+                async with asyncio.TaskGroup() as labels:
+                    for one in planned:
+                        await self._places.acquire()
+                        if self.stopped is not None:
+                            break
+                        labels.create_task(self._get(one))
+                ticker.cancel()
+        except BaseExceptionGroup as faults:
+            raise first_fault(faults) from None  # who calls the labeler knows nothing of groups
+
+    async def _tick(self, progress: Callable[[LabelProgress], None] | None) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            await asyncio.to_thread(self._journal.sync)
+            if progress is not None:
+                progress(self._counts.progress())
+
+    async def _get(self, one: PlannedLabel) -> None:
+        try:
+            begun: int | None = None
+            while True:
+                async with self._slots:
+                    begun = self._counts.calls if begun is None else begun
+                    fault = await self._call(one)
+                if fault is None or fault.ends_run or self._gave_up(one, fault, begun):
+                    return
+                await self._back_off(one, fault)
+                if self.stopped is not None:
+                    return
+                self._counts.retries += 1
+        finally:
+            self._places.release()
+
+    async def _call(self, one: PlannedLabel) -> CallFault | None:
+        """Make one call; None where there is a label, or the run has stopped."""
+        key, size = one.key, prompt_bytes(one.task.prompt)
+        expected = self._guess.guess(size, one.profile.max_tokens)
+        most = self._most(size, one.profile.max_tokens)
+        entry = await self._limits.admit(expected)
+        if not await self._afford(key, most):
+            return None
+        # No await in between: what is affordable now is charged now.
+        call_id = self._journal.call_id(key)
+        self._journal.sent(key, most, once=self._once)
+        self._counts.calls += 1
+        self._under_way += 1
+        try:
+            said = await self._teacher.ask(one.task.prompt, one.profile, call_id=call_id)
+            answer = whole_answer(said, one.task.prompt)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as fault:  # whatever a client raises concerns one answer
+            task = asyncio.current_task()
+            if isinstance(fault, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # the run is cancelled; else a client has given up a call of its own
+            judged = judge_fault(fault)
+            self._write_fault(key, judged, most)
+            self._limits.settle(entry, 0.0 if judged.free else expected)
+            if judged.raises:
+                raise
+            return judged
+        finally:
+            self._under_way -= 1
+            self._settled.set()
+        self._counts.repaired += answer.text != said.text
+        self._alike, self._in_a_row, self._answered_at = None, 0, self._counts.calls
+        asked, made = answer.prompt_tokens, answer.completion_tokens
+        self._guess.learn(size, asked, made)
+        self._limits.settle(entry, asked + made)
+        self._counts.answered(answer)
+        return self._take(one, answer, most)
+
+    def _take(self, one: PlannedLabel, answer: TeacherAnswer, most: float) -> CallFault | None:
+        """Write a whole answer down, and judge it."""
+        prices, journal = self._settings.prices, self._journal
+        used = answer.prompt_tokens, answer.completion_tokens
+        cost = 0.0 if prices is None else prices.cost(*used)
+        keep = self._settings.keep_thoughts
+        label = label_view(answer, one.task.prompt, keep_thoughts=keep)
+        fault = judge_answer(label, None)
+        good = fault is None and self._check is None
+        journal.answered(one.key, answer, good=good, most=most, cost=cost, once=self._once)
+        if fault is None and self._check is not None:
+            fault = judge_answer(label, self._check(one.task, label))
+        if fault is not None:
+            self._write_fault(one.key, fault, most, cost)
+            return fault
+        if not good:
+            journal.accept(one.key)
+        self._counts.finish(len(one.places), failed=False, cached=len(one.places) - 1)
+        self._look_at_errors()
+        return None
+
+    def _write_fault(
+        self, key: str, fault: CallFault, most: float, cost: float | None = None
+    ) -> None:
+        if fault.free:
+            cost = 0.0
+        self._journal.failed(key, fault, most=most, cost=cost, once=self._once)
+        self._counts.faults[fault.kind] += 1
+        if fault.ends_run:
+            self._stop("auth_error", fault.message)
+
+    def _gave_up(self, one: PlannedLabel, fault: CallFault, begun: int) -> bool:
+        """Make a dead letter of a record that has had its attempts; say whether it is one."""
+        journal, settings = self._journal, self._settings
+        attempts = journal.attempts[one.key]
+        more = (
+            fault.again
+            and attempts < settings.max_attempts
+            and journal.rejections[one.key] < settings.max_rejections
+        )
+        if more:
+            return False
+        journal.give_up(one.key, LabelFault(fault.kind, fault.message, attempts))
+        self._counts.finish(len(one.places), failed=True)
+        self._look_at_likeness(fault, begun)
+        self._look_at_errors()
+        return True
+
+    async def _back_off(self, one: PlannedLabel, fault: CallFault) -> None:
+        attempts = self._journal.attempts[one.key]
+        told, backoff_s = fault.retry_after, self._settings.backoff_s
+        wait = wait_s(max(1, attempts), backoff_s, told, patience_s=_PATIENCE_S)
+        if wait is None:
+            self._stop("rate_limit", f"{fault.message} (Retry-After: {told})")
+            return
+        if fault.kind == "rate_limit":
+            self._limits.pause(wait)  # for all: the others would be refused as well
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), wait)
+
+    def _most(self, prompt_size: int, max_tokens: int) -> float:
+        prices = self._settings.prices
+        if prices is None:
+            return 0.0
+        return prices.cost(prompt_size + _PROMPT_OVERHEAD, max_tokens)
+
+    async def _afford(self, key: str, most: float) -> bool:
+        """Wait until a call fits into the budget; False where it never will."""
+        budget, ledger = self._settings.budget, self._journal.ledger
+        while self.stopped is None:
+            if ledger.fits(key, most, budget, once=self._once):
+                return True
+            if not self._under_way:
+                self._stop(
+                    "budget",
+                    f"the budget is {budget:g}; {ledger.most:.6g} may be spent, and the next call "
+                    f"may cost {most:.6g}",
+                )
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        return False
+
+    def _look_at_likeness(self, fault: CallFault, begun: int) -> None:
+        """Stop where one record after another fails for a reason that is not theirs.
+
+        A record that somebody was answered beside counts for nothing: at the end of a run only
+        those are left that are asked once more.
+        """
+        same = fault.alike is not None and begun >= self._answered_at
+        self._in_a_row = (self._in_a_row if fault.alike == self._alike else 0) + same
+        self._alike = fault.alike
+        if same and self._in_a_row >= _MOST_ALIKE:
+            self._stop(
+                "same_fault",
+                f"{self._in_a_row} records in a row failed in the same way, the last of them with: "
+                f"{fault.message}",
+            )
+
+    def _look_at_errors(self) -> None:
+        rate, allowed = self._counts.error_rate(), self._settings.max_error_rate
+        if rate is not None and allowed is not None and rate > allowed:
+            self._stop(
+                "error_rate",
+                f"{rate:.0%} of the newest records failed, {allowed:.0%} are allowed; mostly: "
+                f"{', '.join(kind for kind, _ in self._counts.faults.most_common(2))}",
+            )
+
+    def _stop(self, why: Stopped, message: str) -> None:
+        if self.stopped is None:
+            self.stopped, self.message = why, message
+        self._ended.set()
+        self._settled.set()
+        self._limits.end()

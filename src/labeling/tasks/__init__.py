@@ -1,0 +1,1 @@
+"""What a teacher is asked: labels, scores, new examples, reasoning."""

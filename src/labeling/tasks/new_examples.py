@@ -1,0 +1,260 @@
+"""Few records to many: a teacher writes new questions in the manner of those that are there.
+
+    teacher = open_teacher("ollama", model="qwen3:8b")
+    grown = expand_records(fifty, teacher, "outputs/grown", ExpansionPlan(target=500))
+
+Three methods take turns. `instruction` shows some records and asks for one more of the kind
+(Self-Instruct, Wang et al. 2022, arXiv 2212.10560); `persona` asks for one as a certain person
+would put it (Persona Hub, Ge et al. 2024, arXiv 2406.20094); `paraphrase` says one in other words,
+so that its answer stays right and is kept. The others come without an answer: label them next.
+
+The same call goes on after an interruption: what is asked follows from the records, the plan and
+the answers so far, and these are in the folder.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ...errors import ConfigError, DataError, EmptyDataError
+from ...exchanges import MARK_KEYS, label_mark
+from ...records import sha256_text
+from ..batch.labeler import BatchLabeler
+from ..batch.parse_label import Labelled, LabelProgress, LabelSettings, LabelTask, Stopped
+from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
+from .duplicates import SeenTexts
+
+Method = Literal["instruction", "paraphrase", "persona"]
+Record = Mapping[str, Any]
+Origin = dict[str, Any]
+"""How a record was made: `method`, and `parent` and `persona` where there are."""
+METHODS: tuple[Method, ...] = get_args(Method)
+TEXT_KEYS = {"question": "answer", "instruction": "output", "prompt": "completion"}
+"""Keys of what is asked, with those of the answer; the first that a record has counts."""
+
+_OURS, _OURS_BESIDE = "origin", "stillroom_origin"
+"""Key of the origin, and the one beside a column of the table that has this name."""
+
+PERSONAS = (
+    "a curious child of ten", "a teacher who prepares a lesson", "an engineer who needs the exact "
+    "value", "a journalist with a deadline", "a student before an exam", "a customer on the phone",
+    "a researcher who doubts what they read", "a translator who weighs every word",
+    "a manager with one minute", "a grandparent who is new to computers",
+    "a nurse on a night shift", "a clerk who fills in a form",
+)  # fmt: skip
+_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_END = "Write it between <answer> and </answer>, and nothing else between them."
+
+
+@dataclass(frozen=True)
+class ExpansionPlan:
+    """What is to become of the records."""
+
+    target: int
+    """Records wanted in the end, those that are there included."""
+    methods: tuple[Method, ...] = METHODS
+    """Used in turn."""
+    in_context: int = 3
+    """Records shown for one of the kind, 1 or more; all where there are fewer."""
+    likeness: float = 0.9
+    """From which on two texts are duplicates: `duplicates.SeenTexts`."""
+    personas: tuple[str, ...] = PERSONAS
+    """Who asks, in the method `persona`."""
+    seed: int = 0
+    """Of what is shown with what."""
+    most_rounds: int = 8
+    """Asking ends after so many rounds, or after one that brought nothing new."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range, all at once."""
+        wrong = [name for name in self.methods if name not in METHODS]
+        checks = (
+            (self.target < 1, f"target is {self.target}; allowed is 1 or more"),
+            (not self.methods, "methods are missing; name at least one"),
+            (bool(wrong), f"methods are {wrong}; allowed are {list(METHODS)}"),
+            (self.in_context < 1, f"in_context is {self.in_context}; allowed is 1 or more"),
+            (not self.personas, "personas are missing; give at least one, or leave them out"),
+            (self.most_rounds < 1, f"most_rounds is {self.most_rounds}; allowed is 1 or more"),
+        )
+        faults = [message for broken, message in checks if broken]
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What an expansion gave."""
+
+    records: list[dict[str, Any]]
+    """The records that were there, without duplicates, then the new ones."""
+    new: int
+    duplicates: int
+    """Answers that nearly said what was there; of the given records too."""
+    failed: int
+    """Calls that gave no text."""
+    rounds: int
+    methods: Mapping[str, int] = field(default_factory=dict)
+    """New records by method."""
+    stopped: Stopped | None = None
+    """Why the labeler ended early, if it did."""
+    message: str = ""
+
+
+def expand_records(
+    records: Sequence[Record],
+    teacher: Teacher,
+    folder: str | Path,
+    plan: ExpansionPlan,
+    *,
+    profile: DecodeProfile | None = None,
+    settings: LabelSettings | None = None,
+    progress: Callable[[LabelProgress], None] | None = None,
+) -> Expansion:
+    """Let a teacher write records until there are enough.
+
+    Args:
+        records: With `question`, `instruction` or `prompt`; a few dozen do.
+        teacher: Who writes.
+        folder: Keeps the calls: `BatchLabeler`.
+        plan: How many, by which methods.
+        profile: How the teacher decodes; None samples at temperature 0.9.
+        settings: Of the labeler.
+        progress: Called during each round with the records asked for in it.
+
+    Raises:
+        EmptyDataError: There are no records.
+        DataError: A record has none of the keys, or no text in it.
+    """
+    pool = _Pool(records, _text_key(records), plan)
+    labeler = BatchLabeler(
+        teacher,
+        folder,
+        profile=profile or DecodeProfile(temperature=0.9, top_p=0.95),
+        settings=settings,
+        check=check_tag,
+    )
+    rounds, run = 0, None
+    while len(pool.records) < plan.target and rounds < plan.most_rounds:
+        before, missing = len(pool.records), plan.target - len(pool.records)
+        # A quarter more than is missing, because some will say what is there already.
+        asked = [pool.ask(rounds, number) for number in range(missing + missing // 4 + 1)]
+        rounds += 1
+        run = labeler.run([task for task, _ in asked], progress=progress)
+        for one, (_, origin) in zip(run.results, asked, strict=True):
+            pool.take(one, origin)
+        if run.stopped or len(pool.records) == before:
+            break
+    return Expansion(
+        records=pool.records,
+        new=len(pool.records) - len(pool.seeds),
+        duplicates=pool.duplicates,
+        failed=pool.failed,
+        rounds=rounds,
+        methods=dict(pool.methods),
+        stopped=run.stopped if run else None,
+        message=run.message if run else "",
+    )
+
+
+class _Pool:
+    """The records so far, what is asked next, and what is made of the answers."""
+
+    def __init__(self, records: Sequence[Record], key: str, plan: ExpansionPlan) -> None:
+        self._key, self._plan, self._seen = key, plan, SeenTexts(plan.likeness)
+        new = [dict(record) for record in records if self._seen.add(record[key]) is None]
+        self.records, self.seeds = new, list(new)
+        self.duplicates, self.failed = len(records) - len(new), 0
+        self.methods: Counter[str] = Counter()
+        own = any(_OURS in one and not _is_origin(one[_OURS]) for one in records)
+        self._origin_key = _OURS_BESIDE if own else _OURS
+
+    def ask(self, round_: int, number: int) -> tuple[LabelTask, Origin]:
+        """Write one prompt; all of it follows from plan, records and the two numbers."""
+        plan, key = self._plan, self._key
+        chance = random.Random(f"{plan.seed} {round_} {number}")
+        method = plan.methods[number % len(plan.methods)]
+        origin: Origin = {"method": method}
+        if method == "instruction":
+            shown = chance.sample(self.records, min(plan.in_context, len(self.records)))
+            text = "Here are some texts of one kind.\n\n" + "".join(f"- {r[key]}\n" for r in shown)
+            text += "\nWrite one more of the same kind, about something else, in another form. "
+        else:
+            parent = origin["parent"] = chance.choice(self.seeds)
+            text = f"Here is a text.\n\n{parent[key]}\n\n"
+        if method == "paraphrase":
+            text += "Say the same in other words, so that the right answer to it stays the same. "
+        elif method == "persona":
+            persona = origin["persona"] = chance.choice(plan.personas)
+            text += f"Write a new one of its kind, on a related matter, as {persona} would put it. "
+        # The number of the sample: the same prompt once more is to give another text.
+        sample = round_ * 1_000_000 + number
+        return LabelTask(f"{round_}-{number}", text + _END, {"method": method}, sample), origin
+
+    def take(self, one: Labelled, origin: Origin) -> None:
+        """Make a record of an answer, unless it is there already or there are enough."""
+        if one.answer is None:
+            self.failed += one.fault is not None
+            return
+        if len(self.records) == self._plan.target:
+            return
+        text = read_tag(one.answer.text)
+        if text is None or self._seen.add(text) is not None:
+            self.duplicates += 1
+            return
+        self.records.append(_new_record(text, origin, self._key, self._origin_key))
+        self.methods[origin["method"]] += 1
+
+
+def read_tag(text: str) -> str | None:
+    """Find what stands between `<answer>` and `</answer>`, first match; None where nothing does.
+
+    >>> read_tag("Sure: <answer>Which\\\\nmetal?</answer>")
+    'Which\\\\nmetal?'
+    """
+    found = _TAG.search(text)
+    return (found[1].strip() or None) if found else None
+
+
+def check_tag(task: LabelTask, answer: TeacherAnswer) -> str | None:
+    """Refuse answers without the tag: a `labeler.Check`."""
+    return "no_answer_tag" if read_tag(answer.text) is None else None
+
+
+def _text_key(records: Sequence[Record]) -> str:
+    if not records:
+        raise EmptyDataError("there are no records to expand; give at least one")
+    key = next((key for key in TEXT_KEYS if key in records[0]), None)
+    if key is None:
+        raise DataError(
+            f"has the keys {list(records[0])}; one of {list(TEXT_KEYS)} is needed", row=1
+        )
+    for number, record in enumerate(records, 1):
+        text = record.get(key)
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"is {text!r}; a text is needed", row=number, column=key)
+    return key
+
+
+def _is_origin(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get("method") in METHODS
+
+
+def _new_record(text: str, origin: Origin, key: str, origin_key: str) -> dict[str, Any]:
+    parent = origin.get("parent", {})
+    kept = dict(parent) if origin["method"] == "paraphrase" else {}
+    # The mark of a label tells who answered the parent's words, not these.
+    marks = [name for name in MARK_KEYS if label_mark({name: kept.get(name)}) is not None]
+    for name in ("id", *marks):
+        kept.pop(name, None)
+    told = {"method": origin["method"]}
+    if parent:
+        told["parent"] = str(parent.get("id", parent[key]))
+    if "persona" in origin:
+        told["persona"] = origin["persona"]
+    return {"id": f"new-{sha256_text(text)[:12]}", **kept, key: text, origin_key: told}

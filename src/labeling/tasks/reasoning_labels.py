@@ -1,0 +1,120 @@
+"""Labels for instruction records: the teacher answers each in the form that students are trained
+and asked in."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from ...inference.system_pair.answers import checkpoint_of, require_mode
+from ...prompts import SystemMode, format_prompt
+from ..batch.labeler import BatchLabeler
+from ..batch.parse_label import LabelRun, LabelSettings, LabelTask
+from ..teachers.open_teacher import open_teacher
+from ..teachers.protocol import DecodeProfile, Prompt, Teacher
+
+logger = logging.getLogger(__name__)
+
+
+def label_with_teacher(
+    teacher_model: Any,  # noqa: ANN401 - transformers is untyped
+    teacher_tokenizer: Any,  # noqa: ANN401
+    items: Sequence[Mapping[str, Any]],
+    batch_size: int = 2,
+    max_new_tokens: int = 256,
+    temperature: float = 0.8,
+    top_p: float = 0.9,
+    mode: SystemMode = "system1",
+    *,
+    work_dir: str | Path | None = None,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Let a teacher answer instruction records.
+
+    Args:
+        teacher_model: A transformers causal language model.
+        teacher_tokenizer: Its own.
+        items: With `instruction` and, perhaps, `input`.
+        batch_size: Records answered together.
+        max_new_tokens: Answers that are not finished by then are no labels.
+        temperature: 0 is greedy; above 0 samples.
+        top_p: Sample only from the likeliest tokens that have this probability together.
+        mode: Form of the prompts.
+        work_dir: Keeps each answer as soon as it is there, so that the same call goes on after a
+            crash; None keeps them in a temporary folder.
+        seed: Of the samples.
+
+    Returns:
+        New records with `output`, in the order of `items`, other keys kept. Records without a
+        usable answer are left out; the log says how many and why.
+
+    Raises:
+        ConfigError: A setting is out of range, or the teacher was trained in another mode.
+    """
+    require_mode(teacher_model, mode)
+    teacher = open_teacher(checkpoint_of(teacher_model, teacher_tokenizer))
+    with ExitStack() as stack:
+        folder = work_dir or stack.enter_context(tempfile.TemporaryDirectory())
+        run = label_records(
+            teacher,
+            items,
+            [prompt_of(item, mode) for item in items],
+            folder=folder,
+            profile=DecodeProfile(max_new_tokens, temperature, top_p, seed),
+            settings=LabelSettings(
+                concurrency=batch_size,
+                max_rejections=1,
+                max_error_rate=None,
+                keep_thoughts=mode == "system2",
+            ),
+        )
+    return labelled_records(run)
+
+
+def prompt_of(record: Mapping[str, Any], mode: SystemMode) -> str:
+    """Write the prompt of an instruction record."""
+    return format_prompt(str(record["instruction"]), str(record.get("input") or ""), mode)
+
+
+def label_records(
+    teacher: Teacher,
+    records: Sequence[Mapping[str, Any]],
+    prompts: Sequence[Prompt],
+    *,
+    folder: str | Path,
+    profile: DecodeProfile,
+    settings: LabelSettings,
+) -> LabelRun:
+    """Ask a teacher one prompt per record; what the folder holds already is not asked again.
+
+    Args:
+        teacher: Who answers.
+        records: JSON objects.
+        prompts: One per record.
+        folder: Keeps calls and answers.
+        profile: How to decode.
+        settings: Limits, retries and money.
+    """
+    tasks = [
+        LabelTask(id=str(number), prompt=prompt, record=record)
+        for number, (record, prompt) in enumerate(zip(records, prompts, strict=True), start=1)
+    ]
+    return BatchLabeler(teacher, folder, profile=profile, settings=settings).run(tasks)
+
+
+def labelled_records(run: LabelRun) -> list[dict[str, Any]]:
+    """Give the records with their answers as `output`; the log counts those without."""
+    reasons = Counter(one.fault.kind for one in run.failed if one.fault is not None)
+    if reasons:
+        words = ", ".join(f"{count} {kind}" for kind, count in reasons.most_common())
+        logger.warning("%d records have no label (%s)", sum(reasons.values()), words)
+    return [
+        {**one.task.record, "output": one.answer.text}
+        for one in run.labelled
+        if one.answer is not None
+    ]

@@ -1,0 +1,1 @@
+"""Teachers: local models, servers, LangChain models."""

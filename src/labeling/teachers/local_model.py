@@ -1,0 +1,173 @@
+"""A teacher in this process: a checkpoint folder or a model of the hub, whole or in 8 or 4 bit.
+
+All records that are asked for together are decoded together, by the engine that serves students.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from ...errors import ConfigError
+from ...inference.chat.chat_prompts import chat_prompt_ids
+from ...inference.chat.response_format import AnswerForm
+from ...inference.checkpoints.load_student import Checkpoint, choose_device, load_checkpoint
+from ...inference.checkpoints.quantization import Bits, is_quantized, quantize, why_not_quantized
+from ...inference.engine.batch_engine import BatchEngine
+from ...inference.engine.detokenize import TextStream, decode_answer
+from ...inference.engine.protocol import GenerationRequest
+from ...inference.engine.token_stream import AnswerStream
+from ...inference.engine.transformers_engine import serve_checkpoint
+from ...inference.scoring.choices import encode_prompt
+from .protocol import DecodeProfile, Prompt, TeacherAnswer
+
+logger = logging.getLogger(__name__)
+_TURNS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
+_MOST_WAITING = 1 << 20  # `BatchLabeler` decides how many are asked for at once
+_PROBED = 64
+
+
+class LocalTeacher:
+    """See `teachers.Teacher`."""
+
+    def __init__(self, checkpoint: Checkpoint, *, most_running: int = 32) -> None:
+        """Take a loaded model.
+
+        Args:
+            checkpoint: A causal model and its tokenizer; may be quantised.
+            most_running: Prompts decoded together; memory grows with it.
+        """
+        self._checkpoint, self._most_running = checkpoint, most_running
+        self._engine: BatchEngine | None = None
+        self._revision = weights_revision(checkpoint.model)
+
+    @property
+    def name(self) -> str:
+        """Name of the checkpoint."""
+        return self._checkpoint.name
+
+    @property
+    def revision(self) -> str | None:
+        """Precision and a hash of the weights: folders of one name hold different models."""
+        return self._revision
+
+    async def ask(
+        self, prompt: Prompt, profile: DecodeProfile, *, call_id: str = ""
+    ) -> TeacherAnswer:
+        """Answer a prompt; see `Teacher.ask`."""
+        if profile.extra:
+            raise ConfigError([f"extra is for servers; this teacher runs here: {profile.extra}"])
+        if self._engine is None:
+            self._engine = serve_checkpoint(
+                self._checkpoint, most_running=self._most_running, most_waiting=_MOST_WAITING
+            )
+        stream = self._engine.submit(
+            GenerationRequest(
+                self._prompt_ids(prompt),
+                max_tokens=profile.max_tokens,
+                temperature=profile.temperature,
+                top_p=profile.top_p,
+                seed=profile.seed,
+            )
+        )
+        try:
+            text, stopped = await self._read(stream, profile.stop)
+        finally:
+            stream.cancel()  # does nothing to one that has ended
+        usage = stream.usage
+        return TeacherAnswer(
+            text=text.strip(),
+            finish_reason="stop" if stopped else stream.finish_reason or "length",
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            model=self.name,
+        )
+
+    async def close(self) -> None:
+        """End the engine; the weights stay."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    async def _read(self, stream: AnswerStream, stop: tuple[str, ...]) -> tuple[str, bool]:
+        """Read an answer up to its end or a stop text; say whether that was met."""
+        tokenizer = self._checkpoint.tokenizer
+        if not stop:  # read at once: cheaper than token by token
+            events = await stream.acollect()
+            ids = [event.token_id for event in events if event.token_id is not None]
+            return decode_answer(tokenizer, ids), False
+        text, said = TextStream(tokenizer, stop), ""
+        async for event in stream:
+            if event.token_id is not None:
+                said += text.add(event.token_id)
+            if text.stopped:
+                return said, True
+        said += text.finish()
+        return said, text.stopped
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt, str):
+            return encode_prompt(self._checkpoint, prompt)
+        messages: list[BaseMessage] = [_TURNS[turn["role"]](turn["content"]) for turn in prompt]
+        return chat_prompt_ids(self._checkpoint, messages, AnswerForm())
+
+
+def load_local_teacher(
+    model: str | Path | Checkpoint, *, bits: int | None = None, device: str | None = None
+) -> LocalTeacher:
+    """Load a teacher, quantised where asked for and possible.
+
+    Args:
+        model: A checkpoint folder, a hub name, or a loaded checkpoint, whose model is changed.
+        bits: 8 or 4 for its linear layers, by bitsandbytes; None for its own weights. Where this
+            machine cannot, a warning says why and the teacher runs as it is.
+        device: Torch device; None chooses. A loaded checkpoint stays where it is.
+
+    Raises:
+        ConfigError: There are no such bits, or no layer that can be quantised.
+        MissingDependencyError: bitsandbytes is not installed.
+        StillroomError: As `load_checkpoint`.
+    """
+    if bits not in (None, 4, 8):
+        raise ConfigError([f"bits is {bits!r}; allowed are 8, 4 and None"])
+    place = model.device if isinstance(model, Checkpoint) else choose_device(device)
+    reason = None if bits is None else why_not_quantized(_bits(bits), place)
+    if reason is not None:
+        logger.warning("the teacher runs unquantised, with more memory: %s", reason)
+    wanted = None if bits is None or reason is not None else _bits(bits)
+    if isinstance(model, Checkpoint):
+        checkpoint = model
+    else:
+        # Quantised layer by layer on the way, so that a GPU never holds the wide weights.
+        checkpoint = load_checkpoint(model, device="cpu" if wanted is not None else place)
+    if wanted is not None:
+        dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
+        quantised = quantize(checkpoint.model, wanted, device=place, dtype=dtype)
+        checkpoint = dataclasses.replace(checkpoint, model=quantised.eval())
+    return LocalTeacher(checkpoint)
+
+
+def weights_revision(model: Any) -> str:  # noqa: ANN401 - transformers is untyped
+    """Tell one state of a model from another: its precision and a hash of some of each weight.
+
+    The first and last 64 values of every weight are read: training changes nearly all of them, and
+    reading all of a large model would take a minute.
+    """
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        flat = weight.detach().flatten()
+        part = torch.cat([flat[:_PROBED], flat[-_PROBED:]]).contiguous().cpu()
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        digest.update(part.view(torch.uint8).numpy().tobytes())
+    kind = "quantised" if is_quantized(model) else str(model.dtype).removeprefix("torch.")
+    return f"{kind}-{digest.hexdigest()[:12]}"
+
+
+def _bits(bits: int) -> Bits:
+    return 4 if bits == 4 else 8
