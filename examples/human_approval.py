@@ -22,7 +22,7 @@ from stillroom.agentic_workflow.nodes.human_approval import (
 )
 from stillroom.files import write_text
 from stillroom.inference.chat.scripted_model import ScriptedModel
-from stillroom.pipeline.job import ELEMENTS
+from stillroom.pipeline.main_job.settings import ELEMENTS
 
 Table = list[dict[str, str]]
 

@@ -21,7 +21,7 @@ from stillroom.console import quiet_libraries
 from stillroom.errors import StillroomError
 from stillroom.inference.chat.chat_model import ChatStudent
 from stillroom.inference.chat.scripted_model import ScriptedModel
-from stillroom.pipeline.job import ELEMENTS
+from stillroom.pipeline.main_job.settings import ELEMENTS
 from stillroom.tables import Column, FactTable, TableRow
 
 NEIGHBOURS = AgentRoute("neighbours", "names what stands before and after an element")

@@ -20,7 +20,7 @@ from stillroom.agentic_workflow.nodes.tool_node import tool_agent
 from stillroom.agentic_workflow.record_search.table_tool import table_tools
 from stillroom.errors import StillroomError
 from stillroom.inference.chat.scripted_model import ScriptedModel
-from stillroom.pipeline.job import ELEMENTS
+from stillroom.pipeline.main_job.settings import ELEMENTS
 from stillroom.tables import Column, FactTable, TableRow
 
 COLUMNS = {"symbol": "symbol", "atomic_mass": "atomic mass", "period": "period"}

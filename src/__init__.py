@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .distillation.distiller import DistillationLoss as DistillationLoss
     from .distillation.distiller import ModelDistiller as ModelDistiller
     from .distillation.distiller import create_distiller_from_config as create_distiller_from_config
-    from .distillation.easydistill_configs import write_system1_config as write_system1_config
-    from .distillation.easydistill_configs import write_system2_config as write_system2_config
     from .evaluation.compare import evaluate_models as evaluate_models
     from .evaluation.held_out import describe_scores as describe_scores
     from .evaluation.held_out import evaluate_student as evaluate_student
@@ -48,16 +46,18 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .pipeline import MainJob as MainJob
     from .pipeline import Recipe as Recipe
     from .pipeline import run_main_job as run_main_job
-    from .pipeline.starter_teachers import train_starter_teacher as train_starter_teacher
-    from .pipeline.system_data import prepare_system1_dataset as prepare_system1_dataset
-    from .pipeline.system_data import prepare_system2_dataset as prepare_system2_dataset
-    from .pipeline.systems import check_resume as check_resume
-    from .pipeline.systems import distill_system1 as distill_system1
-    from .pipeline.systems import distill_system2 as distill_system2
-    from .pipeline.systems import run_easy_distill as run_easy_distill
-    from .pipeline.systems import run_training_sft as run_training_sft
-    from .pipeline.systems import run_training_tpu as run_training_tpu
-    from .pipeline.systems_job import hold_out as hold_out
+    from .pipeline.easydistill.write_config import write_system1_config as write_system1_config
+    from .pipeline.easydistill.write_config import write_system2_config as write_system2_config
+    from .pipeline.reasoning.rows import prepare_system1_dataset as prepare_system1_dataset
+    from .pipeline.reasoning.rows import prepare_system2_dataset as prepare_system2_dataset
+    from .pipeline.reasoning.starter_teachers import train_starter_teacher as train_starter_teacher
+    from .pipeline.systems.run import hold_out as hold_out
+    from .pipeline.systems.systems import check_resume as check_resume
+    from .pipeline.systems.systems import distill_system1 as distill_system1
+    from .pipeline.systems.systems import distill_system2 as distill_system2
+    from .pipeline.systems.systems import run_easy_distill as run_easy_distill
+    from .pipeline.systems.systems import run_training_sft as run_training_sft
+    from .pipeline.systems.systems import run_training_tpu as run_training_tpu
     from .prompts import format_prompt as format_prompt
 
 __version__ = "0.1.0"
@@ -92,22 +92,22 @@ _HOMES = {
     "Teacher": "labeling.teachers.protocol",
     "open_teacher": "labeling.teachers.open_teacher",
     "expand_records": "labeling.tasks.new_examples",
-    "write_system1_config": "distillation.easydistill_configs",
-    "write_system2_config": "distillation.easydistill_configs",
+    "write_system1_config": "pipeline.easydistill.write_config",
+    "write_system2_config": "pipeline.easydistill.write_config",
     "evaluate_student": "evaluation.held_out",
     "score_held_out": "evaluation.held_out",
     "describe_scores": "evaluation.held_out",
-    "hold_out": "pipeline.systems_job",
+    "hold_out": "pipeline.systems.run",
     "compare_models": "evaluation.side_by_side",
-    "prepare_system1_dataset": "pipeline.system_data",
-    "prepare_system2_dataset": "pipeline.system_data",
-    "distill_system1": "pipeline.systems",
-    "distill_system2": "pipeline.systems",
-    "run_easy_distill": "pipeline.systems",
-    "run_training_sft": "pipeline.systems",
-    "check_resume": "pipeline.systems",
-    "train_starter_teacher": "pipeline.starter_teachers",
-    "run_training_tpu": "pipeline.systems",
+    "prepare_system1_dataset": "pipeline.reasoning.rows",
+    "prepare_system2_dataset": "pipeline.reasoning.rows",
+    "distill_system1": "pipeline.systems.systems",
+    "distill_system2": "pipeline.systems.systems",
+    "run_easy_distill": "pipeline.systems.systems",
+    "run_training_sft": "pipeline.systems.systems",
+    "check_resume": "pipeline.systems.systems",
+    "train_starter_teacher": "pipeline.reasoning.starter_teachers",
+    "run_training_tpu": "pipeline.systems.systems",
     "MainJob": "pipeline",
     "Recipe": "pipeline",
     "run_main_job": "pipeline",

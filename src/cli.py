@@ -95,7 +95,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         ConfigError: Values do not fit; all faults at once.
     """
     from .pipeline import MainJob, Recipe
-    from .pipeline.job import ELEMENTS
+    from .pipeline.main_job.settings import ELEMENTS
 
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
     reading = reading_keywords(args, columns=False)
@@ -175,7 +175,7 @@ def _student_faults(checkpoint: str | None) -> list[str]:
 
 def run_cache_logits(argv: Sequence[str] | None = None) -> int:
     """Keep a teacher's logits for a file of training examples."""
-    from .pipeline.logits_caching import cache_faults, cache_logits, cache_parser
+    from .pipeline.commands.cache_logits import cache_faults, cache_logits, cache_parser
 
     parser = cache_parser()
     args = parser.read(argv, cache_faults)
@@ -185,7 +185,7 @@ def run_cache_logits(argv: Sequence[str] | None = None) -> int:
 
 def run_distill(argv: Sequence[str] | None = None) -> int:
     """Distil a student by a JSON file of settings."""
-    from .pipeline.distilling import distill_faults, distill_file, distill_parser
+    from .pipeline.commands.distill import distill_faults, distill_file, distill_parser
 
     parser = distill_parser()
     args = parser.read(argv, distill_faults)
@@ -195,7 +195,7 @@ def run_distill(argv: Sequence[str] | None = None) -> int:
 
 def run_easydistill(argv: Sequence[str] | None = None) -> int:
     """Run an EasyDistill configuration."""
-    from .pipeline.easydistill import easydistill_main
+    from .pipeline.easydistill.run import easydistill_main
 
     return easydistill_main(argv)
 
@@ -211,7 +211,7 @@ def run_system2(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_system(mode: Literal["system1", "system2"], argv: Sequence[str] | None) -> int:
-    from .pipeline.systems_job import run_systems_job, systems_faults, systems_parser
+    from .pipeline.systems.run import run_systems_job, systems_faults, systems_parser
 
     parser = systems_parser(mode)
     args = parser.read(argv, lambda given: systems_faults(given, mode))
@@ -272,7 +272,7 @@ def _export_faults(args: argparse.Namespace) -> list[str]:
 
 def run_label(argv: Sequence[str] | None = None) -> int:
     """Let a teacher answer the records of a file."""
-    from .pipeline.labeling_job import label_faults, label_file, label_parser
+    from .pipeline.commands.label import label_faults, label_file, label_parser
 
     parser = label_parser()
     args = parser.read(argv, label_faults)
@@ -282,7 +282,7 @@ def run_label(argv: Sequence[str] | None = None) -> int:
 
 def run_expand(argv: Sequence[str] | None = None) -> int:
     """Let a teacher write more records like those of a file."""
-    from .pipeline.labeling_job import expand_faults, expand_file, expand_parser
+    from .pipeline.commands.label import expand_faults, expand_file, expand_parser
 
     parser = expand_parser()
     args = parser.read(argv, expand_faults)

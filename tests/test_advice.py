@@ -13,11 +13,11 @@ from stillroom.data.questions.profile import profile_table
 from stillroom.data.readers.options import FLAGS, advise
 from stillroom.data.readers.read_table import read_table
 from stillroom.errors import DataError, StillroomError
-from stillroom.pipeline.distilling import distill_parser
-from stillroom.pipeline.labeling_job import expand_parser, label_parser
-from stillroom.pipeline.logits_caching import cache_parser
+from stillroom.pipeline.commands.cache_logits import cache_parser
+from stillroom.pipeline.commands.distill import distill_parser
+from stillroom.pipeline.commands.label import expand_parser, label_parser
 from stillroom.pipeline.reading_options import reading_keywords
-from stillroom.pipeline.systems_job import systems_parser
+from stillroom.pipeline.systems.run import systems_parser
 
 READING = {
     "run": (lambda: job_parser("stillroom run"), []),

@@ -10,12 +10,12 @@ import sys
 import pytest
 from project_paths import ROOT
 from stillroom.cli import COMMANDS, job_parser, main, main_job
-from stillroom.pipeline.distilling import distill_parser
-from stillroom.pipeline.easydistill import easydistill_parser
-from stillroom.pipeline.labeling_job import expand_parser, label_parser
-from stillroom.pipeline.logits_caching import cache_parser
+from stillroom.pipeline.commands.cache_logits import cache_parser
+from stillroom.pipeline.commands.distill import distill_parser
+from stillroom.pipeline.commands.label import expand_parser, label_parser
+from stillroom.pipeline.easydistill.run import easydistill_parser
 from stillroom.pipeline.options import Refused
-from stillroom.pipeline.systems_job import systems_parser
+from stillroom.pipeline.systems.run import systems_parser
 
 HEAVY = ("torch", "transformers", "pandas", "datasets", "langgraph", "gradio")
 SERVER = "--teacher http://127.0.0.1:9/v1"

@@ -4,7 +4,7 @@ import pytest
 from stillroom.config import as_settings, read_written_json, read_written_text
 from stillroom.distillation.stages import read_records
 from stillroom.errors import ConfigError, DataError
-from stillroom.pipeline.labeling_job import template_text
+from stillroom.pipeline.commands.label import template_text
 
 MARKED = ["utf-8", "utf-8-sig", "utf-16", "utf-32"]
 

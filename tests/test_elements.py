@@ -5,7 +5,7 @@ import json
 
 import pytest
 from project_paths import ROOT
-from stillroom.pipeline.job import ELEMENTS
+from stillroom.pipeline.main_job.settings import ELEMENTS
 
 with (ROOT / "examples/data/elements.csv").open(encoding="utf-8") as stream:
     ROWS = list(csv.DictReader(stream))

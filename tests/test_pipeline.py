@@ -19,8 +19,8 @@ from stillroom.console import Console
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.tasks.main_job_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
-from stillroom.pipeline.loading import load_table, read_source
-from stillroom.pipeline.teaching import plan_teacher
+from stillroom.pipeline.main_job.load_table import load_table, read_source
+from stillroom.pipeline.main_job.teacher import plan_teacher
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
 
@@ -149,8 +149,8 @@ def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
 
 def test_the_time_is_told_before_and_changes_nothing(table):
     import torch
-    from stillroom.pipeline.estimating import estimate_job
-    from stillroom.pipeline.loading import read_source
+    from stillroom.pipeline.main_job.estimate import estimate_job
+    from stillroom.pipeline.main_job.load_table import read_source
 
     small = MainJob(data=str(table), controls=False)
     before = torch.random.get_rng_state()
@@ -163,9 +163,9 @@ def test_the_time_is_told_before_and_changes_nothing(table):
 
 def test_the_estimate_of_a_part_is_that_of_the_whole(tmp_path, monkeypatch):
     """Facts, questions and steps are those that the job then has."""
-    from stillroom.pipeline import estimating
-    from stillroom.pipeline.loading import make_questions, read_source
-    from stillroom.pipeline.teaching import plan_student
+    from stillroom.pipeline.main_job import estimate as estimating
+    from stillroom.pipeline.main_job.load_table import make_questions, read_source
+    from stillroom.pipeline.main_job.teacher import plan_student
 
     path = tmp_path / "parts.csv"
     rows = [f"Part {i},{i % 7},{'' if i % 3 else i * 11}" for i in range(400)]
@@ -192,7 +192,7 @@ def large(tmp_path):
 
 def test_a_job_beyond_its_minutes_is_refused_with_options_that_fit(large, capsys, tmp_path,
                                                                     monkeypatch):  # fmt: skip
-    from stillroom.pipeline import estimating
+    from stillroom.pipeline.main_job import estimate as estimating
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 1.0)
@@ -213,7 +213,7 @@ def test_a_job_beyond_its_minutes_is_refused_with_options_that_fit(large, capsys
 
 def test_a_job_that_needs_more_memory_than_there_is_is_refused(large, monkeypatch):
     from stillroom.errors import ConfigError
-    from stillroom.pipeline import estimating
+    from stillroom.pipeline.main_job import estimate as estimating
 
     monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 0.0)
     monkeypatch.setattr(estimating, "machine_memory", lambda: 3e8)
@@ -225,7 +225,7 @@ def test_a_job_that_needs_more_memory_than_there_is_is_refused(large, monkeypatc
 @pytest.mark.parametrize(("answer", "trains"), [("y", True), ("no", False), ("", False)])
 def test_at_a_terminal_a_long_job_is_asked_for(large, answer, trains, monkeypatch):
     from stillroom.errors import ConfigError
-    from stillroom.pipeline import estimating
+    from stillroom.pipeline.main_job import estimate as estimating
 
     monkeypatch.setattr(estimating, "_seconds_per_step", lambda *_: 1.0)
     monkeypatch.setattr(Console, "asks", lambda self: True)
@@ -270,7 +270,7 @@ def test_a_run_that_starts_anew_leaves_no_numbers_of_other_models(tmp_path):
     ],
 )
 def test_a_student_that_learned_nothing_is_called_that(right, recipe, teacher, words, capsys):
-    from stillroom.pipeline.main_job import say_goodbye
+    from stillroom.pipeline.main_job.run import say_goodbye
 
     job = MainJob(recipe=recipe, teacher=teacher)
     say_goodbye(job, Path("run"), SimpleNamespace(exact_match=right), Console())

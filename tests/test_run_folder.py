@@ -9,8 +9,8 @@ import pytest
 from stillroom.console import Console
 from stillroom.errors import ConfigError, DataNotFoundError
 from stillroom.pipeline import MainJob, Recipe, run_main_job
-from stillroom.pipeline.job import run_name
-from stillroom.pipeline.main_job import claim_folder
+from stillroom.pipeline.main_job.run import claim_folder
+from stillroom.pipeline.main_job.settings import run_name
 from stillroom.run_folder import foreign, owned_folder, source_of
 
 RECORDS = [{"name": "Oak", "size": 1}]

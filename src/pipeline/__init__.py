@@ -6,7 +6,7 @@
 One file per step; `main_job` holds their order.
 """
 
-from .job import MainJob, Recipe
-from .main_job import run_main_job
+from .main_job.run import run_main_job
+from .main_job.settings import MainJob, Recipe
 
 __all__ = ["MainJob", "Recipe", "run_main_job"]

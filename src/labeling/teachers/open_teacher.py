@@ -318,7 +318,6 @@ def open_teacher(
         MissingDependencyError: `bits` are asked for and bitsandbytes is not installed.
         RemoteError: The server was asked for its models and did not tell.
     """
-    from .open_teacher import open_by_source
 
     return open_by_source(
         source,

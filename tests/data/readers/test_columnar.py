@@ -25,7 +25,7 @@ from stillroom.data.readers.cells import pair_text, plain_value
 from stillroom.data.readers.read_report import ReadReport
 from stillroom.data.readers.read_table import iter_records, read_table
 from stillroom.errors import DataError, EmptyDataError, UnknownColumnError, UnreadableFileError
-from stillroom.pipeline.system_data import read_rows
+from stillroom.pipeline.reasoning.rows import read_rows
 
 D, T = datetime.date, datetime.datetime
 BERLIN = pa.timestamp("us", "Europe/Berlin")

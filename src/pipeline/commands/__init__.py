@@ -1,0 +1,1 @@
+"""The commands distill, label, expand and cache-logits."""

@@ -1,0 +1,164 @@
+"""`stillroom cache-logits`: a teacher's logits for a file of training examples, once and for all.
+
+    stillroom cache-logits --teacher ./teacher --data train.jsonl --output ./cache
+
+Students are then trained with `DistillationConfig(teacher_cache="./cache")`, without the teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from ...console import Console
+from ...errors import DataError
+from ..options import (
+    CommandParser,
+    Fault,
+    add_verbose,
+    device,
+    faults_of,
+    missing_source,
+    model_faults,
+    one_of,
+    output_faults,
+    text,
+    whole_number,
+)
+from ..reading_options import add_reading_options, reading_keywords
+
+
+def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
+    """Make the parser of the command's options."""
+    parser = CommandParser(
+        program,
+        "Keep what a teacher says about training examples, so that students are trained without "
+        "it.\nThe same command goes on after an interruption.\n\n"
+        "Examples are lines of JSON, or any table, with the keys text, or question and answer, or\n"
+        "instruction and output, or messages, or prompt and completion.",
+        (f"{program} --teacher ./teacher --data train.jsonl --output ./cache",),
+    )
+    add = parser.add_argument
+    add("--teacher", required=True, help="a folder, or a model of the hub")
+    add("--data", type=text, required=True, help="file of training examples (see above)")
+    add("--output", type=text, required=True, help="folder of the cache")
+    add("--top-k", type=whole_number(1), default=64, help="tokens kept per position (default 64)")
+    add(
+        "--temperatures",
+        type=temperatures,
+        default=(1.0, 2.0, 4.0),
+        help="those that can be trained with, separated by commas (default 1,2,4)",
+    )
+    add(
+        "--selection",
+        type=one_of("top_k_tail", "random_sampling"),
+        metavar="{top_k_tail,random_sampling}",
+        default="top_k_tail",
+        help="random_sampling draws at one temperature and serves forward_kl only",
+    )
+    add(
+        "--max-length",
+        type=whole_number(2),
+        default=512,
+        help="tokens of an example, as in the training",
+    )
+    add(
+        "--too-long",
+        type=one_of("truncate", "error"),
+        metavar="{truncate,error}",
+        default="truncate",
+        help="as in the training",
+    )
+    add(
+        "--dtype",
+        type=one_of("bfloat16", "float32"),
+        metavar="{bfloat16,float32}",
+        help="default: as a training would choose",
+    )
+    add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
+    add(
+        "--batch-tokens",
+        type=whole_number(1),
+        default=4096,
+        help="tokens of a forward pass (default 4096)",
+    )
+    add("--share", type=share, default=(1, 1), help="i/n: build one of n shares in this process")
+    add_verbose(parser)
+    add_reading_options(parser)
+    return parser
+
+
+def cache_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without loading the teacher."""
+    from ...distillation.teacher.cache_format import grid_faults
+
+    faults = [] if args.teacher is None else model_faults("teacher", args.teacher)
+    faults += [] if args.data is None else missing_source(args.data)
+    faults += [] if args.output is None else output_faults("output", args.output)
+    faults += grid_faults(args.temperatures, args.selection)
+    return faults + faults_of(lambda: reading_keywords(args))
+
+
+def cache_logits(args: argparse.Namespace) -> None:
+    """Build the cache that the options describe, and say what it holds.
+
+    Raises:
+        StillroomError: As `cache_teacher_logits`; data errors name the file.
+    """
+    console, began = Console(args.verbose), time.monotonic()
+    from ...data.readers.read_table import read_table
+
+    records = read_table(args.data, **reading_keywords(args))
+    # Here, because these load torch and transformers, and --help must not.
+    from ...distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
+
+    settings = CacheSettings(
+        args.teacher,
+        args.output,
+        top_k=args.top_k,
+        temperatures=args.temperatures,
+        selection=args.selection,
+        max_length=args.max_length,
+        too_long=args.too_long,
+        dtype=args.dtype,
+        device=args.device,
+        batch_tokens=args.batch_tokens,
+        share=args.share,
+    )
+    console.head(f"stillroom: logits of {args.teacher} for {args.data}, {len(records):,} records")
+    try:
+        done = cache_teacher_logits(settings, records)
+    except DataError as fault:
+        raise fault if fault.path else DataError(str(fault), path=args.data) from fault
+    manifest, kept = done.manifest, done.parts - done.built
+    words = f"{done.built} of {done.parts} parts built" + (f", {kept} were there" if kept else "")
+    console.line("cache", words, time.monotonic() - began)
+    if not done.complete:
+        console.line("", "not complete yet: the other shares are missing")
+        return
+    size = manifest.to_dict()["bytes_per_token"]
+    console.line(
+        "written",
+        f"{args.output}: {manifest.sequences:,} sequences, {manifest.tokens:,} supervised tokens, "
+        f"{size:g} bytes each",
+    )
+    console.line("next", f'DistillationConfig(..., teacher_cache="{args.output}")')
+
+
+def temperatures(given: str) -> tuple[float, ...] | Fault:
+    """Read numbers above 0, separated by commas."""
+    try:
+        values = tuple(float(part) for part in given.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0.0 < value < float("inf") for value in values):
+        return Fault(f"is {given!r}; allowed are numbers above 0, such as 1,2,4")
+    return values
+
+
+def share(given: str) -> tuple[int, int] | Fault:
+    """Read i/n, with i from 1 to n."""
+    number, _, count = given.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        return Fault(f"is {given!r}; allowed is i/n, such as 1/4 for the first of four")
+    return int(number), int(count)

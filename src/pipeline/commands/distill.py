@@ -1,0 +1,250 @@
+"""`stillroom distill`: one distillation, or several stages, from a JSON file.
+
+    stillroom distill configs/distillation/teacher_assistant.json num_epochs=2
+    accelerate launch --config_file configs/accelerate/ddp.yaml -m stillroom distill mine.json
+
+The file holds the settings of `DistillationConfig`, `data` (a table or file of records) and, for
+several trainings in a row, `stages`; see `distillation/stage_plan.py`. The same command goes on
+after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...config import as_settings, read_written_json
+from ...console import Console
+from ...errors import ConfigError
+from ..options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    is_device,
+    model_faults,
+    output_faults,
+    text,
+)
+from ..reading_options import add_reading_options, reading_keywords
+
+
+def distill_parser(program: str = "stillroom distill") -> CommandParser:
+    """Make the parser of the command's options."""
+    parser = CommandParser(
+        program,
+        "Distil a student by a JSON file of settings, in one or more stages. The file holds the\n"
+        "settings of DistillationConfig, `data` (a table or a file of records) and, for several\n"
+        "trainings in a row, `stages`.",
+        (
+            f"{program} mine.json",
+            f"{program} mine.json data=labels.csv num_epochs=2 --sep ';'",
+            f"{program} configs/distillation/teacher_assistant.json stages.0.alpha=0.7",
+        ),
+    )
+    parser.add_argument("config", type=text, help="JSON file")
+    parser.add_argument(
+        "settings",
+        nargs="*",
+        metavar="key=value",
+        help="overrides the file; a value is read as JSON where it is JSON, else as text",
+    )
+    add_verbose(parser)
+    add_reading_options(parser)
+    return parser
+
+
+def distill_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with options, settings and files, as far as it is seen without torch."""
+    faults = faults_of(lambda: reading_keywords(args))
+    read: list[dict[str, Any]] = []
+    faults += faults_of(lambda: read.append(read_settings(args.config, args.settings)))
+    for config in read:
+        faults += _plan_faults(config) if "stages" in config else _settings_faults(config)
+        faults += _data_faults(config, Path(args.config).parent)
+        if isinstance(config.get("output_dir"), str) and config["output_dir"].strip():
+            faults += output_faults("output_dir", config["output_dir"])
+    return faults
+
+
+def _plan_faults(config: Mapping[str, Any]) -> list[str]:
+    from ...distillation.stage_plan import STAGE, read_plan
+
+    plans: list[Any] = []
+    faults = faults_of(lambda: plans.append(read_plan(config)))
+    names = {
+        (role, getattr(stage, role)): None
+        for plan in plans
+        for stage in plan.stages
+        for role in ("teacher", "student")
+        if not str(getattr(stage, role)).startswith(STAGE)
+    }
+    return faults + [fault for role, name in names for fault in _model_faults(role, name)]
+
+
+def _settings_faults(config: Mapping[str, Any]) -> list[str]:
+    from ...distillation.settings import read_config
+
+    made: list[Any] = []
+    values = {k: v for k, v in config.items() if k != "data"}
+    faults = faults_of(lambda: made.append(read_config(values)))
+    for settings in made:
+        # With a cache, or for labels alone, no teacher is loaded.
+        if settings.teacher_cache is None and settings.alpha > 0:
+            faults += _model_faults("teacher_model_name", settings.teacher_model_name)
+        faults += _model_faults("student_model_name", settings.student_model_name)
+        if settings.device is not None and not is_device(settings.device):
+            faults.append(f"device is {settings.device!r}; allowed are cpu, cuda, cuda:1 and so on")
+        if settings.teacher_cache is not None and not Path(settings.teacher_cache).is_dir():
+            faults.append(f"teacher_cache is {settings.teacher_cache!r}; there is no such folder")
+    return faults
+
+
+def _model_faults(role: str, name: str) -> list[str]:
+    from ...distillation.settings import FROM_SCRATCH, FROM_TEACHER
+
+    return model_faults(role, name, (*FROM_TEACHER, FROM_SCRATCH, "none", "starter"))
+
+
+def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
+    """Say which files of records are not there."""
+    from ...distillation.stage_plan import find_data
+
+    stages = config.get("stages")
+    listed = [one for one in stages if isinstance(one, Mapping)] if isinstance(stages, list) else []
+    given = [config.get("data"), *(stage.get("data") for stage in listed)]
+    if "stages" not in config and not isinstance(given[0], str):
+        return [f"data is {given[0]!r}; name a table or file of records"]
+    names = dict.fromkeys(name for name in given if isinstance(name, str) and name.strip())
+    return [fault for name in names for fault in faults_of(lambda: find_data(name, beside) and [])]  # noqa: B023
+
+
+def distill_file(args: argparse.Namespace) -> Path:
+    """Run what the file describes, and say what became of it.
+
+    Returns:
+        The folder of the last student.
+
+    Raises:
+        StillroomError: The settings have faults, or data or models cannot be used.
+    """
+    console = Console(args.verbose)
+    config = read_settings(args.config, args.settings)
+    read = partial(read_records_of, reading=reading_keywords(args))
+    # Here, because these load torch and transformers, and --help must not.
+    from ...distillation.torch_processes import is_main_process
+
+    train = _stages if "stages" in config else _once
+    done = train(config, Path(args.config).parent, read)
+    if is_main_process():
+        for name, folder, summary in done:
+            console.line(name, _words(folder, summary), summary.seconds if summary else None)
+    return done[-1][1]
+
+
+Done = list[tuple[str, Path, Any]]
+"""Name, folder and summary of each training; no summary where it was finished before."""
+
+
+def _stages(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
+    from ...distillation.stages import distill_stages
+
+    summaries = distill_stages(config, read=read, beside=beside)
+    return [(stage.name, stage.folder, stage.summary) for stage in summaries]
+
+
+def _once(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
+    from ...distillation.distiller import create_distiller_from_config
+    from ...distillation.stage_plan import find_data
+    from ...distillation.torch_processes import is_main_process
+
+    if not isinstance(config.get("data"), str):
+        raise ConfigError([f"data is {config.get('data')!r}; name a table or file of records"])
+    distiller = create_distiller_from_config({k: v for k, v in config.items() if k != "data"})
+    records = read(find_data(config["data"], beside))
+    work = Path(f"{distiller.config.output_dir}.work")
+    summary = distiller.distill(records, work_dir=work)
+    folder = distiller.save_distilled_model()
+    if is_main_process():
+        shutil.rmtree(work, ignore_errors=True)
+    return [("student", folder, summary)]
+
+
+def read_records_of(path: Path, reading: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Read records of any shape: a table, or the JSON files that training examples are kept in."""
+    from ...data.readers.read_table import read_table
+    from ...distillation.stages import read_records
+
+    if reading or path.suffix.lower() not in (".json", ".jsonl"):
+        return read_table(path, **reading)
+    return read_records(path)
+
+
+def _words(folder: Path, summary: Any) -> str:  # noqa: ANN401 - a DistillationSummary
+    if summary is None:
+        return f"was finished before: {folder}"
+    words = f"{summary.steps:,} steps, {summary.examples:,} examples"
+    if summary.losses:
+        words += f", loss {summary.losses[0][1]:.3f} -> {summary.losses[-1][1]:.3f}"
+    return f"{words}: {folder}"
+
+
+def read_settings(path: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON file of settings and put command-line values over it.
+
+    Args:
+        path: Of the file.
+        overrides: `key=value` each; `stages.0.alpha=0.5` reaches into lists and mappings.
+
+    Raises:
+        ConfigError: There is no such file, it is no JSON object, or an override is not of that
+            form.
+    """
+    config = as_settings(read_written_json(path), path)
+    faults = [fault for one in overrides for fault in faults_of(partial(_override, config, one))]
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def _override(config: dict[str, Any], override: str) -> None:
+    key, equals, given = override.partition("=")
+    if not equals or not key:
+        raise ConfigError([f"{override!r} is no setting; write key=value"])
+    _put(config, key.split("."), _value(given), override)
+
+
+def _put(place: Any, keys: Sequence[str], value: Any, override: str) -> None:  # noqa: ANN401
+    for key in keys[:-1]:
+        place = _at(place, key, override)
+    if isinstance(place, list):
+        place[_number(place, keys[-1], override)] = value
+    elif isinstance(place, dict):
+        place[keys[-1]] = value
+    else:
+        raise ConfigError([f"{override!r}: there is nothing to set inside of {place!r}"])
+
+
+def _at(place: Any, key: str, override: str) -> Any:  # noqa: ANN401
+    if isinstance(place, list):
+        return place[_number(place, key, override)]
+    if isinstance(place, Mapping) and key in place:
+        return place[key]
+    raise ConfigError([f"{override!r}: the file has no {key!r}"])
+
+
+def _number(place: list[Any], key: str, override: str) -> int:
+    if not key.isdecimal() or int(key) >= len(place):
+        raise ConfigError([f"{override!r}: {key!r} is not 0 to {len(place) - 1}"])
+    return int(key)
+
+
+def _value(given: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(given)
+    except ValueError:
+        return given

@@ -1,0 +1,346 @@
+"""`stillroom label` and `stillroom expand`: a teacher's answers for a file of records, and more of
+such records.
+
+    stillroom label --data questions.csv --teacher ollama --model qwen3:8b --output outputs/labels
+    stillroom expand --data fifty.csv --target 500 --teacher ollama --output outputs/grown
+
+`labels.jsonl` is what `stillroom distill` reads. The same command goes on after an interruption:
+what was answered is never asked, or paid for, again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...config import read_written_text
+from ...console import Console
+from ...errors import ConfigError, LabelingStoppedError
+from ...exchanges import asked_shape
+from ...files import write_json, write_json_lines
+from ..options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    listed,
+    missing_source,
+    number,
+    one_of,
+    output_faults,
+    text,
+    whole_number,
+)
+from ..reading_options import add_reading_options, reading_keywords
+from .label_options import (
+    add_teacher_options,
+    chosen_profile,
+    chosen_settings,
+    chosen_teacher,
+    end_progress,
+    progress_line,
+    rename_columns,
+    teacher_faults,
+)
+
+if TYPE_CHECKING:
+    from ...labeling.batch.parse_label import LabelRun
+    from ...labeling.tasks.new_examples import ExpansionPlan
+    from ...labeling.teachers.protocol import DecodeProfile
+
+LABELS_FILE, GROWN_FILE, REPORT_FILE = "labels.jsonl", "records.jsonl", "report.json"
+_RETRY = "the same command with --retry-failed"
+
+
+def label_parser(program: str = "stillroom label") -> CommandParser:
+    """Make the parser of the command's options."""
+    parser = CommandParser(
+        program,
+        "Let a teacher answer the records of a file. The same command goes on after an "
+        "interruption;\nwhat was answered is not asked again.",
+        (
+            f"{program} --data questions.csv --teacher ollama --model qwen3:8b --output labels",
+            f"{program} --data shop.csv --template 'Describe {{name}} in one sentence.' "
+            "--teacher http://127.0.0.1:8000/v1 --output labels",
+        ),
+    )
+    _add_data_options(parser)
+    add = parser.add_argument
+    add(
+        "--template",
+        type=text,
+        help="text with {column} in it, or a file that holds one; default: by column",
+    )
+    add(
+        "--format",
+        default="s2-qa",
+        type=one_of("s2-qa", "s2-summarize", "system1", "system2"),
+        metavar="{s2-qa,s2-summarize,system1,system2}",
+        help="how questions and instructions are rendered (default s2-qa, as stillroom distill "
+        "trains them)",
+    )
+    add_teacher_options(parser)
+    add_reading_options(parser)
+    return parser
+
+
+def label_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
+    return faults + faults_of(lambda: template_text(args.template))
+
+
+def expand_parser(program: str = "stillroom expand") -> CommandParser:
+    """Make the parser of the command's options."""
+    parser = CommandParser(
+        program,
+        "Let a teacher write more records like those of a file, without duplicates.",
+        (
+            f"{program} --data fifty.csv --target 500 --teacher ollama --model qwen3:8b "
+            "--output grown",
+        ),
+    )
+    _add_data_options(parser)
+    add = parser.add_argument
+    add("--target", type=whole_number(1), required=True, help="records wanted in the end")
+    add(
+        "--methods",
+        type=listed,
+        default=("instruction", "paraphrase", "persona"),
+        help="separated by commas (default instruction,paraphrase,persona)",
+    )
+    add(
+        "--in-context",
+        type=whole_number(1),
+        default=3,
+        help="records shown for one more (default 3)",
+    )
+    add(
+        "--likeness",
+        type=number(0, 1),
+        default=0.9,
+        help="from which on texts are duplicates, 0 to 1",
+    )
+    add_teacher_options(parser)
+    add_reading_options(parser)
+    return parser
+
+
+def expand_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
+    return faults + faults_of(lambda: _plan(args))
+
+
+def label_file(args: argparse.Namespace) -> None:
+    """Label the records that the options name, and say what became of them.
+
+    Raises:
+        LabelingStoppedError: The run ended early.
+        StillroomError: Data, teacher or settings cannot be used.
+    """
+    console, began = Console(args.verbose), time.monotonic()
+    # Here, because --help must load nothing heavy.
+    from ...labeling.batch.labeler import BatchLabeler
+    from ...labeling.batch.records import (
+        kept_columns,
+        label_tasks,
+        labelled_record,
+        unknown_names,
+    )
+
+    profile, template = chosen_profile(args, 0.0), template_text(args.template)
+    # With a copied column the table's own stays, and templates may name it.
+    tasks = label_tasks(_records(args, copied=True), form=args.format, template=template)
+    teacher = chosen_teacher(args)
+    labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
+    console.head(f"stillroom: {len(tasks):,} records of {args.data}, labelled by {teacher.name}")
+    for name in () if template is None else unknown_names(template, tasks):
+        console.line("template", f"{{{name}}} is no column and stays as it is")
+    for column, place in kept_columns(tasks, template=template).items():
+        words = "holds the marks of the labels" if column == "label" else "keeps its values"
+        console.line("column", f"{column!r} is there already; {place!r} {words}")
+    try:
+        run = labeler.run(tasks, progress=progress_line())
+    finally:
+        end_progress()
+    labelled = [
+        labelled_record(one, teacher.name, profile, form=args.format, template=template)
+        for one in run.labelled
+    ]
+    path = write_json_lines(Path(args.output) / LABELS_FILE, labelled)
+    _report(args, run, teacher.name, profile)
+    console.line("labels", _words(run), time.monotonic() - began)
+    console.line("written", str(path))
+    if run.failed:
+        console.line("", f"{Path(args.output) / 'dead_letter.jsonl'}: {len(run.failed):,} records")
+        console.line("", f"{_RETRY} asks for these again")
+    if run.stopped is not None:
+        told = f"stopped early ({run.stopped}): {run.message}; "
+        told += f"{run.numbers.remaining:,} records are left: the same command goes on with them"
+        if run.failed:
+            told += f", and {_RETRY} with the {len(run.failed):,} dead letters as well"
+        raise LabelingStoppedError(told)
+    if not labelled:
+        raise LabelingStoppedError(
+            f"no record has a label; {Path(args.output) / 'dead_letter.jsonl'} says why, and "
+            f"{_RETRY} asks for them again"
+        )
+
+
+def expand_file(args: argparse.Namespace) -> None:
+    """Write more records like those that the options name, and say what became of it.
+
+    Raises:
+        LabelingStoppedError: The run ended early.
+        StillroomError: Data, teacher or settings cannot be used.
+    """
+    console, began = Console(args.verbose), time.monotonic()
+    # Here, because --help must load nothing heavy.
+    from ...labeling.tasks.new_examples import expand_records
+
+    plan = _plan(args)
+    records, teacher = _records(args), chosen_teacher(args)
+    console.head(f"stillroom: {len(records):,} records of {args.data}, expanded by {teacher.name}")
+    try:
+        grown = expand_records(
+            records,
+            teacher,
+            args.output,
+            plan,
+            profile=chosen_profile(args, 0.9),
+            settings=chosen_settings(args),
+            progress=progress_line(),
+        )
+    finally:
+        end_progress()
+    path = write_json_lines(Path(args.output) / GROWN_FILE, grown.records)
+    by_method = ", ".join(f"{count:,} by {name}" for name, count in grown.methods.items())
+    words = f"{grown.new:,} new ({by_method or 'none'}), {grown.duplicates:,} duplicates left out"
+    words += f", {grown.failed:,} failed" if grown.failed else ""
+    console.line("records", words, time.monotonic() - began)
+    console.line("written", f"{path}: {len(grown.records):,} records")
+    if grown.stopped is not None:
+        told = f"stopped early ({grown.stopped}): {grown.message}; the same command goes on"
+        told += f", and {_RETRY} asks for the dead letters again" if grown.failed else ""
+        raise LabelingStoppedError(told)
+    if len(grown.records) < args.target:
+        console.line("", f"{args.target:,} were wanted; the teacher had nothing new to say")
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", type=text, required=True, help="file of records: a table, JSON, JSON Lines")
+    add("--output", type=text, required=True, help="folder of the run")
+    add(
+        "--question",
+        type=text,
+        help="column that is asked; default: question, instruction or prompt",
+    )
+    add("--context", type=text, help="column with a text for each question")
+    add_verbose(parser)
+
+
+def _data_faults(args: argparse.Namespace) -> list[str]:
+    faults = [] if args.data is None else missing_source(args.data)
+    faults += faults_of(lambda: reading_keywords(args))
+    if args.output is None:
+        return faults
+    names = (LABELS_FILE, GROWN_FILE, REPORT_FILE, "calls.jsonl", "dead_letter.jsonl")
+    in_the_way = [path for name in names if (path := Path(args.output) / name).is_dir()]
+    faults += [f"{path} is a folder, and a file is to be written there" for path in in_the_way]
+    return faults + output_faults("output", args.output)
+
+
+def _plan(args: argparse.Namespace) -> ExpansionPlan:
+    from ...labeling.tasks.new_examples import ExpansionPlan
+
+    return ExpansionPlan(
+        target=1 if args.target is None else args.target,
+        methods=args.methods,
+        in_context=args.in_context,
+        likeness=args.likeness,
+        seed=args.seed,
+    )
+
+
+def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str, Any]]:
+    from ...data.readers.read_table import read_table
+
+    records = read_table(args.data, **reading_keywords(args))
+    names = {"question": args.question, _context_key(args, records): args.context}
+    return rename_columns(records, names, copied=copied)
+
+
+def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str:
+    """Give the key that `--context` stands for: that of the records' shape.
+
+    Raises:
+        ConfigError: A context is given, and the records are asked in another way.
+    """
+    named = args.question is not None or getattr(args, "template", None) is not None
+    shape = "question" if named or not records else asked_shape(records[0])
+    if args.context is None or shape == "question":
+        return "context"
+    if shape == "instruction":
+        return "input"
+    raise ConfigError([
+        f"--context {args.context!r} goes with questions; name their column with --question, or "
+        "write both columns into a --template"
+    ])  # fmt: skip
+
+
+def template_text(given: str | None) -> str | None:
+    """Read a template, which is a text or the name of a file that holds one."""
+    if given is None or "{" in given:
+        return given if given is None else given.lstrip("\ufeff")
+    try:
+        written = read_written_text(given)
+    except ConfigError as fault:
+        if os.path.exists(given):
+            raise ConfigError([f"template is {given!r}; {fault}"]) from fault
+        raise ConfigError(
+            [f"template {given!r} names no column in braces, and there is no file of that name"]
+        ) from fault
+    if "{" not in written:
+        raise ConfigError(
+            [f"template is {given!r}; the file names no column in braces, such as {{question}}"]
+        )
+    return written
+
+
+def _words(run: LabelRun) -> str:
+    numbers = run.numbers
+    words = [f"{numbers.labelled:,} of {numbers.records:,} labelled"]
+    if numbers.cached:
+        words.append(f"{numbers.cached:,} of them known")
+    if numbers.failed:
+        words.append(f"{numbers.failed:,} failed")
+    if numbers.thoughts:
+        words.append(f"{numbers.thoughts:,} with thoughts")
+    words.append(f"{numbers.calls:,} calls")
+    if numbers.cost is not None:
+        words.append(f"cost {numbers.cost:.4g}")
+    return ", ".join(words)
+
+
+def _report(args: argparse.Namespace, run: LabelRun, teacher: str, profile: DecodeProfile) -> None:
+    """Write the numbers beside the labels; addresses and keys are not among them."""
+    from ...prompts import format_sha256
+
+    numbers: Mapping[str, Any] = asdict(run.numbers)
+    report = {
+        "schema_version": 1,
+        "teacher": teacher,
+        "decode_profile": profile.to_dict(),
+        "prompt_sha256": format_sha256(args.format),
+        "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stopped": run.stopped,
+        "message": run.message,
+        **numbers,
+    }
+    write_json(Path(args.output) / REPORT_FILE, report)

@@ -1,0 +1,262 @@
+"""Options that all commands with a teacher share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigError
+from ...exchanges import put_column
+from ..options import (
+    Fault,
+    device,
+    faults_of,
+    model_faults,
+    number,
+    one_of,
+    seed,
+    text,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from ...labeling.batch.parse_label import LabelProgress, LabelSettings
+    from ...labeling.teachers.protocol import DecodeProfile, Teacher
+
+
+def add_teacher_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a teacher, of its answers, and of limits and money."""
+    add = parser.add_argument_group("teacher").add_argument
+    add(
+        "--teacher",
+        required=True,
+        help="address of a server that speaks OpenAI's HTTP, a provider (ollama, vllm, sglang, "
+        "llama-server, openai, openrouter, anthropic, deepseek, gemini), a folder, or a model of "
+        "the hub",
+    )
+    add(
+        "--model", type=text, help="name of the model on the server; default: the only one it lists"
+    )
+    add(
+        "--api-key-env",
+        type=text,
+        help="environment variable with the key; default: the provider's own",
+    )
+    add("--bits", type=int, choices=(4, 8), help="precision of a local teacher's weights")
+    add(
+        "--device",
+        type=device,
+        help="of a local teacher: cpu or cuda; default: CUDA where there is one",
+    )
+    add(
+        "--timeout",
+        type=number(0, 86_400, above=True),
+        default=120.0,
+        help="seconds for an answer (default 120)",
+    )
+    add(
+        "--honours-idempotency",
+        action="store_true",
+        help="the server charges calls with one Idempotency-Key once",
+    )
+    add = parser.add_argument_group("answers").add_argument
+    add(
+        "--max-tokens",
+        type=whole_number(1),
+        default=512,
+        help="most tokens of an answer (default 512)",
+    )
+    add("--temperature", type=number(0, 100), help="0 is greedy")
+    add("--top-p", type=number(0, 1, above=True), default=1.0,
+        help="sample from the likeliest tokens of this probability (default 1)")  # fmt: skip
+    add("--seed", type=seed, default=0, help="of what is sampled (default 0)")
+    add("--stop", action="append", default=[], help="text that ends an answer; may be repeated")
+    add(
+        "--keep-thoughts",
+        action="store_true",
+        help="what a reasoning model thinks is part of its answer (so for --format system2); else "
+        "it is left off",
+    )
+    add = parser.add_argument_group("limits and money").add_argument
+    add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
+    limit = number(0, above=True)
+    add("--requests-per-minute", type=limit, help="most calls in a minute; default: no limit")
+    add("--tokens-per-minute", type=limit, help="most tokens in a minute; default: no limit")
+    add("--prices", type=prices, help="per million tokens of prompts and answers, as 0.15,0.60")
+    add(
+        "--budget", type=number(0), help="most that the output folder may ever cost; needs --prices"
+    )
+    add("--max-attempts", type=whole_number(1), default=6, help="calls per record (default 6)")
+    add(
+        "--max-error-rate",
+        type=number(0, 1),
+        default=0.5,
+        help="ends the run above it (default 0.5)",
+    )
+    add(
+        "--in-doubt",
+        type=one_of("ask", "dead_letter"),
+        metavar="{ask,dead_letter}",
+        default="ask",
+        help="what becomes of calls that were under way when the process died (default ask)",
+    )
+    add("--retry-failed", action="store_true", help="ask for the dead letters again")
+
+
+def prices(given: str) -> tuple[float, float] | Fault:
+    """Read two numbers of at least 0, separated by a comma."""
+    try:
+        asked, made = (float(part) for part in given.split(","))
+    except ValueError:
+        asked = made = -1.0
+    if not (0 <= asked < float("inf") and 0 <= made < float("inf")):
+        return Fault(f"is {given!r}; allowed is a pair of prices, such as 0.15,0.60")
+    return asked, made
+
+
+def teacher_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options of a teacher, as far as it is seen without asking it."""
+    from ...labeling.teachers.open_teacher import server_address
+
+    address: list[str | None] = []
+    faults = faults_of(lambda: address.append(server_address(args.teacher)))
+    if address == [None]:
+        faults += _near_server(args.teacher) or model_faults("teacher", args.teacher)
+    if args.api_key_env is not None and args.api_key_env not in os.environ:
+        faults.append(f"api_key_env is {args.api_key_env!r}; there is no such variable")
+    return faults + faults_of(lambda: chosen_settings(args))
+
+
+def _near_server(name: str | None) -> list[str]:
+    """Say which server was meant by a name that is nearly one."""
+    from ...labeling.teachers.open_teacher import PROVIDERS
+
+    if name is None or os.path.exists(name):
+        return []
+    if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)?:\d+(/|$)|localhost(/|$)", name):
+        return [f"teacher is {name!r}; an address begins with its scheme: --teacher http://{name}"]
+    near = difflib.get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.8)
+    return [f"teacher is {name!r}; the nearest is --teacher {near[0]}"] if near else []
+
+
+def chosen_teacher(args: argparse.Namespace) -> Teacher:
+    """Open the teacher of the options, and look whether its server is there.
+
+    Raises:
+        StillroomError: As `teachers.open_teacher` and `opening.require_server`.
+    """
+    from ...labeling.teachers.open_teacher import open_teacher, require_server
+
+    teacher = open_teacher(
+        args.teacher,
+        model=args.model,
+        api_key_env=args.api_key_env,
+        timeout_s=args.timeout,
+        honours_idempotency=args.honours_idempotency,
+        bits=args.bits,
+        device=args.device,
+    )
+    require_server(teacher, args.teacher)
+    return teacher
+
+
+def chosen_settings(args: argparse.Namespace) -> LabelSettings:
+    """Make the labeler's settings of the options.
+
+    Raises:
+        ConfigError: They are out of range, or there is a budget without prices.
+    """
+    from ...labeling.batch.parse_label import LabelSettings, Prices
+
+    return LabelSettings(
+        concurrency=args.concurrency,
+        max_attempts=args.max_attempts,
+        requests_per_minute=args.requests_per_minute,
+        tokens_per_minute=args.tokens_per_minute,
+        prices=None if args.prices is None else Prices(*args.prices),
+        budget=args.budget,
+        max_error_rate=args.max_error_rate,
+        in_doubt=args.in_doubt,
+        retry_failed=args.retry_failed,
+        keep_thoughts=args.keep_thoughts or getattr(args, "format", None) == "system2",
+    )
+
+
+def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfile:
+    """Make the decode profile of the options.
+
+    Args:
+        args: The options.
+        temperature: Where none is given.
+
+    Raises:
+        ConfigError: A value is out of range.
+    """
+    from ...labeling.teachers.protocol import DecodeProfile
+
+    return DecodeProfile(
+        max_tokens=args.max_tokens,
+        temperature=temperature if args.temperature is None else args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+        stop=tuple(args.stop),
+    )
+
+
+def progress_line() -> Callable[[LabelProgress], None]:
+    """Make what shows progress: one line that is written over on a terminal, else one a minute."""
+    shown_at = time.monotonic()
+
+    def show(progress: LabelProgress) -> None:
+        nonlocal shown_at
+        if sys.stderr.isatty():
+            print(f"\r  {progress}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - shown_at >= 60:
+            shown_at = time.monotonic()
+            print(f"  {progress}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def end_progress() -> None:
+    """Clear the line of the progress."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def rename_columns(
+    records: list[dict[str, Any]], names: Mapping[str, str | None], *, copied: bool = False
+) -> list[dict[str, Any]]:
+    """Give columns the names that are known.
+
+    Args:
+        records: Of a table. A column that has such a name already makes room for it: its values are
+            kept under `..._before`.
+        names: Known name: the table's; None for no change.
+        copied: The columns keep their own names, too.
+
+    Raises:
+        ConfigError: No record has such a column.
+    """
+    wanted = {ours: theirs for ours, theirs in names.items() if theirs not in (None, ours)}
+    columns = {key for record in records for key in record}
+    missing = sorted({str(theirs) for theirs in names.values() if theirs is not None} - columns)
+    if missing:
+        raise ConfigError([f"there is no column {missing}; the table has {sorted(columns)}"])
+    if not wanted:
+        return records
+    named = []
+    for record in records:
+        told = dict(record)
+        if not copied:
+            told = {key: value for key, value in record.items() if key not in wanted.values()}
+        for ours, theirs in wanted.items():
+            told = put_column(told, ours, record.get(str(theirs)))
+        named.append(told)
+    return named

@@ -1,0 +1,1 @@
+"""EasyDistill's configurations, run with stillroom's own stages."""

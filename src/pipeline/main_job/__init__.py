@@ -1,0 +1,1 @@
+"""From a table to a student that answers, with numbers: one file per step."""

@@ -1,0 +1,259 @@
+"""What a job will cost in time and memory, found from a part of the table before anything large is
+made: questions from a few hundred records, and a few training steps of each size.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+
+from ...console import Console
+from ...data.questions.questions import QuestionSet, build_question_set
+from ...distillation.starter_student import StarterSize, new_shape
+from ...errors import ConfigError
+from ...records import Example
+from .load_table import Source
+from .settings import STARTER, MainJob, Recipe
+from .teacher import (
+    CHARACTERS_PER_TOKEN,
+    plan_batch,
+    plan_steps,
+    plan_vocabulary,
+    table_characters,
+)
+
+SAMPLED_RECORDS: Final = 300
+"""Records that are asked about to see how much a table asks; a smaller table is taken whole."""
+TRIED_STEPS: Final = 3
+"""Steps that are timed, after one that is not."""
+STEP_OVERHEAD: Final = 1.25
+"""A whole step (optimizer, collation, callbacks) against forward and backward alone, about."""
+FORWARD_SHARE: Final = 0.4
+"""A forward pass against forward and backward; what a student's step pays for its teacher."""
+REST_SHARE: Final = 0.2
+"""Labelling, measuring and asking against all training, about."""
+BYTES_PER_EXAMPLE: Final = 800
+"""A question with its prompt, target and fields."""
+BYTES_PER_TOKEN: Final = 44
+"""A token of a training example, as id and as label."""
+LEAST_ROWS: Final = 10
+LEAST_EFFORT: Final = 0.1
+"""Smaller ones are not worth advising."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job costs on this machine, as a function of its size."""
+
+    recipe: Recipe
+    controls: bool
+    records: int
+    facts_per_record: float
+    """Facts, and summaries."""
+    examples_per_record: float
+    """Questions about them, held-out ones included."""
+    tokens: int
+    """Of an example, prompt and answer."""
+    batch: int
+    teacher_step_s: float
+    student_step_s: float
+    """Of a step without a teacher."""
+    teacher_is_trained: bool = True
+
+    def minutes(self, records: int | None = None, effort: float = 1.0) -> float:
+        """Give the minutes of the whole job.
+
+        Args:
+            records: Of so many records; None for those of the table.
+            effort: With so many times the steps.
+        """
+        recipe = self.recipe.scaled(effort)
+        teacher, student = self.steps(recipe, records)
+        training_s = (
+            teacher * self.teacher_step_s
+            + student * (self.student_step_s + FORWARD_SHARE * self.teacher_step_s)
+            + (3 * student * self.student_step_s if self.controls else 0.0)
+        )
+        return training_s * (1.0 + REST_SHARE) / 60.0
+
+    def bytes(self, records: int | None = None) -> float:
+        """Give the memory that questions and the longest training take."""
+        questions = (records or self.records) * self.examples_per_record
+        trained = max(self.steps(self.recipe, records)) * self.batch
+        per_trained = BYTES_PER_EXAMPLE / 2 + self.tokens * BYTES_PER_TOKEN
+        return questions * BYTES_PER_EXAMPLE + trained * per_trained
+
+    def steps(self, recipe: Recipe, records: int | None = None) -> tuple[int, int]:
+        """Count the optimizer steps of the teacher and of each student."""
+        facts = (records or self.records) * self.facts_per_record
+        return (
+            plan_steps(facts, self.batch, recipe.teacher_exposures, recipe.teacher_least_steps)
+            if self.teacher_is_trained
+            else 0,
+            plan_steps(facts, self.batch, recipe.student_exposures, recipe.student_least_steps),
+        )
+
+
+def estimate_job(job: MainJob, source: Source) -> Estimate:
+    """Estimate a job from a part of its table.
+
+    Times are rough (other work on the machine, answers of unusual length); they tell minutes from
+    hours. They are of a starter teacher; those of a named model are not known before it is loaded.
+    """
+    questions = _some_questions(job, source)
+    asked = len(questions.table.rows) or 1
+    asked_of = len(source.records) - len(source.profile.skipped_rows)
+    share = asked / max(1, asked_of)
+    examples = [*questions.train, *questions.held_out]
+    tokens, batch = _tokens_per_example(questions.train), plan_batch(questions.train, job.recipe)
+    size = StarterSize(vocabulary=plan_vocabulary(round(table_characters(questions.table) / share)))
+    return Estimate(
+        recipe=job.recipe,
+        controls=job.controls,
+        records=asked_of,
+        facts_per_record=len({e.fact for e in examples}) / asked,
+        examples_per_record=len(examples) / asked,
+        tokens=tokens,
+        batch=batch,
+        teacher_step_s=_seconds_per_step(size, size.layers, batch, tokens),
+        student_step_s=_seconds_per_step(size, size.layers // 2, batch, tokens),
+        teacher_is_trained=job.teacher == STARTER,
+    )
+
+
+def require_affordable(job: MainJob, source: Source, console: Console) -> None:
+    """Print about how long the job will take here; beyond its limit ask, or refuse.
+
+    Raises:
+        ConfigError: The job needs more minutes than `max_minutes` and nobody at a terminal says
+            yes, or more memory than the machine has; the message says which smaller jobs do fit.
+    """
+    with console.busy("estimating the time"):
+        estimate = estimate_job(job, source)
+    named = job.teacher != STARTER or job.student is not None
+    memory, minutes = machine_memory(), estimate.minutes()
+    arms = "1 student and 3 controls" if job.controls else "1 student"
+    if named:
+        steps = estimate.steps(job.recipe)[1]
+        console.line("time", f"{arms}, {steps:,} steps each; the bar tells what a step of "
+                             "the named models takes here")  # fmt: skip
+    else:
+        console.line("time", f"about {in_words(minutes)}: teacher, {arms}, measuring")
+    if estimate.bytes() > memory:
+        raise ConfigError(
+            [
+                f"this job needs about {estimate.bytes() / 1e9:.0f} GB of memory, and this machine "
+                f"has {memory / 1e9:.0f} GB. {_smaller(job, source, estimate, named, memory)}"
+            ]
+        )
+    if named or job.max_minutes is None or minutes <= job.max_minutes:
+        return
+    advice = _smaller(job, source, estimate, named, memory)
+    told = f"about {in_words(minutes)} are more than {job.max_minutes:g} min (--max-minutes)"
+    if console.asks():
+        console.line("", f"{told}. {advice}")
+        if console.confirm("Train for so long all the same?"):
+            return
+        raise ConfigError(["nothing was trained; a smaller job is named above"])
+    raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train so long"])
+
+
+def machine_memory() -> float:
+    """Give the bytes of memory of this machine, or of its container; infinite where unknown."""
+    found = [math.inf]
+    if sys.platform != "win32":
+        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit:
+            found.append(float(limit.read()))
+    except (OSError, ValueError):  # no container, or "max"
+        pass
+    return min(found)
+
+
+def in_words(minutes: float) -> str:
+    """Write a time as people say it.
+
+    >>> in_words(0.2), in_words(95), in_words(400), in_words(20417)
+    ('1 min', '95 min', '7 hours', '15 days')
+    """
+    if minutes <= 120:
+        return f"{max(1, math.ceil(minutes))} min"
+    hours = math.ceil(minutes / 60)
+    return f"{hours} hours" if hours <= 72 else f"{math.ceil(hours / 24)} days"
+
+
+def _smaller(job: MainJob, source: Source, estimate: Estimate, named: bool, memory: float) -> str:
+    """Name options that make the job fit its limits."""
+    limit = math.inf if named or job.max_minutes is None else job.max_minutes
+
+    def fits(records: int, effort: float = 1.0) -> bool:
+        return estimate.minutes(records, effort) <= limit and estimate.bytes(records) <= memory
+
+    ways = []
+    rows = _largest(fits, estimate.records)
+    if rows >= LEAST_ROWS:
+        minutes = "" if named else f" (about {in_words(estimate.minutes(rows))})"
+        ways.append(f"--rows {rows}{minutes} takes the first records")
+    columns = source.profile.columns
+    width = _largest(lambda n: fits(math.ceil(estimate.records * n / len(columns))), len(columns))
+    if width and not any("," in name for name in columns):
+        ways.append(f"--columns {shlex.quote(','.join(columns[:width]))} asks about fewer columns")
+    effort = limit / estimate.minutes() if limit < math.inf else 0.0
+    now = job.recipe.teacher_exposures / Recipe.teacher_exposures
+    told = math.floor(100 * effort * now) / 100
+    if told >= LEAST_EFFORT and fits(estimate.records, told / now):
+        ways.append(f"--effort {told:g} trains for fewer steps")
+    return "Smaller: " + "; ".join(ways or ["name a smaller table"])
+
+
+def _largest(fits: Callable[[int], bool], most: int) -> int:
+    """Find the largest size below `most` that fits, rounded down to two digits; 0 for none."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    unit: int = 10 ** max(0, len(str(low)) - 2)
+    return low // unit * unit
+
+
+def _some_questions(job: MainJob, source: Source) -> QuestionSet:
+    """Ask about records from all over the table."""
+    step = max(1, math.ceil(len(source.records) / SAMPLED_RECORDS))
+    skipped = {row for row, _ in source.profile.skipped_rows}
+    kept = [record for row, record in enumerate(source.records, 1) if row not in skipped]
+    return build_question_set(
+        kept[::step],
+        replace(source.profile, skipped_rows=()),
+        templates=job.templates,
+        gold_share=job.gold_share,
+        seed=job.seed,
+    )
+
+
+def _tokens_per_example(examples: Sequence[Example]) -> int:
+    characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
+    return max(8, round(characters / CHARACTERS_PER_TOKEN))
+
+
+def _seconds_per_step(size: StarterSize, layers: int, batch: int, tokens: int) -> float:
+    """Time forward and backward of an untrained model on random tokens."""
+    model: Any = new_shape(size, layers=layers, seed=0)
+    # A generator of its own: the job's seeds must not depend on whether time was told.
+    ids = torch.randint(
+        size.vocabulary, (batch, tokens), generator=torch.Generator().manual_seed(0)
+    )
+    times = []
+    for _ in range(TRIED_STEPS + 1):
+        began = time.perf_counter()
+        model(input_ids=ids, labels=ids).loss.backward()
+        times.append(time.perf_counter() - began)
+    return STEP_OVERHEAD * min(times[1:])

@@ -1,0 +1,121 @@
+"""The proof: all models on the held-out questions, as numbers, pictures and a page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ...console import Console
+from ...evaluation.calibrate_student import RISK_PICTURE, calibrate_student, calibration_split
+from ...evaluation.compare import evaluate_models
+from ...evaluation.model_card import model_card
+from ...evaluation.report import format_table, plot_scores, write_report_html
+from ...evaluation.scores import ModelScores
+from ...files import read_json, write_json, write_text
+from ...inference.checkpoints.load_student import load_checkpoint, package_versions
+from ...run_folder import RunFolder
+from .load_table import Loaded
+from .settings import MainJob
+from .teacher import longest_answer
+
+LEAST_CALIBRATED = 20
+"""Questions below which a curve of confidence says nothing."""
+CONTROLS = (
+    "student_untrained",
+    "student_without_teacher",
+    "student_teacher_text",
+    "student_all_gold",
+)
+"""Rows beside teacher and student, in the order of the table."""
+
+
+def measure(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    arms: dict[str, Path],
+    run: RunFolder,
+    console: Console,
+) -> dict[str, ModelScores]:
+    """Ask all models the held-out questions, and write `metrics.json`."""
+    began = time.monotonic()
+    order = [name for name in CONTROLS if name in arms]
+    given = load_checkpoint(teacher, device=job.device)
+    scores = evaluate_models(
+        given,
+        arms["student"],
+        loaded.questions.held_out,
+        controls={name: arms[name] for name in order},
+        max_new_tokens=longest_answer(given, loaded.questions.held_out),
+        batch_size=128,
+        training_prompts={e.prompt for e in loaded.questions.train},
+        device=job.device,
+    )
+    write_json(run.path / "metrics.json", {name: score.to_dict() for name, score in scores.items()})
+    console.line(
+        "measured",
+        f"{len(loaded.questions.held_out):,} held-out questions, {len(scores)} models",
+        time.monotonic() - began,
+    )
+    console.block(format_table(scores))
+    return scores
+
+
+def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
+    """Fit the student's confidence on half of the held-out facts; the other half is left to check
+    it on."""
+    began = time.monotonic()
+    chosen, _ = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
+    if len(chosen) < LEAST_CALIBRATED:
+        console.line("calibrated", f"skipped: {len(chosen)} held-out questions are too few")
+        return
+    fitted = calibrate_student(folder, chosen)
+    console.line(
+        "calibrated",
+        f"on {fitted.fitted_on:,} held-out questions: error {fitted.calibration_error or 0.0:.3f}",
+        time.monotonic() - began,
+    )
+
+
+def write_report(
+    job: MainJob,
+    loaded: Loaded,
+    folder: Path,
+    scores: dict[str, ModelScores],
+) -> None:
+    """Write plots, the report page and the student's model card."""
+    plot_scores(scores, folder / "scores.png")
+    curve = folder / "student" / "loss.png"
+    plots = {"Exact match per task": folder / "scores.png"}
+    if curve.is_file():
+        plots["Loss of the student while it was distilled"] = curve
+    risk = folder / "student" / RISK_PICTURE
+    if risk.is_file():
+        plots["Wrong answers of the student where the least sure ones are withheld"] = risk
+    settings = {
+        "data": f"{loaded.profile.source}, {len(loaded.records):,} records",
+        "facts": f"{loaded.questions.facts:,}, {loaded.questions.phrasings} phrasings each, "
+        "one of them held out",
+        "gold share": f"{job.gold_share:g} of the facts; the teacher labels the rest",
+        "temperature, alpha": f"{job.recipe.temperature:g}, {job.recipe.alpha:g}",
+        "seed": job.seed,
+        "versions": ", ".join(f"{k} {v}" for k, v in package_versions().items()),
+    }
+    write_report_html(
+        folder / "report.html",
+        scores,
+        title=f"A student of {loaded.profile.source}, beside its teacher and its controls",
+        settings=settings,
+        plots=plots,
+    )
+    card = model_card(
+        "student",
+        name=f"student of {loaded.profile.source}",
+        source=loaded.profile.source,
+        records=len(loaded.records),
+        scores=scores["student"],
+        teacher_scores=scores["teacher"],
+        run=read_json(folder / "student" / "run.json"),
+        example=loaded.questions.held_out[0].prompt,
+    )
+    write_text(folder / "student" / "README.md", card)

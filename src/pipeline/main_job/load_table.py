@@ -1,0 +1,104 @@
+"""Read the table, say what was understood, make questions from it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ...console import Console
+from ...data.questions.profile import TableProfile, profile_table
+from ...data.questions.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
+from ...data.readers.read_table import iter_records
+from ...errors import ConfigError, DataError
+from ...records import write_examples
+from ...tables import also_faults
+from .settings import ELEMENTS, MainJob
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table, read, and what can be asked about it."""
+
+    records: list[dict[str, Any]]
+    profile: TableProfile
+
+
+@dataclass(frozen=True)
+class Loaded(Source):
+    """A table, read and understood, with its questions."""
+
+    questions: QuestionSet
+
+
+def load_table(job: MainJob, console: Console) -> Loaded:
+    """Read the table, say what was understood, and make questions from it."""
+    return make_questions(job, read_source(job, console), console)
+
+
+def read_source(job: MainJob, console: Console) -> Source:
+    """Read the table, and say what was understood."""
+    read = iter_records(job.data, **job.reading_keywords())
+    records = list(islice(console.progress(read, "reading", job.rows), job.rows))
+    with console.busy("looking at the columns"):
+        profile = profile_table(
+            records,
+            source=job.table or Path(str(job.data).split("?")[0]).name,
+            key=job.key,
+            columns=job.columns,
+            question=job.question,
+            answer=job.answer,
+            context=job.context,
+        )
+        width = len({name for record in records for name in record})
+    faults = also_faults(job.also_called, profile.columns)
+    if faults:
+        raise ConfigError(faults)
+    first = "" if job.rows is None else "the first "
+    name = "the bundled elements.csv" if job.data == str(ELEMENTS) else job.data
+    console.head(f"stillroom: {name}, {first}{len(records):,} records, {width} columns")
+    for line in profile.describe():
+        console.line("table", line)
+    if profile.kind == "facts" and len(profile.columns) > SUMMARY_COLUMNS:
+        told = ", ".join(profile.columns[:SUMMARY_COLUMNS])
+        console.line(
+            "table",
+            f"a summary tells {SUMMARY_COLUMNS} columns, the first that have a value: {told}",
+        )
+    return Source(records, profile)
+
+
+def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
+    """Make questions from a table."""
+    began = time.monotonic()
+    records, profile = source.records, source.profile
+    questions = build_question_set(
+        records,
+        profile,
+        templates=job.templates,
+        gold_share=job.gold_share,
+        seed=job.seed,
+        watch=lambda rows: console.progress(rows, "making questions", len(rows)),
+    )
+    questions = replace(questions, table=questions.table.also_called(job.also_called))
+    if not questions.held_out:
+        raise DataError("no question could be made from the table", path=profile.source)
+    if questions.ambiguous:
+        console.line("note", f"{questions.ambiguous:,} facts are not asked: the question for one "
+                     "would be the question for another")  # fmt: skip
+    gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})
+    console.line(
+        "questions",
+        f"{questions.facts:,} facts, {questions.phrasings} phrasings each, 1 of them held out; "
+        f"gold answers for {gold:,}",
+        time.monotonic() - began,
+    )
+    return Loaded(records, profile, questions)
+
+
+def write_questions(folder: Path, questions: QuestionSet) -> None:
+    """Keep what was asked, for a look and for later evaluations."""
+    write_examples(str(folder / "data" / "train.jsonl"), questions.train)
+    write_examples(str(folder / "data" / "held_out.jsonl"), questions.held_out)

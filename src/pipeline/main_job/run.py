@@ -1,0 +1,154 @@
+"""The order of the main job's steps."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...console import Console
+from ...errors import ConfigError
+from ...prompts import prompts_sha256
+from ...records import data_hash, record_hash, sha256_text
+from ...run_folder import RunFolder, owned_folder, require_owned, source_of
+from ..options import require_source
+from .settings import STARTER, MainJob, Recipe
+
+if TYPE_CHECKING:
+    from ...evaluation.scores import ModelScores
+
+LEAST_USEFUL = 2.0
+"""Percent of held-out questions right below which a student is said to have learned nothing."""
+
+
+def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> Path:
+    """Do the whole job.
+
+    Args:
+        job: What is made from what; a path stands for `MainJob(data=path)`.
+        console: Where lines are printed.
+
+    Returns:
+        The run folder: `teacher/`, `student/`, `controls/`, `metrics.json`, `report.html`,
+        pictures.
+
+    Raises:
+        DataNotFoundError: There is no such file.
+        DataError: The table cannot be used.
+        ConfigError: Settings do not fit, all faults at once; or the run folder that was named holds
+            something else.
+        ModelNotFoundError: A named model is not there.
+    """
+    console = console or Console()  # first: it holds back what libraries say when they are loaded
+    job = job if isinstance(job, MainJob) else MainJob(data=job)
+    faults = job.faults()
+    if faults:
+        require_source(str(job.data))
+        raise ConfigError(faults)
+    from .load_table import make_questions, read_source, write_questions
+
+    source = read_source(job, console)
+    run = claim_folder(job, source.records, console)
+    folder = run.path
+    # The rooms below load torch and transformers; what is refused above is refused without.
+    from .demo_questions import ask_agents
+    from .estimate import require_affordable
+    from .evaluate import calibrate, measure, write_report
+    from .teacher import get_labels, get_teacher
+    from .train_student import get_students
+
+    if not run.is_broken_off():
+        require_affordable(job, source, console)
+    loaded = make_questions(job, source, console)
+    if run.begin():
+        console.line("going on", f"an interrupted run in {folder} with the same settings and data")
+    write_questions(folder, loaded.questions)
+    teacher_dir = get_teacher(job, loaded, run, console)
+    labelled = get_labels(job, loaded, teacher_dir, run, console)
+    arms = get_students(job, loaded, teacher_dir, labelled, run, console)
+    scores = measure(job, loaded, teacher_dir, arms, run, console)
+    calibrate(folder / "student", loaded, console)
+    write_report(job, loaded, folder, scores)
+    ask_agents(folder / "student", loaded.questions, console)
+    run.finish()
+    say_goodbye(job, folder, scores["student"], console)
+    return folder
+
+
+def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
+    """Choose the folder: the one that was named, or one that no other run has.
+
+    Raises:
+        ConfigError: The named one holds another run, or other files.
+    """
+    wanted = job.run_dir()
+    named = ("data", "query", "table", "records_path", "reading", "rows")
+    without = ("output_dir", "max_minutes", "device")  # these do not change what is learnt
+    owner = {
+        "source": source_of(
+            str(job.data),
+            wanted.absolute().parent,
+            query=job.query,
+            table=job.table,
+            records_path=job.records_path,
+            reading=_jsonable(job.reading) or None,
+            rows=job.rows,
+        ),
+        "settings": _jsonable({k: v for k, v in asdict(job).items() if k not in named + without}),
+    }
+    watched = console.progress(records, "hashing", len(records))
+    identity = sha256_text(
+        record_hash({"owner": owner, "prompts": prompts_sha256()})
+        + data_hash(_jsonable(r) for r in watched)
+    )
+    if job.output_dir:
+        require_owned(wanted, identity, owner)
+        return RunFolder(wanted, identity, owner)
+    folder, why = owned_folder(wanted, identity, owner)
+    if why is not None:
+        console.line("folder", f"{why}; this one is written to {folder}")
+    return RunFolder(folder, identity, owner)
+
+
+def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(v) for v in value]
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Console) -> None:
+    """Say what was written, and what to do next; a student that learned nothing is called that."""
+    console.line(
+        "written",
+        f"{folder}/  student/ (safetensors, tokenizer, run.json, table.json, model card)  "
+        "metrics.json  report.html  scores.png",
+    )
+    right = 100 * student.exact_match
+    if right >= LEAST_USEFUL:
+        console.line("next", f"stillroom chat {shlex.quote(str(folder / 'student'))}")
+        return
+    what = "nothing" if right == 0 else "almost nothing"
+    console.line(
+        "note", f"the student learned {what}: {right:.1f} % of the held-out questions are right"
+    )
+    console.line("next", _advice(job))
+
+
+def _advice(job: MainJob) -> str:
+    """Say what makes a student learn that has learned nothing."""
+    effort = job.recipe.teacher_exposures / Recipe.teacher_exposures
+    if effort < 1.0:
+        return f"train for longer: --effort 1; it was {effort:.2g}"
+    if job.teacher != STARTER:
+        return (
+            f"see in report.html whether the teacher knows the table; {job.teacher} is used as it "
+            "is. --teacher starter trains one on the table"
+        )
+    return (
+        f"ask about fewer columns (--columns), train for longer (--effort {2 * effort:.2g}), or "
+        "look the answers up in the table, which is exact and free"
+    )

@@ -1,0 +1,299 @@
+"""What the main job is asked to do: plain values, one field per option of the command."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
+from ...data.readers.file_kinds import SUFFIX_KINDS
+from ...errors import ConfigError
+from ..options import (
+    LARGEST_SEED,
+    faults_of,
+    is_device,
+    missing_source,
+    model_faults,
+    output_faults,
+)
+from ..reading_options import check_reading
+
+ELEMENTS = Path(__file__).resolve().parents[1] / "data" / "elements.csv"
+"""The bundled table: what a job without data is about."""
+STARTER = "starter"
+"""Teacher that is trained from scratch on the table."""
+_TEXT_SUFFIXES: Final = (".txt", ".dat", ".xlsx", ".xlsm")
+"""Suffixes of tables that are told by their content."""
+_NOT_IN_NAMES: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|\[\]]+')
+_LONGEST_NAME: Final = 200
+"""Bytes of a run folder's name; a number may come behind."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast things are trained; the defaults were tuned on the bundled table's
+    size."""
+
+    teacher_exposures: float = 49.0
+    """How often the teacher sees each fact, all tasks and phrasings together."""
+    student_exposures: float = 23.5
+    """How often each student sees each fact."""
+    batch_tokens: int = 2048
+    """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
+    teacher_least_steps: int = 800
+    """Optimizer steps of the teacher on the smallest table: what judging takes however few the
+    facts."""
+    student_least_steps: int = 400
+    """Optimizer steps of each student on the smallest table."""
+    learning_rate: float = 4.8e-3
+    """Of embeddings and norms (AdamW)."""
+    matrix_learning_rate: float = 2.4e-3
+    """Of the matrices inside the layers (Muon)."""
+    decay_ratio: float = 0.6
+    """Share of the steps in which the learning rates fall. Judging answers is learned late and in
+    small steps: falling rates from the middle on were worth more than higher ones."""
+    temperature: float = 1.0
+    """Of the soft targets, above 0."""
+    alpha: float = 0.5
+    """Weight of the soft targets, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, all at once."""
+        faults = [
+            f"{name} is {value!r}; allowed is a number above 0"
+            for name, value in asdict(self).items()
+            if name not in ("alpha", "decay_ratio") and not _is_number(value, above=0.0)
+        ]
+        faults += [
+            f"{name} is {getattr(self, name)!r}; allowed is 0 to 1"
+            for name in ("alpha", "decay_ratio")
+            if not _is_share(getattr(self, name))
+        ]
+        if faults:
+            raise ConfigError(faults)
+
+    def scaled(self, effort: float) -> Recipe:
+        """Give the recipe with so many times the steps; below 1 for a quick look.
+
+        Raises:
+            ConfigError: `effort` is not above 0.
+        """
+        if not _is_number(effort, above=0.0):
+            raise ConfigError([f"effort is {effort!r}; allowed is a number above 0"])
+        return replace(
+            self,
+            teacher_exposures=self.teacher_exposures * effort,
+            student_exposures=self.student_exposures * effort,
+            teacher_least_steps=max(1, round(self.teacher_least_steps * effort)),
+            student_least_steps=max(1, round(self.student_least_steps * effort)),
+        )
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """What is made from what. Field names are the command's options.
+
+    Raises:
+        ConfigError: Values out of range; all faults at once.
+
+    >>> MainJob("prices.2023.csv.gz", columns="price").columns
+    ('price',)
+    """
+
+    data: str | Path = ELEMENTS
+    """File, folder, pattern, SQLite file or SQLAlchemy URL."""
+    query: str | None = None
+    """SELECT, for a database."""
+    table: str | None = None
+    """Table to read whole, for a database."""
+    records_path: str | None = None
+    """Keys that lead to the records in nested JSON."""
+    question: str | None = None
+    answer: str | None = None
+    context: str | None = None
+    key: str | None = None
+    """Column that names a record."""
+    columns: str | tuple[str, ...] | None = None
+    """Columns to ask about; a single text is one column."""
+    rows: int | None = None
+    """Read the first so many records; None for all."""
+    templates: str | tuple[str, ...] | None = None
+    """Question templates with {key} and {label}; a single text is one template."""
+    also_called: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Column -> what people say for it too, e.g. `{"area": ("size", "how big")}`."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """How the file is read: fields of `data.options.ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
+    teacher: str | Path = STARTER
+    """`starter`, a checkpoint folder, or the name of a causal model on the hub."""
+    student: str | Path | None = None
+    """A folder or name; None makes the student from every second layer of the teacher."""
+    gold_share: float = 0.5
+    """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
+    seed: int = 0
+    """Of the questions, the split and the trainings, 0 to 4,294,967,295."""
+    output_dir: str | Path | None = None
+    """Run folder; `outputs/<name of the data>` when None, or one beside it where that holds another
+    run."""
+    max_minutes: float | None = 60.0
+    """A job that is estimated to take longer is refused before it begins, or asked for at a
+    terminal; None for no limit."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`; None takes CUDA where there is one."""
+    controls: bool = True
+    """Train the control rows too."""
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        """Bring paths to text and single texts to tuples, then check all values."""
+        for name in ("data", "teacher", "student", "output_dir"):
+            value = getattr(self, name)
+            if isinstance(value, Path):
+                object.__setattr__(self, name, str(value))
+        for name in ("columns", "templates"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _as_texts(value))
+        if isinstance(self.also_called, Mapping):
+            words = {column: _as_texts(said) for column, said in self.also_called.items()}
+            object.__setattr__(self, "also_called", words)
+        faults = self._value_faults()
+        if faults:
+            raise ConfigError(faults)
+
+    def _value_faults(self) -> list[str]:
+        faults = []
+        for name in ("data", "teacher"):
+            if not _is_text(getattr(self, name)):
+                faults.append(f"{name} is {getattr(self, name)!r}; allowed is a text")
+        for name in (
+            "query", "table", "records_path", "question", "answer", "context", "key", "student",
+            "output_dir",
+        ):  # fmt: skip
+            if getattr(self, name) is not None and not _is_text(getattr(self, name)):
+                faults.append(f"{name} is {getattr(self, name)!r}; allowed is a text, or None")
+        for name in ("columns", "templates"):
+            value = getattr(self, name)
+            if value is not None and not (value and all(map(_is_text, value))):
+                faults.append(f"{name} is {value!r}; allowed are one or more texts, or None")
+        if not isinstance(self.also_called, Mapping) or not all(
+            _is_text(one) for words in self.also_called.values() for one in words
+        ):
+            faults.append(f"also_called is {self.also_called!r}; allowed is column -> texts")
+        if self.query is not None and self.table is not None:
+            faults.append("query is given, and so is --table (table=); give one of them")
+        faults += faults_of(lambda: check_reading(self.reading))
+        if not _is_share(self.gold_share):
+            faults.append(f"gold_share is {self.gold_share!r}; allowed is 0 to 1")
+        if type(self.seed) is not int or not 0 <= self.seed <= LARGEST_SEED:
+            faults.append(f"seed is {self.seed!r}; allowed is 0 to {LARGEST_SEED}")
+        if self.rows is not None and (type(self.rows) is not int or self.rows < 1):
+            faults.append(f"rows is {self.rows!r}; allowed is a whole number from 1 on, or None")
+        if self.max_minutes is not None and not _is_number(self.max_minutes, above=0.0):
+            faults.append(f"max_minutes is {self.max_minutes!r}; allowed is above 0, or None")
+        if self.device is not None and not is_device(self.device):
+            faults.append(f"device is {self.device!r}; allowed are cpu, cuda, cuda:1 and so on")
+        return faults
+
+    def faults(self) -> list[str]:
+        """List what is wrong with the files and folders that are named; nothing is loaded."""
+        faults = missing_source(str(self.data))
+        faults += _teacher_faults(str(self.teacher))
+        if self.student is not None:
+            faults += model_faults("student", self.student)
+        wanted = self.run_dir()
+        faults += output_faults("output_dir", str(wanted if self.output_dir else wanted.parent))
+        return faults
+
+    def run_dir(self) -> Path:
+        """Give the folder that everything is written to, unless another run has it."""
+        if self.output_dir:
+            return Path(self.output_dir)
+        return Path("outputs") / run_name(str(self.data), self.table)
+
+    def reading_keywords(self) -> dict[str, Any]:
+        """Give the keywords for `data.readers`."""
+        keywords: dict[str, Any] = {"flatten": True, **self.reading}
+        for name in ("query", "table", "records_path"):
+            if getattr(self, name) is not None:
+                keywords[name] = getattr(self, name)
+        return keywords
+
+
+def run_name(source: str, table: str | None = None) -> str:
+    """Name a run after its data: the whole name of the file without the suffixes of its format.
+
+    Args:
+        source: File, folder, pattern or URL.
+        table: Table of a database.
+
+    >>> run_name("data/prices.2023.csv.gz"), run_name("parts/*.parquet")
+    ('prices.2023', 'parts')
+    >>> run_name("postgresql://me:secret@host/shop?sslmode=require")
+    'shop'
+    """
+    if table is not None:
+        return _as_name(table)
+    if "://" in source:
+        address = urlsplit(source)
+        return _as_name(_stem(Path(address.path).name) or address.hostname or "")
+    parts = [_as_name(_stem(part), "") for part in Path(source).parts if part != ".."]
+    if os.path.exists(source) or not parts:
+        return _as_name(_stem(Path(source).resolve().name))
+    return _as_name(next((part for part in reversed(parts) if part), ""))
+
+
+def _teacher_faults(teacher: str) -> list[str]:
+    if teacher == STARTER:
+        return []
+    from ...labeling.teachers.open_teacher import server_address
+
+    if server_address(teacher) is None:
+        return model_faults("teacher", teacher)
+    return [
+        f"teacher is {teacher!r}, which is a server, and a run learns from logits, which servers "
+        "do not give; let it write labels: stillroom label, then stillroom distill"
+    ]
+
+
+def _stem(name: str) -> str:
+    """Leave out the suffixes of formats and compressions, and no other ones."""
+    for known in (PACKED_SUFFIXES, (*SUFFIX_KINDS, *_TEXT_SUFFIXES)):
+        path = Path(name)
+        if path.suffix.lower() in known:
+            name = path.stem
+    return name
+
+
+def _as_name(text: str, otherwise: str = "run") -> str:
+    """Make a name for a folder of any text."""
+    name = _NOT_IN_NAMES.sub("-", text).strip(" .-").encode(errors="ignore")[:_LONGEST_NAME]
+    return name.decode(errors="ignore").strip(" .-") or otherwise
+
+
+def _as_texts(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (value,)
+    return tuple(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
+
+
+def _is_number(value: object, *, above: float) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and value > above
+        and math.isfinite(value)
+    )
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -1,0 +1,185 @@
+"""The teacher: trained on the table or taken as named, and the labels it gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...console import Console
+from ...data.questions.questions import training_stream
+from ...distillation.settings import DistillationConfig
+from ...distillation.starter_student import StarterSize, train_starter
+from ...evaluation.model_card import model_card
+from ...files import write_json, write_text
+from ...inference.checkpoints.load_student import Checkpoint, load_checkpoint
+from ...labeling.tasks.main_job_labels import label_examples, propose_own_answers
+from ...records import Example, read_examples, write_examples
+from ...run_folder import RunFolder
+from ...tables import FactTable
+from .load_table import Loaded
+from .settings import STARTER, MainJob, Recipe
+
+CHARACTERS_PER_TOKEN = 3
+"""What small tokenizers reach on tables, about."""
+LONGEST_EXAMPLE = 4096
+"""Tokens of prompt and answer together that are trained on at most; longer ones are an error."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of a training."""
+
+    steps: int
+    batch: int
+
+    @property
+    def examples(self) -> int:
+        """Count the examples of the training."""
+        return self.steps * self.batch
+
+
+def plan_teacher(examples: Sequence[Example], recipe: Recipe) -> Plan:
+    """Size the teacher's training by the table."""
+    return _plan(examples, recipe.teacher_exposures, recipe.teacher_least_steps, recipe)
+
+
+def plan_student(examples: Sequence[Example], recipe: Recipe) -> Plan:
+    """Size each student's training by the table."""
+    return _plan(examples, recipe.student_exposures, recipe.student_least_steps, recipe)
+
+
+def _plan(examples: Sequence[Example], exposures: float, least_steps: int, recipe: Recipe) -> Plan:
+    batch = plan_batch(examples, recipe)
+    return Plan(plan_steps(len({e.fact for e in examples}), batch, exposures, least_steps), batch)
+
+
+def plan_batch(examples: Sequence[Example], recipe: Recipe) -> int:
+    """Choose the examples of an optimizer step by their length: so many tokens a step."""
+    characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
+    return int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
+
+
+def plan_steps(facts: float, batch: int, exposures: float, least_steps: int) -> int:
+    """Choose the optimizer steps: so many looks at each fact."""
+    return max(least_steps, round(facts * exposures / batch))
+
+
+def table_characters(table: FactTable) -> int:
+    """Count the characters of a table's keys and values."""
+    return sum(len(r.key) + sum(map(len, r.values.values())) for r in table.rows)
+
+
+def plan_vocabulary(characters: int) -> int:
+    """Choose the size of a starter's vocabulary by the characters in the table."""
+    return min(8000, max(StarterSize.vocabulary, characters // 20))
+
+
+def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
+    """Give the new tokens that the longest target needs, with some room."""
+    targets = sorted({e.target or "" for e in examples}, key=len)[-50:]
+    ids = checkpoint.tokenizer(targets, add_special_tokens=False)["input_ids"]
+    return max(64, max(map(len, ids)) + 16)
+
+
+def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path | str:
+    """Train the starter teacher, or take the one that was named."""
+    if job.teacher != STARTER:
+        console.line("teacher", f"{job.teacher}, used as it is")
+        return str(job.teacher)
+    folder = run.path / "teacher"
+    if run.is_done("teacher"):
+        console.line("teacher", "finished before the interruption")
+        return folder
+    began = time.monotonic()
+    questions, recipe = loaded.questions, job.recipe
+    plan = plan_teacher(questions.train, recipe)
+    stream = training_stream(
+        questions.train, questions.table, plan.examples, seed=job.seed, fresh_negatives=True
+    )
+    config = DistillationConfig(
+        teacher_model_name=STARTER,
+        student_model_name=STARTER,
+        alpha=0.0,
+        max_length=LONGEST_EXAMPLE,
+        batch_size=plan.batch,
+        num_epochs=1,
+        learning_rate=recipe.learning_rate,
+        matrix_learning_rate=recipe.matrix_learning_rate,
+        optimizer="muon",
+        warmup_ratio=0.02,
+        max_steps=plan.steps,
+        lr_scheduler="warmup_stable_decay",
+        decay_ratio=recipe.decay_ratio,
+        seed=job.seed,
+        device=job.device,
+        too_long="error",
+        output_dir=str(folder),
+    )
+    size = StarterSize(vocabulary=plan_vocabulary(table_characters(questions.table)))
+    distiller, summary = train_starter(
+        stream, config, size=size, work_dir=run.path / "work" / "teacher"
+    )
+    distiller.save_distilled_model(folder)
+    questions.table.write(folder)
+    card = model_card(
+        "teacher",
+        name=f"starter teacher for {loaded.profile.source}",
+        source=loaded.profile.source,
+        records=len(loaded.records),
+        example=questions.train[0].prompt,
+    )
+    write_text(folder / "README.md", card)
+    count = sum(p.numel() for p in distiller.student_model.parameters())
+    console.line(
+        "teacher",
+        f"starter, {count / 1e6:.2f}M parameters, from scratch on this table, "
+        f"{summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
+        time.monotonic() - began,
+    )
+    run.done("teacher")
+    return folder
+
+
+def get_labels(
+    job: MainJob, loaded: Loaded, teacher: Path | str, run: RunFolder, console: Console
+) -> list[Example]:
+    """Let the teacher answer every training question that has no gold answer."""
+    path = run.path / "data" / "teacher_labels.jsonl"
+    if run.is_done("labels"):
+        return read_examples(str(path))
+    began = time.monotonic()
+    without = [e for e in loaded.questions.train if not loaded.questions.is_gold(e)]
+    checkpoint = load_checkpoint(teacher, device=job.device)
+    room = longest_answer(checkpoint, loaded.questions.train)
+    answered = label_examples(
+        checkpoint, [e for e in without if e.task != "validate"], max_new_tokens=room
+    )
+    proposals = propose_own_answers(
+        [e for e in without if e.task == "validate"],
+        [e for e in answered.labelled if e.task == "qa"],
+    )
+    judged = label_examples(checkpoint, proposals, max_new_tokens=room)
+    labelled = answered.labelled + judged.labelled
+    rejected = answered.rejected + judged.rejected
+    write_examples(str(path), labelled)
+    write_json(
+        run.path / "data" / "teacher_labels_rejected.json",
+        [{"id": e.id, "reason": reason} for e, reason in rejected],
+    )
+    right = _share_right(without, labelled)
+    words = f"{len(labelled):,} answers of the teacher, {100 * right:.1f} % of them right"
+    if rejected:
+        words += f"; {len(rejected):,} rejected (cut off or empty)"
+    console.line("labels", words, time.monotonic() - began)
+    run.done("labels")
+    return labelled
+
+
+def _share_right(gold: Sequence[Example], labelled: Sequence[Example]) -> float:
+    """Compare labels with the gold the student never sees; validation is judged by its own gold
+    only."""
+    targets = {e.id: e.target for e in gold if e.task != "validate"}
+    known = [e for e in labelled if e.id in targets]
+    return sum(e.target == targets[e.id] for e in known) / max(1, len(known))

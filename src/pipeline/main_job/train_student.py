@@ -1,0 +1,135 @@
+"""The student and its controls: the same start and the same steps, with other labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...console import Console
+from ...data.questions.questions import training_stream
+from ...distillation.distiller import ModelDistiller
+from ...distillation.settings import DistillationConfig
+from ...inference.checkpoints.load_student import save_checkpoint
+from ...records import Example
+from ...run_folder import RunFolder
+from .load_table import Loaded
+from .settings import MainJob
+from .teacher import LONGEST_EXAMPLE, Plan, plan_student
+
+STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
+"""Share of each task: answers come with the teacher's layers, judging is learned anew."""
+NAMES = {
+    "student": "student",
+    "student_without_teacher": "  no teacher",
+    "student_teacher_text": "  its text",
+    "student_all_gold": "  all gold",
+}
+"""What the terminal calls the rows."""
+
+
+def get_students(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    labelled: list[Example],
+    run: RunFolder,
+    console: Console,
+) -> dict[str, Path]:
+    """Train the student and its controls: same start, same steps, other labels."""
+    questions = loaded.questions
+    gold = [e for e in questions.train if questions.is_gold(e)]
+    data = {
+        "student": (gold + labelled, job.recipe.alpha),
+        "student_without_teacher": (gold, 0.0),
+        "student_teacher_text": (gold + labelled, 0.0),
+        "student_all_gold": (questions.train, 0.0),
+    }
+    plan = plan_student(questions.train, job.recipe)
+    folders: dict[str, Path] = {}
+    for name, (examples, alpha) in data.items():
+        if name != "student" and not job.controls:
+            continue
+        folders[name] = run.path / ("student" if name == "student" else f"controls/{name}")
+        if run.is_done(name):
+            continue
+        if not examples:
+            console.line(name, "skipped: no gold answers to train on")
+            del folders[name]
+            continue
+        _train_student(
+            job, loaded, teacher, name, examples, alpha, plan, folders[name], run, console
+        )
+        run.done(name)
+    if job.controls:
+        folders["student_untrained"] = run.path / "controls" / "student_untrained"
+    return folders
+
+
+def _train_student(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str,
+    name: str,
+    examples: Sequence[Example],
+    alpha: float,
+    plan: Plan,
+    folder: Path,
+    run: RunFolder,
+    console: Console,
+) -> None:
+    began = time.monotonic()
+    recipe = job.recipe
+    own = job.student is None
+    config = DistillationConfig(
+        teacher_model_name=str(teacher),
+        student_model_name=str(job.student or "every_second_layer"),
+        temperature=recipe.temperature,
+        alpha=alpha,
+        batch_size=plan.batch,
+        num_epochs=1,
+        learning_rate=recipe.learning_rate if own else 5e-5,
+        matrix_learning_rate=recipe.matrix_learning_rate,
+        optimizer="muon" if own else "adamw",
+        warmup_ratio=0.02,
+        max_steps=plan.steps,
+        lr_scheduler="warmup_stable_decay",
+        decay_ratio=recipe.decay_ratio,
+        max_length=LONGEST_EXAMPLE,
+        seed=job.seed,
+        device=job.device,
+        too_long="error",
+        output_dir=str(folder),
+    )
+    distiller = ModelDistiller(config)
+    distiller.load_teacher_model()
+    distiller.load_student_model()
+    if name == "student" and job.controls:
+        _save_untrained(distiller, run.path / "controls" / "student_untrained")
+    # The same seed for all: with equal data the streams, and so the batches, are equal.
+    stream = training_stream(
+        examples,
+        loaded.questions.table,
+        plan.examples,
+        seed=job.seed + 1,
+        weights=STUDENT_WEIGHTS,
+    )
+    summary = distiller.distill(stream, work_dir=run.path / "work" / name)
+    distiller.save_distilled_model(folder)
+    loaded.questions.table.write(folder)
+    targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
+    console.line(
+        NAMES[name],
+        f"{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
+        time.monotonic() - began,
+    )
+
+
+def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:
+    """Keep the student as it was before any step, for the zero-step row."""
+    save_checkpoint(
+        folder,
+        distiller.student_model,
+        distiller.tokenizer,
+        {"status": "complete", "steps": 0, "seed": distiller.config.seed},
+    )

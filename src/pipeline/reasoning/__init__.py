@@ -1,0 +1,1 @@
+"""Students of System 1 and 2: rows, starter teachers, training."""

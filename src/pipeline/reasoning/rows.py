@@ -1,0 +1,201 @@
+"""Training data of System 1 (following instructions) and System 2 (reasoning in steps), from the
+hub, from any file, or from the samples made by rule.
+
+prepare_system1_dataset("train[:500]", source="instruction-data.json")
+prepare_system2_dataset("train[:500]", source="gsm8k/train.jsonl.gz")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ...data.datasets.chat_records import instruction_records
+from ...data.datasets.json_files import read_json, save_json
+from ...data.datasets.sample_instructions import SAMPLE, sample_instructions, sample_problems
+from ...data.datasets.splits import take_slice
+from ...data.datasets.thought_records import OnMiss, schema_fault, thought_records, thresholds
+from ...data.datasets.thought_views import two_task_views
+from ...data.readers.columnar import dataset_records
+from ...data.readers.read_table import read_table
+from ...errors import (
+    ConfigError,
+    DataError,
+    DataNotFoundError,
+    EmptyDataError,
+    MissingDependencyError,
+)
+
+Rows = Sequence[Mapping[str, Any]]
+Source = str | Path | Rows | None
+
+SYSTEM1_HUB: Final = "alibaba-pai/DistilQwen_100k"
+SYSTEM2_HUB: Final = "alibaba-pai/OmniThought"
+NO_DATA_1: Final = "No data for System 1 distillation"
+NO_DATA_2: Final = "No data for System 2 distillation"
+UNKNOWN_SCHEMA: Final = "Unexpected OmniThought schema, please inspect omni[0]"
+
+
+def prepare_system1_dataset(
+    slice_str: str = "train[:1000]",
+    teacher_model: Any = None,  # noqa: ANN401 - transformers is untyped
+    teacher_tokenizer: Any = None,  # noqa: ANN401
+    relabel_with_teacher: bool = False,
+    out_instructions: str = "data/train_instructions.json",
+    out_labeled: str = "data/train_labeled.json",
+    *,
+    source: Source = None,
+    max_new_tokens: int = 256,
+    batch_size: int = 2,
+    temperature: float = 0.8,
+    strict: bool = False,
+    reading: Mapping[str, Any] | None = None,
+) -> None:
+    """Write instructions, and instructions with answers, as JSON lists.
+
+    Args:
+        slice_str: Which part, as `datasets` writes it: `train[:1000]`, `train[10%:20%]`.
+        teacher_model: Gives new answers, with `relabel_with_teacher`.
+        teacher_tokenizer: Its own.
+        relabel_with_teacher: Whether the answers of the data are replaced by the teacher's.
+            Records that it gives no usable answer to are left out of `out_labeled`.
+        out_instructions: File of `{instruction, input, output}` as in the data.
+        out_labeled: File of the same records with the answers to train on.
+        source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
+            the hub's `alibaba-pai/DistilQwen_100k`.
+        max_new_tokens: Of the teacher's answers.
+        batch_size: Records that the teacher answers together.
+        temperature: Of the teacher.
+        strict: Raise where nothing is to be written, in place of a printed line.
+        reading: How a file is read: `query`, `table`, and the fields of `ReadOptions`.
+
+    Raises:
+        ValueError: Relabelling is asked for without a teacher, or the slice is none.
+        EmptyDataError: The slice is empty (with `strict`).
+        DataError: A record cannot be used; nothing was written.
+    """
+    if relabel_with_teacher and (teacher_model is None or teacher_tokenizer is None):
+        raise ConfigError(["Teacher model/tokenizer required for relabeling."])
+    rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions, reading)
+    if not rows:
+        return _say(NO_DATA_1, EmptyDataError, strict)
+    records = instruction_records(rows)
+    labelled = records
+    if relabel_with_teacher:
+        from ...labeling.tasks.reasoning_labels import label_with_teacher
+
+        labelled = label_with_teacher(
+            teacher_model,
+            teacher_tokenizer,
+            records,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            work_dir=Path(f"{out_labeled}.work"),
+        )
+    if not labelled:
+        return _say(NO_DATA_1, EmptyDataError, strict)
+    save_json(out_instructions, records)
+    return save_json(out_labeled, labelled)
+
+
+def prepare_system2_dataset(
+    slice_str: str = "train[:2000]",
+    rv_min: float = 0.6,
+    cd_min: float = 0.6,
+    out_cot: str = "data/omnithought_cot.json",
+    *,
+    source: Source = None,
+    on_miss: OnMiss = "drop",
+    two_tasks: bool = False,
+    strict: bool = False,
+    reading: Mapping[str, Any] | None = None,
+) -> None:
+    """Write questions with a chain of thought as their output, as a JSON list.
+
+    Args:
+        slice_str: Which part, as `datasets` writes it.
+        rv_min: Least reasoning verbosity: a level from 0 to 9, or up to 1.0 a tenth of it.
+        cd_min: Least cognitive difficulty, likewise.
+        out_cot: File of `{instruction, input, output}`.
+        source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
+            the hub's `alibaba-pai/OmniThought`.
+        on_miss: What becomes of questions without a chain that passes: `drop`, or `first`.
+        two_tasks: Whether each question becomes two records, `[label]` with the final answer alone
+            and `[rationale]` with the whole chain.
+        strict: Raise where nothing is to be written, in place of a printed line.
+        reading: As in `prepare_system1_dataset`.
+
+    Raises:
+        ValueError: The slice is none, or a setting is out of range.
+        DataError: The rows are of no known shape, or nothing is left (with `strict`).
+    """
+    least = thresholds(rv_min, cd_min)
+    rows = _rows(source, slice_str, SYSTEM2_HUB, sample_problems, reading)
+    if not rows:
+        return _say(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
+    if schema_fault(rows[0]) is not None:
+        return _say(UNKNOWN_SCHEMA, DataError, strict)
+    records = thought_records(rows, least, on_miss=on_miss)
+    if not records:
+        return _say(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
+    return save_json(out_cot, two_task_views(records) if two_tasks else records)
+
+
+def _say(message: str, kind: type[DataError], strict: bool) -> None:
+    """Tell why nothing was written: by a line, or by an error."""
+    if strict:
+        raise kind(message)
+    print(message)
+
+
+def _rows(
+    source: Source,
+    slice_str: str,
+    hub_name: str,
+    sample: Any,  # noqa: ANN401
+    reading: Mapping[str, Any] | None,
+) -> Rows:
+    if source is None:
+        return _from_hub(hub_name, slice_str)
+    return take_slice(sample() if source == SAMPLE else read_rows(source, reading), slice_str)
+
+
+def read_rows(source: str | Path | Rows, reading: Mapping[str, Any] | None = None) -> Rows:
+    """Read all rows of a file, a folder or a `datasets.Dataset`; rows are given back as they are.
+
+    Args:
+        source: A file, a folder, or rows.
+        reading: Keywords of `data.readers`.
+
+    Raises:
+        DataNotFoundError: There is no such file.
+        DataError: It cannot be read, or its rows are no objects.
+    """
+    if not isinstance(source, str | Path):
+        return dataset_records(source) if hasattr(source, "with_format") else source
+    # A lone JSON object with a list in it would be taken for a document around a table.
+    if reading or Path(source).suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        return read_table(source, **(reading or {}))
+    rows = read_json(source)
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise DataError("is no list of objects", path=source)
+    return rows
+
+
+def _from_hub(name: str, slice_str: str) -> Rows:
+    try:
+        import datasets
+    except ImportError as fault:
+        raise MissingDependencyError("datasets", "hub") from fault
+    try:
+        found = datasets.load_dataset(name, split=slice_str)
+        return dataset_records(found) if isinstance(found, datasets.Dataset) else list(found)
+    except ValueError:  # the slice is none
+        raise
+    except Exception as fault:  # each of its libraries has errors of its own
+        raise DataNotFoundError(
+            f"{name!r} was not fetched from the Hugging Face hub ({fault}). Connect, or name a "
+            "file as source"
+        ) from fault

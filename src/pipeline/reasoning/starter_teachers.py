@@ -1,0 +1,106 @@
+"""A starter teacher for Systems 1 and 2: a tokenizer and a small model trained from scratch on the
+answers of a data set, where no teacher can be had. It knows that data set and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ...distillation.settings import DistillationConfig
+from ...distillation.starter_student import STARTER, StarterSize, train_starter
+from ...inference.checkpoints.load_student import verify_checkpoint
+from ...inference.checkpoints.run_file import RUN_FILE, read_run
+from ...inference.checkpoints.training_records import TrainingRecords
+from ...prompts import SystemMode
+from .train_student import finished_student, training_examples_of, training_identity
+
+BATCH: Final = 32
+LONGEST: Final = 1024
+"""Tokens of prompt and answer; longer answers are cut."""
+POSITIONS: Final = 2 * LONGEST
+"""What the model attends to: held-out records may be longer than those trained on."""
+STUDENT_TRAINING: Final[dict[str, Any]] = {
+    "per_device_train_batch_size": BATCH,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 2e-3,
+    "weight_decay": 0.0,
+    "optimizer": "muon",
+    "max_length": LONGEST,
+}
+"""What suits the student of a starter: a model of a million weights wants far larger steps than the
+usual students, which begin as able models."""
+
+
+def train_starter_teacher(
+    records: Sequence[Mapping[str, Any]],
+    out_dir: str,
+    mode: SystemMode = "system1",
+    *,
+    num_epochs: float = 30,
+    seed: int = 0,
+    size: StarterSize | None = None,
+) -> str:
+    """Train a starter teacher on labelled records, unless it is there already.
+
+    Args:
+        records: `{instruction, input, output}`.
+        out_dir: Where it goes; a folder that is there is replaced, if another training made it.
+        mode: Form of the prompts.
+        num_epochs: Passes over the records.
+        seed: Of weights and batches.
+        size: Shape of the model.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        EmptyDataError: No record has an output.
+    """
+    examples = training_examples_of(records, mode)
+    config = DistillationConfig(
+        teacher_model_name=STARTER,
+        student_model_name=STARTER,
+        alpha=0.0,
+        temperature=1.0,
+        max_length=LONGEST,
+        batch_size=BATCH,
+        num_epochs=num_epochs,
+        max_steps=max(1, math.ceil(num_epochs * len(examples) / BATCH)),
+        learning_rate=4.8e-3,
+        matrix_learning_rate=2.4e-3,
+        optimizer="muon",
+        warmup_ratio=0.02,
+        lr_scheduler="warmup_stable_decay",
+        decay_ratio=0.6,
+        seed=seed,
+        output_dir=out_dir,
+    )
+    shape = size or StarterSize(vocabulary=_vocabulary(examples), positions=POSITIONS)
+    identity = {**training_identity(config, examples, mode), "shape": str(shape)}
+    if finished_student(out_dir, identity) == out_dir:
+        return out_dir
+    work = Path(f"{out_dir.rstrip('/')}.work")
+    distiller, _ = train_starter(examples, config, size=shape, work_dir=work)
+    distiller.save_distilled_model(out_dir)
+    TrainingRecords.of([e.fields for e in examples], mode, identity).write(out_dir)
+    verify_checkpoint(out_dir)
+    shutil.rmtree(work, ignore_errors=True)
+    return out_dir
+
+
+def is_starter(folder: object) -> bool:
+    """Say whether a folder holds a starter teacher, by what its `run.json` says it was made of."""
+    if not isinstance(folder, str) or not (Path(folder) / RUN_FILE).is_file():
+        return False
+    made = (read_run(Path(folder)) or {}).get("student", {})
+    return isinstance(made, Mapping) and made.get("id") == STARTER
+
+
+def _vocabulary(examples: Sequence[Any]) -> int:
+    """Choose the size of the vocabulary by the amount of text."""
+    characters = sum(len(e.prompt) + len(e.target or "") for e in examples)
+    return min(4000, max(600, characters // 100))

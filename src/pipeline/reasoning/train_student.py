@@ -1,0 +1,163 @@
+"""One training on instruction records, and the folder its student goes to.
+
+A finished student of equal settings, data, prompts and models is taken as it is. One of other
+settings or data is never overwritten: the new one goes into a folder beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...data.datasets.thought_views import view_weights
+from ...distillation.distiller import ModelDistiller
+from ...distillation.settings import FROM_TEACHER, DistillationConfig, config_hash
+from ...distillation.teacher.cache_compatibility import known_identity
+from ...distillation.teacher.cache_format import MANIFEST_FILE
+from ...errors import CheckpointError, EmptyDataError
+from ...files import file_sha256
+from ...inference.checkpoints.load_student import (
+    choose_device,
+    choose_training_dtype,
+    verify_checkpoint,
+)
+from ...inference.checkpoints.training_records import TrainingRecords, read_training_records
+from ...inference.system_pair.answers import find_checkpoint
+from ...prompts import SystemMode, format_prompt, format_sha256
+from ...records import Example, data_hash, record_hash
+
+logger = logging.getLogger(__name__)
+
+
+def training_examples_of(records: Sequence[Mapping[str, Any]], mode: SystemMode) -> list[Example]:
+    """Render the prompts of labelled records; those without an output are left out, and counted.
+
+    Raises:
+        EmptyDataError: No record has an output.
+    """
+    examples: dict[str, Example] = {}
+    weights = view_weights([record for record in records if "view" in record])
+    for record in records:
+        target = str(record.get("output") or "").strip()
+        if not target:
+            continue
+        prompt = format_prompt(str(record["instruction"]), str(record.get("input") or ""), mode)
+        content = record_hash({"prompt": prompt, "target": target})[:24]
+        count = 0
+        while f"{content}-{count}" in examples:
+            count += 1
+        name = f"{content}-{count}"
+        focus = (0, weights[record["view"]]) if "view" in record else None
+        examples[name] = Example(
+            name, prompt, target, task="text", fields=dict(record), focus=focus
+        )
+    if not examples:
+        raise EmptyDataError("no record has an output to train on; label the records first")
+    if len(examples) < len(records):
+        missing = len(records) - len(examples)
+        logger.warning("%d of %d records have no output and are not trained on", missing,
+                       len(records))  # fmt: skip
+    return list(examples.values())
+
+
+def train_student(
+    config: DistillationConfig,
+    records: Sequence[Mapping[str, Any]],
+    mode: SystemMode,
+    *,
+    overwrite: bool = False,
+) -> str:
+    """Train a student on labelled records, unless it is there already.
+
+    Args:
+        config: The settings; `output_dir` is where the student goes.
+        records: `{instruction, input, output}`.
+        mode: Form of the prompts.
+        overwrite: Replace another student in `output_dir`, in place of going beside it.
+
+    Returns:
+        The folder of a student that loads, computes and answers: `output_dir` as given, or the
+        folder beside it that was taken.
+
+    Raises:
+        StillroomError: The settings, the data or a model cannot be used, or what was written does
+            not load.
+    """
+    examples = training_examples_of(records, mode)
+    identity = training_identity(config, examples, mode)
+    there = finished_student(config.output_dir, identity)
+    if there is not None:
+        print(f"Existing checkpoint found at {there}. Skipping training (delete to retrain).")
+        return there
+    folder = config.output_dir if overwrite else free_folder(config.output_dir)
+    if folder != config.output_dir:
+        print(
+            f"{config.output_dir} holds a student of other settings or data; training into {folder}"
+        )
+    distiller = ModelDistiller(replace(config, output_dir=folder))
+    work = Path(f"{folder.rstrip('/')}.work")
+    distiller.distill(examples, work_dir=work)
+    distiller.save_distilled_model()
+    TrainingRecords.of([e.fields for e in examples], mode, identity).write(folder)
+    verify_checkpoint(folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def training_identity(
+    config: DistillationConfig, examples: Sequence[Example], mode: SystemMode
+) -> dict[str, str]:
+    """Hash what decides what a student becomes: settings, data, prompts, the models' weights and
+    the teacher's kept logits."""
+    dtype = config.dtype or str(choose_training_dtype(choose_device(config.device)))
+    neutral = replace(config, teacher_model_name="-", student_model_name="every_second_layer")
+    uses_teacher = config.alpha > 0.0 or config.student_model_name in FROM_TEACHER
+    models = {
+        "student": known_identity(config.student_model_name, None),
+        "teacher": known_identity(config.teacher_model_name, None) if uses_teacher else None,
+    }
+    if config.teacher_cache is not None:
+        models["logits"] = {"manifest": file_sha256(Path(config.teacher_cache) / MANIFEST_FILE)}
+    return {
+        "config_hash": config_hash(neutral, dtype=dtype),
+        "data_hash": data_hash(
+            {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
+        ),
+        "prompt_sha256": format_sha256(mode),
+        "models_hash": record_hash(models),
+        "prompt_format": mode,
+    }
+
+
+def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
+    """Find a student of just this training, in a folder or beside it, that loads and computes."""
+    for folder in _folders(out_dir):
+        found = find_checkpoint(folder)
+        if found is None:
+            return None
+        try:
+            records = read_training_records(found)
+            if records is not None and dict(records.identity) == dict(identity):
+                verify_checkpoint(found)
+                return found
+        except CheckpointError as fault:
+            logger.warning("%s: not taken (%s)", found, fault)
+    return None
+
+
+def free_folder(out_dir: str) -> str:
+    """Give the folder, or the first one beside it that holds no student."""
+    return next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
+
+
+def _folders(out_dir: str) -> Iterator[str]:
+    """Name the folder and those beside it, without end."""
+    yield out_dir
+    number = 2
+    while True:
+        yield f"{out_dir.rstrip('/')}-run{number}"
+        number += 1

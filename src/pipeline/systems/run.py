@@ -1,0 +1,285 @@
+"""`stillroom system1` and `stillroom system2`: from a data set to a student beside its teacher,
+with a score on records that were kept out.
+
+    stillroom system1
+    stillroom system1 --data instruction-data.json --slice 'train[:600]'
+    stillroom system2 --data gsm8k/train.jsonl.gz --slice 'train[:500]'
+    stillroom system1 --teacher Qwen/Qwen2.5-7B-Instruct --student Qwen/Qwen2.5-0.5B-Instruct
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ...console import Console
+from ...data.datasets.splits import slice_bounds
+from ...errors import ConfigError, EmptyDataError, StillroomError
+from ...prompts import SystemMode
+from ...records import sha256_text, split_position
+from ...run_folder import RunFolder, owned_folder, require_owned, source_of
+from ..options import (
+    CommandParser,
+    add_verbose,
+    faults_of,
+    missing_source,
+    model_faults,
+    number,
+    output_faults,
+    seed,
+    text,
+    whole_number,
+)
+from ..reading_options import add_reading_options, reading_keywords
+
+COMPARED: Final = 3
+"""Held-out records that are printed side by side."""
+Records = list[dict[str, Any]]
+
+
+def systems_parser(mode: SystemMode) -> CommandParser:
+    """Make the parser of a command's options."""
+    what = "follows instructions" if mode == "system1" else "reasons in steps"
+    own = "instruction-data.json" if mode == "system1" else "gsm8k/train.jsonl.gz"
+    parser = CommandParser(
+        f"stillroom {mode}",
+        f"Distil a student that {what}, and score it.",
+        (
+            f"stillroom {mode}",
+            f"stillroom {mode} --data {own} --slice 'train[:600]'",
+            f"stillroom {mode} --teacher Qwen/Qwen2.5-7B-Instruct "
+            "--student Qwen/Qwen2.5-0.5B-Instruct",
+        ),
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        type=text,
+        default="sample",
+        help="any file; 'sample' (default) is made by rule, 'hub' is the public data set",
+    )
+    add(
+        "--slice", type=text, default="train", help="part of it, e.g. 'train[:1000]' (default: all)"
+    )
+    add("--teacher", default="starter", help="starter (default), a folder, or a model of the hub")
+    add("--student", help="a folder or a model of the hub; default: made of the teacher's layers")
+    add("--output-dir", type=text, help=f"run folder; default outputs/{mode}")
+    add("--held-out", type=whole_number(1), default=40,
+        help="records kept out for the score (default 40)")  # fmt: skip
+    epochs = number(0, above=True)
+    add("--teacher-epochs", type=epochs, default=30, help="of a starter teacher (default 30)")
+    add("--epochs", type=epochs, default=10, help="of the student (default 10)")
+    add("--max-new-tokens", type=whole_number(1), default=128, help="of an answer (default 128)")
+    add("--seed", type=seed, default=0, help="of the trainings (default 0)")
+    add_verbose(parser)
+    if mode == "system1":
+        add("--relabel", action="store_true", help="train on the teacher's answers, not the data's")
+    else:
+        level = number(0, 9)
+        add("--rv-min", type=level, default=0.6, help="least reasoning verbosity (default 0.6)")
+        add("--cd-min", type=level, default=0.6, help="least cognitive difficulty (default 0.6)")
+    add_reading_options(parser)
+    return parser
+
+
+def systems_faults(args: argparse.Namespace, mode: SystemMode) -> list[str]:
+    """List what is wrong with the options, as far as it is seen without loading a model."""
+    faults = [] if args.data in ("sample", "hub") else missing_source(args.data)
+    try:
+        slice_bounds(args.slice, 1000)
+    except ValueError as fault:
+        if args.data != "hub":
+            faults.append(str(fault).replace("slice_str", "slice", 1))
+    faults += model_faults("teacher", args.teacher, ("starter",))
+    if args.student is not None:
+        faults += model_faults("student", args.student, ("every_second_layer", "from_teacher"))
+    faults += output_faults("output_dir", args.output_dir or f"outputs/{mode}")
+    return faults + faults_of(lambda: reading_keywords(args))
+
+
+def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any]:
+    """Run all steps, and print what became of each.
+
+    Returns:
+        `checkpoint` of the student, and the `HeldOutScores` of `teacher` and `student`.
+
+    Raises:
+        StillroomError: A step failed.
+    """
+    console = Console(args.verbose)
+    run = _run_folder(args, mode, console)
+    run.begin()
+    out = run.path
+    train, held_out = _data(args, mode, out)
+    console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
+    # Here, because these load torch and transformers, and --help must not.
+    from ...evaluation.held_out import describe_scores, score_held_out
+    from ...evaluation.side_by_side import compare_models
+    from ...inference.system_pair.models import load_student, load_teacher
+
+    with console.timed("teacher") as words:
+        teacher_path = _teacher(args, mode, train, out)
+        words.append(teacher_path)
+    if getattr(args, "relabel", False):
+        with console.timed("labels") as words:
+            words.append(f"{_relabel(args, teacher_path, out)} answers of the teacher")
+    with console.timed("student") as words:
+        student_path = _distill(args, mode, teacher_path, out)
+        words.append(student_path)
+    teacher, student = load_teacher(teacher_path), load_student(student_path)
+    loaded = {
+        "teacher_model": teacher[0], "teacher_tokenizer": teacher[1],
+        f"sys{mode[-1]}_model": student[0], f"sys{mode[-1]}_tokenizer": student[1],
+    }  # fmt: skip
+    most = {f"max_tokens_{name}": args.max_new_tokens for name in ("teacher", "sys1", "sys2")}
+    compare_models(
+        [question_of(record) for record in held_out[:COMPARED]],
+        None, None, None, out=out / "comparison.json", **loaded, **most,
+    )  # fmt: skip
+    scores = {}
+    for name, (model, tokenizer) in (("teacher", teacher), ("student", student)):
+        scores[name] = score_held_out(
+            model, tokenizer, held_out, mode=_mode_of(model, mode),
+            max_new_tokens=args.max_new_tokens,
+        )  # fmt: skip
+        console.block("\n".join(describe_scores(name, scores[name], held_out)))
+    run.finish()
+    return {"checkpoint": student_path, **scores}
+
+
+def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) -> RunFolder:
+    """Choose the folder: the one that was named, or one that no other run has.
+
+    Raises:
+        ConfigError: The named one holds another run, or other files.
+    """
+    wanted = Path(args.output_dir or f"outputs/{mode}")
+    reading = reading_keywords(args)
+    own = {"sample": {"data": "sample"}, "hub": {"data": "hub"}}
+    source = own.get(args.data) or source_of(args.data, wanted.absolute().parent)
+    settings = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("data", "output_dir", "verbose", *reading)
+    }
+    source |= {"slice": args.slice, **json.loads(json.dumps(reading))}
+    owner = {"source": source, "settings": {"mode": mode, **settings}}
+    identity = sha256_text(json.dumps(owner, sort_keys=True))
+    if args.output_dir:
+        require_owned(wanted, identity, owner)
+        return RunFolder(wanted, identity, owner)
+    folder, why = owned_folder(wanted, identity, owner)
+    if why is not None:
+        console.line("folder", f"{why}; this one is written to {folder}")
+    return RunFolder(folder, identity, owner)
+
+
+def question_of(record: Mapping[str, Any]) -> str:
+    """Write instruction and input as one text; rendered, it is the prompt of both."""
+    given = record.get("input")
+    return f"{record['instruction']}\nInput: {given}" if given else str(record["instruction"])
+
+
+def hold_out(records: Sequence[Mapping[str, Any]], count: int) -> tuple[Records, Records]:
+    """Keep some records out of the training, the same ones every time.
+
+    Records with one question stay together, so that no held-out question is trained on.
+
+    Args:
+        records: With an output each.
+        count: About how many to keep out; a fifth of the records at most.
+
+    Returns:
+        Records to train on, and those kept out.
+
+    Raises:
+        ConfigError: `count` is below 1.
+        EmptyDataError: There are too few records.
+    """
+    if count < 1:
+        raise ConfigError([f"held-out is {count}; allowed is 1 or more"])
+    position = {question_of(record): split_position(question_of(record)) for record in records}
+    if len(position) < 5:
+        raise EmptyDataError(f"there are {len(position)} different questions; 5 are needed")
+    kept = sorted(position, key=lambda text: position[text])[: min(count, len(position) // 5)]
+    out = set(kept)
+    train = [dict(record) for record in records if question_of(record) not in out]
+    first: dict[str, Mapping[str, Any]] = {}
+    for record in records:
+        first.setdefault(question_of(record), record)
+    return train, [dict(first[text]) for text in kept]
+
+
+def _data(args: argparse.Namespace, mode: SystemMode, out: Path) -> tuple[Records, Records]:
+    from ...data.datasets.json_files import read_json, save_json
+    from ..reasoning.rows import prepare_system1_dataset, prepare_system2_dataset
+
+    source = None if args.data == "hub" else args.data
+    everything, reading = str(out / "data" / "all.json"), reading_keywords(args)
+    if mode == "system1":
+        prepare_system1_dataset(
+            args.slice, out_instructions=everything, out_labeled=everything, source=source,
+            strict=True, reading=reading,
+        )  # fmt: skip
+    else:
+        prepare_system2_dataset(
+            args.slice, args.rv_min, args.cd_min, everything, source=source, strict=True,
+            reading=reading,
+        )  # fmt: skip
+    answered = [record for record in read_json(everything) if record["output"].strip()]
+    train, held_out = hold_out(answered, args.held_out)
+    save_json(out / "data" / "train.json", train)
+    save_json(out / "data" / "held_out.json", held_out)
+    return train, held_out
+
+
+def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Path) -> str:
+    from ...distillation.starter_student import STARTER
+    from ..reasoning.starter_teachers import train_starter_teacher
+
+    if args.teacher != STARTER:
+        return str(args.teacher)
+    return train_starter_teacher(
+        train, str(out / "teacher"), mode, num_epochs=args.teacher_epochs, seed=args.seed
+    )
+
+
+def _relabel(args: argparse.Namespace, teacher_path: str, out: Path) -> int:
+    from ...data.datasets.json_files import read_json, save_json
+    from ...inference.system_pair.models import load_teacher
+    from ...labeling.tasks.reasoning_labels import label_with_teacher
+
+    path = out / "data" / "train.json"
+    labelled = label_with_teacher(
+        *load_teacher(teacher_path), read_json(path), batch_size=32, temperature=0.0,
+        max_new_tokens=args.max_new_tokens, work_dir=out / "labels",
+    )  # fmt: skip
+    save_json(path, labelled)
+    return len(labelled)
+
+
+def _distill(args: argparse.Namespace, mode: SystemMode, teacher_path: str, out: Path) -> str:
+    from .systems import distill_system1, distill_system2
+
+    config = {
+        "teacher_model": teacher_path,
+        "student_model": args.student or "every_second_layer",
+        "labeled_path" if mode == "system1" else "cot_path": str(out / "data" / "train.json"),
+        "num_epochs": args.epochs,
+        "out_dir": str(out / "student"),
+        "config_path": str(out / "job.json"),
+    }
+    distill = distill_system1 if mode == "system1" else distill_system2
+    found = distill(config, strict=True)
+    if found is None:
+        raise StillroomError("the distillation ended without a student")
+    return found
+
+
+def _mode_of(model: Any, mode: SystemMode) -> SystemMode:  # noqa: ANN401
+    from ...inference.system_pair.answers import trained_mode
+
+    return trained_mode(model, mode)
