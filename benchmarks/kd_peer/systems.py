@@ -19,7 +19,7 @@ from peer_trainers import (
     OurTrainer,
     gkd_trainer,
 )
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.runtime_patches import keep_freed_memory
 from stillroom.distillation.teacher.cache_build import build_cache, plan_sequences, sequences_hash
 from stillroom.distillation.teacher.cache_format import CacheSpec, TeacherIdentity

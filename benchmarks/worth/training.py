@@ -26,7 +26,7 @@ from stillroom.distillation.batches.batching import (
     collator_for,
     tokenize_examples,
 )
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.schedules import LossSchedule, Ramp
 from stillroom.distillation.starter_student import StarterSize, new_model, train_tokenizer
 from stillroom.distillation.students.open_students import half_of

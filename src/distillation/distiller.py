@@ -32,7 +32,7 @@ from ..inference.checkpoints.padding import agree_on_padding
 from ..records import Example
 from .batches.batching import TokenizedExample, collator_for
 from .batches.model_kinds import TASK_KINDS
-from .losses.mixture import DistillationLoss
+from .losses.distillation_loss import DistillationLoss
 from .runtime_patches import no_shard_bars
 from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
 from .students.adapters import PROBE_EXAMPLES, TrainedAdapter

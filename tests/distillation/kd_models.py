@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from stillroom.distillation.batches.batching import Collator, TokenizedExample
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.training.optimizers import make_optimizer
 from stillroom.distillation.training.trainer import KDTrainer, training_arguments
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

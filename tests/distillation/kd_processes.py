@@ -17,8 +17,8 @@ import kd_resume
 import unlike_tokens
 from safetensors.torch import save_file
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.layer_matching import LayerSettings
-from stillroom.distillation.losses.mixture import DistillationLoss
 from stillroom.distillation.torch_processes import is_main_process
 from stillroom.distillation.training.resuming import open_work_folder
 

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .divergences import Mixture, row_divergence
-from .mixture import (
+from .divergences import (
     LOWEST_LOGIT,
     LOWEST_TEACHER_LOG_PROBABILITY,
-    SumAndCount,
     log_probabilities,
-    temperature_scale,
+    row_divergence,
 )
+from .mixture import Mixture, SumAndCount
 from .teacher_rows import DenseTeacherRows, SparseTeacherRows, TeacherRows
 
 
@@ -44,15 +43,17 @@ def dense_distillation(
     Returns:
         The sum in nats, connected to the logits without any row as well, and N.
     """
-    values = logits.new_zeros(len(logits), dtype=torch.promote_types(logits.dtype, torch.float32))
-    if teacher is not None and mixture.alpha > 0.0:
-        distance = teacher_divergence(logits, teacher, mixture)
-        values = values + mixture.alpha * temperature_scale(mixture.temperature) * distance
-    if mixture.alpha < 1.0:
-        log_q = log_probabilities(logits)
-        values = values + (1.0 - mixture.alpha) * functional.nll_loss(
-            log_q, labels, reduction="none"
-        )
+    distance = (
+        teacher_divergence(logits, teacher, mixture)
+        if teacher is not None and mixture.alpha > 0.0
+        else None
+    )
+    cross_entropy = (
+        functional.nll_loss(log_probabilities(logits), labels, reduction="none")
+        if mixture.alpha < 1.0
+        else None
+    )
+    values = mixture.mix(distance, cross_entropy)  # (N,)
     return (values if weights is None else values * weights).sum(), len(logits)
 
 
@@ -60,7 +61,7 @@ def teacher_divergence(logits: Tensor, teacher: TeacherRows, mixture: Mixture) -
     """Give D of each row (N,) in nats, at the mixture's temperature and without T^2.
 
     With kept classes the tail is one more class. That is at most the divergence over the whole
-    vocabulary, and equal to it at K = V - 1 (training.md section 2.1).
+    vocabulary, and equal to it at K = V - 1.
 
     Args:
         logits: The student's (N, V).
@@ -82,7 +83,7 @@ def kept_log_probabilities(logits: Tensor, ids: Tensor, temperature: float) -> T
     """Bring logits to kept classes and one tail: log q of each.
 
     The tail is summed over the logits that are left. As 1 - sum of the kept it would lose its
-    logarithm in float32: 2.6 nats at a tail of 1e-6 (training.md section 2.3).
+    logarithm in float32: 2.6 nats at a tail of 1e-6.
 
     Args:
         logits: (N, V).

@@ -1,10 +1,17 @@
-"""The six divergences of a student from its teacher, on log probabilities, and their settings.
+"""The six divergences of a student from its teacher, each once: value of a row and its gradient.
 
-Each gives one value per row and is differentiated by autograd; `class_gradients.py` has the same
-with the gradient written out. They hold for any classes that sum to 1: the vocabulary, or some kept
-tokens and one class for all others (training.md section 2).
+A divergence is a pure function of rows of log probabilities. It returns the value D of each row,
+which autograd can differentiate, and beside it the gradient by log q written out, from which the
+fused loss makes the gradient of the logits without a graph; the tests hold the one against the
+other in float64. The classes of a row are any that sum to 1: the vocabulary, or some kept tokens
+and one class, the tail, for all others. All of it stays in log space: no epsilon, no division by a
+probability.
 
-Sizes: N rows, C classes. p teacher, q student.
+Sizes: N rows, C classes, V vocabulary. p teacher, q student, z logits with q = softmax(z / T).
+
+The gradient by the logits follows from g_i = dD/d(log q_i): with G = sum_i g_i,
+
+    dD/dz_j = (g_j - q_j G) / T
 
 Sources: generalised JSD: Agarwal et al. 2023, eq. 1 (arXiv 2306.13649). Skewed KL: Ko et al. 2024,
 sec. 3.1 (arXiv 2402.03898).
@@ -19,111 +26,125 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from ...errors import ConfigError
-from ..setting_names import Objective
-from ..settings_checks import loss_faults
+from .mixture import Mixture
 
-RowDivergence = Callable[[Tensor, Tensor, "Mixture"], Tensor]
-"""Of (log q, log p), each (N, C), and the settings, to (N,)."""
+LOWEST_LOGIT: Final = -1e4
+"""Stands for -inf: exp(-1e4) is 0 in every dtype, but differences of it stay finite."""
+LOWEST_TEACHER_LOG_PROBABILITY: Final = -60.0
+"""Floor of log p, which reverse objectives need finite; exp(-60) is lost in any sum's rounding."""
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """The settings of alpha T^2 D(teacher, student) + (1 - alpha) CE.
+class ClassProbabilities:
+    """Both distributions of each row, each (N, C), as logarithms and as probabilities."""
 
-    Raises:
-        ConfigError: An argument is out of range; all faults at once.
-    """
-
-    temperature: float = 2.0
-    """Softens both distributions inside the divergence; above 0."""
-    alpha: float = 0.5
-    """Weight of distillation: 1 is pure distillation, 0 plain supervised training."""
-    objective: Objective = "forward_kl"
-    """Which divergence."""
-    b: float = 0.5
-    """The teacher's share of the middle of `jsd`, 0 to 1."""
-    skew: float = 0.1
-    """Share of a distribution in what it is compared with by `skew_forward` and `skew_reverse`;
-    between 0 and 1."""
-
-    def __post_init__(self) -> None:
-        """Check all settings."""
-        faults = loss_faults(self.temperature, self.alpha, self.objective)
-        if not 0.0 <= self.b <= 1.0:
-            faults.append(f"b is {self.b!r}; allowed is 0 to 1")
-        if not 0.0 < self.skew < 1.0:
-            faults.append(f"skew is {self.skew!r}; allowed is between 0 and 1, both excluded")
-        if faults:
-            raise ConfigError(faults)
-
-    @property
-    def divergence(self) -> Objective:
-        """The divergence to compute: as elsewhere, `jsd` at b = 0 and b = 1 means the KLs.
-
-        The formula of `jsd` tends to 0 there.
-        """
-        if self.objective == "jsd" and self.b in (0.0, 1.0):
-            return "forward_kl" if self.b == 0.0 else "reverse_kl"
-        return self.objective
+    log_p: Tensor
+    """The teacher's; finite, and a constant."""
+    p: Tensor
+    log_q: Tensor
+    """The student's; finite."""
+    q: Tensor
 
 
-def _kl(log_a: Tensor, log_b: Tensor) -> Tensor:
-    return (log_a.exp() * (log_a - log_b)).sum(-1)  # (N,)
+ValueAndGradient = tuple[Tensor, Tensor]
+"""D of each row (N,) in nats, and dD/d(log q_i) of each class (N, C), both without the factor T^2.
+
+The gradient is right up to a multiple of q: the logits do not feel it, because q sums to 1, and the
+`+ 1` of an entropy would only cost digits."""
 
 
-def log_mixture(log_a: Tensor, log_b: Tensor, weight_of_a: float) -> Tensor:
-    """Give log of w a + (1 - w) b, for 0 < w < 1, without leaving log space."""
-    return torch.logaddexp(log_a + math.log(weight_of_a), log_b + math.log1p(-weight_of_a))
+def forward_kl(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """KL(p | q) = sum p (log p - log q)."""
+    return (at.log_p - at.log_q).mul_(at.p).sum(-1), -at.p
 
 
-def _forward_kl(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    return _kl(log_p, log_q)
+def reverse_kl(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """KL(q | p) = sum q (log q - log p)."""
+    g = (at.log_q - at.log_p).mul_(at.q)
+    return g.sum(-1), g
 
 
-def _reverse_kl(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    return _kl(log_q, log_p)
+def jsd(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """b KL(p | m) + (1 - b) KL(q | m) with m = b p + (1 - b) q."""
+    log_m = _log_mixture(at.log_p, at.log_q, mixture.b)
+    g = (at.log_q - log_m).mul_(at.q).mul_(1.0 - mixture.b)
+    return (at.log_p - log_m).mul_(at.p).sum(-1).mul_(mixture.b) + g.sum(-1), g
 
 
-def _jsd(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    b, log_m = mixture.b, log_mixture(log_p, log_q, mixture.b)
-    return b * _kl(log_p, log_m) + (1.0 - b) * _kl(log_q, log_m)
+def skew_forward(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """KL(p | s p + (1 - s) q) with s = `mixture.skew`."""
+    log_m = _log_mixture(at.log_p, at.log_q, mixture.skew)
+    value = (at.log_p - log_m).mul_(at.p).sum(-1)
+    return value, (at.log_q - log_m).exp_().mul_(at.p).mul_(mixture.skew - 1.0)
 
 
-def _skew_forward(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    return _kl(log_p, log_mixture(log_p, log_q, mixture.skew))
+def skew_reverse(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """KL(q | (1 - s) p + s q) with s = `mixture.skew`."""
+    log_ratio = at.log_q - _log_mixture(at.log_q, at.log_p, mixture.skew)
+    g = log_ratio.exp().mul_(-mixture.skew).add_(log_ratio).mul_(at.q)
+    return (log_ratio * at.q).sum(-1), g
 
 
-def _skew_reverse(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    return _kl(log_q, log_mixture(log_q, log_p, mixture.skew))
+def tvd(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """0.5 sum |p - q|, the total variation distance."""
+    difference = at.q - at.p
+    return difference.abs().sum(-1).mul_(0.5), difference.sign().mul_(at.q).mul_(0.5)
 
 
-def _tvd(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    return 0.5 * (log_p.exp() - log_q.exp()).abs().sum(-1)
-
-
-ROW_DIVERGENCES: Final[dict[str, RowDivergence]] = {
-    "forward_kl": _forward_kl,
-    "reverse_kl": _reverse_kl,
-    "jsd": _jsd,
-    "skew_forward": _skew_forward,
-    "skew_reverse": _skew_reverse,
-    "tvd": _tvd,
+ROW_DIVERGENCES: Final[dict[str, Callable[[ClassProbabilities, Mixture], ValueAndGradient]]] = {
+    "forward_kl": forward_kl,
+    "reverse_kl": reverse_kl,
+    "jsd": jsd,
+    "skew_forward": skew_forward,
+    "skew_reverse": skew_reverse,
+    "tvd": tvd,
 }
 
 
-def row_divergence(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    """Give the divergence of each row from log probabilities, for autograd.
+def value_and_gradient(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
+    """Give the divergence of each row and its gradient by log q.
 
-    `class_gradients` is the same with the gradient written out.
+    Args:
+        at: The distributions, softened by `mixture.temperature`.
+        mixture: Which divergence, with `b` or `skew`.
+
+    Returns:
+        D (N,) in nats, and g (N, C), both new tensors.
+    """
+    return ROW_DIVERGENCES[mixture.divergence](at, mixture)
+
+
+def row_divergence(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
+    """Give the divergence of each row (N,) in nats, to be differentiated by autograd.
 
     Args:
         log_q: Student's (N, C), over any classes that sum to 1.
         log_p: Teacher's (N, C); a constant, and at least `LOWEST_TEACHER_LOG_PROBABILITY`.
         mixture: Which divergence, with `b` or `skew`; the temperature is in the inputs already.
+    """
+    return value_and_gradient(ClassProbabilities(log_p, log_p.exp(), log_q, log_q.exp()), mixture)[
+        0
+    ]
+
+
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Normalise logits: log softmax(logits / temperature), in fp32 or better.
+
+    bf16 statistics give divergences below zero, so half precision is widened here.
+
+    Args:
+        logits: (..., V); -inf is allowed, also for a whole row, which then counts as uniform.
+        temperature: Above 0.
 
     Returns:
-        (N,) in nats.
+        (..., V), finite, float32 or float64.
     """
-    return ROW_DIVERGENCES[mixture.divergence](log_q, log_p, mixture)
+    wide = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    return functional.log_softmax(wide.clamp(min=LOWEST_LOGIT) / temperature, dim=-1)
+
+
+def _log_mixture(log_a: Tensor, log_b: Tensor, weight_of_a: float) -> Tensor:
+    """Give log of w a + (1 - w) b, for 0 < w < 1, without leaving log space."""
+    return torch.logaddexp(log_a + math.log(weight_of_a), log_b + math.log1p(-weight_of_a))

@@ -21,7 +21,8 @@ from ..batches.forward import Batch
 class SparseTeacherRows:
     """The largest classes of each position; all other tokens form one class, the tail.
 
-    Without the tail a student may move mass to where nobody looks (training.md section 2.1).
+    Without the tail a student may move mass to where nobody looks: the divergence over the kept
+    classes alone does not see it.
     """
 
     ids: Tensor

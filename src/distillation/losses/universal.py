@@ -1,6 +1,6 @@
 """Training on a teacher with another tokenizer: its rows where the texts meet, labels everywhere.
 
-    [ alpha T^2 sum over aligned positions D + (1 - alpha) sum over all CE ] / N_tok
+    [alpha T^2 sum over aligned positions D + (1 - alpha) sum over all CE] / N_tok
 
 N_tok are the supervised tokens of the optimizer step, as for every other objective, so a position
 without a teacher is one with a distance of 0 and gradients do not depend on how a step is split.
@@ -18,9 +18,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from .dense import dense_distillation
-from .divergences import Mixture
 from .fused import CHUNK_BYTES, SMALLEST_CHUNK, HeadRows, fused_distillation, pieces
-from .mixture import SumAndCount, temperature_scale
+from .mixture import Mixture, SumAndCount
 from .teacher_rows import AlignedTeacherRows, DenseTeacherRows
 from .universal_alignment import sorted_distance, sorted_probabilities
 
@@ -50,8 +49,8 @@ def universal_distillation(
     Returns:
         The sum in nats (for D: of probability), connected to the rows, and N.
     """
-    alpha, temperature = mixture.alpha, mixture.temperature
-    total = (1.0 - alpha) * _cross_entropy(rows, labels, alpha, weights)
+    temperature = mixture.temperature
+    cross_entropy = _cross_entropy(rows, labels, mixture.alpha, weights)
     ours = _selected(rows, teacher.aligned)  # P rows
     kept = None if weights is None else weights[teacher.aligned]  # (P,)
 
@@ -60,6 +59,7 @@ def universal_distillation(
 
     widest = max(_classes(ours), _classes(teacher.rows))
     size = chunk or max(CHUNK_BYTES // (4 * widest), SMALLEST_CHUNK)
+    total = cross_entropy.new_zeros(())
     for part in pieces(int(teacher.aligned.sum()), size):
         theirs = sorted_probabilities(_logits(teacher.rows, part), temperature)  # (C, W)
         distance = checkpoint(
@@ -67,8 +67,8 @@ def universal_distillation(
         )
         if kept is not None:
             distance = distance * kept[part]
-        total = total + alpha * temperature_scale(temperature) * distance.sum()
-    return total, len(labels)
+        total = total + distance.sum()
+    return mixture.mix(total, cross_entropy), len(labels)
 
 
 def _cross_entropy(

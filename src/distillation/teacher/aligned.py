@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..batches.forward import Batch
 from ..batches.text_alignment import AlignedCollator
-from ..losses.mixture import DistillationLoss
+from ..losses.distillation_loss import DistillationLoss
 from ..losses.teacher_rows import AlignedTeacherRows
 from ..setting_names import IGNORED, UNIVERSAL
 from .online import OnlineTeacher

@@ -18,7 +18,7 @@ import torch
 from ...errors import DataError, UnreadableFileError
 from ...records import Source
 from ..batches.batching import TokenizedExample
-from ..losses.mixture import LOWEST_TEACHER_LOG_PROBABILITY
+from ..losses.divergences import LOWEST_TEACHER_LOG_PROBABILITY
 from ..losses.teacher_rows import SparseTeacherRows
 from ..setting_names import UNIVERSAL
 from .cache_format import Selection, differences, read_manifest, sequence_key

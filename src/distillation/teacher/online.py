@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..batches.forward import Batch
-from ..losses.student_rows import RowLogits
+from ..losses.model_rows import ModelRows
 from ..losses.teacher_rows import DenseTeacherRows
 
 
@@ -28,7 +28,7 @@ class OnlineTeacher:
     ) -> None:
         """Freeze the model."""
         self.model = model.requires_grad_(False).eval()
-        self.row_logits = RowLogits(vocabulary)
+        self.row_logits = ModelRows(vocabulary)
         self.autocast_dtype = autocast_dtype
 
     def rows(self, batch: Batch) -> DenseTeacherRows | Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..losses.mixture import LOWEST_TEACHER_LOG_PROBABILITY
+from ..losses.divergences import LOWEST_TEACHER_LOG_PROBABILITY
 
 LARGEST_DELTA = torch.finfo(torch.float16).max
 

@@ -8,8 +8,8 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ...errors import ConfigError
+from ..losses.distillation_loss import DistillationLoss
 from ..losses.layer_matching import LayerSettings
-from ..losses.mixture import DistillationLoss
 from ..losses.schedules import LossSchedule, Ramp
 from ..setting_names import UNIVERSAL
 from ..settings import DistillationConfig

@@ -24,7 +24,7 @@ def sharded_at_load(model: Any) -> bool:  # noqa: ANN401 - transformers is untyp
 
 
 def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
-    """Say, and log, by what a trainer's student is sharded; None where it is whole.
+    """Say by what a trainer's student is sharded; None where it is whole.
 
     Raises:
         ConfigError: The run has parts that only work on a whole student.
@@ -45,9 +45,7 @@ def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
         faults.append(f"adapters are not gathered under {by}; use DDP")
     if faults:
         raise ConfigError(faults)
-    reason = f"the head is sharded outside of forward ({by})"
-    logger.warning("logits are computed by the model itself: %s", reason)
-    return reason
+    return f"the head is sharded outside of forward ({by})"
 
 
 def whole_student(trainer: Any, student: Any) -> Any:  # noqa: ANN401

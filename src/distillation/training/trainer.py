@@ -31,13 +31,12 @@ from ..batches.batching import BatchOrder, supervised_weights
 from ..batches.forward import Batch
 from ..batches.model_kinds import shifts_labels
 from ..loss_curve import LossHistory, ShowProgress
-from ..losses.dense import dense_distillation
-from ..losses.fused import HeadRows, fused_distillation
+from ..losses.distillation_loss import DistillationLoss
+from ..losses.distillation_sum import distillation_sum
 from ..losses.layer_matching import LayerSettings, TrainProjections, match_layers
-from ..losses.mixture import DistillationLoss
-from ..losses.student_rows import RowLogits
-from ..losses.teacher_rows import AlignedTeacherRows, TeacherSignal
-from ..losses.universal import universal_distillation
+from ..losses.mixture import per_token
+from ..losses.model_rows import ModelRows
+from ..losses.teacher_rows import TeacherSignal
 from ..runtime_patches import (
     attention_set_to,
     choose_attention,
@@ -205,7 +204,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         self.teacher = self._teacher_signal(teacher, vocabulary)
         self.why_sharded = why_sharded(self)
         watched = self.layers is not None
-        self.rows = RowLogits(vocabulary, dense_because=self.why_sharded, whole=watched)
+        self.rows = ModelRows(vocabulary, dense_because=self.why_sharded, whole=watched)
         if isinstance(self.teacher, OnlineTeacher):
             self.teacher.row_logits.whole = watched
         if self.layers is not None and self.optimizer is not None:
@@ -235,15 +234,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
                 self.rows.decide(student, inputs)
             with self.accelerator.autocast():  # anew, without the casts that were made above
                 rows, labels = self.rows(model, inputs, student)  # N rows
-                mixture = loss_fn.mixture
-                if isinstance(signal, AlignedTeacherRows):
-                    total, _ = universal_distillation(
-                        rows, labels, signal, mixture, weights=weights
-                    )
-                elif isinstance(rows, HeadRows):
-                    total, _ = fused_distillation(rows, labels, signal, mixture, weights=weights)
-                else:
-                    total, _ = dense_distillation(rows, labels, signal, mixture, weights=weights)
+                total, _ = distillation_sum(rows, labels, signal, loss_fn.mixture, weights=weights)
         else:  # a user's loss gives a mean over this micro-batch
             with self.accelerator.autocast():
                 logits = self.rows.dense(model, inputs)  # (B, T, V), of a classifier (B, C)
@@ -251,11 +242,11 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             if not shift:  # as rows, which no loss shifts
                 ours, theirs, labels = ours.flatten(0, -2), theirs.flatten(0, -2), labels.flatten()
             total = n_micro * loss_fn(ours, theirs, labels)
-        loss = total / n_tok.clamp(min=1)
+        loss = per_token(total, n_tok)
         if self.layers is not None:
             counted = num_items_in_batch is not None
             matched, n = self.layers.compare(inputs, self.teacher.rows, in_step=counted)
-            loss = loss + matched / max(n, 1)
+            loss = loss + per_token(matched, n)
         # -------------------------------------------------- DDP averages gradients over processes
         loss = loss * (self.accelerator.num_processes // self.get_tp_size())
         return (loss, {}) if return_outputs else loss

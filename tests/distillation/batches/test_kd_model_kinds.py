@@ -8,7 +8,7 @@ from kd_families import PAIR_COLLATOR, TEXT_COLLATOR, bert, distilbert, pairs, t
 from kd_models import kd_trainer
 from stillroom.distillation.batches.batching import TokenizedExample, supervised_rows
 from stillroom.distillation.batches.model_kinds import model_kind, shifts_labels
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.setting_names import IGNORED
 from stillroom.errors import ConfigError
 from torch.nn import functional

@@ -5,7 +5,7 @@ import pytest
 import torch
 from stillroom.distillation.batches.batching import Collator
 from stillroom.distillation.batches.vocabulary import compare_vocabularies, shared_vocabulary
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.errors import VocabularyError
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM

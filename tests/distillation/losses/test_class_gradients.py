@@ -2,8 +2,13 @@
 
 import pytest
 import torch
-from stillroom.distillation.losses.class_gradients import ClassProbabilities, class_gradients
-from stillroom.distillation.losses.divergences import ROW_DIVERGENCES, Mixture, row_divergence
+from stillroom.distillation.losses.divergences import (
+    ROW_DIVERGENCES,
+    ClassProbabilities,
+    row_divergence,
+    value_and_gradient,
+)
+from stillroom.distillation.losses.mixture import Mixture
 from stillroom.errors import ConfigError
 
 OBJECTIVES = sorted(ROW_DIVERGENCES)
@@ -34,7 +39,7 @@ def test_values_and_gradients_are_those_of_autograd(mixture):
     expected = row_divergence(z.log_softmax(-1), log_p, mixture)
     (gradient,) = torch.autograd.grad(expected.sum(), z)
     place = at(z.detach(), log_p)
-    values, g = class_gradients(place, mixture)
+    values, g = value_and_gradient(place, mixture)
     torch.testing.assert_close(values, expected.detach(), rtol=1e-12, atol=1e-14)
     ours = g - place.q * g.sum(-1, keepdim=True)
     torch.testing.assert_close(ours, gradient, rtol=1e-10, atol=1e-14)
@@ -44,7 +49,7 @@ def test_values_and_gradients_are_those_of_autograd(mixture):
 def test_inputs_are_left_alone_and_results_are_new(mixture):
     place = at(*distributions())
     before = [t.clone() for t in (place.log_p, place.p, place.log_q, place.q)]
-    _, g = class_gradients(place, mixture)
+    _, g = value_and_gradient(place, mixture)
     g.fill_(7.0)
     now = (place.log_p, place.p, place.log_q, place.q)
     assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
@@ -54,7 +59,7 @@ def test_inputs_are_left_alone_and_results_are_new(mixture):
 def test_at_equal_distributions_value_and_gradient_are_zero(mixture):
     z, _ = distributions()
     place = at(z, z.log_softmax(-1))
-    values, g = class_gradients(place, mixture)
+    values, g = value_and_gradient(place, mixture)
     torch.testing.assert_close(values, torch.zeros_like(values), rtol=0, atol=1e-14)
     ours = g - place.q * g.sum(-1, keepdim=True)
     torch.testing.assert_close(ours, torch.zeros_like(ours), rtol=0, atol=1e-14)

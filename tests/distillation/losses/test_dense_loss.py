@@ -10,8 +10,9 @@ from stillroom.distillation.losses.dense import (
     kept_log_probabilities,
     teacher_divergence,
 )
-from stillroom.distillation.losses.divergences import ROW_DIVERGENCES, Mixture
-from stillroom.distillation.losses.mixture import DIVERGENCES, DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DIVERGENCES, DistillationLoss
+from stillroom.distillation.losses.divergences import ROW_DIVERGENCES
+from stillroom.distillation.losses.mixture import Mixture
 
 OBJECTIVES = sorted(ROW_DIVERGENCES)
 

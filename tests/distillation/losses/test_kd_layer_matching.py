@@ -9,9 +9,9 @@ from kd_families import PAIR_COLLATOR, TEXT_COLLATOR, pairs, texts
 from kd_models import gpt2, kd_trainer, llama, random_items
 from safetensors.torch import load_file
 from stillroom.distillation.batches.batching import Collator
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.layer_losses import attention_kl, hidden_mse
 from stillroom.distillation.losses.layer_matching import PROJECTIONS_FILE, LayerSettings
-from stillroom.distillation.losses.mixture import DistillationLoss
 from stillroom.distillation.training.resuming import last_whole_checkpoint
 from stillroom.errors import ConfigError
 

@@ -8,16 +8,18 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
-from stillroom.distillation.losses import mixture as losses
-from stillroom.distillation.losses.mixture import (
+from stillroom.distillation.losses.distillation_loss import (
     DIVERGENCES,
     DistillationLoss,
     cross_entropy,
 )
+from stillroom.distillation.losses.mixture import temperature_scale
 from stillroom.errors import ConfigError
 from torch.nn import functional
 
 OBJECTIVES = sorted(DIVERGENCES)
+forward_kl, reverse_kl = DIVERGENCES["forward_kl"], DIVERGENCES["reverse_kl"]
+jsd, skew_forward, tvd = (DIVERGENCES[name] for name in ("jsd", "skew_forward", "tvd"))
 
 
 def logits(seed=0, rows=7, size=11, scale=3.0, dtype=torch.float64):
@@ -58,14 +60,15 @@ def test_forward_kl_is_kl_div_of_torch():
     student, teacher = logits()
     log_q, log_p = student.log_softmax(-1), teacher.log_softmax(-1)
     expected = functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
-    assert float(losses.forward_kl(student, teacher)[0]) == pytest.approx(float(expected))
+    assert float(forward_kl(student, teacher)[0]) == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize(("b", "name"), [(0.0, "forward_kl"), (1.0, "reverse_kl")])
 def test_jsd_ends_are_the_kls(b, name):
     student, teacher = logits()
     assert torch.equal(
-        losses.jsd(student, teacher, 2.0, b=b)[0], DIVERGENCES[name](student, teacher, 2.0)[0]
+        jsd(student, teacher, 2.0, b=b)[0],
+        DIVERGENCES[name](student, teacher, 2.0)[0],
     )
 
 
@@ -91,12 +94,12 @@ def test_shift_of_logits_and_order_of_the_vocabulary_change_nothing(name):
 def test_bounds_and_symmetry():
     for seed in range(5):
         student, teacher = logits(seed, rows=1)
-        kl = float(losses.forward_kl(student, teacher)[0])
-        jsd = float(losses.jsd(student, teacher)[0])
-        tvd = float(losses.tvd(student, teacher)[0])
-        assert 0.0 <= jsd <= math.log(2)
-        assert jsd == pytest.approx(float(losses.jsd(teacher, student)[0]))
-        assert 0.0 <= tvd <= min(1.0, math.sqrt(kl / 2))  # Pinsker
+        kl = float(forward_kl(student, teacher)[0])
+        divergence = float(jsd(student, teacher)[0])
+        variation = float(tvd(student, teacher)[0])
+        assert 0.0 <= divergence <= math.log(2)
+        assert divergence == pytest.approx(float(jsd(teacher, student)[0]))
+        assert 0.0 <= variation <= min(1.0, math.sqrt(kl / 2))  # Pinsker
 
 
 def test_hintons_limit():
@@ -106,8 +109,8 @@ def test_hintons_limit():
     errors = []
     for temperature in (100.0, 1000.0):
         z = student.clone().requires_grad_()
-        distance, _ = losses.forward_kl(z, teacher, temperature)
-        (losses.temperature_scale(temperature) * distance).backward()
+        distance, _ = forward_kl(z, teacher, temperature)
+        (temperature_scale(temperature) * distance).backward()
         errors.append(float((z.grad - centred / 11).norm() / (centred / 11).norm()))
     assert errors[1] < 1e-2
     assert errors[1] == pytest.approx(errors[0] / 10, rel=0.1)  # first order in 1 / T
@@ -116,7 +119,7 @@ def test_hintons_limit():
 def test_gradient_of_forward_kl_at_temperature_one_is_q_minus_p():
     student, teacher = logits()
     student.requires_grad_()
-    losses.forward_kl(student, teacher)[0].backward()
+    forward_kl(student, teacher)[0].backward()
     expected = student.detach().softmax(-1) - teacher.softmax(-1)
     torch.testing.assert_close(student.grad, expected, rtol=1e-12, atol=1e-14)
 
@@ -210,8 +213,8 @@ def test_constants_of_torchtune():
     )
     p = teacher.double().softmax(-1)
     entropy = float(-(p * p.log()).sum()) / 8
-    forward = float(losses.forward_kl(student, teacher)[0]) / 8
-    reverse = float(losses.reverse_kl(student, teacher)[0]) / 8
+    forward = float(forward_kl(student, teacher)[0]) / 8
+    reverse = float(reverse_kl(student, teacher)[0]) / 8
     assert forward + entropy == pytest.approx(1.7209, abs=1e-4)  # theirs is a cross-entropy
     assert reverse == pytest.approx(0.6775, abs=1e-4)
     assert 0.5 * (forward + entropy) + 0.5 * reverse == pytest.approx(1.1992, abs=1e-4)
@@ -228,7 +231,7 @@ def test_golden_vector():
     """contracts.md 8.6."""
     loss_fn = DistillationLoss(2.0, 0.5)
     rows = [
-        float(losses.forward_kl(GOLDEN_STUDENT[i : i + 1], GOLDEN_TEACHER[i : i + 1], 2.0)[0])
+        float(forward_kl(GOLDEN_STUDENT[i : i + 1], GOLDEN_TEACHER[i : i + 1], 2.0)[0])
         for i in (0, 1)
     ]
     assert rows == pytest.approx([0.3201567, 0.0784210], abs=1e-7)
@@ -311,9 +314,9 @@ def test_all_wrong_settings_are_told_at_once():
     with pytest.raises(ConfigError, match=r"temperature is 0.*alpha is 1\.5.*objective is 'kl'"):
         DistillationLoss(0, 1.5, objective="kl")
     with pytest.raises(ConfigError, match=r"b is 1\.5"):
-        losses.jsd(torch.zeros(1, 2), torch.zeros(1, 2), b=1.5)
+        jsd(torch.zeros(1, 2), torch.zeros(1, 2), b=1.5)
     with pytest.raises(ConfigError, match="skew is 0"):
-        losses.skew_forward(torch.zeros(1, 2), torch.zeros(1, 2), skew=0.0)
+        skew_forward(torch.zeros(1, 2), torch.zeros(1, 2), skew=0.0)
 
 
 def test_signatures():

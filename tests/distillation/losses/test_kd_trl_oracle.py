@@ -5,8 +5,10 @@ import warnings
 import pytest
 import torch
 from loss_cases import random_rows, value_and_gradients
-from stillroom.distillation.losses.divergences import Mixture
-from stillroom.distillation.losses.mixture import IGNORED, DistillationLoss, jsd, temperature_scale
+from stillroom.distillation.losses.distillation_loss import DIVERGENCES, IGNORED, DistillationLoss
+from stillroom.distillation.losses.mixture import Mixture, temperature_scale
+
+jsd = DIVERGENCES["jsd"]
 
 
 @pytest.fixture(scope="module")

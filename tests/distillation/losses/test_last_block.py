@@ -6,7 +6,7 @@ import torch
 from kd_models import gpt2, kd_trainer, llama, random_items, weights
 from stillroom.distillation.batches.batching import Collator, supervised_rows
 from stillroom.distillation.batches.forward import model_inputs
-from stillroom.distillation.losses import student_rows as row_logits
+from stillroom.distillation.losses import model_rows as row_logits
 from stillroom.distillation.losses.last_block import can_skip, feed_forward_on, read_positions
 from stillroom.distillation.runtime_patches import recomputed_layers
 from torch import nn
@@ -48,7 +48,7 @@ def test_the_layer_sees_only_what_is_read():
     model, batch, seen = llama(), Collator(0)(random_items(4)), []
     layer = model.model.layers[-1].mlp
     layer.down_proj.register_forward_hook(lambda _, given, out: seen.append(out.shape))
-    rows = row_logits.RowLogits()
+    rows = row_logits.ModelRows()
     rows.decide(model, batch)
     seen.clear()
     rows(model, batch, model)
@@ -82,7 +82,7 @@ def test_a_layer_that_mixes_positions_is_found_out():
     model, batch = llama(), Collator(0)(random_items(4))
     model.model.layers[-1].mlp = Mixing(model.model.layers[-1].mlp)
     assert not can_skip(model, batch)
-    rows = row_logits.RowLogits()
+    rows = row_logits.ModelRows()
     rows.decide(model, batch)
     got, _ = rows(model, batch, model)
     torch.testing.assert_close(got.hidden, hidden_rows(model, batch))

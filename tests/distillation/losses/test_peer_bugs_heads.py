@@ -16,8 +16,8 @@ from kd_models import gpt2, kd_trainer, llama, random_items
 from loss_cases import relative
 from stillroom.distillation.batches.batching import Collator
 from stillroom.distillation.batches.forward import model_inputs
-from stillroom.distillation.losses.mixture import DistillationLoss
-from stillroom.distillation.losses.student_rows import RowLogits, why_dense
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
+from stillroom.distillation.losses.model_rows import ModelRows, why_dense
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.trainer import KDTrainer, training_arguments
 from transformers import (
@@ -207,7 +207,7 @@ def test_20_a_teacher_with_such_a_head_is_taken_as_it_is(tmp_path, make):
 def test_beside_the_fused_loss_the_head_gives_no_logits():
     """Already one position per example would read the whole head, of a teacher for each again."""
     model, batch, positions = llama(), Collator(0)(random_items(4)), []
-    rows = RowLogits()
+    rows = ModelRows()
     rows.decide(model, batch)
     model.lm_head.register_forward_hook(lambda m, i, out: positions.append(out.shape[:2].numel()))
     rows(model, batch, model)

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from stillroom.distillation.batches.batching import Collator, TokenizedExample, supervised_rows
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.distillation.losses import fused as fused_loss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.divergences import ROW_DIVERGENCES
-from stillroom.distillation.losses.mixture import DistillationLoss
-from stillroom.distillation.losses.student_rows import RowLogits
+from stillroom.distillation.losses.model_rows import ModelRows
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.run_record import weights_sha256
 from stillroom.errors import CheckpointError
@@ -49,7 +49,7 @@ def trainer_on(path, folder, model, kind="online", *, teacher=None, **settings):
         folder, model, teacher=Kept(theirs) if kind == "sparse" else theirs, **settings
     )
     if path == "dense":
-        trainer.rows = RowLogits(settings.get("vocabulary"), dense_because="for the test")
+        trainer.rows = ModelRows(settings.get("vocabulary"), dense_because="for the test")
     return trainer
 
 

@@ -7,7 +7,7 @@ digits of a small gradient, so the bar is wider than float32.
 
 import pytest
 from kd_models import gpt2, kd_trainer, llama
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 
 PINNED = [
     (llama, "forward_kl", 2.0, 0.3, [3.915021, 4.480550, 4.117415, 4.461561, 2.674055, 2.838506]),

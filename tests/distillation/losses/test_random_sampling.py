@@ -10,9 +10,9 @@ from stillroom.distillation.batches.batching import Collator, supervised_rows
 from stillroom.distillation.batches.forward import model_inputs
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.distillation.losses.dense import dense_distillation
-from stillroom.distillation.losses.divergences import Mixture
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.fused import HeadRows, fused_distillation
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.mixture import Mixture
 from stillroom.distillation.losses.teacher_rows import SparseTeacherRows
 from stillroom.distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from stillroom.distillation.teacher.cache_parts import open_part

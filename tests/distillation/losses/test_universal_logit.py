@@ -5,9 +5,9 @@ import pytest
 import torch
 from loss_cases import SIGNALS, random_rows
 from scipy.special import softmax
-from stillroom.distillation.losses.divergences import Mixture
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.fused import HeadRows
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.mixture import Mixture
 from stillroom.distillation.losses.teacher_rows import AlignedTeacherRows, DenseTeacherRows
 from stillroom.distillation.losses.universal import universal_distillation
 from stillroom.distillation.losses.universal_alignment import (

@@ -11,7 +11,7 @@ from kd_forms import PAIRS, TOKENIZER, distiller
 from kd_resume import StopAfter
 from stillroom.distillation.batches.batching import Collator
 from stillroom.distillation.distiller import DistillationConfig
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.stages import distill_stages
 from stillroom.distillation.students.adapters import has_adapter, judge_merge
 from stillroom.distillation.students.new_student import student_in_form

@@ -8,8 +8,8 @@ import torch
 from kd_models import kd_trainer, llama
 from stillroom.distillation.batches.batching import Collator, TokenizedExample, batch_order
 from stillroom.distillation.batches.packing import PackingCollator
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.losses.divergences import ROW_DIVERGENCES
-from stillroom.distillation.losses.mixture import DistillationLoss
 from stillroom.distillation.teacher.cache_format import sequence_key
 from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.cached import CachedTeacher

@@ -7,7 +7,7 @@ import pytest
 import torch
 from kd_families import PAIR_COLLATOR, TEXT_COLLATOR, pairs, texts
 from kd_models import kd_trainer
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.students.open_students import half_of
 
 DECODERS = {

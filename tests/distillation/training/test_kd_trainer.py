@@ -8,7 +8,7 @@ import pytest
 import torch
 from kd_models import gpt2, kd_trainer, llama, random_items
 from stillroom.distillation.batches.batching import Collator, TokenizedExample, batch_order
-from stillroom.distillation.losses.mixture import DistillationLoss
+from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.trainer import KDTrainer, choose_attention, training_arguments
 from stillroom.errors import ConfigError, EmptyDataError, StillroomError

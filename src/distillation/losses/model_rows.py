@@ -1,9 +1,10 @@
 """The supervised positions of a batch, in the form from which their loss is cheapest.
 
 Prompts are most of a training text and need no head: skipping their rows is most of the speed of a
-step at a large vocabulary (measurements.md 6). Whether hidden states times the head really are the
-model's logits is tried once on a batch. Where they are, `fused_loss` gets hidden states and head;
-where they are not, the model's own logits of those positions are made.
+step at a large vocabulary (`benchmarks/kd_peer`). Whether hidden states times the head really are
+the model's logits is tried once on a batch. Where they are, the fused loss gets hidden states and
+head; where they are not, or where the head is sharded, the model's own logits of those positions
+are made, and the log says why.
 
 Sizes: B examples, T positions, H hidden size, V vocabulary, N supervised positions.
 """
@@ -28,8 +29,8 @@ from .last_block import PROBE_POSITIONS, can_skip, feed_forward_on, read_positio
 logger = logging.getLogger(__name__)
 
 
-class RowLogits:
-    """Give a causal model's side of supervised positions; how is decided at the first batch.
+class ModelRows:
+    """Give a model's side of supervised positions; how is decided at the first batch.
 
     Args:
         vocabulary: Ids that count, V; the rows of the head beyond are padding and get no gradient.
@@ -49,7 +50,7 @@ class RowLogits:
         self.vocabulary = vocabulary
         self.dense_because = dense_because
         self.whole = whole
-        self._decided = dense_because is not None
+        self._decided = False
         self._skips = False
 
     def decide(self, model: nn.Module, batch: Batch) -> None:
@@ -65,7 +66,8 @@ class RowLogits:
         if self._decided:
             return
         self._decided = True
-        self.dense_because = why_dense(model, batch)
+        if self.dense_because is None:
+            self.dense_because = why_dense(model, batch)
         if self.dense_because is not None:
             logger.warning("logits are computed by the model itself: %s", self.dense_because)
         else:
