@@ -248,35 +248,6 @@ class ModelDistiller:
             resumed_from=resume,
         )
 
-    def distill_stages(
-        self,
-        stages: Sequence[Mapping[str, Any]],
-        training_data: Iterable[Record] | None = None,
-    ) -> list[Any]:
-        """Train in several stages, each from the weights of the one before.
-
-        Args:
-            stages: What differs from the settings in each; see `stage_plan.py`.
-            training_data: Records for stages that name no file.
-
-        Returns:
-            A `StageSummary` per stage. The last stage's student is `student_model`, and its
-            folder below `output_dir` holds it.
-
-        Raises:
-            ConfigError: The stages have faults, or models were assigned: stages load by name.
-        """
-        from .stages import distill_stages
-
-        if self.teacher_model is not None or self.student_model is not None:
-            raise ConfigError(
-                ["stages load their models by name; save an assigned model with save_checkpoint "
-                 "and name its folder"]
-            )  # fmt: skip
-        done = distill_stages({**self.config.to_dict(), "stages": list(stages)}, training_data)
-        self.load_distilled_model(done[-1].folder)
-        return list(done)
-
     def save_distilled_model(self, output_dir: str | Path | None = None) -> Path:
         """Write the student, its tokenizer, the settings and what the run did.
 

@@ -6,7 +6,6 @@ import logging
 import kd_models
 import pytest
 import torch
-from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.distillation.stage_plan import read_plan
 from stillroom.distillation.stages import distill_stages
 from stillroom.distillation.training.trainer import KDTrainer
@@ -227,18 +226,6 @@ def test_a_pattern_that_matches_nothing_stops_the_stage(teacher, tmp_path):
     row = [{"trainable": r"layers\.9\."}]
     with pytest.raises(ConfigError, match="found in no name of a trainable parameter"):
         distill_stages(config(teacher, tmp_path, row), PAIRS)
-
-
-def test_the_facade_ends_with_the_last_student(teacher, tmp_path):
-    settings = config(teacher, tmp_path / "rows", [])
-    del settings["stages"]
-    distiller = ModelDistiller(DistillationConfig(**settings))
-    done = distiller.distill_stages([{"alpha": 0.0}, {"alpha": 1.0}], PAIRS)
-    assert kd_models.same(kd_models.weights(distiller.student_model), weights(done[-1].folder))
-    folder = distiller.save_distilled_model(tmp_path / "student")
-    assert kd_models.same(weights(folder), weights(done[-1].folder))
-    with pytest.raises(ConfigError, match="save an assigned model"):
-        distiller.distill_stages([{}], PAIRS)
 
 
 def test_settings_survive_json(teacher, tmp_path):

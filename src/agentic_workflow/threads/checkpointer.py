@@ -24,7 +24,7 @@ from langgraph.checkpoint.base import (
 )
 
 from ...errors import StoredStateError
-from . import pruning as thread_upkeep
+from . import pruning
 from .delta_history import read_history
 from .leases import LeaseDesk, off_loop
 from .pending_turn import OpenTurn
@@ -243,16 +243,17 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         self.store.forget(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints that runs made; see `thread_upkeep.delete_runs`."""
-        thread_upkeep.delete_runs(self, run_ids)
+        """Delete the checkpoints that runs made; see `pruning.delete_runs`."""
+        pruning.delete_runs(self.store, self.codec, self.turn, run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy a thread; see `thread_upkeep.copy`."""
-        thread_upkeep.copy(self, str(source_thread_id), str(target_thread_id))
+        """Copy a thread; see `pruning.copy`."""
+        pruning.copy(self.store, self.turn, str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Take away all but the newest state of threads; see `thread_upkeep.prune`."""
-        thread_upkeep.prune(self, [str(thread_id) for thread_id in thread_ids], strategy)
+        """Take away all but the newest state of threads; see `pruning.prune`."""
+        threads = [str(thread_id) for thread_id in thread_ids]
+        pruning.prune(self.store, self.codec, self.turn, threads, strategy)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Give a checkpoint; see `get_tuple`."""

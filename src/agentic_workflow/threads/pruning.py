@@ -7,8 +7,8 @@ no state changes, whatever is deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from .delta_history import read_history
 from .pending_turn import OpenTurn
@@ -16,19 +16,27 @@ from .rows import Change, CheckpointRow, Place, ThreadReader, Wanted, WriteRow
 from .serializer import StrictSerializer
 from .sql_store import SqlStore
 
-if TYPE_CHECKING:
-    from .checkpointer import ThreadSaver
+LockThread = Callable[[str], AbstractContextManager[OpenTurn]]
+"""Opens a turn in a thread once no other is in progress: `ThreadSaver.turn`."""
 
 _PAGE = 100
 _COUNTERS = "counters_since_delta_snapshot"
 """Key under which LangGraph notes the delta channels that a checkpoint does not hold whole."""
 
 
-def prune(saver: ThreadSaver, thread_ids: Sequence[str], strategy: str = "keep_latest") -> None:
+def prune(
+    store: SqlStore,
+    codec: StrictSerializer,
+    lock: LockThread,
+    thread_ids: Sequence[str],
+    strategy: str = "keep_latest",
+) -> None:
     """Take away old state; a turn in progress is waited for.
 
     Args:
-        saver: The checkpointer.
+        store: Where the threads are kept.
+        codec: How state is written.
+        lock: Opens a turn in a thread.
         thread_ids: The threads.
         strategy: `keep_latest` keeps the newest checkpoint of each namespace (and, where it has
             delta channels, one beneath it that holds what they are made of); `delete` keeps
@@ -42,63 +50,72 @@ def prune(saver: ThreadSaver, thread_ids: Sequence[str], strategy: str = "keep_l
         raise ValueError(f"strategy {strategy!r}; allowed are 'keep_latest' and 'delete'")
     for thread_id in thread_ids:
         if strategy == "delete":
-            saver.delete_thread(thread_id)
+            store.forget(thread_id)
             continue
-        with saver.turn(thread_id) as turn:
-            rows = _oldest_first(saver.store, thread_id)
+        with lock(thread_id) as turn:
+            rows = _oldest_first(store, thread_id)
             heads = {row.ns: row for row in rows}
             if len(heads) < len(rows):
-                _rewrite(saver, turn, rows, [row.id for row in heads.values()])
+                _rewrite(store, codec, turn, rows, [row.id for row in heads.values()])
 
 
-def delete_runs(saver: ThreadSaver, run_ids: Sequence[str]) -> None:
+def delete_runs(
+    store: SqlStore, codec: StrictSerializer, lock: LockThread, run_ids: Sequence[str]
+) -> None:
     """Delete the checkpoints that runs made; later state of the same threads stays as it is.
 
     Args:
-        saver: The checkpointer.
+        store: Where the threads are kept.
+        codec: How state is written.
+        lock: Opens a turn in a thread.
         run_ids: The runs; unknown ones do not matter.
 
     Raises:
         ThreadBusyError: A turn did not end in time.
     """
-    for thread_id in sorted({thread_id for thread_id, _ in saver.store.of_runs(run_ids)}):
-        with saver.turn(thread_id) as turn:
-            rows = _oldest_first(saver.store, thread_id)
+    for thread_id in sorted({thread_id for thread_id, _ in store.of_runs(run_ids)}):
+        with lock(thread_id) as turn:
+            rows = _oldest_first(store, thread_id)
             kept = [row.id for row in rows if row.run_id not in run_ids]
             if len(kept) < len(rows):
-                _rewrite(saver, turn, rows, kept)
+                _rewrite(store, codec, turn, rows, kept)
 
 
-def copy(saver: ThreadSaver, source: str, target: str) -> None:
+def copy(store: SqlStore, lock: LockThread, source: str, target: str) -> None:
     """Copy a thread with all its checkpoints.
 
     Args:
-        saver: The checkpointer.
+        store: Where the threads are kept.
+        lock: Opens a turn in a thread.
         source: The thread to copy; nothing happens where it is empty.
         target: A thread that is not there yet.
 
     Raises:
         ValueError: The target is there already.
     """
-    rows = _oldest_first(saver.store, source)
+    rows = _oldest_first(store, source)
     if not rows:
         return
-    with saver.turn(target) as turn:
-        if saver.store.page(Wanted(target), None, 1):
+    with lock(target) as turn:
+        if store.page(Wanted(target), None, 1):
             raise ValueError(
                 f"thread {target!r} is there already; delete it first, or copy to another"
             )
         for row in rows:
-            writes = saver.store.writes(source, row.ns, [row.id])
+            writes = store.writes(source, row.ns, [row.id])
             copies = [write._replace(thread_id=target) for write in writes]
             turn.add(Change([row._replace(thread_id=target)], copies))
 
 
 def _rewrite(
-    saver: ThreadSaver, turn: OpenTurn, rows: Sequence[CheckpointRow], kept: Sequence[str]
+    store: SqlStore,
+    codec: StrictSerializer,
+    turn: OpenTurn,
+    rows: Sequence[CheckpointRow],
+    kept: Sequence[str],
 ) -> None:
     """Leave only some of a thread's checkpoints, each with all that it needs."""
-    store, thread_id = saver.store, rows[0].thread_id
+    thread_id = rows[0].thread_id
     there = {Place(row.ns, row.id) for row in rows if row.id in set(kept)}
     turn.deleted += [Place(row.ns, row.id) for row in rows]
     for row in rows:
@@ -107,7 +124,7 @@ def _rewrite(
         # A place that several children share is filled for the first of them: what they need of
         # it is the same.
         if row.parent_id is not None and Place(row.ns, row.parent_id) not in there:
-            turn.add(_stand_in(store, saver.codec, row))
+            turn.add(_stand_in(store, codec, row))
         turn.add(Change([row], store.writes(thread_id, row.ns, [row.id])))
 
 
