@@ -9,35 +9,95 @@ import pytest
 from project_paths import ROOT
 
 ROOMS = ("data", "labeling", "distillation", "evaluation", "agentic_workflow")
-LEAVES = (
-    "errors", "config", "records", "prompts", "exchanges", "files", "tables", "run_folder",
-    "console",
-)  # fmt: skip
+LEAVES = ("errors", "config", "records", "prompts", "exchanges", "files", "tables", "run_folder",
+          "console")  # fmt: skip
 COMPOSERS = ("cli", "pipeline", "__init__", "__main__")
 HEAVY = ("torch", "transformers", "gradio", "langgraph", "fastapi", "pandas", "datasets")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+MOST_FILES = 20
+"""In one folder of `src/`."""
+
+FLOORS = {
+    "data": ["datasets readers", "questions", "data_preparation"],
+    "inference": [
+        "constrained llama no_real_models",
+        "checkpoints tool_calls",
+        "scoring",
+        "engine",
+        "generate onnx_export remote",
+        "open_engine system_pair",
+        "chat",
+    ],
+    "labeling": ["teachers", "batch", "tasks"],
+    "distillation": [
+        "runtime_patches setting_names training_data",
+        "batches settings_checks torch_processes",
+        "loss_curve losses settings",
+        "stage_plan students teacher",
+        "training",
+        "distiller",
+        "stages starter_student",
+    ],
+    "evaluation": [
+        "calibration footprint metrics scores side_by_side speed",
+        "compare score_table text_overlap",
+        "held_out model_card plots",
+        "report risk_plot",
+        "calibrate_student",
+    ],
+    "agentic_workflow": [
+        "text_matching",
+        "state",
+        "answer_checks answer_model custom_nodes model_calls record_search state_updates threads"
+        " workflow_input",
+        "grounding policy",
+        "routing",
+        "nodes",
+        "answer_events distilled_agent",
+        "graphs",
+        "workflow",
+        "multi_agent single_agent",
+        "agent chat_page",
+    ],
+    "pipeline": [
+        "options reasoning",
+        "easydistill reading_options",
+        "commands main_job systems",
+    ],
+}
+"""The packages and single files of each room, floor by floor: what stands on a floor may import
+what stands on the floors below it, and nothing beside it or above."""
 
 
-def place(path):
-    """Name the room of a file, or the file itself where it lies in no room."""
+def module_of(path):
+    """Name a file by its parts below `src`; a package by its folder."""
     parts = path.relative_to(ROOT / "src").with_suffix("").parts
-    return parts[0]
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+MODULES = {module_of(path): path for path in SOURCES}
 
 
 def own_imports(path):
-    """List the places of ours that a file imports, wherever in the file it does so."""
-    depth = len(path.relative_to(ROOT / "src").parts)
-    found = []
+    """List the modules of ours that a file imports, wherever in the file it does so."""
+    found = set()
+    package = path.relative_to(ROOT / "src").parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found += [name.split(".")[0] for name in names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            assert node.module.split(".")[0] not in ("stillroom", "src"), f"{path}: absolute import"
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                assert alias.name.split(".")[0] not in ("stillroom", "src"), f"{path}: absolute"
-    return found
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            base += tuple(node.module.split(".")) if node.module else ()
+            names = [alias.name for alias in node.names]
+            found |= {(*base, n) if (*base, n) in MODULES else base for n in names}
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            absolute = [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom):
+                absolute = [node.module or ""]
+            wrong = [n for n in absolute if n.split(".")[0] in ("stillroom", "src")]
+            assert not wrong, f"{path}: absolute import of {wrong}"
+    return found - {module_of(path), ()}
+
+
+IMPORTS = {module: own_imports(path) for module, path in MODULES.items()}
 
 
 def allowed(importer):
@@ -52,10 +112,50 @@ def allowed(importer):
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT / "src")))
 def test_a_file_imports_only_what_its_room_may(path):
-    importer = place(path)
+    importer = path.relative_to(ROOT / "src").with_suffix("").parts[0]
     assert importer in (*ROOMS, "inference", *LEAVES, *COMPOSERS), f"{path} is in no known room"
-    wrong = [n for n in own_imports(path) if n not in allowed(importer) and n != "__version__"]
+    wrong = {name[0] for name in IMPORTS[module_of(path)]} - allowed(importer)
     assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_packages_import_only_from_the_floors_below(room):
+    floors = {name: floor for floor, names in enumerate(FLOORS[room]) for name in names.split()}
+    there = {module[1] for module in MODULES if module[:1] == (room,) and len(module) > 1}
+    assert set(floors) == there, "the table of floors is not that of the folder"
+    wrong = [
+        f"{'.'.join(module)} imports {'.'.join(other)}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if module[:1] == other[:1] == (room,) and len(module) > 1 and len(other) > 1
+        and module[1] != other[1] and floors[module[1]] <= floors[other[1]]
+    ]  # fmt: skip
+    assert not wrong, wrong
+
+
+def test_there_is_no_circle_of_imports():
+    seen, path = set(), []
+
+    def follow(module):
+        assert module not in path, f"circle: {path[path.index(module) :]}"
+        if module in seen:
+            return
+        path.append(module)
+        for other in sorted(IMPORTS.get(module, ())):
+            follow(other)
+        path.pop()
+        seen.add(module)
+
+    for module in MODULES:
+        follow(module)
+
+
+def test_no_folder_is_a_heap():
+    counts = {}
+    for path in SOURCES:
+        counts[path.parent] = counts.get(path.parent, 0) + (path.name != "__init__.py")
+    crowded = {str(p): n for p, n in counts.items() if n > MOST_FILES}
+    assert not crowded, crowded
 
 
 @pytest.mark.parametrize(
