@@ -2,6 +2,7 @@
 
 import resource
 import signal
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -9,15 +10,21 @@ from safetensors.torch import save_file
 from stillroom.files import atomic_folder, naming_disk_faults, write_text
 
 
-@pytest.fixture
-def tight():
-    """No file may grow beyond 4 KiB, as if the disk were full."""
+@contextmanager
+def full_disk():
+    """No file may grow beyond 4 KiB, as if the disk were full.
+
+    The limit holds for the whole process, also for a log that the test run is written to; so it is
+    set around the writing alone.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def write_weights(folder):
@@ -29,9 +36,10 @@ def write_state(folder):
 
 
 @pytest.mark.parametrize("write", [write_weights, write_state])
-def test_a_full_disk_names_the_folder(tmp_path, tight, write):
+def test_a_full_disk_names_the_folder(tmp_path, write):
     with (
         pytest.raises(OSError, match="student") as raised,
+        full_disk(),
         atomic_folder(tmp_path / "student") as f,
     ):
         write(f)
@@ -39,8 +47,8 @@ def test_a_full_disk_names_the_folder(tmp_path, tight, write):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_names_the_file(tmp_path, tight):
-    with pytest.raises(OSError, match=r"report\.html"):
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"report\.html"), full_disk():
         write_text(tmp_path / "report.html", "x" * 9000)
 
 
