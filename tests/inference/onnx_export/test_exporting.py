@@ -186,4 +186,4 @@ def test_other_architectures_and_missing_folders_are_refused_before_weights_are_
     with pytest.raises(ModelNotFoundError, match="no folder here"):
         export_checkpoint(run / "nothing")
     assert main(["export", str(run / "nothing")]) == 1
-    assert "no folder here" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err
