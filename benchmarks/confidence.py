@@ -32,7 +32,7 @@ from stillroom.evaluation.calibration import (
     standard_error,
 )
 from stillroom.evaluation.metrics import exact_match
-from stillroom.evaluation.risk_plot import plot_risk_coverage
+from stillroom.evaluation.plots import plot_risk_coverage
 from stillroom.files import write_text
 from stillroom.inference.chat.chat_model import ChatStudent
 from stillroom.inference.scoring.confidence import ConfidenceMap, RiskLimit

@@ -10,8 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from stillroom.evaluation.score_table import format_table
-from stillroom.evaluation.scores import ModelScores
+from stillroom.evaluation.scores import ModelScores, format_table
 from stillroom.files import read_json
 
 START, END = "<!-- demo table: docs/write_table.py -->", "<!-- end of demo table -->"

@@ -39,11 +39,9 @@ FLOORS = {
         "stages starter_student",
     ],
     "evaluation": [
-        "calibration footprint metrics scores side_by_side speed",
-        "compare score_table text_overlap",
-        "held_out model_card plots",
-        "report risk_plot",
-        "calibrate_student",
+        "calibration compare_models footprint metrics scores speed",
+        "held_out model_card plots report",
+        "calibrate_student evaluate_models",
     ],
     "agentic_workflow": [
         "text_matching",

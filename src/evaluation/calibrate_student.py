@@ -1,9 +1,9 @@
-"""Ask a student what it was not trained on, and store how far its certainty can be trusted.
+"""Calibrate a student: fit its confidence on questions that it was not trained on.
 
     python -m stillroom.evaluation.calibrate_student outputs/elements/student validation.jsonl
 
-writes `confidence.json` and `risk_coverage.png` beside the weights. The examples must be new to the
-student, and later measurements must use others: `calibration_split` takes half of the facts.
+writes `confidence.json` and `risk_coverage.png` beside the weights. The student must not have been
+trained on the examples, and later measurements must use others: `calibration_split` halves them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..inference.scoring.confidence import (
 from ..records import Example, read_examples, split_position
 from .calibration import RISK_TARGETS, fit_confidence
 from .metrics import exact_match
-from .risk_plot import plot_risk_coverage
+from .plots import plot_risk_coverage
 
 if TYPE_CHECKING:
     from ..inference.chat.chat_model import ChatStudent
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 SIGNALS: tuple[Signal, ...] = ("least_margin", "log_probability", "mean_log_probability")
 AT_ONCE = 64
-"""Questions that wait at the engine together."""
+"""Questions sent to the engine together."""
 MOST_EXAMPLES = 2000
-"""More do not sharpen the curve enough to be worth their time."""
+"""More examples hardly improve the curve."""
 RISK_PICTURE = "risk_coverage.png"
 
 
 @dataclass(frozen=True)
 class AskedStudent:
-    """What a student answered: N questions."""
+    """The answers of a student to N questions."""
 
     answers: list[str]
     """(N,)."""
     right: list[bool]
     """(N,), exact match with the target."""
     signals: dict[Signal, list[float]]
-    """(N,) each; the larger, the surer."""
+    """(N,) each; larger means more confident."""
 
 
 def calibrate_student(
@@ -66,10 +66,10 @@ def calibrate_student(
         folder: The student's folder; `confidence.json` and `risk_coverage.png` are written there.
         examples: Questions with targets that the student was not trained on; the first 2,000 of
             task `qa` are asked.
-        checkpoint: The student, where it is loaded already.
+        checkpoint: The student, if it is loaded already.
         risk_targets: Shares of wrong answers that thresholds are chosen for, above 0 to 1.
         max_tokens: Most tokens of an answer.
-        seed: Of the folds that the curve is checked on.
+        seed: Seed of the cross-validation folds.
 
     Returns:
         The map.
@@ -97,15 +97,15 @@ def calibrate_student(
 
 
 def ask_student(student: ChatStudent, examples: Sequence[Example]) -> AskedStudent:
-    """Ask questions, many at once, and read how sure the student is of each answer.
+    """Ask questions in batches, and read the confidence signals of each answer.
 
     Args:
-        student: With `top_logprobs` of 2 or more.
-        examples: With targets.
+        student: A student with `top_logprobs` of 2 or more.
+        examples: Questions with targets.
 
     Raises:
-        EmptyDataError: There are none.
-        DataError: One has no target.
+        EmptyDataError: There are no examples.
+        DataError: An example has no target.
     """
     if not examples:
         raise EmptyDataError("there are no questions to ask; give examples of task 'qa'")
@@ -125,9 +125,9 @@ def ask_student(student: ChatStudent, examples: Sequence[Example]) -> AskedStude
 
 
 def calibration_split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Split examples by fact: about half to calibrate on, the others to measure on.
+    """Split examples by fact into about one half for calibration and one for measurement.
 
-    A fact is in one half with all its wordings, and in the same half in every run.
+    All wordings of a fact are in the same half, and every run makes the same split.
     """
     halves: tuple[list[Example], list[Example]] = ([], [])
     for example in examples:
@@ -136,7 +136,9 @@ def calibration_split(examples: Sequence[Example]) -> tuple[list[Example], list[
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(description="Calibrate a student on examples new to it.")
+    parser = argparse.ArgumentParser(
+        description="Calibrate a student on examples that it was not trained on."
+    )
     parser.add_argument("student", help="checkpoint folder")
     parser.add_argument("examples", help="JSON Lines of examples with targets")
     parser.add_argument("--risk", type=float, nargs="+", default=RISK_TARGETS, metavar="SHARE",

@@ -1,9 +1,8 @@
-"""Calibration: from answers that are known to be right or wrong to a `ConfidenceMap`, and whether
-it holds on others.
+"""Fit a `ConfidenceMap` to answers that are known to be right or wrong, and measure its error.
 
-Isotonic regression (Zadrozny and Elkan 2002) of right or wrong on the signal: it assumes only that
-a larger margin is not a worse answer. Selective risk after Geifman and El-Yaniv 2017
-(arXiv 1705.08500).
+The map is an isotonic regression (Zadrozny and Elkan 2002) of right or wrong on the signal; it
+assumes only that the probability does not fall as the signal rises. Selective risk as in Geifman
+and El-Yaniv 2017 (arXiv 1705.08500).
 
 Sizes: N answers.
 """
@@ -27,24 +26,24 @@ Floats = NDArray[np.float64]
 RISK_TARGETS: Final = (0.01, 0.02, 0.05, 0.1)
 FOLDS: Final = 5
 BINS: Final = 15
-SURE: Final = 0.9
-"""How sure a threshold must be of its target."""
+BOUND_CONFIDENCE: Final = 0.9
+"""Confidence with which a threshold keeps its risk target."""
 
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What becomes of the risk when the least sure answers are withheld."""
+    """Risk over coverage when the least confident answers are withheld."""
 
     coverage: Floats
-    """Share of answers given, rising, (M,): one entry per distinct confidence."""
+    """Share of answers given, ascending, (M,): one entry per distinct confidence."""
     risk: Floats
-    """Share of them that is wrong, (M,)."""
+    """Share of wrong ones among them, (M,)."""
     threshold: Floats
-    """Confidence of the least sure answer that is given, (M,)."""
+    """Lowest confidence among the answers given, (M,)."""
 
     @property
     def area(self) -> float:
-        """Mean risk over all coverages (AURC): 0 is perfect; the overall error is no skill."""
+        """Mean risk over all coverages (AURC): 0 is perfect, the error rate is chance."""
         widths = np.diff(self.coverage, prepend=0.0)
         return float((widths * self.risk).sum())
 
@@ -56,53 +55,53 @@ def fit_confidence(
     risk_targets: Sequence[float] = RISK_TARGETS,
     seed: int = 0,
 ) -> ConfidenceMap:
-    """Fit a map; the signal that sorts right from wrong best on held-out folds is taken.
+    """Fit a map of the signal that separates right from wrong best in cross-validation.
 
     Args:
-        signals: (N,) each; from `inference.confidence.signal_of`.
-        right: (N,), whether each answer is right. Of answers the student was not trained on.
+        signals: (N,) each; from `inference.scoring.confidence.signal_of`.
+        right: (N,), whether each answer is right; the student was not trained on the questions.
         risk_targets: Shares of wrong answers that thresholds are chosen for.
-        seed: Of the folds.
+        seed: Seed of the cross-validation folds.
 
     Raises:
         EmptyDataError: There are fewer answers than folds.
-        DataError: The numbers do not belong together.
+        DataError: A signal does not have N values.
     """
     y = np.asarray(right, dtype=np.float64)
     if len(y) < FOLDS:
         raise EmptyDataError(f"there are {len(y)} answers; at least {FOLDS} are needed")
     if any(len(values) != len(y) for values in signals.values()) or not signals:
         raise DataError(f"each signal needs {len(y)} values, one per answer")
-    held_out = {
-        name: _held_out(np.asarray(values, dtype=np.float64), y, seed)
+    predicted = {
+        name: _cross_validated(np.asarray(values, dtype=np.float64), y, seed)
         for name, values in signals.items()
     }
-    name = min(held_out, key=lambda n: risk_coverage(held_out[n], y).area)
+    name = min(predicted, key=lambda n: risk_coverage(predicted[n], y).area)
     curve = ConfidenceMap(name, fit_isotonic(np.asarray(signals[name], dtype=np.float64), y))
-    # A threshold only cuts the order of the answers, which is the signal's own; on the scale of the
-    # folds it might lie between two steps of the curve that is stored.
-    sure = [curve.probability(float(value)) for value in signals[name]]
+    # Thresholds are chosen on the stored curve: on the curves of the folds, a threshold could lie
+    # between two steps of the stored one.
+    probability = [curve.probability(float(value)) for value in signals[name]]
     return ConfidenceMap(
         name,
         curve.knots,
-        limits=tuple(risk_limit(sure, y, target) for target in risk_targets),
+        limits=tuple(risk_limit(probability, y, target) for target in risk_targets),
         fitted_on=len(y),
-        calibration_error=calibration_error(held_out[name], y),
+        calibration_error=calibration_error(predicted[name], y),
     )
 
 
 def fit_isotonic(signal: Floats, right: Floats) -> tuple[tuple[float, float], ...]:
-    """Fit a rising curve, as knots at the middle of each flat piece.
+    """Fit an ascending curve, with a knot in the middle of each flat piece.
 
-    A piece of n answers, of which k are right, counts as (k + 1/2) / (n + 1): three right answers
-    in a row are no certainty.
+    The probability of a piece with k right of n answers is (k + 1/2) / (n + 1), so that a few right
+    answers do not give probability 1.
 
     Args:
         signal: (N,).
         right: (N,), 0 or 1.
 
     Returns:
-        (signal, probability) with both rising.
+        (signal, probability), both ascending.
     """
     from scipy.optimize import isotonic_regression  # loads for a second
 
@@ -113,7 +112,7 @@ def fit_isotonic(signal: Floats, right: Floats) -> tuple[tuple[float, float], ..
     first = isotonic_regression(hits / counts_of, weights=counts_of)
     starts = np.asarray(first.blocks[:-1])
     n, k = np.add.reduceat(counts_of, starts), np.add.reduceat(hits, starts)
-    # Small pieces move more towards 1/2 than large ones, which may undo their order.
+    # Smoothing moves small pieces more towards 1/2 than large ones, which may break the order.
     smooth = isotonic_regression((k + 0.5) / (n + 1.0), weights=n + 1.0)
     centre = np.add.reduceat(x * counts_of, starts) / n
     merged = np.asarray(smooth.blocks)
@@ -126,10 +125,10 @@ def fit_isotonic(signal: Floats, right: Floats) -> tuple[tuple[float, float], ..
 def calibration_error(
     probability: Sequence[float] | Floats, right: Sequence[Any] | Floats
 ) -> float:
-    """Give the expected calibration error: mean distance of stated and realised probability.
+    """Compute the expected calibration error: mean distance of predicted and observed rate.
 
-    Over 15 bins of equally many answers (Nixon et al. 2019, arXiv 1904.01685); equal probabilities
-    stay in one bin.
+    The 15 bins have equally many answers (Nixon et al. 2019, arXiv 1904.01685); equal probabilities
+    are in the same bin.
 
     Args:
         probability: (N,), 0 to 1.
@@ -144,7 +143,7 @@ def calibration_error(
     order = np.argsort(p, kind="stable")
     p, y = p[order], y[order]
     cuts = [round(bin * len(p) / BINS) for bin in range(1, BINS)]
-    # A cut inside of equal values moves behind them.
+    # A cut between equal values moves behind them.
     moved = {int(np.searchsorted(p, p[cut - 1], side="right")) for cut in cuts if cut > 0}
     total = 0.0
     edges = sorted({0, len(p), *moved})
@@ -156,10 +155,10 @@ def calibration_error(
 def risk_coverage(
     confidence: Sequence[float] | Floats, right: Sequence[Any] | Floats
 ) -> RiskCoverage:
-    """Give the risk at every coverage; answers of equal confidence are given together.
+    """Compute the risk at every coverage; answers of equal confidence are given together.
 
     Args:
-        confidence: (N,), the larger the surer.
+        confidence: (N,), larger means more confident.
         right: (N,), 0 or 1.
     """
     c, y = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
@@ -177,14 +176,13 @@ def risk_limit(
 ) -> RiskLimit:
     """Choose the lowest threshold at which at most `target` of the answers given are wrong.
 
-    New answers exceed the share that was seen here every other time. So what must keep the target
-    is the largest share under which one sample in ten would show so few wrong answers: the
-    one-sided upper bound of Clopper and Pearson, as in Geifman and El-Yaniv 2017 (arXiv 1705.08500,
-    lemma 3.1). It is the bound of one threshold; that many are tried is not corrected for, and
-    `benchmarks/confidence.py` measures what becomes of it on other questions.
+    The observed share would be exceeded on new answers half of the time. So the one-sided upper
+    bound of Clopper and Pearson at 90 % must not exceed the target, as in Geifman and El-Yaniv 2017
+    (arXiv 1705.08500, lemma 3.1). The bound holds for one threshold and is not corrected for trying
+    many; `benchmarks/confidence.py` measures the risk on other questions.
 
     Args:
-        confidence: (N,), the larger the surer.
+        confidence: (N,), larger means more confident.
         right: (N,), 0 or 1.
         target: Above 0 to 1.
     """
@@ -193,7 +191,9 @@ def risk_limit(
     curve = risk_coverage(confidence, right)
     n = curve.coverage * len(np.asarray(right))  # given, (M,)
     wrong = np.rint(curve.risk * n)
-    bound = np.where(wrong < n, betaincinv(wrong + 1.0, np.maximum(n - wrong, 0.5), SURE), 1.0)
+    bound = np.where(
+        wrong < n, betaincinv(wrong + 1.0, np.maximum(n - wrong, 0.5), BOUND_CONFIDENCE), 1.0
+    )
     fits = np.flatnonzero(bound <= target)
     if len(fits) == 0:
         return RiskLimit(target, None, 0.0, 0.0)
@@ -207,12 +207,12 @@ def risk_limit(
 
 
 def standard_error(risk: float, given: int) -> float:
-    """Give the standard error of a share of `given` answers."""
+    """Compute the standard error of a share of `given` answers."""
     return math.sqrt(risk * (1.0 - risk) / given) if given else math.inf
 
 
-def _held_out(signal: Floats, right: Floats, seed: int) -> Floats:
-    """Give each answer the probability of a curve that was fitted without it."""
+def _cross_validated(signal: Floats, right: Floats, seed: int) -> Floats:
+    """Predict each answer with a curve that was fitted without its fold."""
     fold = np.random.default_rng(seed).permutation(len(right)) % FOLDS
     probability = np.empty(len(right))
     for number in range(FOLDS):

@@ -1,9 +1,8 @@
-"""How much memory a model needs to answer: measured in a process of its own.
+"""Measure how much memory a model needs to answer, in a fresh process.
 
     python -m stillroom.evaluation.footprint outputs/elements/student
 
-prints `{"peak_memory_bytes": ...}`: the whole process with Python, torch and transformers, not the
-weights alone.
+prints `{"peak_memory_bytes": ...}` of the whole process: Python, torch, transformers and weights.
 """
 
 from __future__ import annotations
@@ -26,19 +25,18 @@ def measure_footprints(
 ) -> dict[str, int]:
     """Measure the peak memory of fresh processes that load a checkpoint and answer one prompt.
 
-    Folders of one shape (equal `config.json` and weights of equal size) are measured once: what is
-    in the weights does not change how much memory they take. Two processes run at a time: they
-    spend most of their time importing.
+    Folders with equal `config.json` and equally large weights are measured once, because the values
+    of the weights do not matter. Two processes run at a time.
 
     Args:
         folders: Checkpoint folders or hub names, by name.
-        timeout_s: Most seconds per process.
+        timeout_s: Time limit per process, in seconds.
 
     Returns:
         Bytes by name.
 
     Raises:
-        GenerationError: A process failed; the message ends with its last line.
+        GenerationError: A process failed; the message ends with the last line of its stderr.
     """
     shapes = {name: _shape(Path(folder)) for name, folder in folders.items()}
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -50,7 +48,7 @@ def measure_footprints(
 
 
 def peak_memory_bytes() -> int:
-    """Give the most memory that this process ever had in RAM, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
@@ -59,11 +57,11 @@ def peak_memory_bytes() -> int:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but there
+    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes except on macOS
 
 
 def _shape(folder: Path) -> tuple[str, ...]:
-    """Give what decides the memory; for a hub name, whose files are elsewhere, the name itself."""
+    """Return what determines the memory; for a hub name, which has no files here, the name."""
     config = folder / "config.json"
     if not config.is_file():
         return (str(folder),)
@@ -72,7 +70,7 @@ def _shape(folder: Path) -> tuple[str, ...]:
 
 
 def _measure(folder: str, timeout_s: float) -> int:
-    # The child must find this package the way this process did, installed or from a checkout.
+    # The child must find this package as this process did, installed or in a checkout.
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     try:
         done = subprocess.run(

@@ -1,39 +1,90 @@
-"""A student on records that it was not trained on: perplexity, overlap, right answers, and in words
-what such a model can and cannot do.
+"""Score a model on held-out records, and describe in words what it can and cannot do.
+
+`answer_held_out` is the one place where models answer held-out prompts: `evaluate_models` and
+`score_held_out` both compute their measures from its result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError, EmptyDataError, StillroomError
+from ..inference.checkpoints.load_student import Checkpoint
 from ..inference.checkpoints.training_records import training_records_of
 from ..inference.generate import generate_texts
 from ..inference.scoring.choices import score_completions
 from ..inference.system_pair.answers import checkpoint_of, require_mode
 from ..inference.system_pair.final_answers import final_answer, same_answer
 from ..prompts import SystemMode, format_prompt
-from .metrics import exact_match, perplexity, wilson_interval
-from .text_overlap import bleu, mean_rouge_l
+from .metrics import bleu, exact_match, mean_rouge_l, perplexity, wilson_interval
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """The greedy answers of a model to N prompts, and its losses on the targets."""
+
+    texts: list[str]
+    """(N,)."""
+    finished: list[bool]
+    """(N,), whether the model ended the answer itself."""
+    losses: list[tuple[float, int]]
+    """(N,), negative log-likelihood of a target and the number of its tokens, end token included;
+    prompts do not count."""
+
+    def perplexity(self, numbers: Iterable[int] | None = None) -> float:
+        """Compute the perplexity over the targets of some examples; None means all."""
+        chosen = self.losses if numbers is None else [self.losses[n] for n in numbers]
+        return perplexity(sum(loss for loss, _ in chosen), sum(tokens for _, tokens in chosen))
+
+
+def answer_held_out(
+    checkpoint: Checkpoint,
+    prompts: Sequence[str],
+    targets: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> ModelAnswers:
+    """Let a model answer N prompts, and compute its losses on their targets.
+
+    Args:
+        checkpoint: The model.
+        prompts: (N,), rendered.
+        targets: (N,).
+        max_new_tokens: Most tokens of an answer.
+        batch_size: Prompts answered together.
+        progress: Called with the number of answered prompts and N.
+
+    Raises:
+        GenerationError: A prompt does not fit into the model's context.
+    """
+    answers = generate_texts(
+        checkpoint, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress
+    )
+    return ModelAnswers(
+        [answer.text for answer in answers],
+        [answer.finish_reason == "stop" for answer in answers],
+        score_completions(checkpoint, prompts, targets, batch_size=batch_size),
+    )
 
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """What a model did with held-out records."""
+    """Scores of a model on held-out records."""
 
     perplexity: float
-    """exp of the mean loss on the targets' tokens, the end token included; prompts do not count."""
+    """exp of the mean loss on the targets' tokens; see `ModelAnswers.losses`."""
     bleu: float
     """Of all answers together, 0 to 1."""
     rouge_l: float
     """Mean, 0 to 1."""
     right: int
-    """System 1: answers that are the target. System 2: answers whose reasoning ends with the
-    target's final answer."""
+    """Number of right answers: the target's text in `system1`, its final answer in `system2`."""
     finished: int
-    """Answers that the model ended itself."""
+    """Number of answers that the model ended itself."""
     count: int
     mode: SystemMode
     answers: tuple[str, ...] = ()
@@ -54,16 +105,16 @@ def evaluate_student(
 
     Args:
         model: A transformers causal language model.
-        tokenizer: Its own.
-        eval_items: `{instruction, input, output}`; the outputs are what is right.
-        mode: Form of the prompts, as the student was trained.
+        tokenizer: Its tokenizer.
+        eval_items: `{instruction, input, output}`; `output` is the right answer.
+        mode: Prompt format that the student was trained on.
         max_new_tokens: Most tokens of an answer.
-        max_eval: The first so many records are looked at.
-        strict: Raise what is wrong, in place of giving it back.
+        max_eval: Score only the first `max_eval` records.
+        strict: Raise errors instead of returning them.
 
     Returns:
-        `perplexity` (2 decimals), `bleu`, `rouge_l` (4 decimals) and `num_evaluated`; or `error`,
-        where there is nothing to score or records were trained on.
+        `perplexity` (2 decimals), `bleu`, `rouge_l` (4 decimals) and `num_evaluated`; or `error`
+        if there are no records or some of them were trained on.
     """
     try:
         scores = score_held_out(
@@ -90,20 +141,19 @@ def score_held_out(
     max_new_tokens: int = 256,
     batch_size: int = 32,
 ) -> HeldOutScores:
-    """Let a model answer held-out records, greedily, and compare.
+    """Let a model answer held-out records greedily, and score the answers.
 
     Args:
         model: A transformers causal language model.
-        tokenizer: Its own.
+        tokenizer: Its tokenizer.
         records: `{instruction, input, output}`.
-        mode: Form of the prompts.
+        mode: Prompt format.
         max_new_tokens: Most tokens of an answer.
         batch_size: Records answered together.
 
     Raises:
         EmptyDataError: There are no records.
-        DataError: A record has no instruction or output, or was trained on; records whose question
-            was trained on count too.
+        DataError: A record has no instruction or output, or its question was trained on.
         ConfigError: The model was trained on prompts of another mode.
         GenerationError: A record does not fit into the model's context.
     """
@@ -112,17 +162,16 @@ def score_held_out(
     checkpoint = checkpoint_of(model, tokenizer)
     prompts = [format_prompt(r["instruction"], r.get("input") or "", mode) for r in records]
     targets = [str(record["output"]) for record in records]
-    answers = generate_texts(
-        checkpoint, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size
+    answers = answer_held_out(
+        checkpoint, prompts, targets, max_new_tokens=max_new_tokens, batch_size=batch_size
     )
-    texts = [answer.text.strip() for answer in answers]
-    losses = score_completions(checkpoint, prompts, targets, batch_size=batch_size)
+    texts = [text.strip() for text in answers.texts]
     return HeldOutScores(
-        perplexity=perplexity(sum(loss for loss, _ in losses), sum(n for _, n in losses)),
+        perplexity=answers.perplexity(),
         bleu=bleu(texts, targets),
         rouge_l=mean_rouge_l(texts, targets),
         right=sum(is_right(*pair, mode) for pair in zip(texts, targets, strict=True)),
-        finished=sum(answer.finish_reason == "stop" for answer in answers),
+        finished=sum(answers.finished),
         count=len(texts),
         mode=mode,
         answers=tuple(texts),
@@ -130,7 +179,7 @@ def score_held_out(
 
 
 def is_right(answer: str, target: str, mode: SystemMode) -> bool:
-    """Say whether an answer is right: the same text, or in `system2` the same final answer."""
+    """Check an answer: the same text as the target, or in `system2` the same final answer."""
     if mode == "system2":
         return same_answer(final_answer(answer), final_answer(target))
     return exact_match(answer, target)
@@ -138,7 +187,9 @@ def is_right(answer: str, target: str, mode: SystemMode) -> bool:
 
 def _require_held_out(model: Any, records: Sequence[Mapping[str, Any]]) -> None:  # noqa: ANN401
     if not records:
-        raise EmptyDataError("there are no held-out records; keep some out of the training")
+        raise EmptyDataError(
+            "there are no held-out records; exclude some records from the training"
+        )
     for number, record in enumerate(records, start=1):
         for key in ("instruction", "output"):
             if not isinstance(record.get(key), str) or not record[key].strip():
@@ -148,16 +199,16 @@ def _require_held_out(model: Any, records: Sequence[Mapping[str, Any]]) -> None:
     if seen:
         raise DataError(
             f"{seen} of {len(records)} records were in the training data of this student; score "
-            "it on records that it has not seen"
+            "it on other records"
         )
 
 
 def describe_scores(
     name: str, scores: HeldOutScores, records: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Say in words what a model can and cannot do, as far as the held-out records show.
+    """Describe in words what a model can and cannot do according to its scores.
 
-    A share is called reliable, or not, only where its 95 % range lies on one side of one half.
+    The model can do something only if the whole 95 % range of its rate is above 50 %.
 
     Args:
         name: Of the model.
@@ -180,7 +231,7 @@ def describe_scores(
         most = "all of these" if scores.right == scores.count else "most of them, so check it"
         can.append(f"{answer_new}: {most}")
     elif high < 50:
-        cannot.append(f"{answer_new}: what it says is mostly wrong, whatever it sounds like")
+        cannot.append(f"{answer_new}: its answers are mostly wrong, even if they sound right")
     else:
         cannot.append(f"{answer_new} reliably: about as often right as wrong")
     lines += [f"  can: {'; '.join(can)}"] if can else []
@@ -189,7 +240,7 @@ def describe_scores(
 
 
 def _examples(scores: HeldOutScores, records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Show the first right and the first wrong answer."""
+    """Quote the first right and the first wrong answer."""
     lines = []
     for wanted, word in ((True, "right"), (False, "wrong")):
         for answer, record in zip(scores.answers, records, strict=True):

@@ -1,4 +1,4 @@
-"""The README.md that travels with a model: what it is, what it can do, and what it cannot."""
+"""The README.md of a checkpoint: what the model is, what it can do, and what it cannot do."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from .metrics import wilson_interval
-from .score_table import percent, tasks_of
-from .scores import ModelScores
+from .scores import ModelScores, percent, tasks_of
 
 Role = Literal["teacher", "student"]
 
 _WHAT = {
     "teacher": (
-        "A small teacher, **trained from scratch on this one table**. It was never trained on "
-        "anything else: it has no general knowledge and no conversation, and it knows nothing that "
-        "is not in the table. It exists to make and label training data for a student."
+        "A small teacher, **trained from scratch on this one table** and on nothing else: it has "
+        "no general knowledge and cannot hold a conversation. Its purpose is to label training "
+        "data for a student."
     ),
     "student": (
-        "A small student, distilled from a teacher to answer questions about one table. Outside "
-        "that table its answers are wrong, however fluent they sound: serve it through agents that "
-        "check answers against the records."
+        "A small student, distilled from a teacher to answer questions about one table. Its "
+        "answers to other questions are wrong even if they sound fluent: serve it through agents "
+        "that check answers against the records."
     ),
 }
 _HUB_TEACHER = (
-    "A teacher taken from the Hugging Face hub; its own model card says what it was trained on. It "
-    "is used here to label questions about one table."
+    "A teacher from the Hugging Face hub; its own model card says what it was trained on. Here it "
+    "labels questions about one table."
 )
 
 
@@ -47,21 +46,21 @@ def model_card(
         role: `teacher` or `student`.
         name: Name of the model.
         source: File or table it was made from, without folders.
-        records: How many records that table has.
-        scores: Of the model on held-out examples; None says that it was not evaluated.
-        teacher_scores: Of a student's teacher on the same examples.
-        run: What `run.json` says; run id, seed and versions are shown.
-        from_scratch: False for a teacher that had been trained before.
+        records: Number of records of that table.
+        scores: Scores of the model on held-out examples; None if it was not evaluated.
+        teacher_scores: Scores of a student's teacher on the same examples.
+        run: The content of `run.json`; run id, seed and versions are shown.
+        from_scratch: False for a teacher that was pretrained.
         example: A rendered prompt to try.
 
     Returns:
-        Markdown with the metadata block that model hubs read.
+        Markdown with the metadata block of the Hugging Face hub.
     """
     what = _WHAT[role] if from_scratch or role == "student" else _HUB_TEACHER
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- stillroom\n"
         f"- {'knowledge-distillation' if role == 'student' else 'teacher'}\n---",
-        f"# {_plain(name)}",
+        f"# {_escaped(name)}",
         what,
         f"Made from `{_code(source)}` ({records:,} records) with stillroom.",
         "## Quality",
@@ -81,7 +80,7 @@ def _quality(scores: ModelScores | None, teacher: ModelScores | None) -> str:
         return "Not evaluated."
     models = [("this model", scores)] + ([("its teacher", teacher)] if teacher else [])
     tasks = tasks_of(dict(models))
-    head = ["", "exact match", *tasks, "word overlap (F1)", "perplexity", "parameters"]
+    head = ["", "exact match", *tasks, "word-level F1", "perplexity", "parameters"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
     for label, model in models:
         cells = [label, percent(100 * model.exact_match)]
@@ -89,9 +88,8 @@ def _quality(scores: ModelScores | None, teacher: ModelScores | None) -> str:
             percent(100 * model.by_task[task].exact_match) if task in model.by_task else "-"
             for task in tasks
         ]
-        cells += [
-            percent(100 * model.token_f1), f"{model.perplexity:.2f}", f"{model.parameters:,}",
-        ]  # fmt: skip
+        cells += [percent(100 * model.token_f1), f"{model.perplexity:.2f}"]
+        cells.append(f"{model.parameters:,}")
         lines.append("| " + " | ".join(cells) + " |")
     low, high = wilson_interval(scores.exact_match * scores.count, scores.count)
     lines.append(
@@ -106,20 +104,20 @@ def _use(role: Role, example: str) -> str:
     prompt = example or "Question: ...\n\nAnswer:"
     return (
         "```python\n"
-        "from stillroom.inference.checkpoints.load_student.load_student import load_checkpoint\n"
+        "from stillroom.inference.checkpoints.load_student import load_checkpoint\n"
         "from stillroom.inference.generate import generate_texts\n\n"
         f'{role} = load_checkpoint("path/to/this/folder")\n'
         f"print(generate_texts({role}, [{prompt!r}])[0].text)\n"
         "```\n\n"
-        "The weights are safetensors; no code comes with them. Prompts must be written as in "
-        "training (`stillroom.prompts`): `run.json` holds the hash, and loading compares it."
+        "The weights are safetensors, without code. Prompts must have the format of the training "
+        "(`stillroom.prompts`); loading compares its hash with the one in `run.json`."
     )
 
 
 def _limits(role: Role, scores: ModelScores | None, from_scratch: bool) -> str:
     lines = []
     if from_scratch or role == "student":
-        lines.append("It answers every question, also those that the table cannot answer.")
+        lines.append("It answers every question, including those that the table cannot answer.")
     if scores is not None:
         wrong = 100 * (1 - scores.exact_match)
         lines.append(f"{wrong:.1f} % of its answers to held-out questions are not the record's.")
@@ -146,8 +144,8 @@ def _origin(run: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _plain(text: str) -> str:
-    """Keep users' names from being read as markup."""
+def _escaped(text: str) -> str:
+    """Escape Markdown in a user's text."""
     return "".join("\\" + c if c in "\\`*_{}[]<>#|" else c for c in " ".join(text.split()))
 
 

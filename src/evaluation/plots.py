@@ -1,15 +1,17 @@
-"""Scores as a picture."""
+"""Plots of an evaluation: exact match per task, and risk over coverage."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..files import atomic_path
-from .score_table import display_name, ordered, percent, tasks_of
-from .scores import ModelScores
+from ..inference.scoring.confidence import RiskLimit
+from .calibration import risk_coverage
+from .scores import ModelScores, display_name, ordered, percent, tasks_of
 
-# Okabe and Ito's palette: told apart with every common kind of colour blindness.
+# The palette of Okabe and Ito, which readers with the common colour deficiencies can tell apart.
 COLOURS = ("#000000", "#999999", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
 
 
@@ -17,23 +19,16 @@ def plot_scores(scores: Mapping[str, ModelScores], path: str | Path) -> Path:
     """Draw exact match per task as grouped bars, one colour per model.
 
     Args:
-        scores: By name, as `evaluate_models` gives them.
+        scores: By name, as `evaluate_models` returns them.
         path: PNG file to write.
 
     Returns:
         The path.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     named = ordered(scores)
     tasks = tasks_of(scores)
     groups = ["all", *tasks] if len(tasks) > 1 else tasks or ["all"]
-    figure = Figure(
-        figsize=(1.6 + 1.9 * len(groups) + 0.12 * len(named), 4.6), layout="constrained"
-    )
-    FigureCanvasAgg(figure)  # the object API: no global state, no window, safe in threads
-    axes = figure.add_subplot()
+    figure, axes = _axes(1.6 + 1.9 * len(groups) + 0.12 * len(named), 4.6)
     width = 0.84 / len(named)
     for number, (name, model) in enumerate(named):
         heights = [100 * _exact_match(model, group) for group in groups]
@@ -47,9 +42,72 @@ def plot_scores(scores: Mapping[str, ModelScores], path: str | Path) -> Path:
     axes.set_ylim(0, 118)  # room for the labels above full bars
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="y", color="0.85", linewidth=0.6)
+    figure.legend(loc="outside upper center", ncols=min(3, len(named)), frameon=False, fontsize=9)
+    return _save(figure, path)
+
+
+def plot_risk_coverage(
+    models: Mapping[str, tuple[Sequence[float], Sequence[bool]]],
+    path: str | Path,
+    *,
+    limits: Sequence[RiskLimit] = (),
+) -> Path:
+    """Draw the share of wrong answers among the given ones over the share of answers given.
+
+    Args:
+        models: Name -> (confidence, right), (N,) each.
+        path: PNG file to write.
+        limits: Thresholds chosen for stated risks, drawn as points.
+
+    Returns:
+        The path.
+
+    Raises:
+        EmptyDataError: A model has no answers.
+    """
+    figure, axes = _axes(6.0, 4.2)
+    for number, (name, (confidence, right)) in enumerate(models.items()):
+        curve = risk_coverage(confidence, right)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.step(100 * curve.coverage, 100 * curve.risk, where="post", color=colour,
+                  label=f"{name}, area {curve.area:.4f}")  # fmt: skip
+        # If all answers have the same confidence, the curve is one point, and no line is visible.
+        axes.plot(100 * curve.coverage[-1], 100 * curve.risk[-1], "o", markersize=4, color=colour)
+    kept = [limit for limit in limits if limit.threshold is not None]
+    if kept:
+        axes.scatter(
+            [100 * limit.coverage for limit in kept],
+            [100 * limit.risk for limit in kept],
+            marker="D",
+            color=COLOURS[3],
+            zorder=3,
+            label="chosen for a stated risk",
+        )
+    for limit in kept:
+        axes.annotate(f"{limit.target:.0%}", (100 * limit.coverage, 100 * limit.risk), fontsize=8,
+                      textcoords="offset points", xytext=(4, 5))  # fmt: skip
+    axes.set_xlabel("answers given, %")
+    axes.set_ylabel("wrong among them, %")
+    axes.set_xlim(0, 103)
+    axes.set_ylim(bottom=0)
+    axes.grid(color="0.85", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _save(figure, path)
+
+
+def _axes(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # not pyplot, which keeps global state and may open a window
+    axes = figure.add_subplot()
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=min(3, len(named)), frameon=False, fontsize=9)
+    return figure, axes
+
+
+def _save(figure: Any, path: str | Path) -> Path:  # noqa: ANN401 - matplotlib loads late
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     return Path(path)

@@ -1,4 +1,4 @@
-"""Scores for people: one HTML page that needs nothing else; also the way to its table and plot."""
+"""The report of an evaluation: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,23 +10,20 @@ from typing import Any
 
 from ..files import write_text
 from .metrics import wilson_interval
-from .plots import plot_scores
-from .score_table import ROWS, display_name, format_table, ordered, table_columns
-from .scores import ModelScores
-
-__all__ = ["NOT_CLAIMED", "format_table", "plot_scores", "write_report_html"]
+from .scores import ROWS, ModelScores, display_name, ordered, table_columns
 
 NOT_CLAIMED = (
-    "The student knows this table and nothing else; questions outside it get wrong answers unless "
-    "the agent abstains.",
-    "The held-out questions ask known facts in wordings that were not trained on; they do not test "
-    "facts that are missing from the table.",
-    "Speed and memory are of this machine at this time; compare the rows, not the numbers with "
-    "those of others. Memory is of the whole process, Python and libraries included.",
-    "A difference smaller than the 95 % range behind the exact match may be chance.",
+    "The student knows only this table; it answers questions outside it wrongly unless the agent "
+    "abstains.",
+    "The held-out questions ask for known facts in wordings that were not trained on; they do not "
+    "test facts that are missing from the table.",
+    "Speed and memory were measured on this machine; compare rows with each other, not with "
+    "numbers from other machines. Memory is that of the whole process, Python and libraries "
+    "included.",
+    "A difference smaller than the 95 % range of the exact match may be chance.",
     "Perplexities of models with different tokenizers cannot be compared.",
 )
-"""What a reader may not conclude from the numbers."""
+"""What the numbers do not show."""
 
 
 def write_report_html(
@@ -39,16 +36,16 @@ def write_report_html(
     samples: Sequence[tuple[str, str, str]] = (),
     not_claimed: Sequence[str] = NOT_CLAIMED,
 ) -> Path:
-    """Write one HTML file with table, plots, explanations and settings; it loads nothing else.
+    """Write an HTML file with table, plots, explanations and settings; it loads no other file.
 
     Args:
         path: File to write.
-        scores: By name, as `evaluate_models` gives them.
+        scores: By name, as `evaluate_models` returns them.
         title: Heading.
-        settings: What the numbers depend on (configuration, versions, machine), shown as given.
-        plots: PNG files by caption; they are put into the page.
-        samples: Question, expected answer and the student's answer, for a look at single cases.
-        not_claimed: Sentences on what must not be concluded.
+        settings: What the numbers depend on (configuration, versions, machine).
+        plots: PNG files by caption; they are embedded in the page.
+        samples: Question, expected answer and the student's answer of single examples.
+        not_claimed: Sentences on what the numbers do not show.
 
     Returns:
         The path.
@@ -75,9 +72,9 @@ def write_report_html(
 
 
 _LEGEND = (
-    "<p>exact: answers that are the target, in percent of all held-out examples, in brackets the "
-    "95&nbsp;% range (Wilson), then per task. F1: overlap of words with the target. agree: same "
-    "text as the teacher's. ppl: perplexity over the tokens of the targets alone. RAM: peak of a "
+    "<p>exact: percent of all held-out examples whose answer equals the target, with the 95&nbsp;% "
+    "range (Wilson) in brackets, then per task. F1: word-level F1 with the target. agree: answers "
+    "equal to the teacher's. ppl: perplexity over the tokens of the targets. RAM: peak memory of a "
     "fresh process that answers one prompt. tok/s: one prompt at a time.</p>"
 )
 

@@ -1,4 +1,4 @@
-"""How fast models decode, measured so that one busy moment does not fall on one model alone."""
+"""Measure how fast models decode; they alternate, so that a busy machine slows all of them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ def measure_speed(
 ) -> dict[str, float]:
     """Measure greedy decoding in tokens per second of wall time, reading the prompts included.
 
-    All models take turns (A B C, A B C, ...) after one round that is not counted, and the median of
-    the rounds is given. End tokens are ignored, so that each model decodes equally many tokens.
+    The models alternate (A B C, A B C, ...). The first round is a warm-up and is not counted; the
+    result is the median of the others. End tokens are ignored, so that every model decodes the same
+    number of tokens.
 
     Args:
         checkpoints: Models by name.
@@ -40,10 +41,10 @@ def measure_speed(
         Tokens per second by name.
     """
     rates: dict[str, list[float]] = {name: [] for name in checkpoints}
-    for turn in range(rounds + 1):
+    for round_number in range(rounds + 1):
         for name, checkpoint in checkpoints.items():
             rate = _rate(checkpoint, prompts, new_tokens, batch_size)
-            if turn > 0:
+            if round_number > 0:
                 rates[name].append(rate)
     return {name: median(values) for name, values in rates.items()}
 
@@ -52,12 +53,12 @@ def _rate(
     checkpoint: Checkpoint, prompts: Sequence[str], new_tokens: int, batch_size: int
 ) -> float:
     encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
-    room = context_length(checkpoint.model) - max(len(ids) for ids in encoded)
-    limit = min(new_tokens, room)
+    free = context_length(checkpoint.model) - max(len(ids) for ids in encoded)
+    limit = min(new_tokens, free)
     requests = [GenerationRequest(ids, max_tokens=limit, ignore_end=True) for ids in encoded]
-    places = {"most_running": batch_size, "most_waiting": batch_size}
+    capacity = {"most_running": batch_size, "most_waiting": batch_size}
     tokens = 0
-    with closing(serve_checkpoint(checkpoint, **places)) as engine:
+    with closing(serve_checkpoint(checkpoint, **capacity)) as engine:
         _synchronize(checkpoint)
         start = time.perf_counter()
         for first in range(0, len(requests), batch_size):

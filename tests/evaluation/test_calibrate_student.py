@@ -11,7 +11,7 @@ from stillroom.evaluation.calibrate_student import (
     calibrate_student,
     calibration_split,
 )
-from stillroom.evaluation.risk_plot import plot_risk_coverage
+from stillroom.evaluation.plots import plot_risk_coverage
 from stillroom.inference.chat.chat_model import ChatStudent
 from stillroom.inference.scoring.confidence import CONFIDENCE_FILE, ConfidenceMap, RiskLimit
 from stillroom.prompts import render

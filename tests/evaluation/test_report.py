@@ -6,11 +6,12 @@ import zlib
 from html.parser import HTMLParser
 
 import pytest
+from matplotlib.image import imread
 from stillroom.errors import EmptyDataError
 from stillroom.evaluation.model_card import model_card
-from stillroom.evaluation.report import NOT_CLAIMED, format_table, plot_scores, write_report_html
-from stillroom.evaluation.score_table import display_name, percent
-from stillroom.evaluation.scores import TaskScores
+from stillroom.evaluation.plots import COLOURS, plot_scores
+from stillroom.evaluation.report import NOT_CLAIMED, write_report_html
+from stillroom.evaluation.scores import ModelScores, TaskScores, display_name, format_table, percent
 
 
 def test_table_is_aligned_and_in_order(scores):
@@ -85,8 +86,19 @@ def test_plot_is_a_png_with_ink(scores, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scores.png"]
 
 
-def test_plot_of_one_model_without_tasks(scores, tmp_path):
-    plot_scores({"student_untrained": scores["student_untrained"]}, tmp_path / "one.png")
+def blue_pixels(rate, tmp_path):
+    """Draw three models without tasks; count the pixels in the colour of the third."""
+    models = {name: ModelScores(1.0, 1.0, 1.0, 1.0, 9) for name in ("a", "b")}
+    models["c"] = ModelScores(rate, rate, rate, 1.0, 9)
+    image = imread(plot_scores(models, tmp_path / "plot.png"))
+    colour = [int(COLOURS[2][at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    return int((abs(image[..., :3] - colour) < 0.002).all(-1).sum())
+
+
+def test_models_without_tasks_get_one_bar_as_high_as_their_exact_match(tmp_path):
+    legend, half, full = (blue_pixels(rate, tmp_path) for rate in (0.0, 0.5, 1.0))
+    assert full - legend > 1000
+    assert (half - legend) / (full - legend) == pytest.approx(0.5, abs=0.03)
 
 
 class Page(HTMLParser):
@@ -141,6 +153,10 @@ def test_card_of_a_teacher_says_what_it_is_not(scores):
     assert "trained from scratch on this one table" in card
     assert "no general knowledge" in card
     assert "Not evaluated." in card
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    for line in code.splitlines():
+        if line.startswith("from "):
+            exec(line)  # the names are where the card says
     hub = model_card("teacher", name="Qwen", source="a.csv", records=1, from_scratch=False)
     assert "from scratch" not in hub
 

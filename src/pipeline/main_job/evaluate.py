@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ...console import Console
 from ...evaluation.calibrate_student import RISK_PICTURE, calibrate_student, calibration_split
-from ...evaluation.compare import evaluate_models
+from ...evaluation.evaluate_models import evaluate_models
 from ...evaluation.model_card import model_card
-from ...evaluation.report import format_table, plot_scores, write_report_html
-from ...evaluation.scores import ModelScores
+from ...evaluation.plots import plot_scores
+from ...evaluation.report import write_report_html
+from ...evaluation.scores import ModelScores, format_table
 from ...files import read_json, write_json, write_text
 from ...inference.checkpoints.load_student import load_checkpoint, package_versions
 from ...run_folder import RunFolder

@@ -116,8 +116,8 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     train, held_out = _data(args, mode, out)
     console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
     # Here, because these load torch and transformers, and --help must not.
+    from ...evaluation.compare_models import compare_models
     from ...evaluation.held_out import describe_scores, score_held_out
-    from ...evaluation.side_by_side import compare_models
     from ...inference.system_pair.models import load_student, load_teacher
 
     with console.timed("teacher") as words:

@@ -68,7 +68,7 @@ def test_two_comparisons_say_the_same_and_long_texts_are_cut(starter, capsys, mo
         stillroom.compare_models(["Name 9 things."], None, None, None, **models)
         outs.append(capsys.readouterr().out)
     assert outs[0] == outs[1]
-    from stillroom.evaluation import side_by_side
+    from stillroom.evaluation import compare_models as side_by_side
 
     monkeypatch.setattr(side_by_side, "infer_student", lambda *_, **__: "a" * 396 + " bcdefgh")
     stillroom.compare_models(["Q"], None, None, None, **models)

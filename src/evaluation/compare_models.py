@@ -1,4 +1,4 @@
-"""Teacher and students on the same prompts, side by side.
+"""Print the answers of teacher and students to the same prompts side by side.
 
 compare_models(["Name three primary colors."], teacher_path="./teacher")
 """
@@ -19,8 +19,8 @@ from ..prompts import SystemMode
 
 _RULE: Final = "=" * 60
 _HUB_NAME: Final = re.compile(r"\w[\w.-]*/[\w.-]+")
-_LONGEST_PROMPT: Final = 200
-_LONGEST_TEXT: Final = 400
+_MAX_PROMPT_CHARS: Final = 200
+_MAX_TEXT_CHARS: Final = 400
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class _Column:
 
     key: str
     title: str
-    """With the sign behind which the text of a model stands."""
+    """Printed before the text of the model."""
     mode: SystemMode
     model: Any
     tokenizer: Any
     max_tokens: int
     missing: str
-    """Stands in the place of the text where there is no model."""
+    """Printed instead of the text if there is no model."""
 
 
 def compare_models(
@@ -59,31 +59,31 @@ def compare_models(
     out: str | Path | None = None,
     strict: bool = False,
 ) -> Any:  # noqa: ANN401 - None, or the rows where they are asked for
-    """Print what teacher and students say to some prompts.
+    """Print the answers of teacher and students to some prompts.
 
     Args:
-        prompts: Instructions or questions, without a form around them.
-        teacher_path: Folder or hub name; None leaves the column out.
-        system1_path: Folder of the System 1 student; None leaves the column out.
-        system2_path: Folder of the System 2 student; None leaves the column out.
-        teacher_model: A loaded teacher, in the place of `teacher_path`.
-        teacher_tokenizer: Its own.
-        sys1_model: A loaded student, in the place of `system1_path`.
-        sys1_tokenizer: Its own.
-        sys2_model: A loaded student, in the place of `system2_path`.
-        sys2_tokenizer: Its own.
+        prompts: Instructions or questions, without a prompt format around them.
+        teacher_path: Folder or hub name; None omits the model.
+        system1_path: Folder of the System 1 student; None omits the model.
+        system2_path: Folder of the System 2 student; None omits the model.
+        teacher_model: A loaded teacher instead of `teacher_path`.
+        teacher_tokenizer: Its tokenizer.
+        sys1_model: A loaded student instead of `system1_path`.
+        sys1_tokenizer: Its tokenizer.
+        sys2_model: A loaded student instead of `system2_path`.
+        sys2_tokenizer: Its tokenizer.
         max_tokens_teacher: Most new tokens of the teacher.
         max_tokens_sys1: Most new tokens of the System 1 student.
         max_tokens_sys2: Most new tokens of the System 2 student.
-        temperature: 0 is greedy, and the same every time.
-        seed: Of samples.
-        return_rows: Give the whole texts back.
-        out: JSON file that the whole texts are written to.
-        strict: Raise where a model is missing, in place of leaving its column out.
+        temperature: 0 decodes greedily, which is deterministic.
+        seed: Seed of sampling.
+        return_rows: Return the full texts.
+        out: JSON file for the full texts.
+        strict: Raise an error if a model is missing instead of omitting it.
 
     Returns:
-        None; with `return_rows` a list of `{prompt, teacher, system1, system2}`, None in the place
-        of a text where there is no model.
+        None; with `return_rows` a list of `{prompt, teacher, system1, system2}`, where the text of
+        an omitted model is None.
     """
     columns = [
         _teacher(teacher_path, teacher_model, teacher_tokenizer, max_tokens_teacher, strict),
@@ -92,13 +92,18 @@ def compare_models(
     ]
     rows = []
     for number, prompt in enumerate(prompts, start=1):
-        head = prompt[:_LONGEST_PROMPT] + ("..." if len(prompt) > _LONGEST_PROMPT else "")
+        head = prompt[:_MAX_PROMPT_CHARS] + ("..." if len(prompt) > _MAX_PROMPT_CHARS else "")
         print(f"\n{_RULE}\n[Prompt {number}] {head}\n{_RULE}")
         row: dict[str, str | None] = {"prompt": prompt}
         for column in columns:
-            row[column.key] = _ask(column, prompt, temperature, seed)
-            text = row[column.key]
-            print(f"{column.title}: {_cut(text)}" if text is not None else column.missing)
+            text = None
+            if column.model is not None:
+                text = infer_student(
+                    column.model, column.tokenizer, prompt, column.mode, column.max_tokens,
+                    temperature=temperature, seed=seed,
+                )  # fmt: skip
+            row[column.key] = text
+            print(column.missing if text is None else f"{column.title}: {_shortened(text)}")
         print()
         rows.append(row)
     if out is not None:
@@ -106,39 +111,25 @@ def compare_models(
     return rows if return_rows else None
 
 
-def _ask(column: _Column, prompt: str, temperature: float, seed: int) -> str | None:
-    if column.model is None:
-        return None
-    return infer_student(
-        column.model,
-        column.tokenizer,
-        prompt,
-        column.mode,
-        column.max_tokens,
-        temperature=temperature,
-        seed=seed,
-    )
-
-
 def _teacher(
     path: str | None,
     model: Any,  # noqa: ANN401
     tokenizer: Any,  # noqa: ANN401
-    most: int,
+    max_tokens: int,
     strict: bool,
 ) -> _Column:
     if model is None and path is not None:
         if not Path(path).exists() and not _is_hub_name(path):
-            _give_up(f"Teacher model not found at {path} (skipping teacher)", None, strict)
+            _report_missing(f"Teacher model not found at {path} (skipping teacher)", None, strict)
         else:
             model, tokenizer = _load(load_teacher, path, strict)
     mode = trained_mode(model, "system1")
     title = "Teacher (truncated)"
-    return _Column("teacher", title, mode, model, tokenizer, most, "Teacher: (skipped)")
+    return _Column("teacher", title, mode, model, tokenizer, max_tokens, "Teacher: (skipped)")
 
 
 def _student(
-    mode: SystemMode, path: str | None, loaded: tuple[Any, Any], most: int, strict: bool
+    mode: SystemMode, path: str | None, loaded: tuple[Any, Any], max_tokens: int, strict: bool
 ) -> _Column:
     title = f"System {mode[-1]} student"
     missing = "skipped"
@@ -148,8 +139,8 @@ def _student(
             model, tokenizer = _load(load_student, path, strict)
             missing = "not loaded"
         else:
-            _give_up(f"Model not found at {path}", None, strict)
-    return _Column(mode, title, mode, model, tokenizer, most, f"{title}: ({missing})")
+            _report_missing(f"Model not found at {path}", None, strict)
+    return _Column(mode, title, mode, model, tokenizer, max_tokens, f"{title}: ({missing})")
 
 
 def _is_hub_name(path: str) -> bool:
@@ -160,17 +151,16 @@ def _load(load: Any, path: str, strict: bool) -> tuple[Any, Any]:  # noqa: ANN40
     try:
         model, tokenizer = load(path)
     except StillroomError as fault:
-        _give_up(f"Model not found at {path} ({fault})", fault, strict)
+        _report_missing(f"Model not found at {path} ({fault})", fault, strict)
         return None, None
     return model, tokenizer
 
 
-def _give_up(message: str, fault: StillroomError | None, strict: bool) -> None:
-    """Tell that a column is left out: by a line, or by an error."""
+def _report_missing(message: str, fault: StillroomError | None, strict: bool) -> None:
     if strict:
         raise fault or ModelNotFoundError(message)
     print(message)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3].rstrip() + "..."
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT_CHARS else text[: _MAX_TEXT_CHARS - 3].rstrip() + "..."

@@ -4,12 +4,13 @@ import json
 import math
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 from stillroom.errors import ConfigError, DataError, EmptyDataError, GenerationError
-from stillroom.evaluation.compare import evaluate_models
+from stillroom.evaluation.evaluate_models import evaluate_models
 from stillroom.evaluation.footprint import measure_footprints, peak_memory_bytes
 from stillroom.evaluation.scores import ModelScores
 from stillroom.evaluation.speed import measure_speed
@@ -126,18 +127,28 @@ def test_bad_input_is_refused_before_anything_is_loaded(held_out):
         evaluate_models("no/model", "no/model", held_out, controls={"teacher": "x"})
 
 
-def test_models_take_turns(trained, monkeypatch):
-    turns = []
-    rates = iter(range(100))
+def test_models_alternate_and_the_median_of_the_rounds_after_the_first_counts(trained, untrained):
+    """The second model is slow in two rounds of three, but not in the warm-up before them."""
+    order = []
 
-    def rate(checkpoint, *_):
-        turns.append(checkpoint)
-        return float(next(rates))
+    def note(name):
+        if order[-1:] != [name]:
+            order.append(name)
+            if name == "b" and order.count("b") in (2, 3):
+                time.sleep(0.5)
 
-    monkeypatch.setattr("stillroom.evaluation.speed._rate", rate)
-    result = measure_speed({"a": "A", "b": "B"}, ["p"], rounds=3)
-    assert turns == ["A", "B"] * 4
-    assert result == {"a": 4.0, "b": 5.0}  # medians of 2 4 6 and 3 5 7: the first turn is no round
+    models = {"a": trained, "b": untrained}
+    hooks = [
+        checkpoint.model.register_forward_hook(lambda *_, name=name: note(name))
+        for name, checkpoint in models.items()
+    ]
+    try:
+        rates = measure_speed(models, ["gold"], new_tokens=2, rounds=3)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert order == ["a", "b"] * 4
+    assert rates["b"] < 2 / 0.5 < rates["a"]  # two tokens in more than half a second
 
 
 def test_speed_counts_all_tokens_whatever_the_model_says(trained):
@@ -180,10 +191,13 @@ def test_memory_is_measured_once_per_shape(folder, tmp_path, monkeypatch):
             (copy / file).write_bytes((folder / file).read_bytes())
     (other / "config.json").write_text("{}", encoding="utf-8")
     asked = []
-    monkeypatch.setattr(
-        "stillroom.evaluation.footprint._measure",
-        lambda where, timeout_s: asked.append(where) or len(asked),
-    )
+
+    def run(command, **_):
+        asked.append(command[-1])
+        told = json.dumps({"peak_memory_bytes": len(asked)})
+        return subprocess.CompletedProcess(command, 0, stdout=told)
+
+    monkeypatch.setattr(subprocess, "run", run)
     peaks = measure_footprints({"one": folder, "two": twin, "three": other, "hub": "owner/name"})
     assert len(asked) == 3
     assert peaks["one"] == peaks["two"]

@@ -1,25 +1,24 @@
-"""Teacher, student and controls on the same held-out examples: quality, size, speed, memory.
+"""Compare teacher, student and controls on the same held-out examples: quality and cost.
 
-A student's number says little alone. Beside it belong the student before training, the student with
-gold only and the one trained on the teacher's text: what is above them is what distillation gave.
+The controls show the effect of distillation: the student before training, trained on gold answers
+only, and trained on the text of the teacher's answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError, EmptyDataError
 from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
-from ..inference.generate import generate_texts
-from ..inference.scoring.choices import score_completions
 from ..records import Example, sha256_text
 from .footprint import measure_footprints
-from .metrics import agreement, exact_match, perplexity, token_f1
+from .held_out import ModelAnswers, answer_held_out
+from .metrics import agreement, exact_match, token_f1
 from .scores import ModelScores, TaskScores
 from .speed import measure_speed
 
@@ -29,14 +28,6 @@ _NOT_THE_MODEL = (
     "run.json", "table.json", "distillation_config.json", "metrics.json", "confidence.json",
 )  # fmt: skip
 _BATCH_SPEED_PROMPTS = 32
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """What one model said to all held-out examples."""
-
-    texts: list[str]
-    losses: list[tuple[float, int]]
 
 
 def evaluate_models(
@@ -57,27 +48,27 @@ def evaluate_models(
 ) -> dict[str, ModelScores]:
     """Compare models on examples that none of them was trained on.
 
-    All models are held in memory together, because their speeds are measured in turns.
+    All models are in memory at the same time, because their speeds are measured alternately.
 
     Args:
-        teacher: Checkpoint folder, hub name or loaded checkpoint; agreement is with its answers.
+        teacher: Checkpoint folder, hub name or loaded checkpoint.
         student: The same.
         held_out: Examples with gold targets.
         controls: Further models by name, e.g. `student_untrained`, `student_without_teacher`.
         max_new_tokens: Most tokens per answer.
         batch_size: Prompts answered together.
-        progress: Show a bar for what takes longer than two seconds.
-        speed_prompts: Prompts for the speed; None takes two of `held_out`, empty measures none.
+        progress: Show a progress bar after two seconds.
+        speed_prompts: Prompts for the speed; None takes two of `held_out`, an empty list skips it.
         speed_rounds: Rounds of the speed measurement.
         batch_speed: Measure the speed of 32 prompts at a time as well.
         memory: Measure peak memory in fresh processes, a few seconds per model.
         training_prompts: Prompts that were trained on, or their SHA-256 (`records.sha256_text`).
-        device: Torch device; None chooses.
+        device: Torch device; None selects one.
 
     Returns:
         Scores by name: `teacher`, `student`, then the controls. `exact_match`, `token_f1` and
         `agreement` are fractions of all held-out examples, so a task with more examples weighs
-        more; `by_task` has them one by one.
+        more; `by_task` has the scores per task.
 
     Raises:
         EmptyDataError: There are no held-out examples.
@@ -86,10 +77,15 @@ def evaluate_models(
     """
     _check_held_out(held_out, training_prompts or set())
     checkpoints = _load_all({TEACHER: teacher, STUDENT: student}, controls or {}, device)
-    answers: dict[str, _Answers] = {}
+    prompts = [example.prompt for example in held_out]
+    targets = [example.target or "" for example in held_out]
+    answers: dict[str, ModelAnswers] = {}
     for name, checkpoint in checkpoints.items():
-        with _bar(name, len(held_out), progress) as show:
-            answers[name] = _answer(checkpoint, held_out, max_new_tokens, batch_size, show)
+        with _progress_bar(name, len(held_out), progress) as show:
+            answers[name] = answer_held_out(
+                checkpoint, prompts, targets, max_new_tokens=max_new_tokens,
+                batch_size=batch_size, progress=show,
+            )  # fmt: skip
     if speed_prompts is None:
         speed_prompts = [held_out[0].prompt, held_out[len(held_out) // 2].prompt]
     speeds, batch_speeds = _speeds(checkpoints, speed_prompts, speed_rounds, batch_speed)
@@ -123,7 +119,7 @@ def _check_held_out(held_out: Sequence[Example], training_prompts: set[str]) -> 
     if seen:
         raise DataError(
             f"{len(seen)} of {len(held_out)} held-out prompts were trained on, the first is "
-            f"{seen[0].id!r}; hold out whole wordings, then evaluate again"
+            f"{seen[0].id!r}; evaluate on examples that were not trained on"
         )
 
 
@@ -141,53 +137,32 @@ def _load_all(
     }
 
 
-def _answer(
-    checkpoint: Checkpoint,
-    held_out: Sequence[Example],
-    max_new_tokens: int,
-    batch_size: int,
-    show: Callable[[int, int], None],
-) -> _Answers:
-    prompts = [example.prompt for example in held_out]
-    generations = generate_texts(
-        checkpoint, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=show
-    )
-    losses = score_completions(
-        checkpoint, prompts, [example.target or "" for example in held_out], batch_size=batch_size
-    )
-    return _Answers([generation.text for generation in generations], losses)
-
-
-def _quality(held_out: Sequence[Example], own: _Answers, teachers: Sequence[str]) -> ModelScores:
+def _quality(
+    held_out: Sequence[Example], own: ModelAnswers, teacher_texts: Sequence[str]
+) -> ModelScores:
     by_task: dict[str, list[int]] = {}
-    for place, example in enumerate(held_out):
-        by_task.setdefault(example.task, []).append(place)
-    total = _task_scores(held_out, own, teachers, list(range(len(held_out))))
-    return ModelScores(
-        exact_match=total.exact_match,
-        token_f1=total.token_f1,
-        agreement=total.agreement,
-        perplexity=total.perplexity,
-        count=total.count,
-        by_task={
-            task: _task_scores(held_out, own, teachers, places)
-            for task, places in sorted(by_task.items())
-        },
-    )
+    for number, example in enumerate(held_out):
+        by_task.setdefault(example.task, []).append(number)
+    tasks = {
+        task: _task_scores(held_out, own, teacher_texts, numbers)
+        for task, numbers in sorted(by_task.items())
+    }
+    total = _task_scores(held_out, own, teacher_texts, range(len(held_out)))
+    return ModelScores(**asdict(total), by_task=tasks)
 
 
 def _task_scores(
-    held_out: Sequence[Example], own: _Answers, teachers: Sequence[str], places: list[int]
+    held_out: Sequence[Example],
+    own: ModelAnswers,
+    teacher_texts: Sequence[str],
+    numbers: Sequence[int],
 ) -> TaskScores:
-    pairs = [(own.texts[place], held_out[place].target or "") for place in places]
+    pairs = [(own.texts[n], held_out[n].target or "") for n in numbers]
     return TaskScores(
         exact_match=sum(exact_match(*pair) for pair in pairs) / len(pairs),
         token_f1=sum(token_f1(*pair) for pair in pairs) / len(pairs),
-        agreement=agreement([own.texts[p] for p in places], [teachers[p] for p in places]),
-        perplexity=perplexity(
-            sum(own.losses[place][0] for place in places),
-            sum(own.losses[place][1] for place in places),
-        ),
+        agreement=agreement([own.texts[n] for n in numbers], [teacher_texts[n] for n in numbers]),
+        perplexity=own.perplexity(numbers),
         count=len(pairs),
     )
 
@@ -205,7 +180,7 @@ def _speeds(
 
 
 def _bytes_on_disk(folder: Path) -> int:
-    """Add up what is needed to answer; not the table, the run or older checkpoints below it."""
+    """Sum the files that are needed to answer; not the table, the run or older checkpoints."""
     return sum(
         file.stat().st_size
         for file in folder.iterdir()
@@ -214,7 +189,7 @@ def _bytes_on_disk(folder: Path) -> int:
 
 
 @contextmanager
-def _bar(name: str, total: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress_bar(name: str, total: int, shown: bool) -> Iterator[Callable[[int, int], None]]:
     with tqdm(
         total=total,
         desc=f"evaluating {name}",
