@@ -1,7 +1,7 @@
-"""LangGraph's checkpointer over a thread store: state to rows and back, and turns around them.
+"""LangGraph's checkpointer on top of the SQL store: converts state to rows and back.
 
-LangGraph stores a turn in several calls. Between `begin` and `finish` they are kept together, so
-that a turn is there whole or not at all, whatever ends the process in between.
+LangGraph stores a turn in several calls. The rows between `begin` and `commit` are stored in one
+transaction, so that a turn is stored completely or not at all, even if the process is killed.
 """
 
 from __future__ import annotations
@@ -26,24 +26,31 @@ from langgraph.checkpoint.base import (
 from ...errors import StoredStateError
 from . import pruning
 from .delta_history import read_history
-from .leases import LeaseDesk, off_loop
-from .pending_turn import OpenTurn
-from .rows import Change, CheckpointRow, Place, ThreadReader, Wanted, WriteRow
+from .leases import Leases, off_loop
 from .serializer import StrictSerializer
-from .sql_store import SqlStore
+from .sql_store import (
+    Change,
+    CheckpointFilter,
+    CheckpointKey,
+    CheckpointRow,
+    SqlStore,
+    ThreadReader,
+    WriteRow,
+)
+from .turn import Turn
 
 TURN_KEY = "__stillroom_turn"
-"""Key in `config["configurable"]` under which a run carries its turn."""
+"""Key in `config["configurable"]` of the turn that a run belongs to."""
 _CHECKPOINT_KEYS = {"id", "ts", "channel_values", "channel_versions", "versions_seen"}
 _PAGE = 50
 
 
 class ThreadSaver(BaseCheckpointSaver[int]):
-    """Keep threads in a store; one writer at a time, turns whole.
+    """Store threads; one turn at a time writes to a thread, and turns are atomic.
 
     Args:
-        store: Where rows go.
-        serializer: How state becomes bytes.
+        store: The SQL store.
+        serializer: Encodes state.
         wait_s: How long a turn waits for the one before it, in seconds.
         lease_s: How long a killed process can block a thread, in seconds.
     """
@@ -56,56 +63,56 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         wait_s: float = 30.0,
         lease_s: float = 20.0,
     ) -> None:
-        """Start with no turn open."""
+        """Start without a turn."""
         self.codec = serializer or StrictSerializer()
         super().__init__(serde=self.codec)
         self.store = store
-        self._desk = LeaseDesk(store, wait_s, lease_s)
+        self._leases = Leases(store, wait_s, lease_s)
 
     @contextmanager
-    def turn(self, thread_id: str, *, whole: bool = True) -> Iterator[OpenTurn]:
-        """Open a turn for a block: stored when that ends well, forgotten when it does not.
+    def turn(self, thread_id: str, *, atomic: bool = True) -> Iterator[Turn]:
+        """Run a block as a turn: commit at its end, roll back on an error.
 
         Raises:
             ThreadBusyError: Another turn held the thread for all of `wait_s`.
-            LeaseLostError: Someone else took the thread over; nothing was stored.
+            LeaseLostError: Another process took the thread over; nothing was stored.
         """
-        turn = self.begin(thread_id, whole=whole)
+        turn = self.begin(thread_id, atomic=atomic)
         try:
             yield turn
         except BaseException:
-            self.abandon(turn)
+            self.rollback(turn)
             raise
-        self.finish(turn)
+        self.commit(turn)
 
     @asynccontextmanager
-    async def aturn(self, thread_id: str, *, whole: bool = True) -> AsyncIterator[OpenTurn]:
-        """Open a turn for a block; see `turn`."""
-        turn = await self.abegin(thread_id, whole=whole)
+    async def aturn(self, thread_id: str, *, atomic: bool = True) -> AsyncIterator[Turn]:
+        """Run a block as a turn; see `turn`."""
+        turn = Turn(await self._leases.aacquire(thread_id), self.store, atomic=atomic)
         try:
             yield turn
         except BaseException:
-            await self.aabandon(turn)
+            await off_loop(self.store.blocking, self.rollback, turn)
             raise
-        await self.afinish(turn)
+        await off_loop(self.store.blocking, self.commit, turn)
 
-    def begin(self, thread_id: str, *, whole: bool = True) -> OpenTurn:
-        """Open a turn; see `OpenTurn`.
+    def begin(self, thread_id: str, *, atomic: bool = True) -> Turn:
+        """Begin a turn.
+
+        Args:
+            thread_id: The thread.
+            atomic: Store all rows of the turn in one transaction; otherwise each when it is put.
 
         Raises:
             ThreadBusyError: Another turn held the thread for all of `wait_s`.
         """
-        return OpenTurn(self._desk.take(thread_id), self.store, whole=whole)
+        return Turn(self._leases.acquire(thread_id), self.store, atomic=atomic)
 
-    async def abegin(self, thread_id: str, *, whole: bool = True) -> OpenTurn:
-        """Open a turn; see `begin`."""
-        return OpenTurn(await self._desk.atake(thread_id), self.store, whole=whole)
-
-    def finish(self, turn: OpenTurn) -> None:
-        """Store a turn and let the next one in.
+    def commit(self, turn: Turn) -> None:
+        """Store a turn and release its thread.
 
         Raises:
-            LeaseLostError: Someone else took the thread over; nothing was stored.
+            LeaseLostError: Another process took the thread over; nothing was stored.
         """
         turn.ended = True
         stored = False
@@ -113,36 +120,27 @@ class ThreadSaver(BaseCheckpointSaver[int]):
             self.store.commit(turn.lease.thread_id, turn.change, turn.lease, release=True)
             stored = True
         finally:
-            self._desk.give_back(turn.lease, released=stored)
+            self._leases.release(turn.lease, in_store=not stored)
 
-    async def afinish(self, turn: OpenTurn) -> None:
-        """Store a turn; see `finish`."""
-        await off_loop(self.store.blocking, self.finish, turn)
-
-    def abandon(self, turn: OpenTurn) -> None:
-        """Forget a turn and let the next one in."""
+    def rollback(self, turn: Turn) -> None:
+        """Discard a turn and release its thread."""
         turn.ended = True
-        self._desk.give_back(turn.lease, released=False)
-
-    async def aabandon(self, turn: OpenTurn) -> None:
-        """Forget a turn; see `abandon`."""
-        await off_loop(self.store.blocking, self.abandon, turn)
+        self._leases.release(turn.lease)
 
     def close(self) -> None:
-        """Let go of files, connections and threads."""
-        self._desk.close()
+        """Close files and connections, and stop renewing leases."""
+        self._leases.close()
         self.store.close()
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> ThreadSaver:
-        """Stay as it is: names from a graph's annotations open nothing; `allowed` does."""
+        """Return this checkpointer: only `allowed` extends the list of types."""
         return self
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Give the checkpoint that a config names, else the thread's newest."""
-        thread_id, place = _address(config)
+        """Return the checkpoint that a config names, or the newest one of the thread."""
+        thread_id, key = _address(config)
         reader = self._reader(config)
-        named = bool(place.id)
-        row = reader.checkpoint(thread_id, place) if named else reader.head(thread_id, place.ns)
+        row = reader.checkpoint(thread_id, key) if key.id else reader.newest(thread_id, key.ns)
         return None if row is None else self._loaded(reader, row)
 
     def list(
@@ -153,8 +151,8 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """List checkpoints, newest first; read page by page, nothing is held open in between."""
-        wanted = _wanted(config, before)
+        """List checkpoints, newest first; no transaction stays open while the caller iterates."""
+        wanted = _filter(config, before)
         after: int | None = None
         while limit is None or limit > 0:
             page = self.store.page(wanted, after, _PAGE)
@@ -178,12 +176,12 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint, or keep it for the end of its turn.
+        """Store a checkpoint, or add it to its turn.
 
         Raises:
-            StoredStateError: The state holds a type that is not stored.
-            ThreadBusyError: There is no turn, and someone else has one open.
-            LeaseLostError: The turn's thread was taken over.
+            StoredStateError: The state holds a type that cannot be stored.
+            ThreadBusyError: The call belongs to no turn, and a turn is in progress.
+            LeaseLostError: Another process took the thread over.
         """
         thread_id, parent = _address(config)
         described = cast(dict[str, Any], get_checkpoint_metadata(config, metadata))
@@ -198,8 +196,8 @@ class ThreadSaver(BaseCheckpointSaver[int]):
             body=self.codec.dumps(checkpoint),
             metadata=self.codec.dumps(described),
         )
-        self._stored(config, thread_id, Change(checkpoints=[row]))
-        return _config(thread_id, Place(parent.ns, checkpoint["id"]))
+        self._store_rows(config, thread_id, Change(checkpoints=[row]))
+        return _config(thread_id, CheckpointKey(parent.ns, checkpoint["id"]))
 
     def put_writes(
         self,
@@ -208,13 +206,13 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store what a task wrote, or keep it for the end of its turn; raises as `put` does."""
-        thread_id, place = _address(config)
+        """Store the writes of a task, or add them to their turn; raises as `put` does."""
+        thread_id, key = _address(config)
         rows = [
             WriteRow(
                 thread_id,
-                place.ns,
-                place.id,
+                key.ns,
+                key.id,
                 task_id,
                 WRITES_IDX_MAP.get(channel, index),
                 task_path,
@@ -223,27 +221,27 @@ class ThreadSaver(BaseCheckpointSaver[int]):
             )
             for index, (channel, value) in enumerate(writes)
         ]
-        self._stored(config, thread_id, Change(writes=rows))
+        self._store_rows(config, thread_id, Change(writes=rows))
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """Collect what was written to channels since they were last stored whole."""
-        thread_id, place = _address(config)
+        """Return the last snapshot of delta channels and the writes since then."""
+        thread_id, key = _address(config)
         reader = self._reader(config)
-        if not place.id:
-            head = reader.head(thread_id, place.ns)
-            if head is None:
+        if not key.id:
+            newest = reader.newest(thread_id, key.ns)
+            if newest is None:
                 return {channel: DeltaChannelHistory(writes=[]) for channel in channels}
-            place = Place(place.ns, head.id)
-        return read_history(reader, self.codec, thread_id, place, channels)
+            key = CheckpointKey(key.ns, newest.id)
+        return read_history(reader, self.codec, thread_id, key, channels)
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread; a turn that runs in it stores nothing any more."""
-        self.store.forget(str(thread_id))
+        """Delete a thread; a turn in progress will not be stored."""
+        self.store.delete(str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete the checkpoints that runs made; see `pruning.delete_runs`."""
+        """Delete the checkpoints of runs; see `pruning.delete_runs`."""
         pruning.delete_runs(self.store, self.codec, self.turn, run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -251,12 +249,12 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         pruning.copy(self.store, self.turn, str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Take away all but the newest state of threads; see `pruning.prune`."""
+        """Delete all but the newest state of threads; see `pruning.prune`."""
         threads = [str(thread_id) for thread_id in thread_ids]
         pruning.prune(self.store, self.codec, self.turn, threads, strategy)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Give a checkpoint; see `get_tuple`."""
+        """Return a checkpoint; see `get_tuple`."""
         return await off_loop(self.store.blocking, self.get_tuple, config)
 
     async def alist(
@@ -280,8 +278,8 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a checkpoint; see `put`."""
-        waits = self._waits(config)
-        return await off_loop(waits, self.put, config, checkpoint, metadata, new_versions)
+        blocks = self._put_blocks(config)
+        return await off_loop(blocks, self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self,
@@ -290,13 +288,14 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store what a task wrote; see `put_writes`."""
-        await off_loop(self._waits(config), self.put_writes, config, writes, task_id, task_path)
+        """Store the writes of a task; see `put_writes`."""
+        blocks = self._put_blocks(config)
+        await off_loop(blocks, self.put_writes, config, writes, task_id, task_path)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """Collect what was written to channels; see `get_delta_channel_history`."""
+        """Read delta channels; see `get_delta_channel_history`."""
         return await off_loop(
             self.store.blocking,
             lambda: self.get_delta_channel_history(config=config, channels=channels),
@@ -306,10 +305,11 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         """Delete a thread; see `delete_thread`."""
         await off_loop(self.store.blocking, self.delete_thread, thread_id)
 
-    # The three below wait for turns to end: in threads that no turn needs for its own end.
+    # The next three wait for a turn to end, so they must not occupy the executor of `off_loop`,
+    # which that turn needs for its commit.
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Delete what runs stored; see `delete_for_runs`."""
+        """Delete the checkpoints of runs; see `delete_for_runs`."""
         await asyncio.to_thread(self.delete_for_runs, run_ids)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
@@ -317,25 +317,24 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Take away all but the newest state; see `prune`."""
+        """Delete all but the newest state; see `prune`."""
         await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
 
     def _reader(self, config: RunnableConfig) -> ThreadReader:
         turn = _turn_of(config)
         return self.store if turn is None or turn.ended else turn
 
-    def _waits(self, config: RunnableConfig) -> bool:
+    def _put_blocks(self, config: RunnableConfig) -> bool:
         turn = _turn_of(config)
-        return self.store.blocking and not (turn is not None and turn.whole)
+        return self.store.blocking and not (turn is not None and turn.atomic)
 
-    def _stored(self, config: RunnableConfig, thread_id: str, change: Change) -> None:
+    def _store_rows(self, config: RunnableConfig, thread_id: str, change: Change) -> None:
         turn = _turn_of(config)
-        if turn is not None and turn.whole:
+        if turn is not None and turn.atomic:
             turn.add(change)
         else:
-            self.store.commit(
-                thread_id, change, None if turn is None else turn.lease, release=False
-            )
+            lease = None if turn is None else turn.lease
+            self.store.commit(thread_id, change, lease, release=False)
 
     def _metadata(self, row: CheckpointRow) -> dict[str, Any]:
         metadata = self.codec.loads(row.metadata)
@@ -344,14 +343,13 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         return metadata
 
     def _loaded(self, reader: ThreadReader, row: CheckpointRow) -> CheckpointTuple:
-        place = Place(row.ns, row.id)
         checkpoint = self.codec.loads(row.body)
         if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _CHECKPOINT_KEYS:
             raise StoredStateError(f"thread {row.thread_id!r}: {row.id!r} holds no checkpoint")
         writes = reader.writes(row.thread_id, row.ns, [row.id])
-        parent = None if row.parent_id is None else Place(row.ns, row.parent_id)
+        parent = None if row.parent_id is None else CheckpointKey(row.ns, row.parent_id)
         return CheckpointTuple(
-            config=_config(row.thread_id, place),
+            config=_config(row.thread_id, CheckpointKey(row.ns, row.id)),
             checkpoint=cast(Checkpoint, checkpoint),
             metadata=cast(CheckpointMetadata, self._metadata(row)),
             parent_config=None if parent is None else _config(row.thread_id, parent),
@@ -359,36 +357,29 @@ class ThreadSaver(BaseCheckpointSaver[int]):
         )
 
 
-def _address(config: RunnableConfig) -> tuple[str, Place]:
-    """Read thread, namespace and checkpoint off a config; the last one empty for the newest."""
+def _address(config: RunnableConfig) -> tuple[str, CheckpointKey]:
+    """Read thread, namespace and checkpoint id from a config; the id is empty for the newest."""
     given = config["configurable"]
-    return str(given["thread_id"]), Place(
+    return str(given["thread_id"]), CheckpointKey(
         str(given.get("checkpoint_ns") or ""), str(given.get("checkpoint_id") or "")
     )
 
 
-def _config(thread_id: str, place: Place) -> RunnableConfig:
-    return {
-        "configurable": {
-            "thread_id": thread_id,
-            "checkpoint_ns": place.ns,
-            "checkpoint_id": place.id,
-        }
-    }
+def _config(thread_id: str, key: CheckpointKey) -> RunnableConfig:
+    named = {"thread_id": thread_id, "checkpoint_ns": key.ns, "checkpoint_id": key.id}
+    return {"configurable": named}
 
 
-def _wanted(config: RunnableConfig | None, before: RunnableConfig | None) -> Wanted:
+def _filter(config: RunnableConfig | None, before: RunnableConfig | None) -> CheckpointFilter:
     given = (config or {}).get("configurable") or {}
     thread_id, ns = given.get("thread_id"), given.get("checkpoint_ns")
-    limit = ((before or {}).get("configurable") or {}).get("checkpoint_id")
-    return Wanted(
+    return CheckpointFilter(
         None if thread_id is None else str(thread_id),
         None if ns is None else str(ns),
         given.get("checkpoint_id"),
-        limit,
+        ((before or {}).get("configurable") or {}).get("checkpoint_id"),
     )
 
 
-def _turn_of(config: RunnableConfig) -> OpenTurn | None:
-    turn = getattr(config["configurable"].get(TURN_KEY), "open", None)
-    return turn if isinstance(turn, OpenTurn) else None
+def _turn_of(config: RunnableConfig) -> Turn | None:
+    return getattr(config["configurable"].get(TURN_KEY), "turn", None)

@@ -1,10 +1,9 @@
-"""The field of the state that grows with every turn, and how it is kept in a thread.
+"""Store only the messages that a turn adds, by LangGraph's `DeltaChannel`.
 
-Kept whole, a conversation of n turns is written n times, and a thread grows with the square of its
-length. LangGraph's `DeltaChannel` writes only what a turn adds. It is marked beta: threads written
-with it "are expected to remain readable", no more. So there is one switch, and a thread can be
-taken from either form to the other at any turn (a test does both): STILLROOM_DELTA_CHANNELS=0 in
-the environment when a graph is compiled, or `delta=False` where graphs are built by hand.
+If every turn stored the conversation in full, a thread would grow with the square of its length.
+`DeltaChannel` is marked beta: threads written with it "are expected to remain readable". It can be
+switched off, and a thread can change between both forms at any turn: set
+STILLROOM_DELTA_CHANNELS=0 when a graph is compiled, or pass `delta=False` to `compile_graph`.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from langgraph.channels.base import BaseChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
 
 DELTA_VARIABLE = "STILLROOM_DELTA_CHANNELS"
-"""Environment variable; 0 keeps conversations whole."""
-UPDATES_BETWEEN_WHOLES = 1000
-"""Every so many updates a channel is stored whole, which bounds how far a thread is read back.
+"""Environment variable; 0 stores conversations in full."""
+UPDATES_PER_SNAPSHOT = 1000
+"""After so many updates a channel is stored in full, which bounds how far a thread is read back.
 
-A turn makes two or three updates. At the default of LangGraph, 100, the whole conversations would
-cost more than all turns between them.
+A turn makes two or three updates. With LangGraph's default of 100 the snapshots would be larger
+than all turns between them.
 """
 
 Channel = BaseChannel[Any, Any, Any]
@@ -40,16 +39,16 @@ Channel = BaseChannel[Any, Any, Any]
 def merge_messages(current: list[BaseMessage], updates: Sequence[Any]) -> list[BaseMessage]:
     """Merge message updates one after the other, as `add_messages` does for one.
 
-    Reading a thread merges again what was merged when it ran, in larger batches. So the result
-    depends on the sequence of messages alone: one that comes without an id gets it from its text
-    and place, and one to be removed that is not there does not matter.
+    Reading a thread merges the same updates again, in larger batches, so the result depends only on
+    the sequence of messages: a message without an id gets one from its text and position, and
+    removing an unknown message has no effect.
 
     Args:
         current: The conversation so far.
-        updates: Updates in order; each a message, or a list of them.
+        updates: Updates in order; each is a message or a list of messages.
 
     Returns:
-        The conversation: messages of a known id replaced, others added, removed ones gone.
+        The conversation: messages with a known id are replaced, others appended.
 
     >>> said = merge_messages([], [[("human", "a")], ("ai", "b")])
     >>> [message.text for message in said]
@@ -61,7 +60,7 @@ def merge_messages(current: list[BaseMessage], updates: Sequence[Any]) -> list[B
     for update in [list(current), *updates]:
         for message in _messages(update):
             if not isinstance(message, RemoveMessage):
-                key = message.id or _made_id(message, merged)
+                key = message.id or _derived_id(message, merged)
                 merged[key] = message if message.id else message.model_copy(update={"id": key})
             elif message.id == REMOVE_ALL_MESSAGES:
                 merged.clear()
@@ -71,19 +70,19 @@ def merge_messages(current: list[BaseMessage], updates: Sequence[Any]) -> list[B
 
 
 def with_delta_channels(channels: Mapping[str, Channel]) -> dict[str, Channel]:
-    """Let the conversations in a state keep only what is added; other fields stay as they are."""
+    """Replace the message channels of a state by delta channels; keep the others."""
     return {name: _as_delta(name, channel) for name, channel in channels.items()}
 
 
 def delta_channels_wanted() -> bool:
-    """Read the switch."""
+    """Return whether `DELTA_VARIABLE` leaves delta channels switched on."""
     return os.environ.get(DELTA_VARIABLE, "1").strip() != "0"
 
 
 def _as_delta(name: str, channel: Channel) -> Channel:
     if not isinstance(channel, BinaryOperatorAggregate) or channel.operator is not add_messages:
         return channel
-    delta = DeltaChannel(merge_messages, list, snapshot_frequency=UPDATES_BETWEEN_WHOLES)
+    delta = DeltaChannel(merge_messages, list, snapshot_frequency=UPDATES_PER_SNAPSHOT)
     delta.key = name
     return delta
 
@@ -95,8 +94,10 @@ def _messages(update: Any) -> list[BaseMessage]:  # noqa: ANN401 - whatever a no
     return [message_chunk_to_message(m) if isinstance(m, BaseMessageChunk) else m for m in listed]
 
 
-def _made_id(message: BaseMessage, merged: Mapping[str, BaseMessage]) -> str:
-    place = len(merged)
-    while (made := str(uuid5(NAMESPACE_OID, f"{place} {message.type} {message.text}"))) in merged:
-        place += 1
-    return made
+def _derived_id(message: BaseMessage, merged: Mapping[str, BaseMessage]) -> str:
+    position = len(merged)
+    while (
+        derived := str(uuid5(NAMESPACE_OID, f"{position} {message.type} {message.text}"))
+    ) in merged:
+        position += 1
+    return derived

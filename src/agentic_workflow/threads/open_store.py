@@ -1,14 +1,14 @@
-"""Threads that remember: where they are kept, and how they stay small.
+"""Open a store of conversation threads by its URL, and keep it small.
 
     workflow = MultiAgentWorkflow(student, checkpointer="sqlite:///threads.db")
     workflow.run("What is the symbol of gold?", thread_id="anna")
 
-A text names the place: `memory`, `sqlite:///threads.db`, `postgresql://host/database`. One turn at
-a time runs in a thread; the next one waits, and gets a `ThreadBusyError` if it waits too long. A
-turn is stored whole when it has ended, and not at all if it fails or is cancelled: `run` and
-`invoke` return, and streams end, when it is stored. A graph that was compiled elsewhere takes turns
-through `leased_graph.leased`. Within a process turns come in order; between processes whoever asks
-first after a turn has ended is next.
+URLs are `memory`, `sqlite:///threads.db` and `postgresql://host/database`. One turn (one run of a
+graph) at a time runs in a thread; the next one waits, and raises `ThreadBusyError` if it waits too
+long. A turn is stored completely when it ends, and not at all if it fails or is cancelled: `run`
+and `invoke` return, and streams end, after it is stored. `locking_graph.leased` does the same for a
+graph that was compiled elsewhere. Turns of one process run in the order of their calls; between
+processes the order is not defined.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ def open_checkpointer(
     wait_s: float = 30.0,
     lease_s: float = 20.0,
 ) -> ThreadSaver:
-    """Open a place for threads.
+    """Open a store of threads.
 
     Args:
         url: `memory`; `sqlite:///threads.db` (four slashes for an absolute path), with
-            `?power_safe=0` where a turn need not survive a power cut, only the end of the process;
+            `?power_safe=0` if a turn must survive the end of the process but not a power failure;
             `postgresql://user@host/database`.
-        allowed: Types of your own that the state holds; see `serde.StrictSerializer`.
+        allowed: Your own types in the state; see `serializer.StrictSerializer`.
         wait_s: How long a turn waits for the one before it in the same thread, in seconds.
         lease_s: How long a killed process can block a thread, in seconds.
 
     Returns:
-        A LangGraph checkpointer; `close()` lets go of the file or the connections.
+        A LangGraph checkpointer; `close()` closes the file or the connections.
 
     Raises:
         ConfigError: The URL has another form, or a time is not above 0.
-        MissingDependencyError: PostgreSQL was asked for without psycopg.
+        MissingDependencyError: The URL is of PostgreSQL, and psycopg is not installed.
     """
     times = {"wait_s": wait_s, "lease_s": lease_s}
     faults = [
@@ -64,12 +64,12 @@ def open_checkpointer(
 def as_checkpointer(
     given: BaseCheckpointSaver[Any] | str | None,
 ) -> BaseCheckpointSaver[Any] | None:
-    """Open a checkpointer named by a URL; give any other back as it is."""
+    """Open the checkpointer of a URL; return a checkpointer or None unchanged."""
     return open_checkpointer(given) if isinstance(given, str) else given
 
 
 def prune_threads(saver: ThreadSaver, thread_ids: Iterable[str] | None = None) -> None:
-    """Keep only the newest state of threads; the way back through older turns is given up.
+    """Delete all but the newest state of threads; their earlier states cannot be restored.
 
     Args:
         saver: The checkpointer.
@@ -82,21 +82,21 @@ def prune_threads(saver: ThreadSaver, thread_ids: Iterable[str] | None = None) -
 
 
 def delete_idle_threads(saver: ThreadSaver, idle_s: float) -> list[str]:
-    """Delete the threads that no turn was stored in for a time; turns in progress are spared.
+    """Delete threads without a recently stored turn and without a turn in progress.
 
     Args:
         saver: The checkpointer.
-        idle_s: That time, in seconds; 30 days are 2_592_000.
+        idle_s: Seconds since the last stored turn; 30 days are 2_592_000.
 
     Returns:
-        The threads that were deleted.
+        The deleted threads.
 
     Raises:
         ValueError: `idle_s` is below 0.
     """
     if idle_s < 0:
         raise ValueError(f"idle_s is {idle_s}; give seconds, 0 or more")
-    return saver.store.expire(idle_s)
+    return saver.store.delete_idle(idle_s)
 
 
 def _store(url: str) -> SqlStore:
@@ -115,8 +115,8 @@ def _store(url: str) -> SqlStore:
         from .postgres import PostgresDatabase
 
         return SqlStore(PostgresDatabase(url))
-    shown = f"{parts.scheme}://..." if parts.netloc else url  # a password may stand in it
-    raise ConfigError([f"checkpointer {shown!r} is not a place for threads; allowed are {FORMS}"])
+    shown = f"{parts.scheme}://..." if parts.netloc else url  # it may contain a password
+    raise ConfigError([f"checkpointer {shown!r} is not a store of threads; allowed are {FORMS}"])
 
 
 def _power_safe(query: str) -> bool:

@@ -1,6 +1,6 @@
-"""PostgreSQL as a place for threads: a pool of connections, so that no turn waits for another's.
+"""The PostgreSQL database of threads, with a pool of connections.
 
-Times are the server's, so that hosts with different clocks agree on when a lease runs out.
+Times are those of the server, so that hosts with different clocks agree when a lease expires.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...errors import MissingDependencyError
 from .sql_store import Execute, schema
 
 _SETUP_LOCK = 7_455_270_196
-"""Any number of ours: only one process at a time makes the tables."""
+"""Key of the advisory lock under which one process at a time creates the tables."""
 
 
 class PostgresDatabase:
@@ -21,8 +21,8 @@ class PostgresDatabase:
 
     Args:
         url: `postgresql://user@host/database`, or any other form that libpq reads.
-        connections: Most connections at a time.
-        schema_name: The schema that holds the tables; made where it is not there.
+        connections: Maximum number of connections.
+        schema_name: The schema of the tables; created if missing.
 
     Raises:
         MissingDependencyError: psycopg is not installed.
@@ -34,10 +34,10 @@ class PostgresDatabase:
     serial = "BIGSERIAL PRIMARY KEY"
     real = "DOUBLE PRECISION"
     now = "extract(epoch FROM clock_timestamp())"
-    among = "= ANY(?)"
+    in_list = "= ANY(?)"
 
     def __init__(self, url: str, *, connections: int = 8, schema_name: str = "stillroom") -> None:
-        """Connect and make the tables."""
+        """Connect and create the tables."""
         try:
             from psycopg_pool import ConnectionPool
         except ImportError as error:
@@ -50,30 +50,30 @@ class PostgresDatabase:
             timeout=30,
             max_idle=300,
             max_lifetime=3600,
-            # A connection that died while it lay idle is replaced, not handed out.
+            # Replace a connection that broke while it was idle.
             check=ConnectionPool.check_connection,
             kwargs={"autocommit": True, "options": f"-c search_path={schema_name}"},
         )
         try:
             self._pool.open(wait=True, timeout=30)
-            self._make_tables(schema_name)
+            self._create_tables(schema_name)
         except BaseException:
             self._pool.close()
             raise
 
-    def listing(self, values: Sequence[str]) -> list[str]:
-        """Make the parameter for `among`."""
+    def list_parameter(self, values: Sequence[str]) -> list[str]:
+        """Convert a list to the parameter of `in_list`."""
         return list(values)
 
     @contextmanager
-    def transaction(self, *, write: bool = True, lasting: bool = True) -> Iterator[Execute]:
-        """Open a transaction; see `thread_store.Database`."""
+    def transaction(self, *, write: bool = True, durable: bool = True) -> Iterator[Execute]:
+        """Open a transaction; see `sql_store.Database`."""
         with self._pool.connection() as connection:
             if not write:
                 yield _execute(connection)
                 return
             with connection.transaction():
-                if not lasting:
+                if not durable:
                     connection.execute("SET LOCAL synchronous_commit = off")
                 yield _execute(connection)
 
@@ -81,7 +81,7 @@ class PostgresDatabase:
         """Close all connections."""
         self._pool.close()
 
-    def _make_tables(self, schema_name: str) -> None:
+    def _create_tables(self, schema_name: str) -> None:
         with self._pool.connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema_name}"')

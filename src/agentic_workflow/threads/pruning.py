@@ -1,8 +1,7 @@
-"""Keeping threads small: what may be taken away, and what must be put in its place.
+"""Prune, copy and delete checkpoints without changing the state of those that stay.
 
-A checkpoint may depend on its ancestors: delta channels are rebuilt from what was written on the
-way. Where ancestors are taken away, one small checkpoint takes their place and holds just that. So
-no state changes, whatever is deleted.
+The value of a delta channel depends on the ancestors of a checkpoint. When these are deleted, one
+small checkpoint that holds the values and writes of the delta channels replaces them.
 """
 
 from __future__ import annotations
@@ -11,17 +10,24 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from .delta_history import read_history
-from .pending_turn import OpenTurn
-from .rows import Change, CheckpointRow, Place, ThreadReader, Wanted, WriteRow
 from .serializer import StrictSerializer
-from .sql_store import SqlStore
+from .sql_store import (
+    Change,
+    CheckpointFilter,
+    CheckpointKey,
+    CheckpointRow,
+    SqlStore,
+    ThreadReader,
+    WriteRow,
+)
+from .turn import Turn
 
-LockThread = Callable[[str], AbstractContextManager[OpenTurn]]
-"""Opens a turn in a thread once no other is in progress: `ThreadSaver.turn`."""
+LockThread = Callable[[str], AbstractContextManager[Turn]]
+"""Waits for the turn in progress and opens one: `ThreadSaver.turn`."""
 
 _PAGE = 100
 _COUNTERS = "counters_since_delta_snapshot"
-"""Key under which LangGraph notes the delta channels that a checkpoint does not hold whole."""
+"""Metadata key under which LangGraph lists the delta channels of a checkpoint without snapshot."""
 
 
 def prune(
@@ -31,7 +37,7 @@ def prune(
     thread_ids: Sequence[str],
     strategy: str = "keep_latest",
 ) -> None:
-    """Take away old state; a turn in progress is waited for.
+    """Delete old checkpoints, after a turn in progress has ended.
 
     Args:
         store: Where the threads are kept.
@@ -39,18 +45,17 @@ def prune(
         lock: Opens a turn in a thread.
         thread_ids: The threads.
         strategy: `keep_latest` keeps the newest checkpoint of each namespace (and, where it has
-            delta channels, one beneath it that holds what they are made of); `delete` keeps
-            nothing.
+            delta channels, one parent with their values and writes); `delete` keeps nothing.
 
     Raises:
-        ValueError: There is no such strategy.
+        ValueError: The strategy is unknown.
         ThreadBusyError: A turn did not end in time.
     """
     if strategy not in ("keep_latest", "delete"):
         raise ValueError(f"strategy {strategy!r}; allowed are 'keep_latest' and 'delete'")
     for thread_id in thread_ids:
         if strategy == "delete":
-            store.forget(thread_id)
+            store.delete(thread_id)
             continue
         with lock(thread_id) as turn:
             rows = _oldest_first(store, thread_id)
@@ -62,18 +67,18 @@ def prune(
 def delete_runs(
     store: SqlStore, codec: StrictSerializer, lock: LockThread, run_ids: Sequence[str]
 ) -> None:
-    """Delete the checkpoints that runs made; later state of the same threads stays as it is.
+    """Delete the checkpoints of runs; later state of the same threads does not change.
 
     Args:
         store: Where the threads are kept.
         codec: How state is written.
         lock: Opens a turn in a thread.
-        run_ids: The runs; unknown ones do not matter.
+        run_ids: The runs; unknown ids are ignored.
 
     Raises:
         ThreadBusyError: A turn did not end in time.
     """
-    for thread_id in sorted({thread_id for thread_id, _ in store.of_runs(run_ids)}):
+    for thread_id in store.threads_of_runs(run_ids):
         with lock(thread_id) as turn:
             rows = _oldest_first(store, thread_id)
             kept = [row.id for row in rows if row.run_id not in run_ids]
@@ -87,17 +92,17 @@ def copy(store: SqlStore, lock: LockThread, source: str, target: str) -> None:
     Args:
         store: Where the threads are kept.
         lock: Opens a turn in a thread.
-        source: The thread to copy; nothing happens where it is empty.
-        target: A thread that is not there yet.
+        source: The thread to copy; nothing happens if it is empty.
+        target: A thread that does not exist yet.
 
     Raises:
-        ValueError: The target is there already.
+        ValueError: The target exists already.
     """
     rows = _oldest_first(store, source)
     if not rows:
         return
     with lock(target) as turn:
-        if store.page(Wanted(target), None, 1):
+        if store.page(CheckpointFilter(target), None, 1):
             raise ValueError(
                 f"thread {target!r} is there already; delete it first, or copy to another"
             )
@@ -110,33 +115,32 @@ def copy(store: SqlStore, lock: LockThread, source: str, target: str) -> None:
 def _rewrite(
     store: SqlStore,
     codec: StrictSerializer,
-    turn: OpenTurn,
+    turn: Turn,
     rows: Sequence[CheckpointRow],
     kept: Sequence[str],
 ) -> None:
-    """Leave only some of a thread's checkpoints, each with all that it needs."""
+    """Delete a thread's checkpoints but for the kept ones, and replace their ancestors."""
     thread_id = rows[0].thread_id
-    there = {Place(row.ns, row.id) for row in rows if row.id in set(kept)}
-    turn.deleted += [Place(row.ns, row.id) for row in rows]
+    staying = {CheckpointKey(row.ns, row.id) for row in rows if row.id in set(kept)}
+    turn.deleted += [CheckpointKey(row.ns, row.id) for row in rows]
     for row in rows:
-        if Place(row.ns, row.id) not in there:
+        if CheckpointKey(row.ns, row.id) not in staying:
             continue
-        # A place that several children share is filled for the first of them: what they need of
-        # it is the same.
-        if row.parent_id is not None and Place(row.ns, row.parent_id) not in there:
-            turn.add(_stand_in(store, codec, row))
+        # Siblings depend on the same ancestors, so all of them share one replacement.
+        if row.parent_id is not None and CheckpointKey(row.ns, row.parent_id) not in staying:
+            turn.add(_replacement(store, codec, row))
         turn.add(Change([row], store.writes(thread_id, row.ns, [row.id])))
 
 
-def _stand_in(reader: ThreadReader, codec: StrictSerializer, row: CheckpointRow) -> Change:
-    """Make the checkpoint that takes the place of a row's ancestors, with the writes beside it."""
+def _replacement(reader: ThreadReader, codec: StrictSerializer, row: CheckpointRow) -> Change:
+    """Make the checkpoint that replaces the ancestors of a row, with its writes."""
     metadata = codec.loads(row.metadata)
     stored = set(row.channels.split("\n"))
     channels = [name for name in metadata.get(_COUNTERS) or () if name not in stored]
     if not channels or row.parent_id is None:
         return Change()
-    place = Place(row.ns, row.id)
-    histories = read_history(reader, codec, row.thread_id, place, channels)
+    key = CheckpointKey(row.ns, row.id)
+    histories = read_history(reader, codec, row.thread_id, key, channels)
     seeds = {name: history["seed"] for name, history in histories.items() if "seed" in history}
     checkpoint = codec.loads(row.body)
     body = {
@@ -147,7 +151,7 @@ def _stand_in(reader: ThreadReader, codec: StrictSerializer, row: CheckpointRow)
         "versions_seen": {},
         "updated_channels": None,
     }
-    stand_in = CheckpointRow(
+    replacement = CheckpointRow(
         thread_id=row.thread_id,
         ns=row.ns,
         id=row.parent_id,
@@ -172,14 +176,14 @@ def _stand_in(reader: ThreadReader, codec: StrictSerializer, row: CheckpointRow)
         )
         for number, (_, channel, value) in enumerate(written, start=1)
     ]
-    return Change([stand_in], writes)
+    return Change([replacement], writes)
 
 
 def _oldest_first(store: SqlStore, thread_id: str) -> list[CheckpointRow]:
     rows: list[CheckpointRow] = []
     after: int | None = None
     while True:
-        page = store.page(Wanted(thread_id), after, _PAGE)
+        page = store.page(CheckpointFilter(thread_id), after, _PAGE)
         rows += [row for _, row in page]
         if len(page) < _PAGE:
             return rows[::-1]

@@ -1,9 +1,8 @@
-"""How a thread's state becomes bytes and comes back: msgpack over a closed list of types.
+"""Encode the state of a thread as msgpack with a closed list of types.
 
-Nothing is looked up by name: each type on the list has a tag, and a tag leads to a function that is
-in the table already. So bytes that someone else wrote can name no module to import and no function
-to call. What is not on the list is refused when it is written, not only when it is read: a turn
-that could not be read back is never stored.
+Each type on the list has a tag, and decoding looks the tag up in a fixed table. So bytes from an
+untrusted source cannot name a module to import or a function to call. A type that is not on the
+list is rejected when it is written, so that every stored turn can be read back.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from pydantic import BaseModel
 from ...errors import StoredStateError
 
 FORMAT = "stillroom-1"
-"""Name of this encoding; stands beside the bytes where LangGraph asks for a type."""
+"""Name of this encoding, which LangGraph stores as the type of the bytes."""
 
 HEADER = b"\xc1\x01"
-"""Stands before all that is stored: a byte that no msgpack begins with, and a version."""
+"""Prefix of all stored values: a byte that msgpack never uses, and a version."""
 _EXT = 1
 _OPTIONS = (
     ormsgpack.OPT_NON_STR_KEYS
@@ -65,17 +64,17 @@ Row = tuple[type, str, Encode, Decode]
 
 
 class StrictSerializer:
-    """LangGraph's serializer protocol over a closed list of types.
+    """LangGraph's serializer protocol for a closed list of types.
 
-    The list: what JSON has, bytes, messages and documents of LangChain, interrupts, sends and
-    overwrites of LangGraph, dates, times, UUID, Decimal, sets, deques and paths. Tuples come back
-    as lists, exceptions as their words, and a lone surrogate in a text as a question mark.
+    The list: the types of JSON, bytes, LangChain messages and documents, LangGraph interrupts,
+    sends and overwrites, dates, times, UUID, Decimal, sets, deques and paths. Tuples are read back
+    as lists, exceptions as their repr, and a lone surrogate in a text as a question mark.
 
     Args:
-        allowed: Further types: pydantic models, dataclasses, named tuples or enums of your own.
+        allowed: Further types: your own pydantic models, dataclasses, named tuples or enums.
 
     Raises:
-        TypeError: `allowed` holds something else.
+        TypeError: `allowed` holds another kind of type.
     """
 
     def __init__(self, allowed: Iterable[type] = ()) -> None:
@@ -88,14 +87,14 @@ class StrictSerializer:
         """Encode a value.
 
         Raises:
-            StoredStateError: It holds a type that is not on the list, or a number of over 64 bits.
+            StoredStateError: It holds a type that is not on the list, or an integer over 64 bits.
         """
         fault: list[StoredStateError] = []
 
         def encode(part: object) -> ormsgpack.Ext:
             try:
                 return ormsgpack.Ext(_EXT, self._pack(self._tagged(part), encode))
-            except StoredStateError as error:  # the packer would replace it by its own
+            except StoredStateError as error:  # ormsgpack would replace it by its own error
                 fault.append(error)
                 raise
 
@@ -115,7 +114,7 @@ class StrictSerializer:
         def decode(code: int, part: bytes) -> object:
             try:
                 return self._rebuilt(code, ormsgpack.unpackb(part, ext_hook=decode, option=_READ))
-            except StoredStateError as error:  # the unpacker would replace it by its own
+            except StoredStateError as error:  # ormsgpack would replace it by its own error
                 fault.append(error)
                 raise
 
@@ -132,7 +131,7 @@ class StrictSerializer:
         return FORMAT, self.dumps(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:  # noqa: ANN401 - whatever was stored
-        """Decode a value for LangGraph; every type but our own is refused, pickle and JSON too."""
+        """Decode a value for LangGraph; values of other serializers, e.g. pickle, are rejected."""
         kind, body = data
         if kind != FORMAT:
             raise StoredStateError(f"stored state is of type {kind!r}; only {FORMAT!r} is read")
@@ -157,7 +156,7 @@ class StrictSerializer:
 
     def _rebuilt(self, code: int, tagged: object) -> object:
         if code != _EXT or not isinstance(tagged, list) or len(tagged) != 2:
-            raise StoredStateError(f"stored state has an extension of code {code}; it is not ours")
+            raise StoredStateError(f"stored state has an unknown extension of code {code}")
         tag, plain = tagged
         decode = self._decoders.get(tag) if isinstance(tag, str) else None
         if decode is None:
@@ -182,9 +181,9 @@ def _model_row(kind: type[BaseModel], tag: str) -> Row:
         if not field.default_factory_takes_validated_data
     }
 
-    # Not `model_dump`: it would make plain dicts of what stands within, a document for example.
+    # Not `model_dump`, which would convert nested models, e.g. a document, to plain dicts.
     def parts(model: BaseModel) -> dict[str, Any]:
-        held = vars(model)  # beside the fields what a cached property has left there
+        held = vars(model)  # may also contain values of cached properties
         changed = {
             name: held[name]
             for name in fields
@@ -205,7 +204,7 @@ def _fields_row(kind: type, tag: str, names: Iterable[str]) -> Row:
 
 
 def _row_of(kind: type) -> Row:
-    """Describe one of the user's own types."""
+    """Return the table row of one of the user's own types."""
     tag = f"{kind.__module__}:{kind.__qualname__}"
     if issubclass(kind, BaseModel):
         by_name = kind.model_config.get("populate_by_name") or kind.model_config.get(
@@ -267,4 +266,4 @@ _FAMILIES = {
     for kind, tag, encode, _ in _KNOWN
     if kind in (PurePath, BaseException, str, int, list, dict)
 }
-"""Types whose subclasses are stored as the base."""
+"""Types whose subclasses are stored as the base class."""

@@ -1,49 +1,152 @@
-"""Threads in an SQL database: the statements, one for SQLite and PostgreSQL alike.
+"""The SQL store of threads: row types, tables and statements for SQLite and PostgreSQL.
 
-Three tables. `threads` has a row per thread with its lease; `checkpoints` and `writes` have the
-state. A turn is one transaction: the lease is checked, the rows go in, the lease is given back.
-Checkpoints are numbered as they are stored, and the last one is the head: ids hold the clock of
-the machine that made them, and clocks differ.
+Three tables: `threads` has one row per thread with its lease; `checkpoints` and `writes` have the
+state. A turn is stored in one transaction that checks the lease, writes the rows and releases the
+lease. The newest checkpoint is the one stored last, by a serial number: checkpoint ids contain the
+clock of the machine that made them, and clocks of several machines differ. Rows hold bytes;
+`checkpointer` converts them to and from LangGraph's types.
+
+The savers of langgraph-checkpoint-sqlite 3.1 and langgraph-checkpoint-postgres 3.2 were tried in
+place of these statements. Each `put` commits by itself, so a turn with two puts can be half stored,
+and lease check and rows are not one transaction. With them an SQLite turn took 36 to 52 ms instead
+of 7 to 10. Neither can delete runs or copy threads; pruning is missing (SQLite) or refuses threads
+with delta channels (PostgreSQL), where also JSONB rejects a text with a NUL character.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from ...errors import LeaseLostError, ThreadBusyError
-from .rows import Change, CheckpointRow, Lease, Link, Place, Wanted, WriteRow
+
+
+class CheckpointRow(NamedTuple):
+    """The state at the end of a turn or of a step."""
+
+    thread_id: str
+    ns: str
+    """Empty for the graph itself, otherwise the path of the subgraph."""
+    id: str
+    parent_id: str | None
+    channels: str
+    """Names of the channels whose value is in `body`, one per line."""
+    run_id: str | None
+    body: bytes
+    metadata: bytes
+
+
+class WriteRow(NamedTuple):
+    """What one task wrote to one channel, stored with the checkpoint it started from."""
+
+    thread_id: str
+    ns: str
+    checkpoint_id: str
+    task_id: str
+    idx: int
+    """Index within the task; negative for LangGraph's own writes, which replace earlier ones."""
+    task_path: str
+    channel: str
+    body: bytes
+
+
+class CheckpointKey(NamedTuple):
+    """Identifies a checkpoint within its thread."""
+
+    ns: str
+    id: str
+
+
+class Ancestor(NamedTuple):
+    """The columns of a checkpoint that are needed to walk to its ancestors."""
+
+    id: str
+    parent_id: str | None
+    channels: str
+
+
+class CheckpointFilter(NamedTuple):
+    """Which checkpoints to list; a field that is None does not restrict."""
+
+    thread_id: str | None = None
+    ns: str | None = None
+    id: str | None = None
+    before_id: str | None = None
+    """Only checkpoints stored before this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write to one thread, until it is released or taken over."""
+
+    thread_id: str
+    holder: str
+    """Unique to this lease."""
+    fence: int
+    """Fencing number: grows with every holder, and a commit with an older one is rejected."""
+
+
+@dataclass(slots=True)
+class Change:
+    """Rows to be stored in one transaction."""
+
+    checkpoints: list[CheckpointRow] = field(default_factory=list)
+    writes: list[WriteRow] = field(default_factory=list)
+    deleted: list[CheckpointKey] = field(default_factory=list)
+    """Checkpoints to delete first, with their writes."""
+
+
+class ThreadReader(Protocol):
+    """Read access to threads: the store, or a turn in progress."""
+
+    def newest(self, thread_id: str, ns: str) -> CheckpointRow | None:
+        """Return the checkpoint that was stored last."""
+
+    def checkpoint(self, thread_id: str, key: CheckpointKey) -> CheckpointRow | None:
+        """Return one checkpoint."""
+
+    def writes(
+        self, thread_id: str, ns: str, ids: Sequence[str], channels: Sequence[str] | None = None
+    ) -> list[WriteRow]:
+        """Return the writes of checkpoints, ordered by task path, task and index."""
+
+    def ancestors(self, thread_id: str, key: CheckpointKey, limit: int) -> list[Ancestor]:
+        """Return a checkpoint and its ancestors, nearest first, at most `limit`."""
+
 
 Execute = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
-"""Run one statement with `?` for its parameters; give the rows it returns."""
+"""Executes one statement with `?` for its parameters, and returns its rows."""
 
 
 class Database(Protocol):
-    """What differs between the databases."""
+    """The differences between SQLite and PostgreSQL."""
 
     blocking: bool
+    """Calls wait for a disk or a network and must not run in an event loop."""
     shared: bool
+    """Other processes may use the same threads, so leases must be renewed."""
     blob: str
     """Column type for bytes."""
     serial: str
-    """Column type for a number that grows with every row."""
+    """Column type for a serial number."""
     real: str
     """Column type for seconds."""
     now: str
-    """Expression for the seconds since 1970; the same clock for all who use the database."""
-    among: str
+    """Expression for the seconds since 1970, from a clock that all users of the database share."""
+    in_list: str
     """Predicate that a column is in a list, which is one parameter."""
 
-    def listing(self, values: Sequence[str]) -> object:
-        """Make the parameter for `among`."""
+    def list_parameter(self, values: Sequence[str]) -> object:
+        """Convert a list to the parameter of `in_list`."""
 
-    def transaction(self, *, write: bool = True, lasting: bool = True) -> Transaction:
-        """Open a transaction; it is committed when the block ends well, else rolled back.
+    def transaction(self, *, write: bool = True, durable: bool = True) -> Transaction:
+        """Open a transaction; it is committed at the end of the block, or rolled back on an error.
 
         Args:
-            write: It will write.
-            lasting: What it writes must survive a power cut.
+            write: Whether it writes.
+            durable: Whether its writes must survive a power failure.
         """
 
     def close(self) -> None:
@@ -54,13 +157,12 @@ Transaction = AbstractContextManager[Execute]
 
 _COLUMNS = "thread_id, ns, id, parent_id, channels, run_id, body, metadata"
 _WRITES = "thread_id, ns, checkpoint_id, task_id, idx, task_path, channel, body"
-_FREE = "(threads.holder = '' OR threads.expires < {now})"
-_MOST = 500
-"""Addresses in one statement."""
+_LEASE_IS_FREE = "(threads.holder = '' OR threads.expires < {now})"
+_IDS_PER_STATEMENT = 500
 
 
 def schema(database: Database) -> list[str]:
-    """Give the statements that make the tables, where they are not there yet."""
+    """Return the statements that create missing tables and indexes."""
     return [
         f"""CREATE TABLE IF NOT EXISTS threads (
             thread_id TEXT PRIMARY KEY,
@@ -98,30 +200,27 @@ class SqlStore:
     """Threads in an SQL database."""
 
     def __init__(self, database: Database) -> None:
-        """Take a database whose tables are there."""
+        """Use a database whose tables exist."""
         self._database = database
         self._now = database.now
-        self.blocking = database.blocking
-        """Whether calls wait for a disk or a network, and must stay out of an event loop."""
-        self.shared = database.shared
-        """Whether other processes may use the same threads, so that leases must be renewed."""
+        self.blocking, self.shared = database.blocking, database.shared
 
-    def take(self, thread_id: str, holder: str, lease_s: float) -> int | None:
-        """Take the lease of a thread if it is free or run out; give its fence, else None."""
+    def acquire(self, thread_id: str, holder: str, lease_s: float) -> int | None:
+        """Acquire the lease of a thread if it is free or expired; return its fence, else None."""
         now = self._now
-        with self._database.transaction(lasting=False) as execute:
+        with self._database.transaction(durable=False) as execute:
             rows = execute(
                 "INSERT INTO threads (thread_id, fence, holder, expires, used) "
                 f"VALUES (?, 1, ?, {now} + ?, {now}) ON CONFLICT (thread_id) DO UPDATE SET "
                 "fence = threads.fence + 1, holder = excluded.holder, expires = excluded.expires "
-                f"WHERE {_FREE.format(now=now)} RETURNING fence",
+                f"WHERE {_LEASE_IS_FREE.format(now=now)} RETURNING fence",
                 (thread_id, holder, lease_s),
             )
         return int(rows[0][0]) if rows else None
 
     def renew(self, leases: Sequence[Lease], lease_s: float) -> None:
-        """Let leases run for `lease_s` seconds from now, as far as they are still held."""
-        with self._database.transaction(lasting=False) as execute:
+        """Extend leases that are still held to `lease_s` seconds from now."""
+        with self._database.transaction(durable=False) as execute:
             for lease in leases:
                 execute(
                     f"UPDATE threads SET expires = {self._now} + ? "
@@ -130,33 +229,33 @@ class SqlStore:
                 )
 
     def release(self, thread_id: str, holder: str) -> None:
-        """Give a lease back."""
-        with self._database.transaction(lasting=False) as execute:
+        """Release a lease."""
+        with self._database.transaction(durable=False) as execute:
             execute(
                 "UPDATE threads SET holder = '' WHERE thread_id = ? AND holder = ?",
                 (thread_id, holder),
             )
 
     def commit(self, thread_id: str, change: Change, lease: Lease | None, release: bool) -> None:
-        """Store a change, whole or not at all.
+        """Store a change in one transaction.
 
         Args:
             thread_id: The thread.
             change: The rows.
             lease: The writer's lease; None for a write outside a turn.
-            release: Give the lease back in the same step.
+            release: Release the lease in the same transaction.
 
         Raises:
             LeaseLostError: The lease was taken over.
-            ThreadBusyError: There is no lease, and someone else holds one.
+            ThreadBusyError: `lease` is None, and someone else holds the lease.
         """
         with self._database.transaction() as execute:
             if lease is None:
-                self._claim(execute, thread_id)
+                self._write_without_lease(execute, thread_id)
             else:
-                self._check(execute, lease, release)
-            for place in change.deleted:
-                address = (thread_id, place.ns, place.id)
+                self._check_lease(execute, lease, release)
+            for key in change.deleted:
+                address = (thread_id, key.ns, key.id)
                 where = "WHERE thread_id = ? AND ns = ?"
                 execute(f"DELETE FROM checkpoints {where} AND id = ?", address)
                 execute(f"DELETE FROM writes {where} AND checkpoint_id = ?", address)
@@ -169,17 +268,17 @@ class SqlStore:
                     row,
                 )
             for write in change.writes:
-                again = "DO NOTHING"
+                on_conflict = "DO NOTHING"
                 if write.idx < 0:
-                    again = "DO UPDATE SET channel = excluded.channel, body = excluded.body"
+                    on_conflict = "DO UPDATE SET channel = excluded.channel, body = excluded.body"
                 execute(
                     f"INSERT INTO writes ({_WRITES}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                    f"ON CONFLICT (thread_id, ns, checkpoint_id, task_id, idx) {again}",
+                    f"ON CONFLICT (thread_id, ns, checkpoint_id, task_id, idx) {on_conflict}",
                     write,
                 )
 
-    def head(self, thread_id: str, ns: str) -> CheckpointRow | None:
-        """Give the checkpoint that was stored last."""
+    def newest(self, thread_id: str, ns: str) -> CheckpointRow | None:
+        """Return the checkpoint that was stored last."""
         rows = self._read(
             f"SELECT {_COLUMNS} FROM checkpoints WHERE thread_id = ? AND ns = ? "
             "ORDER BY number DESC LIMIT 1",
@@ -187,38 +286,38 @@ class SqlStore:
         )
         return CheckpointRow(*rows[0]) if rows else None
 
-    def checkpoint(self, thread_id: str, place: Place) -> CheckpointRow | None:
-        """Give one checkpoint."""
+    def checkpoint(self, thread_id: str, key: CheckpointKey) -> CheckpointRow | None:
+        """Return one checkpoint."""
         rows = self._read(
             f"SELECT {_COLUMNS} FROM checkpoints WHERE thread_id = ? AND ns = ? AND id = ?",
-            (thread_id, place.ns, place.id),
+            (thread_id, key.ns, key.id),
         )
         return CheckpointRow(*rows[0]) if rows else None
 
     def writes(
         self, thread_id: str, ns: str, ids: Sequence[str], channels: Sequence[str] | None = None
     ) -> list[WriteRow]:
-        """Give the writes beside checkpoints, ordered by task path, task and index."""
-        among, listing = self._database.among, self._database.listing
-        narrowed = "" if channels is None else f"AND channel {among} "
+        """Return the writes of checkpoints, ordered by task path, task and index."""
+        in_list, parameter = self._database.in_list, self._database.list_parameter
+        narrowed = "" if channels is None else f"AND channel {in_list} "
         found: list[WriteRow] = []
-        for start in range(0, len(ids), _MOST):
-            parameters = [thread_id, ns, listing(ids[start : start + _MOST])]
-            parameters += [] if channels is None else [listing(channels)]
+        for start in range(0, len(ids), _IDS_PER_STATEMENT):
+            parameters = [thread_id, ns, parameter(ids[start : start + _IDS_PER_STATEMENT])]
+            parameters += [] if channels is None else [parameter(channels)]
             found += [
                 WriteRow(*row)
                 for row in self._read(
                     f"SELECT {_WRITES} FROM writes WHERE thread_id = ? AND ns = ? "
-                    f"AND checkpoint_id {among} {narrowed}",
+                    f"AND checkpoint_id {in_list} {narrowed}",
                     parameters,
                 )
             ]
-        # Sorted here: databases order text by their collation, LangGraph by code point.
+        # Sorted here, because databases sort by their collation and LangGraph by code point.
         found.sort(key=lambda write: (write.task_path, write.task_id, write.idx))
         return found
 
-    def chain(self, thread_id: str, place: Place, limit: int) -> list[Link]:
-        """Give a checkpoint and its ancestors, nearest first, at most `limit`."""
+    def ancestors(self, thread_id: str, key: CheckpointKey, limit: int) -> list[Ancestor]:
+        """Return a checkpoint and its ancestors, nearest first, at most `limit`."""
         rows = self._read(
             "WITH RECURSIVE chain (id, parent_id, channels, depth) AS ("
             "SELECT id, parent_id, channels, 1 FROM checkpoints "
@@ -226,20 +325,20 @@ class SqlStore:
             "SELECT c.id, c.parent_id, c.channels, chain.depth + 1 FROM chain JOIN checkpoints c "
             "ON c.thread_id = ? AND c.ns = ? AND c.id = chain.parent_id WHERE chain.depth < ?) "
             "SELECT id, parent_id, channels FROM chain ORDER BY depth",
-            (thread_id, place.ns, place.id, thread_id, place.ns, limit),
+            (thread_id, key.ns, key.id, thread_id, key.ns, limit),
         )
-        return [Link(*row) for row in rows]
+        return [Ancestor(*row) for row in rows]
 
     def page(
-        self, wanted: Wanted, after: int | None, limit: int
+        self, wanted: CheckpointFilter, after: int | None, limit: int
     ) -> list[tuple[int, CheckpointRow]]:
-        """Give checkpoints newest first, each with its number; `after` is the last page's last."""
+        """Return checkpoints newest first with their serial numbers, those below `after`."""
         given = {"thread_id": wanted.thread_id, "ns": wanted.ns}
         narrowed = {column: value for column, value in given.items() if value is not None}
         tests = [f"{column} = ?" for column in narrowed]
         parameters: list[Any] = list(narrowed.values())
         if wanted.before_id is not None:
-            # Of the same thread: a copied thread has the ids of the one it was copied from.
+            # Within the thread, because a copied thread has the same ids as its original.
             same = " AND ".join([*tests, "id = ?"])
             tests.append(f"number < (SELECT min(number) FROM checkpoints WHERE {same})")
             parameters += [*narrowed.values(), wanted.before_id]
@@ -256,24 +355,25 @@ class SqlStore:
         )
         return [(int(number), CheckpointRow(*row)) for number, *row in rows]
 
-    def of_runs(self, run_ids: Sequence[str]) -> list[tuple[str, Place]]:
-        """Find the checkpoints that runs made, with their threads."""
+    def threads_of_runs(self, run_ids: Sequence[str]) -> list[str]:
+        """List the threads that have checkpoints of some runs."""
         rows = self._read(
-            f"SELECT thread_id, ns, id FROM checkpoints WHERE run_id {self._database.among}",
-            [self._database.listing(run_ids)],
+            f"SELECT DISTINCT thread_id FROM checkpoints WHERE run_id {self._database.in_list} "
+            "ORDER BY thread_id",
+            [self._database.list_parameter(run_ids)],
         )
-        return [(thread_id, Place(ns, id_)) for thread_id, ns, id_ in rows]
+        return [thread_id for (thread_id,) in rows]
 
     def threads(self) -> list[str]:
         """List all threads."""
         return [thread_id for (thread_id,) in self._read("SELECT thread_id FROM threads", [])]
 
-    def expire(self, idle_s: float) -> list[str]:
-        """Delete the threads that no turn runs in and none was stored in for `idle_s` seconds."""
+    def delete_idle(self, idle_s: float) -> list[str]:
+        """Delete threads without a turn in progress and without a stored turn for `idle_s` s."""
         now = self._now
         with self._database.transaction() as execute:
             rows = execute(
-                f"DELETE FROM threads WHERE used <= {now} - ? AND {_FREE.format(now=now)} "
+                f"DELETE FROM threads WHERE used <= {now} - ? AND {_LEASE_IS_FREE.format(now=now)} "
                 "RETURNING thread_id",
                 [idle_s],
             )
@@ -281,22 +381,22 @@ class SqlStore:
                 _delete_rows(execute, row[0])
         return [thread_id for (thread_id,) in rows]
 
-    def forget(self, thread_id: str) -> None:
-        """Delete a thread; a turn that runs in it will find its lease lost."""
+    def delete(self, thread_id: str) -> None:
+        """Delete a thread; a turn in progress loses its lease."""
         with self._database.transaction() as execute:
             execute("DELETE FROM threads WHERE thread_id = ?", [thread_id])
             _delete_rows(execute, thread_id)
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         self._database.close()
 
     def _read(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._database.transaction(write=False) as execute:
             return execute(statement, parameters)
 
-    def _check(self, execute: Execute, lease: Lease, release: bool) -> None:
-        """Hold the thread's row for this transaction, or find that it is not ours any more."""
+    def _check_lease(self, execute: Execute, lease: Lease, release: bool) -> None:
+        """Lock the thread's row for this transaction, or raise if the lease was taken over."""
         holder = "" if release else lease.holder
         held = execute(
             f"UPDATE threads SET holder = ?, used = {self._now} "
@@ -306,14 +406,14 @@ class SqlStore:
         if not held:
             raise LeaseLostError(lease.thread_id)
 
-    def _claim(self, execute: Execute, thread_id: str) -> None:
-        """Write without a lease: only while no one holds one, and ahead of all who once did."""
+    def _write_without_lease(self, execute: Execute, thread_id: str) -> None:
+        """Raise if someone holds the lease; otherwise invalidate the leases of former holders."""
         now = self._now
         free = execute(
             "INSERT INTO threads (thread_id, fence, holder, expires, used) "
             f"VALUES (?, 1, '', 0, {now}) ON CONFLICT (thread_id) DO UPDATE SET "
             f"fence = threads.fence + 1, holder = '', used = {now} "
-            f"WHERE {_FREE.format(now=now)} RETURNING fence",
+            f"WHERE {_LEASE_IS_FREE.format(now=now)} RETURNING fence",
             (thread_id,),
         )
         if not free:

@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES, add_messages
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.graphs import compile_graph, wire_single_agent
-from stillroom.agentic_workflow.threads import delta_channels as growing_channels
+from stillroom.agentic_workflow.threads import delta_channels
 from stillroom.agentic_workflow.threads.delta_channels import merge_messages
 from stillroom.agentic_workflow.threads.open_store import prune_threads
 from stillroom.inference.chat.scripted_model import ScriptedModel
@@ -63,7 +63,7 @@ def test_a_thread_goes_from_whole_to_delta_and_back(first, stock, open_threads, 
     saver = InMemorySaver() if stock else open_threads("memory")
     plain = make(InMemorySaver())
     for turn in range(6):
-        monkeypatch.setenv(growing_channels.DELTA_VARIABLE, str((int(first) + turn // 2) % 2))
+        monkeypatch.setenv(delta_channels.DELTA_VARIABLE, str((int(first) + turn // 2) % 2))
         workflow = make(saver)
         workflow.run(f"question {turn}", thread_id="one")
         plain.run(f"question {turn}", thread_id="one")
@@ -74,7 +74,7 @@ def test_a_thread_goes_from_whole_to_delta_and_back(first, stock, open_threads, 
 
 
 def test_a_channel_is_stored_whole_now_and_then(open_threads, monkeypatch):
-    monkeypatch.setattr(growing_channels, "UPDATES_BETWEEN_WHOLES", 7)
+    monkeypatch.setattr(delta_channels, "UPDATES_PER_SNAPSHOT", 7)
     saver = open_threads("memory")
     workflow = make(saver)
     for number in range(12):
@@ -86,7 +86,7 @@ def test_a_channel_is_stored_whole_now_and_then(open_threads, monkeypatch):
 
 @pytest.mark.parametrize("whole_every", [5, 1000])
 def test_pruning_changes_no_state(whole_every, threads_url, open_threads, monkeypatch):
-    monkeypatch.setattr(growing_channels, "UPDATES_BETWEEN_WHOLES", whole_every)
+    monkeypatch.setattr(delta_channels, "UPDATES_PER_SNAPSHOT", whole_every)
     saver = open_threads(threads_url)
     workflow = make(saver)
     for number in range(6):
@@ -183,7 +183,7 @@ def test_messages_without_ids_get_the_same_ones_on_every_reading():
 
 
 def test_examples_in_docstrings():
-    assert doctest.testmod(growing_channels).failed == 0
+    assert doctest.testmod(delta_channels).failed == 0
 
 
 def test_delta_can_be_chosen_for_one_graph():

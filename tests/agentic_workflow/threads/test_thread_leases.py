@@ -1,17 +1,20 @@
-"""The lease: dead holders run out, stalled ones store nothing, nobody stands in line for ever."""
+"""Leases: a dead holder's expires, a stalled holder stores nothing, and no turn waits forever."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stillroom.agentic_workflow.threads.leases import LeaseDesk, TurnQueue
+from stillroom.agentic_workflow.threads.checkpointer import TURN_KEY
+from stillroom.agentic_workflow.threads.leases import Leases, ThreadLocks
 from stillroom.agentic_workflow.threads.open_store import (
     as_checkpointer,
     delete_idle_threads,
@@ -39,10 +42,8 @@ def put(saver, number, config=PARENT):
 
 
 def within(turn, config=PARENT):
-    class Turn:
-        open = turn
-
-    return {"configurable": {**config["configurable"], "__stillroom_turn": Turn}}
+    held = SimpleNamespace(turn=turn)
+    return {"configurable": {**config["configurable"], TURN_KEY: held}}
 
 
 def newest(saver):
@@ -54,30 +55,30 @@ def test_a_holder_that_died_blocks_its_thread_only_until_its_lease_runs_out(
     threads_url, open_threads
 ):
     saver = open_threads(threads_url, lease_s=0.3, wait_s=10)
-    assert saver.store.take("one", "a process that was killed", 0.3) == 1
+    assert saver.store.acquire("one", "a process that was killed", 0.3) == 1
     began = time.monotonic()
     turn = saver.begin("one")
     assert time.monotonic() - began < 5
     assert turn.lease.fence == 2
-    saver.finish(turn)
+    saver.commit(turn)
 
 
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_holder_that_stood_still_stores_nothing(whole, threads_url, open_threads):
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_holder_that_stood_still_stores_nothing(atomic, threads_url, open_threads):
     saver = open_threads(threads_url)
     put(saver, 1)
-    stalled = saver.begin("one", whole=whole)
+    stalled = saver.begin("one", atomic=atomic)
     saver.store.renew([stalled.lease], -1)  # it stood still: its lease has run out
-    other = saver.store.take("one", "another process", 60)
+    other = saver.store.acquire("one", "another process", 60)
     assert other == stalled.lease.fence + 1
-    if whole:
+    if atomic:
         put(saver, 2, within(stalled))
         with pytest.raises(LeaseLostError, match="nothing of the turn was stored"):
-            saver.finish(stalled)
+            saver.commit(stalled)
     else:
         with pytest.raises(LeaseLostError):
             put(saver, 2, within(stalled))
-        saver.abandon(stalled)
+        saver.rollback(stalled)
     assert newest(saver) == 1
 
 
@@ -86,7 +87,7 @@ def test_a_lease_that_ran_out_is_still_good_while_nobody_took_it(threads_url, op
     turn = saver.begin("one")
     saver.store.renew([turn.lease], -1)
     put(saver, 1, within(turn))
-    saver.finish(turn)
+    saver.commit(turn)
     assert newest(saver) == 1
 
 
@@ -99,7 +100,7 @@ def test_a_write_outside_a_turn_is_refused_while_one_runs(threads_url, open_thre
     put(saver, 2)  # the lease has run out, so this goes ahead, and ahead of the turn
     put(saver, 3, within(turn))
     with pytest.raises(LeaseLostError):
-        saver.finish(turn)
+        saver.commit(turn)
     assert newest(saver) == 2
 
 
@@ -109,11 +110,11 @@ def test_a_thread_that_is_deleted_in_mid_turn_stays_deleted(threads_url, open_th
     put(saver, 1, within(turn))
     saver.delete_thread("one")
     with pytest.raises(LeaseLostError):
-        saver.finish(turn)
+        saver.commit(turn)
     assert newest(saver) is None
     again = saver.begin("one")
     put(saver, 2, within(again))
-    saver.finish(again)
+    saver.commit(again)
     assert newest(saver) == 2
 
 
@@ -142,20 +143,40 @@ def test_a_store_that_fails_does_not_hide_why_a_turn_ended(open_threads, monkeyp
     monkeypatch.setattr(saver.store, "release", fails)
     with pytest.raises(KeyError, match="why"), saver.turn("one"):
         raise KeyError("why")
-    assert "it will run out" in caplog.text
-    assert saver._desk._queue._lines == {}
-
-
-def test_leases_are_renewed_again_where_the_renewing_thread_is_gone(tmp_path, open_threads):
-    saver = open_threads(f"sqlite:///{tmp_path}/threads.db")
+    assert "it will expire" in caplog.text
+    monkeypatch.undo()
+    saver.delete_thread("one")  # and with it the lease that could not be released
     with saver.turn("one"):
+        pass  # the lock within the process is free
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_renews_its_leases_itself(tmp_path, open_threads):
+    """The thread that renews leases in the parent does not exist in the child."""
+    url = f"sqlite:///{tmp_path}/threads.db"
+    saver, other = open_threads(url, lease_s=0.4), open_threads(url, wait_s=20)
+    with saver.turn("before the fork"):
         pass
-    gone = threading.Thread(target=int)  # a process that was forked off finds such a one
-    gone.start()
-    gone.join()
-    saver._desk._renewer = gone
-    with saver.turn("one"):
-        assert saver._desk._renewer.is_alive()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            turn = saver.begin("one")
+            time.sleep(1.2)  # three times the life of a lease that is not renewed
+            put(saver, 1, within(turn))
+            os.write(write, b"in time")
+            saver.commit(turn)
+        finally:
+            os._exit(0)
+    os.close(write)
+    deadline = time.monotonic() + 20
+    while other.store.threads() == ["before the fork"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with other.turn("one"):
+        assert newest(other) == 1, "the lease of the child was taken over"
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "in time"
+    os.waitpid(child, 0)
 
 
 def test_a_long_turn_keeps_its_lease(tmp_path, open_threads):
@@ -165,7 +186,7 @@ def test_a_long_turn_keeps_its_lease(tmp_path, open_threads):
     with pytest.raises(ThreadBusyError):
         other.begin("one")
     put(saver, 1, within(turn))
-    saver.finish(turn)
+    saver.commit(turn)
     assert newest(other) == 1
 
 
@@ -177,13 +198,14 @@ def test_idle_threads_are_deleted_and_running_ones_are_not(threads_url, open_thr
     assert delete_idle_threads(saver, 3600) == []
     assert delete_idle_threads(saver, 0) == ["old"]
     assert saver.store.threads() == ["running"]
-    saver.abandon(turn)
+    saver.rollback(turn)
     with pytest.raises(ValueError, match="-1"):
         delete_idle_threads(saver, -1)
 
 
 PROCESS = """
 import sys
+from types import SimpleNamespace
 from stillroom.agentic_workflow.threads.open_store import open_checkpointer
 url, name = sys.argv[1:]
 saver = open_checkpointer(url)
@@ -192,12 +214,12 @@ for _ in range(20):
     turn = saver.begin("one")
     found = saver.get_tuple(config)
     count = 0 if found is None else found.checkpoint["channel_values"]["n"]
-    class Turn: open = turn
     checkpoint = {"v": 4, "id": f"{count + 1:08d}", "ts": "", "channel_values": {"n": count + 1},
                   "channel_versions": {}, "versions_seen": {}}
-    within = {"configurable": {**config["configurable"], "__stillroom_turn": Turn}}
+    held = SimpleNamespace(turn=turn)
+    within = {"configurable": {**config["configurable"], "__stillroom_turn": held}}
     saver.put(within, checkpoint, {}, {})
-    saver.finish(turn)
+    saver.commit(turn)
 """
 
 
@@ -213,12 +235,12 @@ def test_processes_on_one_thread_lose_no_count(threads_url, open_threads):
 @pytest.mark.parametrize("threads_url", ["sqlite", "postgres"], indirect=True)
 def test_a_lease_that_is_out_is_not_given_again(threads_url, open_threads):
     one, other = (open_threads(threads_url).store for _ in range(2))
-    fence = one.take("t", "one", 60)
-    assert other.take("t", "other", 60) is None
+    fence = one.acquire("t", "one", 60)
+    assert other.acquire("t", "other", 60) is None
     other.release("t", "other")
-    assert other.take("t", "other", 60) is None
+    assert other.acquire("t", "other", 60) is None
     one.release("t", "one")
-    assert other.take("t", "other", 60) > fence
+    assert other.acquire("t", "other", 60) > fence
 
 
 class CountingStore:
@@ -228,13 +250,13 @@ class CountingStore:
 
     def __init__(self):
         self.held = {}
-        self.taken = 0
+        self.acquired = 0
 
-    def take(self, thread_id, holder, lease_s):
+    def acquire(self, thread_id, holder, lease_s):
         assert thread_id not in self.held
         self.held[thread_id] = holder
-        self.taken += 1
-        return self.taken
+        self.acquired += 1
+        return self.acquired
 
     def release(self, thread_id, holder):
         assert self.held.pop(thread_id) == holder
@@ -249,16 +271,16 @@ PLAN = st.lists(
 @given(PLAN)
 def test_any_interleaving_of_turns_and_cancels_leaves_no_one_waiting(plan):
     async def run():
-        desk, done = LeaseDesk(store, wait_s=30, lease_s=30), []
+        leases, done = Leases(store, wait_s=30, lease_s=30), []
 
         async def turn(thread_id, steps):
-            lease = await desk.atake(thread_id)
+            lease = await leases.aacquire(thread_id)
             try:
                 for _ in range(steps):
                     await asyncio.sleep(0)
                 done.append(lease)
             finally:
-                desk.give_back(lease, released=False)
+                leases.release(lease)
 
         tasks = [(asyncio.create_task(turn(t, steps)), cancel) for t, steps, cancel in plan]
         for tick in range(4):
@@ -270,7 +292,7 @@ def test_any_interleaving_of_turns_and_cancels_leaves_no_one_waiting(plan):
             asyncio.gather(*(task for task, _ in tasks), return_exceptions=True), 10
         )
         for thread_id in "ab":  # nothing is stuck
-            desk.give_back(await desk.atake(thread_id), released=False)
+            leases.release(await leases.aacquire(thread_id))
         assert len(done) >= sum(cancel is None for _, _, cancel in plan)
 
     store = CountingStore()
@@ -278,26 +300,34 @@ def test_any_interleaving_of_turns_and_cancels_leaves_no_one_waiting(plan):
     assert store.held == {}
 
 
-def test_the_queue_is_first_come_first_served():
-    queue, order = TurnQueue(), []
-    queue.enter("one", 1)
+def test_a_lock_is_first_come_first_served():
+    """For tasks of an event loop and OS threads in one queue."""
 
-    def stand_in_line(name):
-        queue.enter("one", 20)
-        order.append(name)
-        queue.leave("one")
+    async def run():
+        locks, order = ThreadLocks(), []
+        locks.acquire("one", 1)
 
-    threads = []
-    for name in "abcd":
-        threads.append(threading.Thread(target=stand_in_line, args=name))
-        threads[-1].start()
-        while len(queue._lines["one"]) < len(threads):
-            time.sleep(0.001)
-    queue.leave("one")
-    for thread in threads:
-        thread.join()
-    assert order == list("abcd")
-    assert queue._lines == {}
+        def hold(name):
+            locks.acquire("one", 20)
+            order.append(name)
+            locks.release("one")
+
+        async def ahold(name):
+            await locks.aacquire("one", 20)
+            order.append(name)
+            locks.release("one")
+
+        tasks = [asyncio.create_task(ahold(name)) for name in "abc"]
+        await asyncio.sleep(0)  # now all three wait
+        thread = threading.Thread(target=hold, args="d")
+        thread.start()
+        locks.release("one")
+        await asyncio.gather(*tasks)
+        await asyncio.to_thread(thread.join)
+        locks.acquire("one", 0.01)  # free again
+        return order
+
+    assert asyncio.run(run()) == list("abcd")
 
 
 @pytest.mark.parametrize(
