@@ -1,4 +1,4 @@
-"""How the chat page looks: one column, system fonts, light and dark, down to 320 px."""
+"""The style sheet of the chat page: one column, system fonts, light and dark, from 320 px."""
 
 STYLE = """
 .gradio-container {--quiet: #5d6470; max-width: 100% !important; padding: 0 !important}

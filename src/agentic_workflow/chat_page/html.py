@@ -1,7 +1,7 @@
-"""What the chat page shows, as HTML that only this module writes.
+"""The HTML of the chat page.
 
-Every text of a user, a table or a student is encoded character by character, so that neither a
-Markdown parser nor an HTML parser finds anything in it. There is no image, link or script.
+Punctuation in texts of users, tables and students is encoded as character references, so that
+neither a Markdown nor an HTML parser finds markup in them. There is no image, link or script.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from typing import Any, TypedDict
 
 from ..answer_events import Event
 
-LONGEST_QUESTION = 2000
-"""Most characters of a question."""
+MAX_QUESTION_CHARS = 2000
 
 _VERDICTS = {
     "agrees": "agrees with the record",
@@ -23,22 +22,22 @@ _VERDICTS = {
 _ROUTES = {"qa": "question", "summarize": "summary", "validate": "check"}
 
 
-class Turn(TypedDict, total=False):
-    """One question and what became of it."""
+class ChatEntry(TypedDict, total=False):
+    """A question and its answer as the page shows them."""
 
     question: str
     answer: str
-    """As far as it has come."""
+    """The text received so far."""
     note: str
-    """What is going on, or what went wrong; one sentence."""
+    """Progress or error, in one sentence."""
     busy: bool
-    """The run goes on."""
+    """The answer is not complete."""
     final: Event
-    """The last event of the run, once it is there."""
+    """The last event of the run."""
 
 
 def encode(text: str) -> str:
-    """Encode a text so that it is shown letter by letter.
+    """Encode a text so that it is shown literally.
 
     >>> encode("![x](http://a)")
     '&#33;&#91;x&#93;&#40;http&#58;&#47;&#47;a&#41;'
@@ -47,35 +46,35 @@ def encode(text: str) -> str:
     return "<br>".join(re.sub(r"[!-/:-@\[-`{-~\x00]", _entity, line) for line in lines)
 
 
-def refusal(question: str) -> str:
-    """Say what is wrong with a question; empty where nothing is."""
+def question_fault(question: str) -> str:
+    """Return why a question cannot be asked; empty if it can."""
     if not question.strip():
         return "Please type a question."
-    if len(question) > LONGEST_QUESTION:
+    if len(question) > MAX_QUESTION_CHARS:
         return (
-            f"That is {len(question):,} characters; a question may have {LONGEST_QUESTION:,}. "
+            f"That is {len(question):,} characters; a question may have {MAX_QUESTION_CHARS:,}. "
             "Please shorten it."
         )
     return ""
 
 
-def messages_of(turns: list[Turn]) -> list[dict[str, Any]]:
-    """Give the conversation as Gradio's chatbot takes it."""
+def messages_of(entries: list[ChatEntry]) -> list[dict[str, Any]]:
+    """Convert the conversation to messages of Gradio's chatbot."""
     messages = []
-    for turn in turns:
-        if turn.get("question", "").strip():
-            shown = turn["question"]
-            if len(shown) > LONGEST_QUESTION:
+    for entry in entries:
+        if entry.get("question", "").strip():
+            shown = entry["question"]
+            if len(shown) > MAX_QUESTION_CHARS:
                 shown = shown[:200] + " …"
             messages.append({"role": "user", "content": f"<div>{encode(shown)}</div>"})
-        messages.append({"role": "assistant", "content": _answer_html(turn)})
+        messages.append({"role": "assistant", "content": _answer_html(entry)})
     return messages
 
 
-def quiet_line(final: Event) -> str:
-    """Write the line under an answer: route, verdict, row and column.
+def source_line(final: Event) -> str:
+    """Format the line under an answer: route, verdict, row and column.
 
-    >>> quiet_line({"task_type": "qa", "verdict": "abstained", "sources": []})
+    >>> source_line({"task_type": "qa", "verdict": "abstained", "sources": []})
     'question · not in the table'
     """
     route, verdict = str(final["task_type"]), _VERDICTS.get(str(final["verdict"]), "not checked")
@@ -91,24 +90,24 @@ def quiet_line(final: Event) -> str:
     return " · ".join(parts)
 
 
-def _answer_html(turn: Turn) -> str:
-    answer, note, final = turn.get("answer", ""), turn.get("note", ""), turn.get("final")
+def _answer_html(entry: ChatEntry) -> str:
+    answer, note, final = entry.get("answer", ""), entry.get("note", ""), entry.get("final")
     parts: list[str] = []
     if answer:
         parts.append(f'<div class="answer">{encode(answer)}</div>')
     if note:
-        busy = "note busy" if turn.get("busy") else "note"
+        busy = "note busy" if entry.get("busy") else "note"
         parts.append(f'<div class="{busy}">{encode(note)}</div>')
     if final:
-        parts.append(_why_html(final))
+        parts.append(_details_html(final))
     return "".join(parts)
 
 
-def _why_html(final: Event) -> str:
+def _details_html(final: Event) -> str:
     verdict = str(final["verdict"] or "unverified")
     parts = [
         '<details class="why"><summary>',
-        f'<span class="dot {encode(verdict)}"></span>{encode(quiet_line(final))}</summary>',
+        f'<span class="dot {encode(verdict)}"></span>{encode(source_line(final))}</summary>',
     ]
     for source in final["sources"][:3]:
         parts.append(_record_html(source))

@@ -1,9 +1,9 @@
-"""The chat page: a conversation with the student, and under each answer where it came from.
+"""The chat page: a conversation with the student that shows the source of each answer.
 
     python examples/chat_ui.py outputs/elements/student
 
-It is served on 127.0.0.1 and asks no other host for anything: no analytics, no web fonts, no share
-link, and a Content-Security-Policy that lets the browser load nothing from elsewhere.
+It is served on 127.0.0.1 and loads nothing from other hosts: no analytics, no web fonts, no share
+link, and a Content-Security-Policy that forbids other sources.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ...errors import MissingDependencyError, ModelNotFoundError, StillroomError
 from ...tables import FactTable
 from ..multi_agent import MultiAgentWorkflow
 from .css import STYLE
-from .html import Turn, encode, messages_of, refusal
+from .html import ChatEntry, encode, messages_of, question_fault
 
 FIRST_PORT = 7860
-WAITING = 20
-"""Questions that may wait; more are told to come back."""
-AT_ONCE = 2
+MAX_WAITING = 20
+"""Questions that may wait; further ones are rejected."""
+MAX_CONCURRENT = 2
 """Questions answered at the same time."""
 
 POLICY = (
@@ -42,7 +42,7 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
     """Build the page for a workflow; `launch` serves it.
 
     Args:
-        workflow: What answers.
+        workflow: Answers the questions.
 
     Returns:
         A `gradio.Blocks`.
@@ -53,7 +53,7 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
     gr = _gradio()
     table = workflow.agent.table
     with gr.Blocks(title="stillroom", analytics_enabled=False, fill_height=True) as app:
-        turns = gr.State([])
+        entries = gr.State([])
         with gr.Row(elem_id="top"):
             gr.HTML(_head(table), elem_id="head")
             new = gr.Button("New chat", elem_id="new", size="sm", scale=0, min_width=0)
@@ -82,43 +82,45 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
             stop_btn=False,
         )
 
-        async def answer(question: str, past: list[Turn]) -> AsyncIterator[tuple[Any, ...]]:
+        async def answer(question: str, past: list[ChatEntry]) -> AsyncIterator[tuple[Any, ...]]:
             waiting = gr.Textbox(value="", submit_btn=False, stop_btn=True)
             ready = gr.Textbox(submit_btn=True, stop_btn=False)
-            async with aclosing(_take_turn(workflow, question or "", list(past or []))) as states:  # type: ignore[type-var]
+            states = answer_question(workflow, question or "", list(past or []))
+            async with aclosing(states) as stream:  # type: ignore[type-var]
                 first = True
-                async for now in states:
+                async for now in stream:
                     yield now, messages_of(now), waiting if first else gr.skip()
                     first = False
             yield gr.skip(), gr.skip(), ready
 
-        def stopped(past: list[Turn]) -> tuple[Any, ...]:
-            now = stop_turn(list(past or []))
+        def stop(past: list[ChatEntry]) -> tuple[Any, ...]:
+            now = stop_last(list(past or []))
             return now, messages_of(now), gr.Textbox(submit_btn=True, stop_btn=False)
 
-        def chosen(event: Any) -> str:  # noqa: ANN401
+        def example_text(event: Any) -> str:  # noqa: ANN401
             return str(event.value["text"])
 
-        chosen.__annotations__["event"] = gr.SelectData  # gradio reads it to know what to give
+        # Gradio passes the event because of this annotation.
+        example_text.__annotations__["event"] = gr.SelectData
 
-        outputs = [turns, conversation, box]
+        outputs = [entries, conversation, box]
         common = {"api_visibility": "private", "show_progress": "hidden"}
-        asked = box.submit(answer, [box, turns], outputs, **common)
-        example = conversation.example_select(chosen, None, box, **common)
-        picked = example.then(answer, [box, turns], outputs, **common)
-        new.click(lambda: ([], []), None, [turns, conversation], queue=False, **common)
-        box.stop(stopped, turns, outputs, cancels=[asked, picked], queue=False, **common)
-    app.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
+        submitted = box.submit(answer, [box, entries], outputs, **common)
+        example = conversation.example_select(example_text, None, box, **common)
+        selected = example.then(answer, [box, entries], outputs, **common)
+        new.click(lambda: ([], []), None, [entries, conversation], queue=False, **common)
+        box.stop(stop, entries, outputs, cancels=[submitted, selected], queue=False, **common)
+    app.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_CONCURRENT, api_open=False)
     return app
 
 
 def launch(workflow: MultiAgentWorkflow, *, port: int | None = None, block: bool = True) -> str:
-    """Serve the chat page on this machine and print its address.
+    """Serve the chat page on 127.0.0.1 and print its address.
 
     Args:
-        workflow: What answers.
+        workflow: Answers the questions.
         port: TCP port; None takes the first free one from 7860.
-        block: Serve until Ctrl-C. False returns at once, for tests and notebooks.
+        block: Serve until Ctrl-C; False returns immediately, for tests and notebooks.
 
     Returns:
         The address.
@@ -145,14 +147,14 @@ def launch(workflow: MultiAgentWorkflow, *, port: int | None = None, block: bool
         theme=gr.themes.Base(font=fonts, font_mono=["ui-monospace", "monospace"]),
         app_kwargs={"middleware": [Middleware(_Headers)]},
     )
-    print(f"stillroom chat: {address}  (Ctrl-C ends it)", flush=True)
+    print(f"stillroom chat: {address}  (press Ctrl-C to stop)", flush=True)
     if block:
         app.block_thread()
     return str(address)
 
 
 def free_port(first: int = FIRST_PORT) -> int:
-    """Find a free TCP port on 127.0.0.1, counting up.
+    """Find the first free TCP port on 127.0.0.1 from `first`.
 
     Raises:
         OSError: A hundred ports in a row are taken.
@@ -169,7 +171,7 @@ def free_port(first: int = FIRST_PORT) -> int:
 
 
 def newest_student(outputs: str | Path = "outputs") -> Path:
-    """Find the student that was written last.
+    """Find the most recently written student.
 
     Args:
         outputs: Folder with one folder per run.
@@ -185,57 +187,57 @@ def newest_student(outputs: str | Path = "outputs") -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def stop_turn(turns: list[Turn]) -> list[Turn]:
-    """Close a turn that the user stopped, with what was there."""
-    if not turns or not turns[-1].get("busy"):
-        return turns
-    last = turns[-1]
-    said = Turn(question=last["question"], answer=last.get("answer", ""), note="Stopped.")
-    return [*turns[:-1], said]
+def stop_last(entries: list[ChatEntry]) -> list[ChatEntry]:
+    """End the answer that the user stopped, and keep the text received so far."""
+    if not entries or not entries[-1].get("busy"):
+        return entries
+    last = entries[-1]
+    stopped = ChatEntry(question=last["question"], answer=last.get("answer", ""), note="Stopped.")
+    return [*entries[:-1], stopped]
 
 
-async def _take_turn(
-    workflow: MultiAgentWorkflow, question: str, turns: list[Turn]
-) -> AsyncIterator[list[Turn]]:
-    """Answer one question; give the whole conversation each time it changes."""
-    refused = refusal(question)
-    if refused:
-        yield [*turns, Turn(question=question, note=refused)]
+async def answer_question(
+    workflow: MultiAgentWorkflow, question: str, entries: list[ChatEntry]
+) -> AsyncIterator[list[ChatEntry]]:
+    """Answer a question; yield the whole conversation after every change."""
+    fault = question_fault(question)
+    if fault:
+        yield [*entries, ChatEntry(question=question, note=fault)]
         return
-    turn = Turn(question=question, answer="", note="Looking it up", busy=True)
-    yield [*turns, turn]
+    entry = ChatEntry(question=question, answer="", note="Looking it up", busy=True)
+    yield [*entries, entry]
     try:
         events = workflow.astream_events(question)
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
-                turn = _after(turn, event)
-                yield [*turns, turn]
-    except StillroomError as fault:
-        yield [*turns, Turn(question=question, note=f"No answer: {fault}")]
-    except Exception:  # noqa: BLE001 - the edge of the process: the page gets a sentence, the log the rest
-        _log.exception("a chat turn failed")
+                entry = _updated(entry, event)
+                yield [*entries, entry]
+    except StillroomError as error:
+        yield [*entries, ChatEntry(question=question, note=f"No answer: {error}")]
+    except Exception:  # noqa: BLE001 - the page shows a sentence, and the log has the traceback
+        _log.exception("a question of the chat page failed")
         sentence = "Something went wrong on this side; the reason is in the server's log."
-        yield [*turns, Turn(question=question, note=sentence)]
+        yield [*entries, ChatEntry(question=question, note=sentence)]
 
 
-def _after(turn: Turn, event: dict[str, Any]) -> Turn:
-    """Give a turn as it is after an event."""
-    question, answer = turn["question"], turn.get("answer", "")
+def _updated(entry: ChatEntry, event: dict[str, Any]) -> ChatEntry:
+    """Apply an event of the workflow to an entry."""
+    question, answer = entry["question"], entry.get("answer", "")
     if event["type"] == "token":
         so_far = (answer + event["text"]).lstrip()
-        return Turn(question=question, answer=so_far, busy=True)
+        return ChatEntry(question=question, answer=so_far, busy=True)
     if event["type"] == "restart":
         note = "That was not what the record says; asking again"
-        return Turn(question=question, note=note, busy=True)
+        return ChatEntry(question=question, note=note, busy=True)
     if event["type"] == "final":
         limit = event["exit"] == "step_limit"
         note = "No answer: the agents took too many steps." if limit else ""
-        return Turn(question=question, answer=event["response"], note=note, final=event)
-    return turn
+        return ChatEntry(question=question, answer=event["response"], note=note, final=event)
+    return entry
 
 
 class _Headers:
-    """Send the security headers with every page; plain ASGI, so that streams are not buffered."""
+    """Add security headers to every page; plain ASGI middleware, which does not buffer streams."""
 
     def __init__(self, app: Any) -> None:  # noqa: ANN401
         self.app = app
@@ -255,7 +257,7 @@ class _Headers:
 
 
 def _gradio() -> Any:  # noqa: ANN401 - gradio has no types
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it at import
     try:
         import gradio
     except ImportError as fault:
@@ -265,11 +267,10 @@ def _gradio() -> Any:  # noqa: ANN401 - gradio has no types
 
 def _head(table: FactTable | None) -> str:
     if table is None:
-        about = "A distilled student; it has no table, so its answers are not checked."
+        about = "A distilled student without a table: its answers are not checked."
     else:
-        about = (
-            f"{table.source} · {len(table.rows):,} records · every answer is held against its row"
-        )
+        records = f"{len(table.rows):,} records"
+        about = f"{table.source} · {records} · every answer is checked against its row"
     return f"<h1>stillroom</h1><p>{encode(about)}</p>"
 
 

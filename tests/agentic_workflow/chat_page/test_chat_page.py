@@ -9,8 +9,13 @@ import sys
 
 import pytest
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.chat_page import page as chat_ui
-from stillroom.agentic_workflow.chat_page.html import encode, messages_of, quiet_line, refusal
+from stillroom.agentic_workflow.chat_page import page
+from stillroom.agentic_workflow.chat_page.html import (
+    encode,
+    messages_of,
+    question_fault,
+    source_line,
+)
 from stillroom.errors import GenerationError, MissingDependencyError, ModelNotFoundError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
@@ -30,9 +35,9 @@ HOSTILE = [
 ]
 
 
-def last_turn(workflow, question):
+def last_entry(workflow, question):
     async def run():
-        return [turns async for turns in chat_ui._take_turn(workflow, question, [])]
+        return [entries async for entries in page.answer_question(workflow, question, [])]
 
     return asyncio.run(run())[-1][-1]
 
@@ -46,8 +51,8 @@ def test_no_character_of_a_text_reaches_a_parser(text):
 def test_a_hostile_table_student_and_user_are_all_encoded(table):
     model = ScriptedModel([f"{HOSTILE[2]} Au"])
     workflow = MultiAgentWorkflow(None, chat_model=model, table=table)
-    turn = last_turn(workflow, f"symbol of gold {HOSTILE[0]}")
-    shown = "".join(m["content"] for m in messages_of([turn]))
+    entry = last_entry(workflow, f"symbol of gold {HOSTILE[0]}")
+    shown = "".join(m["content"] for m in messages_of([entry]))
     tags = set(re.findall(r"</?([a-z]+)", shown))
     assert tags <= set(OUR_TAGS.split())
     assert "evil" in shown
@@ -64,26 +69,26 @@ def test_a_hostile_table_student_and_user_are_all_encoded(table):
     ],
 )
 def test_empty_and_very_long_questions_get_a_sentence(question, said):
-    assert refusal(question) == said
+    assert question_fault(question) == said
     if said:
         model = ScriptedModel([])
-        assert last_turn(MultiAgentWorkflow(None, chat_model=model), question)["note"] == said
+        assert last_entry(MultiAgentWorkflow(None, chat_model=model), question)["note"] == said
         assert not model.prompts
 
 
-def test_a_turn_streams_and_ends_with_where_it_came_from(table):
+def test_an_answer_streams_and_ends_with_where_it_came_from(table):
     model = ScriptedModel(["It is Ag", "It is Au"])
     workflow = MultiAgentWorkflow(None, chat_model=model, table=table)
 
     async def run():
-        return [turns async for turns in chat_ui._take_turn(workflow, "symbol of gold?", [])]
+        return [entries async for entries in page.answer_question(workflow, "symbol of gold?", [])]
 
-    turns = [shown[-1] for shown in asyncio.run(run())]
-    seen = [(turn.get("answer", ""), turn.get("note", "")) for turn in turns]
+    entries = [shown[-1] for shown in asyncio.run(run())]
+    seen = [(entry.get("answer", ""), entry.get("note", "")) for entry in entries]
     assert ("It is", "") in seen
     assert ("", "That was not what the record says; asking again") in seen
     line = "question · agrees with the record · row 79 · column symbol · 2 attempts"
-    assert quiet_line(turns[-1]["final"]) == line
+    assert source_line(entries[-1]["final"]) == line
 
 
 @pytest.mark.parametrize(
@@ -94,18 +99,18 @@ def test_a_turn_streams_and_ends_with_where_it_came_from(table):
     ],
 )
 def test_errors_get_a_sentence_and_no_traceback(fault, said, caplog):
-    turn = last_turn(MultiAgentWorkflow(None, chat_model=ScriptedModel([fault])), "Q")
-    assert turn["note"].startswith(said)
-    assert "secret" not in turn["note"]
-    assert not turn.get("busy")
+    entry = last_entry(MultiAgentWorkflow(None, chat_model=ScriptedModel([fault])), "Q")
+    assert entry["note"].startswith(said)
+    assert "secret" not in entry["note"]
+    assert not entry.get("busy")
 
 
-def test_a_stopped_turn_keeps_what_was_there():
+def test_a_stopped_answer_keeps_what_was_there():
     busy = {"question": "Q", "answer": "one two", "busy": True}
-    stopped = chat_ui.stop_turn([busy])
+    stopped = page.stop_last([busy])
     assert stopped == [{"question": "Q", "answer": "one two", "note": "Stopped."}]
-    assert chat_ui.stop_turn(stopped) == stopped
-    assert chat_ui.stop_turn([]) == []
+    assert page.stop_last(stopped) == stopped
+    assert page.stop_last([]) == []
 
 
 def test_without_gradio_the_error_says_what_to_install(monkeypatch, table):
@@ -120,18 +125,18 @@ def test_without_gradio_the_error_says_what_to_install(monkeypatch, table):
     monkeypatch.delitem(sys.modules, "gradio", raising=False)
     workflow = MultiAgentWorkflow(None, chat_model=ScriptedModel([]), table=table)
     with pytest.raises(MissingDependencyError, match=re.escape("pip install 'stillroom[chat]'")):
-        chat_ui.create_app(workflow)
+        page.create_app(workflow)
 
 
 def test_the_newest_student_is_found(tmp_path):
     with pytest.raises(ModelNotFoundError, match="make demo"):
-        chat_ui.newest_student(tmp_path)
+        page.newest_student(tmp_path)
     for name in ("old", "new"):
         folder = tmp_path / name / "student"
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
     os.utime(tmp_path / "old" / "student", (1, 1))
-    assert chat_ui.newest_student(tmp_path) == tmp_path / "new" / "student"
+    assert page.newest_student(tmp_path) == tmp_path / "new" / "student"
 
 
 def test_a_taken_port_is_passed_over():
@@ -139,4 +144,4 @@ def test_a_taken_port_is_passed_over():
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        assert chat_ui.free_port(taken) > taken
+        assert page.free_port(taken) > taken
