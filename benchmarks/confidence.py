@@ -29,7 +29,6 @@ from stillroom.evaluation.calibration import (
     calibration_error,
     fit_confidence,
     risk_coverage,
-    standard_error,
 )
 from stillroom.evaluation.metrics import exact_match
 from stillroom.evaluation.plots import plot_risk_coverage
@@ -91,7 +90,7 @@ def given_at(known: ConfidenceMap, test: Half) -> list[Given]:
         kept = sure >= (2.0 if limit.threshold is None else limit.threshold)
         count = int(kept.sum())
         risk = float(1.0 - right[kept].mean()) if count else 0.0
-        error = standard_error(limit.target, count) if count else 0.0
+        error = (limit.target * (1.0 - limit.target) / count) ** 0.5 if count else 0.0
         found.append(Given(limit.target, limit.threshold, count / len(right), risk, error))
     return found
 

@@ -10,7 +10,6 @@ Sizes: N answers.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -204,11 +203,6 @@ def risk_limit(
         float(curve.coverage[best]),
         float(curve.risk[best]),
     )
-
-
-def standard_error(risk: float, given: int) -> float:
-    """Compute the standard error of a share of `given` answers."""
-    return math.sqrt(risk * (1.0 - risk) / given) if given else math.inf
 
 
 def _cross_validated(signal: Floats, right: Floats, seed: int) -> Floats:

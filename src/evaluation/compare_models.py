@@ -30,7 +30,6 @@ class _Column:
     key: str
     title: str
     """Printed before the text of the model."""
-    mode: SystemMode
     model: Any
     tokenizer: Any
     max_tokens: int
@@ -86,9 +85,11 @@ def compare_models(
         an omitted model is None.
     """
     columns = [
-        _teacher(teacher_path, teacher_model, teacher_tokenizer, max_tokens_teacher, strict),
-        _student("system1", system1_path, (sys1_model, sys1_tokenizer), max_tokens_sys1, strict),
-        _student("system2", system2_path, (sys2_model, sys2_tokenizer), max_tokens_sys2, strict),
+        _column(
+            "teacher", teacher_path, teacher_model, teacher_tokenizer, max_tokens_teacher, strict
+        ),
+        _column("system1", system1_path, sys1_model, sys1_tokenizer, max_tokens_sys1, strict),
+        _column("system2", system2_path, sys2_model, sys2_tokenizer, max_tokens_sys2, strict),
     ]
     rows = []
     for number, prompt in enumerate(prompts, start=1):
@@ -99,7 +100,7 @@ def compare_models(
             text = None
             if column.model is not None:
                 text = infer_student(
-                    column.model, column.tokenizer, prompt, column.mode, column.max_tokens,
+                    column.model, column.tokenizer, prompt, _mode_of(column), column.max_tokens,
                     temperature=temperature, seed=seed,
                 )  # fmt: skip
             row[column.key] = text
@@ -111,55 +112,42 @@ def compare_models(
     return rows if return_rows else None
 
 
-def _teacher(
+def _column(
+    key: str,
     path: str | None,
     model: Any,  # noqa: ANN401
     tokenizer: Any,  # noqa: ANN401
     max_tokens: int,
     strict: bool,
 ) -> _Column:
+    """Load a model unless it is given; if it cannot be loaded, print why, or raise if `strict`."""
+    is_teacher = key == "teacher"
+    name = "Teacher" if is_teacher else f"System {key[-1]} student"
+    title, state = ("Teacher (truncated)" if is_teacher else name), "skipped"
+    fault: StillroomError | None = None
     if model is None and path is not None:
-        if not Path(path).exists() and not _is_hub_name(path):
-            _report_missing(f"Teacher model not found at {path} (skipping teacher)", None, strict)
+        if not Path(path).exists() and not _HUB_NAME.fullmatch(path):
+            told = f"Model not found at {path}"
+            if is_teacher:
+                told = f"Teacher model not found at {path} (skipping teacher)"
+            fault = ModelNotFoundError(told)
         else:
-            model, tokenizer = _load(load_teacher, path, strict)
-    mode = trained_mode(model, "system1")
-    title = "Teacher (truncated)"
-    return _Column("teacher", title, mode, model, tokenizer, max_tokens, "Teacher: (skipped)")
+            state = "skipped" if is_teacher else "not loaded"
+            try:
+                model, tokenizer = (load_teacher if is_teacher else load_student)(path)
+            except StillroomError as error:
+                fault, told = error, f"Model not found at {path} ({error})"
+    if fault is not None:
+        if strict:
+            raise fault
+        print(told)
+    return _Column(key, title, model, tokenizer, max_tokens, f"{name}: ({state})")
 
 
-def _student(
-    mode: SystemMode, path: str | None, loaded: tuple[Any, Any], max_tokens: int, strict: bool
-) -> _Column:
-    title = f"System {mode[-1]} student"
-    missing = "skipped"
-    model, tokenizer = loaded
-    if model is None and path is not None:
-        if Path(path).exists() or _is_hub_name(path):
-            model, tokenizer = _load(load_student, path, strict)
-            missing = "not loaded"
-        else:
-            _report_missing(f"Model not found at {path}", None, strict)
-    return _Column(mode, title, mode, model, tokenizer, max_tokens, f"{title}: ({missing})")
-
-
-def _is_hub_name(path: str) -> bool:
-    return _HUB_NAME.fullmatch(path) is not None
-
-
-def _load(load: Any, path: str, strict: bool) -> tuple[Any, Any]:  # noqa: ANN401
-    try:
-        model, tokenizer = load(path)
-    except StillroomError as fault:
-        _report_missing(f"Model not found at {path} ({fault})", fault, strict)
-        return None, None
-    return model, tokenizer
-
-
-def _report_missing(message: str, fault: StillroomError | None, strict: bool) -> None:
-    if strict:
-        raise fault or ModelNotFoundError(message)
-    print(message)
+def _mode_of(column: _Column) -> SystemMode:
+    if column.key == "teacher":
+        return trained_mode(column.model, "system1")
+    return "system2" if column.key == "system2" else "system1"
 
 
 def _shortened(text: str) -> str:

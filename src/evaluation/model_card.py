@@ -22,10 +22,6 @@ _WHAT = {
         "that check answers against the records."
     ),
 }
-_HUB_TEACHER = (
-    "A teacher from the Hugging Face hub; its own model card says what it was trained on. Here it "
-    "labels questions about one table."
-)
 
 
 def model_card(
@@ -37,7 +33,6 @@ def model_card(
     scores: ModelScores | None = None,
     teacher_scores: ModelScores | None = None,
     run: Mapping[str, Any] | None = None,
-    from_scratch: bool = True,
     example: str = "",
 ) -> str:
     """Write the model card of a checkpoint.
@@ -50,25 +45,23 @@ def model_card(
         scores: Scores of the model on held-out examples; None if it was not evaluated.
         teacher_scores: Scores of a student's teacher on the same examples.
         run: The content of `run.json`; run id, seed and versions are shown.
-        from_scratch: False for a teacher that was pretrained.
         example: A rendered prompt to try.
 
     Returns:
         Markdown with the metadata block of the Hugging Face hub.
     """
-    what = _WHAT[role] if from_scratch or role == "student" else _HUB_TEACHER
     parts = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- stillroom\n"
         f"- {'knowledge-distillation' if role == 'student' else 'teacher'}\n---",
         f"# {_escaped(name)}",
-        what,
+        _WHAT[role],
         f"Made from `{_code(source)}` ({records:,} records) with stillroom.",
         "## Quality",
         _quality(scores, teacher_scores),
         "## Use",
         _use(role, example),
         "## Limits",
-        _limits(role, scores, from_scratch),
+        _limits(role, scores),
     ]
     if run:
         parts += ["## Origin", _origin(run)]
@@ -114,10 +107,8 @@ def _use(role: Role, example: str) -> str:
     )
 
 
-def _limits(role: Role, scores: ModelScores | None, from_scratch: bool) -> str:
-    lines = []
-    if from_scratch or role == "student":
-        lines.append("It answers every question, including those that the table cannot answer.")
+def _limits(role: Role, scores: ModelScores | None) -> str:
+    lines = ["It answers every question, including those that the table cannot answer."]
     if scores is not None:
         wrong = 100 * (1 - scores.exact_match)
         lines.append(f"{wrong:.1f} % of its answers to held-out questions are not the record's.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,6 @@ def write_report_html(
     title: str = "Distillation report",
     settings: Mapping[str, Any] | None = None,
     plots: Mapping[str, str | Path] | None = None,
-    samples: Sequence[tuple[str, str, str]] = (),
-    not_claimed: Sequence[str] = NOT_CLAIMED,
 ) -> Path:
     """Write an HTML file with table, plots, explanations and settings; it loads no other file.
 
@@ -44,8 +42,6 @@ def write_report_html(
         title: Heading.
         settings: What the numbers depend on (configuration, versions, machine).
         plots: PNG files by caption; they are embedded in the page.
-        samples: Question, expected answer and the student's answer of single examples.
-        not_claimed: Sentences on what the numbers do not show.
 
     Returns:
         The path.
@@ -58,12 +54,8 @@ def write_report_html(
         *(_figure(caption, Path(image)) for caption, image in (plots or {}).items()),
         "<h2>What the rows are</h2>",
         _definitions({display_name(name): _meaning(name) for name, _ in ordered(scores)}),
-    ]
-    if samples:
-        parts += ["<h2>Single answers</h2>", _samples(samples)]
-    parts += [
         "<h2>What is not claimed</h2>",
-        "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in not_claimed) + "</ul>",
+        "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in NOT_CLAIMED) + "</ul>",
     ]
     if settings:
         parts += ["<h2>Settings</h2>", _definitions({k: str(v) for k, v in settings.items()})]
@@ -94,7 +86,6 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #8886 }
 th, td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
-.samples td { text-align: left; white-space: pre-wrap }
 small { opacity: .7 }
 figure { margin: 1.5rem 0 } img { max-width: 100%; height: auto; background: white }
 dt { font-weight: 600 } dd { margin: 0 0 .6rem 1.5rem; overflow-wrap: anywhere }
@@ -133,15 +124,6 @@ def _figure(caption: str, image: Path) -> str:
 def _definitions(entries: Mapping[str, str]) -> str:
     inner = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries.items())
     return f"<dl>{inner}</dl>"
-
-
-def _samples(samples: Sequence[tuple[str, str, str]]) -> str:
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in sample) + "</tr>"
-        for sample in samples
-    )
-    head = "<tr><th>question</th><th>expected</th><th>student</th></tr>"
-    return f'<div class="wide"><table class="samples">{head}{lines}</table></div>'
 
 
 def _meaning(name: str) -> str:

@@ -123,7 +123,6 @@ def test_page_is_whole_escaped_and_loads_nothing(scores, tmp_path):
         title=evil,
         settings={evil: {"machine": evil}},
         plots={f"Exact match {evil}": plot},
-        samples=[(evil, evil, evil)],
     )
     html = path.read_text(encoding="utf-8")
     page = Page()
@@ -139,13 +138,12 @@ def test_page_is_whole_escaped_and_loads_nothing(scores, tmp_path):
     for name in scores:
         assert display_name(name) in text
     assert "95.0" in text
-    assert text.count(evil) >= 6
+    assert text.count(evil) >= 5
 
 
 def test_page_without_extras(scores, tmp_path):
     html = write_report_html(tmp_path / "r.html", scores).read_text(encoding="utf-8")
     assert "Settings" not in html
-    assert "Single answers" not in html
 
 
 def test_card_of_a_teacher_says_what_it_is_not(scores):
@@ -157,8 +155,6 @@ def test_card_of_a_teacher_says_what_it_is_not(scores):
     for line in code.splitlines():
         if line.startswith("from "):
             exec(line)  # the names are where the card says
-    hub = model_card("teacher", name="Qwen", source="a.csv", records=1, from_scratch=False)
-    assert "from scratch" not in hub
 
 
 def test_card_of_a_student(scores):

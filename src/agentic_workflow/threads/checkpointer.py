@@ -34,10 +34,9 @@ from .sql_store import (
     CheckpointKey,
     CheckpointRow,
     SqlStore,
-    ThreadReader,
     WriteRow,
 )
-from .turn import Turn
+from .turn import ThreadReader, Turn
 
 TURN_KEY = "__stillroom_turn"
 """Key in `config["configurable"]` of the turn that a run belongs to."""

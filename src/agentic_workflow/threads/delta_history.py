@@ -12,7 +12,8 @@ from langgraph.checkpoint.base import DeltaChannelHistory
 
 from ...errors import StoredStateError
 from .serializer import StrictSerializer
-from .sql_store import Ancestor, CheckpointKey, ThreadReader
+from .sql_store import Ancestor, CheckpointKey
+from .turn import ThreadReader
 
 _PAGE = 256
 

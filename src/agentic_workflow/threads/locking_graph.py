@@ -71,12 +71,8 @@ class LeasedGraph(CompiledStateGraph[AgentState, Any, Any, Any]):
             LeaseLostError: Another process took the thread over; nothing was stored.
         """
         thread = self._thread(config)
-        if thread is None:
-            yield from super().stream(input, config, **options)
-            return
-        options["durability"] = options.get("durability") or "exit"
-        with _turn(thread, atomic=options["durability"] == "exit") as running:
-            yield from super().stream(input, _within(config, running), **options)
+        with _turn(thread, config, _is_atomic(thread, options)) as own:
+            yield from super().stream(input, own, **options)
 
     async def astream(
         self,
@@ -86,14 +82,8 @@ class LeasedGraph(CompiledStateGraph[AgentState, Any, Any, Any]):
     ) -> AsyncIterator[Any]:
         """Run the graph; see `stream`."""
         thread = self._thread(config)
-        if thread is None:
-            async with aclosing(super().astream(input, config, **options)) as items:  # type: ignore[type-var]
-                async for item in items:
-                    yield item
-            return
-        options["durability"] = options.get("durability") or "exit"
-        async with _aturn(thread, atomic=options["durability"] == "exit") as running:
-            run = super().astream(input, _within(config, running), **options)
+        async with _aturn(thread, config, _is_atomic(thread, options)) as own:
+            run = super().astream(input, own, **options)
             async with aclosing(run) as items:  # type: ignore[type-var]
                 async for item in items:
                     yield item
@@ -101,19 +91,16 @@ class LeasedGraph(CompiledStateGraph[AgentState, Any, Any, Any]):
     def bulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:  # noqa: ANN401
         """Update a thread's state; see LangGraph. `update_state` calls this."""
         thread = self._thread(config)
-        if thread is None:
-            return super().bulk_update_state(config, supersteps)
-        with _turn(thread, atomic=True) as running:
-            return _outside(super().bulk_update_state(_within(config, running), supersteps))
+        with _turn(thread, config) as own:
+            updated = super().bulk_update_state(own or config, supersteps)
+        return updated if thread is None else _outside(updated)
 
     async def abulk_update_state(self, config: RunnableConfig, supersteps: Any) -> RunnableConfig:  # noqa: ANN401
         """Update a thread's state; see `bulk_update_state`."""
         thread = self._thread(config)
-        if thread is None:
-            return await super().abulk_update_state(config, supersteps)
-        async with _aturn(thread, atomic=True) as running:
-            updated = await super().abulk_update_state(_within(config, running), supersteps)
-            return _outside(updated)
+        async with _aturn(thread, config) as own:
+            updated = await super().abulk_update_state(own or config, supersteps)
+        return updated if thread is None else _outside(updated)
 
     def _thread(self, config: RunnableConfig | None) -> _Thread | None:
         """Return the thread to lock, or None if the run needs no lock of its own."""
@@ -138,32 +125,49 @@ def leased(compiled: CompiledStateGraph[Any, Any, Any, Any]) -> LeasedGraph:
     return LeasedGraph(**vars(compiled))
 
 
+def _is_atomic(thread: _Thread | None, options: dict[str, Any]) -> bool:
+    """Make "exit" the default durability of a run that is a turn, and tell whether it applies."""
+    if thread is not None:
+        options["durability"] = options.get("durability") or "exit"
+    return options.get("durability") == "exit"
+
+
 @contextmanager
-def _turn(thread: _Thread, *, atomic: bool) -> Iterator[_RunningTurn]:
-    if isinstance(thread.saver, ThreadSaver):
+def _turn(
+    thread: _Thread | None, config: RunnableConfig | None, atomic: bool = True
+) -> Iterator[RunnableConfig | None]:
+    """Run a block as a turn of a thread; yield the config for it, unchanged without a thread."""
+    if thread is None:
+        yield config
+    elif isinstance(thread.saver, ThreadSaver):
         with thread.saver.turn(thread.id, atomic=atomic) as turn:
-            yield _RunningTurn(thread, turn)
-        return
-    locks = _locks.setdefault(thread.saver, ThreadLocks())
-    locks.acquire(thread.id, OTHERS_WAIT_S)
-    try:
-        yield _RunningTurn(thread, None)
-    finally:
-        locks.release(thread.id)
+            yield _within(config, _RunningTurn(thread, turn))
+    else:
+        locks = _locks.setdefault(thread.saver, ThreadLocks())
+        locks.acquire(thread.id, OTHERS_WAIT_S)
+        try:
+            yield _within(config, _RunningTurn(thread, None))
+        finally:
+            locks.release(thread.id)
 
 
 @asynccontextmanager
-async def _aturn(thread: _Thread, *, atomic: bool) -> AsyncIterator[_RunningTurn]:
-    if isinstance(thread.saver, ThreadSaver):
+async def _aturn(
+    thread: _Thread | None, config: RunnableConfig | None, atomic: bool = True
+) -> AsyncIterator[RunnableConfig | None]:
+    """Run a block as a turn; see `_turn`."""
+    if thread is None:
+        yield config
+    elif isinstance(thread.saver, ThreadSaver):
         async with thread.saver.aturn(thread.id, atomic=atomic) as turn:
-            yield _RunningTurn(thread, turn)
-        return
-    locks = _locks.setdefault(thread.saver, ThreadLocks())
-    await locks.aacquire(thread.id, OTHERS_WAIT_S)
-    try:
-        yield _RunningTurn(thread, None)
-    finally:
-        locks.release(thread.id)
+            yield _within(config, _RunningTurn(thread, turn))
+    else:
+        locks = _locks.setdefault(thread.saver, ThreadLocks())
+        await locks.aacquire(thread.id, OTHERS_WAIT_S)
+        try:
+            yield _within(config, _RunningTurn(thread, None))
+        finally:
+            locks.release(thread.id)
 
 
 def _configurable(config: RunnableConfig | None) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from .sql_store import (
     CheckpointKey,
     CheckpointRow,
     SqlStore,
-    ThreadReader,
     WriteRow,
 )
 from .turn import Turn
@@ -40,8 +39,8 @@ def prune(
     """Delete old checkpoints, after a turn in progress has ended.
 
     Args:
-        store: Where the threads are kept.
-        codec: How state is written.
+        store: Where the threads are stored.
+        codec: Encodes state.
         lock: Opens a turn in a thread.
         thread_ids: The threads.
         strategy: `keep_latest` keeps the newest checkpoint of each namespace (and, where it has
@@ -69,14 +68,7 @@ def delete_runs(
 ) -> None:
     """Delete the checkpoints of runs; later state of the same threads does not change.
 
-    Args:
-        store: Where the threads are kept.
-        codec: How state is written.
-        lock: Opens a turn in a thread.
-        run_ids: The runs; unknown ids are ignored.
-
-    Raises:
-        ThreadBusyError: A turn did not end in time.
+    Unknown run ids are ignored; for the other arguments and errors see `prune`.
     """
     for thread_id in store.threads_of_runs(run_ids):
         with lock(thread_id) as turn:
@@ -87,13 +79,7 @@ def delete_runs(
 
 
 def copy(store: SqlStore, lock: LockThread, source: str, target: str) -> None:
-    """Copy a thread with all its checkpoints.
-
-    Args:
-        store: Where the threads are kept.
-        lock: Opens a turn in a thread.
-        source: The thread to copy; nothing happens if it is empty.
-        target: A thread that does not exist yet.
+    """Copy a thread with all its checkpoints; nothing happens if it is empty.
 
     Raises:
         ValueError: The target exists already.
@@ -132,7 +118,7 @@ def _rewrite(
         turn.add(Change([row], store.writes(thread_id, row.ns, [row.id])))
 
 
-def _replacement(reader: ThreadReader, codec: StrictSerializer, row: CheckpointRow) -> Change:
+def _replacement(store: SqlStore, codec: StrictSerializer, row: CheckpointRow) -> Change:
     """Make the checkpoint that replaces the ancestors of a row, with its writes."""
     metadata = codec.loads(row.metadata)
     stored = set(row.channels.split("\n"))
@@ -140,7 +126,7 @@ def _replacement(reader: ThreadReader, codec: StrictSerializer, row: CheckpointR
     if not channels or row.parent_id is None:
         return Change()
     key = CheckpointKey(row.ns, row.id)
-    histories = read_history(reader, codec, row.thread_id, key, channels)
+    histories = read_history(store, codec, row.thread_id, key, channels)
     seeds = {name: history["seed"] for name, history in histories.items() if "seed" in history}
     checkpoint = codec.loads(row.body)
     body = {

@@ -98,24 +98,6 @@ class Change:
     """Checkpoints to delete first, with their writes."""
 
 
-class ThreadReader(Protocol):
-    """Read access to threads: the store, or a turn in progress."""
-
-    def newest(self, thread_id: str, ns: str) -> CheckpointRow | None:
-        """Return the checkpoint that was stored last."""
-
-    def checkpoint(self, thread_id: str, key: CheckpointKey) -> CheckpointRow | None:
-        """Return one checkpoint."""
-
-    def writes(
-        self, thread_id: str, ns: str, ids: Sequence[str], channels: Sequence[str] | None = None
-    ) -> list[WriteRow]:
-        """Return the writes of checkpoints, ordered by task path, task and index."""
-
-    def ancestors(self, thread_id: str, key: CheckpointKey, limit: int) -> list[Ancestor]:
-        """Return a checkpoint and its ancestors, nearest first, at most `limit`."""
-
-
 Execute = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Executes one statement with `?` for its parameters, and returns its rows."""
 

@@ -89,3 +89,6 @@ class Turn:
 
 def _key_of(write: WriteRow) -> _WriteKey:
     return _WriteKey(CheckpointKey(write.ns, write.checkpoint_id), write.task_id, write.idx)
+
+
+ThreadReader = SqlStore | Turn
