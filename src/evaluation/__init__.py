@@ -1,1 +1,1 @@
-"""Models and held-out records to numbers, pictures and a report."""
+"""Score models on held-out records: tables, plots, calibration, report and model card."""

@@ -57,7 +57,7 @@ def compare_models(
     return_rows: bool = False,
     out: str | Path | None = None,
     strict: bool = False,
-) -> Any:  # noqa: ANN401 - None, or the rows where they are asked for
+) -> Any:  # noqa: ANN401 - rows or None
     """Print the answers of teacher and students to some prompts.
 
     Args:

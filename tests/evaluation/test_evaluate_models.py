@@ -12,10 +12,12 @@ import torch
 from stillroom.errors import ConfigError, DataError, EmptyDataError, GenerationError
 from stillroom.evaluation.evaluate_models import evaluate_models
 from stillroom.evaluation.footprint import measure_footprints, peak_memory_bytes
+from stillroom.evaluation.held_out import score_held_out
 from stillroom.evaluation.scores import ModelScores
 from stillroom.evaluation.speed import measure_speed
 from stillroom.inference.generate import generate_texts
-from stillroom.records import sha256_text
+from stillroom.prompts import format_prompt
+from stillroom.records import Example, sha256_text
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,17 @@ def test_quality_is_counted_by_hand(results, held_out):
         "summarize": 2,
         "validate": 2,
     }
+
+
+def test_examples_and_records_with_the_same_prompts_get_the_same_scores(trained):
+    facts = {"What is gold?": "Au", "What is silver?": "Ag", "Which metal is red?": "copper"}
+    records = [{"instruction": q, "input": "", "output": a} for q, a in facts.items()]
+    examples = [Example(q, format_prompt(q, "", "system1"), a) for q, a in facts.items()]
+    options = {"speed_prompts": [], "memory": False, "progress": False}
+    scores = evaluate_models(trained, trained, examples, max_new_tokens=8, **options)["student"]
+    others = score_held_out(trained.model, trained.tokenizer, records, max_new_tokens=8)
+    assert others.perplexity == pytest.approx(scores.perplexity)
+    assert (others.right, others.count) == (scores.exact_match * scores.count, scores.count)
 
 
 def test_the_total_is_over_all_examples(results):

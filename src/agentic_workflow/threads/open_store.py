@@ -3,8 +3,8 @@
     workflow = MultiAgentWorkflow(student, checkpointer="sqlite:///threads.db")
     workflow.run("What is the symbol of gold?", thread_id="anna")
 
-URLs are `memory`, `sqlite:///threads.db` and `postgresql://host/database`. One turn (one run of a
-graph) at a time runs in a thread; the next one waits, and raises `ThreadBusyError` if it waits too
+URLs are `memory`, `sqlite:///threads.db` and `postgresql://host/database`. One turn at a
+time runs in a thread; the next one waits, and raises `ThreadBusyError` if it waits too
 long. A turn is stored completely when it ends, and not at all if it fails or is cancelled: `run`
 and `invoke` return, and streams end, after it is stored. `locking_graph.leased` does the same for a
 graph that was compiled elsewhere. Turns of one process run in the order of their calls; between

@@ -43,7 +43,7 @@ def prune(
         codec: Encodes state.
         lock: Opens a turn in a thread.
         thread_ids: The threads.
-        strategy: `keep_latest` keeps the newest checkpoint of each namespace (and, where it has
+        strategy: `keep_latest` keeps the newest checkpoint of each namespace (and, if it has
             delta channels, one parent with their values and writes); `delete` keeps nothing.
 
     Raises:

@@ -9,8 +9,8 @@ clock of the machine that made them, and clocks of several machines differ. Rows
 The savers of langgraph-checkpoint-sqlite 3.1 and langgraph-checkpoint-postgres 3.2 were tried in
 place of these statements. Each `put` commits by itself, so a turn with two puts can be half stored,
 and lease check and rows are not one transaction. With them an SQLite turn took 36 to 52 ms instead
-of 7 to 10. Neither can delete runs or copy threads; pruning is missing (SQLite) or refuses threads
-with delta channels (PostgreSQL), where also JSONB rejects a text with a NUL character.
+of 7 to 10. Neither can delete runs or copy threads. Pruning is missing (SQLite) or refuses threads
+with delta channels (PostgreSQL), and the JSONB of PostgreSQL rejects a text with a NUL character.
 """
 
 from __future__ import annotations

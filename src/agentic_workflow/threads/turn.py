@@ -1,9 +1,8 @@
 """The unstored rows of a turn in progress.
 
-In this package a turn is one run of a graph in a thread: it begins with the input and ends when the
-new state is stored. The turn itself reads its rows before they are stored, because a subgraph may
-read what it wrote earlier; nobody else does. Nodes that run in parallel read and add from several
-threads, so a dictionary is copied, which is atomic in Python, before it is iterated.
+Only the turn itself reads its rows before they are stored, because a subgraph may read what it
+wrote earlier. Nodes that run in parallel read and add from several OS threads, so a dictionary is
+copied, which is atomic in Python, before it is iterated.
 """
 
 from __future__ import annotations
