@@ -21,7 +21,7 @@ from typing import Any, Final
 from cases import PAIRS, Case, DataName
 from pairs import teacher_of
 from stillroom.distillation.batches.forward import Batch
-from stillroom.distillation.losses.teacher_rows import SparseTeacherRows
+from stillroom.distillation.losses.rows import SparseTeacherRows
 from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.online import OnlineTeacher
 from systems import build_teacher_cache, make_trainer

@@ -27,13 +27,13 @@ from stillroom.distillation.batches.batching import (
     tokenize_examples,
 )
 from stillroom.distillation.losses.distillation_loss import DistillationLoss
-from stillroom.distillation.losses.schedules import LossSchedule, Ramp
 from stillroom.distillation.starter_student import StarterSize, new_model, train_tokenizer
 from stillroom.distillation.students.open_students import half_of
 from stillroom.distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training.optimizers import make_optimizer
+from stillroom.distillation.training.schedules import LossSchedule, Ramp
 from stillroom.distillation.training.trainer import KDTrainer, training_arguments
 from stillroom.inference.checkpoints.load_student import (
     Checkpoint,

@@ -1,11 +1,11 @@
-"""The facade of the room: a teacher, a student, training data; out comes a checkpoint.
+"""Distil a teacher into a student: settings and training data in, a checkpoint out.
 
     distiller = ModelDistiller(DistillationConfig(teacher_model_name="./teacher",
                                                   student_model_name="every_second_layer"))
     distiller.distill([{"question": "Symbol of gold?", "answer": "Au"}, ...])
     distiller.save_distilled_model("./student")
 
-Each method calls one step; models may also be loaded elsewhere and assigned to the attributes.
+Models may also be loaded elsewhere and assigned to the attributes.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from .students.new_student import (
 )
 from .students.open_students import made_student
 from .students.save_student import write_student
-from .teacher.cache_compatibility import require_fit
 from .teacher.cache_reader import TeacherCache
+from .teacher.cached import require_fit
 from .torch_processes import is_main_process, join_processes, local_device, main_process_first
 from .training.build_trainer import trainer_of
 from .training.callbacks import asks_teacher, reads_own_tokens
@@ -84,16 +84,16 @@ class ModelDistiller:
 
     Attributes:
         config: The settings.
-        device: Where both models run.
+        device: On which both models run.
         tokenizer: The student's; loaded with it, or assigned.
-        teacher_model: Frozen and in eval mode once training began; None until loaded or assigned.
-        teacher_tokenizer: Loaded with it, or assigned; None stands for the student's.
+        teacher_model: Frozen and in eval mode from training on; None until loaded or assigned.
+        teacher_tokenizer: Loaded with it, or assigned; None means the student's.
         student_model: None until loaded or assigned.
-        loss_fn: A `DistillationLoss`; replace it by a subclass of your own to train on that.
+        loss_fn: A `DistillationLoss`; assign a subclass to train on your own loss.
     """
 
     def __init__(self, config: DistillationConfig) -> None:
-        """Choose the device; models are loaded when they are needed."""
+        """Choose the device; models are loaded when needed."""
         self.config = config
         self.device = local_device(choose_device(config.device))
         join_processes(self.device)
@@ -113,7 +113,7 @@ class ModelDistiller:
         """Load the teacher that the settings name.
 
         Raises:
-            ModelNotFoundError: There is no such model.
+            ModelNotFoundError: The model does not exist.
             CheckpointError: Its folder is damaged or unsafe.
         """
         config = self.config
@@ -128,9 +128,9 @@ class ModelDistiller:
         """Load the student that the settings name, or make it from the teacher, in float32.
 
         Raises:
-            ModelNotFoundError: There is no such model.
+            ModelNotFoundError: The model does not exist.
             CheckpointError: Its folder is damaged or unsafe.
-            ConfigError: It cannot be made of this teacher.
+            ConfigError: It cannot be made from this teacher.
         """
         config, name = self.config, self.config.student_model_name
         if name not in (*FROM_TEACHER, FROM_SCRATCH):
@@ -166,13 +166,13 @@ class ModelDistiller:
         """Train the student.
 
         Args:
-            training_data: Records in any shape of `training_data.py`, mixed if you like; to train a
-                classifier, of `classifier_data.py`.
-            work_dir: Keeps checkpoints, losses and loss curve, so that the same call goes on after
-                a crash; None keeps them in a temporary folder.
+            training_data: Records in the shapes of `training_data.py`, which may be mixed; for a
+                classifier of `classifier_data.py`.
+            work_dir: Keeps checkpoints, losses and loss curve, so that the same call continues
+                after a crash; None uses a temporary folder.
 
         Returns:
-            What was done. The trained model is `student_model`.
+            A summary. The trained model is `student_model`.
 
         Raises:
             DataError: A record cannot be used (`EmptyDataError`: there are none).
@@ -249,12 +249,12 @@ class ModelDistiller:
         )
 
     def save_distilled_model(self, output_dir: str | Path | None = None) -> Path:
-        """Write the student, its tokenizer, the settings and what the run did.
+        """Write the student, its tokenizer, the settings and the record of the run.
 
-        Of several processes only the main one writes; the others wait for it.
+        Of several processes only the main one writes, and the others wait for it.
 
         Args:
-            output_dir: None takes that of the settings. A folder that is there is replaced.
+            output_dir: None for that of the settings. An existing folder is replaced.
 
         Returns:
             The folder, which `load_checkpoint` and `load_distilled_model` read.
@@ -281,7 +281,7 @@ class ModelDistiller:
         """Load a saved student and its tokenizer into `student_model` and `tokenizer`.
 
         Raises:
-            ModelNotFoundError: There is no such folder.
+            ModelNotFoundError: The folder does not exist.
             CheckpointError: It is damaged or unsafe.
         """
         loaded = load_checkpoint(model_path, device=self.device, kinds=TASK_KINDS[self.config.task])
@@ -352,7 +352,7 @@ class ModelDistiller:
         )
 
     def _own_tokens(self) -> Any:  # noqa: ANN401
-        """Give the teacher's tokenizer where it reads with it; None where ids are shared."""
+        """Give the tokenizer of a teacher with tokens of its own; None where ids are shared."""
         if not reads_own_tokens(self.config, self.loss_fn):
             return None
         return self.tokenizer if self.teacher_tokenizer is None else self.teacher_tokenizer
@@ -379,7 +379,7 @@ class ModelDistiller:
 
 
 def create_distiller_from_config(config_dict: Mapping[str, Any]) -> ModelDistiller:
-    """Make a distiller from settings as a JSON file holds them.
+    """Make a distiller from settings as a JSON file has them.
 
     Raises:
         ConfigError: Unknown keys (with the nearest known one) and values out of range, all at once.

@@ -1,4 +1,4 @@
-"""What a run shows: a progress bar, each step's loss in `losses.jsonl`, the curve in `loss.png`."""
+"""Show a run's losses: a progress bar, each step in `losses.jsonl`, the curve in `loss.png`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .torch_processes import mean_over_processes
 LOSSES_FILE: Final = "losses.jsonl"
 CURVE_FILE: Final = "loss.png"
 STEPS_PER_FLUSH: Final = 10
-"""Reading a loss waits for the device, so it is done for some steps at once."""
+"""Reading a loss waits for the device, so several steps are read together."""
 
 BAR_DELAY_S: float = 2.0
-"""A bar is shown only where something takes longer."""
+"""A bar is shown only after this time."""
 
 
 class LossHistory:
@@ -36,11 +36,11 @@ class LossHistory:
         self._pending: list[tuple[int, Tensor]] = []
 
     def add(self, part: Tensor) -> None:
-        """Note one micro-batch's share of the coming step's loss."""
+        """Add one micro-batch's share of the current step's loss."""
         self._parts.append(part)
 
     def close_step(self, step: int) -> None:
-        """Add the shares up: step number `step` is done."""
+        """Add the shares up to the loss of step number `step`."""
         if self._parts:
             total = self._parts[0]
             for part in self._parts[1:]:
@@ -49,12 +49,12 @@ class LossHistory:
             self._parts = []
 
     def flush(self) -> list[tuple[int, float]]:
-        """Read pending losses from the device and give them, averaged over the processes.
+        """Read pending losses from the device, averaged over the processes.
 
-        Each process notes its share times their number, as DDP wants it; the mean is the loss.
+        Each process has its share times their number, as DDP needs it, so the mean is the loss.
 
         Raises:
-            StillroomError: A loss is not finite; training on would only write broken weights.
+            StillroomError: A loss is not finite, so further training would only break the weights.
         """
         if not self._pending:
             return []
@@ -66,35 +66,35 @@ class LossHistory:
             if loss - loss != 0.0:
                 raise StillroomError(
                     f"the loss of step {step} is {loss}; lower learning_rate (or "
-                    "matrix_learning_rate), or look for broken labels"
+                    "matrix_learning_rate), or check the labels"
                 )
         self.losses += fresh
         return fresh
 
     @property
     def pending(self) -> int:
-        """How many steps are done but not read."""
+        """Number of steps whose loss was not read yet."""
         return len(self._pending)
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
-    """Keep the bar and the files of one run.
+    """Update the bar and the files of one run.
 
     Args:
         history: Filled by the trainer.
-        description: Words before the bar.
-        progress: Whether to show the bar; the files are written either way.
+        description: Text before the bar.
+        progress: Whether to show the bar; the files are written in any case.
     """
 
     def __init__(self, history: LossHistory, *, description: str, progress: bool) -> None:
-        """Keep the settings; the bar opens when training begins."""
+        """Keep the settings."""
         self.history = history
         self.description = description
         self.progress = progress
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Take over the losses before the checkpoint that training resumes from."""
+        """Read the losses before the checkpoint that training resumes from; open the bar."""
         self._main = state.is_world_process_zero
         path = Path(args.output_dir) / LOSSES_FILE
         self.history.losses = [
@@ -107,7 +107,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is sk
             initial=state.global_step,
             desc=self.description,
             unit="step",
-            # None: no bar where nobody looks, as in a log file
+            # None shows a bar in a terminal only, not in a log file
             disable=None if self.progress and self._main else True,
             leave=False,
             delay=BAR_DELAY_S,
@@ -121,7 +121,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is sk
             self._flush(args)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Write out all losses up to the checkpoint."""
+        """Write all losses up to the checkpoint."""
         self._flush(args)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
@@ -140,7 +140,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is sk
 
 
 def read_losses(path: str | Path) -> list[tuple[int, float]]:
-    """Read `losses.jsonl`; a last line that a killed run left half is dropped."""
+    """Read `losses.jsonl`, without an incomplete last line of a killed run."""
     losses = []
     with suppress(FileNotFoundError), open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -151,13 +151,13 @@ def read_losses(path: str | Path) -> list[tuple[int, float]]:
 
 
 def draw_losses(losses: Sequence[tuple[int, float]], path: str | Path) -> Path:
-    """Draw the loss over the steps into a PNG, with a running mean where there are many steps.
+    """Draw the loss over the steps as a PNG, with a running mean from 40 steps on.
 
     Args:
         losses: (step, loss in nats per supervised token), ascending.
         path: Of the picture.
     """
-    # Here, because matplotlib costs 0.3 s; the object interface leaves pyplot's state alone.
+    # Imported here, because it takes 0.3 s; this interface does not change pyplot's global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -180,5 +180,5 @@ def draw_losses(losses: Sequence[tuple[int, float]], path: str | Path) -> Path:
 
 
 def losses_text(losses: Sequence[tuple[int, float]]) -> str:
-    """Write losses as `losses.jsonl` holds them."""
+    """Format losses as lines of `losses.jsonl`."""
     return "".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in losses)

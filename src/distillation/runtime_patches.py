@@ -1,4 +1,4 @@
-"""What a training run changes around itself, and puts back: attention, layers, bars, memory."""
+"""Temporary changes during a training run: attention, layers, progress bars, memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def attention_set_to(model: Any, name: str, *, force: bool = False) -> Iterator[
     Args:
         model: A model of transformers.
         name: `eager` or `sdpa`.
-        force: Also where another one, as flash attention, was chosen on purpose.
+        force: Whether to replace another one too, such as flash attention.
     """
     before = model.config._attn_implementation
     chosen = before not in ("eager", "sdpa") and not force
@@ -56,21 +56,21 @@ def attention_set_to(model: Any, name: str, *, force: bool = False) -> Iterator[
 
 @contextmanager
 def recomputed_layers(model: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN401
-    """Keep only the inputs of a model's layers in the block, and compute the rest anew backwards.
+    """Store only the inputs of a model's layers, and compute the rest again in the backward pass.
 
     Args:
         model: A model of transformers, with or without an adapter.
         wanted: False changes nothing.
 
     Raises:
-        ConfigError: The model cannot do so.
+        ConfigError: The model does not support it.
     """
     if not wanted:
         yield
         return
     if not getattr(model, "supports_gradient_checkpointing", False):
         raise ConfigError([f"{type(model).__name__} has no gradient_checkpointing; leave it out"])
-    # The other kind, with reentrant=True, gives frozen embeddings no gradient to go on with.
+    # use_reentrant=True would stop the gradient at frozen embeddings.
     how = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):  # its name from transformers 5.23 on
         model.activation_checkpointing_enable(how)
@@ -86,11 +86,11 @@ def recomputed_layers(model: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN4
 
 @contextmanager
 def compiled_layers(model: Any, backend: str | None) -> Iterator[None]:  # noqa: ANN401
-    """Compile a model's layers in the block.
+    """Compile a model's layers for training, until the end of the block.
 
-    Layer by layer, not as a whole: layers of one shape share what is compiled, and the head with
-    its loss stays outside. Evaluation runs the layers as they are, which saves a second
-    compilation. Attention maps cannot be asked for meanwhile.
+    Layers of one shape share their compiled code, and the head with its loss stays uncompiled.
+    Evaluation runs the layers uncompiled, which saves a second compilation. Attention maps cannot
+    be read meanwhile.
 
     Args:
         model: A model of transformers, with or without an adapter.
@@ -115,7 +115,7 @@ def compiled_layers(model: Any, backend: str | None) -> Iterator[None]:  # noqa:
     for layer in layers:
         layer.forward = _compiled_in_training(layer, backend, aside)
     try:
-        with warnings.catch_warnings():  # torch 2.13 looks at the gradient of what is no leaf
+        with warnings.catch_warnings():  # torch 2.13 reads the gradient of a non-leaf tensor
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor")
             yield
     finally:
@@ -123,7 +123,7 @@ def compiled_layers(model: Any, backend: str | None) -> Iterator[None]:  # noqa:
             del layer.forward
         for module, hooks in aside:
             module._forward_hooks.update(hooks)
-        torch.compiler.reset()  # else the next model's layers count as recompilations of these
+        torch.compiler.reset()  # else the next model's layers count as recompilations
 
 
 def _compiled_in_training(
@@ -137,7 +137,7 @@ def _compiled_in_training(
         nonlocal began
         if not layer.training:
             return plain(*args, **kwargs)
-        if not began:  # they are put there by the first pass that asks for hidden states
+        if not began:  # the first pass that reads hidden states adds the hooks
             aside.extend(_without_capturing_hooks(layer))
             began = True
         return compiled(*args, **kwargs)
@@ -146,9 +146,9 @@ def _compiled_in_training(
 
 
 def _without_capturing_hooks(layer: nn.Module) -> list[tuple[nn.Module, dict[int, Any]]]:
-    """Take away what transformers reads attention maps with: it would tear the graph of a layer.
+    """Remove the hooks by which transformers reads attention maps: they break a layer's graph.
 
-    Whoever asks for hidden states gets these hooks too.
+    transformers adds them when hidden states are read too.
     """
     taken = []
     for module in layer.modules():
@@ -164,7 +164,7 @@ def _without_capturing_hooks(layer: nn.Module) -> list[tuple[nn.Module, dict[int
 
 @contextmanager
 def no_shard_bars() -> Iterator[None]:
-    """Keep `save_pretrained` from drawing a bar of its own at every checkpoint."""
+    """Disable the progress bar of `save_pretrained`, which would show at every checkpoint."""
     shown = is_progress_bar_enabled()
     disable_progress_bar()
     try:
@@ -175,11 +175,11 @@ def no_shard_bars() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let this process reuse freed memory instead of giving it back and faulting it in again.
+    """Let this process keep freed memory instead of returning it to the system.
 
-    A training step frees and allocates the same tensors over and over; on glibc, pages returned to
-    the system in between cost an eighth of a small model's step (half of it at large
-    vocabularies). What was used once stays with the process until it ends.
+    Each training step allocates and frees the same tensors. With glibc, returning their pages costs
+    an eighth of a small model's step, and half of it at large vocabularies. The memory stays with
+    the process until it ends.
     """
     if not sys.platform.startswith("linux"):
         return

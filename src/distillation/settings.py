@@ -1,5 +1,4 @@
-"""The settings of a distillation: one frozen dataclass, checked as a whole, stored beside the
-weights."""
+"""The settings of a distillation, stored with the weights. Loads no torch."""
 
 from __future__ import annotations
 
@@ -7,11 +6,13 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from ..errors import ConfigError
 from ..files import write_json
 from ..records import record_hash
+from .setting_names import FROM_SCRATCH as FROM_SCRATCH
+from .setting_names import FROM_TEACHER as FROM_TEACHER
 from .setting_names import (
     AttentionMeasure,
     HiddenMeasure,
@@ -21,28 +22,19 @@ from .setting_names import (
     Task,
     TooLong,
 )
-from .settings_checks import loss_faults, run_faults, schedule_names
-
-FROM_TEACHER: Final = ("every_second_layer", "from_teacher")
-"""Student names that mean: copy every second layer of the teacher. Both mean the same."""
-FROM_SCRATCH: Final = "from_scratch"
-"""Student name that means: untrained, in the teacher's family, of `student_layers` and
-`student_width`."""
-_MADE: Final = (*FROM_TEACHER, FROM_SCRATCH)
-LARGEST_SEED: Final = 2**32 - 1
-"""What the smallest of the random generators takes."""
+from .settings_checks import setting_faults
 
 _NOT_HASHED: Final = (
     "output_dir", "progress", "save_steps", "device", "teacher_cache",
     "gradient_checkpointing", "torch_compile", "torch_compile_backend", "keep_adapter",
 )  # fmt: skip
-"""Settings that do not change what is learnt. Of a teacher cache its content counts, not its
-place."""
+"""Settings that do not change the trained weights; the content of a teacher cache is hashed
+instead of its folder."""
 
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """What is distilled into what, and how.
+    """The settings of a distillation.
 
     Raises:
         ConfigError: Settings out of range; all faults at once.
@@ -59,9 +51,9 @@ class DistillationConfig:
     temperature: float = 2.0
     """Softens both distributions in the divergence; above 0."""
     alpha: float = 0.5
-    """Weight of the teacher's distributions against the labels: 0 to 1."""
+    """Weight of the teacher's distributions against the labels, 0 to 1."""
     max_length: int = 512
-    """Most tokens of one example; what the models' positions allow is a bound too."""
+    """Most tokens of one example; the models' positions limit it too."""
     batch_size: int = 8
     """Examples per micro-batch."""
     num_epochs: float = 3
@@ -80,11 +72,11 @@ class DistillationConfig:
     objective: Objective = "forward_kl"
     """The divergence from the teacher. `universal_logit` takes a teacher with another tokenizer."""
     optimizer: OptimizerKind = "adamw"
-    """`muon` takes the matrices inside the layers, AdamW the rest."""
+    """`muon` trains the matrices inside the layers with Muon, the rest with AdamW."""
     matrix_learning_rate: float = 4e-3
     """Of Muon."""
     weight_decay: float = 0.0
-    """Decoupled; on matrices."""
+    """Decoupled weight decay of matrices."""
     warmup_ratio: float = 0.0
     """Share of the steps in which the learning rate rises, 0 up to 1."""
     lr_scheduler: str = "linear"
@@ -94,7 +86,7 @@ class DistillationConfig:
     max_grad_norm: float = 1.0
     """Gradients are clipped to it; 0 does not clip."""
     too_long: TooLong = "truncate"
-    """What happens to examples above `max_length`: cut and counted in a warning, or `error`."""
+    """Longer examples than `max_length` are cut and counted in a warning, or an `error`."""
     student_layers: int | None = None
     """Layers of a `from_scratch` student."""
     student_width: int | None = None
@@ -102,67 +94,67 @@ class DistillationConfig:
     teacher_cache: str | None = None
     """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded."""
     task: Task = "generation"
-    """`classification` trains a model that chooses between classes from records with `text` and
-    `label`; teacher and student must be classifiers."""
+    """`classification` trains a classifier from records with `text` and `label`; teacher and
+    student must be classifiers."""
     temperature_end: float | None = None
-    """Temperature at the last step, on the way from `temperature`; None keeps it."""
+    """Temperature at the last step, changing from `temperature`; None keeps it."""
     alpha_end: float | None = None
-    """Alpha at the last step, on the way from `alpha`; None keeps it."""
+    """Alpha at the last step, changing from `alpha`; None keeps it."""
     loss_schedule: RampShape = "linear"
-    """How temperature and alpha get there, `linear` or `cosine`."""
+    """Shape of these changes, `linear` or `cosine`."""
     hidden_weight: float = 0.0
-    """Of a loss that draws hidden states to the teacher's; 0 leaves it out."""
+    """Weight of a loss between hidden states of student and teacher; 0 leaves it out."""
     hidden_measure: HiddenMeasure = "mse"
     """`mse` or `cosine`."""
     attention_weight: float = 0.0
-    """Of a loss that draws attention maps to the teacher's; 0 leaves it out."""
+    """Weight of a loss between their attention maps; 0 leaves it out."""
     attention_measure: AttentionMeasure = "kl"
     """`kl` or `mse`."""
     layer_pairs: Sequence[Sequence[int]] | None = None
     """[student layer, teacher layer] of these losses, counted from 1; 0 are the embeddings. None
     spreads the teacher's layers evenly."""
     trainable: str | None = None
-    """Regular expression; only parameters in whose name it is found learn. None for all."""
+    """Regular expression; only parameters in whose name it is found are trained. None for all."""
     unfreeze: Sequence[str] | None = None
-    """Such an expression per epoch: each epoch trains those of the epochs before it as well. One
-    process only; with several, use stages."""
+    """Such an expression per epoch; each epoch also trains the parameters of the epochs before.
+    One process only; with several, use stages."""
     on_policy: bool = False
     """Whether the student writes the answers itself, by TRL's trainer (extra `onpolicy`)."""
     max_completion_length: int = 128
     """Most tokens the student writes on policy."""
     lora_r: int | None = None
-    """Rank of a LoRA adapter (extra `peft`), which alone learns and is merged into the student
-    when training ends; None trains the student itself."""
+    """Rank of a LoRA adapter (extra `peft`), which is trained instead of the student and merged
+    into it when training ends; None trains the student itself."""
     lora_alpha: float = 16
-    """The adapter counts alpha / rank."""
+    """The adapter is scaled by alpha / rank."""
     lora_dropout: float = 0.0
     """On the adapter's inputs, 0 up to 1."""
     lora_target_modules: str | Sequence[str] = "all-linear"
-    """Modules that get an adapter: ends of their names, a regular expression, or `all-linear` for
-    all linear layers but the head."""
+    """Modules with an adapter: ends of their names, a regular expression, or `all-linear` for all
+    linear layers but the head."""
     lora_modules_to_save: Sequence[str] | None = None
-    """Modules that learn whole beside the adapter, as `["lm_head"]`."""
+    """Modules that are trained themselves beside the adapter, as `["lm_head"]`."""
     load_in_4bit: bool = False
-    """Whether the student's frozen weights are held in 4 bit under the adapter (QLoRA: nf4, double
-    quantisation; extra `peft`). Needs `lora_r`."""
+    """Whether the student's frozen weights are 4-bit (QLoRA: nf4, double quantisation; extra
+    `peft`). Needs `lora_r`."""
     keep_adapter: bool = False
     """Whether the adapter is saved too, in `adapter` in the student's folder."""
     teacher_bits: Literal[4, 8] | None = None
-    """Holds the teacher's linear layers in 8 or 4 bit (extra `peft`)."""
+    """Quantises the teacher's linear layers to 8 or 4 bit (extra `peft`)."""
     gradient_checkpointing: bool = False
-    """Whether layers are computed anew in the backward pass: less memory, a third more time."""
+    """Whether the backward pass computes layers again: less memory, a third more time."""
     packing: bool = False
-    """Whether several examples share a row, without seeing each other, in the place of padding."""
+    """Whether examples share rows, without seeing each other, instead of being padded."""
     torch_compile: bool = False
-    """Whether the student's layers are compiled; worth it in long runs of large models."""
+    """Whether the student's layers are compiled; it pays in long runs of large models."""
     torch_compile_backend: str = "inductor"
     """A backend of torch.compile."""
     dtype: str | None = None
-    """Arithmetic of training, `bfloat16` or `float32`; None chooses by the processor."""
+    """Arithmetic of training, `bfloat16` or `float32`; None chooses by the device."""
     device: str | None = None
     """`cpu`, `cuda`, ...; None takes CUDA where there is one."""
     save_steps: int | None = None
-    """Checkpoint in the work folder after so many steps; None saves by the clock."""
+    """Optimizer steps between checkpoints in the work folder; None saves by the clock."""
     progress: bool = True
     """Whether to show a progress bar."""
 
@@ -177,7 +169,7 @@ class DistillationConfig:
         return asdict(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the settings as JSON, whole or not at all."""
+        """Write the settings as JSON, atomically."""
         return write_json(path, self.to_dict())
 
 
@@ -188,30 +180,34 @@ def read_config(config_dict: Mapping[str, Any]) -> DistillationConfig:
         ConfigError: Keys that are not known (with the nearest known one) and values out of range;
             all faults at once.
     """
-    known = [field.name for field in fields(DistillationConfig)]
-    faults = []
-    for key in config_dict:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"the nearest known key is {near[0]!r}" if near else f"known are {known}"
-            faults.append(f"unknown key {key!r}; {hint}")
-    given = {key: value for key, value in config_dict.items() if key in known}
     defaults = DistillationConfig().to_dict()
-    faults += config_faults(defaults | given)
+    given = {key: value for key, value in config_dict.items() if key in defaults}
+    faults = unknown_keys(config_dict, list(defaults)) + config_faults(defaults | given)
     if faults:
         raise ConfigError(faults)
     return DistillationConfig(**given)
 
 
+def unknown_keys(given: Mapping[str, Any], known: list[str], place: str = "") -> list[str]:
+    """List the keys that are not known, each with the nearest known one; `place` begins a line."""
+    faults = []
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"the nearest known key is {near[0]!r}" if near else f"known are {known}"
+            faults.append(f"{place}unknown key {key!r}; {hint}")
+    return faults
+
+
 def config_hash(
     config: DistillationConfig, *, dtype: str, teacher_cache_sha256: str | None = None
 ) -> str:
-    """Hash what decides the outcome: all settings but places, bar and saving (contracts.md 2.5).
+    """Hash all settings that change the trained weights.
 
     Args:
         config: The settings.
         dtype: The arithmetic that was chosen.
-        teacher_cache_sha256: Hash of the cache's manifest; None where none is read.
+        teacher_cache_sha256: Hash of the cache's manifest; None without a cache.
     """
     decisive = {k: v for k, v in config.to_dict().items() if k not in _NOT_HASHED}
     if teacher_cache_sha256 is not None:
@@ -220,70 +216,7 @@ def config_hash(
 
 
 def config_faults(values: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the values of all settings; empty when all is well."""
-    faults = loss_faults(values["temperature"], values["alpha"], values["objective"])
-    for name in ("teacher_model_name", "student_model_name", "output_dir", "lr_scheduler"):
-        if not isinstance(values[name], str) or not values[name].strip():
-            faults.append(f"{name} is {values[name]!r}; allowed is a text")
-    cache = values["teacher_cache"]
-    if cache is not None and not (isinstance(cache, str) and cache.strip()):
-        faults.append(f"teacher_cache is {cache!r}; allowed is null or a folder")
-    for name, least in _LEAST_INTEGER.items():
-        if not _is_integer(values[name]) or values[name] < least:
-            faults.append(f"{name} is {values[name]!r}; allowed is a whole number from {least} on")
-        elif name == "seed" and values[name] > LARGEST_SEED:
-            faults.append(f"seed is {values[name]!r}; allowed is up to {LARGEST_SEED:,}")
-    for name in ("max_steps", "save_steps", "student_layers", "student_width"):
-        if values[name] is not None and not (_is_integer(values[name]) and values[name] >= 1):
-            faults.append(f"{name} is {values[name]!r}; allowed is null or a whole number above 0")
-    for name in ("num_epochs", "learning_rate", "matrix_learning_rate"):
-        if not _is_number(values[name]) or not 0.0 < values[name] < float("inf"):
-            faults.append(f"{name} is {values[name]!r}; allowed is a number above 0")
-    for name in ("weight_decay", "warmup_ratio", "decay_ratio"):
-        if not _is_number(values[name]) or not 0.0 <= values[name] < 1.0:
-            faults.append(f"{name} is {values[name]!r}; allowed is 0 up to 1")
-    if not _is_number(values["max_grad_norm"]) or not 0.0 <= values["max_grad_norm"] < float("inf"):
-        faults.append(f"max_grad_norm is {values['max_grad_norm']!r}; allowed is 0 or more")
-    for name, allowed in _CHOICES.items():
-        if values[name] not in allowed:
-            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
-    schedules = schedule_names()
-    if schedules and values["lr_scheduler"] not in schedules:
-        near = difflib.get_close_matches(str(values["lr_scheduler"]), sorted(schedules), n=1)
-        hint = f"; the nearest is {near[0]!r}" if near else f"; there are {sorted(schedules)}"
-        faults.append(f"lr_scheduler is {values['lr_scheduler']!r}{hint}")
-    if values["lr_scheduler"] == "warmup_stable_decay" and values["max_steps"] is None:
-        faults.append("lr_scheduler 'warmup_stable_decay' needs max_steps")
-    sizes = (values["student_layers"], values["student_width"])
-    if values["student_model_name"] == FROM_SCRATCH and None in sizes:
-        faults.append("student_model_name 'from_scratch' needs student_layers and student_width")
-    if values["keep_adapter"] is True and values["student_model_name"] in _MADE:
-        faults.append(
-            f"keep_adapter: an adapter of {values['student_model_name']!r} has no base that could "
-            "be loaded again; save such a student first, and name its folder"
-        )
-    defaults = {field.name: field.default for field in fields(DistillationConfig)}
-    faults += run_faults(values, defaults)
-    return faults
-
-
-_LEAST_INTEGER: Final = {
-    "max_length": 2,
-    "batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "seed": 0,
-}
-_CHOICES: Final[dict[str, tuple[Any, ...]]] = {
-    "optimizer": get_args(OptimizerKind),
-    "too_long": get_args(TooLong),
-    "dtype": (None, "bfloat16", "float32"),
-    "progress": (True, False),
-}
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """List what is wrong with the values of all settings; empty when nothing is."""
+    return setting_faults(
+        values, {field.name: field.default for field in fields(DistillationConfig)}
+    )

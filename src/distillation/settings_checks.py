@@ -1,89 +1,40 @@
-"""What is wrong with settings of schedules, freezing, layer losses and on-policy training.
+"""Check the settings of a distillation, without loading torch: each value, then combinations.
 
-Checked when a `DistillationConfig` is made, without loading anything.
+`_ALLOWED` has one line per setting. A message is `NAME is VALUE; allowed ...`.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from .setting_names import UNIVERSAL, AttentionMeasure, HiddenMeasure, Objective, RampShape, Task
-
-_SWITCHES: Final = (
-    "load_in_4bit",
-    "keep_adapter",
-    "gradient_checkpointing",
-    "packing",
-    "torch_compile",
-)
-_OF_ADAPTERS: Final = (
-    "lora_alpha",
-    "lora_dropout",
-    "lora_target_modules",
-    "lora_modules_to_save",
-    "load_in_4bit",
-    "keep_adapter",
+from .setting_names import (
+    FROM_SCRATCH,
+    FROM_TEACHER,
+    UNIVERSAL,
+    AttentionMeasure,
+    HiddenMeasure,
+    Objective,
+    OptimizerKind,
+    RampShape,
+    Task,
+    TooLong,
 )
 
+Rule = tuple[Callable[[Any], bool], str]
+"""Whether a value is allowed, and the words for what is."""
 
-def form_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the settings named above; empty when all is well.
-
-    Args:
-        values: All settings of a `DistillationConfig`.
-        defaults: Its defaults: what is left at its default is not asked for.
-    """
-    faults = _range_faults(values)
-    if values["lora_r"] is None:
-        faults += [
-            f"{name} is {values[name]!r} and there is no adapter; set lora_r, or leave it out"
-            for name in _OF_ADAPTERS
-            if values[name] != defaults[name]
-        ]
-    if values["teacher_bits"] is not None and values["teacher_cache"] is not None:
-        faults.append("teacher_bits is for a teacher that runs; teacher_cache replaces it")
-    if values["torch_compile"] is True and values["attention_weight"] != 0.0:
-        faults.append(
-            "torch_compile leaves no attention maps to compare; set attention_weight to 0, or "
-            "leave it out"
-        )
-    if values["packing"] is True and values["task"] == "classification":
-        faults.append("packing is for causal models; a classifier reads one text per row")
-    return faults
-
-
-def _range_faults(values: Mapping[str, Any]) -> list[str]:
-    faults = [
-        f"{name} is {values[name]!r}; allowed are true and false"
-        for name in _SWITCHES
-        if not isinstance(values[name], bool)
-    ]
-    rank, alpha, dropout = values["lora_r"], values["lora_alpha"], values["lora_dropout"]
-    if rank is not None and (type(rank) is not int or rank < 1):
-        faults.append(f"lora_r is {rank!r}; allowed is null or a whole number above 0")
-    if not _is_number(alpha) or not 0.0 < alpha < float("inf"):
-        faults.append(f"lora_alpha is {alpha!r}; allowed is a number above 0")
-    if not _is_number(dropout) or not 0.0 <= dropout < 1.0:
-        faults.append(f"lora_dropout is {dropout!r}; allowed is 0 up to 1")
-    targets, saved = values["lora_target_modules"], values["lora_modules_to_save"]
-    if not _is_text(targets) and not _are_texts(targets):
-        faults.append(f"lora_target_modules is {targets!r}; allowed is a text, or a list of names")
-    if saved is not None and not _are_texts(saved):
-        faults.append(f"lora_modules_to_save is {saved!r}; allowed is null or a list of names")
-    if values["teacher_bits"] not in (None, 4, 8):
-        faults.append(f"teacher_bits is {values['teacher_bits']!r}; allowed are null, 8 and 4")
-    if not _is_text(values["torch_compile_backend"]):
-        faults.append(
-            f"torch_compile_backend is {values['torch_compile_backend']!r}; allowed is a text"
-        )
-    return faults
+LARGEST_SEED: Final = 2**32 - 1
+"""NumPy's generator takes no larger one."""
+BETAS: Final = {"forward_kl": 0.0, "jsd": 0.5, "reverse_kl": 1.0}
+"""TRL's name of our objectives: beta of the generalised Jensen-Shannon divergence."""
 
 
 def _is_number(value: object) -> bool:
@@ -98,9 +49,111 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(map(_is_text, value))
 
 
-BETAS: Final = {"forward_kl": 0.0, "jsd": 0.5, "reverse_kl": 1.0}
-"""Our objectives under TRL's name: beta of the generalised Jensen-Shannon divergence."""
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(
+        isinstance(pair, (list, tuple))
+        and len(pair) == 2
+        and all(type(layer) is int and layer >= 0 for layer in pair)
+        for pair in value
+    )  # fmt: skip
 
+
+def _whole(least: int, most: float = math.inf) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and least <= v <= most
+
+
+def _null_or(rule: Rule) -> Rule:
+    return lambda value: value is None or rule[0](value), f"is null or {rule[1].partition(' ')[2]}"
+
+
+def _one_of(names: Iterable[Any]) -> Rule:
+    allowed = tuple(names)
+    return lambda value: value in allowed, f"are {allowed}"
+
+
+_TEXT: Final[Rule] = (_is_text, "is a text")
+_COUNT: Final[Rule] = (_whole(1), "is a whole number above 0")
+_ABOVE_0: Final[Rule] = (lambda v: _is_number(v) and 0.0 < v < math.inf, "is a number above 0")
+_SHARE: Final[Rule] = (lambda v: _is_number(v) and 0.0 <= v < 1.0, "is 0 up to 1")
+_WEIGHT: Final[Rule] = (lambda v: _is_number(v) and 0.0 <= v < math.inf, "is 0 (off) or more")
+_ALPHA: Final[Rule] = (lambda v: _is_number(v) and 0.0 <= v <= 1.0, "is 0 to 1")
+_SWITCH: Final[Rule] = (lambda value: isinstance(value, bool), "are true and false")
+_TRUTH: Final[Rule] = (lambda value: value in (True, False), "are true and false")
+
+_LOSS: Final[dict[str, Rule]] = {
+    "temperature": _ABOVE_0,
+    "alpha": (_ALPHA[0], "is 0 (only labels) to 1 (only the teacher)"),
+    "objective": (
+        lambda value: value in get_args(Objective), f"are {', '.join(get_args(Objective))}"
+    ),
+}  # fmt: skip
+_LAYERS: Final[dict[str, Rule]] = {
+    "hidden_weight": _WEIGHT,
+    "attention_weight": _WEIGHT,
+    "hidden_measure": _one_of(get_args(HiddenMeasure)),
+    "attention_measure": _one_of(get_args(AttentionMeasure)),
+    "layer_pairs": _null_or((
+        _are_pairs,
+        "is a list of [student layer, teacher layer], counted from 1 (0 are the embeddings)",
+    )),
+}  # fmt: skip
+_ALLOWED: Final[dict[str, Rule]] = {
+    **_LOSS,
+    **_LAYERS,
+    "teacher_model_name": _TEXT,
+    "student_model_name": _TEXT,
+    "output_dir": _TEXT,
+    "lr_scheduler": _TEXT,
+    "torch_compile_backend": _TEXT,
+    "teacher_cache": _null_or((_is_text, "is a folder")),
+    "max_length": (_whole(2), "is a whole number from 2 on"),
+    "batch_size": (_whole(1), "is a whole number from 1 on"),
+    "gradient_accumulation_steps": (_whole(1), "is a whole number from 1 on"),
+    "seed": (_whole(0, LARGEST_SEED), f"is a whole number from 0 on, up to {LARGEST_SEED:,}"),
+    "max_completion_length": _COUNT,
+    "max_steps": _null_or(_COUNT),
+    "save_steps": _null_or(_COUNT),
+    "student_layers": _null_or(_COUNT),
+    "student_width": _null_or(_COUNT),
+    "num_epochs": _ABOVE_0,
+    "learning_rate": _ABOVE_0,
+    "matrix_learning_rate": _ABOVE_0,
+    "weight_decay": _SHARE,
+    "warmup_ratio": _SHARE,
+    "decay_ratio": _SHARE,
+    "max_grad_norm": (_WEIGHT[0], "is 0 or more"),
+    "optimizer": _one_of(get_args(OptimizerKind)),
+    "too_long": _one_of(get_args(TooLong)),
+    "task": _one_of(get_args(Task)),
+    "dtype": _one_of((None, "bfloat16", "float32")),
+    "temperature_end": _null_or(_ABOVE_0),
+    "alpha_end": _null_or(_ALPHA),
+    "loss_schedule": _one_of(get_args(RampShape)),
+    "unfreeze": _null_or((
+        lambda value: isinstance(value, (list, tuple)) and bool(value),
+        "is a list of patterns, one per epoch",
+    )),
+    "lora_r": _null_or(_COUNT),
+    "lora_alpha": _ABOVE_0,
+    "lora_dropout": _SHARE,
+    "lora_target_modules": (
+        lambda value: _is_text(value) or _are_texts(value), "is a text, or a list of names"
+    ),
+    "lora_modules_to_save": _null_or((_are_texts, "is a list of names")),
+    "teacher_bits": (lambda value: value in (None, 4, 8), "are null, 8 and 4"),
+    "on_policy": _TRUTH,
+    "progress": _TRUTH,
+    "load_in_4bit": _SWITCH,
+    "keep_adapter": _SWITCH,
+    "gradient_checkpointing": _SWITCH,
+    "packing": _SWITCH,
+    "torch_compile": _SWITCH,
+}  # fmt: skip
+
+_NEED_ADAPTER: Final = (
+    "lora_alpha", "lora_dropout", "lora_target_modules", "lora_modules_to_save", "load_in_4bit",
+    "keep_adapter",
+)  # fmt: skip
 _ON_POLICY: Final = frozenset({
     "teacher_model_name", "student_model_name", "temperature", "alpha", "max_length", "batch_size",
     "num_epochs", "learning_rate", "output_dir", "seed", "gradient_accumulation_steps", "max_steps",
@@ -112,15 +165,9 @@ _ON_POLICY: Final = frozenset({
 
 
 def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
-    """List what is wrong with the settings of a loss; empty when all is well."""
-    faults = []
-    if not (_is_number(temperature) and 0.0 < temperature < math.inf):
-        faults.append(f"temperature is {temperature!r}; allowed is a number above 0")
-    if not (_is_number(alpha) and 0.0 <= alpha <= 1.0):
-        faults.append(f"alpha is {alpha!r}; allowed is 0 (only labels) to 1 (only the teacher)")
-    if objective not in get_args(Objective):
-        faults.append(f"objective is {objective!r}; allowed are {', '.join(get_args(Objective))}")
-    return faults
+    """List what is wrong with the settings of a loss; empty when nothing is."""
+    values = {"temperature": temperature, "alpha": alpha, "objective": objective}
+    return _value_faults(values, _LOSS)
 
 
 @cache
@@ -147,56 +194,30 @@ def schedule_names() -> frozenset[str]:
     )
 
 
-def run_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the settings named above; empty when all is well.
+def layer_faults(values: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with the settings of layer losses; empty when nothing is."""
+    return _value_faults(values, _LAYERS)
+
+
+def setting_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """List what is wrong with all settings of a `DistillationConfig`; empty when nothing is.
 
     Args:
-        values: All settings of a `DistillationConfig`.
-        defaults: Its defaults.
+        values: The settings.
+        defaults: Their defaults; a setting left at its default is not asked for.
     """
-    faults = layer_faults(values) + _schedule_faults(values) + _freezing_faults(values)
-    faults += form_faults(values, defaults)
-    for name, allowed in (("task", get_args(Task)), ("loss_schedule", get_args(RampShape))):
-        if values[name] not in allowed:
-            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
-    if values["on_policy"] not in (True, False):
-        faults.append(f"on_policy is {values['on_policy']!r}; allowed are true and false")
-    length = values["max_completion_length"]
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        faults.append(f"max_completion_length is {length!r}; allowed is a whole number above 0")
-    layers = [n for n in ("hidden_weight", "attention_weight") if values[n] != defaults[n]]
-    if layers and values["teacher_cache"] is not None:
-        faults.append(f"{layers[0]} needs the teacher's layers; teacher_cache holds logits only")
-    if values["objective"] == UNIVERSAL:
-        faults += _universal_faults(values, layers)
+    faults = _value_faults(values, _ALLOWED) + _pattern_faults(values)
+    schedules = schedule_names()
+    if schedules and values["lr_scheduler"] not in schedules:
+        near = difflib.get_close_matches(str(values["lr_scheduler"]), sorted(schedules), n=1)
+        hint = f"; the nearest is {near[0]!r}" if near else f"; there are {sorted(schedules)}"
+        faults.append(f"lr_scheduler is {values['lr_scheduler']!r}{hint}")
+    faults += [message for broken, message in _combinations(values, defaults) if broken]
     return faults + (on_policy_faults(values, defaults) if values["on_policy"] is True else [])
 
 
-def _universal_faults(values: Mapping[str, Any], layers: list[str]) -> list[str]:
-    """List settings that need equal positions or classes on both sides."""
-    faults = []
-    if values["teacher_cache"] is not None:
-        faults.append(
-            f"objective {UNIVERSAL!r} sorts all of the teacher's probabilities; teacher_cache "
-            "holds some of them. Leave it out"
-        )
-    if values["task"] == "classification":
-        faults.append(f"objective {UNIVERSAL!r} is for unlike tokens, and classes have to be equal")
-    if layers:
-        faults.append(
-            f"{layers[0]} compares states of equal tokens, and objective {UNIVERSAL!r} reads the "
-            "text in unlike ones; set it to 0"
-        )
-    return faults
-
-
 def on_policy_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """List settings that TRL's trainer would not follow; empty when all is well.
-
-    Args:
-        values: All settings of a `DistillationConfig`.
-        defaults: Its defaults: what is left at its default is not asked for.
-    """
+    """List settings that TRL's trainer would not follow; arguments as in `setting_faults`."""
     faults = []
     if values["alpha"] != 1.0:
         faults.append(
@@ -217,71 +238,82 @@ def on_policy_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
     ]
 
 
-def _schedule_faults(values: Mapping[str, Any]) -> list[str]:
-    faults = []
-    for name, most, allowed in (
-        ("temperature_end", float("inf"), "null or a number above 0"),
-        ("alpha_end", 1.0, "null or 0 to 1"),
-    ):
-        value = values[name]
-        if value is None:
-            continue
-        number = _is_number(value)
-        least_fits = number and (value > 0.0 or (name == "alpha_end" and value == 0.0))
-        if not least_fits or not value <= most or value == float("inf"):
-            faults.append(f"{name} is {value!r}; allowed is {allowed}")
-    return faults
+def _value_faults(values: Mapping[str, Any], rules: Mapping[str, Rule]) -> list[str]:
+    return [
+        f"{name} is {values[name]!r}; allowed {allowed}"
+        for name, (fits, allowed) in rules.items()
+        if not fits(values[name])
+    ]
 
 
-def _freezing_faults(values: Mapping[str, Any]) -> list[str]:
+def _pattern_faults(values: Mapping[str, Any]) -> list[str]:
     unfreeze = values["unfreeze"]
-    if unfreeze is not None and (not isinstance(unfreeze, (list, tuple)) or not unfreeze):
-        return [f"unfreeze is {unfreeze!r}; allowed is null or a list of patterns, one per epoch"]
+    patterns = unfreeze if isinstance(unfreeze, (list, tuple)) else ()
     faults = []
-    for pattern in [values["trainable"], *(unfreeze or ())]:
-        if pattern is None:
-            continue
+    for pattern in (values["trainable"], *patterns):
         try:
-            re.compile(pattern)
+            re.compile("" if pattern is None else pattern)
         except (re.error, TypeError) as fault:
             faults.append(f"{pattern!r} is no regular expression: {fault}")
     return faults
 
 
-def layer_faults(values: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the settings of layer losses; empty when all is well.
-
-    Args:
-        values: `hidden_weight`, `hidden_measure`, `attention_weight`, `attention_measure` and
-            `layer_pairs`, as `DistillationConfig` holds them.
-    """
-    faults = []
-    for name in ("hidden_weight", "attention_weight"):
-        value = values[name]
-        if not _is_number(value) or not 0.0 <= value < float("inf"):
-            faults.append(f"{name} is {value!r}; allowed is 0 (off) or more")
-    for name, allowed in (
-        ("hidden_measure", get_args(HiddenMeasure)),
-        ("attention_measure", get_args(AttentionMeasure)),
-    ):
-        if values[name] not in allowed:
-            faults.append(f"{name} is {values[name]!r}; allowed are {allowed}")
-    if values["layer_pairs"] is not None and not _are_pairs(values["layer_pairs"]):
-        faults.append(
-            f"layer_pairs is {values['layer_pairs']!r}; allowed is null or a list of [student "
-            "layer, teacher layer], counted from 1 (0 are the embeddings)"
-        )
-    return faults
-
-
-def _are_pairs(value: object) -> bool:
-    return (
-        isinstance(value, (list, tuple))
-        and len(value) > 0
-        and all(
-            isinstance(pair, (list, tuple))
-            and len(pair) == 2
-            and all(type(layer) is int and layer >= 0 for layer in pair)
-            for pair in value
-        )
-    )
+def _combinations(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """Pair each combination of settings that is not allowed with its message."""
+    layers = [n for n in ("hidden_weight", "attention_weight") if values[n] != defaults[n]]
+    first = layers[0] if layers else ""
+    student, cache = values["student_model_name"], values["teacher_cache"] is not None
+    classifies, universal = values["task"] == "classification", values["objective"] == UNIVERSAL
+    return [
+        (
+            values["lr_scheduler"] == "warmup_stable_decay" and values["max_steps"] is None,
+            "lr_scheduler 'warmup_stable_decay' needs max_steps",
+        ),
+        (
+            student == FROM_SCRATCH and None in (values["student_layers"], values["student_width"]),
+            "student_model_name 'from_scratch' needs student_layers and student_width",
+        ),
+        (
+            values["keep_adapter"] is True and student in (*FROM_TEACHER, FROM_SCRATCH),
+            f"keep_adapter: an adapter of {student!r} has no base that could be loaded again; save "
+            "such a student first, and name its folder",
+        ),
+        *(
+            (
+                values["lora_r"] is None and values[name] != defaults[name],
+                f"{name} is {values[name]!r} and there is no adapter; set lora_r, or leave it out",
+            )
+            for name in _NEED_ADAPTER
+        ),
+        (
+            values["teacher_bits"] is not None and cache,
+            "teacher_bits is for a teacher that runs; teacher_cache replaces it",
+        ),
+        (
+            values["torch_compile"] is True and values["attention_weight"] != 0.0,
+            "torch_compile leaves no attention maps to compare; set attention_weight to 0, or "
+            "leave it out",
+        ),
+        (
+            values["packing"] is True and classifies,
+            "packing is for causal models; a classifier reads one text per row",
+        ),
+        (
+            bool(layers) and cache,
+            f"{first} needs the teacher's layers; teacher_cache holds logits only",
+        ),
+        (
+            universal and cache,
+            f"objective {UNIVERSAL!r} sorts all of the teacher's probabilities; teacher_cache "
+            "holds some of them. Leave it out",
+        ),
+        (
+            universal and classifies,
+            f"objective {UNIVERSAL!r} is for unlike tokens, and classes have to be equal",
+        ),
+        (
+            universal and bool(layers),
+            f"{first} compares states of equal tokens, and objective {UNIVERSAL!r} reads the text "
+            "in unlike ones; set it to 0",
+        ),
+    ]

@@ -1,13 +1,13 @@
-"""What the stages of a distillation are: read from a configuration, checked as a whole.
+"""Read the stages of a distillation from a configuration, and check all of them.
 
-A configuration is that of one distillation, with two more keys:
+The configuration is that of one distillation, with two more keys:
 
 | key | meaning |
 |---|---|
 | `data` | a file of records: a JSON list, or JSON Lines |
 | `stages` | a list of mappings, run in this order |
 
-A stage holds the settings that differ there, and may hold:
+A stage has the settings that differ there, and these keys:
 
 | key | meaning | if absent |
 |---|---|---|
@@ -19,7 +19,6 @@ A stage holds the settings that differ there, and may hold:
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import ConfigError, DataNotFoundError
-from .settings import DistillationConfig, config_faults
+from .settings import DistillationConfig, config_faults, unknown_keys
 
 PREVIOUS: Final = "previous"
 STAGE: Final = "stage:"
@@ -35,11 +34,12 @@ STAGE: Final = "stage:"
 _OWN_KEYS: Final = ("name", "data", "teacher", "student")
 _NOT_IN_A_STAGE: Final = ("output_dir", "teacher_model_name", "student_model_name")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_SETTINGS: Final = [field.name for field in fields(DistillationConfig)]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of several."""
+    """One training of several that follow each other."""
 
     name: str
     values: Mapping[str, Any]
@@ -48,10 +48,10 @@ class Stage:
     """A folder, a name on the hub, or the reference of an earlier stage."""
     student: str
     data: str | None
-    """File of its records; None for those that are given to the call."""
+    """File of its records; None for those that are passed to the call."""
 
     def config(self, folders: Mapping[str, Path]) -> DistillationConfig:
-        """Give the settings, with the folders of earlier stages in the place of references.
+        """Give the settings, with references replaced by the folders of earlier stages.
 
         Args:
             folders: Stage name -> where its student was saved.
@@ -75,17 +75,17 @@ class StagePlan:
 
 
 def read_plan(config: Mapping[str, Any]) -> StagePlan:
-    """Check a configuration with stages as a whole.
+    """Read and check a configuration with stages.
 
     Args:
-        config: As a JSON file holds it.
+        config: As a JSON file has it.
 
     Raises:
         ConfigError: Unknown keys (with the nearest known one), values out of range, references to
-            stages that do not come before; all faults of all stages at once.
+            later stages; all faults of all stages at once.
     """
     base = {key: value for key, value in config.items() if key not in ("stages", "data")}
-    faults = _unknown_keys(base, _setting_names(), "") + _data_faults(config, "")
+    faults = unknown_keys(base, _SETTINGS) + _data_faults(config, "")
     listed = config.get("stages")
     if not isinstance(listed, list) or not listed:
         raise ConfigError([*faults, f"stages is {listed!r}; allowed is a list with one or more"])
@@ -108,7 +108,7 @@ def find_data(name: str, beside: Path | None) -> Path:
     """Resolve a relative path against the current folder, then against the configuration's.
 
     Raises:
-        DataNotFoundError: There is no such file in either.
+        DataNotFoundError: Neither has such a file.
     """
     places = list(dict.fromkeys([Path(name), *([] if beside is None else [beside / name])]))
     for place in places:
@@ -144,29 +144,27 @@ def _read_stage(
 def _stage_faults(
     stage: Stage, given: Mapping[str, Any], number: int, before: list[Stage]
 ) -> list[str]:
-    allowed = [name for name in _setting_names() if name not in _NOT_IN_A_STAGE]
+    allowed = [name for name in _SETTINGS if name not in _NOT_IN_A_STAGE]
     place = f"stage {number}: "
-    faults = _unknown_keys(given, [*_OWN_KEYS, *allowed], place) + _data_faults(given, place)
+    faults = unknown_keys(given, [*_OWN_KEYS, *allowed], place) + _data_faults(given, place)
     if not _NAME.fullmatch(stage.name):
-        faults.append(
-            f"stage {number}: name is {stage.name!r}; letters, digits, - and _ are allowed"
-        )
+        faults.append(f"{place}name is {stage.name!r}; letters, digits, - and _ are allowed")
     if stage.name in {earlier.name for earlier in before}:
-        faults.append(f"stage {number}: the name {stage.name!r} is taken by an earlier stage")
+        faults.append(f"{place}the name {stage.name!r} is taken by an earlier stage")
     known = [f"{STAGE}{earlier.name}" for earlier in before]
     for role, name in (("teacher", stage.teacher), ("student", stage.student)):
         if str(name).startswith(STAGE) and name not in known:
-            faults.append(f"stage {number}: {role} is {name!r}; earlier stages are {known}")
+            faults.append(f"{place}{role} is {name!r}; earlier stages are {known}")
         if name == PREVIOUS:
-            faults.append(f"stage {number}: {role} is 'previous', but there is no stage before it")
+            faults.append(f"{place}{role} is 'previous', but there is no stage before it")
     if stage.teacher == stage.student and stage.values["alpha"] != 0.0:
         faults.append(
-            f"stage {number}: teacher and student are both {stage.teacher!r}; name another "
+            f"{place}teacher and student are both {stage.teacher!r}; name another "
             "student, such as 'every_second_layer'"
         )
     models = {"teacher_model_name": stage.teacher, "student_model_name": stage.student}
     settings = config_faults({**stage.values, **models})
-    return faults + [f"stage {number}: {fault}" for fault in settings]
+    return faults + [f"{place}{fault}" for fault in settings]
 
 
 def _data_faults(given: Mapping[str, Any], place: str) -> list[str]:
@@ -174,17 +172,3 @@ def _data_faults(given: Mapping[str, Any], place: str) -> list[str]:
     if data is None or (isinstance(data, str) and data.strip()):
         return []
     return [f"{place}data is {data!r}; allowed is a file"]
-
-
-def _setting_names() -> list[str]:
-    return [field.name for field in fields(DistillationConfig)]
-
-
-def _unknown_keys(given: Mapping[str, Any], known: list[str], place: str) -> list[str]:
-    faults = []
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"the nearest known key is {near[0]!r}" if near else f"known are {known}"
-            faults.append(f"{place}unknown key {key!r}; {hint}")
-    return faults

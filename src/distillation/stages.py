@@ -1,10 +1,10 @@
-"""Several trainings in a row: labels first and the teacher after, a teacher assistant, unfreezing.
+"""Run several trainings one after the other: a teacher assistant, labels before the teacher, ...
 
     distill_stages("configs/distillation/teacher_assistant.json")
 
-Each stage is a training of its own, from weights that an earlier one saved. Its result is a whole
-checkpoint folder, so a broken-off row goes on with the stage it was in, and finished stages are not
-repeated while their settings, data and models stay the same.
+Each stage is a training of its own and saves a complete checkpoint folder. So an interrupted call
+continues with the stage it was in, and finished stages are not repeated while their settings, data
+and models stay the same.
 
 Source of the teacher assistant: Mirzadeh et al. 2020 (arXiv 1902.03393).
 """
@@ -29,7 +29,7 @@ from ..records import Example, data_hash, record_hash
 from .distiller import DistillationSummary, ModelDistiller
 from .settings import DistillationConfig, config_hash
 from .stage_plan import STAGE, Stage, find_data, read_plan
-from .teacher.cache_compatibility import known_identity
+from .teacher.cache_format import known_identity
 from .torch_processes import is_main_process, wait_for_everyone
 from .training.dispatch import examples_of
 from .training_data import Record
@@ -37,13 +37,13 @@ from .training_data import Record
 logger = logging.getLogger(__name__)
 
 STAGE_FILE: Final = "stage.json"
-"""In a stage's folder: says that it is finished, and what made it."""
+"""In the folder of a finished stage, with the hash of what made it."""
 WORK_FOLDER: Final = "work"
 
 
 @dataclass(frozen=True)
 class StageSummary:
-    """What became of a stage."""
+    """The result of a stage."""
 
     name: str
     folder: Path
@@ -59,11 +59,11 @@ def distill_stages(
     read: Callable[[Path], Iterable[Record]] | None = None,
     beside: Path | None = None,
 ) -> list[StageSummary]:
-    """Run the stages of a configuration, or the rest of them.
+    """Run the stages of a configuration that are not finished.
 
     Args:
-        config: As described in `stage_plan.py`, or the JSON file that holds it; relative paths in a
-            file count from the current folder, then from that of the file.
+        config: As described in `stage_plan.py`, or its JSON file; relative paths are resolved
+            against the current folder, then against that of the file.
         training_data: Records for stages that name no file.
         read: Reads a file of records; None for `read_records`.
         beside: Folder of the file that the mapping came from.
@@ -72,9 +72,9 @@ def distill_stages(
         One entry per stage; the student is in the last one's folder.
 
     Raises:
-        ConfigError: The configuration has faults; all of them.
+        ConfigError: The configuration has faults; it lists all of them.
         DataError: Records cannot be used, or a stage has none.
-        DataNotFoundError: A file of records is not there.
+        DataNotFoundError: A file of records does not exist.
     """
     beside = beside if isinstance(config, Mapping) else Path(config).parent
     plan = read_plan(config if isinstance(config, Mapping) else read_json(config))
@@ -105,11 +105,11 @@ def stage_identity(
     examples: Sequence[Example],
     done: Mapping[str, tuple[Path, str]],
 ) -> str:
-    """Hash what decides the outcome of a stage, whatever folder it is run in.
+    """Hash what decides the outcome of a stage, independently of its folder.
 
     Args:
-        stage: Whose it is.
-        settings: The stage's, with folders for references.
+        stage: The stage.
+        settings: Its settings, with folders for references.
         examples: Its data.
         done: Stage name -> folder and identity, of the stages before.
     """
@@ -139,12 +139,12 @@ def _run_stage(
     summary = distiller.distill(examples, work_dir=work)
     distiller.save_distilled_model(folder)
     del distiller
-    gc.collect()  # the next stage loads its models; those of this one have cycles
+    gc.collect()  # frees this stage's models, which have reference cycles, before the next ones
     return summary
 
 
 def _mark_finished(folder: Path, work: Path, stage: Stage, identity: str) -> None:
-    wait_for_everyone()  # nobody reads the work folder any more
+    wait_for_everyone()  # no process reads the work folder any more
     if is_main_process():
         write_json(
             folder / STAGE_FILE, {"schema_version": 1, "name": stage.name, "identity": identity}
@@ -154,7 +154,7 @@ def _mark_finished(folder: Path, work: Path, stage: Stage, identity: str) -> Non
 
 
 def _is_finished(folder: Path, identity: str) -> bool:
-    """Tell whether the folder holds this very stage, whole."""
+    """Tell whether the folder holds the complete result of exactly this stage."""
     try:
         found = read_json(folder / STAGE_FILE)
     except (FileNotFoundError, ValueError):
@@ -180,7 +180,7 @@ def _examples(
 
 
 def read_records(path: Path) -> list[Record]:
-    """Read records from a JSON list or from JSON Lines; what `write_examples` wrote are examples.
+    """Read records from a JSON list or JSON Lines; those of `write_examples` become examples.
 
     Raises:
         DataError: It is neither.

@@ -1,12 +1,11 @@
-"""A teacher for those who have none: a tokenizer and a small decoder trained from scratch on one
-table.
+"""The starter teacher: a tokenizer and a small decoder, trained from scratch on one table.
 
-It knows the table and nothing else, and its model card says so. It exists so that the whole way
-from a table to a student runs on two cores without a network; with one, name any causal model of
-the hub as the teacher instead.
+It knows the table and nothing else, and its model card says so. With it, all steps from a table to
+a student run on two cores without a network; with a network, use any causal model of the hub as the
+teacher instead.
 
-The recipe was found by trial on the elements table: Muon for the matrices, AdamW for the rest;
-varied wording; most of the examples on judging an answer, which is learned last.
+The recipe was found by trial on the elements table: Muon for the matrices, AdamW for the rest,
+varied wording, and most examples about judging an answer, which is learned last.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from .settings import DistillationConfig
 
 END_TOKEN = "<|end|>"
 TOKENIZER_EXAMPLES = 20_000
-"""Examples of the stream that the tokenizer is trained on."""
+"""Number of examples that the tokenizer is trained on."""
 STARTER = "starter"
-"""Name that stands for such a teacher wherever a model name is asked for."""
+"""Model name that means such a teacher."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +37,22 @@ class StarterSize:
     """Shape of a starter teacher."""
 
     layers: int = 5
-    """Odd, so that every second layer is less than half of the parameters."""
+    """Odd, so that every second layer has less than half of the parameters."""
     width: int = 128
     heads: int = 2
     """64 dimensions each."""
     vocabulary: int = 1400
-    """Tokens at most; small tables give fewer."""
+    """Most tokens; small tables give fewer."""
     positions: int = 512
-    """Longest prompt and answer together, in tokens; raised where an example is longer."""
+    """Most tokens of prompt and answer together; raised where an example is longer."""
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer; it can write any text, known or not.
+    """Train a byte-level BPE tokenizer, which can encode any text.
 
     Args:
         texts: What the model will read and write.
-        vocabulary: Most tokens, 257 or more: all bytes and the end token are always in it.
+        vocabulary: Most tokens, at least 257 for all bytes and the end token.
 
     Raises:
         ConfigError: The vocabulary is too small.
@@ -100,10 +99,10 @@ def new_shape(
 
     Args:
         size: Shape.
-        layers: Another number of layers.
+        layers: Replaces the number of layers.
         seed: Of the weights.
-        end_id: Token that ends an answer.
-        pad_id: Token that fills batches.
+        end_id: The end token.
+        pad_id: The padding token.
 
     Raises:
         ConfigError: The width does not divide by twice the heads.
@@ -128,10 +127,13 @@ def new_shape(
         return LlamaForCausalLM(config)
 
 
+def _text(example: Example) -> str:
+    return example.prompt + join_of(example.prompt) + (example.target or "")
+
+
 def _longest(stream: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> int:
     """Count the tokens of the longest example, rounded up; rotary positions cost nothing."""
-    texts = {e.prompt + join_of(e.prompt) + (e.target or "") for e in stream}
-    longest = sorted(texts, key=len)[-100:]  # the longest in tokens is among those in characters
+    longest = sorted({_text(e) for e in stream}, key=len)[-100:]  # also the longest in tokens
     most = max(len(ids) for ids in tokenizer(longest)["input_ids"])
     return -(-(most + 16) // 64) * 64
 
@@ -143,28 +145,26 @@ def train_starter(
     size: StarterSize | None = None,
     work_dir: str | Path | None = None,
 ) -> tuple[ModelDistiller, DistillationSummary]:
-    """Train a tokenizer and a teacher on a stream of examples, once through.
+    """Train a tokenizer and a teacher on examples.
 
     Args:
-        stream: Labelled examples with varied wording; each is seen once.
+        stream: Labelled examples with varied wording.
         config: Batch size, learning rates, schedule, seed; alpha must be 0.
         size: Shape of the model.
-        work_dir: Keeps checkpoints, so that the same call goes on after a crash.
+        work_dir: Keeps checkpoints, so that the same call continues after a crash.
 
     Returns:
-        A distiller that holds the trained model and its tokenizer, to be saved by the caller, and
-        what was done.
+        A distiller with the trained model and its tokenizer, for the caller to save, and a summary.
 
     Raises:
-        ConfigError: alpha is not 0: there is no teacher to learn from.
+        ConfigError: alpha is not 0, but there is no teacher.
         DataError: An example does not fit into the model's positions.
     """
     if config.alpha != 0.0:
         raise ConfigError([f"alpha is {config.alpha}; a starter has no teacher, so it must be 0"])
     size = size or StarterSize()
-    # The alphabet of a table is seen in a part of the stream; a tokenizer from all of it is no
-    # better.
-    texts = [e.prompt + join_of(e.prompt) + (e.target or "") for e in stream[:TOKENIZER_EXAMPLES]]
+    # A tokenizer from more examples of a table is no better.
+    texts = [_text(example) for example in stream[:TOKENIZER_EXAMPLES]]
     distiller = ModelDistiller(config)
     distiller.tokenizer = train_tokenizer(texts, size.vocabulary)
     size = replace(size, positions=max(size.positions, _longest(stream, distiller.tokenizer)))

@@ -1,4 +1,4 @@
-"""Records as users have them, in any of the usual shapes, to `Example`s.
+"""Convert records of the usual shapes to `Example`s.
 
 | keys | meaning |
 |---|---|
@@ -6,11 +6,11 @@
 | `conversations` | the same as ShareGPT writes it |
 | `question`, `answer`, `context`? | a question; rendered as `s2-qa` |
 | `instruction`, `output`, `input`? | Alpaca; rendered as `s2-qa` with `input` as context |
-| `prompt`, `completion` or `target` | a prompt that is used as it is; turns are one exchange |
+| `prompt`, `completion` or `target` | an unchanged prompt; lists of messages are one exchange |
 | `text` | a plain text, supervised as a whole |
 
-The first row that fits counts; in records that `stillroom label` wrote, their mark says which one
-holds the label, and in which format it was asked. Further keys are allowed and not trained on.
+The first row that fits is used. Records written by `stillroom label` are marked with the shape of
+the label and the format of its prompt. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SHAPES: Final = (
 
 
 def training_examples(records: Iterable[Record]) -> list[Example]:
-    """Bring records of any known shape to labelled examples, sorted by id.
+    """Convert records of any known shape to labelled examples.
 
-    Sorted, so that equal data gives equal batches however it was read (contracts.md 2.5).
+    They are sorted by id, so that equal data gives equal batches in whatever order it was read.
 
     Args:
         records: `Example`s or mappings; shapes may be mixed.
@@ -43,8 +43,8 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
         One example per record. Mappings get an id from their content; equal ones are numbered.
 
     Raises:
-        DataError: A record has no known shape, a value that is no text, or no target; the message
-            names the record by its number, counted from 1.
+        DataError: A record has an unknown shape, a value that is no text, or no target; the message
+            gives its number, counted from 1.
         EmptyDataError: There are no records.
     """
     examples = []

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 from stillroom.distillation.losses.dense import dense_distillation
-from stillroom.distillation.losses.fused import HeadRows, fused_distillation
-from stillroom.distillation.losses.teacher_rows import DenseTeacherRows, SparseTeacherRows
+from stillroom.distillation.losses.fused import fused_distillation
+from stillroom.distillation.losses.rows import HeadRows, SparseTeacherRows
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -23,7 +23,7 @@ class Rows:
     weight: torch.Tensor
     bias: torch.Tensor | None
     labels: torch.Tensor
-    theirs: DenseTeacherRows
+    theirs: HeadRows
     vocabulary: int
     weights: torch.Tensor | None = None
 
@@ -69,7 +69,7 @@ def random_rows(
         weight=scale * normal(V + padding, H),
         bias=normal(V + padding) if bias else None,
         labels=torch.randint(V, (N,), generator=source),
-        theirs=DenseTeacherRows(normal(N, 3), scale * normal(V, 3), normal(V)),
+        theirs=HeadRows(normal(N, 3), scale * normal(V, 3), normal(V)),
         vocabulary=V,
         weights=torch.rand(N, generator=source).to(dtype) if weighted else None,
     )

@@ -264,7 +264,7 @@ def test_the_same_call_goes_on_after_a_crash(taught, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         _, summary = distilled(tmp_path / "work", seed=7)
     assert summary.resumed_from is None
-    assert "starts anew, because config_hash was" in caplog.text
+    assert "starts again, because config_hash was" in caplog.text
 
 
 # ------------------------------------------------------------------------- what goes in

@@ -5,8 +5,7 @@ from __future__ import annotations
 import kd_models
 from stillroom.distillation.batches.batching import Collator, tokenize_examples
 from stillroom.distillation.batches.text_alignment import AlignedCollator, align_examples
-from stillroom.distillation.teacher.aligned import UniversalTeacher
-from stillroom.distillation.teacher.online import OnlineTeacher
+from stillroom.distillation.teacher.online import OnlineTeacher, UniversalTeacher
 from stillroom.records import Example
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast

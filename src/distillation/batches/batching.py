@@ -1,8 +1,8 @@
-"""From examples to batches: token ids, what is supervised, padding, and the order of an epoch.
+"""Turn examples into batches: token ids, supervised positions, padding, the order of an epoch.
 
-Prompt and completion are tokenised apart, so that the prompt's ids at serving are those of
-training. Labels are -100 on the prompt and on padding; the shift by one happens in
-`supervised_rows` and nowhere else.
+Prompt and completion are tokenised separately, so that serving sees the prompt ids of training.
+Labels are -100 on the prompt and on padding. They are shifted by one in `supervised_rows` and
+`supervised_positions` only.
 
 Sizes: B examples, T positions, H hidden size, V vocabulary, N supervised positions.
 """
@@ -29,8 +29,9 @@ from ..setting_names import IGNORED, TooLong
 logger = logging.getLogger(__name__)
 
 WINDOWS_PER_BUCKET: Final = 4
-"""Optimizer steps sorted by length together. More saves padding, but where tasks differ in length
-each step then holds one task only. 4 took an eighth off the step of the demo's student."""
+"""Optimizer steps whose examples are sorted by length together. A larger number saves padding, but
+where tasks differ in length each step then holds one task only. 4 saves an eighth of a step's time
+for the demo's student."""
 
 Tokenizer = Any
 """A transformers tokenizer; its classes are skipped by the type checker."""
@@ -42,7 +43,7 @@ class TeacherTokens:
 
     input_ids: tuple[int, ...]
     aligned: tuple[tuple[int, int], ...]
-    """(place in the student's ids, place in the teacher's): tokens that begin at one character."""
+    """(index in the student's ids, in the teacher's) of tokens that begin at the same character."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +55,21 @@ class TokenizedExample:
     input_ids: tuple[int, ...]
     """Prompt, completion and end token."""
     prompt_length: int
-    """How many of the first ids are not supervised."""
+    """Number of ids at the start that are not supervised."""
     weights: tuple[float, ...] | None = None
-    """How much each supervised id counts in the loss; None for 1 everywhere."""
+    """Weight of each supervised id in the loss; None for 1 everywhere."""
     teacher: TeacherTokens | None = None
-    """Where the teacher has another tokenizer."""
+    """Set where the teacher has another tokenizer."""
 
 
 def supervised_rows(values: Tensor, labels: Tensor, *, shift: bool = True) -> tuple[Tensor, Tensor]:
-    """Select the positions that are trained.
-
-    This and `supervised_positions` are the only places with the causal shift.
+    """Select the supervised positions.
 
     Args:
         values: (B, T, H) hidden states, (B, T, V) logits, or a classifier's logits (B, C).
         labels: (B, T) token ids as given to the model, or (B,) classes; -100 where nothing is
             supervised.
-        shift: Whether the value at index i predicts the label at index i + 1, as in a causal model.
-            Encoder-decoders and classifiers predict the label at the same place; `model_kinds` has
-            the rule.
+        shift: Whether the value at index i predicts the label at index i + 1, see `model_kinds`.
 
     Returns:
         Values (N, H, V or C) and their labels (N,), in reading order.
@@ -84,13 +81,13 @@ def supervised_rows(values: Tensor, labels: Tensor, *, shift: bool = True) -> tu
 
 
 def supervised_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Find where a causal model predicts something supervised, in any row of the batch.
+    """Find where a causal model predicts a supervised label, in any row of the batch.
 
     Args:
         labels: (B, T) as given to the model.
 
     Returns:
-        Ascending positions (P,) and the labels that are predicted there (B, P), shifted already.
+        Ascending positions (P,), and the shifted labels that are predicted there (B, P).
     """
     targets = functional.pad(labels[:, 1:], (0, 1), value=IGNORED)  # (B, T)
     positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(1)
@@ -112,19 +109,15 @@ def tokenize_examples(
 ) -> list[TokenizedExample]:
     """Turn labelled examples into token ids, in the order given.
 
-    An example with an empty prompt is a plain text: all of it is supervised.
+    An example with an empty prompt is a plain text, which is supervised as a whole.
 
     Args:
         examples: Each with a target.
         tokenizer: The student's; needs an end token.
         max_length: Most tokens of prompt, completion and end token together; at least 2.
-        too_long: `error` names the first example that does not fit. `truncate` cuts the
-            completion's end (the end token is then not trained, because the text does not end
-            there) or, where the prompt alone is too long, the prompt's beginning; both are counted
-            in one warning.
-
-    Returns:
-        One item per example.
+        too_long: `error` names the first example that does not fit. `truncate` cuts the end of the
+            completion, with its end token, or, where the prompt alone is too long, the beginning of
+            the prompt; one warning counts both.
 
     Raises:
         ConfigError: `max_length` is below 2, or the tokenizer has no end token.
@@ -143,7 +136,7 @@ def tokenize_examples(
         raise EmptyDataError("there are no training examples; give at least one")
     prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
     texts = [completion_text(example) for example in listed]
-    # Names of special tokens in a record are plain text, in training as in serving.
+    # Names of special tokens in a record are read as plain text, as in serving.
     options = {"add_special_tokens": False, "split_special_tokens": True}
     if any(example.focus is not None for example in listed):
         options["return_offsets_mapping"] = True
@@ -174,13 +167,13 @@ def _focus_weights(
     """Give one weight per completion token, the end token included."""
     start, weight = example.focus or (0, 1.0)
     start += len(text) - len(example.target or "")
-    # A token's offsets may begin with the blank before its word; its last character tells.
+    # A token may begin with the blank before its word, so its last character decides.
     return (*(weight if end > start else 1.0 for _, end in offsets), 1.0)
 
 
 @dataclass
 class _Cuts:
-    """How many examples lost something to `max_length`."""
+    """Number of completions and prompts that were cut to `max_length`."""
 
     completions: int = 0
     prompts: int = 0
@@ -195,10 +188,10 @@ class _Cuts:
 
 
 def completion_text(example: Example) -> str:
-    """Give what follows the prompt: the joint of the prompt's format, then the target.
+    """Give the text after the prompt: the separator of the prompt's format, then the target.
 
     Raises:
-        DataError: There is no target.
+        DataError: The example has no target.
     """
     if example.target is None or not example.target.strip():
         raise DataError(
@@ -216,7 +209,7 @@ def _fit(
     too_long: TooLong,
     cut: _Cuts,
 ) -> TokenizedExample:
-    """Bring prompt and completion within `max_length`, by the policy."""
+    """Cut prompt and completion to `max_length`, or refuse the example."""
     length = len(prompt) + len(completion)
     if length > max_length:
         if too_long == "error":
@@ -226,10 +219,10 @@ def _fit(
                 "too_long='truncate'",
                 row=example.source.row if example.source else None,
             )
-        # A prompt may keep at most half of the room, so that something is left to learn from.
-        room_for_prompt = max(max_length - len(completion), max_length // 2)
-        if len(prompt) > room_for_prompt:
-            prompt = prompt[len(prompt) - room_for_prompt :]
+        # At least half of the tokens are left to the completion, as far as it needs them.
+        longest_prompt = max(max_length - len(completion), max_length // 2)
+        if len(prompt) > longest_prompt:
+            prompt = prompt[len(prompt) - longest_prompt :]
             cut.prompts += 1
         if len(prompt) + len(completion) > max_length:
             completion = completion[: max_length - len(prompt)]
@@ -241,18 +234,15 @@ def _fit(
 class Collator:
     """Pad token ids on the right into one batch.
 
-    The mask follows positions, never token ids: where the padding token is the end token, a search
-    for its id would take the end out of training.
+    The mask is made from lengths: found by the padding token's id, padding would include the end of
+    each example where the padding token is the end token.
     """
 
     pad_id: int
     """Id written into padding; never attended to and never supervised."""
 
     def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
-        """Build `input_ids`, `attention_mask` and `labels`, each (B, T) int64.
-
-        With examples that have weights, `weights` (B, T) float as well.
-        """
+        """Build `input_ids`, `attention_mask` and `labels`, (B, T) int64; see `forward`."""
         batch = fill_rows([[place] for place in range(len(items))], items, self.pad_id)
         batch["attention_mask"] = (batch.pop("documents") >= 0).long()
         del batch["position_ids"]
@@ -262,17 +252,17 @@ class Collator:
 def fill_rows(
     rows: Sequence[Sequence[int]], items: Sequence[TokenizedExample], pad_id: int
 ) -> dict[str, Tensor]:
-    """Write examples into rows one behind the other, padding at the end.
+    """Write examples into rows one after the other, with padding at the end.
 
     Args:
-        rows: For each row, which examples it holds, as places in `items`.
+        rows: For each row the indices of its examples in `items`.
         items: Token ids.
         pad_id: Written into padding.
 
     Returns:
         `input_ids`, `labels`, `position_ids` (from 0 in each example and in the padding) and
-        `documents` (the place in `items`; -1 on padding), each (R, L) int64; with examples that
-        have weights, `weights` (R, L) float as well.
+        `documents` (the index in `items`; -1 on padding), each (R, L) int64; `weights` (R, L) float
+        where an example has weights.
     """
     width = max(sum(len(items[place].input_ids) for place in row) for row in rows)
     shape = (len(rows), width)
@@ -288,8 +278,8 @@ def fill_rows(
             input_ids[number, begin:end] = ids
             position_ids[number, begin:end] = torch.arange(len(ids))
             documents[number, begin:end] = place
-            # Nothing predicts the first token, and in a packed row the example before it must not.
-            # Trainer counts labels to get the divisor, for GPT-2 that of the first token too.
+            # The first token is not predicted; in a packed row the example before must not do so.
+            # Trainer counts labels to get the divisor, for GPT-2 including that of the first token.
             start = max(item.prompt_length, 1)
             labels[number, begin + start : end] = ids[start:]
             if item.weights is not None:
@@ -303,10 +293,21 @@ def fill_rows(
     return batch
 
 
-def collator_for(tokenizer: Tokenizer) -> Collator:
-    """Make the collator that pads with the tokenizer's padding token, else with its end token."""
+def padding_id(tokenizer: Tokenizer) -> int:
+    """Give the id of the tokenizer's padding token, or of its end token without one."""
     pad = tokenizer.pad_token_id
-    return Collator(int(tokenizer.eos_token_id if pad is None else pad))
+    return int(tokenizer.eos_token_id if pad is None else pad)
+
+
+def collator_for(tokenizer: Tokenizer) -> Collator:
+    """Make the collator of a tokenizer."""
+    return Collator(padding_id(tokenizer))
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """Fill rows of ids up to the longest, on the right: (B, T) int64."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *(filler,) * (width - len(row))] for row in rows])
 
 
 def batch_order(
@@ -314,10 +315,9 @@ def batch_order(
 ) -> list[list[int]]:
     """Order the examples of one epoch.
 
-    It is a pure function of its arguments, so that a resumed run goes on with the same batches.
-    Examples are shuffled, sorted by length inside buckets of some optimizer steps, and dealt out.
-    One optimizer step holds the same examples however `batch_size * accumulation` is split. The
-    last step may be smaller.
+    A pure function of its arguments, so a resumed run continues with the same batches. Examples are
+    shuffled, and sorted by length inside buckets of some optimizer steps. An optimizer step holds
+    the same examples however `batch_size * accumulation` is split. The last step may be smaller.
 
     Args:
         lengths: Tokens per example.
@@ -331,7 +331,7 @@ def batch_order(
     """
     window = batch_size * accumulation
     order = list(range(len(lengths)))
-    # Seeded by text: Python's own generator gives the same order on every machine and version.
+    # Python's own generator, seeded by text, gives the same order on every machine and version.
     source = random.Random(f"{seed} {epoch}")
     source.shuffle(order)
     whole = len(order) - len(order) % window

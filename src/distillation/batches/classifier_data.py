@@ -1,9 +1,9 @@
-"""Texts with a class, for students that choose instead of write.
+"""Texts with a class, for students that are classifiers.
 
 | keys | meaning |
 |---|---|
 | `text`, `label` | a text and the name or number of its class |
-| `text` | a text without a label: only the teacher says what it is, so alpha must be 1 |
+| `text` | a text without a label, which is learned from the teacher only, so alpha must be 1 |
 | an `Example` | its prompt is the text, its target the class |
 
 Sizes: B examples, T positions.
@@ -22,7 +22,7 @@ from torch import Tensor
 from ...errors import ConfigError, DataError, EmptyDataError
 from ...records import Example, record_hash
 from ..setting_names import TooLong
-from .batching import Tokenizer
+from .batching import Tokenizer, padded
 
 Record = Example | Mapping[str, Any]
 
@@ -36,19 +36,14 @@ class TokenizedText:
     input_ids: tuple[int, ...]
     """With the tokenizer's own start and end tokens."""
     label: int
-    """Number of the class; 0 where there is none, which pure distillation never looks at."""
-
-    @property
-    def supervised(self) -> int:
-        """How many predictions are trained."""
-        return 1
+    """Number of the class; 0 without a label, which pure distillation does not use."""
 
 
 def classified_examples(records: Iterable[Record]) -> list[Example]:
-    """Bring texts with labels to examples, sorted by id.
+    """Convert texts with labels to examples, sorted by id.
 
     Args:
-        records: In the shapes above; shapes may be mixed.
+        records: In the shapes above, which may be mixed.
 
     Returns:
         One example per record, its prompt the text and its target the label as a text.
@@ -106,7 +101,7 @@ def tokenize_texts(
         tokenizer: The student's.
         classes: Class name -> number, the model's `config.label2id`. A label may also be a number.
         max_length: Most tokens of a text.
-        too_long: `truncate` cuts the end of a text off.
+        too_long: `truncate` cuts the end of a text.
         labels_needed: Whether a text without a label is an error.
 
     Raises:
@@ -148,10 +143,10 @@ def _label(example: Example, classes: Mapping[str, int], needed: bool) -> int:
 
 
 def shared_classes(teacher: Any, student: Any) -> dict[str, int]:  # noqa: ANN401
-    """Give the classes of teacher and student, which must be the same under the same numbers.
+    """Give the classes of teacher and student, which must have the same numbers.
 
     Args:
-        teacher: A classifier, or None where none is asked.
+        teacher: A classifier, or None.
         student: A classifier.
 
     Raises:
@@ -176,11 +171,8 @@ class TextCollator:
 
     def __call__(self, items: Sequence[TokenizedText]) -> dict[str, Tensor]:
         """Build `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,)."""
-        shape = (len(items), max(len(item.input_ids) for item in items))
-        input_ids = torch.full(shape, self.pad_id)
-        attention_mask = torch.zeros(shape, dtype=torch.int64)
-        for row, item in enumerate(items):
-            input_ids[row, : len(item.input_ids)] = torch.tensor(item.input_ids)
-            attention_mask[row, : len(item.input_ids)] = 1
-        labels = torch.tensor([item.label for item in items])
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+        return {
+            "input_ids": padded([item.input_ids for item in items], self.pad_id),
+            "attention_mask": padded([(1,) * len(item.input_ids) for item in items], 0),
+            "labels": torch.tensor([item.label for item in items]),
+        }

@@ -1,7 +1,7 @@
-"""Prompts and targets for encoder-decoders: the encoder reads one, the decoder writes the other.
+"""Prompts and targets for encoder-decoders, whose encoder reads the prompt.
 
-Labels are what the decoder is to write at the same position, so nothing is shifted in the loss; the
-shift is in what the decoder is fed with, `decoder_input_ids`.
+A label is the token that the decoder has to write at the same position, so the loss shifts nothing;
+the decoder's inputs, `decoder_input_ids`, are shifted.
 
 Sizes: B examples, T positions of the encoder, S of the decoder.
 """
@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...errors import ConfigError, DataError, EmptyDataError
 from ...records import Example
 from ..setting_names import IGNORED, TooLong
-from .batching import TokenizedExample, Tokenizer
+from .batching import TokenizedExample, Tokenizer, padded, padding_id
 
 
 def tokenize_pairs(
@@ -30,17 +29,17 @@ def tokenize_pairs(
 ) -> list[TokenizedExample]:
     """Turn prompts and targets into token ids, in the order given.
 
-    Both sides are tokenised apart and each with the tokenizer's own start and end tokens; a target
-    always has an end token.
+    Both sides are tokenised separately, the prompt with the tokenizer's own start and end tokens,
+    the target with an end token.
 
     Args:
         examples: Each with a prompt and a target.
         tokenizer: The student's; needs an end token.
         max_length: Most tokens of either side.
-        too_long: `truncate` cuts the end of a side off; the end token is then not trained.
+        too_long: `truncate` cuts the end of a side, with its end token.
 
     Returns:
-        One item per example; what lies before `prompt_length` goes to the encoder.
+        One item per example; the encoder reads the first `prompt_length` ids.
 
     Raises:
         ConfigError: The tokenizer has no end token.
@@ -84,7 +83,7 @@ class PairCollator:
     pad_id: int
     """Id written into padding; never attended to and never supervised."""
     start_id: int
-    """What the decoder is fed with first, `config.decoder_start_token_id`."""
+    """The decoder's first input, `config.decoder_start_token_id`."""
 
     def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
         """Build one batch.
@@ -95,13 +94,13 @@ class PairCollator:
         """
         prompts = [item.input_ids[: item.prompt_length] for item in items]
         targets = [item.input_ids[item.prompt_length :] for item in items]
-        fed = [(self.start_id, *target[:-1]) for target in targets]
+        inputs = [(self.start_id, *target[:-1]) for target in targets]
         return {
-            "input_ids": _padded(prompts, self.pad_id),
-            "attention_mask": _padded([(1,) * len(p) for p in prompts], 0),
-            "decoder_input_ids": _padded(fed, self.pad_id),
-            "decoder_attention_mask": _padded([(1,) * len(t) for t in fed], 0),
-            "labels": _padded(targets, IGNORED),
+            "input_ids": padded(prompts, self.pad_id),
+            "attention_mask": padded([(1,) * len(p) for p in prompts], 0),
+            "decoder_input_ids": padded(inputs, self.pad_id),
+            "decoder_attention_mask": padded([(1,) * len(t) for t in inputs], 0),
+            "labels": padded(targets, IGNORED),
         }
 
 
@@ -109,7 +108,7 @@ def pair_collator_for(tokenizer: Tokenizer, model: Any) -> PairCollator:  # noqa
     """Make the collator of a tokenizer and an encoder-decoder.
 
     Raises:
-        ConfigError: The model does not say what its decoder begins with.
+        ConfigError: The model has no start token for its decoder.
     """
     start = model.config.decoder_start_token_id
     if start is None:
@@ -117,10 +116,4 @@ def pair_collator_for(tokenizer: Tokenizer, model: Any) -> PairCollator:  # noqa
             [f"{type(model).__name__} has no config.decoder_start_token_id; set it (T5: the "
              "padding token's id)"]
         )  # fmt: skip
-    pad = tokenizer.pad_token_id
-    return PairCollator(int(tokenizer.eos_token_id if pad is None else pad), int(start))
-
-
-def _padded(rows: Sequence[tuple[int, ...]], filler: int) -> Tensor:
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *(filler,) * (width - len(row))] for row in rows])
+    return PairCollator(padding_id(tokenizer), int(start))

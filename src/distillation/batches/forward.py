@@ -1,4 +1,4 @@
-"""How a batch is given to a model: the one place, for student and teacher, padded and packed.
+"""The fields of a batch, and how student and teacher are called with it.
 
 A batch is a mapping of tensors (R, L): R rows of L positions.
 
@@ -8,11 +8,10 @@ A batch is a mapping of tensors (R, L): R rows of L positions.
 | `labels` | -100 on prompt, padding and the first token of an example | the same |
 | `attention_mask` | 1 on tokens, 0 on padding | absent |
 | `position_ids` | absent | restart at 0 at each example, and at the padding behind the last |
-| `documents` | absent | which example of the micro-batch, counted from 0; -1 on padding |
+| `documents` | absent | number of the example in the micro-batch, from 0; -1 on padding |
 | `weights` | weight of each token in the loss, where examples have weights | the same |
 
-`document_spans` reads where examples lie from either. Fields that are not named in `model_inputs`
-never reach a model.
+Fields that `model_inputs` does not name never reach a model.
 """
 
 from __future__ import annotations
@@ -29,25 +28,25 @@ DECODER_FIELDS: Final = ("decoder_input_ids", "decoder_attention_mask")
 
 
 class DocumentSpan(NamedTuple):
-    """Where one example lies in a batch: `input_ids[row, start:stop]`."""
+    """The place of one example in a batch: `input_ids[row, start:stop]`."""
 
     row: int
     start: int
     stop: int
     example: int
-    """Which of the examples that the collator was given, counted from 0."""
+    """Number of the example in the micro-batch, from 0."""
 
 
 def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Choose what of a batch a model is called with.
+    """Choose the arguments of a model's forward pass from a batch.
 
-    transformers 5.23 keeps packed examples apart only without a mask and without a cache; an
-    all-ones mask or the default `use_cache` lets each example see those before it, with logits off
-    by whole units and no message (https://github.com/huggingface/transformers/pull/46634).
+    transformers 5.23 separates packed examples only without a mask and without a cache. With an
+    all-ones mask or the default `use_cache` each example silently sees those before it
+    (https://github.com/huggingface/transformers/pull/46634).
 
     Args:
-        batch: As a collator made it; that of an encoder-decoder has what its decoder is fed with,
-            that of a classifier has one label per example.
+        batch: As a collator made it; that of an encoder-decoder has decoder inputs, that of a
+            classifier one label per example.
 
     Returns:
         Keyword arguments of `forward`.
@@ -67,10 +66,10 @@ def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _padded_on_the_right(mask: Tensor) -> bool:
-    """Tell whether a decoder may go without a mask, (B, T), of ones and then zeros.
+    """Tell whether a mask (B, T) has ones and then zeros, so that a decoder needs none.
 
-    No token looks to its right, so none that counts sees the padding, and attention without a mask
-    skips that half: 3 to 6 % of a training step on the CPU.
+    No token sees the padding to its right. Attention without a mask saves 3 to 6 % of a training
+    step on the CPU.
     """
     return bool((mask[:, :-1] >= mask[:, 1:]).all())
 

@@ -1,12 +1,12 @@
-"""What kind of model a student is, and so what its labels mean.
+"""The kind of a model, which decides what its labels mean.
 
 | kind | logits | labels | shifted |
 |---|---|---|---|
-| `causal` | (B, T, V) | (B, T), of the tokens that were put in | by one |
-| `encoder_decoder` | (B, T, V) of the decoder | (B, T), of what the decoder is to write | no |
+| `causal` | (B, T, V) | (B, T), the input tokens | by one |
+| `encoder_decoder` | (B, T, V) of the decoder | (B, T), the tokens to be written | no |
 | `classifier` | (B, C) | (B,) | no |
 
-The rule is taken from the model's class, as Trainer's own count of labels is.
+The model's class decides, as in Trainer's own count of labels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def model_kind(model: Any) -> ModelKind:  # noqa: ANN401 - transformers is untyp
             peft its base model counts.
 
     Raises:
-        ConfigError: It is a classifier whose outputs are no choice between classes.
+        ConfigError: It is a classifier that does not choose between classes.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if any(parent.__name__ in _CLASSIFIERS for parent in type(base).__mro__):

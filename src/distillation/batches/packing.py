@@ -1,11 +1,11 @@
-"""Packing without contamination: several examples in a row that do not see each other.
+"""Packing: several examples in one row that do not see each other, instead of padding.
 
-Rows have no mask; `position_ids` that restart tell transformers where an example begins. Whether
-that keeps examples apart depends on the architecture and on the release of transformers, so it is
-tried on every model before training (`packing_fault`).
+Rows have no mask; restarting `position_ids` tell transformers where an example begins. Whether that
+separates examples depends on the architecture and on the release of transformers, so it is tried
+with every model before training (`packing_fault`).
 
-Micro-batches hold the same examples as without packing and the loss is divided by the same tokens,
-so both train the same student; what goes is the padding.
+Micro-batches hold the same examples as without packing, and the loss is divided by the same tokens,
+so the trained student is the same.
 
 Sizes: R rows, L positions of a row.
 """
@@ -24,49 +24,49 @@ from .batching import TokenizedExample, fill_rows
 from .forward import document_spans, model_inputs
 
 LONGEST_ROW: Final = 4
-"""Longest rows that are tried, in longest examples."""
+"""Longest row that is tried, in multiples of the longest example."""
 TRIALS: Final = 7
-"""Numbers of rows that are tried, less one; half a millisecond for 32 examples, 2 for 128."""
+"""One less than the numbers of rows that are tried: 0.5 ms for 32 examples, 2 ms for 128."""
 POSITIONS_PER_WIDTH: Final = 6
-"""The matrices of a layer of width H cost 24 H^2 operations per token, attention over a row 4 L H:
-as much at L = 6 H."""
+"""At L = 6 H attention over a row, 4 L H operations per token, costs as much as the matrices of a
+layer, 24 H^2."""
 
 
 @dataclass(frozen=True)
 class PackingCollator:
-    """Pack token ids into few rows; takes the place of `Collator`."""
+    """Pack token ids into few rows; replaces `Collator`."""
 
     pad_id: int
-    """Id written behind the last example of a row; never supervised."""
+    """Id written after the last example of a row; never supervised."""
     width: int = 256
-    """Hidden size of the student, H; only the choice of row lengths depends on it."""
+    """Hidden size of the student, H, for the choice of row lengths."""
 
     def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
-        """Build the fields of a packed batch that `forward` names, each (R, L)."""
+        """Build the fields of a packed batch, each (R, L); see `forward`."""
         rows = choose_rows([len(item.input_ids) for item in items], width=self.width)
         return fill_rows(rows, items, self.pad_id)
 
 
 def choose_rows(lengths: Sequence[int], *, width: int) -> list[list[int]]:
-    """Choose the rows that cost least: few tokens of padding, but rows no longer than needed.
+    """Choose the rows of least cost.
 
-    Longer rows leave less padding, but attention looks at all pairs of positions of a row before
-    it masks those of other examples. One example per row is among the choices, so packing never
-    costs more than padding.
+    Longer rows have less padding, but attention computes all pairs of positions of a row before it
+    masks those of other examples. One example per row is among the choices, so packing never costs
+    more than padding.
 
     Args:
         lengths: Tokens per example, each above 0.
         width: Hidden size, H.
 
     Returns:
-        Rows of places in `lengths`; each place occurs once.
+        For each row its indices into `lengths`; each index occurs once.
     """
     longest, total = max(lengths), sum(lengths)
     most, fewest = -(-total // longest), max(1, total // (LONGEST_ROW * longest))
     counts = {fewest + (most - fewest) * n // TRIALS for n in range(TRIALS + 1)}
     tried = [[[place] for place in range(len(lengths))]]
     for count in sorted(counts):
-        # A hundredth more than the mean leaves first-fit room to place what is left at the end.
+        # A capacity of 1 % above the mean lets first-fit place the last examples too.
         tried.append(first_fit_decreasing(lengths, max(longest, total * 101 // (100 * count) + 1)))
         tried.append(longest_first(lengths, count))
 
@@ -78,9 +78,9 @@ def choose_rows(lengths: Sequence[int], *, width: int) -> list[list[int]]:
 
 
 def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Put the longest first, each into the first row with room (Johnson 1973).
+    """Put the longest first, each into the first row with enough free tokens (Johnson 1973).
 
-    At most 11/9 of the fewest possible rows, plus one. The better of the two where there are many
+    At most 11/9 of the fewest possible rows, plus one; better than `longest_first` for many
     examples.
 
     Args:
@@ -88,33 +88,33 @@ def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int
         capacity: Most tokens of a row.
 
     Returns:
-        Rows of places in `lengths`.
+        For each row its indices into `lengths`.
     """
     rows: list[list[int]] = []
-    room: list[int] = []
+    free: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda p: -lengths[p]):
         needed = lengths[place]
-        row = next((r for r, left in enumerate(room) if left >= needed), len(rows))
+        row = next((r for r, left in enumerate(free) if left >= needed), len(rows))
         if row == len(rows):
             rows.append([])
-            room.append(capacity)
+            free.append(capacity)
         rows[row].append(place)
-        room[row] -= needed
+        free[row] -= needed
     return rows
 
 
 def longest_first(lengths: Sequence[int], count: int) -> list[list[int]]:
-    """Put the longest first, each into the row that is emptiest (Graham 1969).
+    """Put the longest first, each into the emptiest row (Graham 1969).
 
-    The longest row has at most 4/3 of the tokens it must have. The better of the two where there
-    are few examples.
+    The longest row has at most 4/3 of the fewest possible tokens; better than
+    `first_fit_decreasing` for few examples.
 
     Args:
         lengths: Tokens per example.
         count: Rows, from 1 to the number of examples.
 
     Returns:
-        Rows of places in `lengths`.
+        For each row its indices into `lengths`.
     """
     rows: list[list[int]] = [[] for _ in range(count)]
     filled = [(0, row) for row in range(count)]
@@ -127,14 +127,10 @@ def longest_first(lengths: Sequence[int], count: int) -> list[list[int]]:
 
 @torch.no_grad()
 def packing_fault(model: Any, items: Sequence[TokenizedExample]) -> str | None:  # noqa: ANN401
-    """Try whether a model keeps packed examples apart.
-
-    Args:
-        model: A causal model.
-        items: Two or more examples; the first ones are tried.
+    """Try on the first two or three examples whether a causal model separates packed examples.
 
     Returns:
-        What is wrong; None when packed logits are those of separate passes.
+        What is wrong; None when packed logits equal those of separate passes.
     """
     tried = [TokenizedExample(i.id, i.input_ids[:32], 0) for i in items[:3]]
     reference = next(p for p in model.parameters() if p.is_floating_point())
@@ -150,7 +146,7 @@ def packing_fault(model: Any, items: Sequence[TokenizedExample]) -> str | None: 
             expected = model(**model_inputs(alone)).logits.float()
             found = packed[span.row, span.start : span.stop]
             worst = max(worst, float((found - expected[0]).abs().max() / expected.abs().max()))
-    except TypeError as fault:  # forward knows no position_ids
+    except TypeError as fault:  # forward takes no position_ids
         return f"{type(model).__name__} cannot be given packed examples ({fault})"
     finally:
         model.train(was_training)

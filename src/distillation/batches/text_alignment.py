@@ -1,12 +1,11 @@
-"""One text in the tokens of two tokenizers, and where both have read equally much of it.
+"""Align the tokens of a student's and a teacher's tokenizer by the characters of the text.
 
-A teacher's distribution is a signal for the student only where both were given the same text. The
-paper on universal logit distillation compares the k-th answer token of one with the k-th of the
-other and drops what is left of the longer (arXiv 2402.12030, sec. 3); from the first word that they
-cut differently on, the two then stand at different places of the text. Here positions are matched
-by the characters of the answer that lie before them: the start, every place where both tokenizers
-cut, and the end. With one tokenizer these are all positions. Positions in between keep their label
-and have no teacher.
+A teacher's distribution is a signal for the student only where both have read the same text. The
+paper on universal logit distillation compares the k-th answer tokens of both (arXiv 2402.12030,
+sec. 3), which are at different places of the text after the first word that the tokenizers cut
+differently. Here positions are matched by the number of characters of the answer before them: the
+start, every place where both tokenizers cut, and the end. With equal tokenizers these are all
+positions. Other positions have a label but no teacher.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from .batching import (
     TokenizedExample,
     Tokenizer,
     completion_text,
+    padded,
     tokenize_examples,
 )
 from .forward import document_spans
@@ -35,7 +35,7 @@ from .packing import PackingCollator
 logger = logging.getLogger(__name__)
 
 FEW_ALIGNED = 0.5
-"""Below this share of supervised positions with a teacher a warning is due."""
+"""A smaller share of supervised positions with a teacher causes a warning."""
 
 
 def align_examples(
@@ -52,16 +52,16 @@ def align_examples(
     Args:
         examples: With targets.
         items: The same examples, as `tokenize_examples` gave them.
-        student_tokenizer: Made `items`; a fast tokenizer, which knows characters.
-        teacher_tokenizer: Fast too, with an end token.
+        student_tokenizer: Of the items; a fast tokenizer, which gives character offsets.
+        teacher_tokenizer: A fast tokenizer with an end token.
         max_length: Most tokens of the teacher for one example.
-        too_long: What happens above.
+        too_long: Whether longer examples are an error or cut.
 
     Returns:
         The items with `teacher` set.
 
     Raises:
-        ConfigError: A tokenizer knows no characters, or the teacher's has no end token.
+        ConfigError: A tokenizer is not fast, or the teacher's has no end token.
         DataError: An example does not fit.
     """
     both = student_tokenizer, teacher_tokenizer
@@ -76,7 +76,7 @@ def align_examples(
     )
     texts = [completion_text(example) for example in examples]
     ours, others = (text_cuts(texts, tokenizer) for tokenizer in both)
-    # Their pieces of one character cannot be told apart by characters, but they are the same.
+    # Offsets do not distinguish several tokens of one character; equal vocabularies need none.
     same = student_tokenizer.get_vocab() == teacher_tokenizer.get_vocab()
     aligned = [
         replace(item, teacher=TeacherTokens(other.input_ids, _pairs(item, other, our, their, same)))
@@ -87,16 +87,12 @@ def align_examples(
 
 
 def text_cuts(texts: Sequence[str], tokenizer: Tokenizer) -> list[dict[int, int]]:
-    """Find where a tokenizer cuts texts.
+    """Find where a fast tokenizer cuts completions.
 
-    A character that takes several tokens is passed only with the last of them.
-
-    Args:
-        texts: Of completions.
-        tokenizer: A fast one.
+    A character of several tokens is complete with the last of them.
 
     Returns:
-        For each text: characters passed -> tokens passed, from 0 -> 0 to the whole text.
+        For each text a mapping of characters read to tokens read, from 0 -> 0 to the whole text.
     """
     encoded = tokenizer(
         list(texts),
@@ -112,7 +108,7 @@ def text_cuts(texts: Sequence[str], tokenizer: Tokenizer) -> list[dict[int, int]
             if count == len(offsets):
                 cuts[len(text)] = count
             elif offsets[count][0] >= passed:
-                cuts[passed] = count  # of tokens without a character, behind the last
+                cuts[passed] = count  # includes tokens without a character
         found.append(cuts)
     return found
 
@@ -124,7 +120,7 @@ def _pairs(
     cuts: dict[int, int],
     same_tokens: bool,
 ) -> tuple[tuple[int, int], ...]:
-    """Match the tokens that come next at each common cut; nothing predicts the first of all."""
+    """Match the next tokens at each common cut; the first token of all is not predicted."""
     passed = [(our_cuts[cut], cuts[cut]) for cut in sorted(our_cuts.keys() & cuts.keys())]
     completions = ours.input_ids[ours.prompt_length :], theirs.input_ids[theirs.prompt_length :]
     if same_tokens and all(one == other for one, other in zip(*completions, strict=False)):
@@ -149,7 +145,7 @@ def _report(items: Sequence[TokenizedExample]) -> None:
 
 @dataclass(frozen=True)
 class AlignedCollator:
-    """Collate both sides; the teacher's is padded, the student's padded or packed."""
+    """Collate both sides; the teacher's side is padded, the student's padded or packed."""
 
     student: Collator | PackingCollator
     teacher_pad_id: int
@@ -158,9 +154,9 @@ class AlignedCollator:
     def __call__(self, items: Sequence[TokenizedExample]) -> dict[str, Tensor]:
         """Build the student's batch and, in the same reading order, the teacher's.
 
-        Beside the student's fields: `aligned` (R, L) bool, true at labels whose prediction has a
-        teacher; `teacher_input_ids`, `teacher_attention_mask` and `teacher_labels` (B, T), the
-        last -100 but at the tokens that these predictions are compared with.
+        In addition to the student's fields: `aligned` (R, L) bool, true at labels whose prediction
+        has a teacher; `teacher_input_ids`, `teacher_attention_mask` and `teacher_labels` (B, T),
+        which are -100 except at the tokens that those predictions are compared with.
         """
         batch = self.student(items)
         spans = document_spans(batch)
@@ -171,13 +167,10 @@ class AlignedCollator:
             views.append(tokens)
             for ours, _ in tokens.aligned:
                 batch["aligned"][span.row, span.start + ours] = True
-        shape = (len(views), max(len(tokens.input_ids) for tokens in views))
-        ids, labels = torch.full(shape, self.teacher_pad_id), torch.full(shape, IGNORED)
-        mask = torch.zeros(shape, dtype=torch.int64)
+        batch["teacher_input_ids"] = padded([t.input_ids for t in views], self.teacher_pad_id)
+        batch["teacher_attention_mask"] = padded([(1,) * len(t.input_ids) for t in views], 0)
+        batch["teacher_labels"] = torch.full_like(batch["teacher_input_ids"], IGNORED)
         for row, tokens in enumerate(views):
-            ids[row, : len(tokens.input_ids)] = torch.tensor(tokens.input_ids)
-            mask[row, : len(tokens.input_ids)] = 1
             for _, theirs in tokens.aligned:
-                labels[row, theirs] = tokens.input_ids[theirs]
-        names = ("teacher_input_ids", "teacher_attention_mask", "teacher_labels")
-        return batch | dict(zip(names, (ids, mask, labels), strict=True))
+                batch["teacher_labels"][row, theirs] = tokens.input_ids[theirs]
+        return batch

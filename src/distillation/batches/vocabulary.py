@@ -1,8 +1,8 @@
-"""Which token ids mean the same to teacher and student: V_eff of training.md section 5.
+"""V_eff, the number of token ids that mean the same to teacher and student.
 
 Heads are padded to round sizes that differ within one family (Qwen2.5: 151,936 or 152,064 rows for
-151,665 tokens), so sizes say nothing. Tokens are compared id by id, and both heads are cut to the
-shared ids before the softmax; rows behind them get no gradient.
+151,665 tokens), so sizes prove nothing. Tokens are compared id by id, and both heads are cut to the
+shared ids before the softmax; rows beyond get no gradient.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ WAYS_OUT = (
     "one), train on the teacher's texts alone (alpha=0), or compare sorted distributions "
     "(objective='universal_logit'; TRL's GOLDTrainer is another such method)"
 )
-"""What a user can do where the tokenizers differ."""
+"""Advice for a user whose tokenizers differ."""
 
 
 def compare_vocabularies(teacher_tokenizer: Any, student_tokenizer: Any) -> int:  # noqa: ANN401
     """Find how many ids mean the same token to teacher and student.
 
-    Only tokens that were added behind the trained vocabulary may differ, or exist on one side: a
-    padding token that each side named for itself. The first of them ends the shared ids.
+    Only tokens that were added after the trained vocabulary may differ or exist on one side, as a
+    padding token with two names. The shared ids end before the first of them.
 
     Args:
         teacher_tokenizer: Has `get_vocab` and `get_added_vocab`, as tokenizers of transformers do.

@@ -1,7 +1,7 @@
-"""The loss of supervised positions from their logits, by autograd.
+"""The loss of supervised positions from their logits, differentiated by autograd.
 
-For models whose head must not be applied to selected rows, and the reference of `fused_loss.py`,
-which gives the same sums without holding the logits of all rows.
+Used where the head must not be applied to selected rows (`model_rows.why_dense`). `fused.py` gives
+the same sums without holding the logits of all rows.
 
 Sizes: N supervised positions, V vocabulary, K kept classes.
 """
@@ -19,7 +19,7 @@ from .divergences import (
     row_divergence,
 )
 from .mixture import Mixture, SumAndCount
-from .teacher_rows import DenseTeacherRows, SparseTeacherRows, TeacherRows
+from .rows import HeadRows, SparseTeacherRows, TeacherRows
 
 
 def dense_distillation(
@@ -30,19 +30,7 @@ def dense_distillation(
     *,
     weights: Tensor | None = None,
 ) -> SumAndCount:
-    """Sum alpha T^2 D(teacher, student) + (1 - alpha) CE over supervised positions.
-
-    Args:
-        logits: The student's (N, V), cut to the shared vocabulary.
-        labels: (N,) token ids, none of them -100; not looked at where alpha is 1.
-        teacher: Its side of the same rows; None only where alpha is 0.
-        mixture: The settings.
-        weights: (N,) of the rows; None for 1 everywhere. The count stays N, so that weights are
-            relative.
-
-    Returns:
-        The sum in nats, connected to the logits without any row as well, and N.
-    """
+    """Compute `distillation_sum` from the student's logits (N, V), cut to the shared vocabulary."""
     distance = (
         teacher_divergence(logits, teacher, mixture)
         if teacher is not None and mixture.alpha > 0.0
@@ -60,30 +48,24 @@ def dense_distillation(
 def teacher_divergence(logits: Tensor, teacher: TeacherRows, mixture: Mixture) -> Tensor:
     """Give D of each row (N,) in nats, at the mixture's temperature and without T^2.
 
-    With kept classes the tail is one more class. That is at most the divergence over the whole
-    vocabulary, and equal to it at K = V - 1.
-
-    Args:
-        logits: The student's (N, V).
-        teacher: Its side of the same rows; a constant.
-        mixture: Which divergence.
+    Over kept classes and a tail it is at most the divergence over the whole vocabulary, and equal
+    to it at K = V - 1. The teacher is treated as constant.
     """
     if isinstance(teacher, SparseTeacherRows):
         log_q = kept_log_probabilities(logits, teacher.ids, mixture.temperature)
         log_p = torch.cat([teacher.log_kept, teacher.log_tail[:, None]], dim=1)  # (N, K + 1)
     else:
-        if isinstance(teacher, DenseTeacherRows):
-            teacher = functional.linear(teacher.hidden, teacher.weight, teacher.bias)
+        theirs = teacher.logits() if isinstance(teacher, HeadRows) else teacher
         log_q = log_probabilities(logits, mixture.temperature)
-        log_p = log_probabilities(teacher, mixture.temperature)  # (N, V)
+        log_p = log_probabilities(theirs, mixture.temperature)  # (N, V)
     return row_divergence(log_q, log_p.detach().clamp(min=LOWEST_TEACHER_LOG_PROBABILITY), mixture)
 
 
 def kept_log_probabilities(logits: Tensor, ids: Tensor, temperature: float) -> Tensor:
-    """Bring logits to kept classes and one tail: log q of each.
+    """Give log q of the kept classes and of the tail, the class of all others.
 
-    The tail is summed over the logits that are left. As 1 - sum of the kept it would lose its
-    logarithm in float32: 2.6 nats at a tail of 1e-6.
+    The tail is summed over the other logits. Its logarithm computed from 1 - sum of the kept would
+    be wrong by 2.6 nats in float32 at a tail of 1e-6.
 
     Args:
         logits: (N, V).

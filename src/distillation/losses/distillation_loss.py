@@ -1,8 +1,8 @@
-"""The loss on whole logits, for your own training loop, and to subclass.
+"""The loss as a module over whole logits, for your own training loop or your own subclass.
 
     loss = DistillationLoss(temperature=2.0, alpha=0.5)(student_logits, teacher_logits, labels)
 
-The trainer computes the same from supervised rows only, see `distillation_sum.py`.
+The trainer computes the same from supervised rows only (`distillation_sum.py`).
 
 Sizes: B examples, T positions, V vocabulary, N rows.
 """
@@ -27,7 +27,7 @@ from .divergences import (
     row_divergence,
 )
 from .mixture import Mixture, SumAndCount, per_token, temperature_scale
-from .universal_alignment import universal_logit
+from .universal import universal_logit
 
 
 def divergence_sum(
@@ -67,19 +67,11 @@ def divergence_sum(
 DIVERGENCES: Final[dict[str, Callable[..., SumAndCount]]] = {
     name: partial(divergence_sum, name) for name in ROW_DIVERGENCES
 }
-"""Of each objective over equal vocabularies: takes (student, teacher, temperature)."""
+"""Divergence sums over equal vocabularies, by objective; called with (student, teacher, T)."""
 
 
 def cross_entropy(student: Tensor, labels: Tensor) -> SumAndCount:
-    """Sum -log q(label) over rows whose label is not -100; always at temperature 1.
-
-    Args:
-        student: Logits (N, V).
-        labels: (N,) token ids.
-
-    Returns:
-        The sum in nats, and how many rows had a label.
-    """
+    """Sum -log q(label) over rows whose label is not -100, at temperature 1, and count them."""
     total = functional.nll_loss(
         log_probabilities(student), labels, ignore_index=IGNORED, reduction="sum"
     )
@@ -130,14 +122,13 @@ class DistillationLoss(nn.Module):
         Args:
             student_logits: (B, V) for one prediction per example, or (B, T, V) as a causal model
                 gives them.
-            teacher_logits: Same shape, for `universal_logit` but for V; treated as constant.
+            teacher_logits: The same shape; V may differ for `universal_logit`. Constant.
             labels: (B,) or (B, T) token ids, -100 where nothing is supervised. (B, T) labels are
-                those given to the model: the shift by one happens here. Without labels every
-                position counts, and there is no cross-entropy and no alpha: D T^2.
+                those given to the model; they are shifted by one here. None gives the mean of T^2 D
+                over all positions, without cross-entropy and alpha.
 
         Returns:
-            A scalar in nats. Without a supervised position it is 0 and still connected to the
-            student.
+            A scalar in nats; 0, but still connected to the student, without a supervised position.
 
         Raises:
             ValueError: The shapes do not belong together.
@@ -158,10 +149,10 @@ class DistillationLoss(nn.Module):
 def _rows(
     student: Tensor, teacher: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Bring (B, V) or (B, T, V) logits to supervised rows (N, V)."""
+    """Select the supervised rows (N, V) of (B, V) or (B, T, V) logits."""
     if labels is None:
         return student.flatten(0, -2), teacher.flatten(0, -2), None
-    if student.dim() == 3:  # the only shift: supervised_rows does it
+    if student.dim() == 3:  # supervised_rows shifts
         rows, targets = supervised_rows(student, labels)
         return rows, supervised_rows(teacher, labels)[0], targets
     kept = labels != IGNORED

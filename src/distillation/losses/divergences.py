@@ -1,15 +1,14 @@
-"""The six divergences of a student from its teacher, each once: value of a row and its gradient.
+"""The six divergences of a student from its teacher: the value of each row and its gradient.
 
-A divergence is a pure function of rows of log probabilities. It returns the value D of each row,
-which autograd can differentiate, and beside it the gradient by log q written out, from which the
-fused loss makes the gradient of the logits without a graph; the tests hold the one against the
-other in float64. The classes of a row are any that sum to 1: the vocabulary, or some kept tokens
-and one class, the tail, for all others. All of it stays in log space: no epsilon, no division by a
-probability.
+A divergence is a pure function of rows of log probabilities. It returns the value D, which autograd
+can differentiate, and the gradient by log q in closed form, which the fused loss uses instead of a
+graph. A test compares both gradients in float64. The classes of a row are the vocabulary, or some
+kept tokens and one class, the tail, for all others. Computing in log space needs no epsilon and no
+division by a probability.
 
 Sizes: N rows, C classes, V vocabulary. p teacher, q student, z logits with q = softmax(z / T).
 
-The gradient by the logits follows from g_i = dD/d(log q_i): with G = sum_i g_i,
+With g_i = dD/d(log q_i) and G = sum_i g_i, the gradient by the logits is
 
     dD/dz_j = (g_j - q_j G) / T
 
@@ -28,12 +27,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..setting_names import Objective
 from .mixture import Mixture
 
 LOWEST_LOGIT: Final = -1e4
-"""Stands for -inf: exp(-1e4) is 0 in every dtype, but differences of it stay finite."""
+"""Replaces -inf: exp(-1e4) is 0 in every dtype, and differences stay finite."""
 LOWEST_TEACHER_LOG_PROBABILITY: Final = -60.0
-"""Floor of log p, which reverse objectives need finite; exp(-60) is lost in any sum's rounding."""
+"""Smallest log p, which reverse objectives need finite; exp(-60) is below any sum's rounding."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ClassProbabilities:
     """Both distributions of each row, each (N, C), as logarithms and as probabilities."""
 
     log_p: Tensor
-    """The teacher's; finite, and a constant."""
+    """The teacher's; finite and constant."""
     p: Tensor
     log_q: Tensor
     """The student's; finite."""
@@ -51,8 +51,8 @@ class ClassProbabilities:
 ValueAndGradient = tuple[Tensor, Tensor]
 """D of each row (N,) in nats, and dD/d(log q_i) of each class (N, C), both without the factor T^2.
 
-The gradient is right up to a multiple of q: the logits do not feel it, because q sums to 1, and the
-`+ 1` of an entropy would only cost digits."""
+A multiple of q may be missing in the gradient, such as the `+ 1` of an entropy's derivative: it
+cancels in the gradient by the logits, because q sums to 1."""
 
 
 def forward_kl(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
@@ -93,7 +93,9 @@ def tvd(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
     return difference.abs().sum(-1).mul_(0.5), difference.sign().mul_(at.q).mul_(0.5)
 
 
-ROW_DIVERGENCES: Final[dict[str, Callable[[ClassProbabilities, Mixture], ValueAndGradient]]] = {
+ROW_DIVERGENCES: Final[
+    dict[Objective, Callable[[ClassProbabilities, Mixture], ValueAndGradient]]
+] = {
     "forward_kl": forward_kl,
     "reverse_kl": reverse_kl,
     "jsd": jsd,
@@ -109,33 +111,29 @@ def value_and_gradient(at: ClassProbabilities, mixture: Mixture) -> ValueAndGrad
     Args:
         at: The distributions, softened by `mixture.temperature`.
         mixture: Which divergence, with `b` or `skew`.
-
-    Returns:
-        D (N,) in nats, and g (N, C), both new tensors.
     """
     return ROW_DIVERGENCES[mixture.divergence](at, mixture)
 
 
 def row_divergence(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    """Give the divergence of each row (N,) in nats, to be differentiated by autograd.
+    """Give the divergence of each row (N,) in nats, which autograd can differentiate.
 
     Args:
         log_q: Student's (N, C), over any classes that sum to 1.
         log_p: Teacher's (N, C); a constant, and at least `LOWEST_TEACHER_LOG_PROBABILITY`.
-        mixture: Which divergence, with `b` or `skew`; the temperature is in the inputs already.
+        mixture: Which divergence, with `b` or `skew`; the inputs are softened already.
     """
-    return value_and_gradient(ClassProbabilities(log_p, log_p.exp(), log_q, log_q.exp()), mixture)[
-        0
-    ]
+    at = ClassProbabilities(log_p, log_p.exp(), log_q, log_q.exp())
+    return value_and_gradient(at, mixture)[0]
 
 
 def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Normalise logits: log softmax(logits / temperature), in fp32 or better.
+    """Compute log softmax(logits / temperature), in float32 at least.
 
-    bf16 statistics give divergences below zero, so half precision is widened here.
+    Half precision is widened, because it would give divergences below zero.
 
     Args:
-        logits: (..., V); -inf is allowed, also for a whole row, which then counts as uniform.
+        logits: (..., V); -inf is allowed. A whole row of -inf counts as uniform.
         temperature: Above 0.
 
     Returns:
@@ -146,5 +144,5 @@ def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def _log_mixture(log_a: Tensor, log_b: Tensor, weight_of_a: float) -> Tensor:
-    """Give log of w a + (1 - w) b, for 0 < w < 1, without leaving log space."""
+    """Compute log(w a + (1 - w) b) in log space, for 0 < w < 1."""
     return torch.logaddexp(log_a + math.log(weight_of_a), log_b + math.log1p(-weight_of_a))

@@ -1,17 +1,16 @@
-"""Head and loss in one pass over supervised positions: the logits of all rows are never held.
+"""Head, loss and gradient in one pass over supervised positions, without the logits of all rows.
 
-The gradient of the loss is known in closed form, so it is made where the logits are: a chunk of
-rows is multiplied by the head, turned into its own gradient in place, and multiplied on into the
-gradients of hidden states and head. That costs three products, as much as plain cross-entropy, and
-two where the head is frozen. On the CPU the passes over the vocabulary run on a few rows of a chunk
-at a time, which stay in its cache.
+The gradient by the logits is known in closed form. So a chunk of rows is multiplied by the head,
+its logits are overwritten by their gradient, and that is multiplied into the gradients of hidden
+states and head. This takes three matrix products, as plain cross-entropy does, and two where the
+head is frozen. On the CPU a chunk is processed in blocks of a few rows, which fit into its cache.
 
 The loss of a row is w [alpha T^2 D(teacher, student) + (1 - alpha) CE]. With g_i = dD/d(log q_i)
 and G = sum_i g_i, the gradient of T^2 D by the logits is T (g_j - q_j G) for a kept id and
-T r_j (g_tail - q_tail G) for one of the tail, whose share of the tail is r_j.
+T r_j (g_tail - q_tail G) for an id of the tail, where r_j is its share of the tail.
 
-torch's softmax kernels are the cheap way to an exponential on the CPU (a quarter of `exp`), so
-probabilities come from them, and the normaliser from the largest probability of a row.
+On the CPU torch's softmax costs a quarter of `exp`, so probabilities come from it, and the
+normaliser from the largest probability of a row.
 
 Sizes: N supervised positions, H hidden size, V shared vocabulary, C rows of a chunk, R rows of a
 block, K kept classes.
@@ -35,30 +34,15 @@ from .divergences import (
     value_and_gradient,
 )
 from .mixture import Mixture, SumAndCount
-from .teacher_rows import DenseTeacherRows, SparseTeacherRows, TeacherRows
+from .rows import HeadRows, SparseTeacherRows, TeacherRows
 
 CHUNK_BYTES: Final = 192 * 2**20
-"""Of a chunk's logits. Each chunk reads the whole head and its gradient anew: at V = 151,936 and
-width 256 one chunk of 310 rows is multiplied a sixth faster than three, on one CPU core."""
+"""Largest chunk of logits. Each chunk reads the whole head and its gradient again: at V = 151,936
+and width 256, one chunk of 310 rows is a sixth faster than three, on one CPU core."""
 BLOCK_BYTES: Final = 2 * 2**20
-"""Of a block's logits; with its temporaries it is a few times that."""
+"""Largest block of logits; its temporaries take a few times as much."""
 SMALLEST_CHUNK: Final = 32
-"""Rows; a product of fewer waits for the head's weights."""
-
-
-@dataclass(frozen=True)
-class HeadRows:
-    """A student's logits that are not made yet: `hidden @ weight.T + bias`."""
-
-    hidden: Tensor
-    """(N, H)."""
-    weight: Tensor
-    """The whole head (V or more, H)."""
-    bias: Tensor | None = None
-    """(V or more,)."""
-    vocabulary: int | None = None
-    """Ids that teacher and student share, V; rows of the head beyond are padding and get no
-    gradient. None takes all."""
+"""Rows; in a product of fewer rows, reading the head takes the time."""
 
 
 def fused_distillation(
@@ -70,31 +54,13 @@ def fused_distillation(
     weights: Tensor | None = None,
     chunk: int | None = None,
 ) -> SumAndCount:
-    """Sum alpha T^2 D(teacher, student) + (1 - alpha) CE over supervised positions.
+    """Compute `distillation_sum` from hidden states and head; it can be differentiated once.
 
-    The same as `dense_distillation` on the student's logits. Products are in the head's type, or in
-    autocast's where it is on; sums and softmax statistics in float32 (float64 for float64).
-
-    Args:
-        rows: The student's N rows with its whole head, of any floating type but float16.
-        labels: (N,) token ids below the vocabulary, none of them -100; not looked at where alpha
-            is 1.
-        teacher: Its side of the same rows; None only where alpha is 0.
-        mixture: The settings.
-        weights: (N,) of the rows; None for 1 everywhere. The count stays N, so that weights are
-            relative.
-        chunk: Rows that are multiplied together, which changes speed and memory only. None
-            chooses.
-
-    Returns:
-        The sum in nats, connected to hidden states and head without any row as well, and N. It can
-        be differentiated once.
-
-    Raises:
-        ConfigError: Products would be in float16, whose range gradients leave.
-        ValueError: Shapes do not belong together.
+    Matrix products are in the head's type, or in autocast's where it is on; sums and softmax
+    statistics in float32 (float64 for float64). `chunk` is the number of rows that are multiplied
+    together, which changes speed and memory only; None chooses.
     """
-    size = len(rows.weight) if rows.vocabulary is None else rows.vocabulary
+    size = rows.classes
     teacher = teacher if mixture.alpha > 0.0 else None
     faults = _faults(rows, labels, teacher, mixture, size)
     if faults:
@@ -103,8 +69,8 @@ def fused_distillation(
     job = _Job(
         labels=labels,
         teacher=(
-            _cut(teacher, size, product_type(teacher.weight))
-            if isinstance(teacher, DenseTeacherRows)
+            _as_type(teacher, product_type(teacher.weight))
+            if isinstance(teacher, HeadRows)
             else teacher
         ),
         weights=weights,
@@ -118,11 +84,11 @@ def fused_distillation(
     total: Tensor = _FusedLoss.apply(  # type: ignore[no-untyped-call]
         rows.hidden, rows.weight, rows.bias, job
     )
-    return total, len(rows.hidden)
+    return total, len(rows)
 
 
 def product_type(weight: Tensor) -> torch.dtype:
-    """Give the type of operands in products with a head: autocast's where it is on, else its own.
+    """Give the type in which a head is multiplied: autocast's where it is on, else its own.
 
     Raises:
         ConfigError: It is float16.
@@ -132,15 +98,15 @@ def product_type(weight: Tensor) -> torch.dtype:
     dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
     if dtype == torch.float16:
         raise ConfigError(
-            ["the head computes in torch.float16, whose range gradients leave; allowed are "
-             "bfloat16, float32 and float64"]
+            ["the head computes in torch.float16, whose range is too small for gradients; allowed "
+             "are bfloat16, float32 and float64"]
         )  # fmt: skip
     return dtype
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What the loss depends on beside the tensors it is differentiated by."""
+    """What the loss depends on, other than the tensors it is differentiated by."""
 
     labels: Tensor
     teacher: SparseTeacherRows | HeadRows | Tensor | None
@@ -156,9 +122,10 @@ class _Job:
 
 
 class _FusedLoss(torch.autograd.Function):
-    """Make value and gradients in the forward pass; the backward pass only scales them.
+    """Compute value and gradients in the forward pass; the backward pass only scales them.
 
-    What is kept is of the order of 1: the division by the step's tokens comes with `grad_output`.
+    The kept gradients are of the order of 1: `grad_output` brings the division by the step's
+    tokens.
     """
 
     @staticmethod
@@ -171,7 +138,8 @@ class _FusedLoss(torch.autograd.Function):
     ) -> Tensor:
         needed = [job.differentiate and needs for needs in ctx.needs_input_grad[:3]]
         with torch.autocast(hidden.device.type, enabled=False):
-            total, gradients = _value_and_gradients(HeadRows(hidden, weight, bias), job, needed)
+            rows = HeadRows(hidden, weight, bias, job.vocabulary)
+            total, gradients = _value_and_gradients(rows, job, needed)
         ctx.save_for_backward(*gradients)
         ctx.types = [None if t is None else t.dtype for t in (hidden, weight, bias)]
         return total
@@ -179,7 +147,7 @@ class _FusedLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        # Where the graph is not kept nobody asks again: the head's gradient need not be copied.
+        # Unless the graph is kept, backward runs once, and the gradients need not be copied.
         scale = torch.mul if _keeps_graph() else Tensor.mul_
         scaled = [
             None if gradient is None else scale(gradient, grad_output).to(dtype)
@@ -197,22 +165,22 @@ def _keeps_graph() -> bool:
 def _value_and_gradients(
     rows: HeadRows, job: _Job, needed: list[bool]
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Give the sum, and its gradients by hidden states, head and bias as far as they are needed."""
-    N, V, wide = len(rows.hidden), job.vocabulary, job.wide
+    """Give the sum and the needed ones of its gradients by hidden states, head and bias."""
+    N, V, wide = len(rows), job.vocabulary, job.wide
     by_hidden = torch.empty_like(rows.hidden) if needed[0] else None  # (N, H)
     by_weight = torch.empty_like(rows.weight, dtype=wide) if needed[1] else None  # (V or more, H)
-    if by_weight is not None:  # the first chunk writes the rest, which is a pass less over it
+    if by_weight is not None:  # the first chunk overwrites the other rows, so they stay unset
         by_weight[V if N else 0 :].zero_()
     by_bias = None
     if rows.bias is not None and needed[2]:
         by_bias = torch.zeros_like(rows.bias, dtype=wide)
-    student = _Logits(_cut(rows, V, job.products), job)
+    student = _Logits(_as_type(rows, job.products), job)
     theirs = _Logits(job.teacher, job) if isinstance(job.teacher, HeadRows) else None
     given = None if isinstance(job.teacher, HeadRows) else job.teacher
     values = torch.empty(N, dtype=wide, device=rows.hidden.device)
     for part in pieces(N, job.chunk):
         z = student.of(part)  # (C, V)
-        signal = theirs.of(part) if theirs else _part(given, part)
+        signal = theirs.of(part) if theirs else None if given is None else given[part]
         values[part] = _chunk_to_gradient(z, signal, part, job)
         gradient = student.narrowed(z)  # (C, V)
         if by_hidden is not None:
@@ -227,14 +195,14 @@ def _value_and_gradients(
 def _chunk_to_gradient(
     z: Tensor, teacher: SparseTeacherRows | Tensor | None, part: slice, job: _Job
 ) -> Tensor:
-    """Overwrite a chunk's logits by their gradient, block by block; give the loss of each row."""
+    """Overwrite a chunk's logits by their gradient, in blocks; give the loss of each row."""
     labels, weights = job.labels[part], None if job.weights is None else job.weights[part]
     fits = max(BLOCK_BYTES // (z.element_size() * z.shape[1]), 1)
     values = [
         logits_to_gradient(
             z[block],
             labels[block],
-            _part(teacher, block),
+            None if teacher is None else teacher[block],
             job.mixture,
             None if weights is None else weights[block],
         )
@@ -244,7 +212,7 @@ def _chunk_to_gradient(
 
 
 def _add_product(into: Tensor, left: Tensor, right: Tensor, *, first: bool) -> None:
-    """Add a product to a wide sum; the first one is written over whatever is there."""
+    """Add a product to a wide sum; the first product overwrites it."""
     if left.dtype == into.dtype:
         into.addmm_(left, right, beta=0.0 if first else 1.0)  # 0 ignores even a NaN
     elif first:
@@ -254,21 +222,21 @@ def _add_product(into: Tensor, left: Tensor, right: Tensor, *, first: bool) -> N
 
 
 class _Logits:
-    """The product of rows and a head, one chunk at a time in the same memory.
+    """Compute the logits of one chunk of rows at a time, always in the same memory.
 
-    These are the only large tensors: a chunk's logits, wide, and where products are narrow a second
-    copy in their type.
+    The only large tensors are a chunk's logits in the wide type and, where products have a narrower
+    type, a second copy in that.
     """
 
     def __init__(self, rows: HeadRows, job: _Job) -> None:
         self.hidden, self.weight, self.bias = rows.hidden, rows.weight, rows.bias
-        shape = (min(job.chunk, len(rows.hidden)), job.vocabulary)
+        shape = (min(job.chunk, len(rows)), job.vocabulary)
         self._narrow = rows.weight.new_empty(shape)
         same = rows.weight.dtype == job.wide
         self._wide = self._narrow if same else rows.weight.new_empty(shape, dtype=job.wide)
 
     def of(self, part: slice) -> Tensor:
-        """Give the logits of some rows, at most a chunk of them; what was given before is lost."""
+        """Compute the logits of at most a chunk of rows; they overwrite those given before."""
         hidden = self.hidden[part]
         z = self._narrow[: len(hidden)]
         if self.bias is None:
@@ -278,27 +246,18 @@ class _Logits:
         return z if self._wide is self._narrow else self._wide[: len(z)].copy_(z)
 
     def narrowed(self, z: Tensor) -> Tensor:
-        """Give what was made of a chunk's logits in the type of products."""
+        """Convert the gradient that overwrote a chunk's logits to the type of products."""
         return z if self._wide is self._narrow else self._narrow[: len(z)].copy_(z)
 
 
-def _cut(rows: HeadRows | DenseTeacherRows, vocabulary: int, dtype: torch.dtype) -> HeadRows:
-    """Bring rows to the type of products, and their head to the vocabulary."""
-    bias = None if rows.bias is None else rows.bias[:vocabulary].to(dtype)
-    return HeadRows(rows.hidden.to(dtype), rows.weight[:vocabulary].to(dtype), bias)
-
-
-def _part(
-    teacher: SparseTeacherRows | Tensor | None, part: slice
-) -> SparseTeacherRows | Tensor | None:
-    """Select consecutive rows."""
-    if isinstance(teacher, SparseTeacherRows):
-        return SparseTeacherRows(teacher.ids[part], teacher.log_kept[part], teacher.log_tail[part])
-    return None if teacher is None else teacher[part]
+def _as_type(rows: HeadRows, dtype: torch.dtype) -> HeadRows:
+    """Convert rows to a type, and cut their head to the vocabulary."""
+    bias = None if rows.bias is None else rows.bias[: rows.classes].to(dtype)
+    return HeadRows(rows.hidden.to(dtype), rows.weight[: rows.classes].to(dtype), bias)
 
 
 def pieces(total: int, most: int) -> Iterator[slice]:
-    """Cut rows into pieces of almost equal size: a small last one would cost as much as a whole.
+    """Cut rows into pieces of almost equal size, because a small last one would cost as much.
 
     >>> list(pieces(5, 3))
     [slice(0, 2, None), slice(2, 5, None)]
@@ -320,8 +279,7 @@ def logits_to_gradient(
     Args:
         z: (R, V) float32 or float64; overwritten.
         labels: (R,) token ids.
-        teacher: Its side of the rows; a tensor is logits (R, V). None only where alpha is
-            0.
+        teacher: Its rows; a tensor is logits (R, V). None only where alpha is 0.
         mixture: The settings.
         weights: (R,), None for 1 everywhere.
 
@@ -330,8 +288,8 @@ def logits_to_gradient(
     """
     alpha, temperature = mixture.alpha, mixture.temperature
     distances = cross_entropies = None  # (R,) each
-    z.clamp_(min=LOWEST_LOGIT)  # a softmax without any class would be NaN
-    if alpha < 1.0:  # first: the divergence overwrites the logits
+    z.clamp_(min=LOWEST_LOGIT)  # the softmax of a row of -inf would be NaN
+    if alpha < 1.0:  # comes first, because the divergence overwrites the logits
         cross_entropies, by_label = _cross_entropy(z, labels)  # (R,), (R, V)
     if teacher is not None and alpha > 0.0:
         z.div_(temperature)
@@ -345,7 +303,10 @@ def logits_to_gradient(
     else:
         z.copy_(by_label)
     values = mixture.mix(distances, cross_entropies)
-    return values if weights is None else _weighted(values, z, weights)
+    if weights is None:
+        return values
+    z.mul_(weights[:, None])
+    return values * weights
 
 
 def _cross_entropy(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -359,9 +320,8 @@ def _cross_entropy(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def _sparse(z: Tensor, teacher: SparseTeacherRows, mixture: Mixture) -> Tensor:
     """Overwrite softened logits by dD / dz over the kept classes and the tail; give D (R,).
 
-    The tail is summed over the logits that are left, in which the kept ones are masked: as 1 - sum
-    of the kept it would lose its logarithm in float32: 2.6 nats at a tail of 1e-6. The mask is
-    finite, so a tail without any mass stays finite too.
+    The tail is summed over the logits with the kept ones masked, see `kept_log_probabilities`. The
+    mask is finite, so the tail's logarithm stays finite where all ids are kept.
     """
     log_p = torch.cat([teacher.log_kept, teacher.log_tail[:, None]], dim=1).to(z.dtype)
     log_p.clamp_(min=LOWEST_TEACHER_LOG_PROBABILITY)  # (R, K + 1)
@@ -381,8 +341,8 @@ def _sparse(z: Tensor, teacher: SparseTeacherRows, mixture: Mixture) -> Tensor:
 def _dense(z: Tensor, teacher: Tensor, mixture: Mixture) -> Tensor:
     """Overwrite softened logits by dD / dz over the vocabulary; give D (R,).
 
-    Forward KL is sum p (theirs - ours), less the difference of the normalisers, with the gradient
-    q - p: it needs no logarithm of either distribution, two passes less over the vocabulary.
+    Forward KL is sum p (theirs - ours) less the difference of the normalisers, and its gradient is
+    q - p. It needs no logarithm of either distribution, which saves two passes over the vocabulary.
     """
     theirs = teacher.to(z.dtype).clamp(min=LOWEST_LOGIT).div_(mixture.temperature)
     p, q = torch.softmax(theirs, dim=-1), torch.softmax(z, dim=-1)
@@ -398,20 +358,15 @@ def _dense(z: Tensor, teacher: Tensor, mixture: Mixture) -> Tensor:
 
 
 def _normaliser(z: Tensor, probabilities: Tensor) -> Tensor:
-    """Give the logarithm of each row's sum of exponentials (R, 1), from its softmax."""
+    """Compute the log of each row's sum of exponentials (R, 1) from its softmax."""
     return z.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
-
-
-def _weighted(values: Tensor, z: Tensor, weights: Tensor) -> Tensor:
-    z.mul_(weights[:, None])
-    return values * weights
 
 
 def _faults(
     rows: HeadRows, labels: Tensor, teacher: TeacherRows | None, mixture: Mixture, vocabulary: int
 ) -> list[str]:
     """List what does not belong together."""
-    N, faults = len(rows.hidden), []
+    N, faults = len(rows), []
     if labels.shape != (N,):
         faults.append(f"labels have shape {tuple(labels.shape)}; {(N,)} for {N} hidden states")
     if not 0 < vocabulary <= len(rows.weight):
@@ -420,15 +375,12 @@ def _faults(
         if mixture.alpha > 0.0:
             faults.append(f"alpha is {mixture.alpha} and there are no teacher rows")
         return faults
-    if isinstance(teacher, SparseTeacherRows):
-        theirs = len(teacher.ids), vocabulary
-    elif isinstance(teacher, DenseTeacherRows):
-        theirs = len(teacher.hidden), len(teacher.weight)
-    else:
-        theirs = len(teacher), teacher.shape[1]
-    if theirs != (N, vocabulary):
+    classes = vocabulary  # ids of a cache are below the vocabulary, which the cache checks
+    if not isinstance(teacher, SparseTeacherRows):
+        classes = teacher.shape[1] if isinstance(teacher, Tensor) else teacher.classes
+    if (len(teacher), classes) != (N, vocabulary):
         faults.append(
-            f"the teacher has {theirs[0]} rows of {theirs[1]} classes, the student {N} of "
+            f"the teacher has {len(teacher)} rows of {classes} classes, the student {N} of "
             f"{vocabulary}; cut both to the shared vocabulary"
         )
     return faults

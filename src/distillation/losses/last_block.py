@@ -1,11 +1,10 @@
-"""The last block's feed-forward layer, on the positions that are read and on no others.
+"""Run the last block's feed-forward layer at supervised positions only.
 
-Attention mixes positions, a feed-forward layer does not, and behind the last one nothing does: what
-it gives where nothing is supervised is looked at by nobody. With a quarter of the tokens supervised
-that is half of the last block's work: a twelfth of the layers of a model with four, forwards and
-backwards.
+A feed-forward layer does not mix positions, and nothing after the last one does, so its output at
+other positions is never used. With a quarter of the tokens supervised this saves half of the last
+block's work, forwards and backwards: a twelfth of the layers of a model with four.
 
-Sizes: B examples, T positions, H hidden size, N positions that are read.
+Sizes: B examples, T positions, H hidden size, N supervised positions.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from ..setting_names import IGNORED
 logger = logging.getLogger(__name__)
 
 PROBE_POSITIONS: Final = 64
-"""Positions of one example that are tried both ways."""
+"""Positions of one example that a trial compares."""
 PROBE_BARS: Final = {torch.float64: 1e-10, torch.float32: 1e-4}
-"""Allowed difference, as a share of the largest value; other arithmetic gets 0.05. Products of
-fewer rows round otherwise; a layer that mixes positions is off by far more."""
+"""Allowed difference as a share of the largest value; 0.05 for other types. Products of fewer rows
+round differently; a layer that mixes positions differs by far more."""
 
 
 def read_positions(labels: Tensor) -> Tensor:
-    """Find where a causal model's output is supervised: (B, T), True or False."""
+    """Mark where a causal model's output is supervised, (B, T) bool."""
     read = torch.zeros_like(labels, dtype=torch.bool)
     read[:, :-1] = labels[:, 1:] != IGNORED
     return read
@@ -40,10 +39,10 @@ def read_positions(labels: Tensor) -> Tensor:
 
 @contextmanager
 def feed_forward_on(model: nn.Module, read: Tensor) -> Iterator[None]:
-    """Let the last feed-forward layer see some positions only, in the block; others get zero.
+    """Run the last feed-forward layer at some positions only; its output elsewhere is zero.
 
-    Nothing changes where no such layer is found, or where its block is compiled or is computed
-    anew in the backward pass, which is behind this block.
+    No-op where no such layer is found, and where its block is compiled or is computed again in the
+    backward pass, after these hooks are gone.
 
     Args:
         model: The model itself, without a wrapper for several processes.
@@ -72,12 +71,7 @@ def feed_forward_on(model: nn.Module, read: Tensor) -> Iterator[None]:
 
 
 def can_skip(model: nn.Module, batch: Batch) -> bool:
-    """Try on a piece of a batch whether the positions that are read come out as they should.
-
-    Args:
-        model: The model itself, in any mode.
-        batch: Any batch.
-    """
+    """Try on a piece of any batch whether `feed_forward_on` leaves the read positions unchanged."""
     piece = {name: value[:1, :PROBE_POSITIONS] for name, value in batch.items()}
     read = torch.arange(piece["labels"].shape[1], device=piece["labels"].device)[None] % 3 == 0
     was_training = model.training

@@ -1,8 +1,8 @@
-"""Layer losses: the student's hidden states and attention maps are drawn to the teacher's.
+"""Layer losses: distances between hidden states or attention maps of student and teacher.
 
 Each measure is a pure function of a student's and a teacher's tensor that returns (sum over
-positions, number of positions); padding counts for nothing. `layer_matching.py` runs them beside
-the loss on logits. They need a teacher that runs beside the student: a cache holds logits only.
+positions, number of positions), without padding. `layer_matching.py` adds them to the loss on
+logits. They need a teacher that runs beside the student, because a cache holds logits only.
 
 Sizes: B examples, T positions, S keys attended to, A heads, H hidden size, N compared positions.
 
@@ -26,19 +26,19 @@ from .mixture import SumAndCount
 
 LayerMeasure = Callable[[Tensor, Tensor, Tensor], SumAndCount]
 Pair = tuple[int, int]
-"""(student layer, teacher layer), counted from 1; 0 stands for the embeddings."""
+"""(student layer, teacher layer), counted from 1; 0 are the embeddings."""
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum the squared error of hidden states, a mean over their H components each.
+    """Sum the squared error of hidden states, averaged over their H components.
 
     Args:
         student: (B, T, H), projected to the teacher's width where the widths differ.
         teacher: (B, T, H); treated as constant.
-        compared: (B, T) bool: which positions count.
+        compared: (B, T) bool, the positions that count.
 
     Returns:
-        The sum over positions (a scalar) and how many there are. The other measures give the same.
+        The sum over positions (a scalar) and their number, as for the other measures.
     """
     ours, theirs = _wide(student[compared]), _wide(teacher.detach()[compared])  # (N, H)
     return (ours - theirs).square().mean(-1).sum(), len(ours)
@@ -51,28 +51,27 @@ def hidden_cosine(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndC
 
 
 def attention_kl(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum KL(teacher | student) of the attention of each query, a mean over heads.
+    """Sum KL(teacher | student) of the attention of each query, averaged over heads.
 
-    Where the numbers of heads differ, both sides are first averaged over their heads.
+    Where the numbers of heads differ, the maps of each side are averaged over heads first.
 
     Args:
         student: Probabilities (B, A, T, S).
         teacher: Probabilities (B, A', T, S); treated as constant.
-        compared: (B, T) bool: which queries count.
+        compared: (B, T) bool, the queries that count.
     """
     ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
-    # 0 log 0 is 0: what the mask hides is 0 on both sides. A student that looks nowhere near where
-    # the teacher looks is held at the smallest normal number, so that the value stays finite.
+    # Masked keys are 0 on both sides, and 0 log 0 is 0. The clamp keeps the value finite where the
+    # student gives no attention to a key of the teacher.
     log_ours = ours.clamp(min=torch.finfo(ours.dtype).tiny).log()
     distance = torch.special.xlogy(theirs, theirs) - theirs * log_ours
     return distance.sum(-1).mean(-1).sum(), len(ours)
 
 
 def attention_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum the squared error of the attention of each query over its keys, a mean over heads.
+    """Sum the squared error of the attention of each query over its keys, averaged over heads.
 
-    A sum over keys, not a mean: a mean would fall with the width of the padding. Arguments as in
-    `attention_kl`.
+    A mean over keys would depend on the width of the padding. Arguments as in `attention_kl`.
     """
     ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
     return (ours - theirs).square().sum(-1).mean(-1).sum(), len(ours)
@@ -83,7 +82,7 @@ ATTENTION_MEASURES: Final[dict[str, LayerMeasure]] = {"kl": attention_kl, "mse":
 
 
 def uniform_pairs(student_layers: int, teacher_layers: int) -> tuple[Pair, ...]:
-    """Spread the teacher's layers evenly over the student's; the last meets the last.
+    """Pair each student layer with evenly spaced teacher layers, the last with the last.
 
     >>> uniform_pairs(2, 6)
     ((1, 3), (2, 6))
@@ -99,15 +98,15 @@ def uniform_pairs(student_layers: int, teacher_layers: int) -> tuple[Pair, ...]:
 
 
 def compared_positions(batch: Mapping[str, Tensor], *, decoder_side: bool = False) -> Tensor:
-    """Tell which positions of a batch the layer losses compare.
+    """Mark the positions of a batch that the layer losses compare.
 
     Args:
         batch: As the collators make it; labels (B, T), or (B,) for a classifier.
-        decoder_side: The layers are those of a decoder that is fed with the labels; else they are
-            fed with `input_ids`, and prompts count as well as what follows them.
+        decoder_side: Whether the layers are those of a decoder, of which supervised positions
+            count; else prompts count too.
 
     Returns:
-        (B, T) bool. Padding, and examples without any label, do not count.
+        (B, T) bool, false on padding and on examples without any label.
     """
     supervised = batch["labels"] != IGNORED
     if decoder_side:
@@ -125,7 +124,7 @@ def _wide(values: Tensor) -> Tensor:
 
 
 def _rows_of_heads(student: Tensor, teacher: Tensor, compared: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring (B, A, T, S) maps to the compared queries: (N, A, S) with equal A."""
+    """Select the compared queries of (B, A, T, S) maps: (N, A, S) with equal A."""
     ours = _wide(student.transpose(1, 2)[compared])
     theirs = _wide(teacher.detach().transpose(1, 2)[compared])
     if ours.shape[1] != theirs.shape[1]:

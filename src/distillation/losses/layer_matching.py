@@ -1,11 +1,11 @@
-"""Layer losses inside a run: which layers meet, what is projected, and where the tensors come from.
+"""Layer losses of a run: pair layers of student and teacher, and compare them in each step.
 
-The forward passes of the training step are watched, so the layer losses cost no pass of their own;
-they cost the hidden states or attention maps of both models, which are kept until the loss is
-taken. Attention maps need eager attention, whose memory grows with the square of the length.
+Hooks read hidden states and attention maps from the forward passes of the training step, so the
+layer losses need no pass of their own, but memory for these tensors until the loss is computed.
+Attention maps need eager attention, whose memory grows with the square of the length.
 
-A projection between unlike widths is learned beside the student and thrown away with the run. It
-is in the optimizer and in the run's checkpoints, never in the student's weights.
+Where the widths differ, a projection is trained with the student. It is in the optimizer and in the
+run's checkpoints, but not in the saved student.
 
 Sizes: B examples, T positions, H hidden size of the student, W of the teacher.
 """
@@ -45,21 +45,21 @@ Model = Any
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """What the layer losses compare and how much they count.
+    """The settings of the layer losses.
 
     Raises:
         ConfigError: A setting is out of range; all faults at once.
     """
 
     hidden_weight: float = 0.0
-    """Of the hidden states against the loss on logits; 0 leaves them out."""
+    """Weight of the hidden states relative to the loss on logits; 0 leaves them out."""
     hidden_measure: HiddenMeasure = "mse"
     attention_weight: float = 0.0
-    """Of the attention maps; 0 leaves them out."""
+    """Weight of the attention maps; 0 leaves them out."""
     attention_measure: AttentionMeasure = "kl"
     layer_pairs: tuple[Pair, ...] | None = None
     """(student layer, teacher layer), counted from 1; 0 are the embeddings, which have no attention
-    map. None spreads the teacher's layers evenly."""
+    map. None for `uniform_pairs`."""
 
     def __post_init__(self) -> None:
         """Check all settings."""
@@ -69,7 +69,7 @@ class LayerSettings:
 
     @property
     def active(self) -> bool:
-        """Whether anything is compared at all."""
+        """Whether anything is compared."""
         return self.hidden_weight > 0.0 or self.attention_weight > 0.0
 
 
@@ -78,13 +78,13 @@ class LayerMatching:
 
     Args:
         student: Any model of transformers that can give its hidden states.
-        teacher: A model of the same kind beside it; it is only watched here.
+        teacher: A model of the same kind, which the training step runs.
         settings: What is compared.
-        device: Where new projections are.
+        device: Of new projections.
         seed: Of new projections.
 
     Raises:
-        ConfigError: Layers are named that are not there.
+        ConfigError: A named layer does not exist.
     """
 
     def __init__(
@@ -114,21 +114,21 @@ class LayerMatching:
             "output_hidden_states": settings.hidden_weight > 0.0,
             "output_attentions": settings.attention_weight > 0.0,
         }
-        self._student = _Watch(student, {name: True for name, wanted in asked.items() if wanted})
-        self._teacher = _Watch(teacher, self._student.asked)
+        self._student = _Outputs(student, {name: True for name, wanted in asked.items() if wanted})
+        self._teacher = _Outputs(teacher, self._student.asked)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch both models' forward passes; with attention maps they run eagerly meanwhile."""
+        """Record both models' outputs, with eager attention where attention maps are compared."""
         with ExitStack() as stack:
-            for watch in (self._student, self._teacher):
+            for outputs in (self._student, self._teacher):
                 if self.settings.attention_weight > 0.0:
-                    stack.enter_context(attention_set_to(watch.model, "eager", force=True))
-                stack.enter_context(watch.attached())
+                    stack.enter_context(attention_set_to(outputs.model, "eager", force=True))
+                stack.enter_context(outputs.recorded())
             yield
 
     def begin_step(self, batches: Sequence[Batch], add_up: Callable[[Tensor], Tensor]) -> None:
-        """Count the positions of an optimizer step, which all its micro-batches are divided by.
+        """Count the positions of an optimizer step, by which all its micro-batches are divided.
 
         Args:
             batches: The micro-batches of this process.
@@ -141,16 +141,15 @@ class LayerMatching:
     def compare(
         self, batch: Batch, run_teacher: Callable[[Batch], object], *, in_step: bool
     ) -> tuple[Tensor, int]:
-        """Give the weighted sum of the layer losses of the passes just run, and its divisor.
+        """Compute the weighted layer losses of the last forward passes, and their divisor.
 
         Args:
-            batch: What the student was run on.
-            run_teacher: Runs the teacher on a batch; called where nothing else ran it, at alpha 0.
+            batch: The student's batch.
+            run_teacher: Runs the teacher on a batch; called at alpha 0, where nothing else does.
             in_step: Whether `begin_step` counted this batch; else it is a step of its own.
 
         Returns:
-            A scalar: a sum over compared positions, a mean over pairs; and how many positions the
-            step has.
+            A sum over compared positions, averaged over pairs; and the positions of the step.
 
         Raises:
             ConfigError: A model does not give its attention maps.
@@ -186,14 +185,14 @@ class LayerMatching:
         return int(compared_positions(batch, decoder_side=self.decoder_side).sum())
 
     def join(self, optimizer: torch.optim.Optimizer) -> None:
-        """Put the projections into the student's optimizer, at its first learning rate."""
+        """Add the projections to the student's optimizer, with its first learning rate."""
         if self.projections:
             rate = optimizer.param_groups[0]["lr"]
             group = {"params": list(self.projections.parameters()), "weight_decay": 0.0, "lr": rate}
             optimizer.add_param_group(group)
 
     def load(self, checkpoint: Path) -> None:
-        """Take over the projections that a checkpoint of this run holds."""
+        """Load the projections from a checkpoint of this run."""
         if self.projections:
             self.projections.load_state_dict(load_file(checkpoint / PROJECTIONS_FILE))
 
@@ -206,7 +205,7 @@ def match_layers(
     device: torch.device,
     seed: int,
 ) -> LayerMatching | None:
-    """Set the layer losses of a run up; None where nothing is compared.
+    """Make the layer losses of a run; None where nothing is compared.
 
     Raises:
         ConfigError: The teacher is not a model that runs beside the student.
@@ -223,13 +222,13 @@ def match_layers(
 
 
 class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
-    """Do for the projections what Trainer does for the model only: average, clear and save.
+    """Average, clear and save the projections, as Trainer does for the model.
 
-    Their gradients are not clipped: AdamW's step does not depend on the gradient's size.
+    Their gradients are not clipped, because AdamW's step does not depend on their size.
     """
 
     def __init__(self, matching: LayerMatching) -> None:
-        """Keep the layer losses, whose projections these are."""
+        """Keep the layer losses with the projections."""
         self.matching = matching
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
@@ -240,11 +239,11 @@ class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers i
                 weight.grad /= args.world_size
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Clear gradients: Trainer clears those of the model alone."""
+        """Clear gradients; Trainer clears only those of the model."""
         self.matching.projections.zero_grad()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Write the projections into the checkpoint, before it is marked as whole."""
+        """Write the projections into the checkpoint before it is marked as whole."""
         if state.is_world_process_zero and self.matching.projections:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             with atomic_path(folder / PROJECTIONS_FILE) as temporary:
@@ -252,22 +251,22 @@ class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers i
 
 
 def layer_count(model: Model) -> int:
-    """Count a model's layers; of an encoder-decoder those of the decoder."""
+    """Count a model's layers; in an encoder-decoder those of the decoder."""
     config = model.config
     decoder = getattr(config, "num_decoder_layers", None) if config.is_encoder_decoder else None
     return int(decoder or config.num_hidden_layers)
 
 
-class _Watch:
-    """What a model gave in its last forward pass, with outputs it was not asked for."""
+class _Outputs:
+    """The outputs of a model's last forward pass, including hidden states or attention maps."""
 
     def __init__(self, model: Model, asked: Mapping[str, bool]) -> None:
         self.model, self.asked = model, dict(asked)
         self.out: Any = None
 
     @contextmanager
-    def attached(self) -> Iterator[None]:
-        """Watch as long as the block runs."""
+    def recorded(self) -> Iterator[None]:
+        """Record until the end of the block."""
         handles = (
             self.model.register_forward_pre_hook(self._ask, with_kwargs=True),
             self.model.register_forward_hook(self._keep),
@@ -280,7 +279,7 @@ class _Watch:
                 handle.remove()
 
     def take(self) -> Any:  # noqa: ANN401 - a ModelOutput
-        """Hand the outputs over: nobody else keeps them, so their memory goes with the graph."""
+        """Give the outputs and drop them here, so that their memory is freed with the graph."""
         out, self.out = self.out, None
         return out
 
@@ -292,7 +291,7 @@ class _Watch:
 
 
 def _of(out: Any, kind: str) -> tuple[Tensor, ...]:  # noqa: ANN401 - a ModelOutput
-    """Give the hidden states or attention maps of all layers; of a decoder where there are two."""
+    """Give the hidden states or attention maps of all layers, or of the decoder's layers."""
     found = getattr(out, f"decoder_{kind}", None) or getattr(out, kind, None)
     if not found or found[-1] is None:
         raise ConfigError([f"the model gives no {kind}; set the weight of that layer loss to 0"])
@@ -309,6 +308,6 @@ def _projections(
         return nn.ModuleList()
     made = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(count))
     source = torch.Generator().manual_seed(seed)
-    for projection in made:  # lengths survive an orthogonal map, so the first loss is of use
+    for projection in made:  # an orthogonal map keeps lengths, so the first loss is meaningful
         nn.init.orthogonal_(projection.weight, generator=source)  # type: ignore[arg-type]
     return made

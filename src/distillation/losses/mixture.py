@@ -1,9 +1,10 @@
-"""How the two parts of the loss are mixed, and how the sum of a step is divided.
+"""How distillation and cross-entropy are mixed, and how the sum of a step is divided.
 
-    alpha T^2 D(teacher, student) + (1 - alpha) CE, summed over supervised positions, per token
+    [alpha T^2 sum D(teacher, student) + (1 - alpha) sum CE] / supervised tokens of the step
 
-Sources: the mixture and its factor T^2, which keeps the size of the gradient as the temperature
-changes: Hinton et al. 2015, sec. 2 (arXiv 1503.02531).
+The factor T^2 keeps the size of the gradient as the temperature changes.
+
+Source: Hinton et al. 2015, sec. 2 (arXiv 1503.02531).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..setting_names import Objective
 from ..settings_checks import loss_faults
 
 SumAndCount = tuple[Tensor, int]
-"""A sum over rows, and how many rows: only the caller knows what the whole step holds."""
+"""A sum over rows, and the number of rows; only the caller knows the rows of the whole step."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Mixture:
     objective: Objective = "forward_kl"
     """Which divergence."""
     b: float = 0.5
-    """The teacher's share of the middle of `jsd`, 0 to 1."""
+    """The teacher's weight in the mean distribution of `jsd`, 0 to 1."""
     skew: float = 0.1
-    """Share of a distribution in what it is compared with by `skew_forward` and `skew_reverse`;
-    between 0 and 1."""
+    """Weight of a distribution's own probabilities in the mean that `skew_forward` and
+    `skew_reverse` compare it with; between 0 and 1."""
 
     def __post_init__(self) -> None:
         """Check all settings."""
@@ -52,9 +53,9 @@ class Mixture:
 
     @property
     def divergence(self) -> Objective:
-        """The divergence to compute: as elsewhere, `jsd` at b = 0 and b = 1 means the KLs.
+        """The divergence to compute: `jsd` at b = 0 and b = 1 means the KLs, as in TRL.
 
-        The formula of `jsd` tends to 0 there.
+        The formula of `jsd` itself tends to 0 there.
         """
         if self.objective == "jsd" and self.b in (0.0, 1.0):
             return "forward_kl" if self.b == 0.0 else "reverse_kl"
@@ -64,35 +65,32 @@ class Mixture:
         """Mix both parts of the loss: alpha T^2 D + (1 - alpha) CE.
 
         Args:
-            distance: D without T^2, of rows (N,) or summed; None at alpha 0, where it is not asked.
-            cross_entropy: CE in the same shape; None at alpha 1.
+            distance: D without T^2, of rows (N,) or summed; may be None at alpha 0.
+            cross_entropy: CE in the same shape; may be None at alpha 1.
 
         Raises:
             ValueError: Both are None.
         """
-        distilled = (
-            None
-            if distance is None
-            else self.alpha * temperature_scale(self.temperature) * distance
-        )
-        if cross_entropy is None:
-            if distilled is None:
-                raise ValueError("there is neither a distance nor a cross-entropy to mix")
-            return distilled
-        supervised = (1.0 - self.alpha) * cross_entropy
-        return supervised if distilled is None else distilled + supervised
+        if distance is not None:
+            distance = self.alpha * temperature_scale(self.temperature) * distance
+        if cross_entropy is not None:
+            cross_entropy = (1.0 - self.alpha) * cross_entropy
+            return cross_entropy if distance is None else distance + cross_entropy
+        if distance is None:
+            raise ValueError("there is neither a distance nor a cross-entropy to mix")
+        return distance
 
 
 def temperature_scale(temperature: float) -> float:
-    """Give T^2, which keeps the gradient's size as the temperature changes (Hinton, sec. 2)."""
+    """Give T^2."""
     return temperature * temperature
 
 
 def per_token(total: Tensor, tokens: Tensor | int) -> Tensor:
     """Divide a sum by the supervised tokens of the whole optimizer step.
 
-    This is the only division: the losses and gradients of micro-batches and processes simply add
-    up. Without any token the sum, which is 0, is returned as it is.
+    Nothing else is divided, so the losses and gradients of micro-batches and processes add up. The
+    sum of no tokens is 0 and is returned as it is.
 
     Args:
         total: The sum of one micro-batch.

@@ -1,10 +1,12 @@
-"""The supervised positions of a batch, in the form from which their loss is cheapest.
+"""Run a model and give its rows at the supervised positions of a batch.
 
-Prompts are most of a training text and need no head: skipping their rows is most of the speed of a
-step at a large vocabulary (`benchmarks/kd_peer`). Whether hidden states times the head really are
-the model's logits is tried once on a batch. Where they are, the fused loss gets hidden states and
-head; where they are not, or where the head is sharded, the model's own logits of those positions
-are made, and the log says why.
+Prompts are most of a training text and need no logits; at a large vocabulary leaving them out saves
+most of a step's time (`benchmarks/kd_peer`). At the first batch it is decided, and logged, how:
+
+- fused: the model's hidden states times its head are its logits (compared on a piece of the batch),
+  so the loss gets hidden states and head, and no logits are computed in the model;
+- dense: the model computes its logits itself, because its head does more (softcaps, scales, has an
+  adapter) or is sharded over processes.
 
 Sizes: B examples, T positions, H hidden size, V vocabulary, N supervised positions.
 """
@@ -23,20 +25,21 @@ from torch.nn import functional
 from ..batches.batching import supervised_positions, supervised_rows
 from ..batches.forward import Batch, model_inputs
 from ..batches.model_kinds import model_kind, shifts_labels
-from .fused import HeadRows
 from .last_block import PROBE_POSITIONS, can_skip, feed_forward_on, read_positions
+from .rows import HeadRows, StudentRows
 
 logger = logging.getLogger(__name__)
 
 
 class ModelRows:
-    """Give a model's side of supervised positions; how is decided at the first batch.
+    """Give a model's rows at supervised positions, fused or dense.
 
     Args:
-        vocabulary: Ids that count, V; the rows of the head beyond are padding and get no gradient.
-            None takes all.
-        dense_because: Reason to take the model's own logits without trying.
-        whole: Hidden states of all positions are read by somebody else.
+        vocabulary: Ids that count, V; rows of the head beyond are padding and get no gradient. None
+            takes all.
+        dense_because: Why the model must compute its logits itself; None decides at the first
+            batch.
+        whole: Whether a layer loss reads the hidden states of all positions.
     """
 
     def __init__(
@@ -54,41 +57,41 @@ class ModelRows:
         self._skips = False
 
     def decide(self, model: nn.Module, batch: Batch) -> None:
-        """Try once, on a piece of a batch, whether hidden states times head are the logits.
-
-        Run it under the autocast of the training step, but in a context of its own: autocast would
-        cache the casts made here, which have no gradient.
+        """Decide once between fused and dense, and log the reason.
 
         Args:
             model: The model itself, without a wrapper for several processes.
-            batch: Any batch.
+            batch: Any batch; a piece of it is tried under the autocast of the training step.
         """
         if self._decided:
             return
         self._decided = True
         if self.dense_because is None:
             self.dense_because = why_dense(model, batch)
-        if self.dense_because is not None:
-            logger.warning("logits are computed by the model itself: %s", self.dense_because)
-        else:
+        if self.dense_because is None:
+            logger.info("the loss is fused with the head of %s", type(model).__name__)
             self._skips = can_skip(model, batch)
+        else:
+            logger.warning("logits are computed by the model itself: %s", self.dense_because)
+        torch.clear_autocast_cache()  # the weights cast in the trial have no gradient
 
     def __call__(
         self, model: nn.Module, batch: Batch, head_of: nn.Module
-    ) -> tuple[HeadRows | Tensor, Tensor]:
+    ) -> tuple[StudentRows, Tensor]:
         """Run the model.
 
         Args:
-            model: What is called; may be wrapped for several processes.
+            model: The model, which may be wrapped for several processes.
             batch: Token ids, mask and labels.
-            head_of: The model itself, whose output embedding is read anew at each call.
+            head_of: The model without the wrapper; its head is read at each call.
 
         Returns:
-            N rows and their labels (N,): hidden states with the whole head, or logits (N, V).
+            N rows and their labels (N,).
         """
+        self.decide(head_of, batch)
         labels = batch["labels"]
         if self.dense_because is None:
-            # No logits from the model itself: one position would read the head once per example.
+            # Logits of even one position would read the whole head, so none are asked for.
             none = labels.new_empty(0)
             skips = self._skips and not self.whole
             with feed_forward_on(head_of, read_positions(labels)) if skips else nullcontext():
@@ -104,18 +107,17 @@ class ModelRows:
         return supervised_rows(out.logits[..., : self.vocabulary], labels, shift=False)
 
     def dense(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Give the model's own logits at all positions, (B, T, V); of a classifier (B, C)."""
+        """Compute the model's logits at all positions, (B, T, V); of a classifier (B, C)."""
         logits: Tensor = model(**model_inputs(batch)).logits[..., : self.vocabulary]
         if logits.dim() == 2:
             return logits
-        return logits[:, -batch["labels"].shape[1] :]  # prompt tuning puts tokens before the text
+        return logits[:, -batch["labels"].shape[1] :]  # prompt tuning adds tokens before the text
 
 
 def why_dense(model: nn.Module, batch: Batch) -> str | None:
     """Say why the head must not be applied to selected rows; None when it may.
 
-    Softcapped, scaled or adapted heads are found by comparing bit for bit: both sides multiply the
-    same shapes, so they round alike.
+    Logits are compared bit for bit: both sides multiply the same shapes, so they round alike.
     """
     if model_kind(model) == "classifier":
         return f"{type(model).__name__} gives one distribution for a whole text"
@@ -140,10 +142,9 @@ def why_dense(model: nn.Module, batch: Batch) -> str | None:
 
 
 def takes_positions(model: nn.Module) -> bool:
-    """Tell whether a model can be asked for the logits of some positions only.
+    """Tell whether a model can compute the logits of some positions only.
 
-    Under an adapter of peft that is up to the model inside; prompt tuning puts tokens before the
-    text and moves all positions.
+    Under an adapter of peft the model inside decides; prompt tuning moves all positions.
     """
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None:

@@ -1,8 +1,8 @@
-"""LoRA adapters (extra `peft`): put on a student, merged into it, and compared on the way.
+"""Put LoRA adapters (extra `peft`) on a student, merge them, and compare the logits.
 
-A saved student is an ordinary checkpoint, so the adapter's product is added to the weights when
-training ends; to those that a 4-bit base stands for, because it was trained over them. Rounding
-apart the logits must be the same.
+A saved student is an ordinary checkpoint, so the adapter is added to the weights when training
+ends; over a 4-bit base to the dequantised weights, because it was trained on those. The logits must
+stay the same, except for rounding.
 
 Source: Hu et al. 2021 (arXiv 2106.09685).
 """
@@ -33,8 +33,8 @@ ADAPTER_FOLDER: Final = "adapter"
 PROBE_EXAMPLES: Final = 2
 PROBE_POSITIONS: Final = 64
 MOST_ROUNDING: Final = {torch.float32: 1e-3, torch.float64: 1e-6}
-"""Largest difference of logits, in the largest logit, that is rounding; 5e-2 for half types and
-4-bit layers."""
+"""Largest difference of logits that rounding explains, as a share of the largest logit; 5e-2 for
+half types and 4-bit layers."""
 
 _TASKS: Final = {
     "causal": "CAUSAL_LM",
@@ -45,10 +45,10 @@ _TASKS: Final = {
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """An adapter as it was before it was merged."""
+    """An adapter before it was merged."""
 
     settings: Any
-    """Of peft."""
+    """The configuration of peft."""
     weights: dict[str, Tensor]
 
 
@@ -58,7 +58,7 @@ def has_adapter(model: Model) -> bool:
 
 
 def put_adapter(model: Model, config: DistillationConfig, *, in_4bit: bool = False) -> Model:
-    """Wrap a model in a new LoRA adapter, which is zero at first.
+    """Wrap a model in a new LoRA adapter, which starts at zero.
 
     Args:
         model: Its modules are wrapped in place, its weights frozen.
@@ -67,7 +67,7 @@ def put_adapter(model: Model, config: DistillationConfig, *, in_4bit: bool = Fal
 
     Raises:
         MissingDependencyError: peft is not installed.
-        ConfigError: The settings name no module that can have an adapter.
+        ConfigError: No named module can have an adapter.
     """
     peft = _peft()
     targets = config.lora_target_modules
@@ -93,23 +93,20 @@ def put_adapter(model: Model, config: DistillationConfig, *, in_4bit: bool = Fal
 
 
 def _wrapped(model: Model, settings: Any, *, in_4bit: bool = False) -> Model:  # noqa: ANN401
-    model.is_loaded_in_4bit = in_4bit  # peft asks the model, not its layers
+    model.is_loaded_in_4bit = in_4bit  # peft reads the model's attribute, not its layers
     try:
         with quiet_peft():
             wrapped = _peft().get_peft_model(model, settings)
     finally:
         del model.is_loaded_in_4bit
-    # Else peft asks the hub about this name at every checkpoint.
+    # Otherwise peft looks this name up on the hub at every checkpoint.
     wrapped.peft_config["default"].base_model_name_or_path = None
     _untie(wrapped)
     return wrapped
 
 
 def _untie(model: Model) -> None:
-    """Give the head weights of its own where it or the embeddings have an adapter.
-
-    They share one tensor, so merging into one would change the other.
-    """
+    """Untie head and embeddings where one has an adapter: merging would change the other."""
     base = model.get_base_model()
     head, embeddings = base.get_output_embeddings(), base.get_input_embeddings()
     if head is None or not base.config.tie_word_embeddings:
@@ -123,7 +120,7 @@ def _untie(model: Model) -> None:
 
 
 def adapter_faults(model: Model) -> list[str]:
-    """List why an adapter that a user put on a student cannot be merged; empty when it can."""
+    """List why a user's own adapter on a student cannot be merged; empty when it can."""
     tuner = getattr(model, "base_model", None)
     if not hasattr(tuner, "merge_and_unload"):
         kind = next(iter(model.peft_config.values())).peft_type
@@ -135,11 +132,11 @@ def adapter_faults(model: Model) -> list[str]:
 
 
 def merge_adapter(model: Model, base: Model | None = None) -> Model:
-    """Add the adapter's product to the weights.
+    """Add an adapter to the weights below it.
 
     Args:
-        model: Wrapped by peft; its base is changed in place and unwrapped, unless `base` is given.
-        base: Wide weights in the place of the 4-bit ones under the adapter; changed in place.
+        model: Wrapped by peft; its base is changed in place, unless `base` is given.
+        base: A wide model that replaces the 4-bit one below the adapter; changed in place.
 
     Returns:
         The plain model, in eval mode; all of its parameters require gradients again.
@@ -158,7 +155,7 @@ def merge_adapter(model: Model, base: Model | None = None) -> Model:
 
 
 def _moved(model: Model, base: Model) -> Model:
-    """Put a model's adapter onto another base."""
+    """Move a model's adapter to another base."""
     settings = copy.deepcopy(model.peft_config["default"])
     moved = _wrapped(base, settings)
     _peft().set_peft_model_state_dict(moved, adapter_weights(model))
@@ -166,7 +163,7 @@ def _moved(model: Model, base: Model) -> Model:
 
 
 def adapter_weights(model: Model) -> dict[str, Tensor]:
-    """Give the adapter's weights, by the names peft saves them under, on the CPU."""
+    """Copy the adapter's weights to the CPU, under peft's names."""
     found = _peft().get_peft_model_state_dict(model, save_embedding_layers=False)
     return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
 
@@ -176,7 +173,7 @@ def probe_logits(model: Model, batch: Batch) -> Tensor:
     """Give a model's logits at the first positions of a batch, (P, V) on the CPU.
 
     Args:
-        model: Left in eval mode.
+        model: Stays in eval mode.
         batch: As a collator makes it, not packed.
     """
     place = next(model.parameters()).device
@@ -187,15 +184,11 @@ def probe_logits(model: Model, batch: Batch) -> Tensor:
 
 
 def compare_logits(before: Tensor, after: Tensor) -> dict[str, float]:
-    """Compare the logits of an adapter with those of the merged student.
-
-    Args:
-        before: (P, V).
-        after: (P, V).
+    """Compare logits (P, V) before merging an adapter with those after it.
 
     Returns:
         `max_logit_difference`, `largest_logit` (of `before`) and `same_choice`, the share of
-        positions whose largest logit is at the same place.
+        positions whose largest logit is of the same id.
     """
     return {
         "max_logit_difference": float((after - before).abs().max()),
@@ -205,27 +198,27 @@ def compare_logits(before: Tensor, after: Tensor) -> dict[str, float]:
 
 
 def judge_merge(report: Mapping[str, float], dtype: torch.dtype | None) -> None:
-    """Refuse what rounding cannot explain.
+    """Refuse a difference of logits that rounding does not explain.
 
     Args:
         report: From `compare_logits`.
-        dtype: Of the merged weights; None where the adapter lay on 4-bit ones.
+        dtype: Of the merged weights; None where the adapter was on 4-bit weights.
 
     Raises:
-        CheckpointError: The merged student is another one.
+        CheckpointError: The difference is larger.
     """
     difference, largest = report["max_logit_difference"], report["largest_logit"]
     share = 5e-2 if dtype is None else MOST_ROUNDING.get(dtype, 5e-2)
     if not difference <= share * max(largest, 1.0):
         raise CheckpointError(
             f"merging moved the logits by up to {difference:.2g} (the largest is {largest:.2g}) and"
-            f" left {report['same_choice']:.0%} of the choices as they were, which is no rounding; "
-            "the adapter has parts that merging does not carry over"
+            f" kept {report['same_choice']:.0%} of the choices, which is more than rounding; the "
+            "adapter has parts that merging leaves out, so use LoRA without them"
         )
 
 
 def save_adapter(folder: Path, adapter: TrainedAdapter, *, base: str, revision: str | None) -> Path:
-    """Write an adapter beside the student it was merged into, as peft reads it.
+    """Write an adapter in peft's format into the folder of the student it was merged into.
 
     Args:
         folder: Of the student; the adapter gets a folder in it.
@@ -244,10 +237,10 @@ def save_adapter(folder: Path, adapter: TrainedAdapter, *, base: str, revision: 
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Hold back warnings of peft about what is done here on purpose.
+    """Suppress warnings of peft that do not apply here.
 
     peft 0.21 reads an attribute that transformers 5.23 deprecates, warns of tied heads, which
-    `_untie` sees to, and says that it has seen the transposed layers of GPT-2.
+    `_untie` handles, and reports the transposed layers of GPT-2.
     """
     with warnings.catch_warnings():
         for words in ("is_gradient_checkpointing", "tie_word_embeddings", "fan_in_fan_out"):

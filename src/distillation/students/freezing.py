@@ -1,7 +1,8 @@
-"""Which parameters of the student learn: those a pattern names, or more of them epoch by epoch.
+"""Train only the parameters that a pattern names, or more of them in each epoch.
 
 A pattern is a regular expression that is searched in parameter names such as
-`model.layers.3.mlp.up_proj.weight`. What was frozen before, as under an adapter, stays frozen.
+`model.layers.3.mlp.up_proj.weight`. Parameters that were frozen before, as below an adapter, stay
+frozen.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from ...errors import ConfigError
 
 
 def matching_parameters(model: nn.Module, pattern: str) -> list[str]:
-    """List the names of trainable parameters that a pattern is found in.
+    """List the names of trainable parameters in which a pattern is found.
 
     Raises:
-        ConfigError: It is no regular expression, or it is found in none.
+        ConfigError: It is no regular expression, or it is found in no name.
     """
     try:
         found = re.compile(pattern)
@@ -39,9 +40,9 @@ def matching_parameters(model: nn.Module, pattern: str) -> list[str]:
 
 @contextmanager
 def only_trainable(model: nn.Module, pattern: str | None) -> Iterator[None]:
-    """Freeze what the pattern does not name, and thaw it after the block.
+    """Freeze the parameters that the pattern does not name, until the end of the block.
 
-    To be entered before the optimizer is made: an optimizer takes what requires a gradient then.
+    Enter it before the optimizer is made, which takes the parameters that then require a gradient.
 
     Args:
         model: The student.
@@ -65,43 +66,35 @@ def only_trainable(model: nn.Module, pattern: str | None) -> Iterator[None]:
 
 
 class GradualUnfreezing(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
-    """Let more of the model learn in each epoch of a run.
+    """Train more of the model in each epoch of a run.
 
-    The optimizer must have been made while all of these parameters required a gradient; a frozen
-    one has no gradient, so AdamW leaves its value and its state alone. Under DDP, whose reducer is
-    built once, use stages instead.
+    The optimizer must have been made while all of these parameters required a gradient. AdamW does
+    not change a frozen one, which has no gradient. DDP decides once which gradients to wait for, so
+    use stages there.
 
     Args:
-        patterns: Epoch e, counted from 0, trains what the first e + 1 patterns name. After the last
-            one nothing more is thawed.
+        patterns: Epoch e, counted from 0, trains the parameters that the first e + 1 patterns name.
 
     Raises:
         ConfigError: There is no pattern.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Keep the patterns; names are known when training begins."""
+        """Keep the patterns."""
         if not patterns:
             raise ConfigError(["unfreeze has no pattern; give one per epoch, or null"])
         self.patterns = tuple(patterns)
         self._groups: list[set[str]] = []
         self._frozen: list[nn.Parameter] = []
 
-    def on_train_begin(
-        self,
-        args: Any,  # noqa: ANN401
-        state: Any,  # noqa: ANN401
-        control: Any,  # noqa: ANN401
-        model: Any = None,  # noqa: ANN401
-        optimizer: Any = None,  # noqa: ANN401
-        **_: Any,  # noqa: ANN401
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:  # noqa: ANN401
         """Find the parameters and check that the optimizer has them."""
         if args.world_size > 1:
             raise ConfigError(
                 ["unfreeze works in one process only: DDP decides once which gradients it waits "
                  "for. Use stages with trainable, one per step of the unfreezing"]
             )  # fmt: skip
+        model, optimizer = given["model"], given["optimizer"]
         self._groups = [set(matching_parameters(model, pattern)) for pattern in self.patterns]
         placed = {id(p) for group in optimizer.param_groups for p in group["params"]}
         named = set().union(*self._groups)
@@ -111,28 +104,21 @@ class GradualUnfreezing(TrainerCallback):  # type: ignore[misc]  # transformers 
                 [f"the optimizer was made without {missing[0]!r}, so it never learns"]
             )
 
-    def on_epoch_begin(
-        self,
-        args: Any,  # noqa: ANN401
-        state: Any,  # noqa: ANN401
-        control: Any,  # noqa: ANN401
-        model: Any = None,  # noqa: ANN401
-        **_: Any,  # noqa: ANN401
-    ) -> None:
-        """Thaw what this epoch trains, freeze the rest, and drop gradients from before."""
-        self._thaw()
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:  # noqa: ANN401
+        """Unfreeze the parameters of this epoch, and freeze the others."""
+        self._unfreeze()
         learning = set().union(*self._groups[: int(state.epoch or 0) + 1])
-        for name, parameter in model.named_parameters():
+        for name, parameter in given["model"].named_parameters():
             if parameter.requires_grad and name not in learning:
                 parameter.requires_grad_(False)
-                parameter.grad = None  # an old gradient would be applied once more
+                parameter.grad = None  # an old gradient would be applied again
                 self._frozen.append(parameter)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Leave the model as it was set up."""
-        self._thaw()
+        """Unfreeze everything again."""
+        self._unfreeze()
 
-    def _thaw(self) -> None:
+    def _unfreeze(self) -> None:
         for parameter in self._frozen:
             parameter.requires_grad_(True)
         self._frozen = []

@@ -1,11 +1,10 @@
-"""In which form models take part in a run: the student whole or under an adapter, over weights of
-32 or 4 bit; the teacher in 8 or 4 bit.
+"""Prepare student and teacher for a run: adapters, quantised weights, compiled layers.
 
-| settings | what learns | what is saved |
+| settings | trained | saved |
 |---|---|---|
-| (none) | all weights, or those of `trainable` | them |
+| (none) | all weights, or those of `trainable` | the weights |
 | `lora_r` | the adapter | the weights with the adapter merged into them |
-| `lora_r`, `load_in_4bit` | the adapter, over 4-bit weights | what those stand for, merged |
+| `lora_r`, `load_in_4bit` | the adapter, on 4-bit weights | the same, from dequantised weights |
 """
 
 from __future__ import annotations
@@ -54,24 +53,23 @@ class FinishedStudent:
     """A student after its training."""
 
     model: Model
-    """Plain, in eval mode."""
+    """Without an adapter, in eval mode."""
     merge: dict[str, float] | None = None
-    """How merging changed the logits; None without an adapter."""
+    """From `compare_logits`; None without an adapter."""
     adapter: TrainedAdapter | None = None
 
 
 def student_place(config: DistillationConfig, device: torch.device) -> torch.device:
-    """Say where a student's weights are before training: wide ones of a 4-bit run stay in memory
-    of the CPU."""
+    """Give the device of a student's weights before training, in a 4-bit run the CPU."""
     return torch.device("cpu") if config.load_in_4bit else device
 
 
 def teacher_place(
     config: DistillationConfig, device: torch.device
 ) -> tuple[torch.device, torch.dtype | None]:
-    """Say where a teacher is loaded to, and in which type; None for the one that suits the place.
+    """Give the device and type in which a teacher is loaded; None is the device's usual type.
 
-    One that is to be quantised is loaded for the CPU, so that a GPU never holds it whole.
+    A teacher that will be quantised is loaded on the CPU, so that a GPU never holds it unquantised.
     """
     if config.teacher_bits is None or device.type == "cpu":
         return device, None
@@ -81,13 +79,13 @@ def teacher_place(
 def hold_teacher(
     teacher: Model, bits: Bits | None, *, device: torch.device, dtype: torch.dtype
 ) -> Model:
-    """Bring a teacher to its device, with its linear layers in so many bits.
+    """Move a teacher to its device, with quantised linear layers.
 
-    Where that cannot be done it runs as it is, and the log says so.
+    Where it cannot be quantised it runs as it is, with a warning.
 
     Args:
         teacher: Its layers are replaced in place.
-        bits: 8, 4, or None for its own weights.
+        bits: 8, 4, or None to keep its weights.
         device: Where it runs.
         dtype: Arithmetic of the run.
 
@@ -106,17 +104,15 @@ def hold_teacher(
 def student_in_form(
     student: Model, config: DistillationConfig, *, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Model]:
-    """Bring a student into the form in which it is trained, and its layers back after the block.
+    """Give the model to train: with an adapter, on 4-bit weights, with compiled layers.
+
+    Its layers are restored after the block; where the block fails, a new adapter is removed.
 
     Args:
         student: Plain, or with an adapter that the user put on it.
         config: The settings.
         device: Where it is trained.
         dtype: Arithmetic of the training.
-
-    Yields:
-        The model to train, for `finish_student`. Where the block fails the student has no new
-        adapter left.
 
     Raises:
         MissingDependencyError: A package of the extra `peft` is not installed.
@@ -143,16 +139,16 @@ def student_in_form(
 
 
 def finish_student(model: Model, student: Model, batch: Batch) -> FinishedStudent:
-    """Merge what was trained, and compare the logits before and after.
+    """Merge the trained adapter, if any, and compare the logits before and after.
 
     Args:
         model: From `student_in_form`, trained.
-        student: What that was made from; of a 4-bit run it takes the rounded weights and the
-            adapter in, and stays in memory of the CPU, because it may be too large for the GPU.
+        student: What it was made from. In a 4-bit run it receives the dequantised weights and the
+            adapter, and stays on the CPU, because it may be too large for the GPU.
         batch: Some examples, not packed.
 
     Raises:
-        CheckpointError: The merged student is not the trained one.
+        CheckpointError: The merged student gives other logits than the trained one.
     """
     if not has_adapter(model):
         return FinishedStudent(model)
@@ -163,7 +159,7 @@ def finish_student(model: Model, student: Model, batch: Batch) -> FinishedStuden
         widen_into(student, model)
     merged = merge_adapter(model, student if in_4bit else None)
     report = compare_logits(before, probe_logits(merged, batch))
-    # 4-bit layers multiply in the arithmetic of the run, whatever the merged weights are.
+    # 4-bit layers multiply in the run's arithmetic, whatever the type of the merged weights.
     judge_merge(report, None if in_4bit else next(merged.parameters()).dtype)
     return FinishedStudent(merged, report, adapter)
 
@@ -176,8 +172,8 @@ def _form_faults(student: Model, config: DistillationConfig, device: torch.devic
             faults.append("the student has an adapter already; leave lora_r out")
     if is_quantized(student):
         faults.append(
-            "the student's own weights are quantised, so nothing wide is left to merge into; assign"
-            " it unquantised and set load_in_4bit"
+            "the student's weights are quantised, so no adapter can be merged into them; assign it "
+            "unquantised and set load_in_4bit"
         )
     elif config.load_in_4bit:
         reason = why_not_quantized(4, device)

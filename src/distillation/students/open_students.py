@@ -1,7 +1,7 @@
-"""Where a student comes from.
+"""Make a student: from some of the teacher's layers, or untrained in the teacher's family.
 
-A student made of the teacher's own layers starts far ahead of one from scratch, with labels and
-with soft targets alike (measurements.md 5), so that is the way to begin where both are possible.
+A student made of the teacher's layers learns far faster than an untrained one, from labels as well
+as from soft targets, so prefer it where both are possible.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _LAYER_KEY: Final = re.compile(
     r"^((?:model\.layers|transformer\.h|(?:bert|roberta)\.encoder\.layer|"
     r"distilbert\.transformer\.layer|(?:en|de)coder\.block)\.)(\d+)(\..*)$"
 )
-"""Names of layer weights in Llama, Qwen, Mistral, Gemma, ..., in GPT-2, in BERT and its kin, and in
-both halves of T5."""
+"""Names of layer weights in Llama, Qwen, Mistral, Gemma, ..., in GPT-2, in BERT and similar models,
+and in both halves of T5."""
 
 
 def every_second_layer(layers: int) -> list[int]:
@@ -39,7 +39,7 @@ def every_second_layer(layers: int) -> list[int]:
         layers: Of the teacher; 2 or more.
 
     Raises:
-        ConfigError: There is nothing to leave out.
+        ConfigError: The teacher has one layer only.
     """
     if layers < 2:
         raise ConfigError([f"the teacher has {layers} layer; nothing can be left out of it"])
@@ -51,21 +51,21 @@ def layers_from_teacher(
 ) -> Model:
     """Make a student from some of the teacher's layers.
 
-    Embeddings, head and norms are copied too. Nothing is shared with the teacher; what is tied in
-    the teacher is tied in the student.
+    Embeddings, head and norms are copied too. No tensor is shared with the teacher; tied weights
+    stay tied.
 
     Args:
         teacher: A decoder (Llama, Qwen, Gemma, GPT-2, ...), an encoder (BERT, RoBERTa, DistilBERT)
             or both (T5).
-        keep: Ascending numbers of the layers to copy, counted from 0; of an encoder-decoder those
+        keep: Ascending numbers of the layers to copy, counted from 0; in an encoder-decoder those
             of the encoder.
-        keep_decoder: Layers of an encoder-decoder's decoder; None for the same as `keep`.
+        keep_decoder: Layers of its decoder; None for the same as `keep`.
 
     Returns:
         A float32 model of the same class, on the teacher's device, in train mode.
 
     Raises:
-        ConfigError: The layers are not there, or the model's layers have other names.
+        ConfigError: The layers do not exist, or have unknown names.
     """
     names = teacher.state_dict()
     kept = {"main": keep, "decoder": keep if keep_decoder is None else keep_decoder}
@@ -78,7 +78,7 @@ def layers_from_teacher(
         config.num_decoder_layers = len(kept["decoder"])
     if getattr(config, "layer_types", None):
         config.layer_types = [config.layer_types[i] for i in keep]
-    with torch.random.fork_rng(devices=[]):  # the weights drawn here are all overwritten
+    with torch.random.fork_rng(devices=[]):  # the random weights are all overwritten
         student = type(teacher)(config)
     student.load_state_dict({key: names[_teacher_key(key, kept)] for key in student.state_dict()})
     if hasattr(teacher, "generation_config"):
@@ -87,7 +87,7 @@ def layers_from_teacher(
 
 
 def made_student(teacher: Model, *, layers: int | None, width: int | None, seed: int = 0) -> Model:
-    """Make a student of a teacher: its own layers, or untrained ones of its family.
+    """Make a student from a teacher's layers, or an untrained one of its family.
 
     Args:
         teacher: Gives its layers, or its config.
@@ -96,7 +96,7 @@ def made_student(teacher: Model, *, layers: int | None, width: int | None, seed:
         seed: Of its weights.
 
     Raises:
-        ConfigError: It cannot be made of this teacher.
+        ConfigError: This teacher or these sizes do not allow it.
     """
     if layers is None:
         return half_of(teacher)
@@ -107,10 +107,10 @@ def made_student(teacher: Model, *, layers: int | None, width: int | None, seed:
 
 
 def half_of(teacher: Model) -> Model:
-    """Make a student from every second layer of a teacher, of both halves of an encoder-decoder.
+    """Make a student from every second layer of a teacher, in both halves of an encoder-decoder.
 
     Raises:
-        ConfigError: There is nothing to leave out, or the model's layers have unknown names.
+        ConfigError: There is one layer only, or the layers have unknown names.
     """
     keep = every_second_layer(teacher.config.num_hidden_layers)
     decoder_layers = getattr(teacher.config, "num_decoder_layers", None)
@@ -121,19 +121,19 @@ def half_of(teacher: Model) -> Model:
 def _layer_faults(
     teacher: Model, names: Mapping[str, Tensor], kept: Mapping[str, Sequence[int]]
 ) -> list[str]:
-    """List what is wrong with the layers asked for, stack by stack."""
+    """List what is wrong with the layers to copy, for each stack."""
     layers: dict[str, set[int]] = {}
     for name in names:
         if match := _LAYER_KEY.match(name):
             layers.setdefault(_stack(match[1]), set()).add(int(match[2]))
     if not layers:
-        return [f"{type(teacher).__name__} has no layers under a known name to choose of"]
+        return [f"the layers of {type(teacher).__name__} have unknown names; use 'from_scratch'"]
     return [
-        f"layers {list(kept[stack])} are asked of 0 to {max(there)}, ascending"
-        for stack, there in layers.items()
+        f"the layers to copy are {list(kept[stack])}; allowed are 0 to {max(existing)}, ascending"
+        for stack, existing in layers.items()
         if not kept[stack]
         or list(kept[stack]) != sorted(set(kept[stack]))
-        or not set(kept[stack]) <= there
+        or not set(kept[stack]) <= existing
     ]
 
 
@@ -143,7 +143,7 @@ def _stack(prefix: str) -> str:
 
 def _teacher_key(key: str, kept: Mapping[str, Sequence[int]]) -> str:
     match = _LAYER_KEY.match(key)
-    if match is None or "relative_attention_bias" in key:  # T5's first block has it for all blocks
+    if match is None or "relative_attention_bias" in key:  # only T5's first block has it
         return key
     return f"{match[1]}{kept[_stack(match[1])][int(match[2])]}{match[3]}"
 
@@ -159,18 +159,17 @@ def student_from_scratch(
     """Make an untrained student of a teacher's family.
 
     Args:
-        config: The teacher's; vocabulary, positions and proportions are taken over.
+        config: The teacher's; vocabulary, positions and proportions are kept.
         layers: 1 or more.
-        width: Hidden size; a multiple of the number of heads that results. Heads keep the teacher's
-            size as far as that divides `width`.
-        seed: Of the weights. The global generators are left alone.
+        width: Hidden size, even. Heads keep the teacher's size as far as it divides `width`.
+        seed: Of the weights; the global random generators are not changed.
         kind: Of the model; an encoder-decoder gets `layers` in each half.
 
     Returns:
         A float32 model on the CPU, in train mode.
 
     Raises:
-        ConfigError: `layers` or `width` do not make a model; all faults at once.
+        ConfigError: `layers` or `width` is out of range; all faults at once.
     """
     head_size = max(1, config.hidden_size // config.num_attention_heads)
     faults = []

@@ -1,4 +1,4 @@
-"""The folder of a finished student: checkpoint, settings, losses, and an adapter that is kept."""
+"""Write the folder of a finished student: checkpoint, settings, losses, adapter if kept."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def write_student(
     losses: Sequence[tuple[int, float]],
     adapter: TrainedAdapter | None = None,
 ) -> None:
-    """Write a student as `load_checkpoint` reads it; a folder that is there is replaced.
+    """Write a student as `load_checkpoint` reads it; an existing folder is replaced.
 
     Args:
-        folder: Where to.
-        model: Plain, without an adapter.
+        folder: Of the student.
+        model: Without an adapter.
         tokenizer: Of the model.
-        config: The settings; they say whether an adapter is kept.
-        run: What `run.json` is to say.
+        config: The settings; they decide whether the adapter is kept.
+        run: The content of `run.json`.
         losses: (step, loss); empty for a student that was only loaded.
-        adapter: What was merged into the model; None without one.
+        adapter: That was merged into the model; None without one.
 
     Raises:
         CheckpointError: The result cannot be read back.

@@ -1,8 +1,8 @@
-"""The pass that fills a teacher cache: each distinct sequence goes through the teacher once.
+"""Build a teacher cache: run each distinct sequence through the teacher once.
 
-A part is the unit of work. It is written whole or not at all, and which sequences are in it follows
-from the data, so a build that was killed goes on with the parts that are not there, several
-processes can each build a share of them, and the files are the same in every case.
+The work is divided into parts, whose sequences follow from the data alone and whose files are
+written atomically. So a killed build continues with the missing parts, several processes can each
+build a share, and the files are the same in every case.
 
 Sizes: N supervised positions of a batch, V vocabulary, K kept ids.
 """
@@ -19,7 +19,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 from ...errors import (
@@ -33,7 +32,7 @@ from ...files import file_sha256
 from ..batches.batching import Collator, TokenizedExample
 from ..loss_curve import BAR_DELAY_S
 from ..losses.fused import pieces
-from ..losses.teacher_rows import SparseTeacherRows, TeacherRows
+from ..losses.rows import SparseTeacherRows, TeacherRows
 from .cache_format import CacheSpec, Manifest, PartEntry, differences, read_manifest, sequence_key
 from .cache_parts import (
     Array,
@@ -46,15 +45,22 @@ from .cache_parts import (
 from .online import OnlineTeacher
 from .sparse_logits import draw_ids, keep_largest
 
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES: Final = 64 << 20
+"""Largest matrix of logits, in float32; a few of them exist at a time."""
+BATCH_TOKENS: Final = 4096
+"""Tokens in a forward pass, padding included."""
+
 
 @dataclass(frozen=True)
 class PlannedSequence:
-    """One entry to be."""
+    """An entry of the cache that is to be built."""
 
     key: bytes
     input_ids: tuple[int, ...]
     first: int
-    """First supervised position; all behind it are supervised too."""
+    """First supervised position; all after it are supervised too."""
     example: str
     """Id of an example that has this sequence, for messages."""
 
@@ -65,7 +71,7 @@ class PlannedSequence:
 
 
 def plan_sequences(items: Iterable[TokenizedExample]) -> list[PlannedSequence]:
-    """List the distinct sequences by rising key.
+    """List the distinct sequences, sorted by key.
 
     Args:
         items: Tokenised examples, in any order; those without a supervised position are left out.
@@ -88,7 +94,7 @@ def plan_sequences(items: Iterable[TokenizedExample]) -> list[PlannedSequence]:
 
 
 def sequences_hash(sequences: Sequence[PlannedSequence]) -> str:
-    """Hash keys and positions: equal for equal tokenised data, however it was read; hex."""
+    """Hash keys and positions; equal tokenised data gives equal hashes. Hexadecimal."""
     digest = hashlib.sha256()
     for sequence in sequences:
         digest.update(sequence.key + np.int32(sequence.first).astype("<i4").tobytes())
@@ -98,26 +104,26 @@ def sequences_hash(sequences: Sequence[PlannedSequence]) -> str:
 def plan_parts(
     sequences: Sequence[PlannedSequence], tokens_per_part: int
 ) -> list[list[PlannedSequence]]:
-    """Cut the list where a part has so many supervised positions; every part has a sequence."""
+    """Divide the list into parts of at most so many supervised positions, or of one sequence."""
     parts: list[list[PlannedSequence]] = []
-    room = 0
+    left = 0
     for sequence in sequences:
-        if room < len(sequence.positions):
+        if left < len(sequence.positions):
             parts.append([])
-            room = tokens_per_part
+            left = tokens_per_part
         parts[-1].append(sequence)
-        room -= len(sequence.positions)
+        left -= len(sequence.positions)
     return parts
 
 
 def plan_batches(
     sequences: Sequence[PlannedSequence], batch_tokens: int
 ) -> Iterator[list[PlannedSequence]]:
-    """Group sequences of like lengths for the forward pass.
+    """Group sequences of similar length for the forward pass.
 
     Args:
         sequences: Of one part.
-        batch_tokens: Most tokens of a batch, padding included; a longer sequence goes alone.
+        batch_tokens: Most tokens of a batch, padding included; a longer sequence is a batch.
     """
     batch: list[PlannedSequence] = []
     for sequence in sorted(sequences, key=lambda s: (len(s.input_ids), s.key)):
@@ -128,25 +134,17 @@ def plan_batches(
     yield batch
 
 
-logger = logging.getLogger(__name__)
-
-CHUNK_BYTES: Final = 64 << 20
-"""Largest matrix of logits, in float32; a few of them are alive at a time."""
-BATCH_TOKENS: Final = 4096
-"""Tokens in a forward pass, padding included."""
-
-
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build did."""
+    """The state of a cache after a build."""
 
     manifest: Manifest
     parts: int
     """Of the whole cache."""
     built: int
-    """In this call."""
+    """Parts that this call built."""
     complete: bool
-    """Whether all parts are there now."""
+    """Whether all parts are built now."""
 
 
 def build_cache(
@@ -162,13 +160,13 @@ def build_cache(
     share: tuple[int, int] = (1, 1),
     progress: bool = False,
 ) -> BuildResult:
-    """Build what is missing of a cache.
+    """Build the missing parts of a cache.
 
     Args:
-        folder: Made if it is not there. One with parts of the same build is completed.
+        folder: Created if missing. A folder with parts of the same build is completed.
         model: The teacher, a causal language model; frozen and put into eval mode.
         sequences: From `plan_sequences`.
-        spec: What the cache is to hold.
+        spec: What the cache will hold.
         versions: Of the packages that compute the logits.
         pad_id: Written into padding.
         autocast_dtype: Arithmetic of the forward pass; None for that of the weights.
@@ -177,11 +175,11 @@ def build_cache(
         progress: Whether to show a bar with rate and time left.
 
     Returns:
-        What was done. With shares, the last process to end completes the manifest.
+        The state of the cache. With shares, the last process to finish completes the manifest.
 
     Raises:
         ConfigError: The folder holds another cache (all differences are listed) or other files, or
-            `share` is no share.
+            `share` is out of range.
         CheckpointError: The teacher's logits are not finite.
     """
     if not 1 <= share[0] <= share[1]:
@@ -192,7 +190,7 @@ def build_cache(
     _begin(root, manifest)
     planned = plan_parts(sequences, spec.tokens_per_part)
     mine = range(share[0] - 1, len(planned), share[1])
-    missing = [n for n in mine if not _is_there(root, n, planned[n], manifest)]
+    missing = [n for n in mine if not _is_built(root, n, planned[n], manifest)]
     teacher = OnlineTeacher(model, vocabulary=spec.vocab_size, autocast_dtype=autocast_dtype)
     with _bar(planned, mine, missing, progress) as bar:
         for number in missing:
@@ -210,11 +208,11 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:05}.arrow"
 
 
-# ------------------------------------------------------------------------- parts that are there
+# ---------------------------------------------------------------------------- parts already built
 
 
 def _begin(folder: Path, manifest: Manifest) -> None:
-    """Claim a folder for this build, or recognise it as begun."""
+    """Start a build in a folder, or check that the build begun there is this one."""
     try:
         earlier = read_manifest(folder)
     except DataNotFoundError:
@@ -231,10 +229,10 @@ def _begin(folder: Path, manifest: Manifest) -> None:
         raise ConfigError([f"{folder} holds another cache; give a new folder", *faults])
 
 
-def _is_there(
+def _is_built(
     folder: Path, number: int, planned: Sequence[PlannedSequence], manifest: Manifest
 ) -> bool:
-    """Tell whether a part is whole and holds what it should; else it is removed, with a word."""
+    """Tell whether a part is complete and sound; remove it, with a warning, if it is not."""
     path = part_path(folder, number)
     if not path.exists():
         return False
@@ -245,17 +243,17 @@ def _is_there(
         same = all(np.array_equal(one, other) for one, other in zip(*layouts, strict=True))
         if same and content_is_sound(path, part):
             return True
-        logger.warning("%s: its content was changed; built again", path)
+        logger.warning("%s: its content was changed; it is built again", path)
     except UnreadableFileError as fault:
-        logger.warning("%s; built again", fault)
-    path.unlink()  # so that no other process takes it for finished
+        logger.warning("%s; it is built again", fault)
+    path.unlink()  # so that no other process counts it as built
     return False
 
 
 def _finish(
     folder: Path, planned: Sequence[Sequence[PlannedSequence]], manifest: Manifest
 ) -> Manifest | None:
-    """Write the whole manifest once every part is there; None while one is not."""
+    """Write the complete manifest once every part is built; None while one is missing."""
     paths = [part_path(folder, number) for number in range(len(planned))]
     if not all(path.exists() for path in paths):
         return None
@@ -280,7 +278,7 @@ def _planned_columns(spec: CacheSpec, planned: Sequence[PlannedSequence]) -> Par
     return empty_columns(spec, keys, starts, position)
 
 
-# ------------------------------------------------------------------------- parts that are not
+# ------------------------------------------------------------------------------------- a new part
 
 
 def _fill(
@@ -291,7 +289,7 @@ def _fill(
     spec: CacheSpec,
     pad_id: int,
 ) -> None:
-    """Run the teacher on one batch and put what is kept where it belongs."""
+    """Run the teacher on one batch and write the kept values into the columns."""
     items = [TokenizedExample(s.example, s.input_ids, s.first) for s in batch]
     device = next(teacher.model.parameters()).device
     inputs = {name: value.to(device) for name, value in Collator(pad_id)(items).items()}
@@ -320,9 +318,9 @@ def _select(
     spec: CacheSpec,
     autocast_dtype: torch.dtype | None,
 ) -> dict[str, Array]:
-    """Choose what is kept of each row, in pieces that fit into memory."""
+    """Compute the kept values of each row, in pieces that fit into memory."""
     labels = torch.tensor([token for s in batch for token in s.input_ids[s.first :]])  # (N,)
-    # Every row draws by itself: its numbers depend on nothing but its sequence and position.
+    # Each row has its own seed, so its draws depend on its sequence and position only.
     seeds = [int.from_bytes(s.key[:7], "big") + p for s in batch for p in s.positions]
     parts: list[dict[str, Tensor]] = []
     for begin, logits in _logits(rows, spec.vocab_size, autocast_dtype):
@@ -340,17 +338,16 @@ def _select(
 def _logits(
     rows: TeacherRows, vocabulary: int, autocast_dtype: torch.dtype | None
 ) -> Iterator[tuple[int, Tensor]]:
-    """Give the first row's number and the logits, (n, V) float32, of a piece of rows at a time."""
+    """Compute logits, (n, V) float32, a piece of rows at a time; with the number of the first."""
     if isinstance(rows, SparseTeacherRows):
-        raise TypeError("what was kept of logits cannot be cached again; give a model")
-    values = rows if isinstance(rows, Tensor) else rows.hidden
-    for piece in pieces(len(values), max(1, CHUNK_BYTES // (4 * vocabulary))):
+        raise TypeError("rows of a cache cannot be cached again; give a model")
+    for piece in pieces(len(rows), max(1, CHUNK_BYTES // (4 * vocabulary))):
         if isinstance(rows, Tensor):
             yield piece.start, rows[piece].float()
             continue
-        device, on = values.device.type, autocast_dtype is not None
+        device, on = rows.hidden.device.type, autocast_dtype is not None
         with torch.autocast(device, dtype=autocast_dtype, enabled=on):
-            logits = functional.linear(rows.hidden[piece], rows.weight, rows.bias)
+            logits = rows[piece].logits()
         yield piece.start, logits.float()
 
 
@@ -368,7 +365,7 @@ def _bar(
         desc="caching",
         unit="token",
         unit_scale=True,
-        disable=None if progress else True,  # None: no bar where nobody looks
+        disable=None if progress else True,  # None shows a bar in a terminal only
         leave=False,
         delay=BAR_DELAY_S,
     )

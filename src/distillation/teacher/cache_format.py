@@ -1,12 +1,12 @@
-"""What a teacher cache is on the disk: keys, columns, manifest.
+"""The format of a teacher cache on the disk: keys, columns, manifest.
 
-    folder/manifest.json      whose logits of what, and how; `complete` once every part is there
-    folder/part-00000.arrow   one entry per tokenised sequence, in the rising order of the keys
+    folder/manifest.json      teacher, data and settings; `complete` once every part is written
+    folder/part-00000.arrow   one entry per tokenised sequence, sorted by key
 
-A part is an Arrow IPC file of one record batch, uncompressed: a reader maps it into memory and a
-batch's rows are slices of it. Measured on 7,200 positions of a Zipf teacher, K = 64: 400 bytes per
-position and 0.17 ms for 1,200 rows; Parquet with zstd takes 237 to 266 bytes, but cannot be mapped,
-and decoding the part that holds a shuffled sequence takes 18 ms.
+A part is an uncompressed Arrow IPC file of one record batch, which a reader maps into memory.
+Measured on 7,200 positions of a Zipf teacher, K = 64: 400 bytes per position and 0.17 ms for 1,200
+rows. Parquet with zstd takes 237 to 266 bytes, but cannot be mapped, and decoding the part that
+holds a shuffled sequence takes 18 ms.
 
 | column | type | meaning |
 |---|---|---|
@@ -16,8 +16,8 @@ and decoding the part that holds a shuffled sequence takes 18 ms.
 | `delta` | list of K float16 | largest logit - logit of each id |
 | `log_tail` | list of G float32 | log p of all other ids together, per temperature of the grid |
 
-Random sampling has `count` (K uint16, they add up to K) in the place of the last two, and ids by
-falling count.
+Random sampling has `count` (K uint16 with the sum K) instead of the last two, and ids by falling
+count.
 
 Sizes: K kept ids (or draws), G temperatures of the grid.
 """
@@ -35,7 +35,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 
 from ...errors import ConfigError, DataNotFoundError, UnreadableFileError
-from ...files import read_json, write_json
+from ...files import file_sha256, read_json, write_json
 from ...records import record_hash, stable_json
 
 Selection = Literal["top_k_tail", "random_sampling"]
@@ -48,7 +48,7 @@ LARGEST_DRAWS: Final = 2**16 - 1
 
 @dataclass(frozen=True)
 class TeacherIdentity:
-    """Which model the logits are of. None: not known, or without a meaning for this model."""
+    """The model whose logits are cached; None where a field is unknown or does not apply."""
 
     id: str
     """Last part of a folder's path, or name on the hub."""
@@ -59,15 +59,15 @@ class TeacherIdentity:
     dtype: str = "float32"
     """Arithmetic of the forward pass."""
     quantisation: str | None = None
-    """How the weights are stored, where they are not plain numbers."""
+    """The method, where the weights are quantised."""
 
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """Everything that decides what a cache holds.
+    """Everything that decides the content of a cache.
 
     Raises:
-        ConfigError: Values that make no cache; all faults at once.
+        ConfigError: Values out of range; all faults at once.
     """
 
     teacher: TeacherIdentity
@@ -83,16 +83,16 @@ class CacheSpec:
     """Ids kept per position; for random sampling the draws."""
     selection: Selection = "top_k_tail"
     temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """The grid: no other temperature can be trained with."""
+    """The only temperatures that can be trained with."""
     max_length: int | None = None
     """Most tokens of a sequence when the data was tokenised."""
     too_long: str | None = None
     """What happened to longer ones."""
     tokens_per_part: int = 32768
-    """Supervised positions in a part, about; what a killed build loses at most."""
+    """About how many supervised positions a part has; a killed build loses at most one part."""
 
     def __post_init__(self) -> None:
-        """Check the values that a caller chooses."""
+        """Check the values."""
         faults = []
         if self.selection not in get_args(Selection):
             faults.append(f"selection is {self.selection!r}; allowed are {get_args(Selection)}")
@@ -132,12 +132,12 @@ class Manifest:
 
     spec: CacheSpec
     versions: Mapping[str, str]
-    """Packages that computed the logits; noted, and compared only while building."""
+    """Of the packages that computed the logits; compared only while building."""
     sequences: int
     tokens: int
     """Supervised positions."""
     parts: tuple[PartEntry, ...] = ()
-    """Empty until all are there."""
+    """Empty until all are written."""
 
     @property
     def complete(self) -> bool:
@@ -146,7 +146,7 @@ class Manifest:
 
     @property
     def build(self) -> str:
-        """Hash of what decides the logits; each part carries it, so that builds never mix."""
+        """Hash of what decides the logits; each part carries it, so parts of builds never mix."""
         return record_hash({**self.spec.to_dict(), "versions": dict(self.versions)})
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Manifest:
         }
 
     def sha256(self) -> str:
-        """Hash the whole content, the hashes of the parts included: two caches are equal or not."""
+        """Hash the whole content, including the hashes of the parts."""
         return record_hash(self.to_dict())
 
     def write(self, folder: Path) -> None:
@@ -184,8 +184,8 @@ def read_manifest(folder: str | Path) -> Manifest:
         value = read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise DataNotFoundError(
-            f"{folder}: is no teacher cache, there is no {MANIFEST_FILE}; stillroom cache-logits "
-            "makes one"
+            f"{folder}: is no teacher cache, it has no {MANIFEST_FILE}; make one with stillroom "
+            "cache-logits"
         ) from None
     except ValueError as fault:
         raise UnreadableFileError(f"is no JSON ({fault}); build the cache again", path=path) from (
@@ -229,12 +229,29 @@ def sequence_key(input_ids: Iterable[int]) -> bytes:
 
 
 def vocabulary_sha256(tokenizer: Any, size: int) -> str:  # noqa: ANN401 - transformers is untyped
-    """Hash which token each of the ids 0 to `size` - 1 is; None where the tokenizer has none.
+    """Hash the tokens of ids 0 to `size` - 1, None for an id without a token.
 
-    Equal ids are what logits need. Whether a text is cut into the same ids is seen in the keys.
+    Logits need equal ids only; whether texts are cut into the same ids shows in the keys.
     """
     tokens = {number: token for token, number in tokenizer.get_vocab().items()}
     return record_hash([tokens.get(number) for number in range(size)])
+
+
+def known_identity(teacher_name: str, revision: str | None) -> dict[str, str]:
+    """Give what is known of a teacher without loading it, by the fields of `TeacherIdentity`.
+
+    A folder is known by the hash of its weight files, a model of the hub by its commit.
+    """
+    folder = Path(teacher_name).expanduser()
+    if not folder.is_dir():
+        # A path without its folder still names the teacher: the student's machine may lack it.
+        is_path = teacher_name.startswith((".", "/", "~")) or "\\" in teacher_name
+        known = {"id": folder.resolve().name if is_path else teacher_name}
+        return known if revision is None else {**known, "revision": revision}
+    digest = hashlib.sha256()  # about a second per gigabyte
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return {"id": folder.resolve().name, "weights_sha256": digest.hexdigest()}
 
 
 def grid_faults(temperatures: Sequence[float], selection: str) -> list[str]:
@@ -257,13 +274,13 @@ def grid_faults(temperatures: Sequence[float], selection: str) -> list[str]:
 def differences(
     cache: Mapping[str, Any], run: Mapping[str, Any], place: str = "", name: str = "this run"
 ) -> list[str]:
-    """List every value of `run` that `cache` does not have; what `run` leaves out is not compared.
+    """List the fields of `run` whose value differs in `cache`; other fields are not compared.
 
     Args:
-        cache: What a manifest says.
-        run: What is wanted; may be nested in the same way.
-        place: Name of the field that both are.
-        name: What `run` is called in the lines.
+        cache: The content of a manifest.
+        run: The wanted values, nested in the same way.
+        place: Prefix of the field names in the lines.
+        name: Name of `run` in the lines.
     """
     lines = []
     for key, wanted in run.items():

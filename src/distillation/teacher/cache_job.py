@@ -1,4 +1,4 @@
-"""From a teacher's name and records to a cache on the disk.
+"""Cache a teacher's logits of some records, for trainings that then need not load the teacher.
 
 cache_teacher_logits(CacheSettings(teacher="./teacher", output_dir="./cache"), records)
 ModelDistiller(DistillationConfig("./teacher", "./student", teacher_cache="./cache"))
@@ -26,19 +26,19 @@ from ..runtime_patches import keep_freed_memory
 from ..setting_names import TooLong
 from ..training_data import Record, training_examples
 from .cache_build import BATCH_TOKENS, BuildResult, build_cache, plan_sequences, sequences_hash
-from .cache_compatibility import known_identity
 from .cache_format import (
     CacheSpec,
     Selection,
     TeacherIdentity,
     grid_faults,
+    known_identity,
     vocabulary_sha256,
 )
 
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """What is cached, and how.
+    """The settings of a teacher cache.
 
     Raises:
         ConfigError: Settings out of range; all faults at once.
@@ -52,11 +52,11 @@ class CacheSettings:
     top_k: int = 64
     """Ids kept per position; for random sampling the draws."""
     temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """The grid: no other temperature can be trained with."""
+    """The only temperatures that can be trained with."""
     selection: Selection = "top_k_tail"
-    """`random_sampling` is unbiased, but serves `forward_kl` at one temperature only."""
+    """`random_sampling` is unbiased, but works for `forward_kl` at one temperature only."""
     max_length: int = 512
-    """As in the training; what the teacher's positions allow is a bound too."""
+    """As in the training; the teacher's positions limit it too."""
     too_long: TooLong = "truncate"
     """As in the training."""
     dtype: str | None = None
@@ -91,16 +91,16 @@ class CacheSettings:
 
 
 def cache_teacher_logits(settings: CacheSettings, records: Iterable[Record]) -> BuildResult:
-    """Build a cache, or what is missing of it.
+    """Build a cache, or its missing parts.
 
     Args:
-        settings: What is cached, and how.
-        records: As `ModelDistiller.distill` takes them; the same ones.
+        settings: The settings.
+        records: The same ones that `ModelDistiller.distill` will be given.
 
     Raises:
         ConfigError: The folder holds another cache, or settings do not fit the teacher.
         DataError: A record cannot be used (`EmptyDataError`: there are none).
-        ModelNotFoundError: There is no such teacher.
+        ModelNotFoundError: The teacher does not exist.
         CheckpointError: It is damaged or unsafe.
         VocabularyError: The tokenizer gives ids that the teacher's head does not have.
     """
@@ -153,7 +153,7 @@ def _identity(name: str, model: Any, dtype: torch.dtype) -> TeacherIdentity:  # 
 
 
 def _vocabulary(teacher: Checkpoint, items: Sequence[TokenizedExample]) -> int:
-    """Give V_eff of tokenizer and head, and refuse data with ids beyond it."""
+    """Give the ids that tokenizer and head share, and refuse data with other ids."""
     tokens = max(teacher.tokenizer.get_vocab().values()) + 1
     vocabulary: int = min(tokens, len(teacher.model.get_output_embeddings().weight))
     largest = max(max(item.input_ids) for item in items)

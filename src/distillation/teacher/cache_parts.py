@@ -1,7 +1,7 @@
-"""One part of a teacher cache: written whole or not at all, checked, mapped into memory.
+"""Write, check and open one part of a teacher cache.
 
-A part names the build it belongs to and the hash of its own content, so that a resumed build knows
-without any other file which parts are there and sound.
+A part holds the hash of its build and of its own content, so a resumed build can tell from the part
+alone whether it is complete and undamaged.
 
 Sizes: S sequences, N supervised positions, K kept ids, G temperatures.
 """
@@ -47,7 +47,7 @@ class PartColumns:
 
 
 def value_columns(spec: CacheSpec) -> dict[str, tuple[str, int]]:
-    """Name the columns with one vector per position: name -> (NumPy type, width)."""
+    """List the columns with one vector per position: name -> (NumPy type, width)."""
     if spec.selection == "random_sampling":
         return {"ids": ("int32", spec.k), "count": ("uint16", spec.k)}
     grid = len(spec.temperatures)
@@ -55,18 +55,18 @@ def value_columns(spec: CacheSpec) -> dict[str, tuple[str, int]]:
 
 
 def empty_columns(spec: CacheSpec, keys: Array, starts: Array, position: Array) -> PartColumns:
-    """Make room for the values of planned sequences."""
+    """Allocate the values of planned sequences, filled with zeros."""
     shapes = value_columns(spec).items()
     values = {name: np.zeros((len(position), width), kind) for name, (kind, width) in shapes}
     return PartColumns(keys, starts, position, values)
 
 
 def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) -> None:
-    """Write a part, whole or not at all; equal content gives equal bytes.
+    """Write a part atomically; equal content gives equal bytes.
 
     Args:
         path: Of the file.
-        columns: What it holds.
+        columns: Its content.
         spec: Of the cache.
         build: Hash that all parts of one build share.
     """
@@ -90,15 +90,15 @@ def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) ->
 
 
 def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
-    """Map a part into memory; its pages are read when they are used.
+    """Map a part into memory; pages are read when they are used.
 
     Args:
         path: Of the file.
         spec: Of the cache.
-        build: Hash that the part must carry.
+        build: Hash that the part must have.
 
     Raises:
-        UnreadableFileError: It is cut off, damaged, of another form, or of another build.
+        UnreadableFileError: It is truncated, damaged, or has other columns or another build.
     """
     batch = _read_batch(path)
     if not batch.schema.equals(_schema(spec)) or any(c.null_count for c in batch.columns):
@@ -123,7 +123,7 @@ def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
 
 
 def content_is_sound(path: Path, columns: PartColumns) -> bool:
-    """Compare an opened part with the hash it was written with; reads all of it."""
+    """Compare an opened part with the hash it was written with, which reads all of it."""
     batch = _read_batch(path)
     written: bytes | None = (batch.schema.metadata or {}).get(_CONTENT)
     return written == _content_sha256(columns).encode()
@@ -131,8 +131,8 @@ def content_is_sound(path: Path, columns: PartColumns) -> bool:
 
 def _read_batch(path: Path) -> Any:  # noqa: ANN401 - pyarrow is untyped
     try:
-        # The mapping lives as long as the arrays do; the file itself is closed, because a large
-        # cache has more parts than a process may have open files.
+        # The mapping lives as long as the arrays do. The file is closed, because a large cache may
+        # have more parts than a process may have open files.
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_file(source)
             if reader.num_record_batches != 1:

@@ -1,7 +1,7 @@
-"""Reading a teacher cache: opened, compared with a run, searched by key, gathered.
+"""Read a teacher cache: open it, compare it with a run, find sequences, gather their rows.
 
     cache = TeacherCache("cache")             # maps the parts into memory
-    KDTrainer(student, ..., teacher=cache)    # makes a `cached_teacher.CachedTeacher` of it
+    KDTrainer(student, ..., teacher=cache)    # makes a `cached.CachedTeacher` of it
 
 Sizes: N supervised positions, K kept ids, G temperatures of the grid.
 """
@@ -19,25 +19,25 @@ from ...errors import DataError, UnreadableFileError
 from ...records import Source
 from ..batches.batching import TokenizedExample
 from ..losses.divergences import LOWEST_TEACHER_LOG_PROBABILITY
-from ..losses.teacher_rows import SparseTeacherRows
+from ..losses.rows import SparseTeacherRows
 from ..setting_names import UNIVERSAL
 from .cache_format import Selection, differences, read_manifest, sequence_key
 from .cache_parts import Array, PartColumns, open_part, value_columns
 from .sparse_logits import stored_log_probabilities
 
 _PREFIX_BYTES: Final = 8
-"""Of a key, for the search; where two keys agree in them, whole keys are compared."""
+"""Of a key, which are searched first; keys that agree in them are compared whole."""
 
 
 class Tempered(Protocol):
-    """A loss whose temperature and objective the cache must fit, as `DistillationLoss` is."""
+    """A loss with a temperature and an objective, as `DistillationLoss`."""
 
     temperature: float
     objective: Any
 
 
 class Entry(NamedTuple):
-    """Where a sequence is."""
+    """The place of a sequence."""
 
     part: int
     start: int
@@ -59,11 +59,11 @@ class TeacherCache:
         folder: Made by `build_cache` or `stillroom cache-logits`.
 
     Attributes:
-        folder: Where it is.
-        manifest: What it says about itself.
+        folder: The cache's folder.
+        manifest: Its manifest.
 
     Raises:
-        DataNotFoundError: There is no cache.
+        DataNotFoundError: The folder holds no cache.
         UnreadableFileError: The build was not finished, or a part is damaged.
     """
 
@@ -92,28 +92,28 @@ class TeacherCache:
 
     @property
     def selection(self) -> Selection:
-        """How ids were chosen."""
+        """The method by which ids were chosen."""
         return self.manifest.spec.selection
 
     @property
     def vocabulary(self) -> int:
-        """Ids that the probabilities are over, V_eff."""
+        """Number of ids that the probabilities are over, V_eff."""
         return self.manifest.spec.vocab_size
 
     @property
     def temperatures(self) -> tuple[float, ...]:
-        """The grid."""
+        """Temperatures that can be trained with."""
         return self.manifest.spec.temperatures
 
     def differences(self, run: Mapping[str, Any]) -> list[str]:
-        """List where a run and the manifest differ; empty when all is well.
+        """List where a run and the manifest differ.
 
         Args:
-            run: Fields of the manifest and the values that the run needs, nested as there; what it
-                leaves out is not compared.
+            run: Fields of the manifest with the values that the run needs; other fields are not
+                compared.
         """
         cache = self.manifest.to_dict()
-        # Other limits are harmless while no example is cut otherwise; else they are the reason.
+        # Other length limits matter only where they cut an example, which changes the data's hash.
         limits = {n: v for n, v in run.items() if n in ("max_length", "too_long")}
         lines = differences(cache, {n: v for n, v in run.items() if n not in limits})
         if run.get("data_hash", cache["data_hash"]) != cache["data_hash"]:
@@ -121,7 +121,7 @@ class TeacherCache:
         return lines
 
     def loss_faults(self, loss_fn: Tempered) -> list[str]:
-        """List why a loss cannot be trained from this cache; empty when all is well."""
+        """List why a loss cannot be trained from this cache; empty when it can."""
         faults = []
         if loss_fn.temperature not in self.temperatures:
             grid = ", ".join(f"{value:g}" for value in self.temperatures)
@@ -145,14 +145,14 @@ class TeacherCache:
     def check(
         self, items: Iterable[TokenizedExample], sources: Mapping[str, Source | None] | None = None
     ) -> None:
-        """Make sure that every supervised position of some examples is there.
+        """Check that the cache has every supervised position of some examples.
 
         Args:
-            items: What is to be trained on.
+            items: The tokenised examples.
             sources: Example id -> where it came from, for the message.
 
         Raises:
-            DataError: One is missing; the message names file and record of the first.
+            DataError: A position is missing; the message names file and record of the first one.
         """
         missing = [item for item in items if not self._holds(item)]
         if missing:
@@ -167,7 +167,7 @@ class TeacherCache:
             )
 
     def find(self, key: bytes) -> Entry | None:
-        """Find a sequence by its key; None where it is not there."""
+        """Find a sequence by its key; None where the cache does not have it."""
         prefix = int.from_bytes(key[:_PREFIX_BYTES], "big")
         place = int(np.searchsorted(self._prefixes, np.uint64(prefix)))
         while place < len(self._prefixes) and int(self._prefixes[place]) == prefix:
@@ -186,26 +186,23 @@ class TeacherCache:
             positions: (n,) Indices of predicted tokens, ascending.
 
         Returns:
-            None where the sequence or one of the positions is not there.
+            None where the cache lacks the sequence or one of the positions.
         """
         entry = self.find(key)
         if entry is None:
             return None
-        there = self._parts[entry.part].position[entry.start : entry.stop]
-        places = np.searchsorted(there, positions)
-        if len(positions) and (places[-1] == len(there) or (there[places] != positions).any()):
+        stored = self._parts[entry.part].position[entry.start : entry.stop]
+        places = np.searchsorted(stored, positions)
+        if len(positions) and (places[-1] == len(stored) or (stored[places] != positions).any()):
             return None
         return Rows(entry.part, entry.start + places)
 
     def gather(self, wanted: Sequence[Rows], temperature: float) -> SparseTeacherRows:
-        """Read what the cache says about some rows.
+        """Read rows, on the CPU and in the order of `wanted`.
 
         Args:
             wanted: From `rows_of`; may be empty.
-            temperature: One of the grid.
-
-        Returns:
-            On the CPU, in the order of `wanted`.
+            temperature: One of `temperatures`.
 
         Raises:
             UnreadableFileError: An id lies outside of the vocabulary.
@@ -216,13 +213,13 @@ class TeacherCache:
             pieces = [self._parts[w.part].values[name][w.rows] for w in wanted]
             columns[name] = np.concatenate([np.zeros((0, width), kind), *pieces])
         ids = columns["ids"]  # (N, K)
-        # Looked at without a sign, negative ids are too large as well.
+        # Read as unsigned, negative ids are too large as well.
         if ids.size and int(ids.view(np.uint32).max()) >= spec.vocab_size:
             raise UnreadableFileError("holds ids outside of its vocabulary", path=self.folder)
         kept = torch.from_numpy(ids).long()
         if spec.selection == "random_sampling":
-            # Shares as if they were p: gradients are those of soft cross-entropy, q - share, and
-            # so unbiased. Values are not: draws look surer than p, by what they leave out.
+            # The share of draws replaces p. The gradient, q - share as for soft cross-entropy, is
+            # unbiased. The value is not, because the draws leave out a part of p's entropy.
             share = torch.from_numpy(columns["count"].astype(np.float32)) / spec.k
             log_kept = share.log().clamp(min=LOWEST_TEACHER_LOG_PROBABILITY)
             nothing = torch.full((len(kept),), LOWEST_TEACHER_LOG_PROBABILITY)
@@ -240,7 +237,7 @@ class TeacherCache:
         )
 
     def _build_index(self) -> None:
-        """Sort the first bytes of all keys; parts may come from several processes in any order."""
+        """Sort the first bytes of all keys, and check the counts of the manifest."""
         prefixes = [
             np.ascontiguousarray(part.keys[:, :_PREFIX_BYTES]).view(">u8")[:, 0].astype(np.uint64)
             for part in self._parts

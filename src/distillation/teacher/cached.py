@@ -1,25 +1,34 @@
-"""The teacher's side of a batch from a cache, found by what a sequence is and never by its place.
+"""A teacher cache in the place of a teacher: whether it fits a run, and its rows of a batch.
 
-The key is taken from the token ids of each batch, so shuffling, packing, accumulation, another
-batch size and a resumed epoch change nothing. That costs some microseconds a sequence, and no
-column beside the labels has to find its way through loaders and processes.
+A sequence is looked up by the hash of its token ids, taken from each batch. So shuffling, packing,
+accumulation, another batch size and a resumed epoch change nothing, and no column has to pass
+through loaders and processes. It costs some microseconds per sequence.
 
 Sizes: N supervised positions of a batch in reading order.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...errors import ConfigError, DataError
+from ...inference.checkpoints.load_student import package_versions
+from ...prompts import prompts_sha256
+from ...records import Source
+from ..batches.batching import TokenizedExample
 from ..batches.forward import Batch, document_spans
 from ..batches.model_kinds import model_kind
-from ..losses.teacher_rows import SparseTeacherRows
+from ..losses.rows import SparseTeacherRows
 from ..setting_names import IGNORED
-from .cache_format import sequence_key
+from .cache_build import plan_sequences, sequences_hash
+from .cache_format import differences, known_identity, sequence_key, vocabulary_sha256
 from .cache_reader import Rows, TeacherCache, Tempered
+
+logger = logging.getLogger(__name__)
 
 
 class CachedTeacher:
@@ -27,8 +36,8 @@ class CachedTeacher:
 
     Args:
         cache: Of the same tokenised data.
-        loss_fn: As `DistillationLoss`; its temperature at each batch is the one that is read, also
-            under a schedule.
+        loss_fn: As `DistillationLoss`; its temperature is read at each batch, so a schedule may
+            change it.
 
     Raises:
         ConfigError: The loss cannot be trained from this cache.
@@ -88,7 +97,7 @@ def cache_faults(
     student: Any,  # noqa: ANN401 - transformers is untyped
     vocabulary: int,
 ) -> list[str]:
-    """List why a student cannot be trained from a cache; empty when all is well.
+    """List why a student cannot be trained from a cache; empty when it can.
 
     Args:
         cache: An opened one.
@@ -106,3 +115,53 @@ def cache_faults(
             f"{vocabulary}, and the student's head has {rows} rows"
         )
     return faults
+
+
+def require_fit(
+    cache: TeacherCache,
+    items: Sequence[TokenizedExample],
+    *,
+    teacher_name: str,
+    teacher_model: Any,  # noqa: ANN401 - transformers is untyped
+    student: Any,  # noqa: ANN401
+    tokenizer: Any,  # noqa: ANN401
+    loss_fn: Any,  # noqa: ANN401 - a user's own loss need not be `Tempered`
+    limits: Mapping[str, int | str],
+    sources: Mapping[str, Source | None] | None = None,
+) -> None:
+    """Refuse a cache of another teacher, tokenizer, prompt or data, before the first step.
+
+    A teacher that is not loaded is compared as far as it is known, see `known_identity`.
+
+    Args:
+        cache: An opened one.
+        items: The tokenised examples.
+        teacher_name: Folder or name on the hub.
+        teacher_model: The teacher where it is loaded; else None.
+        student: A causal model.
+        tokenizer: The student's.
+        loss_fn: What is trained on.
+        limits: `max_length` and `too_long` that the examples were tokenised with.
+        sources: Example id -> where it came from, for messages.
+
+    Raises:
+        ConfigError: Something differs; everything that does is listed.
+        DataError: A supervised position is not in the cache.
+    """
+    tokens = max(tokenizer.get_vocab().values()) + 1
+    commit = getattr(getattr(teacher_model, "config", None), "_commit_hash", None)
+    run = {
+        "teacher": known_identity(teacher_name, commit),
+        "tokenizer_sha256": vocabulary_sha256(tokenizer, cache.vocabulary),
+        "template_sha256": prompts_sha256(),
+        "vocab_size": min(cache.vocabulary, tokens),
+        "data_hash": sequences_hash(plan_sequences(items)),
+        **limits,
+    }
+    faults = cache.differences(run) + cache_faults(cache, loss_fn, student, cache.vocabulary)
+    if faults:
+        raise ConfigError([f"the teacher cache {cache.folder} is not of this run", *faults])
+    cache.check(items, sources)
+    for line in differences(cache.manifest.versions, package_versions(), "versions."):
+        # Stored numbers do not change with a package, so this is no reason to build again.
+        logger.info("%s: %s", cache.folder, line)

@@ -1,17 +1,24 @@
-"""A teacher that runs beside the student."""
+"""A teacher model that runs beside the student, on the student's tokens or on its own."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..batches.forward import Batch
+from ..batches.text_alignment import AlignedCollator
+from ..losses.distillation_loss import DistillationLoss
 from ..losses.model_rows import ModelRows
-from ..losses.teacher_rows import DenseTeacherRows
+from ..losses.rows import AlignedTeacherRows, StudentRows
+from ..setting_names import IGNORED, UNIVERSAL
 
 
 class OnlineTeacher:
-    """A teacher that runs beside the student: frozen, in eval mode, part of no other module.
+    """A `TeacherSignal` that runs a model: frozen, in eval mode, owned by no other module.
 
     Args:
         model: A causal language model; its parameters stop requiring gradients.
@@ -31,16 +38,10 @@ class OnlineTeacher:
         self.row_logits = ModelRows(vocabulary)
         self.autocast_dtype = autocast_dtype
 
-    def rows(self, batch: Batch) -> DenseTeacherRows | Tensor:
-        """Run the teacher on the batch: hidden states and head, or logits (N, V)."""
+    def rows(self, batch: Batch) -> StudentRows:
+        """Run the teacher on a batch: hidden states and head, or logits (N, V)."""
         with torch.no_grad(), self._autocast(batch):
-            self.row_logits.decide(self.model, batch)
-            rows, _ = self.row_logits(self.model.eval(), batch, self.model)
-        if isinstance(rows, Tensor):
-            return rows
-        shared = slice(rows.vocabulary)
-        bias = None if rows.bias is None else rows.bias[shared]
-        return DenseTeacherRows(rows.hidden, rows.weight[shared], bias)
+            return self.row_logits(self.model.eval(), batch, self.model)[0]
 
     def logits(self, batch: Batch) -> Tensor:
         """Give the teacher's logits at all positions, (B, T, V)."""
@@ -52,3 +53,58 @@ class OnlineTeacher:
         return torch.autocast(
             device, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None
         )
+
+
+@dataclass(frozen=True)
+class UniversalTeacher:
+    """A teacher with another tokenizer; its batches come from an `AlignedCollator`."""
+
+    teacher: OnlineTeacher
+    """Its vocabulary is that of its own tokenizer."""
+
+    def rows(self, batch: Batch) -> AlignedTeacherRows:
+        """Run the teacher on its side of the batch."""
+        labels = batch["labels"]
+        aligned = batch["aligned"][:, 1:][labels[:, 1:] != IGNORED]  # (N,)
+        theirs = {
+            name.removeprefix("teacher_"): batch[name]
+            for name in ("teacher_input_ids", "teacher_attention_mask", "teacher_labels")
+        }
+        if not bool(aligned.any()):  # the batch of an idle process has no labels
+            theirs["labels"] = torch.full_like(theirs["labels"], IGNORED)
+        return AlignedTeacherRows(self.teacher.rows(theirs), aligned)
+
+
+def universal_faults(
+    loss_fn: nn.Module,
+    teacher: object,
+    items: Sequence[Any],
+    collator: Callable[[Sequence[Any]], dict[str, Tensor]],
+) -> list[str]:
+    """List what of a training across tokenizers does not fit; empty without one.
+
+    Args:
+        loss_fn: What is trained on.
+        teacher: As given to the trainer.
+        items: The tokenised examples.
+        collator: Makes batches of them.
+    """
+    wanted = getattr(loss_fn, "objective", None) == UNIVERSAL
+    if not isinstance(teacher, UniversalTeacher):
+        if not wanted or teacher is None:
+            return []
+        return [
+            f"objective {UNIVERSAL!r} needs a teacher that reads in its own tokens; give "
+            f"UniversalTeacher(OnlineTeacher(model)), not a {type(teacher).__name__}"
+        ]
+    faults = []
+    if not (wanted and type(loss_fn) is DistillationLoss):
+        faults.append(
+            f"{type(loss_fn).__name__} compares logits at equal positions, and a UniversalTeacher "
+            f"has others; give DistillationLoss(objective={UNIVERSAL!r})"
+        )
+    if any(getattr(item, "teacher", None) is None for item in items):
+        faults.append("some examples lack the teacher's tokens; make them with align_examples")
+    if not isinstance(collator, AlignedCollator):
+        faults.append(f"a UniversalTeacher needs an AlignedCollator, not {type(collator).__name__}")
+    return faults

@@ -1,8 +1,7 @@
-"""From a teacher's logits to what a cache keeps of them, and back to probabilities.
+"""Reduce a teacher's logits to what a cache stores, and turn that back into probabilities.
 
-The tail is kept as log p of all other ids together and never as a difference: rebuilt from float16
-logits and a normaliser it would be negative in half of the rows of a sure teacher (training.md
-section 2.3).
+The tail is stored as log p of all other ids together. Computed as a difference from float16 logits
+and a normaliser, its probability would be negative in half of the rows of a confident teacher.
 
 Sizes: N supervised positions, V vocabulary, K kept ids, G temperatures.
 """
@@ -24,13 +23,13 @@ LARGEST_DELTA = torch.finfo(torch.float16).max
 def keep_largest(
     logits: Tensor, labels: Tensor, k: int, temperatures: Sequence[float]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Keep the largest logits and the mass of all others (training.md section 4).
+    """Keep the largest logits, and the probability of all other ids together.
 
     Args:
         logits: (N, V) float32; overwritten. -inf is allowed, but not for a whole row.
         labels: (N,) token ids; each takes the last place where it is not among the largest.
         k: 1 to V - 1.
-        temperatures: The grid.
+        temperatures: For which log_tail is computed.
 
     Returns:
         ids (N, K) int32 by falling logit, ties by lower id; delta (N, K) float16, largest logit
@@ -53,22 +52,22 @@ def keep_largest(
     log_tail = torch.empty(len(rest), len(temperatures), device=rest.device)  # (N, G)
     for place, temperature in enumerate(temperatures):
         tail = torch.div(rest, temperature, out=powers).exp_().sum(dim=1).log()
-        # log sigmoid(tail - kept) = log p_tail, exact however small either side is.
+        # log sigmoid(tail - kept) = log p_tail, accurate however small either side is.
         log_tail[:, place] = functional.logsigmoid(tail - torch.logsumexp(kept / temperature, 1))
     return ids.int(), delta, log_tail.clamp(min=LOWEST_TEACHER_LOG_PROBABILITY)
 
 
 def _largest_ids(values: Tensor, k: int) -> Tensor:
-    """Give the places of the K < V largest values, (N, K) int64; of equals the lower first."""
+    """Give the places of the K < V largest values, (N, K) int64; of equal ones the lower first."""
     largest, ids = values.topk(k + 1, dim=1)
     least, ids = largest[:, k - 1 : k], ids[:, :k].contiguous()  # (N, 1), (N, K)
-    # topk chooses freely among equals at the border; half precision has many of them.
+    # topk chooses arbitrarily among equal values at the border, and half precision has many.
     tied = (least == largest[:, k:]).nonzero()[:, 0]
     if len(tied):
         row, border = values[tied], least[tied]
         equal, above = row == border, row > border
-        room = k - above.sum(dim=1, keepdim=True)
-        chosen = above | (equal & (equal.cumsum(dim=1) <= room))
+        missing = k - above.sum(dim=1, keepdim=True)
+        chosen = above | (equal & (equal.cumsum(dim=1) <= missing))
         ids[tied] = chosen.nonzero()[:, 1].view(len(tied), k)
     ids = ids.sort(dim=1).values
     order = values.gather(1, ids).sort(dim=1, descending=True, stable=True).indices
@@ -78,9 +77,9 @@ def _largest_ids(values: Tensor, k: int) -> Tensor:
 def draw_ids(
     logits: Tensor, k: int, temperature: float, seeds: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Draw ids from the teacher with replacement: unbiased for losses linear in p.
+    """Draw ids from the teacher with replacement, which is unbiased for losses linear in p.
 
-    (Random sampling KD, ACL 2025; training.md section 2.4.)
+    Source: Random Sampling Knowledge Distillation, Anshumann et al. 2025 (arXiv 2503.16870).
 
     Args:
         logits: (N, V) float32.
@@ -89,8 +88,8 @@ def draw_ids(
         seeds: One per row, so that a row's draws do not depend on its batch.
 
     Returns:
-        ids (N, K) int32, distinct; count (N, K) int32, falling, adding up to K per row. Ids that
-        fill up the row have count 0.
+        ids (N, K) int32, distinct; count (N, K) int32, falling, with the sum K in each row. Rows
+        with fewer distinct draws are filled up with ids of count 0.
 
     Raises:
         ValueError: A row has a NaN or infinite largest logit.
@@ -110,9 +109,9 @@ def draw_ids(
 
 
 def stored_log_probabilities(delta: Tensor, log_tail: Tensor, temperature: float) -> Tensor:
-    """Give log p of the kept ids: log softmax(-delta / T) + log(1 - p_tail(T)).
+    """Compute log p of the kept ids: log softmax(-delta / T) + log(1 - p_tail(T)).
 
-    Together with `log_tail` it is normalised by construction.
+    With the tail, the probabilities of a row sum to 1 by construction.
 
     Args:
         delta: (N, K) float32.

@@ -1,4 +1,4 @@
-"""The trainer of a run, made from the settings: ours, or TRL's where the student writes itself."""
+"""Make the trainer of a run from its settings: `KDTrainer`, or TRL's trainer on policy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from ..batches.packing import packing_fault
 from ..batches.vocabulary import shared_vocabulary
 from ..runtime_patches import attention_set_to, choose_attention
 from ..settings import DistillationConfig
-from ..teacher.aligned import UniversalTeacher
 from ..teacher.cache_reader import TeacherCache
-from ..teacher.online import OnlineTeacher
+from ..teacher.online import OnlineTeacher, UniversalTeacher
 from .callbacks import asks_teacher, layer_settings, run_callbacks
 from .dispatch import collator_of
 from .on_policy import on_policy_trainer
@@ -49,12 +48,12 @@ def trainer_of(
         dtype: Arithmetic of the training.
         student: Its frozen parameters stay out of the optimizer.
         tokenizer: Of the student.
-        teacher: A model, a `TeacherCache`, or None where none is asked.
-        teacher_tokenizer: Where a model reads the text with its own; None where ids are shared.
+        teacher: A model, a `TeacherCache`, or None.
+        teacher_tokenizer: Of a teacher that reads in its own tokens; None where ids are shared.
         loss_fn: What is trained on.
         items: The tokenised examples.
-        examples: The same before; on policy only their prompts are used.
-        vocabulary: Ids that teacher and student share; of the student, where none are.
+        examples: The same examples as text; on policy only their prompts are used.
+        vocabulary: Ids that teacher and student share, or the student's own.
 
     Raises:
         ConfigError: The settings do not fit each other, the models or the launcher.
@@ -95,10 +94,10 @@ def trainer_of(
         )
     collator = collator_of(tokenizer, student, teacher_tokenizer, packing=config.packing)
     if config.packing:
-        reads_rows = teacher if teacher_tokenizer is None else None
-        _require_packing(items, student, reads_rows, choose_attention(device, dtype))
+        packed_teacher = teacher if teacher_tokenizer is None else None
+        _require_packing(items, student, packed_teacher, choose_attention(device, dtype))
     if teacher_tokenizer is not None:
-        teacher = _own_reader(teacher.to(device), teacher_tokenizer, dtype)
+        teacher = _universal_teacher(teacher.to(device), teacher_tokenizer, dtype)
     grid = teacher.temperatures if isinstance(teacher, TeacherCache) else None
     trainer = KDTrainer(
         student,
@@ -126,7 +125,7 @@ def _require_packing(
     teacher: Any,  # noqa: ANN401
     attention: str,
 ) -> None:
-    """Refuse packing where a model that gets the rows would let examples see each other."""
+    """Refuse packing where a model that reads packed rows would let examples see each other."""
     if len(items) < 2:
         return
     with attention_set_to(student, attention):
@@ -138,8 +137,8 @@ def _require_packing(
         raise ConfigError(faults)
 
 
-def _own_reader(teacher: Any, tokenizer: Any, dtype: torch.dtype) -> UniversalTeacher:  # noqa: ANN401
-    """Let a teacher read with its own tokenizer; rows of its head beyond are padding."""
+def _universal_teacher(teacher: Any, tokenizer: Any, dtype: torch.dtype) -> UniversalTeacher:  # noqa: ANN401
+    """Make a teacher that reads in its own tokens; rows of its head beyond them are padding."""
     tokens = max(tokenizer.get_vocab().values()) + 1
     vocabulary = shared_vocabulary(tokens, teacher, teacher)
     narrow = dtype if dtype == torch.bfloat16 else None

@@ -1,4 +1,4 @@
-"""What the settings add to a run: schedules of the loss, gradual unfreezing, layer losses."""
+"""What the settings add to a run: loss schedules, gradual unfreezing, layer losses, a teacher."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from transformers import TrainerCallback
 from ...errors import ConfigError
 from ..losses.distillation_loss import DistillationLoss
 from ..losses.layer_matching import LayerSettings
-from ..losses.schedules import LossSchedule, Ramp
 from ..setting_names import UNIVERSAL
 from ..settings import DistillationConfig
 from ..students.freezing import GradualUnfreezing
+from .schedules import LossSchedule, Ramp
 
 
 def run_callbacks(
@@ -27,7 +27,7 @@ def run_callbacks(
         grid: Temperatures of a teacher cache; None where a teacher runs.
 
     Raises:
-        ConfigError: The loss has no temperature or alpha to be changed.
+        ConfigError: The loss has no temperature or alpha that a schedule could set.
     """
     ends = {"temperature": config.temperature_end, "alpha": config.alpha_end}
     ramps = {
@@ -56,11 +56,11 @@ def layer_settings(config: DistillationConfig) -> LayerSettings:
 
 
 def asks_teacher(config: DistillationConfig, loss_fn: nn.Module) -> bool:
-    """Tell whether a run needs a teacher at all, at its first step or at any other.
+    """Tell whether any step of a run needs a teacher.
 
     Args:
         config: The settings.
-        loss_fn: Its own alpha counts, where it has one: a user may have replaced it.
+        loss_fn: Its alpha counts, not that of the settings: a user may have replaced it.
     """
     if type(loss_fn) is not DistillationLoss or config.on_policy:
         return True
@@ -72,10 +72,10 @@ def reads_own_tokens(config: DistillationConfig, loss_fn: nn.Module) -> bool:
 
     Args:
         config: The settings.
-        loss_fn: Its own objective counts, where it has one.
+        loss_fn: Its objective counts, not that of the settings.
 
     Raises:
-        ConfigError: The settings ask for it, and the loss compares position by position.
+        ConfigError: The settings ask for it, but the loss compares position by position.
     """
     if type(loss_fn) is DistillationLoss:
         return loss_fn.objective == UNIVERSAL and asks_teacher(config, loss_fn)

@@ -1,4 +1,4 @@
-"""From records to what a student of each kind is trained on: one choice per step, all in one place.
+"""The training items, batches and vocabulary of each kind of student.
 
 | student | records | a training item | batch |
 |---|---|---|---|
@@ -43,7 +43,7 @@ AnyCollator = Callable[[Sequence[Any]], dict[str, Tensor]]
 
 
 def examples_of(records: Iterable[Record], task: Task) -> list[Example]:
-    """Bring records to examples, in the shapes of the task.
+    """Convert records to examples, in the shapes of the task.
 
     Raises:
         DataError: A record cannot be used (`EmptyDataError`: there are none).
@@ -52,14 +52,10 @@ def examples_of(records: Iterable[Record], task: Task) -> list[Example]:
 
 
 def require_task(task: Task, *models: Any) -> None:  # noqa: ANN401 - transformers is untyped
-    """Check that the models are of the kind that the task trains.
-
-    Args:
-        task: Of the settings.
-        models: Student and teacher; None is skipped.
+    """Check that student and teacher, None skipped, are of one kind that the task trains.
 
     Raises:
-        ConfigError: They are of another kind, or not of one.
+        ConfigError: They are not.
     """
     kinds = {type(model).__name__: model_kind(model) for model in models if model is not None}
     wrong = [name for name, kind in kinds.items() if kind not in TASK_KINDS[task]]
@@ -71,7 +67,7 @@ def require_task(task: Task, *models: Any) -> None:  # noqa: ANN401 - transforme
 
 
 def longest_example(limit: int, *models: Any) -> int:  # noqa: ANN401
-    """Give the most tokens of an example that a limit and the models' positions allow.
+    """Give the most tokens of an example that the settings' limit and the models allow.
 
     Args:
         limit: Of the settings.
@@ -102,10 +98,10 @@ def items_of(
         examples: From `examples_of`.
         tokenizer: The student's.
         student: Its kind decides.
-        teacher: Its classes are compared with the student's; None where none is asked.
-        teacher_tokenizer: Where the teacher reads the text with its own; None where ids are shared.
-        max_length: Most tokens of an item, of an encoder-decoder's item those of either half.
-        too_long: What happens above.
+        teacher: Its classes are compared with the student's; None without a teacher.
+        teacher_tokenizer: Of a teacher that reads in its own tokens; None where ids are shared.
+        max_length: Most tokens of an item; of an encoder-decoder's item most in either half.
+        too_long: Whether longer examples are an error or cut.
         labels_needed: Whether a text without a class is an error.
 
     Returns:
@@ -143,13 +139,13 @@ def vocabulary_of(
     teacher: Any = None,  # noqa: ANN401
     teacher_tokenizer: Tokenizer | None = None,
 ) -> int | None:
-    """Give V_eff: the ids that count in the student's head.
+    """Give V_eff, the number of ids that count in the student's head.
 
     Args:
         items: The tokenised examples.
         tokenizer: The student's.
         student: A model.
-        teacher: One that shares the student's ids; None where none is asked, or it has its own.
+        teacher: A teacher that shares the student's ids, else None.
         teacher_tokenizer: None where it is not known.
 
     Returns:
@@ -184,7 +180,7 @@ def collator_of(
     *,
     packing: bool = False,
 ) -> AnyCollator:
-    """Make the collator of a student's kind, and of a teacher with a tokenizer of its own.
+    """Make the collator for a student, and for a teacher with a tokenizer of its own.
 
     Args:
         tokenizer: The student's.
@@ -212,7 +208,7 @@ def count_supervised(items: Sequence[TrainingItem], student: Any) -> int:  # noq
     """Count the predictions that one pass over the data trains."""
     if model_kind(student) == "classifier":
         return len(items)
-    # Nothing predicts the first token of a plain text, but all that a decoder writes is predicted.
+    # A causal model does not predict the first token of a plain text; a decoder predicts all.
     first = 1 if model_kind(student) == "causal" else 0
     return sum(
         len(item.input_ids) - max(item.prompt_length, first)

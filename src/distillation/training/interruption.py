@@ -1,7 +1,6 @@
-"""Ctrl-C and SIGTERM while a model is trained: the step under way is finished and a checkpoint is
-saved before training stops, so that the same call goes on from that very step.
+"""On Ctrl-C or SIGTERM, finish the current step and save a checkpoint before training stops.
 
-A second signal stops at once; training then goes on from the last checkpoint before it.
+The same call then continues from that step. A second signal stops at once.
 """
 
 from __future__ import annotations
@@ -25,20 +24,19 @@ USUAL_HANDLERS: Final = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
 }
-"""Signals that are waited for, and what handles them where nobody chose otherwise; a program that
-has handlers of its own keeps them."""
+"""The handled signals and their default handlers; a program's own handlers are kept."""
 
 
 class StopWhenAsked(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
     """Save a checkpoint and stop after the step in which a signal came."""
 
     def __init__(self) -> None:
-        """Wait for the first signal."""
+        """Start without a signal."""
         self.received: int | None = None
         self.saved: Path | None = None
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal, and stop at once at the second; a handler for `signal.signal`.
+        """Record the first signal, and stop at the second; a handler for `signal.signal`.
 
         Raises:
             KeyboardInterrupt: It is the second SIGINT.
@@ -49,7 +47,7 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]  # transformers is s
         self.received = number
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ANN401
-        """Ask for a checkpoint and for the end; after the last step the training is whole."""
+        """After a signal ask for a checkpoint and for the end, unless this was the last step."""
         if self.received is not None and state.global_step < state.max_steps:
             logger.warning(
                 "step %d of %d: interrupted; a checkpoint is being saved (interrupt again to stop "
@@ -61,7 +59,7 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]  # transformers is s
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Note where the checkpoint lies; `SaveWhole` has marked it by now."""
+        """Record the checkpoint's folder, which `SaveWhole` has marked by now."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self.received is not None and is_whole(folder):
             self.saved = folder
@@ -69,10 +67,10 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]  # transformers is s
 
 @contextmanager
 def saved_when_interrupted(trainer: Any) -> Iterator[None]:  # noqa: ANN401 - a transformers Trainer
-    """Let signals stop the trainer with a checkpoint, and raise what they stand for afterwards.
+    """Let signals stop the trainer with a checkpoint, then raise the exception of the signal.
 
-    No-op outside the main thread, with several processes (they would stop at unlike steps, and wait
-    for each other), and where checkpoints cannot be saved.
+    No-op outside the main thread, with several processes (which would stop at different steps and
+    wait for each other), and where checkpoints cannot be saved.
 
     Args:
         trainer: Has a `SaveWhole`; its `train` is called in the block.
@@ -99,7 +97,7 @@ def saved_when_interrupted(trainer: Any) -> Iterator[None]:  # noqa: ANN401 - a 
             signal.signal(number, usual)
     if stop.received is not None:
         if stop.saved is not None:
-            logger.warning("%s: saved; the same call goes on from there", stop.saved)
+            logger.warning("%s: saved; the same call continues from there", stop.saved)
         _stop(stop.received)
 
 

@@ -1,9 +1,8 @@
-"""On-policy distillation: the student writes, and the teacher says what it should have written.
+"""On-policy distillation: the student writes answers, and is compared with the teacher on them.
 
-An adapter to TRL's `DistillationTrainer` (extra `onpolicy`); no rollout code of our own. Its loss
-is not that of this room: it samples and compares at one temperature without the factor T^2, knows
-no cross-entropy, and its own default is reverse KL. Settings that it would not follow are refused
-instead of dropped: see `setting_faults.on_policy_faults`.
+An adapter to TRL's `DistillationTrainer` (extra `onpolicy`). TRL's loss differs from ours: it
+samples and compares at one temperature without the factor T^2, and has no cross-entropy. Settings
+that it would ignore are refused, see `settings_checks.on_policy_faults`.
 
 Source: generalised knowledge distillation, Agarwal et al. 2023 (arXiv 2306.13649).
 """
@@ -28,7 +27,7 @@ from .resuming import SaveWhole
 
 
 class _NoteLosses(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
-    """Put what TRL's trainer logs into our history; it calls no `training_step` of ours."""
+    """Add the losses that TRL's trainer logs to our history."""
 
     def __init__(self, history: LossHistory) -> None:
         self.history = history
@@ -55,16 +54,16 @@ def on_policy_trainer(
         student: A causal model.
         teacher: A causal model over the same vocabulary.
         tokenizer: Of both.
-        examples: Their prompts are asked; targets are not looked at.
+        examples: Their prompts are used, not their targets.
         args: From `training_arguments`.
-        config: The settings; `on_policy_faults` has looked at them.
+        config: The settings, checked by `on_policy_faults`.
         optimizer: Over the student's parameters.
 
     Raises:
         MissingDependencyError: trl is not installed.
-        VocabularyError: The models' heads are of unlike sizes.
-        ConfigError: An example has no prompt, a prompt leaves no room to write, or TRL would
-            tokenise one otherwise than serving.
+        VocabularyError: The models' heads differ in size.
+        ConfigError: An example has no prompt, a prompt is too long, or TRL would tokenise it
+            differently from serving.
     """
     try:
         import trl
@@ -117,23 +116,23 @@ def _prompts(
     examples: Sequence[Example],
     config: DistillationConfig,
 ) -> list[str]:
-    """Give the prompts, after checking that TRL's plain call tokenises them as serving does."""
+    """Give the prompts, after checking that TRL tokenises them as serving does."""
     prompts = [example.prompt for example in examples]
     ours = prompt_ids(tokenizer, prompts)
     theirs = tokenizer(prompts)["input_ids"]
-    room = config.max_length - config.max_completion_length
+    longest = config.max_length - config.max_completion_length
     for example, mine, other in zip(examples, ours, theirs, strict=True):
         start = f"on_policy: example {example.id!r}"
         if not example.prompt.strip():
             raise ConfigError([f"{start} is a plain text; give question, answer or prompt, target"])
-        if len(mine) > room:
+        if len(mine) > longest:
             raise ConfigError(
                 [f"{start} has a prompt of {len(mine)} tokens; max_length {config.max_length} less "
-                 f"max_completion_length {config.max_completion_length} leaves {room}"]
+                 f"max_completion_length {config.max_completion_length} leaves {longest}"]
             )  # fmt: skip
         if mine != other:
             raise ConfigError(
-                [f"{start} has a prompt that TRL would read as other tokens than serving does (an "
-                 "end token, or the name of a special token in the text)"]
+                [f"{start} has a prompt that TRL would tokenise differently from serving (an end "
+                 "token, or the name of a special token in the text); change the prompt"]
             )  # fmt: skip
     return prompts

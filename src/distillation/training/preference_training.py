@@ -1,6 +1,6 @@
 """Direct preference optimisation: a student learns to prefer the teacher's answer to its own.
 
-An adapter to TRL's `DPOTrainer` (extra `onpolicy`, which brings trl); no loss of our own.
+An adapter to TRL's `DPOTrainer` (extra `onpolicy`, which installs trl).
 
 Source: Rafailov et al. 2023 (arXiv 2305.18290).
 """
@@ -37,12 +37,12 @@ def train_preferences(
     """Train a student on preference pairs and write it.
 
     Args:
-        config: `student_model_name`, `output_dir`, sizes, rates and seed; the rest is not used.
+        config: `student_model_name`, `output_dir`, sizes, rates and seed are used.
         pairs: `prompt` (rendered), `chosen` and `rejected`.
-        beta: How closely the student stays to what it was, above 0.
+        beta: Weight of staying close to the student before training, above 0.
 
     Returns:
-        `output_dir`, a checkpoint as any other.
+        `output_dir`, an ordinary checkpoint folder.
 
     Raises:
         MissingDependencyError: trl is not installed.
@@ -101,7 +101,7 @@ def _arguments(
     device: Any,  # noqa: ANN401
     beta: float,
 ) -> Any:  # noqa: ANN401
-    """Make TRL's settings from those that our own trainer would run with."""
+    """Make TRL's settings from those of our own trainer."""
     args = training_arguments(
         work,
         device=device,
@@ -130,8 +130,8 @@ def _arguments(
 
 def _require_pairs(pairs: Sequence[Mapping[str, str]]) -> None:
     if not pairs:
-        raise EmptyDataError("there are no preference pairs: teacher and student said the same, "
-                             "or nothing")  # fmt: skip
+        raise EmptyDataError("there are no preference pairs: teacher and student gave the same "
+                             "answers, or none")  # fmt: skip
     for number, pair in enumerate(pairs, start=1):
         for key in KEYS:
             if not isinstance(pair.get(key), str) or not pair[key].strip():

@@ -1,8 +1,8 @@
-"""Checkpoints inside a run: written often enough, marked when whole, found again after a crash.
+"""Save checkpoints during a run, mark complete ones, and find the last one after a crash.
 
-Trainer writes a checkpoint file by file into its final folder, so a killed run leaves half of one
-that looks like a checkpoint. Here the last act of saving is a marker with the size of every file;
-what has no marker, or other sizes, is removed before training goes on.
+Trainer writes a checkpoint file by file into its final folder, so a killed run leaves an incomplete
+one. Saving therefore ends with a marker that lists the size of every file; checkpoints without a
+marker or with other sizes are removed before training continues.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 MARKER_FILE: Final = "whole.json"
 RUN_FILE: Final = "run.json"
 IDENTITY: Final = ("config_hash", "data_hash", "prompt_sha256", "models_sha256")
-"""What must be equal for a half run to go on."""
+"""Fields of `run.json` that must be equal for an interrupted run to continue."""
 KEPT_CHECKPOINTS: Final = 2
-"""The one before stays until the new one has its marker."""
+"""The previous one stays until the new one has its marker."""
 COST_FACTOR: Final = 50
-"""Seconds trained per second spent saving: 2 % at most."""
+"""Least seconds of training per second of saving, which is 2 % of the time."""
 SHORTEST_INTERVAL_S: Final = 20.0
 
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d+)")
@@ -41,12 +41,12 @@ class SaveWhole(TrainerCallback):  # type: ignore[misc]  # transformers is skipp
     """Decide when to save, and mark what was saved.
 
     Args:
-        save_steps: Save after every so many steps; None saves by the clock, so that saving costs
-            at most 2 % of the time.
+        save_steps: Steps between checkpoints; None saves by the clock, at a cost of at most 2 % of
+            the time.
     """
 
     def __init__(self, save_steps: int | None = None) -> None:
-        """Keep the setting; the clock starts with training."""
+        """Keep the setting."""
         self.save_steps = save_steps
         self._last_end = self._begin = 0.0
         self._cost_s = 0.0
@@ -56,7 +56,7 @@ class SaveWhole(TrainerCallback):  # type: ignore[misc]  # transformers is skipp
         self._last_end = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ANN401
-        """Ask for a checkpoint when it is time; the last step's weights are saved by the caller."""
+        """Ask for a checkpoint when it is due; the caller saves the weights of the last step."""
         if state.global_step < state.max_steps and self._is_due(state.global_step):
             control.should_save = True
             self._begin = time.monotonic()
@@ -77,7 +77,7 @@ class SaveWhole(TrainerCallback):  # type: ignore[misc]  # transformers is skipp
 
 
 def mark_whole(folder: Path) -> None:
-    """Flush a checkpoint's files to the disk and write the marker beside them."""
+    """Flush a checkpoint's files to the disk and write its marker."""
     sizes = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.name != MARKER_FILE:
@@ -88,7 +88,7 @@ def mark_whole(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether a checkpoint has its marker and every file has the size it was written with."""
+    """Tell whether a checkpoint has its marker, and every file the size listed there."""
     try:
         sizes: dict[str, int] = read_json(folder / MARKER_FILE)["bytes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -97,26 +97,26 @@ def is_whole(folder: Path) -> bool:
 
 
 def last_whole_checkpoint(folder: str | Path) -> Path | None:
-    """Find the newest whole `checkpoint-<step>`; None where there is none."""
+    """Find the newest complete `checkpoint-<step>`; None where there is none."""
     whole = [path for path in _checkpoints(Path(folder)) if is_whole(path)]
     return whole[-1] if whole else None
 
 
 def open_work_folder(folder: str | Path, run: Mapping[str, Any]) -> Path | None:
-    """Prepare the folder in which a run keeps its checkpoints, and find where to go on.
+    """Prepare a run's work folder, and find the checkpoint to resume from.
 
-    A half run goes on when it has the same config, data, prompts and models; else its checkpoints
-    are removed and the log says what differs. Half-written checkpoints are removed. Of several
-    processes the main one does so, before the others look.
+    Training resumes where config, data, prompts and models are the same; else the checkpoints are
+    removed and the log says what differs. Incomplete checkpoints are removed. Of several processes
+    the main one prepares the folder before the others read it.
 
     Args:
-        folder: Made if it is not there; only `checkpoint-<step>` folders, the loss log and its
-            curve are ever removed from it.
-        run: What `run.json` is to say, with `config_hash`, `data_hash`, `prompt_sha256` and, for
+        folder: Created if missing; only `checkpoint-<step>` folders, the loss log and its curve are
+            ever removed from it.
+        run: The content of `run.json`, with `config_hash`, `data_hash`, `prompt_sha256` and, for
             models that a config does not name, `models_sha256`.
 
     Returns:
-        The checkpoint to resume from, or None to begin at the start.
+        The checkpoint to resume from; None starts from the beginning.
     """
     root = Path(folder)
     with main_process_first():
@@ -126,27 +126,27 @@ def open_work_folder(folder: str | Path, run: Mapping[str, Any]) -> Path | None:
 
 
 def _tidy(root: Path, run: Mapping[str, Any]) -> None:
-    """Remove what the run cannot go on from, and write what it is."""
+    """Remove checkpoints that the run cannot resume from, and write `run.json`."""
     root.mkdir(parents=True, exist_ok=True)
     differing = _differing(root / RUN_FILE, run)
     for path in _checkpoints(root):
         if differing or not is_whole(path):
             shutil.rmtree(path)
             if not differing:
-                logger.warning("%s: was not written to its end; removed", path)
+                logger.warning("%s: was not written completely; removed", path)
     if differing:
         for name in (LOSSES_FILE, CURVE_FILE):
             (root / name).unlink(missing_ok=True)
         if (root / RUN_FILE).exists():
-            logger.warning("%s: training starts anew, because %s", root, "; ".join(differing))
+            logger.warning("%s: training starts again, because %s", root, "; ".join(differing))
     found = last_whole_checkpoint(root)
     if found is not None:
-        logger.warning("%s: training goes on from here", found)
+        logger.warning("%s: training continues from here", found)
     write_json(root / RUN_FILE, {**run, "status": "running"})
 
 
 def _differing(path: Path, run: Mapping[str, Any]) -> list[str]:
-    """List what an earlier run in the folder did otherwise."""
+    """List in which fields an earlier run in the folder differs."""
     try:
         earlier = read_json(path)
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def _differing(path: Path, run: Mapping[str, Any]) -> list[str]:
 
 
 def _checkpoints(root: Path) -> list[Path]:
-    """List checkpoint folders, by rising step."""
+    """List checkpoint folders, sorted by step."""
     found = []
     for path in root.iterdir() if root.is_dir() else ():
         match = _CHECKPOINT.fullmatch(path.name)

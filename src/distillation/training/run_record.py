@@ -1,4 +1,4 @@
-"""What `run.json` says about a distillation (contracts.md 8.3), and what tells two runs apart."""
+"""The content of a distillation's `run.json`, and the hash of its models."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ..teacher.cache_format import Manifest
 
 @dataclass(frozen=True)
 class DistillationSummary:
-    """What a training did."""
+    """The result of a training."""
 
     steps: int
-    """Optimizer steps, those before a resume included."""
+    """Optimizer steps, including those before a resume."""
     losses: tuple[tuple[int, float], ...]
     """(step, loss in nats per supervised token)."""
     examples: int
     supervised_tokens: int
     """In one pass over the data."""
     seconds: float
-    """Of this call."""
+    """Duration of this call."""
     resumed_from: Path | None
-    """The checkpoint it went on from."""
+    """The checkpoint that training continued from."""
 
 
 def describe_run(
@@ -55,10 +55,10 @@ def describe_run(
         teacher: None where none runs.
         student: Before training.
         parents: Run ids of the teacher and of the student it began with.
-        teacher_cache: What is read in the teacher's place; None where nothing is.
+        teacher_cache: Of the cache that replaces the teacher; None without one.
 
     Returns:
-        `run.json` without the fields that only the end knows.
+        `run.json` without the fields that are known at the end only.
     """
     now = time.gmtime()
     name = str(dtype).removeprefix("torch.")
@@ -88,9 +88,9 @@ def describe_run(
 
 
 def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models or None
-    """Hash the weights of models, so that a half run never goes on with other ones.
+    """Hash the weights of models, so that an interrupted run never continues with other ones.
 
-    About a second per gigabyte.
+    It takes about a second per gigabyte.
     """
     digest = hashlib.sha256()
     for model in models:
@@ -102,5 +102,5 @@ def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models o
 
 
 def _revision(model: Any) -> str | None:  # noqa: ANN401
-    """Give the commit that a model of the hub was loaded from."""
+    """Give the commit of a model from the hub."""
     return getattr(getattr(model, "config", None), "_commit_hash", None)

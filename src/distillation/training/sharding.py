@@ -1,7 +1,7 @@
-"""Students whose weights are spread over processes, by FSDP or DeepSpeed.
+"""Students whose weights are sharded over processes, by FSDP or DeepSpeed.
 
-Their head is whole inside of `forward` only, so the loss is taken on the model's own logits. The
-teacher is not spread: each process holds it, or reads a cache.
+Their head is whole inside of `forward` only, so the model computes its logits itself. The teacher
+is not sharded: each process holds it whole, or reads a cache.
 """
 
 from __future__ import annotations
@@ -19,24 +19,21 @@ logger = logging.getLogger(__name__)
 
 
 def sharded_at_load(model: Any) -> bool:  # noqa: ANN401 - transformers is untyped
-    """Tell whether transformers spread the model when it loaded it (`distributed_config`)."""
+    """Tell whether transformers sharded the model when it loaded it (`distributed_config`)."""
     return bool(getattr(model, "is_distributed_loading_by_transformers", False))
 
 
 def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
-    """Say by what a trainer's student is sharded; None where it is whole.
+    """Say what shards a trainer's student; None where it is whole.
 
     Raises:
         ConfigError: The run has parts that only work on a whole student.
     """
-    by = (
-        "DeepSpeed"
-        if trainer.is_deepspeed_enabled
-        else "FSDP"
-        if trainer.is_fsdp_enabled or sharded_at_load(trainer.model)
-        else None
-    )
-    if by is None:
+    if trainer.is_deepspeed_enabled:
+        by = "DeepSpeed"
+    elif trainer.is_fsdp_enabled or sharded_at_load(trainer.model):
+        by = "FSDP"
+    else:
         return None
     faults = []
     if trainer.layers is not None and len(trainer.layers.projections):
@@ -52,12 +49,12 @@ def whole_student(trainer: Any, student: Any) -> Any:  # noqa: ANN401
     """Gather a sharded student after training; all processes must call this.
 
     Args:
-        trainer: Has trained it.
+        trainer: Has trained the student.
         student: As it was given to the trainer.
 
     Returns:
-        On the main process a whole copy on the CPU; elsewhere, and of a student that is whole
-        already, the student itself.
+        On the main process a whole copy on the CPU. On others, and where the student was not
+        sharded, the student itself.
     """
     if trainer.why_sharded is None:
         return student

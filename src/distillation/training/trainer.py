@@ -1,8 +1,8 @@
 """The training step: `transformers.Trainer` with our loss, divided once by the step's tokens.
 
-From Trainer and accelerate come processes, accumulation, mixed precision, schedules and saving. The
-arithmetic stands in `KDTrainer.compute_loss`; batches come from `batching`, whole checkpoints and
-resuming from `resuming`, the bar and the loss curve from `progress`.
+Processes, accumulation, mixed precision, learning rates and saving are those of Trainer and
+accelerate. `KDTrainer.compute_loss` computes the loss; batches come from `batching`, checkpoints
+from `resuming`, the progress bar and the loss curve from `loss_curve`.
 
 Sizes: B examples, T positions, V vocabulary, N supervised positions.
 """
@@ -30,13 +30,14 @@ from ...errors import ConfigError, EmptyDataError
 from ..batches.batching import BatchOrder, supervised_weights
 from ..batches.forward import Batch
 from ..batches.model_kinds import shifts_labels
+from ..batches.process_batches import CollateOrIdle, DealtOrder
 from ..loss_curve import LossHistory, ShowProgress
 from ..losses.distillation_loss import DistillationLoss
 from ..losses.distillation_sum import distillation_sum
 from ..losses.layer_matching import LayerSettings, TrainProjections, match_layers
 from ..losses.mixture import per_token
 from ..losses.model_rows import ModelRows
-from ..losses.teacher_rows import TeacherSignal
+from ..losses.rows import TeacherSignal
 from ..runtime_patches import (
     attention_set_to,
     choose_attention,
@@ -44,16 +45,14 @@ from ..runtime_patches import (
     no_shard_bars,
 )
 from ..setting_names import IGNORED
-from ..teacher.aligned import UniversalTeacher, universal_faults
 from ..teacher.cache_reader import TeacherCache
 from ..teacher.cached import CachedTeacher, cache_faults
-from ..teacher.online import OnlineTeacher
-from ..torch_processes import CollateOrIdle, DealtOrder
+from ..teacher.online import OnlineTeacher, UniversalTeacher, universal_faults
 from .resuming import KEPT_CHECKPOINTS, SaveWhole
 from .sharding import sharded_at_load, why_sharded
 
 Teacher = nn.Module | TeacherSignal | UniversalTeacher | TeacherCache
-"""What a trainer can learn from."""
+"""What a student can learn from."""
 
 
 def training_arguments(
@@ -76,7 +75,7 @@ def training_arguments(
     Args:
         work_dir: Keeps checkpoints, `losses.jsonl` and `loss.png`.
         device: CPU or CUDA.
-        dtype: Arithmetic under autocast, bfloat16 or float32; weights stay as they are.
+        dtype: Arithmetic under autocast, bfloat16 or float32; the type of weights is not changed.
         batch_size: Examples per micro-batch and process.
         gradient_accumulation_steps: Micro-batches per optimizer step.
         num_epochs: Passes over the data.
@@ -105,13 +104,13 @@ def training_arguments(
         max_grad_norm=max_grad_norm,
         seed=seed,
         remove_unused_columns=False,
-        # Saving, losses and the bar are our own callbacks: SaveWhole and ShowProgress.
+        # SaveWhole and ShowProgress save, and show losses and the bar.
         save_strategy="no",
         save_total_limit=KEPT_CHECKPOINTS,
         logging_strategy="no",
         disable_tqdm=True,
         report_to="none",
-        # All parameters that learn take part in every step, so DDP need not look for others.
+        # All trainable parameters take part in every step, so DDP need not look for unused ones.
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=device.type == "cuda",
     )
@@ -123,25 +122,25 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
     Args:
         model: The student: causal, an encoder-decoder or a classifier, see `model_kinds`.
         args: Made by `training_arguments`, or your own; see Raises.
-        train_dataset: Tokenised examples, in an order that does not depend on how they were read.
+        train_dataset: Tokenised examples, in an order that depends on the data only.
         data_collator: Pads them.
-        loss_fn: A plain `DistillationLoss` is computed on supervised rows only. Anything else gets
-            full logits and gives a mean, which is weighted by its share of the step's tokens.
+        loss_fn: A plain `DistillationLoss` is computed on supervised rows only. Any other loss gets
+            full logits and returns a mean, which is weighted by its share of the step's tokens.
         teacher: A causal model, a cache of its logits, or another `TeacherSignal`; for objective
-            `universal_logit` a `UniversalTeacher`. Not needed, and not run, at alpha 0.
+            `universal_logit` a `UniversalTeacher`. Neither needed nor run at alpha 0.
         vocabulary: Ids that teacher and student share; None for those of the cache or, without one,
             for all of the student's.
-        layers: Losses on hidden states and attention maps beside it; they need a teacher model.
-        save_steps: Checkpoint after every so many steps; None saves by the clock.
-        description: Words before the progress bar.
+        layers: Additional losses on hidden states and attention maps; they need a teacher model.
+        save_steps: Optimizer steps between checkpoints; None saves by the clock.
+        description: Text before the progress bar.
         progress: Whether to show the bar.
         callbacks: More callbacks, of transformers.
         optimizers: Optimizer and schedule; either may be None for those of `args`.
-        optimizer_of: Makes the optimizer of a model when training begins; FSDP asks for it.
+        optimizer_of: Makes the optimizer of a model when training begins, as FSDP needs it.
 
     Raises:
         ConfigError: Settings that would silently train something else; all faults at once.
-        EmptyDataError: There is nothing to train on.
+        EmptyDataError: There are no examples.
     """
 
     optimizer: Any  # Trainer's own, which the type checker does not see
@@ -165,7 +164,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         optimizers: tuple[Any, Any] = (None, None),
         optimizer_of: Callable[[Any], torch.optim.Optimizer] | None = None,
     ) -> None:
-        """Check the settings, freeze the teacher, set the model up."""
+        """Check the settings, freeze the teacher, prepare the model."""
         self.loss_fn = DistillationLoss() if loss_fn is None else loss_fn
         if not train_dataset:
             raise EmptyDataError("there are no training examples; give at least one")
@@ -192,15 +191,15 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             args=args,
             train_dataset=train_dataset,
             data_collator=data_collator,
-            # SaveWhole after those that write into a checkpoint: it calls the checkpoint whole.
+            # SaveWhole comes after callbacks that write into a checkpoint: it marks it as whole.
             callbacks=[show, *projections, *saving, *callbacks],
             optimizers=optimizers,
         )
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.model_accepts_loss_kwargs = True  # else num_items_in_batch is None
-        self._loss_shifts_labels = shifts_labels(model)  # it does not know GPT-2 as causal
-        # No nn.Module may own the teacher, or it would be saved, wrapped and put into train mode.
+        self._loss_shifts_labels = shifts_labels(model)  # Trainer does not know GPT-2 as causal
+        # No nn.Module may own the teacher: it would be saved, wrapped and put into train mode.
         self.teacher = self._teacher_signal(teacher, vocabulary)
         self.why_sharded = why_sharded(self)
         watched = self.layers is not None
@@ -217,10 +216,10 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:  # noqa: ANN401 - a scalar, or what Trainer asks for
-        """Give [alpha T^2 sum D + (1 - alpha) sum CE] / N_tok for one micro-batch.
+        """Compute [alpha T^2 sum D + (1 - alpha) sum CE] / N_tok for one micro-batch.
 
         N_tok counts the supervised tokens of the whole optimizer step, over micro-batches and
-        processes, so that the losses and gradients of micro-batches simply add up.
+        processes, so the losses and gradients of micro-batches add up.
         """
         loss_fn, student = self.loss_fn, self.accelerator.unwrap_model(model)
         shift = shifts_labels(student)
@@ -231,17 +230,10 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             signal = self.teacher.rows(inputs) if loss_fn.alpha > 0.0 else None
             weights = supervised_weights(inputs, shift=shift)  # (N,), or None
             with self.accelerator.autocast():
-                self.rows.decide(student, inputs)
-            with self.accelerator.autocast():  # anew, without the casts that were made above
                 rows, labels = self.rows(model, inputs, student)  # N rows
                 total, _ = distillation_sum(rows, labels, signal, loss_fn.mixture, weights=weights)
-        else:  # a user's loss gives a mean over this micro-batch
-            with self.accelerator.autocast():
-                logits = self.rows.dense(model, inputs)  # (B, T, V), of a classifier (B, C)
-            ours, theirs, labels = logits, self.teacher.logits(inputs), inputs["labels"]
-            if not shift:  # as rows, which no loss shifts
-                ours, theirs, labels = ours.flatten(0, -2), theirs.flatten(0, -2), labels.flatten()
-            total = n_micro * loss_fn(ours, theirs, labels)
+        else:
+            total = n_micro * self._custom_loss(model, inputs, shift=shift)
         loss = per_token(total, n_tok)
         if self.layers is not None:
             counted = num_items_in_batch is not None
@@ -251,15 +243,24 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         loss = loss * (self.accelerator.num_processes // self.get_tp_size())
         return (loss, {}) if return_outputs else loss
 
+    def _custom_loss(self, model: nn.Module, inputs: Batch, *, shift: bool) -> Any:  # noqa: ANN401
+        """Call a user's loss on full logits; it gives the mean over this micro-batch."""
+        with self.accelerator.autocast():
+            ours = self.rows.dense(model, inputs)  # (B, T, V), of a classifier (B, C)
+        theirs, labels = self.teacher.logits(inputs), inputs["labels"]
+        if not shift:  # rows (N, V), which no loss shifts
+            ours, theirs, labels = ours.flatten(0, -2), theirs.flatten(0, -2), labels.flatten()
+        return self.loss_fn(ours, theirs, labels)
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:  # noqa: ANN401
-        """Take an optimizer step's micro-batches, and count what the layer losses compare."""
+        """Take an optimizer step's micro-batches, and count the positions of layer losses."""
         samples, n_tok = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.layers is not None:
             self.layers.begin_step(samples, lambda n: self.accelerator.gather(n.to(device)))
         return samples, n_tok
 
     def create_optimizer(self, model: Any = None) -> Any:  # noqa: ANN401
-        """Make an optimizer where none was given; projections belong to it as well."""
+        """Make an optimizer unless one was given, with the projections of layer losses."""
         given = self.optimizer is not None
         if not given and self.optimizer_of is not None:
             self.optimizer = self.optimizer_of(self.model if model is None else model)
@@ -271,13 +272,13 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
     def training_step(
         self, model: nn.Module, inputs: Batch, num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Run one micro-batch forward and backward, and note its share of the step's loss."""
+        """Run one micro-batch forward and backward, and record its share of the step's loss."""
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         self.history.add(loss)
         return loss
 
     def train(self, resume_from_checkpoint: str | Path | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Train to the end; the model is then as it was set up, with other weights.
+        """Train to the end; apart from its weights the model is then as it was given.
 
         Args:
             resume_from_checkpoint: From `open_work_folder` or `last_whole_checkpoint`.
@@ -300,11 +301,11 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         finally:
             if self._use_cache is not None:
                 self.model.config.use_cache = self._use_cache
-            # accelerate leaves autocast wrapped around forward: answers would stay in bfloat16.
+            # accelerate leaves autocast around forward, so later answers would be in bfloat16.
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
 
     def get_train_dataloader(self) -> Any:  # noqa: ANN401
-        """Give the batches in `batch_order`, dealt to the processes."""
+        """Give this process's batches, in `batch_order`."""
         order = BatchOrder(
             [len(item.input_ids) for item in self.train_dataset],
             batch_size=self.args.per_device_train_batch_size,
@@ -318,7 +319,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             collate_fn=CollateOrIdle(self.data_collator, self.train_dataset[0]),
             pin_memory=self.args.dataloader_pin_memory,
         )
-        # As if for one process: accelerate's own dealing repeats examples at an epoch's end.
+        # Prepared as for one process, because accelerate repeats examples at an epoch's end.
         return prepare_data_loader(loader, self.accelerator.device, 1, 0, put_on_device=True)
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:  # noqa: ANN401
@@ -327,7 +328,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         missing = [key for key in load_result.missing_keys if key not in tied]
         super()._issue_warnings_after_load(load_result._replace(missing_keys=missing))
 
-    def _teacher_signal(self, teacher: Teacher | None, vocabulary: int | None) -> Any:  # noqa: ANN401 - a TeacherSignal; None where no teacher is asked
+    def _teacher_signal(self, teacher: Teacher | None, vocabulary: int | None) -> Any:  # noqa: ANN401 - a TeacherSignal; None without a teacher
         if isinstance(teacher, TeacherCache):
             teacher.check(self.train_dataset)
             return CachedTeacher(teacher, self.loss_fn)

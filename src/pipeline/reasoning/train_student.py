@@ -16,8 +16,7 @@ from typing import Any
 from ...data.datasets.thought_views import view_weights
 from ...distillation.distiller import ModelDistiller
 from ...distillation.settings import FROM_TEACHER, DistillationConfig, config_hash
-from ...distillation.teacher.cache_compatibility import known_identity
-from ...distillation.teacher.cache_format import MANIFEST_FILE
+from ...distillation.teacher.cache_format import MANIFEST_FILE, known_identity
 from ...errors import CheckpointError, EmptyDataError
 from ...files import file_sha256
 from ...inference.checkpoints.load_student import (

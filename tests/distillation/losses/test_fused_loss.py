@@ -9,9 +9,9 @@ from loss_cases import SIGNALS, Rows, Shapes, fused, random_rows, relative, valu
 from scipy.special import rel_entr
 from stillroom.distillation.losses import fused as fused_loss
 from stillroom.distillation.losses.divergences import ROW_DIVERGENCES
-from stillroom.distillation.losses.fused import HeadRows, fused_distillation, pieces, product_type
+from stillroom.distillation.losses.fused import fused_distillation, pieces, product_type
 from stillroom.distillation.losses.mixture import Mixture
-from stillroom.distillation.losses.teacher_rows import SparseTeacherRows
+from stillroom.distillation.losses.rows import HeadRows, SparseTeacherRows
 from stillroom.errors import ConfigError
 
 OBJECTIVES = sorted(ROW_DIVERGENCES)

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from stillroom.distillation.losses.distillation_loss import DIVERGENCES, DistillationLoss
 from stillroom.distillation.losses.divergences import ROW_DIVERGENCES
 from stillroom.distillation.losses.mixture import Mixture
-from stillroom.distillation.losses.teacher_rows import DenseTeacherRows
+from stillroom.distillation.losses.rows import HeadRows
 from stillroom.distillation.setting_names import Objective
 from stillroom.distillation.teacher.cache_reader import TeacherCache
 from stillroom.distillation.teacher.cached import CachedTeacher
@@ -41,7 +41,7 @@ def agreeing_rows(**options):
     rows = random_rows(**options)
     shared = slice(rows.vocabulary)
     bias = None if rows.bias is None else rows.bias[shared]
-    return replace(rows, theirs=DenseTeacherRows(rows.hidden, rows.weight[shared], bias))
+    return replace(rows, theirs=HeadRows(rows.hidden, rows.weight[shared], bias))
 
 
 # ------------------------------------------------------------------------- 5: value = gradient

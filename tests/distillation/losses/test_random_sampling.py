@@ -11,9 +11,9 @@ from stillroom.distillation.batches.forward import model_inputs
 from stillroom.distillation.distiller import DistillationConfig, ModelDistiller
 from stillroom.distillation.losses.dense import dense_distillation
 from stillroom.distillation.losses.distillation_loss import DistillationLoss
-from stillroom.distillation.losses.fused import HeadRows, fused_distillation
+from stillroom.distillation.losses.fused import fused_distillation
 from stillroom.distillation.losses.mixture import Mixture
-from stillroom.distillation.losses.teacher_rows import SparseTeacherRows
+from stillroom.distillation.losses.rows import HeadRows, SparseTeacherRows
 from stillroom.distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from stillroom.distillation.teacher.cache_parts import open_part
 from stillroom.distillation.teacher.cache_reader import TeacherCache

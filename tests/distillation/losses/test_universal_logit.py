@@ -6,13 +6,12 @@ import torch
 from loss_cases import SIGNALS, random_rows
 from scipy.special import softmax
 from stillroom.distillation.losses.distillation_loss import DistillationLoss
-from stillroom.distillation.losses.fused import HeadRows
 from stillroom.distillation.losses.mixture import Mixture
-from stillroom.distillation.losses.teacher_rows import AlignedTeacherRows, DenseTeacherRows
-from stillroom.distillation.losses.universal import universal_distillation
-from stillroom.distillation.losses.universal_alignment import (
+from stillroom.distillation.losses.rows import AlignedTeacherRows, HeadRows
+from stillroom.distillation.losses.universal import (
     sorted_distance,
     sorted_probabilities,
+    universal_distillation,
     universal_logit,
 )
 from torch.nn import functional
@@ -158,7 +157,7 @@ def test_mixture_is_aligned_distance_and_cross_entropy_of_all(alpha, form, weigh
     total, count, gradients = result(rows, ours, teacher, mixture, chunk=2)
     twin, _, _ = case(signal, form, padding=3, weighted=weighted)
     rest = teacher.rows
-    if isinstance(rest, DenseTeacherRows):
+    if isinstance(rest, HeadRows):
         rest = functional.linear(rest.hidden, rest.weight, rest.bias)
     weights = torch.ones(7, dtype=torch.float64) if twin.weights is None else twin.weights
     distance = sorted_distance(twin.logits[ALIGNED], sorted_probabilities(rest, 2.0), 2.0)
@@ -188,7 +187,7 @@ def test_chunks_change_nothing(form):
 def test_without_an_aligned_row_the_labels_are_left_and_all_is_finite(form, alpha):
     rows, ours, teacher = case(form=form)
     none = AlignedTeacherRows(
-        DenseTeacherRows(teacher.rows.hidden[:0], teacher.rows.weight, teacher.rows.bias),
+        HeadRows(teacher.rows.hidden[:0], teacher.rows.weight, teacher.rows.bias),
         torch.zeros_like(ALIGNED),
     )
     total, _, gradients = result(rows, ours, none, Mixture(2.0, alpha, "universal_logit"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from kd_forms import PAIRS, distiller
 from stillroom.distillation.batches.batching import Collator
-from stillroom.distillation.losses.teacher_rows import DenseTeacherRows
+from stillroom.distillation.losses.rows import HeadRows
 from stillroom.distillation.students import new_student as student_forms
 from stillroom.distillation.students.new_student import hold_teacher
 from stillroom.distillation.teacher.online import OnlineTeacher
@@ -63,7 +63,7 @@ def test_the_hidden_states_of_a_quantised_teacher_go_the_fused_way(bits):
     teacher = OnlineTeacher(hold_teacher(kd_forms.llama(), bits, **FULL))
     batch = Collator(0)(kd_models.random_items(4))
     rows = teacher.rows(batch)
-    assert isinstance(rows, DenseTeacherRows)
+    assert isinstance(rows, HeadRows)
     expected = teacher.logits(batch)[:, :-1][batch["labels"][:, 1:] != -100]
     torch.testing.assert_close(rows.hidden @ rows.weight.T, expected, atol=1e-4, rtol=1e-4)
 

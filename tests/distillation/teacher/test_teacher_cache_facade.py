@@ -252,7 +252,7 @@ def test_a_broken_off_run_goes_on_and_another_cache_begins_anew(
     with caplog.at_level(logging.WARNING):
         _, summary = run(tmp_path / "work", teacher_cache=str(tmp_path / "small"))
     assert summary.resumed_from is None
-    assert "starts anew, because config_hash was" in caplog.text
+    assert "starts again, because config_hash was" in caplog.text
 
 
 # ------------------------------------------------------------------------- refusal

@@ -126,7 +126,7 @@ def test_a_setting_that_is_new_is_refused_until_somebody_maps_it():
         (
             [{"question": "What is <|end|>?", "answer": "x"}],
             {},
-            "would read as other tokens than serving does",
+            "would tokenise differently from serving",
         ),
     ],
 )

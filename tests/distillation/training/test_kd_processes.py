@@ -13,10 +13,9 @@ import torch
 from project_paths import ROOT
 from safetensors.torch import load_file
 from stillroom.distillation.batches.batching import BatchOrder, Collator
+from stillroom.distillation.batches.process_batches import CollateOrIdle, DealtOrder
 from stillroom.distillation.setting_names import IGNORED
 from stillroom.distillation.torch_processes import (
-    CollateOrIdle,
-    DealtOrder,
     is_main_process,
     local_device,
     mean_over_processes,

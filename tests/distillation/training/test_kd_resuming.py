@@ -129,7 +129,7 @@ def test_a_damaged_checkpoint_is_not_used(tmp_path, damage, caplog):
         (checkpoint / "whole.json").write_text("{")
     with caplog.at_level(logging.WARNING):
         assert open_work_folder(tmp_path, kd_resume.IDENTITY) is None
-    assert "was not written to its end" in caplog.text
+    assert "was not written completely" in caplog.text
     assert not checkpoint.exists()
 
 
@@ -140,7 +140,7 @@ def test_another_run_begins_anew_and_says_why(tmp_path, name, caplog):
     other = {**kd_resume.IDENTITY, name: "other"}
     with caplog.at_level(logging.WARNING):
         assert open_work_folder(tmp_path, other) is None
-    assert f"starts anew, because {name} was" in caplog.text
+    assert f"starts again, because {name} was" in caplog.text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "run.json"]
     assert read_json(tmp_path / "run.json")[name] == "other"
 

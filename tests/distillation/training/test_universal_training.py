@@ -10,11 +10,11 @@ from kd_models import kd_trainer
 from stillroom.cli import main
 from stillroom.distillation.batches.batching import Collator
 from stillroom.distillation.batches.packing import PackingCollator
+from stillroom.distillation.batches.process_batches import CollateOrIdle
 from stillroom.distillation.batches.vocabulary import WAYS_OUT
 from stillroom.distillation.distiller import DistillationConfig, DistillationLoss, ModelDistiller
 from stillroom.distillation.losses.layer_matching import LayerSettings
-from stillroom.distillation.losses.universal_alignment import universal_logit
-from stillroom.distillation.torch_processes import CollateOrIdle
+from stillroom.distillation.losses.universal import universal_logit
 from stillroom.errors import ConfigError, VocabularyError
 from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from test_kd_trainer import first_gradient, relative

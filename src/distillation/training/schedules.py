@@ -1,6 +1,6 @@
-"""Temperature and alpha that change over a run, from the first step's value to the last step's.
+"""Schedules of temperature and alpha over a run.
 
-A value is a function of the step alone, so a resumed run goes on with the same ones.
+A value depends on the step only, so a resumed run continues with the same values.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from ..setting_names import RampShape
 
 @dataclass(frozen=True)
 class Ramp:
-    """A number that changes over a run."""
+    """A number that changes from the first optimizer step to the last."""
 
     start: float
-    """At the first optimizer step."""
     end: float
-    """At the last one."""
     shape: RampShape = "linear"
-    """`cosine` leaves slowly and arrives slowly."""
+    """`cosine` changes slowly at the start and at the end."""
 
     def at(self, step: int, steps: int) -> float:
         """Give the value at an optimizer step.
@@ -50,9 +48,9 @@ class LossSchedule(TrainerCallback):  # type: ignore[misc]  # transformers is sk
     Args:
         loss_fn: Has the attributes `temperature` and `alpha`, as `DistillationLoss`; they are
             restored at the end.
-        temperature: None leaves it alone.
-        alpha: None leaves it alone.
-        grid: Temperatures that the teacher knows, from a cache; None for any.
+        temperature: None does not change it.
+        alpha: None does not change it.
+        grid: Temperatures of a teacher cache; None allows any.
 
     Raises:
         ConfigError: The loss has no such attribute.
@@ -66,7 +64,7 @@ class LossSchedule(TrainerCallback):  # type: ignore[misc]  # transformers is sk
         alpha: Ramp | None = None,
         grid: Sequence[float] | None = None,
     ) -> None:
-        """Keep the ramps; the number of steps is known when training begins."""
+        """Check that the loss has what is to be set."""
         given = {"temperature": temperature, "alpha": alpha}
         self.loss_fn, self.grid = loss_fn, grid
         self.ramps = {name: ramp for name, ramp in given.items() if ramp is not None}
@@ -94,11 +92,11 @@ class LossSchedule(TrainerCallback):  # type: ignore[misc]  # transformers is sk
             )  # fmt: skip
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Set the values of the step that begins."""
+        """Set the values of this step."""
         for name, ramp in self.ramps.items():
             setattr(self.loss_fn, name, ramp.at(state.global_step, state.max_steps))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Leave the loss as it was given."""
+        """Restore the values that the loss had."""
         for name, value in self._before.items():
             setattr(self.loss_fn, name, value)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from kd_models import kd_trainer, llama
 from stillroom.distillation.losses.distillation_loss import DistillationLoss
-from stillroom.distillation.losses.schedules import LossSchedule, Ramp
 from stillroom.distillation.training.resuming import last_whole_checkpoint
+from stillroom.distillation.training.schedules import LossSchedule, Ramp
 from stillroom.errors import ConfigError
 from transformers import TrainerCallback
 
