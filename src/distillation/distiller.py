@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,11 @@ from .torch_processes import is_main_process, join_processes, local_device, main
 from .training.build_trainer import trainer_of
 from .training.callbacks import asks_teacher, reads_own_tokens
 from .training.dispatch import (
-    TrainingItem,
+    Models,
     collator_of,
     count_supervised,
     examples_of,
     items_of,
-    longest_example,
-    require_task,
     vocabulary_of,
 )
 from .training.interruption import saved_when_interrupted
@@ -182,11 +181,11 @@ class ModelDistiller:
         began = time.monotonic()
         examples = examples_of(training_data, self.config.task)
         cache = self._open_cache()
-        self._load_missing()
+        models = self._load_missing()
         items = self._tokenize(examples)
         if cache is not None:
             self._require_fit(cache, examples, items)
-        vocabulary = self._vocabulary(items) if cache is None else cache.vocabulary
+        vocabulary = vocabulary_of(items, models) if cache is None else cache.vocabulary
         run = describe_run(
             self.config,
             examples,
@@ -212,12 +211,10 @@ class ModelDistiller:
             trainer = trainer_of(
                 self.config,
                 folder,
+                replace(models, student=student),
+                cache=cache,
                 device=self.device,
                 dtype=self._dtype(),
-                student=student,
-                tokenizer=self.tokenizer,
-                teacher_tokenizer=self._own_tokens(),
-                teacher=self.teacher_model if self._runs_teacher() else cache,
                 loss_fn=self.loss_fn,
                 items=items,
                 examples=examples,
@@ -227,7 +224,7 @@ class ModelDistiller:
             with naming_disk_faults(folder), saving:
                 trainer.train(None if resume is None else str(resume))
             trained = whole_student(trainer, student)
-            probe = collator_of(self.tokenizer, self.student_model)(items[:PROBE_EXAMPLES])
+            probe = collator_of(replace(models, unlike_tokens=False))(items[:PROBE_EXAMPLES])
             finished = finish_student(trained, self.student_model, probe)
             self.student_model, self._adapter = finished.model, finished.adapter
             self._losses = trainer.history.losses
@@ -313,58 +310,52 @@ class ModelDistiller:
             student=self.student_model,
             tokenizer=self.tokenizer,
             loss_fn=self.loss_fn,
-            limits={"max_length": self._longest(), "too_long": self.config.too_long},
+            limits={
+                "max_length": self._models().longest_example(self.config.max_length),
+                "too_long": self.config.too_long,
+            },
             sources={example.id: example.source for example in examples},
         )
 
-    def _load_missing(self) -> None:
+    def _load_missing(self) -> Models:
         if self.student_model is None:
             self.load_student_model()
         if self._runs_teacher() and self.teacher_model is None:
             self.load_teacher_model()
         if self.tokenizer is None:
             raise ConfigError(["a student was assigned without a tokenizer; assign tokenizer too"])
-        teacher = self.teacher_model if self._runs_teacher() else None
-        require_task(self.config.task, self.student_model, teacher)
+        self._models().require_task(self.config.task)
         self.student_model.to(student_place(self.config, self.device))
-        if teacher is not None:
+        if self._runs_teacher():
             self.teacher_model = hold_teacher(
-                teacher, self.config.teacher_bits, device=self.device, dtype=self._dtype()
+                self.teacher_model,
+                self.config.teacher_bits,
+                device=self.device,
+                dtype=self._dtype(),
             )
+        models = self._models()
         if self.config.task == "classification":
-            readers = [self.student_model] if teacher is None else [self.student_model, teacher]
+            readers = [m for m in (models.student, models.teacher) if m is not None]
             agree_on_padding(self.tokenizer, *readers)
+        return models
 
-    def _longest(self) -> int:
-        teacher = self.teacher_model if self._runs_teacher() else None
-        return longest_example(self.config.max_length, self.student_model, teacher)
-
-    def _tokenize(self, examples: Sequence[Example]) -> list[Any]:
-        return items_of(
-            examples,
-            self.tokenizer,
+    def _models(self) -> Models:
+        return Models(
             self.student_model,
-            teacher=self.teacher_model if self._runs_teacher() else None,
-            teacher_tokenizer=self._own_tokens(),
-            max_length=self._longest(),
-            too_long=self.config.too_long,
-            labels_needed=isinstance(self.loss_fn, DistillationLoss) and self.loss_fn.alpha < 1.0,
+            self.tokenizer,
+            self.teacher_model if self._runs_teacher() else None,
+            self.teacher_tokenizer,
+            unlike_tokens=reads_own_tokens(self.config, self.loss_fn),
         )
 
-    def _own_tokens(self) -> Any:  # noqa: ANN401
-        """Give the tokenizer of a teacher with tokens of its own; None where ids are shared."""
-        if not reads_own_tokens(self.config, self.loss_fn):
-            return None
-        return self.tokenizer if self.teacher_tokenizer is None else self.teacher_tokenizer
-
-    def _vocabulary(self, items: Sequence[TrainingItem]) -> int | None:
-        shares = self._needs_teacher() and self._own_tokens() is None
-        return vocabulary_of(
-            items,
-            self.tokenizer,
-            self.student_model,
-            teacher=self.teacher_model if shares else None,
-            teacher_tokenizer=self.teacher_tokenizer if shares else None,
+    def _tokenize(self, examples: Sequence[Example]) -> list[Any]:
+        models = self._models()
+        return items_of(
+            examples,
+            models,
+            max_length=models.longest_example(self.config.max_length),
+            too_long=self.config.too_long,
+            labels_needed=isinstance(self.loss_fn, DistillationLoss) and self.loss_fn.alpha < 1.0,
         )
 
     def _dtype(self) -> torch.dtype:
@@ -373,9 +364,8 @@ class ModelDistiller:
         return chosen if name is None else getattr(torch, name)
 
     def _fingerprint(self) -> str:
-        teacher = self.teacher_model if self._runs_teacher() else None
-        name = type(self.loss_fn).__qualname__
-        return f"{weights_sha256(teacher, self.student_model)} {name}"
+        models, name = self._models(), type(self.loss_fn).__qualname__
+        return f"{weights_sha256(models.teacher, models.student)} {name}"
 
 
 def create_distiller_from_config(config_dict: Mapping[str, Any]) -> ModelDistiller:

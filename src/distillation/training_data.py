@@ -60,15 +60,11 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
         seen[content] += 1
     if not examples:
         raise EmptyDataError("there are no training records; give at least one")
-    _refuse_equal_ids(examples)
-    return sorted(examples, key=lambda example: example.id)
-
-
-def _refuse_equal_ids(examples: list[Example]) -> None:
     counts = Counter(example.id for example in examples)
     equal = sorted(name for name, count in counts.items() if count > 1)
     if equal:
         raise DataError(f"{len(equal)} ids stand for several examples each, first {equal[0]!r}")
+    return sorted(examples, key=lambda example: example.id)
 
 
 def _prompt_and_target(record: object, number: int) -> PromptAndTarget:

@@ -349,28 +349,16 @@ def batch_order(
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Give `batch_order` to a `DataLoader`, epoch by epoch.
+    """Give `batch_order` to a `DataLoader`, epoch by epoch; arguments as there."""
 
-    Args:
-        lengths: Tokens per example.
-        batch_size: Examples per micro-batch.
-        accumulation: Micro-batches per optimizer step.
-        seed: Of the run.
-    """
-
-    drop_last: Final = (
-        False  # accelerate reads this and batch_size when it deals batches to processes
-    )
+    drop_last: Final = False  # accelerate reads this and batch_size
 
     def __init__(
         self, lengths: Sequence[int], *, batch_size: int, accumulation: int = 1, seed: int = 0
     ) -> None:
         """Begin with epoch 0."""
-        self.lengths = list(lengths)
-        self.batch_size = batch_size
-        self.accumulation = accumulation
-        self.seed = seed
-        self.epoch = 0
+        self.lengths, self.batch_size = list(lengths), batch_size
+        self.accumulation, self.seed, self.epoch = accumulation, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; the Trainer calls it."""

@@ -16,9 +16,11 @@ Fields that `model_inputs` does not name never reach a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+import torch
 from torch import Tensor
 
 Batch = Mapping[str, Tensor]
@@ -44,12 +46,7 @@ def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     all-ones mask or the default `use_cache` each example silently sees those before it
     (https://github.com/huggingface/transformers/pull/46634).
 
-    Args:
-        batch: As a collator made it; that of an encoder-decoder has decoder inputs, that of a
-            classifier one label per example.
-
-    Returns:
-        Keyword arguments of `forward`.
+    The batch of an encoder-decoder has decoder inputs, that of a classifier one label per example.
     """
     inputs: dict[str, Any] = {"input_ids": batch["input_ids"], "use_cache": False}
     if "position_ids" in batch:
@@ -65,6 +62,18 @@ def model_inputs(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     return inputs
 
 
+@contextmanager
+def trial_of(model: Any) -> Iterator[None]:  # noqa: ANN401
+    """Put a model into eval mode without gradients, and restore its mode after the block."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def _padded_on_the_right(mask: Tensor) -> bool:
     """Tell whether a mask (B, T) has ones and then zeros, so that a decoder needs none.
 
@@ -77,11 +86,7 @@ def _padded_on_the_right(mask: Tensor) -> bool:
 def document_spans(batch: Mapping[str, Tensor]) -> list[DocumentSpan]:
     """Find the examples of a batch, in reading order: by row, then from left to right.
 
-    Args:
-        batch: As a collator made it, padded on the right or packed.
-
-    Returns:
-        One span per example. `input_ids[row, start:stop]` are its token ids without padding.
+    The batch is padded on the right, or packed. Spans contain no padding.
     """
     if "documents" not in batch:
         lengths = batch["attention_mask"].sum(dim=1).tolist()

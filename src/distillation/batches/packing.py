@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from .batching import TokenizedExample, fill_rows
-from .forward import document_spans, model_inputs
+from .forward import document_spans, model_inputs, trial_of
 
 LONGEST_ROW: Final = 4
 """Longest row that is tried, in multiples of the longest example."""
@@ -125,7 +125,6 @@ def longest_first(lengths: Sequence[int], count: int) -> list[list[int]]:
     return rows
 
 
-@torch.no_grad()
 def packing_fault(model: Any, items: Sequence[TokenizedExample]) -> str | None:  # noqa: ANN401
     """Try on the first two or three examples whether a causal model separates packed examples.
 
@@ -135,21 +134,18 @@ def packing_fault(model: Any, items: Sequence[TokenizedExample]) -> str | None: 
     tried = [TokenizedExample(i.id, i.input_ids[:32], 0) for i in items[:3]]
     reference = next(p for p in model.parameters() if p.is_floating_point())
     device, allowed = reference.device, 1e-4 if reference.dtype == torch.float32 else 3e-2
-    was_training = model.training
-    model.eval()
+    batch = _on(device, fill_rows([range(len(tried))], tried, 0))
+    worst = 0.0
     try:
-        batch = _on(device, fill_rows([range(len(tried))], tried, 0))
-        packed = model(**model_inputs(batch)).logits.float()
-        worst = 0.0
-        for span in document_spans(batch):
-            alone = _on(device, fill_rows([[0]], [tried[span.example]], 0))
-            expected = model(**model_inputs(alone)).logits.float()
-            found = packed[span.row, span.start : span.stop]
-            worst = max(worst, float((found - expected[0]).abs().max() / expected.abs().max()))
+        with trial_of(model):
+            packed = model(**model_inputs(batch)).logits.float()
+            for span in document_spans(batch):
+                alone = _on(device, fill_rows([[0]], [tried[span.example]], 0))
+                expected = model(**model_inputs(alone)).logits.float()
+                found = packed[span.row, span.start : span.stop]
+                worst = max(worst, float((found - expected[0]).abs().max() / expected.abs().max()))
     except TypeError as fault:  # forward takes no position_ids
         return f"{type(model).__name__} cannot be given packed examples ({fault})"
-    finally:
-        model.train(was_training)
     if worst <= allowed:
         return None
     return (

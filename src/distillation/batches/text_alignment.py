@@ -82,7 +82,15 @@ def align_examples(
         replace(item, teacher=TeacherTokens(other.input_ids, _pairs(item, other, our, their, same)))
         for item, other, our, their in zip(items, theirs, ours, others, strict=True)
     ]
-    _report(aligned)
+    supervised = sum(len(i.input_ids) - max(i.prompt_length, 1) for i in items)
+    matched = sum(len(item.teacher.aligned) for item in aligned if item.teacher is not None)
+    logger.log(
+        logging.WARNING if matched < FEW_ALIGNED * supervised else logging.INFO,
+        "teacher and student cut the text at the same place at %d of %d supervised positions; the "
+        "others have labels only",
+        matched,
+        supervised,
+    )
     return aligned
 
 
@@ -128,19 +136,6 @@ def _pairs(
     pairs = [(ours.prompt_length + o, theirs.prompt_length + t) for o, t in passed]
     lengths = len(ours.input_ids), len(theirs.input_ids)  # max_length may have cut them
     return tuple((o, t) for o, t in pairs if 0 < o < lengths[0] and 0 < t < lengths[1])
-
-
-def _report(items: Sequence[TokenizedExample]) -> None:
-    supervised = sum(len(i.input_ids) - max(i.prompt_length, 1) for i in items)
-    aligned = sum(len(i.teacher.aligned) for i in items if i.teacher is not None)
-    level = logging.WARNING if aligned < FEW_ALIGNED * supervised else logging.INFO
-    logger.log(
-        level,
-        "teacher and student cut the text at the same place at %d of %d supervised positions; the "
-        "others have labels only",
-        aligned,
-        supervised,
-    )
 
 
 @dataclass(frozen=True)

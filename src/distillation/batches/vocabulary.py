@@ -25,10 +25,6 @@ def compare_vocabularies(teacher_tokenizer: Any, student_tokenizer: Any) -> int:
     Only tokens that were added after the trained vocabulary may differ or exist on one side, as a
     padding token with two names. The shared ids end before the first of them.
 
-    Args:
-        teacher_tokenizer: Has `get_vocab` and `get_added_vocab`, as tokenizers of transformers do.
-        student_tokenizer: The same.
-
     Returns:
         V_eff: ids 0 to V_eff - 1 are shared; both heads are cut to them in the loss.
 
@@ -54,14 +50,13 @@ def compare_vocabularies(teacher_tokenizer: Any, student_tokenizer: Any) -> int:
 
 
 def shared_vocabulary(tokens: int, teacher: Any, student: Any) -> int:  # noqa: ANN401
-    """Give V_eff: the shared ids that both heads have rows for.
-
-    Args:
-        tokens: Shared ids of the tokenizers.
-        teacher: A model of transformers; its head may have more rows, for padding.
-        student: Likewise.
-    """
+    """Give V_eff: of the ids that the tokenizers share, those that both heads have rows for."""
     return min(tokens, _head_rows(teacher), _head_rows(student))
+
+
+def token_count(tokenizer: Any) -> int:  # noqa: ANN401
+    """Give one more than the largest token id of a tokenizer."""
+    return int(max(tokenizer.get_vocab().values())) + 1
 
 
 def _tokens_by_id(tokenizer: Any) -> dict[int, str]:  # noqa: ANN401

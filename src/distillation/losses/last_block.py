@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..batches.forward import Batch, model_inputs
+from ..batches.forward import Batch, model_inputs, trial_of
 from ..setting_names import IGNORED
 
 logger = logging.getLogger(__name__)
@@ -74,18 +74,14 @@ def can_skip(model: nn.Module, batch: Batch) -> bool:
     """Try on a piece of any batch whether `feed_forward_on` leaves the read positions unchanged."""
     piece = {name: value[:1, :PROBE_POSITIONS] for name, value in batch.items()}
     read = torch.arange(piece["labels"].shape[1], device=piece["labels"].device)[None] % 3 == 0
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with trial_of(model):
             whole = _last_hidden(model, piece)[read]
             with feed_forward_on(model, read):
                 some = _last_hidden(model, piece)[read]
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as fault:
         logger.debug("the last feed-forward layer is run on all positions: %s", fault)
         return False
-    finally:
-        model.train(was_training)
     bar = PROBE_BARS.get(whole.dtype, 0.05) * float(whole.abs().max())
     return bool((some - whole).abs().max() <= bar)
 

@@ -86,10 +86,6 @@ def uniform_pairs(student_layers: int, teacher_layers: int) -> tuple[Pair, ...]:
 
     >>> uniform_pairs(2, 6)
     ((1, 3), (2, 6))
-
-    Args:
-        student_layers: 1 or more.
-        teacher_layers: 1 or more.
     """
     share = teacher_layers / student_layers
     return tuple(

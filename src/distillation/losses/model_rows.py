@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..batches.batching import supervised_positions, supervised_rows
-from ..batches.forward import Batch, model_inputs
+from ..batches.forward import Batch, model_inputs, trial_of
 from ..batches.model_kinds import model_kind, shifts_labels
 from .last_block import PROBE_POSITIONS, can_skip, feed_forward_on, read_positions
 from .rows import HeadRows, StudentRows
@@ -128,14 +128,9 @@ def why_dense(model: nn.Module, batch: Batch) -> str | None:
     if not takes_positions(model):
         return f"{type(model).__name__} cannot be asked for the logits of some positions only"
     piece = {name: value[:1, :PROBE_POSITIONS] for name, value in batch.items()}
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            out = model(**model_inputs(piece), output_hidden_states=True)
-            ours = functional.linear(out.hidden_states[-1], head.weight, head.bias)
-    finally:
-        model.train(was_training)
+    with trial_of(model):
+        out = model(**model_inputs(piece), output_hidden_states=True)
+        ours = functional.linear(out.hidden_states[-1], head.weight, head.bias)
     if ours.shape == out.logits.shape and torch.equal(ours.float(), out.logits.float()):
         return None
     return f"{type(model).__name__} does more to its logits than multiply hidden states by the head"

@@ -35,9 +35,6 @@ def every_second_layer(layers: int) -> list[int]:
     >>> every_second_layer(5)
     [1, 3]
 
-    Args:
-        layers: Of the teacher; 2 or more.
-
     Raises:
         ConfigError: The teacher has one layer only.
     """
@@ -87,13 +84,7 @@ def layers_from_teacher(
 
 
 def made_student(teacher: Model, *, layers: int | None, width: int | None, seed: int = 0) -> Model:
-    """Make a student from a teacher's layers, or an untrained one of its family.
-
-    Args:
-        teacher: Gives its layers, or its config.
-        layers: Of an untrained student; None takes every second layer of the teacher.
-        width: Of an untrained student.
-        seed: Of its weights.
+    """Make a student from every second layer of a teacher, or an untrained one with `layers`.
 
     Raises:
         ConfigError: This teacher or these sizes do not allow it.

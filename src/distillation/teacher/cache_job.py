@@ -22,6 +22,7 @@ from ...inference.checkpoints.load_student import (
 )
 from ...prompts import prompts_sha256
 from ..batches.batching import TokenizedExample, collator_for, tokenize_examples
+from ..batches.vocabulary import shared_vocabulary, token_count
 from ..runtime_patches import keep_freed_memory
 from ..setting_names import TooLong
 from ..training_data import Record, training_examples
@@ -154,8 +155,7 @@ def _identity(name: str, model: Any, dtype: torch.dtype) -> TeacherIdentity:  # 
 
 def _vocabulary(teacher: Checkpoint, items: Sequence[TokenizedExample]) -> int:
     """Give the ids that tokenizer and head share, and refuse data with other ids."""
-    tokens = max(teacher.tokenizer.get_vocab().values()) + 1
-    vocabulary: int = min(tokens, len(teacher.model.get_output_embeddings().weight))
+    vocabulary = shared_vocabulary(token_count(teacher.tokenizer), teacher.model, teacher.model)
     largest = max(max(item.input_ids) for item in items)
     if largest >= vocabulary:
         raise VocabularyError(

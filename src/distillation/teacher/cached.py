@@ -22,6 +22,7 @@ from ...records import Source
 from ..batches.batching import TokenizedExample
 from ..batches.forward import Batch, document_spans
 from ..batches.model_kinds import model_kind
+from ..batches.vocabulary import token_count
 from ..losses.rows import SparseTeacherRows
 from ..setting_names import IGNORED
 from .cache_build import plan_sequences, sequences_hash
@@ -148,13 +149,12 @@ def require_fit(
         ConfigError: Something differs; everything that does is listed.
         DataError: A supervised position is not in the cache.
     """
-    tokens = max(tokenizer.get_vocab().values()) + 1
     commit = getattr(getattr(teacher_model, "config", None), "_commit_hash", None)
     run = {
         "teacher": known_identity(teacher_name, commit),
         "tokenizer_sha256": vocabulary_sha256(tokenizer, cache.vocabulary),
         "template_sha256": prompts_sha256(),
-        "vocab_size": min(cache.vocabulary, tokens),
+        "vocab_size": min(cache.vocabulary, token_count(tokenizer)),
         "data_hash": sequences_hash(plan_sequences(items)),
         **limits,
     }

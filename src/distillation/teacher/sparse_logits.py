@@ -116,10 +116,10 @@ def stored_log_probabilities(delta: Tensor, log_tail: Tensor, temperature: float
     Args:
         delta: (N, K) float32.
         log_tail: (N,) float32 at the same temperature.
-        temperature: One of the grid.
+        temperature: T.
 
     Returns:
-        (N, K) float32, -60 or more before normalisation.
+        (N, K) float32.
     """
     log_kept = torch.log(-torch.expm1(log_tail)).clamp(min=LOWEST_TEACHER_LOG_PROBABILITY)
     return functional.log_softmax(-delta / temperature, dim=1) + log_kept[:, None]

@@ -79,16 +79,14 @@ def on_policy_trainer(
             f"on_policy needs heads of one size; the student's has {sizes[0]} rows, the teacher's "
             f"{sizes[1]}. Resize the smaller one (resize_token_embeddings), or leave on_policy out"
         )
-    given = {field.name: getattr(args, field.name) for field in fields(args) if field.init}
-    settings = trl.DistillationConfig(
-        **given
-        | {
-            "beta": BETAS[config.objective],
-            "max_completion_length": config.max_completion_length,
-            "logging_strategy": "steps",
-            "logging_steps": 1,
-            "gradient_checkpointing": False,
-        }
+    settings = trl_arguments(
+        trl.DistillationConfig,
+        args,
+        beta=BETAS[config.objective],
+        max_completion_length=config.max_completion_length,
+        logging_strategy="steps",
+        logging_steps=1,
+        gradient_checkpointing=False,
     )
     history = LossHistory()
     trainer = trl.DistillationTrainer(
@@ -109,6 +107,12 @@ def on_policy_trainer(
     trainer.history = history
     trainer.why_sharded = None
     return trainer
+
+
+def trl_arguments(kind: Any, args: TrainingArguments, **changes: Any) -> Any:  # noqa: ANN401
+    """Make TRL's arguments, of a subclass of Trainer's, from Trainer's arguments and changes."""
+    given = {field.name: getattr(args, field.name) for field in fields(args) if field.init}
+    return kind(**given | changes)
 
 
 def _prompts(

@@ -10,9 +10,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback
 
@@ -26,7 +24,8 @@ from ...inference.checkpoints.load_student import (
 from ...prompts import join_of
 from ...records import data_hash, sha256_text
 from ..settings import DistillationConfig
-from .trainer import training_arguments
+from .on_policy import trl_arguments
+from .trainer import arguments_of
 
 KEYS = ("prompt", "chosen", "rejected")
 
@@ -72,7 +71,15 @@ def train_preferences(
         trainer = trl.DPOTrainer(
             model=student,
             ref_model=copy.deepcopy(student),
-            args=_arguments(trl, config, work, device, beta),
+            args=trl_arguments(
+                trl.DPOConfig,
+                arguments_of(config, work, device=device, dtype=choose_training_dtype(device)),
+                beta=beta,
+                max_length=config.max_length,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                gradient_checkpointing=config.gradient_checkpointing,
+            ),
             train_dataset=Dataset.from_list(joined),
             processing_class=loaded.tokenizer,
         )
@@ -92,40 +99,6 @@ def train_preferences(
     if loaded.left_out:
         run["left_out_settings"] = {"student": list(loaded.left_out)}
     return save_checkpoint(config.output_dir, student.eval(), loaded.tokenizer, run)
-
-
-def _arguments(
-    trl: Any,  # noqa: ANN401
-    config: DistillationConfig,
-    work: str,
-    device: Any,  # noqa: ANN401
-    beta: float,
-) -> Any:  # noqa: ANN401
-    """Make TRL's settings from those of our own trainer."""
-    args = training_arguments(
-        work,
-        device=device,
-        dtype=choose_training_dtype(device),
-        batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
-        num_epochs=config.num_epochs,
-        max_steps=config.max_steps,
-        lr_scheduler=config.lr_scheduler,
-        warmup_ratio=config.warmup_ratio,
-        max_grad_norm=config.max_grad_norm,
-        seed=config.seed,
-    )
-    given = {field.name: getattr(args, field.name) for field in fields(args) if field.init}
-    return trl.DPOConfig(
-        **given
-        | {
-            "beta": beta,
-            "max_length": config.max_length,
-            "learning_rate": config.learning_rate,
-            "weight_decay": config.weight_decay,
-            "gradient_checkpointing": config.gradient_checkpointing,
-        }
-    )
 
 
 def _require_pairs(pairs: Sequence[Mapping[str, str]]) -> None:

@@ -43,7 +43,6 @@ def describe_run(
     dtype: torch.dtype,
     teacher: Any,  # noqa: ANN401 - a transformers model or None
     student: Any,  # noqa: ANN401 - a transformers model
-    parents: Sequence[str] = (),
     teacher_cache: Manifest | None = None,
 ) -> dict[str, Any]:
     """Describe a run before it begins.
@@ -54,7 +53,6 @@ def describe_run(
         dtype: The arithmetic that was chosen.
         teacher: None where none runs.
         student: Before training.
-        parents: Run ids of the teacher and of the student it began with.
         teacher_cache: Of the cache that replaces the teacher; None without one.
 
     Returns:
@@ -83,7 +81,7 @@ def describe_run(
         "student": {"id": config.student_model_name, "revision": _revision(student)},
         "seed": config.seed,
         "versions": package_versions(),
-        "parents": list(parents),
+        "parents": [],
     }
 
 

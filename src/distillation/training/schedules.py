@@ -32,9 +32,7 @@ class Ramp:
         >>> Ramp(1.0, 0.0).at(5, 11)
         0.5
 
-        Args:
-            step: Counted from 0.
-            steps: Of the run; 1 or more.
+        `step` counts from 0; `steps` is their number in the run, at least 1.
         """
         done = min(step / (steps - 1), 1.0) if steps > 1 else 0.0
         if self.shape == "cosine":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from ..runtime_patches import (
     no_shard_bars,
 )
 from ..setting_names import IGNORED
+from ..settings import DistillationConfig
 from ..teacher.cache_reader import TeacherCache
 from ..teacher.cached import CachedTeacher, cache_faults
 from ..teacher.online import OnlineTeacher, UniversalTeacher, universal_faults
@@ -114,6 +116,18 @@ def training_arguments(
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=device.type == "cuda",
     )
+
+
+def arguments_of(
+    config: DistillationConfig, work_dir: str | Path, *, device: torch.device, dtype: torch.dtype
+) -> TrainingArguments:
+    """Make Trainer's arguments from the settings; arguments as in `training_arguments`."""
+    taken = {
+        name: getattr(config, name)
+        for name, parameter in signature(training_arguments).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("device", "dtype")
+    }
+    return training_arguments(work_dir, device=device, dtype=dtype, **taken)
 
 
 class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by the type checker
