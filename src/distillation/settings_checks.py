@@ -1,6 +1,6 @@
 """Check the settings of a distillation, without loading torch: each value, then combinations.
 
-`_ALLOWED` has one line per setting. A message is `NAME is VALUE; allowed ...`.
+`ALLOWED` has one line per setting. A message is `NAME is VALUE; allowed ...`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ _LAYERS: Final[dict[str, Rule]] = {
         "is a list of [student layer, teacher layer], counted from 1 (0 are the embeddings)",
     )),
 }  # fmt: skip
-_ALLOWED: Final[dict[str, Rule]] = {
+ALLOWED: Final[dict[str, Rule]] = {
     **_LOSS,
     **_LAYERS,
     "teacher_model_name": _TEXT,
@@ -206,7 +206,7 @@ def setting_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> li
         values: The settings.
         defaults: Their defaults; a setting left at its default is not asked for.
     """
-    faults = _value_faults(values, _ALLOWED) + _pattern_faults(values)
+    faults = _value_faults(values, ALLOWED) + _pattern_faults(values)
     schedules = schedule_names()
     if schedules and values["lr_scheduler"] not in schedules:
         near = difflib.get_close_matches(str(values["lr_scheduler"]), sorted(schedules), n=1)

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,11 +14,11 @@ from stillroom.distillation.distiller import (
     create_distiller_from_config,
 )
 from stillroom.distillation.settings import config_hash
+from stillroom.distillation.settings_checks import ALLOWED
 from stillroom.errors import ConfigError
 
 
 def test_signatures():
-    """interfaces.md 4.2."""
     parameters = list(inspect.signature(DistillationConfig).parameters.values())
     assert [(p.name, p.default) for p in parameters[:9]] == [
         ("teacher_model_name", "gpt2"),
@@ -46,6 +48,22 @@ def test_signatures():
     assert names(ModelDistiller.save_distilled_model) == ["self", ("output_dir", None)]
     assert names(ModelDistiller.load_distilled_model) == ["self", "model_path"]
     assert names(create_distiller_from_config) == ["config_dict"]
+
+
+@pytest.mark.parametrize("module", ["settings", "stage_plan", "teacher.cache_format"])
+def test_what_is_checked_before_a_run_loads_no_torch(module):
+    code = (
+        f"import sys, stillroom.distillation.{module}\n"
+        "print([m for m in ('torch', 'transformers', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_setting_has_a_rule():
+    """A new setting is checked, or listed here with the reason why any value will do."""
+    unchecked = {"trainable", "device"}  # compiled as a pattern; refused by torch
+    assert set(DistillationConfig().to_dict()) == set(ALLOWED) | unchecked
 
 
 def test_attributes():

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +121,11 @@ def arguments_of(
     config: DistillationConfig, work_dir: str | Path, *, device: torch.device, dtype: torch.dtype
 ) -> TrainingArguments:
     """Make Trainer's arguments from the settings; arguments as in `training_arguments`."""
-    taken = {
-        name: getattr(config, name)
-        for name, parameter in signature(training_arguments).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("device", "dtype")
-    }
+    names = (
+        "batch_size", "gradient_accumulation_steps", "num_epochs", "max_steps", "lr_scheduler",
+        "decay_ratio", "warmup_ratio", "max_grad_norm", "seed",
+    )  # fmt: skip
+    taken = {name: getattr(config, name) for name in names}
     return training_arguments(work_dir, device=device, dtype=dtype, **taken)
 
 

@@ -80,7 +80,7 @@ def test_rows_with_and_without_a_shift():
 
 
 def by_formula(z, teacher, labels, temperature=2.0, alpha=0.3):
-    """Rows (N, C): the formula of training.md section 1, by torch's functions."""
+    """[alpha T^2 KL + (1 - alpha) CE] / N of rows (N, C), by torch's functions."""
     kl = functional.kl_div(
         (z / temperature).log_softmax(-1), (teacher / temperature).softmax(-1), reduction="sum"
     )

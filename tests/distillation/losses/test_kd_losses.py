@@ -228,7 +228,6 @@ GOLDEN_LABELS = torch.tensor([0, 2])
 
 
 def test_golden_vector():
-    """contracts.md 8.6."""
     loss_fn = DistillationLoss(2.0, 0.5)
     rows = [
         float(forward_kl(GOLDEN_STUDENT[i : i + 1], GOLDEN_TEACHER[i : i + 1], 2.0)[0])
@@ -320,7 +319,6 @@ def test_all_wrong_settings_are_told_at_once():
 
 
 def test_signatures():
-    """interfaces.md 4.2."""
     parameters = list(inspect.signature(DistillationLoss).parameters.values())
     assert [(p.name, p.default) for p in parameters[:2]] == [("temperature", 2.0), ("alpha", 0.5)]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters[2:])

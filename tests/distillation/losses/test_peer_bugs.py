@@ -1,8 +1,19 @@
 """Bugs that other distillation libraries have shipped, each as a test: the loss of given rows.
 
-The numbers are the rows of the table in `training.md` section 11. Here are 5 to 12 and 21; the
-training step has `test_peer_bugs_training.py`, the head `test_peer_bugs_heads.py`, the cache
-`test_teacher_cache.py`.
+The number in a test's name is that of the bug:
+
+- 5: the gradient is not that of the value (Axolotl 0.19 at temperatures above 1).
+- 6: the temperature is not used as stated (huggingface/trl#5731).
+- 7: a cache is read at a temperature it does not hold (DistillKit).
+- 8: padding of the vocabulary counts as classes (Liger).
+- 9: probability moved out of the kept classes costs nothing (volcengine/verl#5041).
+- 10: "forward KL" is a cross-entropy, so it is not 0 for equal distributions (torchtune).
+- 11: NaN for -inf logits, masked rows, empty batches (huggingface/trl#5594, microsoft/LMOps#38).
+- 12: half precision gives a negative divergence; chunking changes the result.
+- 21: copies of a loss drift apart (torchtune).
+
+`test_peer_bugs_training.py` has those of the training step, `test_peer_bugs_heads.py` that of the
+head, `test_teacher_cache.py` those of the cache.
 """
 
 from dataclasses import replace

@@ -1,9 +1,8 @@
 """Bugs that other distillation libraries have shipped, each as a test: the head of the model.
 
-Row 20 of the table in `training.md` section 11. A fused loss reads the weights of the head; where
-the model does more to its logits than multiply by them, the loss is silently another one
-(huggingface/trl#6629). Here each model either takes the fused path and gives what its own logits
-give, or is declared dense with a reason.
+Bug 20: a fused loss multiplies by the head's weights, and is silently wrong where the model does
+more to its logits (huggingface/trl#6629). Here each model either takes the fused path with the loss
+of its own logits, or is declared dense with a reason.
 """
 
 import re

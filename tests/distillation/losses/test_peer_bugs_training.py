@@ -1,7 +1,14 @@
 """Bugs that other distillation libraries have shipped, each as a test: the training step.
 
-The numbers are the rows of the table in `training.md` section 11: here 1 to 4, 15, 16 and 22, each
-on both paths of the loss.
+The number in a test's name is that of the bug, each tested on both paths of the loss:
+
+- 1: the gradient depends on how a step is split (huggingface/trl#4719, modelscope/ms-swift#10165).
+- 2: the sum is divided twice (modelscope/easydistill#34).
+- 3: the causal shift is missing or done twice (linkedin/fmchisel#23).
+- 4: prompt or padding is trained on, the end token is not (linkedin/Liger-Kernel#974).
+- 15: the teacher is trained, or saved with the student.
+- 16: the teacher has random weights (NVIDIA-NeMo/Megatron-Bridge#1422).
+- 22: the logits of all rows are in memory (arcee-ai/DistillKit#4, huggingface/trl#2736).
 """
 
 import json

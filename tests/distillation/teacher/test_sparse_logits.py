@@ -45,8 +45,7 @@ def random_logits(rows=200, vocabulary=300, scale=4.0, seed=0):
         ),
     ],
 )
-def test_golden_vectors_of_the_contract(label, ids, delta, tails, probabilities):
-    """contracts.md 8.5."""
+def test_golden_vectors(label, ids, delta, tails, probabilities):
     found_ids, found_delta, log_tail = kept([[2.0, 1.0, 0.0, -1.0, -2.0]], [label], 2)
     assert found_ids.tolist() == [ids]
     assert found_delta.tolist() == [delta]

@@ -299,7 +299,7 @@ def sampled(caches):
 
 
 def test_random_samples_give_soft_cross_entropy(caches):
-    """The gradient on the logits is q - count / K, as for soft targets (training.md 2.4)."""
+    """The gradient on the logits is q - count / K, as for soft targets (arXiv 2503.16870)."""
     from stillroom.distillation.losses.dense import teacher_divergence
     from stillroom.distillation.losses.divergences import Mixture
 

@@ -49,8 +49,7 @@ def restore(folder, contents):
 # ------------------------------------------------------------------------- form
 
 
-def test_the_key_is_that_of_the_contract():
-    """contracts.md 8.5."""
+def test_the_key_is_the_sha256_of_little_endian_int32():
     expected = "4636993d3e1da4e9d6b8f87b79e8f7c6d018580d52661950eabc3845c5897a4d"
     assert sequence_key([1, 2, 3]).hex() == expected
     assert sequence_key((1, 2, 3)) == sequence_key(np.array([1, 2, 3], dtype=np.int64))

@@ -76,7 +76,7 @@ def test_a_resumed_run_goes_on_with_the_same_values(tmp_path):
 
 @pytest.mark.parametrize(("end", "fine"), [(2.0, True), (1.0, False)])
 def test_only_grid_temperatures(tmp_path, end, fine):
-    """Rule 7 of training.md section 11: off the grid is refused before the first step."""
+    """A temperature that the cache does not hold is refused before the first step."""
     loss_fn = DistillationLoss(2.0, 0.5)
     schedule = LossSchedule(loss_fn, temperature=Ramp(2.0, end), grid=(1.0, 2.0, 4.0))
     model = llama()

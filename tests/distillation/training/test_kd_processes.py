@@ -47,7 +47,7 @@ def launched(tmp_path_factory):
 
 @pytest.mark.parametrize("name", kd_processes.SCENARIOS)
 def test_two_processes_are_one(launched, tmp_path, name):
-    """Row 19 of training.md section 11: the same weights and losses, to float tolerance."""
+    """The same weights and losses as of one process, to float tolerance."""
     expected, losses = kd_processes.SCENARIOS[name](tmp_path, 1)
     weights = load_file(launched / f"{name}.safetensors")
     for key, value in expected.items():
