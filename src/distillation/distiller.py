@@ -224,7 +224,7 @@ class ModelDistiller:
             with naming_disk_faults(folder), saving:
                 trainer.train(None if resume is None else str(resume))
             trained = whole_student(trainer, student)
-            probe = collator_of(replace(models, unlike_tokens=False))(items[:PROBE_EXAMPLES])
+            probe = collator_of(replace(models, own_tokens=False))(items[:PROBE_EXAMPLES])
             finished = finish_student(trained, self.student_model, probe)
             self.student_model, self._adapter = finished.model, finished.adapter
             self._losses = trainer.history.losses
@@ -345,7 +345,7 @@ class ModelDistiller:
             self.tokenizer,
             self.teacher_model if self._runs_teacher() else None,
             self.teacher_tokenizer,
-            unlike_tokens=reads_own_tokens(self.config, self.loss_fn),
+            own_tokens=reads_own_tokens(self.config, self.loss_fn),
         )
 
     def _tokenize(self, examples: Sequence[Example]) -> list[Any]:

@@ -59,12 +59,12 @@ class DistillationConfig:
     num_epochs: float = 3
     """Passes over the data."""
     learning_rate: float = 5e-5
-    """Of AdamW."""
+    """Learning rate of AdamW."""
     output_dir: str = "./distilled_model"
-    """Where `save_distilled_model` writes."""
+    """Folder that `save_distilled_model` writes."""
     _: KW_ONLY
     seed: int = 0
-    """Of batches, dropout and new weights."""
+    """Random seed of batches, dropout and new weights."""
     gradient_accumulation_steps: int = 1
     """Micro-batches per optimizer step."""
     max_steps: int | None = None
@@ -74,7 +74,7 @@ class DistillationConfig:
     optimizer: OptimizerKind = "adamw"
     """`muon` trains the matrices inside the layers with Muon, the rest with AdamW."""
     matrix_learning_rate: float = 4e-3
-    """Of Muon."""
+    """Learning rate of Muon."""
     weight_decay: float = 0.0
     """Decoupled weight decay of matrices."""
     warmup_ratio: float = 0.0
@@ -116,7 +116,7 @@ class DistillationConfig:
     trainable: str | None = None
     """Regular expression; only parameters in whose name it is found are trained. None for all."""
     unfreeze: Sequence[str] | None = None
-    """Such an expression per epoch; each epoch also trains the parameters of the epochs before.
+    """One such expression per epoch; each epoch also trains the parameters of the epochs before.
     One process only; with several, use stages."""
     on_policy: bool = False
     """Whether the student writes the answers itself, by TRL's trainer (extra `onpolicy`)."""
@@ -154,7 +154,7 @@ class DistillationConfig:
     device: str | None = None
     """`cpu`, `cuda`, ...; None takes CUDA where there is one."""
     save_steps: int | None = None
-    """Optimizer steps between checkpoints in the work folder; None saves by the clock."""
+    """Optimizer steps between checkpoints in the work folder; None saves by elapsed time."""
     progress: bool = True
     """Whether to show a progress bar."""
 

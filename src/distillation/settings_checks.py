@@ -309,11 +309,12 @@ def _combinations(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> lis
         ),
         (
             universal and classifies,
-            f"objective {UNIVERSAL!r} is for unlike tokens, and classes have to be equal",
+            f"objective {UNIVERSAL!r} is for different tokenizers, and classes must be the same; "
+            "set another objective",
         ),
         (
             universal and bool(layers),
-            f"{first} compares states of equal tokens, and objective {UNIVERSAL!r} reads the text "
-            "in unlike ones; set it to 0",
+            f"{first} compares states of the same tokens, which differ with objective "
+            f"{UNIVERSAL!r}; set it to 0",
         ),
     ]

@@ -63,7 +63,10 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
     counts = Counter(example.id for example in examples)
     equal = sorted(name for name, count in counts.items() if count > 1)
     if equal:
-        raise DataError(f"{len(equal)} ids stand for several examples each, first {equal[0]!r}")
+        raise DataError(
+            f"{len(equal)} ids belong to several examples each, the first is {equal[0]!r}; make "
+            "ids unique"
+        )
     return sorted(examples, key=lambda example: example.id)
 
 

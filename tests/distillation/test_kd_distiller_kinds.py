@@ -219,7 +219,7 @@ def test_kinds_that_do_not_fit_are_refused(taught, tmp_path):
     distiller = ModelDistiller(settings())
     distiller.student_model, distiller.tokenizer = t5(), TOKENIZER
     distiller.teacher_model = kd_models.llama(vocabulary=V)
-    with pytest.raises(ConfigError, match="are of unlike kinds"):
+    with pytest.raises(ConfigError, match="are models of different kinds"):
         distiller.distill(PAIRS)
 
 

@@ -7,7 +7,7 @@ A batch is a mapping of tensors (R, L): R rows of L positions.
 | `input_ids` | one example per row | one or more examples per row |
 | `labels` | -100 on prompt, padding and the first token of an example | the same |
 | `attention_mask` | 1 on tokens, 0 on padding | absent |
-| `position_ids` | absent | restart at 0 at each example, and at the padding behind the last |
+| `position_ids` | absent | from 0 in each example, and in the padding after the last |
 | `documents` | absent | number of the example in the micro-batch, from 0; -1 on padding |
 | `weights` | weight of each token in the loss, where examples have weights | the same |
 

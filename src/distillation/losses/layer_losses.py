@@ -6,7 +6,7 @@ logits. They need a teacher that runs beside the student, because a cache holds 
 
 Sizes: B examples, T positions, S keys attended to, A heads, H hidden size, N compared positions.
 
-Sources: squared error of hidden states and attention maps, a learned projection between unlike
+Sources: squared error of hidden states and attention maps, a learned projection between different
 widths: TinyBERT, Jiao et al. 2020, sec. 3.1 (arXiv 1909.10351). Cosine of hidden states:
 DistilBERT, Sanh et al. 2019, sec. 2 (arXiv 1910.01108). Divergence of attention maps: MiniLM, Wang
 et al. 2020, eq. 2 (arXiv 2002.10957).

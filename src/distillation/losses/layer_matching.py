@@ -110,12 +110,14 @@ class LayerMatching:
         self.projections = _projections(student, teacher, settings, len(self.pairs), seed)
         self.projections.to(device)
         self._positions_in_step = 0
-        asked = {
+        requested = {
             "output_hidden_states": settings.hidden_weight > 0.0,
             "output_attentions": settings.attention_weight > 0.0,
         }
-        self._student = _Outputs(student, {name: True for name, wanted in asked.items() if wanted})
-        self._teacher = _Outputs(teacher, self._student.asked)
+        self._student = _Outputs(
+            student, {name: True for name, wanted in requested.items() if wanted}
+        )
+        self._teacher = _Outputs(teacher, self._student.requested)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -260,15 +262,15 @@ def layer_count(model: Model) -> int:
 class _Outputs:
     """The outputs of a model's last forward pass, including hidden states or attention maps."""
 
-    def __init__(self, model: Model, asked: Mapping[str, bool]) -> None:
-        self.model, self.asked = model, dict(asked)
+    def __init__(self, model: Model, requested: Mapping[str, bool]) -> None:
+        self.model, self.requested = model, dict(requested)
         self.out: Any = None
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
         """Record until the end of the block."""
         handles = (
-            self.model.register_forward_pre_hook(self._ask, with_kwargs=True),
+            self.model.register_forward_pre_hook(self._request, with_kwargs=True),
             self.model.register_forward_hook(self._keep),
         )
         try:
@@ -283,8 +285,8 @@ class _Outputs:
         out, self.out = self.out, None
         return out
 
-    def _ask(self, model: Model, args: Any, options: Any) -> tuple[Any, Any]:  # noqa: ANN401
-        return args, {**options, **self.asked}
+    def _request(self, model: Model, args: Any, options: Any) -> tuple[Any, Any]:  # noqa: ANN401
+        return args, {**options, **self.requested}
 
     def _keep(self, model: Model, args: Any, out: Any) -> None:  # noqa: ANN401
         self.out = out

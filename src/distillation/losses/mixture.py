@@ -34,7 +34,7 @@ class Mixture:
     alpha: float = 0.5
     """Weight of distillation: 1 is pure distillation, 0 plain supervised training."""
     objective: Objective = "forward_kl"
-    """Which divergence."""
+    """The divergence."""
     b: float = 0.5
     """The teacher's weight in the mean distribution of `jsd`, 0 to 1."""
     skew: float = 0.1

@@ -126,7 +126,7 @@ def why_dense(model: nn.Module, batch: Batch) -> str | None:
         kind = f"{type(head).__module__}.{type(head).__qualname__}"
         return f"the head is a {kind}, not a plain Linear of torch"
     if not takes_positions(model):
-        return f"{type(model).__name__} cannot be asked for the logits of some positions only"
+        return f"{type(model).__name__} cannot compute the logits of some positions only"
     piece = {name: value[:1, :PROBE_POSITIONS] for name, value in batch.items()}
     with trial_of(model):
         out = model(**model_inputs(piece), output_hidden_states=True)

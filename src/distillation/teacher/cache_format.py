@@ -55,7 +55,7 @@ class TeacherIdentity:
     revision: str | None = None
     """Commit of the hub."""
     weights_sha256: str | None = None
-    """Of a folder's weight files."""
+    """Hash of a folder's weight files."""
     dtype: str = "float32"
     """Arithmetic of the forward pass."""
     quantisation: str | None = None
@@ -72,13 +72,13 @@ class CacheSpec:
 
     teacher: TeacherIdentity
     tokenizer_sha256: str
-    """Of the tokens of ids 0 to `vocab_size` - 1."""
+    """Hash of the tokens of ids 0 to `vocab_size` - 1."""
     template_sha256: str
-    """Of the prompts."""
+    """Hash of the prompts."""
     vocab_size: int
     """V_eff: ids that tokenizer and head share."""
     data_hash: str
-    """Of the keys and the positions."""
+    """Hash of the keys and the positions."""
     k: int = 64
     """Ids kept per position; for random sampling the draws."""
     selection: Selection = "top_k_tail"
@@ -87,7 +87,7 @@ class CacheSpec:
     max_length: int | None = None
     """Most tokens of a sequence when the data was tokenised."""
     too_long: str | None = None
-    """What happened to longer ones."""
+    """Whether longer ones were cut (`truncate`) or refused (`error`)."""
     tokens_per_part: int = 32768
     """About how many supervised positions a part has; a killed build loses at most one part."""
 
@@ -116,7 +116,7 @@ class CacheSpec:
 
 @dataclass(frozen=True)
 class PartEntry:
-    """What the manifest says about a part."""
+    """A part in the manifest."""
 
     file: str
     rows: int

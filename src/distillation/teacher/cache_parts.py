@@ -118,7 +118,7 @@ def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
     )  # fmt: skip
     for column in batch.columns[2:]:
         if not np.array_equal(column.offsets.to_numpy(), starts):
-            raise UnreadableFileError(f"has columns of unlike lengths; {_REBUILD}", path=path)
+            raise UnreadableFileError(f"has columns of different lengths; {_REBUILD}", path=path)
     return columns
 
 

@@ -26,7 +26,7 @@ from .cache_parts import Array, PartColumns, open_part, value_columns
 from .sparse_logits import stored_log_probabilities
 
 _PREFIX_BYTES: Final = 8
-"""Of a key, which are searched first; keys that agree in them are compared whole."""
+"""First bytes of a key, which are searched; keys that agree in them are compared whole."""
 
 
 class Tempered(Protocol):
@@ -74,7 +74,7 @@ class TeacherCache:
         if not manifest.complete:
             raise UnreadableFileError(
                 "the cache is not finished; run stillroom cache-logits with the same options "
-                "again: it goes on where it stopped",
+                "again: it continues where it stopped",
                 path=folder,
             )
         self._parts: list[PartColumns] = []
@@ -205,7 +205,7 @@ class TeacherCache:
             temperature: One of `temperatures`.
 
         Raises:
-            UnreadableFileError: An id lies outside of the vocabulary.
+            UnreadableFileError: An id is outside of the vocabulary.
         """
         spec = self.manifest.spec
         columns = {}

@@ -104,7 +104,7 @@ def _require_packing(items: Sequence[Any], models: Models, attention: str) -> No
         return
     with attention_set_to(models.student, attention):
         found = [packing_fault(models.student, items)]
-    if models.teacher is not None and not models.unlike_tokens:
+    if models.teacher is not None and not models.own_tokens:
         found.append(packing_fault(models.teacher, items))
     faults = [f"packing: {fault}; leave packing out" for fault in found if fault is not None]
     if faults:
@@ -115,9 +115,9 @@ def _universal_teacher(
     models: Models, device: torch.device, dtype: torch.dtype
 ) -> UniversalTeacher | None:
     """Make a teacher with tokens of its own; rows of its head beyond them are padding."""
-    if not models.unlike_tokens:
+    if not models.own_tokens:
         return None
     teacher = models.teacher.to(device)
-    vocabulary = shared_vocabulary(token_count(models.second_tokenizer), teacher, teacher)
+    vocabulary = shared_vocabulary(token_count(models.own_tokenizer), teacher, teacher)
     narrow = dtype if dtype == torch.bfloat16 else None
     return UniversalTeacher(OnlineTeacher(teacher, vocabulary=vocabulary, autocast_dtype=narrow))

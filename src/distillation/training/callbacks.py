@@ -81,7 +81,8 @@ def reads_own_tokens(config: DistillationConfig, loss_fn: nn.Module) -> bool:
         return loss_fn.objective == UNIVERSAL and asks_teacher(config, loss_fn)
     if UNIVERSAL in (config.objective, getattr(loss_fn, "objective", None)):
         raise ConfigError(
-            [f"objective {UNIVERSAL!r} is computed by DistillationLoss alone; "
-             f"{type(loss_fn).__name__} would get logits of unlike positions. Set another one"]
+            [f"objective {UNIVERSAL!r} is computed by DistillationLoss only; "
+             f"{type(loss_fn).__name__} would get logits of different positions. Set another "
+             "objective"]
         )  # fmt: skip
     return False

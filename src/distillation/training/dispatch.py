@@ -55,8 +55,8 @@ class Models:
     """A model that runs beside the student; None without a teacher, or with a cache of it."""
     teacher_tokenizer: Any = None
     """None where it is not known."""
-    unlike_tokens: bool = False
-    """Whether the teacher reads the text in tokens of its own."""
+    own_tokens: bool = False
+    """Whether the teacher reads the text with its own tokenizer."""
 
     @property
     def kind(self) -> ModelKind:
@@ -64,9 +64,9 @@ class Models:
         return model_kind(self.student)
 
     @property
-    def second_tokenizer(self) -> Any:  # noqa: ANN401
-        """The tokenizer of a teacher with tokens of its own; None where ids are shared."""
-        if not self.unlike_tokens:
+    def own_tokenizer(self) -> Any:  # noqa: ANN401
+        """The tokenizer of a teacher that reads with its own; None where ids are shared."""
+        if not self.own_tokens:
             return None
         return self.tokenizer if self.teacher_tokenizer is None else self.teacher_tokenizer
 
@@ -83,7 +83,7 @@ class Models:
             needed = "a classifier" if task == "classification" else "a model that writes text"
             raise ConfigError([f"task {task!r} needs {needed}, not {' and '.join(wrong)}"])
         if len(set(kinds.values())) > 1:
-            raise ConfigError([f"teacher and student are of unlike kinds: {kinds}"])
+            raise ConfigError([f"teacher and student are models of different kinds: {kinds}"])
 
     def longest_example(self, limit: int) -> int:
         """Give the most tokens of an example that the models' positions allow, at most `limit`."""
@@ -126,7 +126,7 @@ def items_of(
         DataError: An example cannot be used, or is too long.
     """
     kind, tokenizer = models.kind, models.tokenizer
-    if models.unlike_tokens and kind != "causal":
+    if models.own_tokens and kind != "causal":
         raise ConfigError(
             [f"objective 'universal_logit' is for causal models; {type(models.student).__name__} is"
              f" a {kind} model"]
@@ -140,9 +140,9 @@ def items_of(
     if kind == "encoder_decoder":
         return list(tokenize_pairs(examples, tokenizer, **limits))
     items = tokenize_examples(examples, tokenizer, **limits)
-    if not models.unlike_tokens:
+    if not models.own_tokens:
         return list(items)
-    return list(align_examples(examples, items, tokenizer, models.second_tokenizer, **limits))
+    return list(align_examples(examples, items, tokenizer, models.own_tokenizer, **limits))
 
 
 def vocabulary_of(items: Sequence[TrainingItem], models: Models) -> int | None:
@@ -155,7 +155,7 @@ def vocabulary_of(items: Sequence[TrainingItem], models: Models) -> int | None:
         VocabularyError: Ids mean different tokens to teacher and student, or the data has ids that
             they do not share.
     """
-    student, teacher = models.student, None if models.unlike_tokens else models.teacher
+    student, teacher = models.student, None if models.own_tokens else models.teacher
     tokens = token_count(models.tokenizer)
     if teacher is not None and models.teacher_tokenizer is not None:
         tokens = compare_vocabularies(models.teacher_tokenizer, models.tokenizer)
@@ -189,9 +189,9 @@ def collator_of(models: Models, *, packing: bool = False) -> AnyCollator:
     causal: Collator | PackingCollator = collator_for(tokenizer)
     if packing:
         causal = PackingCollator(causal.pad_id, width=student.config.hidden_size)
-    if not models.unlike_tokens:
+    if not models.own_tokens:
         return causal
-    return AlignedCollator(causal, padding_id(models.second_tokenizer))
+    return AlignedCollator(causal, padding_id(models.own_tokenizer))
 
 
 def count_supervised(items: Sequence[TrainingItem], student: Any) -> int:  # noqa: ANN401

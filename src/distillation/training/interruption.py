@@ -76,7 +76,7 @@ def saved_when_interrupted(trainer: Any) -> Iterator[None]:  # noqa: ANN401 - a 
         trainer: Has a `SaveWhole`; its `train` is called in the block.
 
     Raises:
-        KeyboardInterrupt: SIGINT came; the last checkpoint holds the step it came in.
+        KeyboardInterrupt: SIGINT came; the last checkpoint includes the step in which it came.
         SystemExit: SIGTERM came; the exit code is 143.
     """
     saves = any(isinstance(c, SaveWhole) for c in trainer.callback_handler.callbacks)

@@ -41,8 +41,8 @@ class SaveWhole(TrainerCallback):  # type: ignore[misc]  # transformers is skipp
     """Decide when to save, and mark what was saved.
 
     Args:
-        save_steps: Steps between checkpoints; None saves by the clock, at a cost of at most 2 % of
-            the time.
+        save_steps: Steps between checkpoints; None saves by elapsed time, so that saving takes at
+            most 2 % of it.
     """
 
     def __init__(self, save_steps: int | None = None) -> None:

@@ -80,12 +80,12 @@ class LossSchedule(TrainerCallback):  # type: ignore[misc]  # transformers is sk
         ramp = self.ramps.get("temperature")
         if ramp is None or self.grid is None:
             return
-        asked = {ramp.at(step, state.max_steps) for step in range(state.max_steps)}
-        wrong = sorted(asked - set(self.grid))
+        needed = {ramp.at(step, state.max_steps) for step in range(state.max_steps)}
+        wrong = sorted(needed - set(self.grid))
         if wrong:
             raise ConfigError(
-                [f"the temperature schedule asks for {wrong[0]:.4g} and {len(wrong) - 1} more that "
-                 f"the cache does not hold; it knows {list(self.grid)}. Use one of these without a "
+                [f"the temperature schedule needs {wrong[0]:.4g} and {len(wrong) - 1} more that "
+                 f"the cache does not hold; it has {list(self.grid)}. Use one of these without a "
                  "schedule, stages with one each, or a teacher that runs beside the student"]
             )  # fmt: skip
 

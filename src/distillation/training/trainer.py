@@ -144,7 +144,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         vocabulary: Ids that teacher and student share; None for those of the cache or, without one,
             for all of the student's.
         layers: Additional losses on hidden states and attention maps; they need a teacher model.
-        save_steps: Optimizer steps between checkpoints; None saves by the clock.
+        save_steps: Optimizer steps between checkpoints; None saves by elapsed time.
         description: Text before the progress bar.
         progress: Whether to show the bar.
         callbacks: More callbacks, of transformers.

@@ -116,7 +116,7 @@ DENSE = [
     (normalised, "ParametrizedLinear"),
     (lora_on_the_head, r"peft\..*Linear"),
     (head_saved_apart, "ModulesToSaveWrapper"),
-    (prompt_tuned, "PeftModelForCausalLM cannot be asked for the logits of some positions"),
+    (prompt_tuned, "PeftModelForCausalLM cannot compute the logits of some positions"),
 ]
 
 

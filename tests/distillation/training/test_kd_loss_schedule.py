@@ -87,7 +87,7 @@ def test_only_grid_temperatures(tmp_path, end, fine):
     if fine:
         trainer.train()
     else:
-        with pytest.raises(ConfigError, match=r"asks for 1\.5 .* it knows \[1\.0, 2\.0, 4\.0\]"):
+        with pytest.raises(ConfigError, match=r"needs 1\.5 .* it has \[1\.0, 2\.0, 4\.0\]"):
             trainer.train()
         assert kd_models.same(kd_models.weights(model), before)
 

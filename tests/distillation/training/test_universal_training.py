@@ -266,7 +266,7 @@ def test_texts_alone_train_whatever_the_tokenizers(folders):
     ("given", "said"),
     [
         ({"teacher_cache": "cache"}, "sorts all of the teacher's probabilities"),
-        ({"task": "classification"}, "is for unlike tokens"),
+        ({"task": "classification"}, "is for different tokenizers"),
         ({"hidden_weight": 0.1}, "hidden_weight compares states of equal tokens"),
         ({"attention_weight": 0.1}, "attention_weight compares states of equal tokens"),
         ({"on_policy": True, "alpha": 1.0}, "on_policy has the objectives"),
@@ -281,7 +281,7 @@ def test_settings_that_do_not_go_together_are_refused_before_anything_is_loaded(
 def test_a_loss_of_the_user_is_refused(folders):
     distiller = ModelDistiller(settings(folders / "teacher", folders / "student"))
     distiller.loss_fn = Mine()
-    with pytest.raises(ConfigError, match="Mine would get logits of unlike positions"):
+    with pytest.raises(ConfigError, match="Mine would get logits of different positions"):
         distiller.distill(PAIRS)
 
 
