@@ -32,20 +32,21 @@ from ..inference.checkpoints.load_student import (
 from ..inference.checkpoints.padding import agree_on_padding
 from ..records import Example
 from .batches.batching import TokenizedExample, collator_for
+from .batches.forward import Batch
 from .batches.model_kinds import TASK_KINDS
 from .losses.distillation_loss import DistillationLoss
 from .runtime_patches import no_shard_bars
 from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
 from .students.adapters import PROBE_EXAMPLES, TrainedAdapter
 from .students.freezing import only_trainable
-from .students.new_student import (
+from .students.open_students import made_student
+from .students.prepared_models import (
     finish_student,
-    hold_teacher,
-    student_in_form,
+    prepare_teacher,
+    prepared_student,
     student_place,
     teacher_place,
 )
-from .students.open_students import made_student
 from .students.save_student import write_student
 from .teacher.cache_reader import TeacherCache
 from .teacher.cached import require_fit
@@ -186,16 +187,7 @@ class ModelDistiller:
         if cache is not None:
             self._require_fit(cache, examples, items)
         vocabulary = vocabulary_of(items, models) if cache is None else cache.vocabulary
-        run = describe_run(
-            self.config,
-            examples,
-            dtype=self._dtype(),
-            teacher=self.teacher_model,
-            student=self.student_model,
-            teacher_cache=None if cache is None else cache.manifest,
-        )
-        if self._left_out:
-            run["left_out_settings"] = dict(self._left_out)
+        run = self._describe(examples, cache)
         with ExitStack() as stack:
             stack.enter_context(no_shard_bars())
             folder = Path(work_dir or stack.enter_context(tempfile.TemporaryDirectory()))
@@ -203,7 +195,7 @@ class ModelDistiller:
                 run["models_sha256"] = self._fingerprint()
             resume = open_work_folder(folder, run)
             student = stack.enter_context(
-                student_in_form(
+                prepared_student(
                     self.student_model, self.config, device=self.device, dtype=self._dtype()
                 )
             )
@@ -225,25 +217,42 @@ class ModelDistiller:
                 trainer.train(None if resume is None else str(resume))
             trained = whole_student(trainer, student)
             probe = collator_of(replace(models, own_tokens=False))(items[:PROBE_EXAMPLES])
-            finished = finish_student(trained, self.student_model, probe)
-            self.student_model, self._adapter = finished.model, finished.adapter
-            self._losses = trainer.history.losses
-            metrics = {"loss": self._losses[-1][1] if self._losses else None}
-            steps = int(trainer.state.global_step)
-            self._run = run | {"status": "complete", "steps": steps, "metrics": metrics}
-            if finished.merge is not None:
-                self._run["merge"] = finished.merge
+            self._finish(trainer, trained, probe, run)
             if is_main_process():
                 write_json(folder / RUN_FILE, self._run)
-        self.student_model.eval()
         return DistillationSummary(
-            steps=steps,
+            steps=int(trainer.state.global_step),
             losses=tuple(self._losses),
             examples=len(items),
             supervised_tokens=count_supervised(items, self.student_model),
             seconds=time.monotonic() - began,
             resumed_from=resume,
         )
+
+    def _describe(self, examples: Sequence[Example], cache: TeacherCache | None) -> dict[str, Any]:
+        run = describe_run(
+            self.config,
+            examples,
+            dtype=self._dtype(),
+            teacher=self.teacher_model,
+            student=self.student_model,
+            teacher_cache=None if cache is None else cache.manifest,
+        )
+        return run | ({"left_out_settings": dict(self._left_out)} if self._left_out else {})
+
+    def _finish(self, trainer: Any, trained: Any, probe: Batch, run: Mapping[str, Any]) -> None:  # noqa: ANN401
+        """Merge an adapter into the student, and keep the student, its losses and its record."""
+        finished = finish_student(trained, self.student_model, probe)
+        self.student_model, self._adapter = finished.model.eval(), finished.adapter
+        self._losses = trainer.history.losses
+        self._run = {
+            **run,
+            "status": "complete",
+            "steps": int(trainer.state.global_step),
+            "metrics": {"loss": self._losses[-1][1] if self._losses else None},
+        }
+        if finished.merge is not None:
+            self._run["merge"] = finished.merge
 
     def save_distilled_model(self, output_dir: str | Path | None = None) -> Path:
         """Write the student, its tokenizer, the settings and the record of the run.
@@ -327,7 +336,7 @@ class ModelDistiller:
         self._models().require_task(self.config.task)
         self.student_model.to(student_place(self.config, self.device))
         if self._runs_teacher():
-            self.teacher_model = hold_teacher(
+            self.teacher_model = prepare_teacher(
                 self.teacher_model,
                 self.config.teacher_bits,
                 device=self.device,

@@ -151,12 +151,7 @@ def read_losses(path: str | Path) -> list[tuple[int, float]]:
 
 
 def draw_losses(losses: Sequence[tuple[int, float]], path: str | Path) -> Path:
-    """Draw the loss over the steps as a PNG, with a running mean from 40 steps on.
-
-    Args:
-        losses: (step, loss in nats per supervised token), ascending.
-        path: Of the picture.
-    """
+    """Draw the loss over the steps as a PNG, with a running mean from 40 steps on."""
     # Imported here, because it takes 0.3 s; this interface does not change pyplot's global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

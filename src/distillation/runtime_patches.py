@@ -58,9 +58,7 @@ def attention_set_to(model: Any, name: str, *, force: bool = False) -> Iterator[
 def recomputed_layers(model: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN401
     """Store only the inputs of a model's layers, and compute the rest again in the backward pass.
 
-    Args:
-        model: A model of transformers, with or without an adapter.
-        wanted: False changes nothing.
+    No-op where it is not `wanted`.
 
     Raises:
         ConfigError: The model does not support it.
@@ -90,11 +88,7 @@ def compiled_layers(model: Any, backend: str | None) -> Iterator[None]:  # noqa:
 
     Layers of one shape share their compiled code, and the head with its loss stays uncompiled.
     Evaluation runs the layers uncompiled, which saves a second compilation. Attention maps cannot
-    be read meanwhile.
-
-    Args:
-        model: A model of transformers, with or without an adapter.
-        backend: Of torch.compile; None changes nothing.
+    be read meanwhile. No-op without a backend.
 
     Raises:
         ConfigError: The backend does not work here, or the model's layers are not known.

@@ -202,13 +202,7 @@ def unknown_keys(given: Mapping[str, Any], known: list[str], place: str = "") ->
 def config_hash(
     config: DistillationConfig, *, dtype: str, teacher_cache_sha256: str | None = None
 ) -> str:
-    """Hash all settings that change the trained weights.
-
-    Args:
-        config: The settings.
-        dtype: The arithmetic that was chosen.
-        teacher_cache_sha256: Hash of the cache's manifest; None without a cache.
-    """
+    """Hash all settings that change the trained weights."""
     decisive = {k: v for k, v in config.to_dict().items() if k not in _NOT_HASHED}
     if teacher_cache_sha256 is not None:
         decisive["teacher_cache_sha256"] = teacher_cache_sha256

@@ -77,9 +77,6 @@ class StagePlan:
 def read_plan(config: Mapping[str, Any]) -> StagePlan:
     """Read and check a configuration with stages.
 
-    Args:
-        config: As a JSON file has it.
-
     Raises:
         ConfigError: Unknown keys (with the nearest known one), values out of range, references to
             later stages; all faults of all stages at once.

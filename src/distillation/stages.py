@@ -105,14 +105,7 @@ def stage_identity(
     examples: Sequence[Example],
     done: Mapping[str, tuple[Path, str]],
 ) -> str:
-    """Hash what decides the outcome of a stage, independently of its folder.
-
-    Args:
-        stage: The stage.
-        settings: Its settings, with folders for references.
-        examples: Its data.
-        done: Stage name -> folder and identity, of the stages before.
-    """
+    """Hash what decides the outcome of a stage, independently of its folder."""
     models = {
         role: {"stage": done[name.removeprefix(STAGE)][1]}
         if name.startswith(STAGE)

@@ -95,14 +95,7 @@ def new_shape(
     end_id: int | None = None,
     pad_id: int | None = None,
 ) -> Any:  # noqa: ANN401
-    """Make an untrained Llama decoder of a size, with `size.vocabulary` tokens.
-
-    Args:
-        size: Shape.
-        layers: Replaces the number of layers.
-        seed: Of the weights.
-        end_id: The end token.
-        pad_id: The padding token.
+    """Make an untrained Llama decoder of a size, or with another number of layers.
 
     Raises:
         ConfigError: The width does not divide by twice the heads.

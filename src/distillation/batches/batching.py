@@ -83,9 +83,6 @@ def supervised_rows(values: Tensor, labels: Tensor, *, shift: bool = True) -> tu
 def supervised_positions(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Find where a causal model predicts a supervised label, in any row of the batch.
 
-    Args:
-        labels: (B, T) as given to the model.
-
     Returns:
         Ascending positions (P,), and the shifted labels that are predicted there (B, P).
     """
@@ -252,12 +249,7 @@ class Collator:
 def fill_rows(
     rows: Sequence[Sequence[int]], items: Sequence[TokenizedExample], pad_id: int
 ) -> dict[str, Tensor]:
-    """Write examples into rows one after the other, with padding at the end.
-
-    Args:
-        rows: For each row the indices of its examples in `items`.
-        items: Token ids.
-        pad_id: Written into padding.
+    """Write examples into rows, each given by indices into `items`, with padding at the end.
 
     Returns:
         `input_ids`, `labels`, `position_ids` (from 0 in each example and in the padding) and

@@ -145,10 +145,6 @@ def _label(example: Example, classes: Mapping[str, int], needed: bool) -> int:
 def shared_classes(teacher: Any, student: Any) -> dict[str, int]:  # noqa: ANN401
     """Give the classes of teacher and student, which must have the same numbers.
 
-    Args:
-        teacher: A classifier, or None.
-        student: A classifier.
-
     Raises:
         ConfigError: They differ.
     """

@@ -54,10 +54,6 @@ def choose_rows(lengths: Sequence[int], *, width: int) -> list[list[int]]:
     masks those of other examples. One example per row is among the choices, so packing never costs
     more than padding.
 
-    Args:
-        lengths: Tokens per example, each above 0.
-        width: Hidden size, H.
-
     Returns:
         For each row its indices into `lengths`; each index occurs once.
     """
@@ -83,10 +79,6 @@ def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int
     At most 11/9 of the fewest possible rows, plus one; better than `longest_first` for many
     examples.
 
-    Args:
-        lengths: Tokens per example, each from 1 to `capacity`.
-        capacity: Most tokens of a row.
-
     Returns:
         For each row its indices into `lengths`.
     """
@@ -108,10 +100,6 @@ def longest_first(lengths: Sequence[int], count: int) -> list[list[int]]:
 
     The longest row has at most 4/3 of the fewest possible tokens; better than
     `first_fit_decreasing` for few examples.
-
-    Args:
-        lengths: Tokens per example.
-        count: Rows, from 1 to the number of examples.
 
     Returns:
         For each row its indices into `lengths`.

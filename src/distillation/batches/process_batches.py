@@ -23,11 +23,6 @@ class DealtOrder(Sampler[list[int]]):
     """Give each process its micro-batches of an epoch, one in turn.
 
     All processes get equally many; at the end of an epoch some may be empty.
-
-    Args:
-        order: The micro-batches of all processes together.
-        processes: Their number.
-        index: Of this process, counted from 0.
     """
 
     drop_last = False  # accelerate reads it

@@ -106,12 +106,7 @@ ROW_DIVERGENCES: Final[
 
 
 def value_and_gradient(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
-    """Give the divergence of each row and its gradient by log q.
-
-    Args:
-        at: The distributions, softened by `mixture.temperature`.
-        mixture: Which divergence, with `b` or `skew`.
-    """
+    """Give the divergence of each row, of softened distributions, and its gradient by log q."""
     return ROW_DIVERGENCES[mixture.divergence](at, mixture)
 
 

@@ -74,14 +74,7 @@ class LayerSettings:
 
 
 class LayerMatching:
-    """Compare chosen layers of a student and a teacher that run in the same step.
-
-    Args:
-        student: Any model of transformers that can give its hidden states.
-        teacher: A model of the same kind, which the training step runs.
-        settings: What is compared.
-        device: Of new projections.
-        seed: Of new projections.
+    """Compare chosen layers of a student and a teacher of the same kind, run in the same step.
 
     Raises:
         ConfigError: A named layer does not exist.
@@ -130,12 +123,7 @@ class LayerMatching:
             yield
 
     def begin_step(self, batches: Sequence[Batch], add_up: Callable[[Tensor], Tensor]) -> None:
-        """Count the positions of an optimizer step, by which all its micro-batches are divided.
-
-        Args:
-            batches: The micro-batches of this process.
-            add_up: Gathers a count over the processes.
-        """
+        """Count the positions of an optimizer step, by which all its micro-batches are divided."""
         count = sum(self.count(batch) for batch in batches)
         device = batches[0]["labels"].device if batches else "cpu"
         self._positions_in_step = int(add_up(torch.tensor([count], device=device)).sum())

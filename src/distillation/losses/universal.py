@@ -42,16 +42,8 @@ def universal_distillation(
 ) -> SumAndCount:
     """Sum alpha T^2 D(teacher, student) over aligned rows and (1 - alpha) CE over all rows.
 
-    Sorting costs most memory, so logits are computed for a chunk of rows at a time, and once more
-    in the backward pass.
-
-    Args:
-        rows: The student's N rows.
-        labels: (N,) token ids.
-        teacher: Its P rows.
-        mixture: Temperature and alpha.
-        weights: (N,) of the rows; None for 1 everywhere.
-        chunk: Rows that are sorted together; None chooses.
+    Arguments as for `distillation_sum`. Sorting needs most memory, so logits are computed for
+    `chunk` rows at a time, and once more in the backward pass; None chooses the number.
 
     Returns:
         The sum in nats (for D: of probability), connected to the rows, and N.

@@ -60,11 +60,6 @@ def has_adapter(model: Model) -> bool:
 def put_adapter(model: Model, config: DistillationConfig, *, in_4bit: bool = False) -> Model:
     """Wrap a model in a new LoRA adapter, which starts at zero.
 
-    Args:
-        model: Its modules are wrapped in place, its weights frozen.
-        config: The settings.
-        in_4bit: Whether the linear layers are 4-bit ones.
-
     Raises:
         MissingDependencyError: peft is not installed.
         ConfigError: No named module can have an adapter.
@@ -170,12 +165,7 @@ def adapter_weights(model: Model) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def probe_logits(model: Model, batch: Batch) -> Tensor:
-    """Give a model's logits at the first positions of a batch, (P, V) on the CPU.
-
-    Args:
-        model: Stays in eval mode.
-        batch: As a collator makes it, not packed.
-    """
+    """Give a model's logits at the first positions of a batch, (P, V) on the CPU."""
     place = next(model.parameters()).device
     piece = {name: v[:PROBE_EXAMPLES, :PROBE_POSITIONS].to(place) if v.dim() == 2
              else v[:PROBE_EXAMPLES].to(place) for name, v in batch.items()}  # fmt: skip

@@ -43,10 +43,7 @@ def only_trainable(model: nn.Module, pattern: str | None) -> Iterator[None]:
     """Freeze the parameters that the pattern does not name, until the end of the block.
 
     Enter it before the optimizer is made, which takes the parameters that then require a gradient.
-
-    Args:
-        model: The student.
-        pattern: None freezes nothing.
+    No-op without a pattern.
 
     Raises:
         ConfigError: The pattern is found in no trainable parameter.

@@ -27,15 +27,6 @@ def write_student(
 ) -> None:
     """Write a student as `load_checkpoint` reads it; an existing folder is replaced.
 
-    Args:
-        folder: Of the student.
-        model: Without an adapter.
-        tokenizer: Of the model.
-        config: The settings; they decide whether the adapter is kept.
-        run: The content of `run.json`.
-        losses: (step, loss); empty for a student that was only loaded.
-        adapter: That was merged into the model; None without one.
-
     Raises:
         CheckpointError: The result cannot be read back.
     """

@@ -62,14 +62,7 @@ def empty_columns(spec: CacheSpec, keys: Array, starts: Array, position: Array) 
 
 
 def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) -> None:
-    """Write a part atomically; equal content gives equal bytes.
-
-    Args:
-        path: Of the file.
-        columns: Its content.
-        spec: Of the cache.
-        build: Hash that all parts of one build share.
-    """
+    """Write a part atomically; equal content gives equal bytes."""
     content = {_BUILD: build.encode(), _CONTENT: _content_sha256(columns).encode()}
     schema = _schema(spec).with_metadata(content)
     keys = pa.FixedSizeBinaryArray.from_buffers(
@@ -91,11 +84,6 @@ def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) ->
 
 def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
     """Map a part into memory; pages are read when they are used.
-
-    Args:
-        path: Of the file.
-        spec: Of the cache.
-        build: Hash that the part must have.
 
     Raises:
         UnreadableFileError: It is truncated, damaged, or has other columns or another build.

@@ -147,10 +147,6 @@ class TeacherCache:
     ) -> None:
         """Check that the cache has every supervised position of some examples.
 
-        Args:
-            items: The tokenised examples.
-            sources: Example id -> where it came from, for the message.
-
         Raises:
             DataError: A position is missing; the message names file and record of the first one.
         """
@@ -179,11 +175,7 @@ class TeacherCache:
         return None
 
     def rows_of(self, key: bytes, positions: Array) -> Rows | None:
-        """Find rows of the columns.
-
-        Args:
-            key: Of a sequence.
-            positions: (n,) Indices of predicted tokens, ascending.
+        """Find the rows of a sequence's predicted positions (n,), in ascending order.
 
         Returns:
             None where the cache lacks the sequence or one of the positions.
@@ -198,11 +190,7 @@ class TeacherCache:
         return Rows(entry.part, entry.start + places)
 
     def gather(self, wanted: Sequence[Rows], temperature: float) -> SparseTeacherRows:
-        """Read rows, on the CPU and in the order of `wanted`.
-
-        Args:
-            wanted: From `rows_of`; may be empty.
-            temperature: One of `temperatures`.
+        """Read rows at one of `temperatures`, on the CPU and in the order of `wanted`.
 
         Raises:
             UnreadableFileError: An id is outside of the vocabulary.

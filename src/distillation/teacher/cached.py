@@ -98,14 +98,7 @@ def cache_faults(
     student: Any,  # noqa: ANN401 - transformers is untyped
     vocabulary: int,
 ) -> list[str]:
-    """List why a student cannot be trained from a cache; empty when it can.
-
-    Args:
-        cache: An opened one.
-        loss_fn: What is trained on.
-        student: A model with a head.
-        vocabulary: Ids that are to count.
-    """
+    """List why a student cannot be trained from a cache; empty when it can."""
     if (kind := model_kind(student)) != "causal":
         return [f"{type(student).__name__} is a {kind} model; a teacher cache is for causal ones"]
     faults = cache.loss_faults(loss_fn) if hasattr(loss_fn, "objective") else []

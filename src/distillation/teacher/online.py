@@ -81,14 +81,7 @@ def universal_faults(
     items: Sequence[Any],
     collator: Callable[[Sequence[Any]], dict[str, Tensor]],
 ) -> list[str]:
-    """List what of a training across tokenizers does not fit; empty without one.
-
-    Args:
-        loss_fn: What is trained on.
-        teacher: As given to the trainer.
-        items: The tokenised examples.
-        collator: Makes batches of them.
-    """
+    """List what of a training across tokenizers does not fit; empty without one."""
     wanted = getattr(loss_fn, "objective", None) == UNIVERSAL
     if not isinstance(teacher, UniversalTeacher):
         if not wanted or teacher is None:

@@ -19,12 +19,7 @@ from .schedules import LossSchedule, Ramp
 def run_callbacks(
     config: DistillationConfig, loss_fn: nn.Module, *, grid: Sequence[float] | None = None
 ) -> list[TrainerCallback]:
-    """Make the callbacks that the settings ask for.
-
-    Args:
-        config: The settings.
-        loss_fn: What the run trains on.
-        grid: Temperatures of a teacher cache; None where a teacher runs.
+    """Make the callbacks that the settings ask for; `grid` are the temperatures of a teacher cache.
 
     Raises:
         ConfigError: The loss has no temperature or alpha that a schedule could set.

@@ -50,15 +50,6 @@ def on_policy_trainer(
 ) -> Any:  # noqa: ANN401
     """Make TRL's trainer; its `train` starts, and `history` holds the losses.
 
-    Args:
-        student: A causal model.
-        teacher: A causal model over the same vocabulary.
-        tokenizer: Of both.
-        examples: Their prompts are used, not their targets.
-        args: From `training_arguments`.
-        config: The settings, checked by `on_policy_faults`.
-        optimizer: Over the student's parameters.
-
     Raises:
         MissingDependencyError: trl is not installed.
         VocabularyError: The models' heads differ in size.

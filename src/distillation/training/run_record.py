@@ -45,15 +45,7 @@ def describe_run(
     student: Any,  # noqa: ANN401 - a transformers model
     teacher_cache: Manifest | None = None,
 ) -> dict[str, Any]:
-    """Describe a run before it begins.
-
-    Args:
-        config: The settings.
-        examples: All training examples; their ids, prompts and targets make `data_hash`.
-        dtype: The arithmetic that was chosen.
-        teacher: None where none runs.
-        student: Before training.
-        teacher_cache: Of the cache that replaces the teacher; None without one.
+    """Describe a run before it begins, with the cache that replaces its teacher, if any.
 
     Returns:
         `run.json` without the fields that are known at the end only.

@@ -48,10 +48,6 @@ def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
 def whole_student(trainer: Any, student: Any) -> Any:  # noqa: ANN401
     """Gather a sharded student after training; all processes must call this.
 
-    Args:
-        trainer: Has trained the student.
-        student: As it was given to the trainer.
-
     Returns:
         On the main process a whole copy on the CPU. On others, and where the student was not
         sharded, the student itself.

@@ -14,7 +14,7 @@ from stillroom.distillation.distiller import DistillationConfig
 from stillroom.distillation.losses.distillation_loss import DistillationLoss
 from stillroom.distillation.stages import distill_stages
 from stillroom.distillation.students.adapters import has_adapter, judge_merge
-from stillroom.distillation.students.new_student import student_in_form
+from stillroom.distillation.students.prepared_models import prepared_student
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.distillation.training import build_trainer as run_trainer
 from stillroom.errors import CheckpointError, ConfigError, MissingDependencyError
@@ -71,7 +71,7 @@ def test_the_adapter_learns_and_is_merged(tmp_path, make, trainers):
 def test_the_defaults_of_an_adapter_are_those_of_peft():
     model = kd_forms.llama()
     config = DistillationConfig(**LORA)
-    with student_in_form(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
+    with prepared_student(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
         names = {
             n.split(".lora_A")[0].split(".")[-1]
             for n, _ in wrapped.named_parameters()
@@ -97,7 +97,7 @@ def test_an_adapter_begins_by_the_seed_alone():
         model = kd_forms.llama()
         torch.manual_seed(torch.seed() % 2**32)
         state = torch.get_rng_state()
-        with student_in_form(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
+        with prepared_student(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
             assert torch.equal(torch.get_rng_state(), state)
             return next(p.clone() for n, p in wrapped.named_parameters() if "lora_A" in n)
 
@@ -111,7 +111,7 @@ def test_gradients_fused_and_dense_are_equal():
     found = []
     for reason in (None, "asked for"):
         model, config = kd_forms.llama(), DistillationConfig(**LORA)
-        with student_in_form(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
+        with prepared_student(model, config, device=kd_models.CPU, dtype=torch.float32) as wrapped:
             for name, weight in wrapped.named_parameters():
                 if "lora_B" in name:
                     torch.nn.init.normal_(

@@ -10,8 +10,8 @@ import torch
 from kd_forms import PAIRS, distiller
 from stillroom.distillation.batches.batching import Collator
 from stillroom.distillation.losses.rows import HeadRows
-from stillroom.distillation.students import new_student as student_forms
-from stillroom.distillation.students.new_student import hold_teacher
+from stillroom.distillation.students import prepared_models as student_forms
+from stillroom.distillation.students.prepared_models import prepare_teacher
 from stillroom.distillation.teacher.online import OnlineTeacher
 from stillroom.errors import ConfigError, MissingDependencyError
 from stillroom.inference.checkpoints import quantization
@@ -51,7 +51,7 @@ def wide(make):
 @pytest.mark.parametrize("make", [kd_forms.llama, kd_forms.gpt2])
 @pytest.mark.parametrize(("bits", "least", "most"), [(8, 1e-4, 0.03), (4, 0.02, 0.5)])
 def test_a_quantised_teacher_is_near_the_full_one(make, bits, least, most):
-    full, held = kd_forms.logits(wide(make)), hold_teacher(wide(make), bits, **FULL)
+    full, held = kd_forms.logits(wide(make)), prepare_teacher(wide(make), bits, **FULL)
     assert is_quantized(held)
     error = (kd_forms.logits(held) - full).norm() / full.norm()
     assert least < error < most  # not the full one, and not another one
@@ -60,7 +60,7 @@ def test_a_quantised_teacher_is_near_the_full_one(make, bits, least, most):
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_the_hidden_states_of_a_quantised_teacher_go_the_fused_way(bits):
-    teacher = OnlineTeacher(hold_teacher(kd_forms.llama(), bits, **FULL))
+    teacher = OnlineTeacher(prepare_teacher(kd_forms.llama(), bits, **FULL))
     batch = Collator(0)(kd_models.random_items(4))
     rows = teacher.rows(batch)
     assert isinstance(rows, HeadRows)
@@ -86,7 +86,7 @@ def test_a_student_learns_from_a_quantised_teacher(tmp_path, bits):
 def test_a_teacher_that_cannot_be_quantised_runs_as_it_is(monkeypatch, caplog):
     monkeypatch.setattr(student_forms, "why_not_quantized", lambda *_: "no such kernel")
     with caplog.at_level(logging.WARNING):
-        teacher = hold_teacher(kd_forms.llama(), 8, **FULL)
+        teacher = prepare_teacher(kd_forms.llama(), 8, **FULL)
     assert not is_quantized(teacher)
     assert "runs unquantised: no such kernel" in caplog.text
     with pytest.raises(ConfigError, match="load_in_4bit: no such kernel"):
@@ -110,7 +110,7 @@ def test_without_bitsandbytes_the_extra_is_named(monkeypatch):
     quantization._bitsandbytes.cache_clear()
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(MissingDependencyError, match=r"stillroom\[peft\]"):
-        hold_teacher(kd_forms.llama(), 8, **FULL)
+        prepare_teacher(kd_forms.llama(), 8, **FULL)
 
 
 def test_a_copy_leaves_the_model_alone():

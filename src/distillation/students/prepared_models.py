@@ -76,18 +76,12 @@ def teacher_place(
     return torch.device("cpu"), choose_training_dtype(device)
 
 
-def hold_teacher(
+def prepare_teacher(
     teacher: Model, bits: Bits | None, *, device: torch.device, dtype: torch.dtype
 ) -> Model:
-    """Move a teacher to its device, with quantised linear layers.
+    """Move a teacher to its device, with linear layers quantised to `bits` in place.
 
-    Where it cannot be quantised it runs as it is, with a warning.
-
-    Args:
-        teacher: Its layers are replaced in place.
-        bits: 8, 4, or None to keep its weights.
-        device: Where it runs.
-        dtype: Arithmetic of the run.
+    With None, and with a warning where it cannot be quantised, it keeps its weights.
 
     Raises:
         MissingDependencyError: bitsandbytes is not installed.
@@ -101,24 +95,18 @@ def hold_teacher(
 
 
 @contextmanager
-def student_in_form(
+def prepared_student(
     student: Model, config: DistillationConfig, *, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Model]:
     """Give the model to train: with an adapter, on 4-bit weights, with compiled layers.
 
     Its layers are restored after the block; where the block fails, a new adapter is removed.
 
-    Args:
-        student: Plain, or with an adapter that the user put on it.
-        config: The settings.
-        device: Where it is trained.
-        dtype: Arithmetic of the training.
-
     Raises:
         MissingDependencyError: A package of the extra `peft` is not installed.
         ConfigError: The settings do not fit the student or the machine.
     """
-    faults = _form_faults(student, config, device)
+    faults = _student_faults(student, config, device)
     if faults:
         raise ConfigError(faults)
     model = student
@@ -142,7 +130,7 @@ def finish_student(model: Model, student: Model, batch: Batch) -> FinishedStuden
     """Merge the trained adapter, if any, and compare the logits before and after.
 
     Args:
-        model: From `student_in_form`, trained.
+        model: From `prepared_student`, trained.
         student: What it was made from. In a 4-bit run it receives the dequantised weights and the
             adapter, and stays on the CPU, because it may be too large for the GPU.
         batch: Some examples, not packed.
@@ -164,7 +152,7 @@ def finish_student(model: Model, student: Model, batch: Batch) -> FinishedStuden
     return FinishedStudent(merged, report, adapter)
 
 
-def _form_faults(student: Model, config: DistillationConfig, device: torch.device) -> list[str]:
+def _student_faults(student: Model, config: DistillationConfig, device: torch.device) -> list[str]:
     faults = []
     if has_adapter(student):
         faults += adapter_faults(student)
