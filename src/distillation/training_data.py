@@ -16,7 +16,7 @@ the label and the format of its prompt. Other keys are ignored.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import DataError, EmptyDataError
@@ -24,7 +24,6 @@ from ..exchanges import answered_shape, read_answer, read_asked, require_text
 from ..records import Example, record_hash
 
 Record = Example | Mapping[str, Any]
-PromptAndTarget = tuple[str, str]
 
 SHAPES: Final = (
     "text | question, answer | instruction, output | messages | conversations | prompt, completion"
@@ -47,19 +46,9 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
             gives its number, counted from 1.
         EmptyDataError: There are no records.
     """
-    examples = []
-    seen: Counter[str] = Counter()
-    for number, record in enumerate(records, start=1):
-        if isinstance(record, Example):
-            require_text(record.target, "target", number)
-            examples.append(record)
-            continue
-        prompt, target = _prompt_and_target(record, number)
-        content = record_hash({"prompt": prompt, "target": target})[:24]
-        examples.append(Example(f"{content}-{seen[content]}", prompt, target, task="text"))
-        seen[content] += 1
-    if not examples:
-        raise EmptyDataError("there are no training records; give at least one")
+    examples = examples_from(records, _prompt_and_target)
+    for number, example in enumerate(examples, start=1):
+        require_text(example.target, "target", number)
     counts = Counter(example.id for example in examples)
     equal = sorted(name for name, count in counts.items() if count > 1)
     if equal:
@@ -70,7 +59,34 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
     return sorted(examples, key=lambda example: example.id)
 
 
-def _prompt_and_target(record: object, number: int) -> PromptAndTarget:
+def examples_from(
+    records: Iterable[Record], read: Callable[[object, int], tuple[str, str | None]]
+) -> list[Example]:
+    """Make an example of each record, in the order given.
+
+    Args:
+        records: `Example`s, which are kept, or what `read` takes, with its number from 1 on.
+        read: Gives prompt and target. Their hash is the id; equal ones are numbered.
+
+    Raises:
+        EmptyDataError: There are no records.
+    """
+    examples = []
+    seen: Counter[str] = Counter()
+    for number, record in enumerate(records, start=1):
+        if isinstance(record, Example):
+            examples.append(record)
+            continue
+        prompt, target = read(record, number)
+        content = record_hash({"prompt": prompt, "target": target})[:24]
+        examples.append(Example(f"{content}-{seen[content]}", prompt, target, task="text"))
+        seen[content] += 1
+    if not examples:
+        raise EmptyDataError("there are no training records; give at least one")
+    return examples
+
+
+def _prompt_and_target(record: object, number: int) -> tuple[str, str]:
     if not isinstance(record, Mapping):
         raise DataError(
             f"is a {type(record).__name__}; give mappings with the keys {SHAPES}", row=number

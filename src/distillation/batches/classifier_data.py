@@ -11,7 +11,6 @@ Sizes: B examples, T positions.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +19,10 @@ import torch
 from torch import Tensor
 
 from ...errors import ConfigError, DataError, EmptyDataError
-from ...records import Example, record_hash
+from ...records import Example
 from ..setting_names import TooLong
+from ..training_data import Record, examples_from
 from .batching import Tokenizer, padded
-
-Record = Example | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,18 +50,7 @@ def classified_examples(records: Iterable[Record]) -> list[Example]:
         DataError: A record has no text, or a label that is neither a text nor a whole number.
         EmptyDataError: There are no records.
     """
-    examples = []
-    seen: Counter[str] = Counter()
-    for number, record in enumerate(records, start=1):
-        if isinstance(record, Example):
-            examples.append(record)
-            continue
-        text, label = _text_and_label(record, number)
-        content = record_hash({"prompt": text, "target": label})[:24]
-        examples.append(Example(f"{content}-{seen[content]}", text, label, task="text"))
-        seen[content] += 1
-    if not examples:
-        raise EmptyDataError("there are no training records; give at least one")
+    examples = examples_from(records, _text_and_label)
     return sorted(examples, key=lambda example: example.id)
 
 
