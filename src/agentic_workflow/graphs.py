@@ -33,8 +33,9 @@ from .grounding.grounded_answer import Grounding
 from .model_calls.deadlines import AgentNode, RunContext, in_time
 from .nodes import agent_nodes as nodes
 from .nodes.confidence_node import stated_risk, weigh_answer
-from .nodes.retries import ToolsSource, bounded
+from .nodes.retries import ToolsSource, with_attempts
 from .nodes.teacher_node import ask_teacher
+from .nodes.toolbox import Tools, grounded
 from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
 from .record_search.lookup import RecordLookup
@@ -122,7 +123,7 @@ def wire_multi_agent(
     for name, node in parts.agents.items():
         builder.add_node(name, in_time(node, out_of_time(name)))
         builder.add_edge(name, "validator")
-    builder.add_node("validator", bounded(validator, tools))
+    builder.add_node("validator", with_attempts(validator, tools))
     builder.add_edge(START, "router")
     builder.add_conditional_edges("router", route_decision, routes)
     builder.add_edge("qa_agent", "confidence" if parts.weighs else "validator")
@@ -155,7 +156,7 @@ def wire_one_task(
 
     builder: Builder = StateGraph(AgentState, context_schema=RunContext)
     builder.add_node("read_request", read_request)
-    builder.add_node("validator", bounded(validator, tools))
+    builder.add_node("validator", with_attempts(validator, tools))
     builder.add_edge(START, "read_request")
     ways: dict[Hashable, str] = {"validate": "validator", "done": END}
     if agent is None:
@@ -228,7 +229,7 @@ def build_multi_agent_graph(
                 "give context={'deadline_s': ...} with each run"
             ]
         )
-    tools = nodes.Tools(
+    tools = Tools(
         chat_model,
         RecordLookup(table) if table is not None else None,
         policy,
@@ -236,13 +237,13 @@ def build_multi_agent_graph(
         confidence,
         TeacherBudget(policy.teacher_budget),
     )
-    tools = nodes.grounded(tools, grounding)
+    tools = grounded(tools, grounding)
     nodes_by_name = {route.name: node for route, node in agents.items()}
     builder = _multi(lambda: tools, parts_of(tools, lambda: tools, nodes_by_name))
     return compile_graph(builder, checkpointer, extensions, step_limit(policy.attempts))
 
 
-def parts_of(tools: nodes.Tools, source: ToolsSource, agents: Mapping[str, AgentNode]) -> Parts:
+def parts_of(tools: Tools, source: ToolsSource, agents: Mapping[str, AgentNode]) -> Parts:
     """Find which parts a policy asks for.
 
     Args:
@@ -294,6 +295,9 @@ def compile_graph(
     if delta_channels_wanted() if delta is None else delta:
         builder.channels = with_delta_channels(builder.channels)
     compiled = leased(builder.compile(checkpointer=checkpointer, name=name))
+    for shown in (compiled.output_channels, compiled.stream_channels):
+        if isinstance(shown, list) and "requested" in shown:
+            shown.remove("requested")
     return compiled.with_config({"recursion_limit": recursion_limit})
 
 
@@ -311,11 +315,11 @@ def _escalation(tools: ToolsSource) -> Node:
 
 
 def _fixed(chat_model: BaseChatModel, table: FactTable | None) -> ToolsSource:
-    tools = nodes.Tools(chat_model, RecordLookup(table) if table is not None else None)
+    tools = Tools(chat_model, RecordLookup(table) if table is not None else None)
     return lambda: tools
 
 
-def _served() -> nodes.Tools:
+def _served() -> Tools:
     folder = os.environ.get(CHECKPOINT_VARIABLE, "").strip()
     if not folder:
         raise ConfigError(
@@ -325,14 +329,14 @@ def _served() -> nodes.Tools:
 
 
 @lru_cache(maxsize=2)
-def _open(folder: str) -> nodes.Tools:
+def _open(folder: str) -> Tools:
     table = open_table(folder)
-    tools = nodes.Tools(
+    tools = Tools(
         open_student(folder),
         RecordLookup(table) if table is not None else None,
         confidence=ConfidenceMap.read(folder),
     )
-    return nodes.grounded(tools, True)
+    return grounded(tools, True)
 
 
 def _single(tools: ToolsSource) -> Builder:

@@ -29,6 +29,7 @@ from .grounding.grounded_answer import Grounding
 from .model_calls.deadlines import AgentNode, RunContext
 from .nodes import agent_nodes as nodes
 from .nodes.human_approval import in_state
+from .nodes.toolbox import Tools, grounded
 from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
 from .routing import BUILT_IN, CLARIFY, AgentRoute, task_router
@@ -101,7 +102,7 @@ class MultiAgentWorkflow(Workflow):
         self.recursion_limit = step_limit(self.policy.attempts)
         self._routes: dict[AgentRoute, AgentNode] = {}
         self._budget = TeacherBudget(self.policy.teacher_budget)
-        self._grounded = nodes.grounded(self.agent.tools, grounding)
+        self._grounded = grounded(self.agent.tools, grounding)
         parts_of(self._tools, lambda: self._tools, {})  # says at once what does not fit
 
     @property
@@ -175,7 +176,7 @@ class MultiAgentWorkflow(Workflow):
         return self.invoke(query, config, context=context, thread_id=thread_id, limits=limits)
 
     @property
-    def _tools(self) -> nodes.Tools:
+    def _tools(self) -> Tools:
         return replace(
             self._grounded,
             policy=self.policy,

@@ -4,9 +4,10 @@ Users' nodes often `return state` whole. The reducers are therefore idempotent: 
 already starts with what is there replaces it, instead of appending it a second time.
 """
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.channels import UntrackedValue
 from langgraph.graph.message import add_messages
 
 from .text_matching import nfc
@@ -122,6 +123,9 @@ class AgentState(TypedDict):
     `too_long`, `low_confidence`, `rejected`, `validator_failed`."""
     steps: NotRequired[list[Step]]
     """What every node did in this turn."""
+    requested: NotRequired[Annotated[Any, UntrackedValue(Any, guard=False)]]
+    """The `RequestedRecord` that the router found. It lives as long as the run: no checkpoint holds
+    it, and it is in no output of a graph."""
 
 
 def query_of(state: AgentState) -> str:

@@ -34,6 +34,7 @@ def fresh_turn(query: str) -> Update:
         "teacher_calls": 0,
         "answered_by": "",
         "exit": "",
+        "requested": None,
     }
 
 
@@ -126,6 +127,22 @@ def judged(
         "messages": spoken(state, response, metadata),
         "steps": with_step(state, node, verdict, reason),
     }
+
+
+def rejected(
+    state: AgentState, reason: str, if_last: Update, detail: str = "", what: str = "retry"
+) -> Update:
+    """Reject an answer. Whether another attempt follows is decided in `nodes.retries`.
+
+    Args:
+        state: The state with the answer.
+        reason: Why, in a few words.
+        if_last: How the turn is closed where no attempt is left.
+        detail: For the list of steps; by default the reason.
+        what: Likewise.
+    """
+    steps = with_step(state, "validator", what, detail or reason)
+    return {"verdict": "retry", "reason": reason, "steps": steps, "if_last": if_last}
 
 
 def spoken(

@@ -62,6 +62,11 @@ class Claim:
     denied: bool = False
     """The claim says that it is not so."""
 
+    @property
+    def about(self) -> str:
+        """What the table must hold: the claim without the claimed value, which may be anything."""
+        return self.question.replace(self.value, " ") if self.value else self.question
+
 
 def subject_of(query: str) -> str:
     """Strip the words that order a summary.

@@ -24,13 +24,14 @@ from langchain_core.messages import AIMessage
 from ...errors import ConfigError
 from ...tables import FactTable, TableRow
 from ..record_search.lookup import Match, RecordLookup
-from ..state import AgentState, Citation, Verdict, query_of, response_of, with_step
-from ..state_updates import Update, judged
+from ..state import AgentState, Citation, Verdict, query_of, response_of
+from ..state_updates import Update, judged, rejected
 from ..text_matching import contains_words, numbers, words
 from .answer_check import answers_agree
-from .claims import read_claim, subject_of
+from .claims import subject_of
 from .number_check import CitedCell, unsupported_numbers
 from .question_coverage import Refusal, near_keys, refusal_of, refusal_sentence
+from .requested_record import RequestedRecord
 
 if TYPE_CHECKING:
     from ..record_search.duckdb_store import RecordStore
@@ -52,15 +53,11 @@ class Grounding:
 
         Args:
             task: `qa`, `summarize` or `validate`.
-            text: The user's words.
+            text: The user's words; of a claim, what it is about.
             match: What they were found to ask for.
         """
         if task == "summarize":
             return refusal_of(subject_of(text), match, self.lookup, whole_record=True)
-        if task == "validate":
-            claim = read_claim(text, self.lookup)
-            # What is claimed may be anything; only what it is claimed of must be in the table.
-            text = claim.question.replace(claim.value, " ") if claim.value else claim.question
         return refusal_of(text, match, self.lookup)
 
     def sentence(self, refusal: Refusal, text: str) -> str:
@@ -150,25 +147,22 @@ def open_grounding(
 def ground_verdict(
     state: AgentState,
     update: Any,  # noqa: ANN401 - what a validator returns
-    match: Match | None,
+    requested: RequestedRecord,
     grounding: Grounding | None,
-    *,
-    may_retry: bool = False,
 ) -> Any:  # noqa: ANN401
-    """Let grounding have the last word on what a validator accepted.
+    """Cite the table cells that support what a validator accepted, or reject it.
 
     Args:
         state: The state the validator saw.
         update: What it returned.
-        match: The record and column that the request is about.
+        requested: The record and column that the request is about.
         grounding: None changes nothing.
-        may_retry: The student may answer once more.
 
     Returns:
-        The update: with citations where the answer stands; as a retry or an abstention where a
-        number of the answer is in no cited cell; as an abstention where a cited cell is not in the
-        table.
+        The update: with citations where the answer stands; rejected (see `rejected`) where a number
+        of the answer is in no cited cell; as an abstention where a cited cell is not in the table.
     """
+    match = requested.match
     if grounding is None or not isinstance(update, dict):
         return update
     verdict, task = update.get("verdict"), state.get("current_task") or "qa"
@@ -176,8 +170,8 @@ def ground_verdict(
         return update
     if task != "validate" and (state.get("context") or "").strip():
         return update  # it rests on the user's own text
-    if task == "validate":
-        refusal = grounding.refuse(task, query_of(state), match)
+    if task == "validate" and requested.claim is not None:
+        refusal = grounding.refuse(task, requested.claim.about, match)
         if refusal is not None:
             said = grounding.sentence(refusal, query_of(state))
             return _withdrawn(state, update, "unverified", "no record decides it", said)
@@ -191,11 +185,8 @@ def ground_verdict(
     if not strange:
         return _cited(update, citations)
     reason = f"no cited cell holds the number {strange[0]}"
-    if may_retry:
-        steps = with_step(state, "validator", "retry", reason)
-        return {"verdict": "retry", "reason": reason, "steps": steps}
     closed = _withdrawn(state, update, "abstained", reason, f"I don't know: {reason}.")
-    return {**closed, "escalate": True}
+    return rejected(state, reason, {**closed, "escalate": True})
 
 
 def cite(

@@ -6,7 +6,6 @@ the model into an answer (it lets it pass).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage
@@ -14,32 +13,28 @@ from langchain_core.messages import AIMessage
 from ...errors import ConfigError
 from ...inference.scoring.confidence import TOP_LOGPROBS, ConfidenceMap
 from ...prompts import render
-from ..grounding.claims import read_claim, subject_of
-from ..grounding.grounded_answer import Grounding, chosen_grounding
+from ..grounding.claims import subject_of
 from ..grounding.question_coverage import refusal_sentence, unmatched
+from ..grounding.requested_record import (
+    PASSAGE_WORDS,
+    RequestedRecord,
+    find_requested,
+    requested_record,
+)
 from ..model_calls.ask import ask, with_history
 from ..model_calls.context_budget import room_of
 from ..model_calls.deadlines import run_context
 from ..record_search.lookup import Match, RecordLookup
 from ..routing import BUILT_IN, CLARIFY, label_route, task_of, word_route
-from ..state import AgentState, SourceRecord, query_of, response_of, with_step
+from ..state import AgentState, SourceRecord, TaskType, query_of, response_of, with_step
 from ..state_updates import Update, abstained, answered, first_step, fresh_turn, spoken
 from ..text_matching import words
 from .long_text_node import condense
 from .toolbox import Tools
 
 _THIS = frozenset({"", "this", "it", "that", "the text", "this text", "the following", "context"})
-BUILT_IN_TASKS = frozenset(route.name for route in BUILT_IN)
 RETRY_TEMPERATURE = 0.7
 """Of an attempt that changes nothing else; with a seed of its own."""
-_PASSAGE = 12
-"""From this many words on, a text to summarise is the user's own, not the name of a record."""
-
-
-def grounded(tools: Tools, wanted: Grounding | bool) -> Tools:
-    """Give tools whose answers rest on the table, or do not: `grounding.chosen_grounding`."""
-    chosen = chosen_grounding(tools.lookup, wanted)
-    return replace(tools, grounding=chosen, lookup=chosen.lookup if chosen else tools.lookup)
 
 
 def process_input(state: AgentState) -> Update:
@@ -84,12 +79,14 @@ def route_request(state: AgentState, tools: Tools) -> Update:
     tell apart, or where the policy names a router or states how sure it must be.
     """
     query = query_of(state)
-    task, why, match, probability = _choose_route(query, tools)
+    task, why, requested, probability = _choose_route(query, tools)
+    match = requested.match
     return {
         **fresh_turn(query),
         "current_task": task,
         "task_type": task,
         "route_probability": probability,
+        "requested": requested,
         "sources": _sources(match, tools.lookup),
         "steps": first_step("router", task, f"{why}; {_found(match, tools.lookup)}"),
     }
@@ -113,24 +110,23 @@ def ask_back(state: AgentState, tools: Tools) -> Update:
 class _Route(NamedTuple):
     name: str
     why: str
-    match: Match | None
-    """The record that is meant."""
+    requested: RequestedRecord
     probability: float | None = None
 
 
 def _choose_route(query: str, tools: Tools) -> _Route:
     named = word_route(query, tools.routes)
     if named is not None:
-        return _Route(named[0], f'the word "{named[1]}"', None)
+        return _Route(named[0], f'the word "{named[1]}"', RequestedRecord(named[0], query))
     task, word = task_of(query)
-    match = find_record(task, query, tools.lookup)
+    requested = find_requested(task, query, tools.lookup)
     if word:
-        return _Route(task, f'the word "{word}"', match)
-    policy = tools.policy
+        return _Route(task, f'the word "{word}"', requested)
+    policy, match = tools.policy, requested.match
     if not (tools.routes or policy.route_confidence or policy.router):
-        return _Route(task, "a question", match)
+        return _Route(task, "a question", requested)
     if match is not None and match.column is not None and not match.others:
-        return _Route(task, "it asks for a record", match)
+        return _Route(task, "it asks for a record", requested)
     choice = label_route(
         query,
         (*BUILT_IN, *tools.routes),
@@ -142,18 +138,20 @@ def _choose_route(query: str, tools: Tools) -> _Route:
     least = policy.route_confidence
     if least is not None and (choice.probability is None or choice.probability < least):
         why = f"{choice.name}{sure} is the likeliest, {least:.0%} needed"
-        return _Route(CLARIFY, why, None, choice.probability)
-    match = find_record(choice.name, query, tools.lookup)
-    return _Route(choice.name, f"the student's choice{sure}", match, choice.probability)
+        return _Route(CLARIFY, why, RequestedRecord(CLARIFY, query), choice.probability)
+    if choice.name != task:
+        requested = find_requested(choice.name, query, tools.lookup)
+    return _Route(choice.name, f"the student's choice{sure}", requested, choice.probability)
 
 
 def answer_question(state: AgentState, tools: Tools) -> Update:
     """Ask the student, unless there is a table and it does not hold what is asked for."""
     query, context = query_of(state), state.get("context") or ""
+    requested: Update = {}
     if not context.strip():
-        cannot = _cannot_answer("qa", query, tools)
+        cannot, requested = _cannot_answer("qa", query, state, tools)
         if cannot:
-            return abstained(state, "qa_agent", cannot)
+            return {**abstained(state, "qa_agent", cannot), **requested}
     asked = state.get("asked") or query
     options = _attempt_options(state)
     if tools.confidence is not None and tools.samples:
@@ -163,6 +161,7 @@ def answer_question(state: AgentState, tools: Tools) -> Update:
     what = "answer again" if state.get("attempts") else "answer"
     return {
         **answered(state, message),
+        **requested,
         "confidence": _confidence(message, tools.confidence),
         "steps": with_step(state, "qa_agent", what, _asked(asked, state)),
     }
@@ -171,11 +170,12 @@ def answer_question(state: AgentState, tools: Tools) -> Update:
 def summarize_text(state: AgentState, tools: Tools) -> Update:
     """Ask the student for a summary, unless neither a text nor a known record is given."""
     text, context = text_and_context(state)
-    own_text = (state.get("context") or "").strip() or len(words(text)) >= _PASSAGE
+    own_text = (state.get("context") or "").strip() or len(words(text)) >= PASSAGE_WORDS
+    requested: Update = {}
     if not own_text:
-        cannot = _cannot_answer("summarize", text, tools)
+        cannot, requested = _cannot_answer("summarize", text, state, tools)
         if cannot:
-            return abstained(state, "summarizer", cannot)
+            return {**abstained(state, "summarizer", cannot), **requested}
     asked = state.get("asked") or text
     read = condense(asked, _with_rejection(state, context), tools.model, tools.policy)
     if read.fault:
@@ -189,32 +189,9 @@ def summarize_text(state: AgentState, tools: Tools) -> Update:
     detail = "; ".join(part for part in (_asked(asked[:80], state), read.how) if part)
     return {
         **answered(state, message),
+        **requested,
         "steps": with_step(state, "summarizer", what, detail),
     }
-
-
-def find_record(task: str, text: str, lookup: RecordLookup | None) -> Match | None:
-    """Find the record a request is about.
-
-    Args:
-        task: `qa`, `summarize` or `validate`; for others no record is looked for.
-        text: The user's words.
-        lookup: The table's index; None without a table.
-
-    Returns:
-        The match; without a column for a summary. None where no record is named.
-    """
-    if lookup is None or task not in BUILT_IN_TASKS:
-        return None
-    if task == "validate":
-        return read_claim(text, lookup).match
-    if task != "summarize":
-        return lookup.find(text)
-    subject = subject_of(text)
-    match = lookup.find(subject) if len(words(subject)) < _PASSAGE else None
-    if match is None:
-        return None
-    return Match(match.rows, None, match.key_column, 1.0, match.others)
 
 
 def text_and_context(state: AgentState) -> tuple[str, str]:
@@ -268,13 +245,20 @@ def _found(match: Match | None, lookup: RecordLookup | None) -> str:
     return f"row {match.row.row} ({match.row.key}){column}"
 
 
-def _cannot_answer(task: str, text: str, tools: Tools) -> str:
-    """Say why the table does not hold what is asked for; empty where it does, or there is none."""
+def _cannot_answer(
+    task: TaskType, text: str, state: AgentState, tools: Tools
+) -> tuple[str, Update]:
+    """Say why the table does not hold what is asked for; empty where it does, or there is none.
+
+    Also give the record that was looked up, for the nodes that follow.
+    """
     if tools.lookup is None:
-        return ""
-    match = find_record(task, text, tools.lookup)
+        return "", {}
+    requested = requested_record(state, tools.lookup, task)
     if tools.grounding is not None:
-        refusal = tools.grounding.refuse(task, text, match)
-        return "" if refusal is None else tools.grounding.sentence(refusal, text)
-    refusal = unmatched(match, whole_record=task == "summarize")
-    return "" if refusal is None else refusal_sentence(refusal, tools.lookup)
+        refusal = tools.grounding.refuse(task, text, requested.match)
+        cannot = "" if refusal is None else tools.grounding.sentence(refusal, text)
+    else:
+        refusal = unmatched(requested.match, whole_record=task == "summarize")
+        cannot = "" if refusal is None else refusal_sentence(refusal, tools.lookup)
+    return cannot, {"requested": requested}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...errors import ConfigError
+from ..grounding.requested_record import requested_record
 from ..model_calls.deadlines import run_context
-from ..state import AgentState, query_of, response_of, with_step
+from ..state import AgentState, response_of, with_step
 from ..state_updates import Update, abstained
-from .agent_nodes import find_record
 from .toolbox import Tools
 
 
@@ -69,7 +69,7 @@ def stated_risk(tools: Tools) -> float | None:
 
 
 def _record_decides(state: AgentState, tools: Tools) -> bool:
-    match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
+    match = requested_record(state, tools.lookup).match
     return (
         match is not None
         and match.column is not None

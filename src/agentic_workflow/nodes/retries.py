@@ -1,9 +1,9 @@
-"""How often an answer is judged: a validator of any kind is held to the number of attempts.
+"""Whether a rejected answer is made again, and how: decided here for every validator.
 
-A validator that never passes, that raises, and one that never comes back all end after the same
-number of attempts. Each retry changes something: a wording that the student was trained on while
-there are any, then the temperature; a model whose temperature is not ours reads why its answer was
-rejected.
+A validator only accepts or rejects. One that never accepts, one that raises and one that never
+comes back all end after the same number of attempts. Each retry changes something: a wording that
+the student was trained on while there are any, then the temperature; a model whose temperature we
+do not set reads why its answer was rejected.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from langgraph.errors import GraphBubbleUp
 from ...errors import StillroomError
 from ..grounding.claims import subject_of
 from ..grounding.grounded_answer import ground_verdict
+from ..grounding.requested_record import requested_record
 from ..model_calls.deadlines import Node, OverTimeError, acall_within, call_within, time_left
 from ..policy import AnswerPolicy
-from ..record_search.lookup import Match, RecordLookup
 from ..state import AgentState, query_of, response_of, with_step
-from ..state_updates import Update, judged, out_of_time, withdrawn
-from .agent_nodes import find_record
+from ..state_updates import Update, judged, out_of_time, rejected, withdrawn
 from .confidence_node import stated_risk
 from .toolbox import Tools
 
@@ -32,7 +31,7 @@ _LONGEST_QUOTE = 200
 ToolsSource = Callable[[], Tools]
 
 
-def bounded(validator: Node, tools: ToolsSource) -> Node:
+def with_attempts(validator: Node, tools: ToolsSource) -> Node:
     """Hold any validator, also a user's own, to the attempts and the time of a policy.
 
     Args:
@@ -42,43 +41,49 @@ def bounded(validator: Node, tools: ToolsSource) -> Node:
     Returns:
         A node that counts attempts, and that gives a verdict whatever the validator does.
     """
+
+    def prepared(state: AgentState) -> tuple[AgentState, Tools]:
+        made = tools()
+        stated_risk(made)  # a graph without a confidence map has no other node that checks it
+        requested = requested_record(state, made.lookup)
+        return AgentState(**{**state, "requested": requested}), made
+
     if iscoroutinefunction(validator):
 
         async def judge_async(state: AgentState) -> Any:  # noqa: ANN401 - a user's node
-            made = tools()
-            stated_risk(made)  # a graph without a map has no node that would ask
+            seen, made = prepared(state)
             try:
-                update = await acall_within(lambda: validator(state), _seconds(made.policy))
-            except (GraphBubbleUp, StillroomError):
+                update = await acall_within(lambda: validator(seen), _seconds(made.policy))
+            except (GraphBubbleUp, StillroomError):  # an interrupt; an error of the model
                 raise
             except Exception as fault:  # noqa: BLE001 - a user's code: any fault is a rejection
-                return _failed(state, made, fault)
-            return bound_retries(state, update, made)
+                update = _failed(seen, made, fault)
+            return decide_attempt(seen, update, made)
 
         return judge_async
 
     def judge(state: AgentState) -> Any:  # noqa: ANN401 - a user's node
-        made = tools()
-        stated_risk(made)
+        seen, made = prepared(state)
         try:
-            update = call_within(validator, state, _seconds(made.policy))
-        except (GraphBubbleUp, StillroomError):  # an interrupt; an error of the model
+            update = call_within(validator, seen, _seconds(made.policy))
+        except (GraphBubbleUp, StillroomError):
             raise
-        except Exception as fault:  # noqa: BLE001 - a user's code: any fault is a rejection
-            return _failed(state, made, fault)
-        return bound_retries(state, update, made)
+        except Exception as fault:  # noqa: BLE001
+            update = _failed(seen, made, fault)
+        return decide_attempt(seen, update, made)
 
     return judge
 
 
-def bound_retries(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa: ANN401 - a user's
-    """Count an attempt; the last rejection says so, and any other one changes something.
+def decide_attempt(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa: ANN401 - a user's
+    """Count an attempt, and decide whether a rejected answer is made again.
 
-    What was accepted must also rest on the table: `grounding.ground_verdict`.
+    What the validator accepted must also be supported by the table: see `ground_verdict`.
 
     Args:
         state: The state the validator saw.
-        update: What it returned.
+        update: What it returned. With `verdict` "retry" it may say in `if_last` how the turn is
+            closed where no attempt is left, and in `asked` how the question is put next.
         tools: What the agents work with.
 
     Returns:
@@ -86,22 +91,23 @@ def bound_retries(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa:
     """
     if not isinstance(update, dict):  # a Command goes where it says
         return update
+    requested = requested_record(state, tools.lookup)
     attempts = state.get("attempts", 0) + 1
-    if tools.grounding is not None:
-        match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
-        again = attempts < tools.policy.attempts
-        update = ground_verdict(state, update, match, tools.grounding, may_retry=again)
+    counted = {"attempts": attempts, "requested": requested}
+    update = dict(ground_verdict(state, update, requested, tools.grounding))
+    if_last = update.pop("if_last", None)
     if update.get("verdict") != "retry":
-        return {**update, "attempts": attempts}
+        return {**update, **counted}
     if attempts < tools.policy.attempts:
         changed = {} if update.get("asked") else next_change(state, tools)
-        return {"messages": withdrawn(state), **changed, **update, "attempts": attempts}
+        return {"messages": withdrawn(state), **changed, **update, **counted}
+    if if_last is not None:
+        return {**ground_verdict(state, if_last, requested, tools.grounding), **counted}
     reason = update.get("reason") or "the validator did not accept it"
-    said = (
-        f"The student answered {quoted(response_of(state))}; after {attempts} attempts, {reason}."
-    )
+    answer = quoted(response_of(state))
+    said = f"The student answered {answer}; after {attempts} attempts, {reason}."
     closed = judged(state, "disagrees", reason, said)
-    return {**closed, "attempts": attempts, "escalate": _can_ask_again(state)}
+    return {**closed, "escalate": _is_students_answer(state), **counted}
 
 
 def next_change(state: AgentState, tools: Tools) -> Update:
@@ -110,19 +116,17 @@ def next_change(state: AgentState, tools: Tools) -> Update:
     Returns:
         `asked` with another wording, or `change` that says what else.
     """
+    phrasings = _other_phrasings(state, tools)
     attempts = state.get("attempts", 0)
-    task = state.get("current_task") or "qa"
-    match = find_record(task, query_of(state), tools.lookup)
-    if match is not None and tools.lookup is not None:
-        phrasings = other_phrasings(state, match, tools.lookup)
-        if attempts < len(phrasings):
-            return {"asked": phrasings[attempts], "change": ""}
+    if attempts < len(phrasings):
+        return {"asked": phrasings[attempts], "change": ""}
     return {"change": "temperature" if tools.samples else "reason"}
 
 
-def other_phrasings(state: AgentState, match: Match, lookup: RecordLookup) -> list[str]:
+def _other_phrasings(state: AgentState, tools: Tools) -> list[str]:
     """Give the trained wordings that differ from the user's own, best first."""
-    if match.others:
+    match, lookup = requested_record(state, tools.lookup).match, tools.lookup
+    if match is None or match.others or lookup is None:
         return []
     if state.get("current_task") == "summarize":
         own, trained = subject_of(query_of(state)), lookup.canonical_summaries(match)
@@ -138,39 +142,27 @@ def quoted(answer: str) -> str:
 
 
 def _failed(state: AgentState, tools: Tools, fault: Exception) -> Update:
-    """Count a validator that raised or did not come back as a rejection."""
+    """Treat a validator that raised or did not come back as a rejection."""
     if isinstance(fault, OverTimeError):
         if time_left() == 0.0:
-            return {**out_of_time("validator")(state), "attempts": state.get("attempts", 0) + 1}
+            return out_of_time("validator")(state)
         what = f"took longer than {tools.policy.validator_timeout_s:g} s"
     else:
         what = f"raised {type(fault).__name__}: {fault}"
+    reason = f"the validator {what}"
     attempts = state.get("attempts", 0) + 1
-    steps = with_step(state, "validator", "failed", what)
-    if attempts < tools.policy.attempts:
-        return {
-            "verdict": "retry",
-            "reason": f"the validator {what}",
-            "messages": withdrawn(state) if _can_ask_again(state) else [],
-            **next_change(state, tools),
-            "attempts": attempts,
-            "steps": steps,
-        }
-    said = (
-        f"I don't know: the answer could not be checked; in {attempts} attempts the validator "
-        f"{what}."
-    )
-    seen = AgentState(**{**state, "steps": steps})
-    return {
-        **judged(seen, "abstained", f"the validator {what}", said),
+    said = f"I don't know: the answer could not be checked; in {attempts} attempts {reason}."
+    seen = AgentState(**{**state, "steps": with_step(state, "validator", "failed", what)})
+    closed = {
+        **judged(seen, "abstained", reason, said),
         "exit": "validator_failed",
-        "attempts": attempts,
-        "escalate": _can_ask_again(state),
+        "escalate": _is_students_answer(state),
     }
+    return rejected(state, reason, closed, detail=what, what="failed")
 
 
-def _can_ask_again(state: AgentState) -> bool:
-    """Tell whether there is an answer to be made again: a claim is the user's own."""
+def _is_students_answer(state: AgentState) -> bool:
+    """Tell whether the answer is the student's, to be made again; a claim is the user's own."""
     return state.get("current_task") != "validate"
 
 

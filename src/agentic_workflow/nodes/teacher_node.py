@@ -11,12 +11,13 @@ from langgraph.errors import GraphBubbleUp
 
 from ...prompts import FormatName, render
 from ..grounding.grounded_answer import ground_verdict
+from ..grounding.requested_record import requested_record
 from ..model_calls.ask import ask
 from ..model_calls.deadlines import run_context
 from ..policy import may_ask_teacher
 from ..state import AgentState, Verdict, query_of, with_step
 from ..state_updates import Update, judged
-from .agent_nodes import find_record, text_and_context
+from .agent_nodes import text_and_context
 from .toolbox import Tools
 from .validator_node import check_by_code
 
@@ -45,8 +46,8 @@ def ask_teacher(state: AgentState, tools: Tools) -> Update:
     except Exception as fault:  # noqa: BLE001 - any chat model; the turn has its end without it
         why = f"the teacher failed: {type(fault).__name__}: {fault}"
         return {**calls, "steps": with_step(state, "escalate", "failed", why)}
-    match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
-    finding = check_by_code(state, answer, match, tools)
+    requested = requested_record(state, tools.lookup)
+    finding = check_by_code(state, answer, requested.match, tools)
     if not answer.strip() or finding.agrees is False:
         why = finding.reason if answer.strip() else "it said nothing"
         step = with_step(state, "escalate", "rejected", f"the teacher's answer: {why}")
@@ -55,8 +56,8 @@ def ask_teacher(state: AgentState, tools: Tools) -> Update:
     reason = finding.reason if finding.agrees else "the teacher's answer; no record decides it"
     told = AgentState(**{**state, "answered_by": "teacher", "confidence": None})
     closed = judged(told, verdict, reason, answer, node="escalate")
-    closed = ground_verdict(told, {**closed, "citations": []}, match, tools.grounding)
-    if closed["verdict"] == "abstained":
+    closed = ground_verdict(told, {**closed, "citations": []}, requested, tools.grounding)
+    if closed["verdict"] not in ("agrees", "unverified"):
         step = with_step(state, "escalate", "rejected", f"the teacher's answer: {closed['reason']}")
         return {**calls, "steps": step}
     return {**closed, **calls, "answered_by": "teacher", "confidence": None, "exit": ""}

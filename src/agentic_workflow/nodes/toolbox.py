@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from langchain_core.language_models import BaseChatModel
 
 from ...inference.scoring.confidence import ConfidenceMap
-from ..grounding.grounded_answer import Grounding
+from ..grounding.grounded_answer import Grounding, chosen_grounding
 from ..model_calls.ask import is_student
 from ..policy import AnswerPolicy, TeacherBudget
 from ..record_search.lookup import RecordLookup
@@ -39,3 +39,9 @@ class Tools:
     def samples(self) -> bool:
         """The student takes a temperature with every call."""
         return is_student(self.model)
+
+
+def grounded(tools: Tools, wanted: Grounding | bool) -> Tools:
+    """Give tools whose answers rest on the table, or do not: `grounding.chosen_grounding`."""
+    chosen = chosen_grounding(tools.lookup, wanted)
+    return replace(tools, grounding=chosen, lookup=chosen.lookup if chosen else tools.lookup)

@@ -20,13 +20,14 @@ from ..grounding.answer_check import (
     check_summary,
     record_says,
 )
-from ..grounding.claims import Claim, decide_claim, read_claim
+from ..grounding.claims import Claim, decide_claim
+from ..grounding.requested_record import requested_record
 from ..model_calls.ask import ask_yes_no
 from ..record_search.lookup import Match, RecordLookup
-from ..state import AgentState, query_of, response_of, with_step
-from ..state_updates import Update, judged, withdrawn
+from ..state import AgentState, response_of
+from ..state_updates import Update, judged, rejected
 from ..text_matching import contains_words, words
-from .agent_nodes import find_record, text_and_context
+from .agent_nodes import text_and_context
 from .retries import next_change, quoted
 from .self_check import second_opinion
 from .toolbox import Tools
@@ -41,17 +42,19 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
         return judged(state, "abstained", state.get("reason", ""), answer)
     objection = first_objection(tools.policy.checks, state, answer)
     if objection is not None:
-        return _reject(state, tools, objection)
-    match = find_record(state.get("current_task") or "qa", query_of(state), tools.lookup)
+        return _reject(state, objection)
+    match = requested_record(state, tools.lookup).match
     finding = hold_against(state, answer, match, tools.lookup)
     if finding.agrees:
         return judged(state, "agrees", finding.reason, answer)
     if finding.agrees is None or match is None or tools.lookup is None:
         return _judge_undecided(state, tools, answer, Finding(None, finding.reason))
-    if state.get("attempts", 0) + 1 < tools.policy.attempts:
-        return _send_back(state, finding, tools)
+    changed = next_change(state, tools)
+    as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
     said = _says_so(state, answer, finding, match, tools.lookup)
-    return {**judged(state, "disagrees", finding.reason, said), "escalate": True}
+    closed = {**judged(state, "disagrees", finding.reason, said), "escalate": True}
+    detail = f"{finding.reason}; asking again{as_what}"
+    return {**rejected(state, finding.reason, closed, detail), **changed}
 
 
 def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Update:
@@ -62,16 +65,14 @@ def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Fi
     if finding.agrees is None:
         said = answer or "The student gave no answer."
         return {**opinion.update, **judged(seen, "unverified", finding.reason, said)}
-    return {**opinion.update, **_reject(seen, tools, finding.reason)}
+    return {**opinion.update, **_reject(seen, finding.reason, opinion.update)}
 
 
-def _reject(state: AgentState, tools: Tools, reason: str) -> Update:
-    """Reject an answer that no record decides: it is made again, or in the end not given."""
-    if state.get("attempts", 0) + 1 < tools.policy.attempts:
-        step = with_step(state, "validator", "retry", reason)
-        return {"verdict": "retry", "reason": reason, "steps": step}
+def _reject(state: AgentState, reason: str, counted: Update | None = None) -> Update:
+    """Reject an answer that no record decides: where no attempt is left, it is not given."""
     said = f"I don't know: I have an answer, but {reason}."
-    return {**judged(state, "abstained", reason, said), "exit": "rejected", "escalate": True}
+    closed = {**(counted or {}), **judged(state, "abstained", reason, said)}
+    return rejected(state, reason, {**closed, "exit": "rejected", "escalate": True})
 
 
 def check_by_code(state: AgentState, answer: str, match: Match | None, tools: Tools) -> Finding:
@@ -116,20 +117,6 @@ def hold_against(
     return Finding(None, f"{missing}, so there is nothing to hold the answer against")
 
 
-def _send_back(state: AgentState, finding: Finding, tools: Tools) -> Update:
-    """Reject an answer: it leaves the conversation, and the next attempt changes one thing."""
-    changed = next_change(state, tools)
-    as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
-    detail = f"{finding.reason}; asking again{as_what}"
-    return {
-        "verdict": "retry",
-        "reason": finding.reason,
-        **changed,
-        "messages": withdrawn(state),
-        "steps": with_step(state, "validator", "retry", detail),
-    }
-
-
 def _says_so(
     state: AgentState, answer: str, finding: Finding, match: Match, lookup: RecordLookup
 ) -> str:
@@ -151,7 +138,8 @@ def _says_so(
 
 
 def _judge_claim(state: AgentState, tools: Tools) -> Update:
-    claim = read_claim(query_of(state), tools.lookup)
+    claim = requested_record(state, tools.lookup).claim
+    assert claim is not None  # the task is `validate`
     if tools.lookup is not None:
         finding = decide_claim(claim, tools.lookup)
         if finding.agrees is not None:
