@@ -1,65 +1,68 @@
-"""A vector store in DuckDB, with LangChain's interface.
+"""LangChain's in-memory vector store, with checked vectors and a file.
 
-    vectors = RecordVectors(StudentEmbeddings(model=folder), path="vectors.duckdb")
+    vectors = RecordVectors(StudentEmbeddings(model=folder), path="vectors.safetensors")
     vectors.add_texts(["gold: symbol Au"], ids=["79"])
     vectors.similarity_search("yellow metal", k=1)
 
-Search is exact: every vector is compared. A table that made a student has up to some ten thousand
-records, where that takes milliseconds; an index that guesses would be slower to build than to do
-without.
+Search is exact: the query is compared with every vector. That takes milliseconds for the ten
+thousand records of a table that made a student. The file is safetensors, which holds numbers and
+text and no code; it is replaced whole at every change.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.vectorstores import VectorStore
-from langchain_core.vectorstores.utils import maximal_marginal_relevance
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import InMemoryVectorStore
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from ...errors import ConfigError
-from .duckdb_connection import open_database
+from ...errors import ConfigError, UnreadableFileError
+from ...files import atomic_path
 
-_Hit = tuple[Document, float, list[float]]
+_Entries = dict[str, dict[str, Any]]
+"""Id -> `id`, `text`, `metadata` and `vector`, as `InMemoryVectorStore` keeps them."""
 
 
-class RecordVectors(VectorStore):
-    """Texts and their vectors, in memory or in a file; by cosine similarity.
+class RecordVectors(InMemoryVectorStore):
+    """Texts and their vectors, compared by cosine similarity.
+
+    All vectors are finite and of one size, and an addition adds all of its texts or none.
 
     Args:
         embedding: What turns texts into vectors; the same whenever a file is opened.
-        path: DuckDB file, made where there is none; None for a store in memory.
+        path: File that is read now, where there is one, and replaced at every change; None keeps
+            the vectors in memory only.
+
+    Raises:
+        UnreadableFileError: The file was not written by this class.
     """
 
     def __init__(self, embedding: Embeddings, path: str | Path | None = None) -> None:
-        """Open or make the store."""
-        self.embedding = embedding
+        """Open the file, or start empty."""
+        super().__init__(embedding)
+        self.path = None if path is None else Path(path)
         self._writing = threading.Lock()
-        self._connection = open_database(path)
-        self._connection.execute("create sequence if not exists added")
-        self._size: int | None = None
-        self._find_size()
-
-    @property
-    def embeddings(self) -> Embeddings:
-        """What turns texts into vectors."""
-        return self.embedding
+        if self.path is not None and self.path.exists():
+            self.store = _read(self.path)
 
     def __len__(self) -> int:
         """Count the texts."""
-        return 0 if self._size is None else int(self._all("select count(*) from vectors")[0][0])
+        return len(self.store)
 
     def close(self) -> None:
-        """Close the database."""
-        self._connection.close()
+        """Free the memory; a file keeps all that was added."""
+        self.store = {}
 
     def add_texts(
         self,
@@ -81,8 +84,8 @@ class RecordVectors(VectorStore):
             The ids.
 
         Raises:
-            ConfigError: There are not as many ids or metadatas as texts, or the vectors have
-                another size than those in the store.
+            ConfigError: There are not as many ids or metadatas as texts; or a vector is not finite,
+                or of another size than those in the store.
         """
         given = list(texts)
         facts = [{} for _ in given] if metadatas is None else list(metadatas)
@@ -91,108 +94,57 @@ class RecordVectors(VectorStore):
             raise ConfigError(
                 [f"{len(given)} texts, {len(facts)} metadatas, {len(named)} ids; give one per text"]
             )
-        if not given:
-            return []
+        return self.add_documents(
+            [Document(text, metadata=fact) for text, fact in zip(given, facts, strict=True)], named
+        )
+
+    def add_documents(
+        self,
+        documents: list[Document],
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+    ) -> list[str]:
+        """Add documents, all or none; see `add_texts`."""
+        named = [document.id for document in documents] if ids is None else list(ids)
+        if len(named) != len(documents):
+            raise ConfigError([f"{len(documents)} texts, {len(named)} ids; give one per text"])
         chosen = [name or str(uuid.uuid4()) for name in named]
-        vectors = [_finite(vector) for vector in self.embedding.embed_documents(given)]
-        size = self._check_size(vectors)
-        stored = [json.dumps(fact, ensure_ascii=False) for fact in facts]
-        # One row per id: of an id that is given twice the last text counts.
-        last = {name: place for place, name in enumerate(chosen)}
-        kept = list(last.values())
-        columns = [[source[i] for i in kept] for source in (chosen, given, stored, vectors)]
-        with self._writing, self._connection.cursor() as cursor:
-            cursor.execute("begin")
-            try:
-                cursor.execute(
-                    "create table if not exists vectors (id text primary key, content text, "
-                    f"metadata text, vector float[{size}], place bigint)"
+        texts = [document.page_content for document in documents]
+        vectors = self.embedding.embed_documents(texts) if texts else []
+        with self._writing:
+            added: _Entries = {
+                name: {
+                    "id": name,
+                    "vector": vector,
+                    "text": document.page_content,
+                    "metadata": dict(document.metadata),
+                }
+                for name, document, vector in zip(
+                    chosen, documents, self._checked(vectors), strict=True
                 )
-                cursor.execute(
-                    "insert or replace into vectors select unnest(?), unnest(?), unnest(?), "
-                    f"unnest(?)::float[{size}], nextval('added')",
-                    columns,
-                )
-                cursor.execute("commit")
-            except BaseException:
-                cursor.execute("rollback")
-                raise
-            self._size = size
+            }
+            self._keep({**self.store, **added})
         return chosen
 
-    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:  # noqa: ANN401
+    async def aadd_documents(
+        self,
+        documents: list[Document],
+        ids: list[str] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+    ) -> list[str]:
+        """Add documents, all or none; see `add_texts`."""
+        return await run_in_executor(None, self.add_documents, documents, ids)
+
+    def delete(self, ids: Sequence[str] | None = None, **kwargs: Any) -> bool:  # type: ignore[override]  # noqa: ANN401
         """Delete texts by id; None deletes all. Unknown ids are no error."""
-        if self._size is not None:
-            with self._writing, self._connection.cursor() as cursor:
-                if ids is None:
-                    cursor.execute("delete from vectors")
-                else:
-                    cursor.execute(
-                        "delete from vectors where id in (select unnest(?::text[]))", [list(ids)]
-                    )
+        with self._writing:
+            gone = set(self.store if ids is None else ids)
+            self._keep({name: entry for name, entry in self.store.items() if name not in gone})
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Give texts by id, in the order asked for; unknown ids are left out."""
-        if self._size is None:
-            return []
-        found = self._all(
-            "select id, content, metadata from vectors where id in (select unnest(?::text[]))",
-            list(ids),
-        )
-        known = {row[0]: _document(*row) for row in found}
-        return [known[name] for name in dict.fromkeys(ids) if name in known]
-
-    def similarity_search(self, query: str, k: int = 4, **kwargs: Any) -> list[Document]:  # noqa: ANN401
-        """Give the texts nearest to a text, the nearest first."""
-        return [document for document, _ in self.similarity_search_with_score(query, k)]
-
-    def similarity_search_with_score(
-        self,
-        query: str,
-        k: int = 4,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> list[tuple[Document, float]]:
-        """Give the texts nearest to a text with their cosine similarity, -1 to 1."""
-        if self._size is None:
-            return []
-        hits = self._nearest(self.embedding.embed_query(query), k)
-        return [(document, score) for document, score, _ in hits]
-
-    def similarity_search_by_vector(
-        self,
-        embedding: list[float],
-        k: int = 4,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> list[Document]:
-        """Give the texts nearest to a vector, the nearest first."""
-        return [document for document, _, _ in self._nearest(embedding, k)]
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        **kwargs: Any,  # noqa: ANN401
-    ) -> list[Document]:
-        """Give texts that are near to a text and unlike each other.
-
-        Args:
-            query: The text.
-            k: Most texts given.
-            fetch_k: How many of the nearest are chosen from.
-            lambda_mult: 0 for most unlike, 1 for nearest.
-            kwargs: Not used.
-        """
-        if self._size is None:
-            return []
-        vector = self.embedding.embed_query(query)
-        hits = self._nearest(vector, fetch_k)
-        chosen = maximal_marginal_relevance(
-            np.asarray(vector, dtype=np.float32), [hit[2] for hit in hits], lambda_mult, k
-        )
-        return [hits[place][0] for place in chosen]
+        """Give texts by id, in the order asked for, each once; unknown ids are left out."""
+        return super().get_by_ids(list(dict.fromkeys(ids)))
 
     @classmethod
     def from_texts(
@@ -203,58 +155,119 @@ class RecordVectors(VectorStore):
         *,
         ids: list[str] | None = None,
         path: str | Path | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
     ) -> Self:
         """Make a store of texts; see the class and `add_texts`."""
         store = cls(embedding, path)
         store.add_texts(texts, metadatas, ids=ids)
         return store
 
-    def _select_relevance_score_fn(self) -> Any:  # noqa: ANN401
+    @classmethod
+    async def afrom_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+    ) -> Self:
+        """Make a store of texts; see `from_texts`."""
+        return await run_in_executor(
+            None, partial(cls.from_texts, texts, embedding, metadatas, **kwargs)
+        )
+
+    @classmethod
+    def load(cls, path: str | Path, embedding: Embeddings, **kwargs: Any) -> Self:  # noqa: ANN401
+        """Read a file that `dump` or a store with a path wrote; later changes stay in memory."""
+        store = cls(embedding, **kwargs)
+        store.store = _read(Path(path))
+        return store
+
+    def dump(self, path: str | Path) -> None:
+        """Write the texts and vectors to a file."""
+        _write(Path(path), self.store)
+
+    def _similarity_search_with_score_by_vector(
+        self,
+        embedding: list[float],
+        k: int = 4,
+        filter: Callable[[Document], bool] | None = None,
+    ) -> list[tuple[Document, float, list[float]]]:
+        """Compare every vector; equally near ones stay in the order of adding.
+
+        LangChain's own fails where a vector is all zeros: it has no direction, and its similarity
+        counts as 0 here.
+        """
+        (query,) = self._checked([embedding])
+        known = [e for e in self.store.values() if filter is None or filter(_document(e))]
+        if not known:
+            return []
+        matrix = np.stack([entry["vector"] for entry in known])
+        lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
+        similarity = np.divide(
+            matrix @ query, lengths, out=np.zeros_like(lengths), where=lengths > 0
+        )
+        best = np.argsort(-similarity, kind="stable")[: max(0, k)]
+        return [(_document(known[i]), float(similarity[i]), known[i]["vector"]) for i in best]
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
         """Map a cosine similarity to 0 to 1."""
         return lambda similarity: (1.0 + similarity) / 2.0
 
-    def _nearest(self, vector: list[float], k: int) -> list[_Hit]:
-        """Compare every vector; equally near ones stay in the order of adding."""
-        if self._size is None or k < 1:
-            return []
-        size = self._check_size([_finite(vector)])
-        # A vector of zeros has no direction: its similarity is NaN, and counts as 0.
-        rows = self._all(
-            "select id, content, metadata, vector, coalesce(nullif(array_cosine_similarity("
-            f"vector, ?::float[{size}]), 'nan'::float), 0) as similarity "
-            "from vectors order by similarity desc, place limit ?",
-            vector,
-            k,
-        )
-        return [(_document(*row[:3]), float(row[4]), list(row[3])) for row in rows]
-
-    def _check_size(self, vectors: list[list[float]]) -> int:
-        sizes = {len(vector) for vector in vectors} | ({self._size} if self._size else set())
-        if len(sizes) != 1 or 0 in sizes:
+    def _checked(self, vectors: Sequence[Sequence[float]]) -> list[Any]:
+        """Give vectors as arrays, all finite and of the size of those in the store."""
+        made = [np.asarray(vector, dtype=np.float32) for vector in vectors]
+        if not all(np.isfinite(vector).all() for vector in made):
+            raise ConfigError(
+                ["a vector holds a number that is not finite; check the embedding model"]
+            )
+        kept = [entry["vector"] for entry in self.store.values()][:1]
+        sizes = {vector.size for vector in (*kept, *made)}
+        if len(sizes) > 1 or 0 in sizes:
             raise ConfigError(
                 [f"vectors have sizes {sorted(sizes)}; use one embedding model for one store"]
             )
-        return sizes.pop()
+        return made
 
-    def _find_size(self) -> None:
-        found = self._all(
-            "select data_type from duckdb_columns() where table_name = 'vectors' "
-            "and column_name = 'vector'"
+    def _keep(self, entries: _Entries) -> None:
+        """Take new contents, first into the file and then into memory."""
+        if self.path is not None:
+            _write(self.path, entries)
+        self.store = entries
+
+
+def _document(entry: dict[str, Any]) -> Document:
+    return Document(id=entry["id"], page_content=entry["text"], metadata=entry["metadata"])
+
+
+def _write(path: Path, entries: _Entries) -> None:
+    texts = [{key: entry[key] for key in ("id", "text", "metadata")} for entry in entries.values()]
+    written = np.frombuffer(json.dumps(texts, ensure_ascii=False).encode(), dtype=np.uint8)
+    vectors = [entry["vector"] for entry in entries.values()]
+    with atomic_path(path) as temporary:
+        save_file(
+            {"texts": written, "vectors": np.stack(vectors) if vectors else np.zeros((0, 0), "f4")},
+            temporary,
         )
-        if found:
-            self._size = int(found[0][0].partition("[")[2].rstrip("]"))
-
-    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401
-        with self._connection.cursor() as cursor:
-            return cursor.execute(sql, list(values)).fetchall()
 
 
-def _document(name: str, content: str, metadata: str) -> Document:
-    return Document(id=name, page_content=content, metadata=json.loads(metadata))
-
-
-def _finite(vector: list[float]) -> list[float]:
-    if not all(math.isfinite(number) for number in vector):
-        raise ConfigError(["a vector holds a number that is not finite; check the embedding model"])
-    return vector
+def _read(path: Path) -> _Entries:
+    try:
+        tensors = load_file(path)
+        texts, vectors = json.loads(tensors["texts"].tobytes()), tensors["vectors"]
+        if vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ValueError("its vectors are not finite, or not of one size")
+        return {
+            entry["id"]: {
+                "id": str(entry["id"]),
+                "text": str(entry["text"]),
+                "metadata": dict(entry["metadata"]),
+                "vector": vector,
+            }
+            for entry, vector in zip(texts, vectors.astype(np.float32), strict=True)
+        }
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as fault:
+        raise UnreadableFileError(
+            f"holds no vectors written by stillroom ({fault}); delete it to have them computed "
+            "again",
+            path=path,
+        ) from fault

@@ -4,6 +4,7 @@ import dataclasses
 import doctest
 import math
 
+import numpy as np
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -12,6 +13,7 @@ from langchain_tests.integration_tests import (
     RetrieversIntegrationTests,
     VectorStoreIntegrationTests,
 )
+from safetensors.numpy import save_file
 from stillroom.agentic_workflow.record_search import retriever as record_retriever
 from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
 from stillroom.agentic_workflow.record_search.lookup import RecordLookup
@@ -42,7 +44,7 @@ class TestVectorsInAFile(VectorStoreIntegrationTests):
 
     @pytest.fixture
     def vectorstore(self, tmp_path):
-        store = RecordVectors(self.get_embeddings(), tmp_path / "vectors.duckdb")
+        store = RecordVectors(self.get_embeddings(), tmp_path / "vectors.safetensors")
         yield store
         store.close()
 
@@ -99,7 +101,7 @@ def test_the_nearest_are_those_of_an_exact_search():
 
 
 def test_a_file_keeps_texts_vectors_and_metadata(tmp_path):
-    path = tmp_path / "vectors.duckdb"
+    path = tmp_path / "vectors.safetensors"
     store = RecordVectors.from_texts(["a", "b"], FAKE, [{"row": 1}, {"n": "ü"}], path=path)
     first = store.similarity_search_with_score("a", k=2)
     store.close()
@@ -116,6 +118,49 @@ def test_a_file_keeps_texts_vectors_and_metadata(tmp_path):
     path.write_bytes(b"no database" * 1000)
     with pytest.raises(UnreadableFileError):
         RecordVectors(FAKE, path)
+
+
+FOREIGN = {
+    "a count that does not fit": {"texts": b"[]", "vectors": np.ones((1, 6), "f4")},
+    "numbers that are not finite": {
+        "texts": b'[{"id": "1", "text": "a", "metadata": {}}]',
+        "vectors": np.full((1, 6), np.nan, "f4"),
+    },
+    "texts that are no JSON": {"texts": b"gold", "vectors": np.ones((1, 6), "f4")},
+    "other names": {"weight": np.ones((1, 6), "f4")},
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, name):
+    path = tmp_path / "vectors.safetensors"
+    tensors = {
+        key: np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value
+        for key, value in FOREIGN[name].items()
+    }
+    save_file(tensors, path)
+    before = path.read_bytes()
+    with pytest.raises(UnreadableFileError, match="no vectors written by stillroom"):
+        RecordVectors(FAKE, path)
+    assert path.read_bytes() == before
+
+
+def test_equally_near_texts_stay_in_the_order_of_adding():
+    class Same(DeterministicFakeEmbedding):
+        def embed_documents(self, texts):
+            return [[1.0] * self.size for _ in texts]
+
+    store = RecordVectors.from_texts(TEXTS, Same(size=6))
+    assert [d.page_content for d in store.similarity_search("x", k=5)] == TEXTS[:5]
+    assert store.similarity_search("x", k=0) == []
+
+
+def test_a_store_is_dumped_and_loaded_again(tmp_path):
+    store = RecordVectors.from_texts(TEXTS, FAKE)
+    store.dump(tmp_path / "copy")
+    loaded = RecordVectors.load(tmp_path / "copy", FAKE)
+    found = store.similarity_search_with_score("text 7")
+    assert loaded.similarity_search_with_score("text 7") == found
 
 
 class _Broken:
@@ -177,7 +222,7 @@ def test_a_kept_index_is_used_again_and_follows_the_table(table, tmp_path):
             self.texts.extend(texts)
             return super().embed_documents(texts)
 
-    path, counting = tmp_path / "v.duckdb", Counting(size=6)
+    path, counting = tmp_path / "v.safetensors", Counting(size=6)
     index_records(table, counting, path=path).close()
     assert len(counting.texts) == len(table.rows)
     index_records(table, counting, path=path).close()
