@@ -7,11 +7,15 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
+from stillroom.agentic_workflow.nodes.retries import with_attempts
+from stillroom.agentic_workflow.nodes.toolbox import Tools, grounded
+from stillroom.agentic_workflow.nodes.validator_node import validate_answer
 from stillroom.agentic_workflow.policy import AnswerPolicy, TeacherBudget
+from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
@@ -109,6 +113,56 @@ def test_the_own_validator_uses_all_attempts_and_no_two_are_alike(table):
     event = workflow.explain("symbol of gold?")
     assert (event["attempts"], event["exit"]) == (4, "disagrees")
     assert len(set(model.prompts)) == 4
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+@pytest.mark.parametrize("made", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("rejects", "answer"),
+    [
+        (validate_answer, "Hg"),
+        (lambda state, tools: {"verdict": "retry", "reason": "no"}, "Hg"),
+        (lambda state, tools: {"verdict": "retry", "if_last": {"verdict": "x"}}, "Hg"),
+        (lambda state, tools: {"verdict": "agrees"}, "Au, since 1789"),  # no cell holds 1789
+        (lambda state, tools: 1 / 0, "Hg"),
+    ],
+    ids=["own", "user", "user with an end", "grounding", "raises"],
+)
+def test_a_validator_only_rejects_and_one_place_counts(table, rejects, answer, made, limit):
+    tools = grounded(
+        Tools(ScriptedModel([]), RecordLookup(table), AnswerPolicy(attempts=limit)), True
+    )
+    state = {
+        "messages": [HumanMessage("symbol of gold?")],
+        "current_task": "qa",
+        "results": [answer],
+        "attempts": made,
+    }
+    update = with_attempts(lambda seen: rejects(seen, tools), lambda: tools)(state)
+    assert update["attempts"] == made + 1
+    assert (update["verdict"] == "retry") is (made + 1 < limit)
+    assert "if_last" not in update
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_the_own_validator_judges_alike_whatever_attempts_are_left(table, attempts):
+    tools = Tools(ScriptedModel([]), RecordLookup(table), AnswerPolicy(attempts=attempts))
+    state = {"messages": [HumanMessage("symbol of gold?")], "results": ["Hg"], "attempts": 0}
+    update = validate_answer(state, tools)
+    assert (update["verdict"], update["if_last"]["verdict"]) == ("retry", "disagrees")
+    assert update["if_last"]["answer"] == "The student answered Hg; row 79 says symbol = Au."
+
+
+def test_a_validator_of_ones_own_may_say_how_the_last_rejection_ends():
+    class Judged(MultiAgentWorkflow):
+        def _validator_node(self, state):
+            closed = {"verdict": "abstained", "results": [*state["results"], "Ask a person."]}
+            return {"verdict": "retry", "reason": "unsure", "if_last": closed}
+
+    model = ScriptedModel(["a", "b"])
+    event = Judged(None, chat_model=model, policy=AnswerPolicy(attempts=2)).explain("Q")
+    model.assert_exhausted()
+    assert (event["verdict"], event["response"]) == ("abstained", "Ask a person.")
 
 
 def test_a_claims_validator_that_raises_is_tried_again_by_itself():
