@@ -46,7 +46,7 @@ FLOORS = {
     "agentic_workflow": [
         "text_matching",
         "state",
-        "answer_checks answer_model custom_nodes model_calls record_search state_updates threads"
+        "answer_types custom_nodes format_checks model_calls record_search state_updates threads"
         " workflow_input",
         "grounding policy",
         "routing",

@@ -5,8 +5,8 @@
     workflow = MultiAgentWorkflow("outputs/elements/student")
     print(workflow.run("What is the symbol of gold?")["response"])
 
-`AgenticWorkflow` is one agent that answers. `MultiAgentWorkflow` routes to one that answers, one
-that summarises and one that validates, and holds every answer against the student's table.
+`AgenticWorkflow` is one agent that answers. `MultiAgentWorkflow` routes a request to an agent that
+answers, one that summarises or one that validates, and checks every answer against the table.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""From LangGraph's stream to what a user watches: steps, tokens of the answer, a final event.
+"""Events of a run for the user, made from LangGraph's stream.
 
 {"type": "step", "node", "what", "detail", "sources"}   an agent did something
-{"type": "token", "text", "node", "attempt"}            a piece of the answer, as it comes
-{"type": "restart", "reason"}                           the pieces so far are withdrawn
-{"type": "approval", "id", "action", "details"}         a person must decide; see `approval`
+{"type": "token", "text", "node", "attempt"}            the next piece of the answer
+{"type": "restart", "reason"}                           the answer so far was rejected
+{"type": "approval", "id", "action", "details"}         a person must decide; see `human_approval`
 {"type": "final", "response", "verdict", ...}           always the last one
 """
 
@@ -60,8 +60,8 @@ class EventReader:
         """Give the last event of the run.
 
         Args:
-            exit_name: `step_limit` where the run was cut; by default the exit is what the state
-                says, else it follows the verdict, or is `waiting` where a person must decide.
+            exit_name: `step_limit` where the run was cut off; by default `waiting` where a person
+                must decide, else the state's `exit`, else it follows the verdict.
         """
         values = self._values
         verdict = values.get("verdict")
@@ -108,17 +108,16 @@ class EventReader:
 
 
 class AnswerGate:
-    """Let through the pieces that belong to the final answer, and only those.
+    """Pass on the pieces of the final answer; joined, they are the response.
 
-    What is let through, joined, is the response. Pieces of an answer that the validator may still
-    reject wait for its verdict; all others pass as they come.
+    Pieces of an answer that the validator may still reject are held back until its verdict.
     """
 
     def __init__(self, live: bool) -> None:
-        """Open the gate, or keep it shut until the end.
+        """Start a run.
 
         Args:
-            live: Nothing that comes after the student changes its answer.
+            live: No later node changes the student's answer, so that pieces need not wait.
         """
         self._live = live
         self._held: list[str] = []
@@ -126,7 +125,7 @@ class AnswerGate:
         self._let_through = ""
 
     def feed(self, event: Event) -> Iterator[str]:
-        """Read one event; give the pieces that may be shown."""
+        """Read one event, and give the pieces that may be shown now."""
         if event["type"] == "step" and event.get("sources"):
             self._live = False
         elif event["type"] == "restart":
@@ -151,7 +150,7 @@ class AnswerGate:
             yield f"\n{response}"
 
     def _trimmed(self, text: str) -> Iterator[str]:
-        """Drop blanks before the answer and hold back those that may be the last."""
+        """Drop blanks before and after the answer: blanks are held back until text follows them."""
         whole = self._blank + text
         if not self._let_through:
             whole = whole.lstrip()

@@ -1,8 +1,8 @@
-"""Nodes and edges that a user adds to a workflow, and where they go.
+"""Nodes and edges that a user adds to a workflow, and how they are wired into its graph.
 
-A node with edges goes where its edges say. An edge added from a node replaces that node's own
-outgoing edges, so that a node can be put between two others. A node without any edge runs at the
-end, after `finalize` or after the validator has passed the answer, in the order of adding.
+An edge added from a built-in node replaces that node's own outgoing edges, so a node can be put
+between two others. A node without any edge runs at the end, after `finalize` or after the validator
+has passed the answer, in the order of adding.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Node = Callable[..., Any]
 
 @dataclass
 class Extensions:
-    """What was added to a workflow since it was made."""
+    """The nodes and edges that were added to a workflow."""
 
     nodes: dict[str, tuple[Any, dict[str, Any]]] = field(default_factory=dict)
     """Name -> function or Runnable, and keywords for `StateGraph.add_node`."""
     edges: list[tuple[str, str]] = field(default_factory=list)
     branches: list[tuple[str, Node, dict[Hashable, str] | None]] = field(default_factory=list)
-    """Source, function that names the way, and way -> node."""
+    """Source, function that gives a key, and key -> node."""
 
     def __bool__(self) -> bool:
         """Tell whether anything was added."""
         return bool(self.nodes or self.edges or self.branches)
 
     def attached_to(self, builder: Builder) -> bool:
-        """Tell whether a graph has all of it."""
+        """Tell whether a graph has all of them."""
         return (
             set(self.nodes) <= set(builder.nodes)
             and set(self.edges) <= builder.edges
@@ -43,7 +43,7 @@ class Extensions:
         )
 
     def attach(self, builder: Builder) -> None:
-        """Put everything into a graph that is not compiled yet; what is there already stays.
+        """Add everything to a graph that is not compiled yet; nodes it already has stay.
 
         Raises:
             ValueError: Two nodes have edges out but none in, so their order is unknown.
@@ -78,7 +78,7 @@ class Extensions:
         return {edge[0] for edge in self.edges} | {branch[0] for branch in self.branches}
 
     def _without_way_in(self, builder: Builder) -> tuple[list[str], list[str]]:
-        """Find the nodes that nothing leads to: those without any edge, and those with one out."""
+        """Find the nodes that no edge leads to: those without any edge, and those with one out."""
         ends = [spec.ends for branches in builder.branches.values() for spec in branches.values()]
         led_to = {target for _, target in (*builder.edges, *self.edges)}
         led_to |= {target for end in ends if end for target in end.values()}
@@ -91,7 +91,7 @@ class Extensions:
 
 
 def _redirect_end(builder: Builder, first: str) -> None:
-    """Let everything that led to the end lead to a node instead."""
+    """Lead to a node whatever led to the end."""
     builder.edges = {(s, first if target == END else target) for s, target in builder.edges}
     for branches in builder.branches.values():
         for name, spec in branches.items():

@@ -1,4 +1,4 @@
-"""A student that answers prompts and questions: what the workflows ask."""
+"""A student that answers prompts and questions; both workflows call it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..tables import FactTable
 from .nodes.toolbox import Tools
 from .record_search.lookup import RecordLookup
 
+ModelPath = str | Path | BaseChatModel | None
+"""A checkpoint folder, or a chat model in its place."""
 MAX_NEW_TOKENS = 128
 """Longest answer, in tokens; prompt tokens do not count."""
 
@@ -46,10 +48,6 @@ def open_student(
 def open_table(folder: str | Path) -> FactTable | None:
     """Read the table beside a student; None where there is none."""
     return FactTable.read(folder)
-
-
-ModelPath = str | Path | BaseChatModel | None
-"""A checkpoint folder, or a chat model in its place."""
 
 
 class DistilledModelAgent:

@@ -2,14 +2,14 @@
 
     single agent   process_input -> generate_response -> finalize
     multi agent    router -> qa_agent | summarizer | validator
-                   qa_agent, summarizer -> validator -> END, or back with one thing changed
+                   qa_agent, summarizer -> validator -> END, or back for another attempt
     with a policy  router -> any added agent -> validator, or clarify -> END
                    qa_agent -> confidence -> validator -> escalate -> END
 
-The module-level graphs `qa`, `summarizer`, `validator` and `multi_agent` are what `langgraph.json`
-names. They are compiled without a checkpointer (LangGraph Studio and `langgraph dev` bring their
-own) and bound to a student only when their first node runs: the folder in STILLROOM_CHECKPOINT.
-Importing this module therefore loads no model and touches no file.
+`langgraph.json` names the module-level graphs `qa`, `summarizer`, `validator` and `multi_agent`.
+They are compiled without a checkpointer (LangGraph Studio and `langgraph dev` bring their own), and
+open the student in the folder STILLROOM_CHECKPOINT when their first node runs. Importing this
+module therefore loads no model and touches no file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ..tables import FactTable
 from .custom_nodes import Builder, Extensions, Node
 from .distilled_agent import open_student, open_table
 from .grounding.grounded_answer import Grounding
-from .model_calls.deadlines import AgentNode, RunContext, in_time
+from .model_calls.deadlines import AgentNode, RunContext, with_deadline
 from .nodes import agent_nodes as nodes
-from .nodes.confidence_node import stated_risk, weigh_answer
+from .nodes.confidence_node import check_confidence, risk_target
 from .nodes.retries import ToolsSource, with_attempts
 from .nodes.teacher_node import ask_teacher
 from .nodes.toolbox import Tools, grounded
@@ -57,18 +57,18 @@ CHECKPOINT_VARIABLE = "STILLROOM_CHECKPOINT"
 
 @dataclass(frozen=True)
 class Parts:
-    """What a graph of several agents may have beside the four nodes that every one has."""
+    """The optional parts of a graph of several agents."""
 
     tools: ToolsSource
-    """What the nodes work with."""
+    """Gives the models, the table and the policy when a node runs."""
     agents: Mapping[str, AgentNode] = field(default_factory=dict)
     """Added agents, by the name of their route."""
-    weighs: bool = False
-    """Answers are held against a stated risk."""
+    checks_confidence: bool = False
+    """An answer's confidence is compared with the risk target."""
     escalates: bool = False
     """There is a teacher."""
     clarifies: bool = False
-    """The router may say that it cannot tell."""
+    """The router may ask the user what is meant."""
 
 
 def wire_single_agent(process_input: Node, generate_response: Node, finalize: Node) -> Builder:
@@ -76,7 +76,7 @@ def wire_single_agent(process_input: Node, generate_response: Node, finalize: No
     builder: Builder = StateGraph(AgentState, context_schema=RunContext)
     builder.add_node("process_input", process_input)
     builder.add_node(
-        "generate_response", in_time(generate_response, out_of_time("generate_response"))
+        "generate_response", with_deadline(generate_response, out_of_time("generate_response"))
     )
     builder.add_node("finalize", finalize)
     builder.add_edge(START, "process_input")
@@ -102,7 +102,8 @@ def wire_multi_agent(
         router: Sets `current_task`.
         qa_agent: Answers questions.
         summarizer: Writes summaries.
-        validator: Judges answers; `verdict` "retry" sends one back while attempts are left.
+        validator: Judges answers. `verdict` "retry" rejects one: `nodes.retries` decides whether it
+            is made again.
         route_decision: Reads the task off the state.
         further_routes: Names of added nodes that `route_decision` may also return.
         parts: Further agents and nodes.
@@ -117,22 +118,22 @@ def wire_multi_agent(
     }
     back = {way: node for way, node in routes.items() if way != CLARIFY}
     builder: Builder = StateGraph(AgentState, context_schema=RunContext)
-    builder.add_node("router", in_time(router, router_out_of_time))
-    builder.add_node("qa_agent", in_time(qa_agent, out_of_time("qa_agent")))
-    builder.add_node("summarizer", in_time(summarizer, out_of_time("summarizer")))
+    builder.add_node("router", with_deadline(router, router_out_of_time))
+    builder.add_node("qa_agent", with_deadline(qa_agent, out_of_time("qa_agent")))
+    builder.add_node("summarizer", with_deadline(summarizer, out_of_time("summarizer")))
     for name, node in parts.agents.items():
-        builder.add_node(name, in_time(node, out_of_time(name)))
+        builder.add_node(name, with_deadline(node, out_of_time(name)))
         builder.add_edge(name, "validator")
     builder.add_node("validator", with_attempts(validator, tools))
     builder.add_edge(START, "router")
     builder.add_conditional_edges("router", route_decision, routes)
-    builder.add_edge("qa_agent", "confidence" if parts.weighs else "validator")
+    builder.add_edge("qa_agent", "confidence" if parts.checks_confidence else "validator")
     builder.add_edge("summarizer", "validator")
-    if parts.weighs:
-        builder.add_node("confidence", lambda state: weigh_answer(state, tools()))
+    if parts.checks_confidence:
+        builder.add_node("confidence", lambda state: check_confidence(state, tools()))
         builder.add_edge("confidence", "validator")
     if parts.clarifies:
-        builder.add_node(CLARIFY, lambda state: nodes.ask_back(state, tools()))
+        builder.add_node(CLARIFY, lambda state: nodes.ask_for_clarification(state, tools()))
         builder.add_edge(CLARIFY, END)
     if parts.escalates:
         builder.add_node("escalate", _escalation(tools))
@@ -162,7 +163,7 @@ def wire_one_task(
     if agent is None:
         builder.add_edge("read_request", "validator")
     else:
-        builder.add_node("summarizer", in_time(agent, out_of_time("summarizer")))
+        builder.add_node("summarizer", with_deadline(agent, out_of_time("summarizer")))
         builder.add_edge("read_request", "summarizer")
         builder.add_edge("summarizer", "validator")
         ways = {"summarize": "summarizer", "done": END}
@@ -173,7 +174,6 @@ def wire_one_task(
 def build_single_agent_graph(
     chat_model: BaseChatModel,
     *,
-    table: FactTable | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     extensions: Extensions | None = None,
 ) -> Graph:
@@ -181,14 +181,14 @@ def build_single_agent_graph(
 
     Args:
         chat_model: The student.
-        table: Not used by one agent; taken so that both builders are called alike.
         checkpointer: Where threads are remembered; None for one-shot runs.
         extensions: Nodes and edges to add.
 
     Returns:
         A Runnable: invoke, stream, batch, their async forms, and a node for larger graphs.
     """
-    return compile_graph(_single(_fixed(chat_model, table)), checkpointer, extensions)
+    tools = Tools(chat_model)
+    return compile_graph(_single(lambda: tools), checkpointer, extensions)
 
 
 def build_multi_agent_graph(
@@ -206,26 +206,27 @@ def build_multi_agent_graph(
 
     Args:
         chat_model: The student.
-        table: The student's table; without it answers cannot be held against a record.
+        table: The student's table; without it answers cannot be checked against a record.
         checkpointer: Where threads are remembered; None for one-shot runs.
         extensions: Nodes and edges to add.
         policy: Attempts, risk, teacher and so on.
-        agents: Further agents: what the router knows of them, and their nodes.
-        confidence: The student's map; a risk target needs it.
-        grounding: Answers rest on the table and cite it; see `open_grounding`. False: they do not.
+        agents: Further agents: their routes and nodes.
+        confidence: The student's calibration; a risk target needs it.
+        grounding: Answers must be supported by the table and cite it; see `open_grounding`. False:
+            they need not.
 
     Returns:
         A Runnable: invoke, stream, batch, their async forms, and a node for larger graphs.
 
     Raises:
-        ConfigError: The policy states a risk that the map has no threshold for, or a deadline; or
-            the grounding is over another table.
+        ConfigError: The policy has a risk target that the map has no threshold for, or a deadline;
+            or the grounding is over another table.
     """
     policy, agents = policy or AnswerPolicy(), agents or {}
     if policy.deadline_s is not None:
         raise ConfigError(
             [
-                "deadline_s is of a run, not of a graph; "
+                "deadline_s belongs to a run, not to a graph; "
                 "give context={'deadline_s': ...} with each run"
             ]
         )
@@ -244,29 +245,29 @@ def build_multi_agent_graph(
 
 
 def parts_of(tools: Tools, source: ToolsSource, agents: Mapping[str, AgentNode]) -> Parts:
-    """Find which parts a policy asks for.
+    """Choose the parts that a policy needs.
 
     Args:
-        tools: What the agents work with.
+        tools: Models, table and policy.
         source: Gives the same when a node runs.
         agents: Nodes of the added agents, by name.
 
     Raises:
-        ConfigError: The policy states a risk, and the student is not calibrated for it.
+        ConfigError: The policy has a risk target that the student is not calibrated for.
     """
     policy = tools.policy
-    stated_risk(tools)
+    risk_target(tools)
     return Parts(
         source,
         agents,
-        weighs=tools.confidence is not None,
+        checks_confidence=tools.confidence is not None,
         escalates=policy.teacher is not None,
         clarifies=policy.route_confidence is not None,
     )
 
 
 def step_limit(attempts: int) -> int:
-    """Give the most super-steps of a run whose answers are judged so often."""
+    """Give the most super-steps of a run with so many attempts."""
     return max(MULTI_AGENT_LIMIT, 10 + 3 * attempts)
 
 
@@ -287,8 +288,8 @@ def compile_graph(
         extensions: Nodes and edges to add.
         recursion_limit: Most super-steps of a run.
         name: Shown in traces.
-        delta: Threads keep what a turn adds instead of the whole conversation; None follows the
-            environment, see `growing_channels`.
+        delta: Threads store what a turn adds instead of the whole conversation; None follows the
+            environment, see `threads.delta_channels`.
     """
     if extensions:
         extensions.attach(builder)
@@ -297,12 +298,12 @@ def compile_graph(
     compiled = leased(builder.compile(checkpointer=checkpointer, name=name))
     for shown in (compiled.output_channels, compiled.stream_channels):
         if isinstance(shown, list) and "requested" in shown:
-            shown.remove("requested")
+            shown.remove("requested")  # of use to the nodes only
     return compiled.with_config({"recursion_limit": recursion_limit})
 
 
 def _escalation(tools: ToolsSource) -> Node:
-    """Make the node that asks the teacher; where its time is up, the turn stays as it was."""
+    """Make the node that asks the teacher; out of time, it leaves the turn as it was closed."""
 
     def escalate(state: AgentState) -> Update:
         return ask_teacher(state, tools())
@@ -311,12 +312,7 @@ def _escalation(tools: ToolsSource) -> Node:
         step = with_step(state, "escalate", "too late", "the time of the run was up")
         return {"escalate": False, "steps": step}
 
-    return in_time(escalate, late)
-
-
-def _fixed(chat_model: BaseChatModel, table: FactTable | None) -> ToolsSource:
-    tools = Tools(chat_model, RecordLookup(table) if table is not None else None)
-    return lambda: tools
+    return with_deadline(escalate, late)
 
 
 def _served() -> Tools:
@@ -367,7 +363,7 @@ qa = compile_graph(_single(_served), name="qa")
 summarizer = compile_graph(_one_task("summarize"), name="summarizer")
 validator = compile_graph(_one_task("validate"), name="validator")
 multi_agent = compile_graph(
-    _multi(_served, Parts(_served, weighs=True)),
+    _multi(_served, Parts(_served, checks_confidence=True)),
     recursion_limit=MULTI_AGENT_LIMIT,
     name="multi_agent",
 )

@@ -1,4 +1,4 @@
-"""Several agents: router -> qa_agent | summarizer | validator, and every answer is validated.
+"""Several agents: router -> qa_agent | summarizer | validator; the validator checks every answer.
 
 workflow = MultiAgentWorkflow("outputs/elements/student")
 workflow.add_agent("compare", "compares two records", compare_node)   # a fourth agent
@@ -50,14 +50,14 @@ class MultiAgentWorkflow(Workflow):
         device: Torch device.
         max_tokens: Cap on new tokens per answer.
         temperature: 0 is greedy; above 0 samples.
-        policy: Attempts, time, stated risk, teacher; by default three attempts and nothing else.
+        policy: Attempts, deadline, risk target, teacher; by default three attempts only.
         confidence: The student's calibration; by default the one in the folder.
-        grounding: What answers rest on. True: the table by itself; `open_grounding` gives one with
-            full text and vectors. False: answers carry no citations, and a question need only name
-            a record and a column to be put to the student.
+        grounding: True: answers must be supported by the table and cite its cells; `open_grounding`
+            makes a grounding with full text and vectors. False: no citations, and every question
+            that names a record and a column is put to the student.
 
     Raises:
-        ConfigError: The policy states a risk, and the student is not calibrated for it; or the
+        ConfigError: The policy has a risk target that the student is not calibrated for; or the
             grounding is over another table than the student's.
     """
 
@@ -103,11 +103,11 @@ class MultiAgentWorkflow(Workflow):
         self._routes: dict[AgentRoute, AgentNode] = {}
         self._budget = TeacherBudget(self.policy.teacher_budget)
         self._grounded = grounded(self.agent.tools, grounding)
-        parts_of(self._tools, lambda: self._tools, {})  # says at once what does not fit
+        parts_of(self._tools, lambda: self._tools, {})  # raises now, not at the first run
 
     @property
     def teacher_calls(self) -> int:
-        """How often this workflow has asked its teacher."""
+        """Calls of the teacher by this workflow so far."""
         return self._budget.used
 
     def add_agent(
@@ -120,15 +120,15 @@ class MultiAgentWorkflow(Workflow):
     ) -> None:
         """Add an agent, before or after the first run; its answers pass the validator.
 
-        A request goes to it if one of its words stands there, or if the student finds its name the
-        likeliest of all. What the table answers by itself is never sent to it.
+        A request goes to it if the request contains one of its words, or if the student scores its
+        name highest. A question that names a record and a column of the table is never sent to it.
 
         Args:
             name: Its label for the router, the name of its node and the `task_type` of its answers.
-            description: What it does, in a few words; the student reads it.
+            description: What it does, in a few words, for the student.
             node: Function from the state to the fields it changes, or a graph; it appends its
                 answer to `results`. See also `tool_agent`.
-            words: Whole words that choose it without asking the student.
+            words: Whole words that choose it without calling the student.
 
         Raises:
             ValueError: The name is taken.
@@ -162,11 +162,11 @@ class MultiAgentWorkflow(Workflow):
             context: Text the answer is to be found in.
             thread_id: Thread to remember this turn in, with a checkpointer.
             config: Further LangChain run config.
-            limits: What is fixed for this run, in the place of the policy's.
+            limits: Limits of this run; they replace those of the policy.
 
         Returns:
-            `query`, `response`, `task_type` and `messages`; the verdict is in the last message's
-            `response_metadata`, and all of it in `explain`. `approvals` where the turn waits for a
+            `query`, `response`, `task_type` and `messages`. The verdict is in the last message's
+            `response_metadata`; `explain` gives all details. `approvals` where the turn waits for a
             person's decision.
 
         Raises:

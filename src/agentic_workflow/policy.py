@@ -1,9 +1,8 @@
-"""How a workflow decides: how often it tries, when it asks a teacher, when it says nothing.
+"""Settings of a workflow: number of attempts, risk target, teacher, deadlines.
 
     MultiAgentWorkflow(folder, policy=AnswerPolicy(risk_target=0.05, teacher=ChatOpenAI(...)))
 
-Nothing here is on unless it is asked for: a plain workflow makes three attempts and says so where
-the last one disagrees with the record.
+By default a workflow makes three attempts, and shows the record where the last one disagrees.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Literal, get_args
 from langchain_core.language_models import BaseChatModel
 
 from ..errors import ConfigError
-from .answer_checks import Check
+from .format_checks import Check
 from .state import MAX_ATTEMPTS, AgentState
 
 Correction = Literal["prior", "length", "none"]
-"""As in `inference.label_scoring`, which loads torch."""
+"""As in `inference.scoring.label_scoring`, which loads torch."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +31,41 @@ class AnswerPolicy:
     """
 
     attempts: int = MAX_ATTEMPTS
-    """Answers that are judged in a turn: the first one and the retries. Each changes something."""
+    """Most answers that are judged in a turn: the first one and the retries."""
     validator_timeout_s: float | None = 120.0
     """Seconds that judging one answer may take; None waits."""
     deadline_s: float | None = None
     """Seconds that a run of a workflow may take, unless its `RunContext` says otherwise; None: no
-    limit. A graph is given it with each run: `context={"deadline_s": ...}`."""
+    limit. A graph takes it with each run: `context={"deadline_s": ...}`."""
     risk_target: float | None = None
-    """Share of given answers that may be wrong. Answers less sure than that needs are not given;
-    `evaluation.calibrate_student` chooses the thresholds, each with nine in ten certainty. None
-    gives every answer."""
+    """Share of given answers that may be wrong, above 0 to 1: less confident answers are withheld.
+    `evaluation.calibrate_student` chooses the thresholds, at 90 % certainty. None gives all."""
     route_confidence: float | None = None
-    """Least probability of a route that is taken, 0 to 1; below it the user is asked what is meant.
-    None takes the likeliest."""
+    """Least probability of a route, 0 to 1; below it the user is asked what is meant. None always
+    takes the likeliest route."""
     router: BaseChatModel | None = None
-    """A student that scores the routes, such as one trained for it with `routing_examples`; None
-    takes the workflow's own."""
+    """A student that scores the routes, such as one trained with `routing_examples`; None uses the
+    workflow's own."""
     route_correction: Correction = "prior"
-    """What is done about labels that are likelier than others whatever is asked: see
-    `inference.label_scoring`. `none` for a router that was trained on these routes."""
+    """How route scores are corrected for labels that are likely after any request: see
+    `inference.scoring.label_scoring`. `none` for a router that was trained on these routes."""
     checks: tuple[Check, ...] = ()
-    """What every answer must pass before anything else is asked of it: see `answer_checks`."""
+    """Checks that every answer must pass first: see `format_checks`."""
     self_check: float | None = None
-    """Where no record decides, the student is asked whether its answer is right: an answer to which
-    it gives a lower probability than this, 0 to 1, is rejected. None does not ask."""
+    """Where no record decides, the student scores its own answer, and one below this probability, 0
+    to 1, is rejected. None does not ask."""
     teacher: BaseChatModel | None = None
-    """Any chat model; answers what the student could not. None: nothing is escalated."""
+    """Any chat model; it is asked where the student gave no accepted answer. None: no teacher."""
     teacher_judges: bool = False
-    """Ask the teacher whether an answer is right that neither record nor student decides."""
+    """Ask the teacher to judge answers that neither record nor student decides."""
     teacher_calls: int = 2
     """Most calls of the teacher in a run."""
     teacher_budget: int | None = None
     """Most calls of the teacher by the workflow; None: no limit."""
     context_tokens: int | None = None
-    """Tokens that the student attends to, for one that is served elsewhere; a student that is
-    here says so itself."""
+    """Context length in tokens of a student on another server; a local one tells its own."""
     most_parts: int = 64
-    """Parts of a text that is too long to be summarised at once."""
+    """Most parts that a long text is split into to be summarised."""
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -98,14 +95,10 @@ class AnswerPolicy:
 
 
 class TeacherBudget:
-    """Counts what a workflow asked its teacher; threads may share it."""
+    """Counts a workflow's calls of its teacher; thread-safe."""
 
     def __init__(self, most: int | None = None) -> None:
-        """Start at nothing.
-
-        Args:
-            most: Calls that may be made; None: any number.
-        """
+        """Start at 0 calls; `most` None allows any number."""
         self._most = most
         self._lock = threading.Lock()
         self._used = 0

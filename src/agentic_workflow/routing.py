@@ -1,6 +1,6 @@
-"""Which agent a request goes to, and whether an answer goes back: plain rules over the state.
+"""Which agent a request goes to, and whether an answer goes back to it.
 
-The list of agents is closed: whatever stands in the state, only a known one comes out.
+Routers read the state and return one of the known agents, whatever the state holds.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from langchain_core.language_models import BaseChatModel
 from ..errors import ConfigError
 from ..records import Example
 from .model_calls.ask import ask
-from .model_calls.context_budget import Room, cut_to_fit, room_of
+from .model_calls.context_budget import ContextBudget, context_budget, cut_to_fit
 from .model_calls.deadlines import run_context, time_left
 from .policy import Correction
 from .state import AgentState, TaskType, query_of
 from .workflow_input import whole_characters
 
 CLARIFY: Final = "clarify"
-"""Route of a request that goes to no agent: the user is asked what is meant."""
+"""Route of a request that goes to no agent: the user is asked what was meant."""
 _NAME = re.compile(r"[A-Za-z][\w -]{0,39}")
 _LONGEST_DESCRIPTION = 200
 _LONGEST_LIST = 1500
-"""Characters of names and descriptions that are put before a request. A longer list would cost more
-to read again with each request than it says; the names are scored anyway."""
+"""Most characters of names and descriptions in the prompt. A longer list is left out, since the
+student would read it again with each request; the names are scored anyway."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class AgentRoute:
     name: str
     """The label that is scored, and `task_type` of what goes there."""
     description: str
-    """What it does, in a few words; the student reads it."""
+    """What it does, in a few words, for the student."""
     words: tuple[str, ...] = ()
-    """Whole words that choose it without asking the student."""
+    """Whole words that choose it without calling the student."""
 
     def __post_init__(self) -> None:
         """Check the texts."""
@@ -80,14 +80,14 @@ class RouteChoice:
     name: str
     """One of the given routes."""
     probability: float | None
-    """Of that route among all of them, 0 to 1; None where the model cannot score."""
+    """Probability of that route among all of them, 0 to 1; None where the model cannot score."""
 
 
 def word_route(query: str, routes: Sequence[AgentRoute]) -> tuple[str, str] | None:
-    """Choose the first route one of whose words stands in a request.
+    """Choose the first route that has one of its words in a request.
 
     Returns:
-        The route's name and the word; None where there is none.
+        The route's name and the word; None where no route has.
 
     >>> word_route("Bitte übersetze das", [AgentRoute("translate", "translates", ("übersetze",))])
     ('translate', 'übersetze')
@@ -111,15 +111,15 @@ def label_route(
     """Let the model choose a route.
 
     Args:
-        query: The user's words, of any length; also none.
-        routes: Where it may go; the first one is taken where the model says nothing.
+        query: The user's words, of any length; may be empty.
+        routes: The routes to choose from; the first one where the model's answer names none.
         model: The student.
-        correction: What is done about labels that are likely whatever is asked; `none` for a model
-            that was trained on these routes.
-        context_tokens: What it attends to, where it does not say so itself.
+        correction: How the scores are corrected for labels that are likely after any request;
+            `none` for a model that was trained on these routes.
+        context_tokens: Context length of a model that does not tell its own.
 
     Returns:
-        One of the routes, whatever the query says.
+        One of the routes.
 
     Raises:
         ConfigError: There are no routes.
@@ -127,10 +127,10 @@ def label_route(
     if not routes:
         raise ConfigError(["there are no routes to choose from; give at least one"])
     labels = [route.name for route in routes]
-    room = room_of(model, context_tokens)
-    write = _writer(routes, room)
+    budget = context_budget(model, context_tokens)
+    write = _writer(routes, budget)
     longest = max(labels, key=len)
-    prompt = write(_fitted(query, lambda part: f"{write(part)} {longest}", room))
+    prompt = write(_fitted(query, lambda part: f"{write(part)} {longest}", budget))
     probabilities = _probabilities(model, prompt, labels, write(""), correction)
     if probabilities is not None:
         best = max(range(len(labels)), key=probabilities.__getitem__)
@@ -145,17 +145,17 @@ def routing_examples(
     routes: Sequence[AgentRoute],
     model: BaseChatModel | None = None,
 ) -> list[Example]:
-    """Make examples to train a router on: the prompts it will be asked with, and the names.
+    """Make examples to train a router on, with the prompts that `label_route` uses.
 
     Args:
-        requests: Name of a route -> requests that should go there. Requests under `clarify` are
-            those that fit none: the router learns to find every route as likely as the others.
+        requests: Name of a route -> requests that should go there. Requests under `clarify` fit no
+            route: the router learns to find all routes equally likely.
         routes: All routes, as they will be given to the workflow.
-        model: What will be trained, if its context is so small that the descriptions may not fit:
-            they are then left out, as they will be when it is asked.
+        model: The model to be trained, if its context may be too small for the descriptions: they
+            are then left out, as they will be in use.
 
     Returns:
-        Examples in the order given, one fact each; one for every route of what fits none.
+        Examples in the order given, one fact each; a `clarify` request gives one for every route.
 
     Raises:
         ConfigError: A name is not among the routes.
@@ -164,7 +164,7 @@ def routing_examples(
     unknown = sorted(set(requests) - {*names, CLARIFY})
     if unknown:
         raise ConfigError([f"requests are given for {unknown}, which are no routes"])
-    write = _writer(routes, None if model is None else room_of(model))
+    write = _writer(routes, None if model is None else context_budget(model))
     return [
         Example(f"route:{name}:{number}", write(query), label, task="text")
         for name, queries in requests.items()
@@ -174,17 +174,17 @@ def routing_examples(
 
 
 def route_prompt(routes: Sequence[AgentRoute], query: str) -> str:
-    """Write the prompt that the names are scored after."""
+    """Write the prompt after which the names are scored."""
     # On one line: a request cannot write lines that look like ours.
     request = " ".join(whole_characters(query).split())
     known = "".join(f"{route.name}: {route.description}\n" for route in routes)
     return f"Which agent is a request for?\n\n{known}\nRequest: {request}\n\nAgent:"
 
 
-def _writer(routes: Sequence[AgentRoute], room: Room | None) -> Callable[[str], str]:
-    """Choose the prompt: without the list of routes where it is too long."""
+def _writer(routes: Sequence[AgentRoute], budget: ContextBudget | None) -> Callable[[str], str]:
+    """Choose the prompt: without the list of routes where that is too long."""
     listed = route_prompt(routes, "")
-    if len(listed) > _LONGEST_LIST or (room is not None and not room.fits(listed)):
+    if len(listed) > _LONGEST_LIST or (budget is not None and not budget.fits(listed)):
         routes = ()
     return lambda query: route_prompt(routes, query)
 
@@ -192,7 +192,7 @@ def _writer(routes: Sequence[AgentRoute], room: Room | None) -> Callable[[str], 
 def _probabilities(
     model: BaseChatModel, prompt: str, labels: list[str], neutral: str, correction: Correction
 ) -> list[float] | None:
-    """Score the labels; None where the model is served elsewhere, or is no student."""
+    """Score the labels; None where the model runs on another server, or is no student."""
     checkpoint, engine = getattr(model, "checkpoint", None), getattr(model, "serving_engine", None)
     if checkpoint is None or engine is None:
         return None
@@ -210,12 +210,12 @@ def _probabilities(
     )
 
 
-def _fitted(query: str, write: Callable[[str], str], room: Room | None) -> str:
-    """Keep of a long request what the student can read; its beginning says most."""
-    if room is None or room.fits(write(query)):
+def _fitted(query: str, write: Callable[[str], str], budget: ContextBudget | None) -> str:
+    """Cut a long request to what the student can read; its beginning matters most."""
+    if budget is None or budget.fits(write(query)):
         return query
-    # Hardly a token has 32 letters: nothing of the rest could fit, however long a text is sent.
-    return cut_to_fit(query[: 32 * room.prompt], lambda part: room.fits(write(part)))
+    # A token rarely has 32 letters, so text beyond that could not fit and need not be counted.
+    return cut_to_fit(query[: 32 * budget.prompt], lambda part: budget.fits(write(part)))
 
 
 ROUTE_WORDS: tuple[tuple[str, TaskType], ...] = (
@@ -225,7 +225,7 @@ ROUTE_WORDS: tuple[tuple[str, TaskType], ...] = (
     ("validate", "validate"),
     ("check", "validate"),
 )
-"""Whole words that choose an agent; summaries are looked for first."""
+"""Whole words that choose an agent; the first that matches decides."""
 
 _OTHER_MEANINGS = re.compile(
     r"\bsummary\s+(?:judge?ments?|statistics|execution|offen[cs]es?|dismissals?|tables?)\b"
@@ -246,7 +246,7 @@ def task_of(query: str) -> tuple[TaskType, str]:
         query: The user's words.
 
     Returns:
-        The task and the word that decided it (empty for `qa`, which needs none).
+        The task and the word that decided it; empty for `qa`, the default.
 
     >>> task_of("Summarize gold"), task_of("Give me a checklist"), task_of("Check: gold is Ag")
     (('summarize', 'summarize'), ('qa', ''), ('validate', 'check'))
@@ -260,7 +260,7 @@ def task_of(query: str) -> tuple[TaskType, str]:
 
 
 def route_task(state: AgentState) -> Literal["qa", "summarize", "validate"]:
-    """Read off the state which agent is next; an unknown task goes to `qa`."""
+    """Read the next agent off the state; an unknown task goes to `qa`."""
     task = state.get("current_task") or task_of(query_of(state))[0]
     if task == "summarize":
         return "summarize"
@@ -270,11 +270,11 @@ def route_task(state: AgentState) -> Literal["qa", "summarize", "validate"]:
 def task_router(
     names: Collection[str] = (), *, clarifies: bool = False
 ) -> Callable[[AgentState], str]:
-    """Make the way out of the router where there are more than the three routes.
+    """Make the conditional edge out of the router.
 
     Args:
         names: The added routes.
-        clarifies: The router may say that it cannot tell.
+        clarifies: The router may ask the user what is meant.
     """
     known = {*names, *([CLARIFY] if clarifies else [])}
 
@@ -288,10 +288,10 @@ def task_router(
 def verdict_router(
     names: Collection[str] = (), *, escalates: bool = False
 ) -> Callable[[AgentState], str]:
-    """Make the way out of the validator.
+    """Make the conditional edge out of the validator.
 
-    A rejected answer goes back to its agent, a rejected claim to the validator itself. What counts
-    the attempts (`attempts.bounded`) says `retry` only while one is left, so the loop ends.
+    A rejected answer goes back to its agent, a rejected claim to the validator itself. The loop
+    ends because the verdict is `retry` only while an attempt is left (`nodes.retries`).
 
     Args:
         names: The added routes.

@@ -26,7 +26,7 @@ from .workflow import Workflow
 class AgenticWorkflow(Workflow):
     """One agent: process_input -> generate_response -> finalize.
 
-    The answer is the student's own, unchecked; `MultiAgentWorkflow` holds it against the table.
+    The student's answer is not checked; `MultiAgentWorkflow` checks it against the table.
 
     Args:
         distilled_model_path: The student's folder, or a chat model in its place.
@@ -40,7 +40,7 @@ class AgenticWorkflow(Workflow):
         policy: Its `deadline_s` and `context_tokens`; the other fields need several agents.
 
     Raises:
-        ConfigError: The policy asks for what only several agents do.
+        ConfigError: The policy has settings that only several agents use.
     """
 
     recursion_limit: int = SINGLE_AGENT_LIMIT
@@ -94,7 +94,7 @@ class AgenticWorkflow(Workflow):
             chat_history: Earlier messages; read, never changed.
             thread_id: Thread to remember this turn in, with a checkpointer.
             config: Further LangChain run config.
-            limits: What is fixed for this run, in the place of the policy's.
+            limits: Limits of this run; they replace those of the policy.
 
         Returns:
             `query`, `response`, `messages` and `all_results`; `approvals` where the turn waits for
@@ -142,7 +142,7 @@ class AgenticWorkflow(Workflow):
 
 
 def _check_policy(policy: AnswerPolicy | None) -> None:
-    """Refuse settings that one agent would pass over in silence."""
+    """Refuse settings that one agent would ignore."""
     given, own = policy or AnswerPolicy(), ("deadline_s", "context_tokens")
     changed = [f.name for f in fields(given) if getattr(given, f.name) != f.default]
     unused = [name for name in changed if name not in own]

@@ -1,7 +1,7 @@
-"""What travels along a graph: the state, and the reducers that merge updates into it.
+"""The state of every graph, and the reducers that merge updates into it.
 
-Users' nodes often `return state` whole. The reducers are therefore idempotent: merging a list that
-already starts with what is there replaces it, instead of appending it a second time.
+Users' nodes often `return state` whole. The reducers are therefore idempotent: a list that starts
+with the current one replaces it, instead of being appended to it.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -29,11 +29,11 @@ class Step(TypedDict):
     what: str
     """The decision in a word or two, e.g. `qa` or `agrees`."""
     detail: str
-    """Why, in one sentence."""
+    """The reason, in one sentence."""
 
 
 class SourceRecord(TypedDict):
-    """The record that an answer is held against."""
+    """The record that an answer is compared with."""
 
     table: str
     """File or table name."""
@@ -52,7 +52,7 @@ class SourceRecord(TypedDict):
 
 
 class Citation(TypedDict):
-    """A cell that an answer rests on."""
+    """A cell that supports an answer."""
 
     table: str
     """File or table name."""
@@ -63,11 +63,11 @@ class Citation(TypedDict):
     column: str
     """Name of the cell's column; may be the key column."""
     value: str
-    """Text of the cell, letter by letter."""
+    """Text of the cell, unchanged."""
 
 
 def merge_results(current: list[str] | None, update: list[str] | str | None) -> list[str]:
-    """Merge results so that a state handed back whole changes nothing.
+    """Append results; a state returned whole changes nothing.
 
     >>> merge_results(["a"], ["b"]), merge_results(["a"], ["a", "b"]), merge_results(["a"], ["a"])
     (['a', 'b'], ['a', 'b'], ['a'])
@@ -78,61 +78,59 @@ def merge_results(current: list[str] | None, update: list[str] | str | None) -> 
 
 
 class AgentState(TypedDict):
-    """State of every graph here. The first four fields are all that a user's own node need know."""
+    """State of every graph here. A user's own node needs only the first four fields."""
 
     messages: Annotated[list[BaseMessage], add_messages]
     """The conversation; merged by message id."""
     context: str
     """Text the answer is to be found in; empty for none."""
     current_task: str | None
-    """What is being worked on: `qa`, `summarize`, `validate`, or the name of an added agent."""
+    """`qa`, `summarize`, `validate`, or the name of an added agent."""
     results: Annotated[list[str], merge_results]
     """Answers in the order they were made; the last one is the response."""
     query: NotRequired[str]
     """The user's words, as given."""
     asked: NotRequired[str]
-    """The wording put to the student in this attempt; differs from `query` in a retry."""
+    """Wording of this attempt's question, where it differs from `query`."""
     task_type: NotRequired[str]
-    """Route the router took: as `current_task`, or `clarify` where it could not tell."""
+    """The router's choice: as `current_task`, or `clarify`."""
     route_probability: NotRequired[float | None]
-    """Of that route among all, 0 to 1; None where words or a record decided, not the student."""
+    """Probability of that choice, 0 to 1; None where words or a record decided, not the student."""
     answer: NotRequired[str]
     """The answer of this attempt."""
     verdict: NotRequired[Verdict | None]
-    """What the validator found; None before it ran."""
+    """The validator's finding; None before it ran."""
     reason: NotRequired[str]
-    """Why, in one sentence."""
+    """The reason for the verdict, in one sentence."""
     sources: NotRequired[list[SourceRecord]]
-    """Records the answer was held against; empty where none matched."""
+    """Records the answer is compared with; empty where none matched."""
     citations: NotRequired[list[Citation]]
-    """Cells that the answer rests on; empty where it was not grounded."""
+    """Cells that support the answer; empty where it was not grounded."""
     attempts: NotRequired[int]
     """Answers judged so far in this turn."""
     change: NotRequired[str]
-    """What this attempt changes beside the wording: `temperature`, `reason`, or nothing."""
+    """What this attempt changes beside the wording: `temperature`, `reason` (the student reads why
+    its answer was rejected), or nothing."""
     confidence: NotRequired[float | None]
     """Probability that the student's answer is right, 0 to 1; None where it is not known."""
     escalate: NotRequired[bool]
-    """The student could not; a teacher may."""
+    """The student gave no accepted answer, and the teacher may be asked."""
     teacher_calls: NotRequired[int]
     """Calls of the teacher in this turn."""
     answered_by: NotRequired[str]
-    """`teacher` where the answer is the teacher's; empty where it is the student's."""
+    """`teacher`, or empty for the student."""
     exit: NotRequired[str]
-    """How the turn ended, where the verdict does not say so: `clarify`, `deadline`, `tool_limit`,
-    `too_long`, `low_confidence`, `rejected`, `validator_failed`."""
+    """How the turn ended, where the verdict alone does not tell: `clarify`, `deadline`,
+    `tool_limit`, `too_long`, `low_confidence`, `rejected`, `validator_failed`."""
     steps: NotRequired[list[Step]]
     """What every node did in this turn."""
     requested: NotRequired[Annotated[Any, UntrackedValue(Any, guard=False)]]
-    """The `RequestedRecord` that the router found. It lives as long as the run: no checkpoint holds
-    it, and it is in no output of a graph."""
+    """The `RequestedRecord` that the router found. It exists during the run only: checkpoints and
+    outputs of the graph do not contain it."""
 
 
 def query_of(state: AgentState) -> str:
-    """Give the newest human message as text; fall back to `query` where there is none.
-
-    The text is in the Unicode form that the student was trained on; the message stays as written.
-    """
+    """Give the newest human message as text in NFC, as the student was trained; else `query`."""
     for message in reversed(state.get("messages") or []):
         if isinstance(message, HumanMessage):
             return nfc(str(message.text))
@@ -140,7 +138,7 @@ def query_of(state: AgentState) -> str:
 
 
 def response_of(state: AgentState) -> str:
-    """Give the answer as it stands: the last result, else `answer`, else the last AI message."""
+    """Give the current answer: the last result, else `answer`, else the last AI message."""
     if state.get("results"):
         return state["results"][-1]
     if state.get("answer"):

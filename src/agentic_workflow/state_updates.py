@@ -1,4 +1,4 @@
-"""The state changes that nodes share: a fresh turn, an answer given, a verdict spoken."""
+"""State updates that several nodes return: a new turn, an answer, a rejection, a verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Update = dict[str, Any]
 
 
 def fresh_turn(query: str) -> Update:
-    """Give the fields of a turn that has just begun: nothing is left over from the one before."""
+    """Reset the fields of the turn before."""
     return {
         "query": query,
         "asked": "",
@@ -44,7 +44,7 @@ def first_step(node: str, what: str, detail: str) -> list[Step]:
 
 
 def answered(state: AgentState, message: AIMessage) -> Update:
-    """Record an answer that no one has judged yet."""
+    """Record an answer that is not judged yet."""
     text = str(message.text)
     return {
         "answer": text,
@@ -84,7 +84,7 @@ def abstained(
 
 
 def out_of_time(node: str) -> Callable[[AgentState], Update]:
-    """Make what stands in a node's place when the time of the run is up.
+    """Make the replacement of a node when the time of the run is up.
 
     Args:
         node: Its name.
@@ -132,14 +132,14 @@ def judged(
 def rejected(
     state: AgentState, reason: str, if_last: Update, detail: str = "", what: str = "retry"
 ) -> Update:
-    """Reject an answer. Whether another attempt follows is decided in `nodes.retries`.
+    """Reject an answer; `nodes.retries` decides whether another attempt follows.
 
     Args:
         state: The state with the answer.
         reason: Why, in a few words.
-        if_last: How the turn is closed where no attempt is left.
-        detail: For the list of steps; by default the reason.
-        what: Likewise.
+        if_last: The update that closes the turn where no attempt is left.
+        detail: The step's detail; by default the reason.
+        what: The step's decision.
     """
     steps = with_step(state, "validator", what, detail or reason)
     return {"verdict": "retry", "reason": reason, "steps": steps, "if_last": if_last}
@@ -148,15 +148,15 @@ def rejected(
 def spoken(
     state: AgentState, response: str, metadata: dict[str, Any] | None = None
 ) -> list[BaseMessage]:
-    """Give the message updates that make `response` the last thing said in this turn.
+    """Give the message updates that make `response` the last message of this turn.
 
     Args:
         state: The state before.
-        response: What is to be said.
-        metadata: Goes into the message's `response_metadata`.
+        response: The text of the message.
+        metadata: Its `response_metadata`.
 
     Returns:
-        Updates for the `add_messages` reducer; none where the response stands there already.
+        Updates for the `add_messages` reducer; none where the response is the last message already.
     """
     messages = state.get("messages") or []
     last = messages[-1] if messages else None
@@ -168,7 +168,7 @@ def spoken(
 
 
 def withdrawn(state: AgentState) -> list[BaseMessage]:
-    """Give the message update that takes this turn's answer out of the conversation."""
+    """Give the message update that removes this turn's answer from the conversation."""
     messages = state.get("messages") or []
     last = messages[-1] if messages else None
     ours = isinstance(last, AIMessage) and str(last.text) == response_of(state)
@@ -176,7 +176,7 @@ def withdrawn(state: AgentState) -> list[BaseMessage]:
 
 
 def router_out_of_time(state: AgentState) -> Update:
-    """Give what stands in the router's place when the time is up before it is done."""
+    """Replace the router when the time of the run is up."""
     cleared = AgentState(**{**state, **fresh_turn(query_of(state)), "results": []})  # type: ignore[typeddict-item]
     late = out_of_time("router")({**cleared, "steps": []})
     return {**fresh_turn(query_of(state)), **late, "results": Overwrite(late["results"])}

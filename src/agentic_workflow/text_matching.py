@@ -1,7 +1,7 @@
-"""Words as the record lookup sees them: folded tokens with their places, stems, and numbers.
+"""Text normalisation for matching: tokens with positions, stems, numbers, Unicode forms.
 
-Texts are compared in one Unicode form (`nfc`), without case and accents (`fold`). Scripts that put
-no blank between words (Chinese, Japanese, Thai and others) are compared by letters.
+Texts are compared in NFC, without case and accents (`fold`). Scripts without blanks between words
+(Chinese, Japanese, Thai and others) are compared by letters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _JOINERS = "\u00ad\u200c\u200d"
-"""Soft hyphen and the marks that join or part letters: they belong to a word and say nothing."""
+"""Soft hyphen and joiners: parts of a word without a meaning of their own."""
 _MARKS = "".join(
     chr(code) for code in range(0x300, 0x1F000) if unicodedata.category(chr(code))[0] == "M"
 )
@@ -23,15 +23,15 @@ _UNSPACED = re.compile(
     "\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
 )
 _RUN_ON = re.compile("[\u30a1-\u30fa\u30fc\uac00-\ud7a3]")
-"""Katakana and Hangul: a name does not begin in the middle of such a word."""
+"""Katakana and Hangul: a name does not begin inside such a word."""
 _VOICED = "\uff9e\uff9f"
-"""Marks of half-width kana, which are letters of their own."""
+"""Voicing marks of half-width kana, which are separate characters."""
 _NUMBER = re.compile(
     r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
 )
 
 CONTRACTED = re.compile(r"['\u2019\u02bc](?:s|t|d|m|ll|re|ve)\b(?!['\u2019])", re.IGNORECASE)
-"""What hangs on a word, or on the place of a name that was taken out: gold's, doesn't."""
+"""Contractions: gold's, doesn't."""
 
 _STOP_WORDS = """
     a about all also am an and answer any are as at be been brief but by can could did do
@@ -42,7 +42,7 @@ _STOP_WORDS = """
     whom whose why will with wonder would you your
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
-"""Words that carry no fact. They neither find a column nor, unless quoted or alone, a record."""
+"""Words without content: they match no column and, unless quoted or alone, no record."""
 
 
 class Token(NamedTuple):
@@ -55,7 +55,7 @@ class Token(NamedTuple):
 
 
 def nfc(text: str) -> str:
-    """Give a text in the Unicode form that everything is compared in: NFC."""
+    """Normalise a text to NFC."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -73,19 +73,15 @@ def fold(text: str) -> str:
 
 
 def unspaced(text: str) -> bool:
-    """Tell whether a text has letters of a script that puts no blank between words."""
+    """Tell whether a text has letters of a script without blanks between words."""
     return not text.isascii() and _UNSPACED.search(text) is not None
 
 
 class Letters:
-    """A text by letters, without case and width, for names of scripts without blanks.
-
-    Args:
-        text: Any text.
-    """
+    """A text as letters without case and width, to search names in scripts without blanks."""
 
     def __init__(self, text: str) -> None:
-        """See the class."""
+        """Split any text."""
         parts, self._starts, self._ends = list[str](), list[int](), list[int]()
         for start, end in _clusters(text):
             part = unicodedata.normalize("NFKC", text[start:end]).casefold()
@@ -122,7 +118,7 @@ class Letters:
 
 
 def _clusters(text: str) -> Iterator[tuple[int, int]]:
-    """Give the places of letters together with the marks that belong to them."""
+    """Give the places of letters with their combining marks."""
     start = 0
     for i in range(1, len(text) + 1):
         if i == len(text) or not (
@@ -135,7 +131,7 @@ def _clusters(text: str) -> Iterator[tuple[int, int]]:
 
 
 def terms(text: str) -> list[str]:
-    """Give what full text is searched by: stems; pairs of letters in scripts without blanks.
+    """Give the terms of a full-text query: stems, and letter pairs in scripts without blanks.
 
     >>> terms("the population of 北京市")
     ['population', '北京', '京市']
@@ -144,7 +140,7 @@ def terms(text: str) -> list[str]:
 
 
 def indexed_terms(text: str) -> list[str]:
-    """Give what a record is found by: its `terms`, and single letters of scripts without blanks."""
+    """Give the index terms of a record: `terms`, and single letters in scripts without blanks."""
     letters = [c for part in _parts(text) if len(part) > 1 and unspaced(part) for c in part]
     return terms(text) + letters
 
@@ -186,7 +182,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def stem(word: str) -> str:
-    """Cut common English endings, so that `discovered` and `discovery` meet.
+    """Cut common English endings, so that `discovered` matches `discovery`.
 
     >>> stem("discovered"), stem("discovery"), stem("viruses"), stem("years"), stem("as")
     ('discover', 'discover', 'virus', 'year', 'as')
@@ -204,7 +200,7 @@ def stem(word: str) -> str:
 
 
 def stems(text: str) -> list[str]:
-    """Stem the words of a text that carry meaning."""
+    """Stem the words of a text, without stop words."""
     return [stem(word) for word in words(text) if word not in STOP_WORDS]
 
 
@@ -225,13 +221,13 @@ def as_number(text: str) -> float | None:
 
 
 def contains_words(text: tuple[str, ...], part: tuple[str, ...]) -> bool:
-    """Tell whether words stand in a text one after the other."""
+    """Tell whether a text contains words in sequence."""
     size = len(part)
     return size > 0 and any(text[i : i + size] == part for i in range(len(text) - size + 1))
 
 
 def clean(answer: str) -> str:
-    """Strip what surrounds an answer but does not belong to it: blanks, quotes, a full stop.
+    """Strip blanks, quotes and a full stop around an answer.
 
     >>> clean(' "Au". ')
     'Au'

@@ -1,7 +1,7 @@
 """What both workflows share: runs, batches, streams, and nodes added by the user.
 
-A workflow is a LangChain Runnable over a compiled graph, and no wall around it: `workflow.graph` is
-LangGraph's own, with state, history and all its stream modes.
+A workflow is a LangChain Runnable over a compiled LangGraph graph, which is open to the user as
+`workflow.graph`, with its state, history and stream modes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from langgraph.errors import GraphRecursionError
 
 from ..errors import GenerationError
 from .answer_events import STREAM_MODES, AnswerGate, Event, EventReader
-from .answer_model import Abstention, Answer, typed_answer
+from .answer_types import Abstention, Answer, typed_answer
 from .custom_nodes import Extensions
 from .graphs import Graph, compile_graph
 from .model_calls.ask import STOP_KEY
@@ -31,8 +31,8 @@ from .threads.open_store import as_checkpointer
 from .workflow_input import WorkflowInput, first_state, joined, read_input
 
 
-class _Request(NamedTuple):
-    """One run: what the graph is given."""
+class _Run(NamedTuple):
+    """What the graph is given for one run."""
 
     query: str
     state: AgentState
@@ -41,11 +41,11 @@ class _Request(NamedTuple):
 
 
 class Workflow(Runnable[WorkflowInput, Any]):
-    """Run a graph over a student; the two workflows in `agent` say which graph.
+    """Run a graph over a student; the subclasses in `agent` define the graph.
 
     A Runnable: `invoke`, `batch`, `stream`, their async forms, `|`, `with_retry` and the like. Its
-    input is a query, messages, or a dict of `query`, `context` and `chat_history`. What `run` takes
-    beside these (`context`, `chat_history`, `thread_id`, `limits`) every method takes by name.
+    input is a query, messages, or a dict of `query`, `context` and `chat_history`. Every method
+    also takes `context`, `chat_history`, `thread_id` and `limits` by name, as `run` does.
     """
 
     recursion_limit: int
@@ -55,14 +55,14 @@ class Workflow(Runnable[WorkflowInput, Any]):
     answer_nodes: frozenset[str]
     """Nodes whose tokens are the answer."""
     answer_methods: ClassVar[tuple[str, ...]]
-    """Methods that make the answer or come after it."""
+    """Methods that make or change the answer; a subclass that overrides one delays the stream."""
 
     def __init__(
         self,
         checkpointer: BaseCheckpointSaver[Any] | str | None = None,
         policy: AnswerPolicy | None = None,
     ) -> None:
-        """Start without additions; the graph is compiled when it is first needed."""
+        """The graph is compiled when it is first needed."""
         self.policy = policy or AnswerPolicy()
         self.checkpointer = as_checkpointer(checkpointer)
         self._extensions = Extensions()
@@ -78,16 +78,16 @@ class Workflow(Runnable[WorkflowInput, Any]):
     def get_graph(
         self, config: RunnableConfig | None = None, *, xray: int | bool = False
     ) -> Drawing:
-        """Give the graph to be drawn: `workflow.get_graph().draw_mermaid()`."""
+        """Give a drawing of the graph: `workflow.get_graph().draw_mermaid()`."""
         return self.graph.get_graph(config, xray=xray)
 
     def add_node(self, node: str | Callable[..., Any], action: Any = None, **options: Any) -> None:  # noqa: ANN401
         """Add a node, before or after the first run.
 
-        Without any edge it runs at the end, in the order of adding; see `extensions`.
+        A node without any edge runs at the end, in the order of adding; see `custom_nodes`.
 
         Args:
-            node: Its name; or the function itself, which then gives the name.
+            node: Its name, or a function whose name is taken.
             action: Function from state to state (or to the fields it changes), or a Runnable.
             options: Keywords of LangGraph's `StateGraph.add_node`, such as `retry_policy`.
 
@@ -106,7 +106,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         self._graph = None
 
     def add_edge(self, source: str, target: str) -> None:
-        """Let one node follow another; replaces the edges `source` had by itself."""
+        """Run one node after another; this replaces the built-in edges out of `source`."""
         self._extensions.edges.append((source, target))
         self._graph = None
 
@@ -116,12 +116,12 @@ class Workflow(Runnable[WorkflowInput, Any]):
         path: Callable[..., Any],
         path_map: dict[Hashable, str] | None = None,
     ) -> None:
-        """Let a function choose what follows a node; replaces the edges `source` had by itself.
+        """Let a function choose the next node; this replaces the built-in edges out of `source`.
 
         Args:
             source: The node.
-            path: Function from the state to a way.
-            path_map: Way -> node; None where the function returns node names.
+            path: Function from the state to a key of `path_map`.
+            path_map: Key -> node; None where the function returns node names.
         """
         self._extensions.branches.append((source, path, path_map))
         self._graph = None
@@ -140,18 +140,18 @@ class Workflow(Runnable[WorkflowInput, Any]):
             options: `context`, `chat_history`, `thread_id`, `limits`: as in `run`.
 
         Returns:
-            What `run` gives.
+            The dict that `run` returns.
 
         Raises:
             ValueError: The query is empty.
             GenerationError: The graph reached its step limit.
         """
-        asked = self._request(input, config, **options)
+        run = self._prepared(input, config, **options)
         try:
-            state = self.graph.invoke(asked.state, asked.config, context=asked.limits)
+            state = self.graph.invoke(run.state, run.config, context=run.limits)
         except GraphRecursionError as fault:
             raise _at_limit(self._step_limit(config)) from fault
-        return self._result(asked.query, state)
+        return self._result(run.query, state)
 
     async def ainvoke(
         self,
@@ -160,12 +160,12 @@ class Workflow(Runnable[WorkflowInput, Any]):
         **options: Any,  # noqa: ANN401
     ) -> dict[str, Any]:
         """Answer one request; see `invoke`."""
-        asked = self._request(input, config, **options)
+        run = self._prepared(input, config, **options)
         try:
-            state = await self.graph.ainvoke(asked.state, asked.config, context=asked.limits)
+            state = await self.graph.ainvoke(run.state, run.config, context=run.limits)
         except GraphRecursionError as fault:
             raise _at_limit(self._step_limit(config)) from fault
-        return self._result(asked.query, state)
+        return self._result(run.query, state)
 
     def stream(
         self,
@@ -175,8 +175,8 @@ class Workflow(Runnable[WorkflowInput, Any]):
     ) -> Iterator[str]:
         """Stream the answer; the pieces, joined, are the response of `run`.
 
-        Pieces come as the student makes them, unless the validator may still reject the answer:
-        then they come when it has passed. `stream_events` shows them at once.
+        Pieces are sent as the student writes them. Where the validator may still reject the answer
+        they are sent after it has passed; `stream_events` sends them at once.
         """
         gate = AnswerGate(self._answer_is_live(options.get("limits")))
         for event in self.stream_events(input, config, **options):
@@ -203,8 +203,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         config: RunnableConfig | None = None,
         **options: Any,  # noqa: ANN401
     ) -> Iterator[Any]:
-        """Answer as a step of a chain that is streamed: whole, so that the next step is given what
-        `invoke` would give it."""
+        """Answer within a streamed chain: the next step is given the whole result of `invoke`."""
         yield self.invoke(joined(list(input)), config, **options)
 
     async def atransform(
@@ -213,7 +212,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         config: RunnableConfig | None = None,
         **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[Any]:
-        """Answer as a step of a chain that is streamed; see `transform`."""
+        """Answer within a streamed chain; see `transform`."""
         yield await self.ainvoke(joined([part async for part in input]), config, **options)
 
     def stream_events(  # type: ignore[override]
@@ -222,19 +221,19 @@ class Workflow(Runnable[WorkflowInput, Any]):
         config: RunnableConfig | None = None,
         **options: Any,  # noqa: ANN401
     ) -> Iterator[Event]:
-        """Stream what happens: steps, tokens, restarts and the final event; see `streaming`.
+        """Stream steps, tokens, restarts and the final event; see `answer_events`.
 
-        These are our events; LangChain's are those of `graph.astream_events`. Closing the iterator
-        stops the student after the token it is at.
+        LangChain's own events come from `graph.astream_events`. Closing the iterator stops the
+        student after its current token.
         """
         stop = Flag()
-        asked = self._request(input, config, stop=stop, **options)
+        run = self._prepared(input, config, stop=stop, **options)
         reader = EventReader(self.answer_nodes)
         exit_name = None
-        # Held by name: without it a closed `for` drops the graph's stream before `finally` runs,
-        # and that waits for the student to finish.
+        # The stream needs a name: without one, a closed `for` drops it before `finally` has set
+        # `stop`, and dropping it waits for the student to finish.
         items = self.graph.stream(
-            asked.state, asked.config, context=asked.limits, stream_mode=list(STREAM_MODES)
+            run.state, run.config, context=run.limits, stream_mode=list(STREAM_MODES)
         )
         try:
             for mode, item in items:
@@ -254,13 +253,13 @@ class Workflow(Runnable[WorkflowInput, Any]):
         config: RunnableConfig | None = None,
         **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[Event]:
-        """Stream what happens; see `stream_events`."""
+        """Stream events; see `stream_events`."""
         stop = Flag()
-        asked = self._request(input, config, stop=stop, **options)
+        run = self._prepared(input, config, stop=stop, **options)
         reader = EventReader(self.answer_nodes)
         exit_name = None
         items = self.graph.astream(
-            asked.state, asked.config, context=asked.limits, stream_mode=list(STREAM_MODES)
+            run.state, run.config, context=run.limits, stream_mode=list(STREAM_MODES)
         )
         try:
             async for mode, item in items:
@@ -276,7 +275,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         yield reader.final(exit_name)
 
     def explain(self, query: WorkflowInput, context: str | None = None, **options: Any) -> Event:  # noqa: ANN401
-        """Answer and show why: the final event, with verdict, reason, sources, steps and exit.
+        """Answer, and give the final event: with verdict, reason, sources, steps and exit.
 
         Args:
             query: A query, messages, or a dict; see the class.
@@ -292,7 +291,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         context: str | None = None,
         **options: Any,  # noqa: ANN401
     ) -> Answer | Abstention:
-        """Answer with a type that says whether there is an answer; see `typed_answer`."""
+        """Answer with an `Answer`, or an `Abstention` where there is none."""
         return typed_answer(self.explain(query, context, **options))
 
     def run(self, query: str, context: str | None = None) -> dict[str, Any]:
@@ -302,7 +301,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
     def run_batch(
         self, queries: Sequence[str], contexts: Sequence[str | None] | None = None
     ) -> list[dict[str, Any]]:
-        """Run queries one after the other; `batch` runs them side by side.
+        """Run queries one after the other; `batch` runs them at the same time.
 
         Args:
             queries: The queries.
@@ -321,7 +320,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         return [self.run(query, context) for query, context in zip(queries, given, strict=True)]
 
     def _finished(self, made: Any) -> Graph:  # noqa: ANN401 - compiled by a subclass, or not
-        """Compile what `_create_graph` gave, with what was added, unless that is done already."""
+        """Compile the result of `_create_graph` with the user's nodes, unless that is done."""
         builder = getattr(made, "builder", made)
         if builder is not made and self._extensions.attached_to(builder):
             limited: Graph = made.with_config({"recursion_limit": self.recursion_limit})
@@ -333,19 +332,19 @@ class Workflow(Runnable[WorkflowInput, Any]):
         raise NotImplementedError
 
     def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
-        """Make what `run` gives of the last state."""
+        """Make the result of `run` from the last state."""
         raise NotImplementedError
 
     def _answer_is_live(self, limits: RunContext | None = None) -> bool:
-        """Tell whether nothing that a user changed can change the student's answer."""
+        """Tell whether the student's tokens can be shown at once: no user code can change them."""
         changed = [name for name in self.answer_methods if name in _overridden(type(self))]
         return not self._extensions and not changed
 
     def _step_limit(self, config: RunnableConfig | None) -> int:
-        """Give the most super-steps of a run: what its config says, else the workflow's own."""
+        """Give the most super-steps of a run."""
         return (config or {}).get("recursion_limit", self.recursion_limit)
 
-    def _request(
+    def _prepared(
         self,
         given: WorkflowInput,
         config: RunnableConfig | None,
@@ -355,9 +354,9 @@ class Workflow(Runnable[WorkflowInput, Any]):
         thread_id: str | None = None,
         limits: RunContext | None = None,
         stop: Flag | None = None,
-    ) -> _Request:
-        """Make a run of a request; its time begins here."""
-        asked = read_input(given, context, chat_history)
+    ) -> _Run:
+        """Prepare one run; its deadline counts from here."""
+        request = read_input(given, context, chat_history)
         began = replace(limits or RunContext(deadline_s=self.policy.deadline_s))
         merged = RunnableConfig(**(config or {}))
         merged["recursion_limit"] = self._step_limit(config)
@@ -369,11 +368,11 @@ class Workflow(Runnable[WorkflowInput, Any]):
         if stop is not None:
             configurable[STOP_KEY] = stop
         merged["configurable"] = configurable
-        return _Request(asked.query, first_state(asked), merged, began)
+        return _Run(request.query, first_state(request), merged, began)
 
 
 def _overridden(kind: type) -> set[str]:
-    """Give the names that classes outside this room define over ours."""
+    """Give the names that a user's subclasses define over ours."""
     own = __name__.rpartition(".")[0]
     classes = kind.__mro__[: kind.__mro__.index(Workflow)]
     return {name for c in classes if not c.__module__.startswith(own) for name in vars(c)}

@@ -1,4 +1,4 @@
-"""What a workflow is asked: a text, messages, or a dict of both; and the first state made of it."""
+"""The input of a workflow: a text, messages, or a dict of both; and the graph's first state."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from .state import AgentState
 
 WorkflowInput = str | BaseMessage | Sequence[Any] | Mapping[str, Any]
-"""A query; messages of which the last is the user's; or a dict with `query` or `messages`, and
-perhaps `context` and `chat_history`."""
+"""A query; messages, the last one the user's; or a dict with `query` or `messages`, and optionally
+`context` and `chat_history`."""
 _KEYS = ("query", "messages", "context", "chat_history")
 
 
-class Asked(NamedTuple):
-    """One request, taken apart."""
+class Request(NamedTuple):
+    """The parts of one request."""
 
     query: str
     context: str
@@ -26,19 +26,19 @@ class Asked(NamedTuple):
 
 def read_input(
     given: WorkflowInput, context: str | None = None, chat_history: Sequence[Any] | None = None
-) -> Asked:
-    """Take a request apart, in whichever form it comes.
+) -> Request:
+    """Read a request in any of its forms.
 
     Args:
         given: See `WorkflowInput`.
-        context: Text the answer is to be found in; goes before one in a dict.
-        chat_history: Earlier messages, in the same way.
+        context: Text the answer is to be found in; overrides the one in a dict.
+        chat_history: Earlier messages; likewise.
 
     Raises:
         ValueError: There is no query in it, or a key of a dict is unknown.
 
     >>> read_input({"query": "Which?", "context": "gold"})
-    Asked(query='Which?', context='gold', history=[])
+    Request(query='Which?', context='gold', history=[])
     """
     fields = _fields(given)
     history = chat_history if chat_history is not None else fields.get("chat_history")
@@ -54,12 +54,12 @@ def read_input(
             "one must be the user's"
         )
     text = context if context is not None else fields.get("context")
-    return Asked(whole_characters(query), whole_characters(text or ""), before)
+    return Request(whole_characters(query), whole_characters(text or ""), before)
 
 
 def whole_characters(text: str) -> str:
-    """Replace halves of characters (lone surrogates, as broken JSON holds them) by question marks:
-    no tokenizer and no database takes them.
+    """Replace lone surrogates (broken JSON has them) by question marks: tokenizers and databases
+    refuse them.
 
     >>> whole_characters("gold \\ud800")
     'gold ?'
@@ -67,11 +67,11 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def first_state(asked: Asked) -> AgentState:
+def first_state(request: Request) -> AgentState:
     """Give the state that a turn begins with."""
     return AgentState(
-        messages=[*asked.history, HumanMessage(asked.query)],
-        context=asked.context,
+        messages=[*request.history, HumanMessage(request.query)],
+        context=request.context,
         current_task=None,
         results=[],
     )
@@ -91,8 +91,7 @@ def _fields(given: WorkflowInput) -> Mapping[str, Any]:
 
 
 def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - pieces of whatever stands before in a chain
-    """Put the pieces of an input together, as LangChain does: texts and messages are added; of what
-    cannot be added the last one counts."""
+    """Join the pieces of a streamed input as LangChain does: add them, else keep the last one."""
     whole: Any = None
     for part in parts:
         try:

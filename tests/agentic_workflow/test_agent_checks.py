@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.answer_checks import fits, written_in
+from stillroom.agentic_workflow.format_checks import fits, written_in
 from stillroom.agentic_workflow.nodes.self_check import yes_probability
 from stillroom.agentic_workflow.policy import AnswerPolicy
 from stillroom.inference.chat.chat_model import ChatStudent

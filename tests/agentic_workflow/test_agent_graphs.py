@@ -246,9 +246,14 @@ def test_without_a_thread_id_every_run_has_its_own():
     assert len(workflow.run("two")["messages"]) == 2
 
 
-@pytest.mark.parametrize("build", [build_single_agent_graph, build_multi_agent_graph])
-def test_graphs_are_runnables_and_nodes_of_larger_graphs(build, table):
-    graph = build(ScriptedModel(lambda prompt: "Au"), table=table)
+@pytest.mark.parametrize("with_table", [False, True])
+def test_graphs_are_runnables_and_nodes_of_larger_graphs(with_table, table):
+    model = ScriptedModel(lambda prompt: "Au")
+    graph = (
+        build_multi_agent_graph(model, table=table)
+        if with_table
+        else build_single_agent_graph(model)
+    )
     asked = {"messages": [HumanMessage("symbol of gold?")]}
     assert graph.invoke(asked)["results"] == ["Au"]
     assert [s["results"] for s in graph.batch([asked, asked])] == [["Au"], ["Au"]]

@@ -1,6 +1,6 @@
-"""Whether an answer, a summary or a claim agrees with the record, decided in code.
+"""Decide in code whether an answer, a summary or a claim agrees with the record.
 
-The rules are strict where a fact is at stake (numbers, names, negations) and lenient about wording.
+The rules are strict about numbers, names and negations, and lenient about wording.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ _NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|isn|aren|wasn|doesn|don|c
 _LONG = 8
 """From this many words on, a value is a sentence and is compared by its words."""
 _LONGEST_NAME = 6
-"""Words of the longest value that is looked for in a text."""
+"""Most words of a value that is searched in a text."""
 _SAME_WORDS = 0.9
 """Share of words two sentences must have in common."""
 _MORE_WORDS = 12
-"""Words an answer may have beside the value; what says more than a sentence is no answer."""
+"""Most words that an answer may have beside the value: about a sentence."""
 _SHORT = 3
-"""Values up to this many letters must keep their case: "In" is not "in"."""
+"""Values up to this many letters are compared with their case: "In" is not "in"."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     agrees: bool | None
     """None where code cannot decide."""
     reason: str
-    """Why, in one sentence without a full stop."""
+    """The reason, in one sentence without a full stop."""
 
 
 def answers_agree(answer: str, value: str) -> bool:
-    """Tell whether an answer says what the record says.
+    """Tell whether an answer agrees with a value.
 
     Args:
-        answer: What the student, or a user's claim, says.
+        answer: The words of the student, or of a user's claim.
         value: The text in the record.
 
     >>> answers_agree("au.", "Au"), answers_agree("The symbol is Au", "Au")
@@ -73,17 +73,17 @@ def answers_agree(answer: str, value: str) -> bool:
         return _same_sentence(said_words, right_words) and numbers(said) == numbers(right)
     if len(said_words) > len(right_words) + _MORE_WORDS:
         return False
-    if len(right) <= _SHORT:  # "I" and "In" are words too: the letters must stand there as they are
+    if len(right) <= _SHORT:  # "I" and "In" are words too, so case counts
         return re.search(rf"(?<!\w){re.escape(right)}(?!\w)", said) is not None
     return contains_words(said_words, right_words)
 
 
 def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
-    """Hold an answer against the record a question asks for.
+    """Compare an answer with the record that a question asks for.
 
     Args:
         answer: The student's words.
-        match: What the question was found to ask for.
+        match: The record and column.
         lookup: The table's index.
 
     Returns:
@@ -106,10 +106,10 @@ def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
 
 
 def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
-    """Hold a summary against the record it is about.
+    """Compare a summary with its record.
 
-    Numbers must be the record's, a column that is mentioned must come with the record's value, and
-    no value of another record may stand in its place.
+    All numbers must be in the record, a column that is mentioned must have the record's value, and
+    no value of another record may appear in its place.
 
     Args:
         text: The student's summary.
@@ -143,7 +143,7 @@ def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
 
 
 def check_numbers(text: str, original: str) -> Finding:
-    """Hold a summary of the user's own text against that text: it may not bring in numbers."""
+    """Compare a summary of the user's own text with that text: it may not add numbers."""
     strange = [number for number in numbers(text) if number not in set(numbers(original))]
     if strange:
         return Finding(False, f"the text holds no number {strange[0]:g}")
@@ -168,7 +168,7 @@ def _negates(text: str) -> bool:
 
 
 def _marks(text: str) -> str:
-    """Give the marks that change a meaning: C, C++ and C#; 5 and -5; 5 and 5 %."""
+    """Give the symbols that change a meaning: C, C++ and C#; 5 and -5; 5 and 5 %."""
     return "".join(c for c in text if c in "+#%<>=*°$€£") + ("-" if text.startswith("-") else "")
 
 
@@ -187,7 +187,7 @@ def _mentions(text: str, value: str) -> bool:
 
 
 def _swapped_number(text: str, row: TableRow, labels: dict[str, str]) -> str:
-    """Find a label that is followed by another number than the record's; give what is right."""
+    """Find a label followed by a number that is not the record's; give the right one."""
     by_length = sorted(labels.values(), key=len, reverse=True)
     said = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in by_length), re.IGNORECASE)
     places = [*said.finditer(text)] if labels else []
@@ -204,12 +204,12 @@ def _swapped_number(text: str, row: TableRow, labels: dict[str, str]) -> str:
 
 
 def _inside_other(label: str, own: list[str]) -> bool:
-    """Tell whether a label is also a word of the record, so that saying it means little."""
+    """Tell whether a label is also a word of the record, so that it need not mean the column."""
     return any(contains_words(words(value), words(label)) for value in own)
 
 
 def _rival(answer: str, value: str, column: str, lookup: RecordLookup) -> str | None:
-    """Find another value of the column in an answer: the whole of it, or a part."""
+    """Find another value of the column in an answer, as the whole or a part of it."""
     said = clean(answer)
     if words(said) != words(value) and lookup.column_values.get(column, {}).get(words(said)):
         return said
@@ -219,7 +219,7 @@ def _rival(answer: str, value: str, column: str, lookup: RecordLookup) -> str | 
 def _other_value(
     text: str, value: str, column: str, lookup: RecordLookup, own: list[str] | None = None
 ) -> str | None:
-    """Find a value of the same column, but of another record, that a text names."""
+    """Find a value of the same column, but of another record, in a text."""
     known = lookup.column_values.get(column, {})
     found = tokens(text)
     own_words = [words(v) for v in (own or [value])]
@@ -240,7 +240,7 @@ def _other_value(
 
 
 def _is_name(spelt: str, spellings: set[str]) -> bool:
-    """Tell a value from an ordinary word: short ones must be spelt as in the table."""
+    """Tell whether words are a value, not ordinary words: short ones must match in case."""
     if as_number(spelt) is not None or fold(spelt) in STOP_WORDS:
         return False
     return len(spelt) > _SHORT or spelt in spellings

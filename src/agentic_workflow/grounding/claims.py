@@ -1,4 +1,4 @@
-"""Reading a claim ("Validate this: the symbol of gold is Ag") and deciding it in code."""
+"""Parse a claim ("Validate this: the symbol of gold is Ag") and decide it in code."""
 
 from __future__ import annotations
 
@@ -45,31 +45,31 @@ _ANSWER_TO = (
 _EQUALS = re.compile(
     r"\s(?:is|are|was|were|equals|reads)\s|\s*(?:=|(?<!\d):|:(?!\d)|\u2192|->)\s*", re.I
 )
-"""What stands between subject and value; not the colon of 12:30 or 4:0."""
+"""Separators of subject and value; not the colon of 12:30 or 4:0."""
 _NOT = re.compile(r"^not\s+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim taken apart."""
+    """A parsed claim."""
 
     question: str
-    """What is claimed about."""
+    """The subject of the claim."""
     value: str
-    """What is claimed; empty where nothing is."""
+    """The claimed value; empty where there is none."""
     match: Match | None = None
-    """Record and column the claim is about; None without a table or where none is named."""
+    """Record and column of the subject; None without a table or where none is named."""
     denied: bool = False
-    """The claim says that it is not so."""
+    """The claim is negated: "is not"."""
 
     @property
     def about(self) -> str:
-        """What the table must hold: the claim without the claimed value, which may be anything."""
+        """The claim without the claimed value, which need not be in the table."""
         return self.question.replace(self.value, " ") if self.value else self.question
 
 
 def subject_of(query: str) -> str:
-    """Strip the words that order a summary.
+    """Strip the command from a request for a summary.
 
     >>> subject_of("Summarize the following: gold"), subject_of("Give me a summary of gold")
     ('gold', 'gold')
@@ -78,11 +78,11 @@ def subject_of(query: str) -> str:
 
 
 def read_claim(query: str, lookup: RecordLookup | None) -> Claim:
-    """Take a claim apart into what it is about and what it says.
+    """Parse a claim into subject and value.
 
     Args:
         query: The user's words.
-        lookup: The table's index, which tells where the subject ends; None without a table.
+        lookup: The table's index, which finds the end of the subject; None without a table.
     """
     text = _LATE_COMMAND.sub("", _COMMAND.sub("", query, count=1)).strip() or query.strip()
     for form in _ANSWER_TO:
@@ -110,7 +110,7 @@ def read_claim(query: str, lookup: RecordLookup | None) -> Claim:
 
 
 def decide_claim(claim: Claim, lookup: RecordLookup) -> Finding:
-    """Decide a claim against the record; undecided where record, column or value is missing."""
+    """Compare a claim with the record; undecided where record, column or value is missing."""
     match = claim.match
     if match is None or match.column is None or match.others or not match.values():
         return Finding(None, "no record decides it")
@@ -128,7 +128,7 @@ def _claimed(text: str) -> str:
 
 
 def _claim_by_value(text: str, lookup: RecordLookup) -> Claim:
-    """Read claims without "is": the value is a text of the column that stands beside the record."""
+    """Parse a claim without "is": the value is a text of the column beside the record's name."""
     match = lookup.find(text)
     if match is None:
         return Claim(text, "")

@@ -1,14 +1,15 @@
-"""Answers that rest on the table: what cannot, is not given; what is given, says on which cells.
+"""Abstain unless table cells support the answer, and cite those cells.
 
     grounding = Grounding(RecordLookup(table))                   # exact keys, no further package
     grounding = open_grounding(table, StudentEmbeddings(folder))  # with full text and vectors
     MultiAgentWorkflow(folder, grounding=grounding)
 
-    before the student is asked   `refuse`: does the table hold what is asked for? (`answerable`)
-    after the validator           `ground_verdict`: which cells does the answer rest on, do they
-                                  exist, and are all its numbers theirs? (`number_check`)
+    before the student is asked   `refuse`: does the table hold what is asked for?
+                                  (`question_coverage`)
+    after the validator           `ground_verdict`: which cells support the answer, do they exist,
+                                  and do they hold all its numbers? (`number_check`)
 
-An accepted answer carries `citations` in the state and in the message's `response_metadata`.
+An accepted answer has `citations` in the state and in the message's `response_metadata`.
 """
 
 from __future__ import annotations
@@ -40,46 +41,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Grounding:
-    """The table at hand when the student answers."""
+    """Access to the table while the student answers."""
 
     lookup: RecordLookup
     """Finds named records and columns."""
     retriever: RecordRetriever | None = None
-    """Finds records by words and by likeness: offered where nothing is named; None offers keys that
-    are spelt alike."""
+    """Finds similar records to offer where a question names none; None offers keys with a similar
+    spelling only."""
 
     def refuse(self, task: str, text: str, match: Match | None) -> Refusal | None:
-        """Decide whether the table holds what is asked for; None where it does.
+        """Give the reason why the table cannot answer; None where it can.
 
         Args:
             task: `qa`, `summarize` or `validate`.
             text: The user's words; of a claim, what it is about.
-            match: What they were found to ask for.
+            match: The record and column they ask for.
         """
         if task == "summarize":
             return refusal_of(subject_of(text), match, self.lookup, whole_record=True)
         return refusal_of(text, match, self.lookup)
 
     def sentence(self, refusal: Refusal, text: str) -> str:
-        """Say to the user why there is no answer, and what there is."""
+        """Explain to the user why there is no answer, and what the table holds."""
         near = self.near(text) if refusal.kind == "no_record" else ()
         return refusal_sentence(refusal, self.lookup, near)
 
     def near(self, text: str, most: int = 3) -> tuple[str, ...]:
-        """Give keys of records near to a question that names none."""
+        """Give keys of records similar to a question that names none."""
         spelt_alike = near_keys(text, self.lookup, most)
         if self.retriever is None or len(spelt_alike) >= most:
             return spelt_alike
         found = (
             str(document.metadata["key"])
             for document in self.retriever.find(text, most)
-            # Some vector is always the nearest; only shared words speak for a record.
+            # Some vector is always the nearest, so only shared words count.
             if document.metadata["found_by"] != ["vector"]
         )
         return tuple(dict.fromkeys((*spelt_alike, *found)))[:most]
 
     def exists(self, citation: Citation) -> bool:
-        """Tell whether a cited cell is in the table, letter by letter."""
+        """Tell whether the table holds a cited cell, unchanged."""
         if self.retriever is not None:
             found = self.retriever.store.cell(citation["row"], citation["column"])
             return found == citation["value"]
@@ -94,11 +95,11 @@ class Grounding:
 def chosen_grounding(
     lookup: RecordLookup | None, wanted: Grounding | bool = True
 ) -> Grounding | None:
-    """Give the grounding that a workflow was asked for: its own, the plain one, or none.
+    """Give the grounding for a workflow.
 
     Args:
-        lookup: The table's index; None without a table, and then there is nothing to rest on.
-        wanted: A grounding; True for the one that needs no further package; False for none.
+        lookup: The table's index; None without a table, which gives no grounding.
+        wanted: A grounding; True for the one without full text and vectors; False for none.
 
     Raises:
         ConfigError: The grounding is over another table than the student's.
@@ -130,7 +131,7 @@ def open_grounding(
         table: The table that made the student.
         embedding: `StudentEmbeddings`, or any of LangChain's; None leaves vectors out.
         store: The table in a file (`RecordStore.open`); by default it is held in memory.
-        vectors_path: Where vectors are kept; None computes them again at every start.
+        vectors_path: File of the vectors; None computes them again at every start.
 
     Raises:
         MissingDependencyError: duckdb is not installed.
@@ -169,14 +170,14 @@ def ground_verdict(
     if verdict not in ("agrees", "disagrees") or match is None or match.others:
         return update
     if task != "validate" and (state.get("context") or "").strip():
-        return update  # it rests on the user's own text
+        return update  # the user's own text supports it
     if task == "validate" and requested.claim is not None:
         refusal = grounding.refuse(task, requested.claim.about, match)
         if refusal is not None:
             said = grounding.sentence(refusal, query_of(state))
             return _withdrawn(state, update, "unverified", "no record decides it", said)
     agrees = verdict == "agrees"
-    answer = "" if task == "validate" else _given(state, update)
+    answer = "" if task == "validate" else _final_answer(state, update)
     citations = cite(task, query_of(state), answer, match, grounding.lookup, agrees=agrees)
     if not citations or not all(grounding.exists(citation) for citation in citations):
         reason = "no cell that the answer could rest on is in the table"
@@ -198,25 +199,25 @@ def cite(
     *,
     agrees: bool = True,
 ) -> list[Citation]:
-    """List the cells that an answer rests on.
+    """List the cells that support an answer.
 
     Args:
         task: `qa`, `summarize` or `validate`.
         question: The user's words.
-        answer: The answer; empty where all that was matched is meant.
+        answer: The answer; empty for everything that was matched.
         match: The record and column.
         lookup: The table's index.
-        agrees: The answer is the record's; otherwise the cells that speak against it are cited.
+        agrees: The answer is right; otherwise the cells that contradict it are cited.
 
     Returns:
-        The record's name first, then the cells; of every record where several fit equally.
+        The cell of the key first, then the others; of every record where several match equally.
     """
     key = lookup.table.key
     citations: list[Citation] = []
     for row in match.rows:
         cells = _cells_of(task, answer, row, match, lookup, agrees)
         if cells:
-            naming = [] if _tells(question, row.key) else _told(question, row)
+            naming = [] if _contains_value(question, row.key) else _columns_told(question, row)
             named = dict.fromkeys((key, *naming, *cells))
             citations += [_citation(row, name, lookup) for name in named]
     return citations
@@ -225,9 +226,9 @@ def cite(
 def _cells_of(
     task: str, answer: str, row: TableRow, match: Match, lookup: RecordLookup, agrees: bool
 ) -> list[str]:
-    """Choose the columns of a record that are cited; none where the record does not matter."""
+    """Choose the columns of a record that are cited; none if it does not support the answer."""
     if task == "summarize":
-        return _told(answer, row) if agrees else list(row.values)
+        return _columns_told(answer, row) if agrees else list(row.values)
     column = match.column.name if match.column is not None else ""
     value = row.key if column == lookup.table.key else row.values.get(column)
     if value is None or (agrees and answer and not answers_agree(answer, value)):
@@ -235,12 +236,12 @@ def _cells_of(
     return [column]
 
 
-def _told(text: str, row: TableRow) -> list[str]:
-    """List the columns whose values a text tells."""
-    return [name for name, value in row.values.items() if _tells(text, value)]
+def _columns_told(text: str, row: TableRow) -> list[str]:
+    """List the columns whose values a text contains."""
+    return [name for name, value in row.values.items() if _contains_value(text, value)]
 
 
-def _tells(text: str, value: str) -> bool:
+def _contains_value(text: str, value: str) -> bool:
     found = numbers(value)
     if len(found) == 1 and found[0] in numbers(text):
         return True
@@ -261,8 +262,8 @@ def _cells(citations: Iterable[Citation], lookup: RecordLookup) -> list[CitedCel
     ]
 
 
-def _given(state: AgentState, update: Update) -> str:
-    """Give the answer that the user is to read: a validator may have changed it."""
+def _final_answer(state: AgentState, update: Update) -> str:
+    """Give the final answer, which the validator may have changed."""
     results = update.get("results")
     if isinstance(results, str):
         return results
@@ -270,10 +271,10 @@ def _given(state: AgentState, update: Update) -> str:
 
 
 def _cited(update: Update, citations: list[Citation]) -> Update:
-    """Add citations to a validator's update, and to the message it says."""
+    """Add citations to a validator's update and to its message."""
     messages = update.get("messages") or []
     for message in messages if isinstance(messages, list) else [messages]:
-        if isinstance(message, AIMessage):  # made by the validator a moment ago
+        if isinstance(message, AIMessage):  # new, so it may be changed
             message.response_metadata["citations"] = citations
     return {**update, "citations": citations}
 
@@ -281,6 +282,6 @@ def _cited(update: Update, citations: list[Citation]) -> Update:
 def _withdrawn(
     state: AgentState, update: Update, verdict: Verdict, reason: str, said: str
 ) -> Update:
-    """Give a validator's update with another verdict, and its own step before that."""
+    """Replace the verdict of a validator's update, keeping its step."""
     seen = AgentState(**{**state, "steps": update.get("steps") or state.get("steps") or []})
     return _cited({**update, **judged(seen, verdict, reason, said)}, [])

@@ -1,14 +1,14 @@
-"""Whether the numbers of a text are those of the cells it cites, or follow from them.
+"""Check that the cells cited by a text support its numbers.
 
-A number is supported where a cited cell holds it, or where it follows in one step:
+A number is supported if a cited cell holds it, or if it follows in one step:
 
     rounding   "about 197" from 196.97; only where the text says that it rounds
-    scale      "1.4 million" from 1402112, rounded to the digits that are written
+    scale      "1.4 million" from 1402112, rounded to the written digits
     unit       "5.7 minutes" from 343719 where the column says milliseconds; likewise rounded
     percent    "5 %" from 0.05
     count      "two" or "2" for a cell that lists two things, or for two cited records
 
-Nothing else is derived: a sum or a difference over cells is for SQL, not for a student.
+Nothing else is derived: sums and differences over cells need SQL, not a student.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ _UNITS: dict[str, tuple[str, float]] = {
 
 
 class CitedCell(NamedTuple):
-    """A cell that an answer rests on."""
+    """A cell that an answer cites."""
 
     row: int
     column: str
     label: str
-    """How questions name the column; may name a unit."""
+    """Name of the column in questions; may contain a unit."""
     text: str
 
 
@@ -79,7 +79,7 @@ class _Mention(NamedTuple):
     text: str
     value: float
     step: float
-    """Worth of the last digit that is written."""
+    """Value of one unit in the last written digit."""
     unit: str
     percent: bool
     rounded: bool
@@ -91,7 +91,7 @@ def unsupported_numbers(text: str, cells: Sequence[CitedCell]) -> list[str]:
 
     Args:
         text: An answer.
-        cells: What it cites; without cells no number is supported.
+        cells: The cited cells; without any, no number is supported.
 
     Returns:
         The numbers as written, in order.
@@ -145,7 +145,7 @@ def _supported(mention: _Mention, cells: Sequence[CitedCell]) -> bool:
 
 
 def _follows(mention: _Mention, held: _Mention, cell: CitedCell) -> bool:
-    """Tell whether a number is a cell's number, or follows from it in one step."""
+    """Tell whether a number equals a cell's number or follows from it in one step."""
     if _near(mention.value, held.value, mention.step if mention.rounded else 0.0):
         return True
     if mention.percent != held.percent:
@@ -168,7 +168,7 @@ def _near(said: float, held: float, step: float) -> bool:
 
 
 def _counts(cells: Sequence[CitedCell]) -> set[float]:
-    """Count the cited records, and the things that each cell lists; one is no count."""
+    """Count the cited records and the items that each cell lists; 0 and 1 do not count."""
     counts = {float(len({cell.row for cell in cells}))}
     for cell in cells:
         items = [item for item in re.split(r"[;|\n]|,(?!\d{3}\b)", cell.text) if item.strip()]

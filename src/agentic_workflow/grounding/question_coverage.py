@@ -1,9 +1,8 @@
-"""Whether the table holds what a question asks for, decided before the student is asked.
+"""Decide, before the student is asked, whether the table holds what a question asks for.
 
-A question is answerable where every word of it is accounted for: by the record's name, by the
-column, by the record's own values, or because it only frames the question. What is left over means
-that something else is asked: "New Mexico" is not Mexico, "gold chloride" is not gold, and the
-boiling symbol of gold is no symbol.
+A question is answerable if every word of it is explained: by the record's name, the column, the
+record's values, or the framing of a question. Unexplained words mean that something else is asked:
+"New Mexico" is not Mexico, "gold chloride" is not gold, and "boiling symbol" is no column.
 
 | refusal           | the question ...                                                          |
 |-------------------|---------------------------------------------------------------------------|
@@ -11,8 +10,8 @@ boiling symbol of gold is no symbol.
 | `several_records` | names more than one record                                                |
 | `no_column`       | names a record, but no column, or two                                     |
 | `no_value`        | asks for a cell that is empty                                             |
-| `named_by_value`  | names a record by a value it happens to hold: the area of Vienna          |
-| `other_words`     | says something that nothing in the table explains                         |
+| `named_by_value`  | names a record by a value that does not identify it: the area of Vienna   |
+| `other_words`     | contains words that nothing in the table explains                         |
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _LIGHT = """
     usually via whatever within you yourself
 """
 _FRAMING = frozenset(form for word in (_FRAME + _LIGHT).split() for form in (word, stem(word)))
-"""Words about asking and about tables, and light ones, which ask for nothing themselves."""
+"""Words about questions and tables, and words without content."""
 _UNSPACED_FRAME = """
     的 是 多少 什么 甚么 什麼 甚麼 哪 哪里 哪裡 哪儿 谁 誰 几 幾 请问 請問 请 請
     告诉 告訴 我 想 知道 吗 嗎 呢 在 有 为 為 个 個
@@ -65,17 +64,17 @@ _UNSPACED_FRAME = """
     ครับ ค่ะ คะ บอก กี่
 """
 _FRAMING_UNSPACED = tuple(sorted(_UNSPACED_FRAME.split(), key=len, reverse=True))
-"""Words of scripts without blanks that frame a question, the longest first."""
+"""Framing words in scripts without blanks, the longest first."""
 _COUNTING = frozenset({"amount", "count", "number", "quantity", "total"})
-"""Words that ask for nothing more where the cell holds a number: the number of tracks."""
+"""Framing words where the cell holds a number: the number of tracks."""
 _TURNING = frozenset({"not", "than", "except", "without", "never"})
-"""Stop words that turn a question into another one."""
+"""Stop words that change the meaning of a question."""
 _CODE = 6
-"""Letters of the longest value of a column of codes, which stand for a record as its name does."""
+"""Most letters of a value in a column of codes; a code identifies a record as its key does."""
 _CLOSE = 0.75
-"""Likeness, 0 to 1, from which a key is offered for a word that names nothing."""
+"""Least similarity, 0 to 1, of a key that is offered for an unknown word."""
 _RARE = 2
-"""A word in at most this many known questions is what such a question is about."""
+"""A word in at most this many known questions is taken for their subject."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,9 @@ class Refusal:
 
     kind: RefusalKind
     about: tuple[str, ...] = ()
-    """Words, keys or columns that the sentence names."""
+    """Words, keys or columns for the sentence to the user."""
     near: str = ""
-    """What the table does hold, where all but some words of the question fit."""
+    """The matched cell, where all but some words of the question fit."""
 
 
 def refusal_of(
@@ -96,12 +95,12 @@ def refusal_of(
 
     Args:
         question: The user's words.
-        match: What they were found to ask for.
+        match: The record and column they ask for.
         lookup: The table's index.
-        whole_record: The record as such is asked for, not one column.
+        whole_record: The whole record is asked for, not one column.
 
     Returns:
-        None where it can, else why not.
+        None where it can be answered, else the reason.
     """
     question = nfc(question)
     plain = unmatched(match, whole_record=whole_record)
@@ -116,20 +115,20 @@ def refusal_of(
     if named_by != lookup.table.key and not _names_records(named_by, question, match, lookup):
         return Refusal("named_by_value", (match.row.key,))
     if match.confidence == 1.0 and match.column is not None:
-        return None  # letter by letter what the student was trained on
+        return None  # exactly the wording that the student was trained on
     strange = unexplained(outside, match, lookup, named_by)
     return Refusal("other_words", strange, _near_fact(match)) if strange else None
 
 
 def unmatched(match: Match | None, *, whole_record: bool = False) -> Refusal | None:
-    """Decide whether a question names one record and one column, its words apart.
+    """Decide whether a question names one record and one column, without checking its other words.
 
     Args:
-        match: What the question was found to ask for.
-        whole_record: The record as such is asked for, not one column.
+        match: The record and column it asks for.
+        whole_record: The whole record is asked for, not one column.
 
     Returns:
-        None where it does, else why not.
+        None where it does, else the reason.
     """
     if match is None:
         return Refusal("no_record")
@@ -141,12 +140,12 @@ def unmatched(match: Match | None, *, whole_record: bool = False) -> Refusal | N
 
 
 def refusal_sentence(refusal: Refusal, lookup: RecordLookup, near: tuple[str, ...] = ()) -> str:
-    """Say to the user why there is no answer, and what there is.
+    """Explain to the user why there is no answer, and what the table holds.
 
     Args:
-        refusal: Why.
+        refusal: The reason.
         lookup: The table's index.
-        near: Keys to offer where nothing was named.
+        near: Keys to offer where no record was named.
     """
     about = refusal.about
     if refusal.kind == "several_records":
@@ -182,7 +181,7 @@ def unexplained(
         named_by: Column whose value names the record: "the element with the symbol Au".
 
     Returns:
-        Words as written but for case, in order.
+        The folded words, in order.
     """
     table = lookup.table
     known = _FRAMING | set(stems(table.key.replace("_", " "))) | set(stems(table.source))
@@ -211,7 +210,7 @@ def unexplained(
 
 
 def _explained_inside(word: str, known: Iterable[str]) -> bool:
-    """Tell whether a run of a script without blanks is made of known words and framing alone."""
+    """Tell whether known and framing words make up a whole run of a script without blanks."""
     if not unspaced(word):
         return False
     left = word
@@ -221,7 +220,7 @@ def _explained_inside(word: str, known: Iterable[str]) -> bool:
 
 
 def near_keys(question: str, lookup: RecordLookup, most: int = 3) -> tuple[str, ...]:
-    """Offer keys that are spelt like something in a question.
+    """Find keys with a spelling similar to words of a question.
 
     Args:
         question: A question that names no record.
@@ -239,7 +238,7 @@ def near_keys(question: str, lookup: RecordLookup, most: int = 3) -> tuple[str, 
 
 
 def _near_fact(match: Match) -> str:
-    """Write the cell that was found, for a user whose question says more than the table knows."""
+    """Write the matched cell, to show it beside the refusal."""
     values = match.values()
     if match.column is None or len(values) != 1:
         return ""
@@ -247,7 +246,7 @@ def _near_fact(match: Match) -> str:
 
 
 def _without_names(question: str, match: Match, lookup: RecordLookup) -> tuple[str, str]:
-    """Take the name of the matched record out of a question; say which column names it."""
+    """Remove the matched record's name from a question; also give the column that named it."""
     wanted = {row.row for row in match.rows}
     named_by, rest = lookup.table.key, question
     spans = [
@@ -262,7 +261,7 @@ def _without_names(question: str, match: Match, lookup: RecordLookup) -> tuple[s
 
 
 def _names_records(column: str, question: str, match: Match, lookup: RecordLookup) -> bool:
-    """Tell whether a column's values name records: the question says so, or they are codes."""
+    """Tell whether a column's values identify records: the question names it, or they are codes."""
     if match.column is not None and match.column.name == lookup.table.key:
         return True  # "Which country has the capital Vienna?"
     if lookup.columns.mentions(column, list(words(question))):
@@ -272,7 +271,7 @@ def _names_records(column: str, question: str, match: Match, lookup: RecordLooku
 
 
 def _substituted(question: str, match: Match, lookup: RecordLookup) -> tuple[str, ...]:
-    """List words put in the place of what a known question is about: France by Frankistan."""
+    """List words that replace the subject of a known question: Frankistan for France."""
     known = {stem(word) for row in match.rows for word in words(row.key)}
     asked = [word for word in words(question) if word not in STOP_WORDS]
     added = tuple(word for word in asked if stem(word) not in known | _FRAMING)

@@ -1,5 +1,7 @@
-"""The record and column that a request asks for: found once a turn, by the router, and then read
-off the state by every other node."""
+"""The record and column that a request asks for.
+
+The router looks them up once a turn and puts them into the state; all other nodes read them there.
+"""
 
 from __future__ import annotations
 

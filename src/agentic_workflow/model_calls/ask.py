@@ -1,7 +1,7 @@
-"""Asking the student: one prompt in, one message out, and a way to stop in the middle.
+"""Call a model from a node: one prompt in, one message out, stoppable at every token.
 
-Calls made for the graph's own use (a judge) are tagged `nostream`, so that LangGraph keeps their
-tokens out of what the user sees.
+Calls whose output is not the answer (a judge's) are tagged `nostream`, so that LangGraph does not
+stream their tokens to the user.
 """
 
 from __future__ import annotations
@@ -16,26 +16,21 @@ from langgraph.config import get_config
 from langgraph.constants import TAG_NOSTREAM
 
 from ...prompts import read_verdict, render
-from .context_budget import Room
-from .deadlines import is_left_behind, run_context, time_left
-
-if TYPE_CHECKING:
-    from ...inference.chat.chat_model import ChatStudent
+from .context_budget import ContextBudget
+from .deadlines import is_abandoned, run_context, time_left
 
 if TYPE_CHECKING:
     from ...inference.chat.chat_model import ChatStudent
 
 STOP_KEY = "stillroom_stop"
-"""Key in `config["configurable"]` that holds the event which ends a generation early."""
-
-
+"""Key in `config["configurable"]` of the event that ends a generation early."""
 SPARE_S = 1.0
-"""How much longer than its run a request may live: the run ends by itself, and the request's slot
-is freed even where nothing reads it any more."""
+"""Seconds by which a request's timeout exceeds its run's deadline. The run ends by itself; the
+timeout frees the engine's slot even if nobody reads the request any more."""
 
 
 def is_student(model: BaseChatModel) -> bool:
-    """Tell whether a chat model is ours, and takes temperature, seed and the like in every call."""
+    """Tell whether a chat model is a student, which takes temperature and seed with every call."""
     return "caller" in type(model).model_fields
 
 
@@ -46,17 +41,17 @@ def ask(
     quiet: bool = False,
     **options: Any,  # noqa: ANN401 - of a call of `ChatStudent`
 ) -> AIMessage:
-    """Put a prompt to the model and collect its answer as it streams.
+    """Send a prompt to the model and collect its answer as it streams.
 
     Args:
-        model: A chat model; its tokens reach the graph's stream as they come.
+        model: A chat model; its tokens reach the graph's stream at once.
         prompt: The rendered prompt, sent as one human message.
-        quiet: Keep the tokens out of the stream.
+        quiet: Do not stream the tokens.
         options: For a student: `temperature`, `seed`, `top_logprobs` and so on.
 
     Returns:
-        The answer without surrounding blanks, under the id its tokens had, with what the model told
-        about it. What was there when the run was stopped, if it was.
+        The stripped answer with the id of its tokens and the model's `response_metadata`; a part of
+        the answer if the run was stopped.
 
     Raises:
         Exception: Whatever the model raises.
@@ -71,8 +66,8 @@ def ask(
         parts.append(str(chunk.text))
         message_id = chunk.id or message_id
         told |= chunk.response_metadata
-        if is_left_behind() or (stop is not None and stop.is_set()):
-            close = getattr(stream, "close", None)  # lets the engine free its slot
+        if is_abandoned() or (stop is not None and stop.is_set()):
+            close = getattr(stream, "close", None)  # frees the engine's slot
             if close is not None:
                 close()
             break
@@ -80,21 +75,21 @@ def ask(
 
 
 def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
-    """Ask for a yes or no, out of the user's sight.
+    """Ask for yes or no; the answer is not streamed.
 
     Args:
         model: A chat model.
         prompt: A rendered `s2-validate` prompt.
 
     Returns:
-        The verdict, None where the model gave none, and the model's words. A student that says
-        something else is asked which of the two it thinks likelier.
+        The verdict and the model's words. Of a local student that says neither, the likelier of the
+        two; of any other model None.
     """
     words = str(ask(model, prompt, quiet=True).text)
     verdict = read_verdict(words)
     if verdict is not None:
         return verdict, words
-    if getattr(model, "checkpoint", None) is None:  # it is served elsewhere, or no student
+    if getattr(model, "checkpoint", None) is None:  # on another server, or no student
         return None, words
     yes, no = cast("ChatStudent", model).score_choices(prompt, ["yes", "no"])
     return yes > no, words
@@ -105,7 +100,7 @@ def with_history(
     messages: list[BaseMessage],
     turns: int = 10,
     *,
-    room: Room | None = None,
+    budget: ContextBudget | None = None,
     question: str = "",
 ) -> str:
     """Put the conversation so far before the context, one line per message.
@@ -113,13 +108,10 @@ def with_history(
     Args:
         context: Text the answer is to be found in; may be empty.
         messages: All messages, the newest question last; that one is left out.
-        turns: How many messages are kept, counted from the end.
-        room: What the student can read; the oldest messages that do not fit are left out. None
-            keeps all turns.
-        question: What is asked with it, which takes room as well.
-
-    Returns:
-        A new text; nothing is changed in place.
+        turns: Most messages, counted from the end.
+        budget: The student's context; the oldest messages that do not fit are left out. None keeps
+            all.
+        question: The question, which must fit as well.
     """
     names = {"human": "User", "ai": "Assistant"}
     said = [m for m in messages[:-1] if m.type in names and str(m.text).strip()][-turns:]
@@ -128,13 +120,13 @@ def with_history(
     def joined() -> str:
         return "\n\n".join(part for part in ("\n".join(lines), context) if part.strip())
 
-    while room is not None and lines and not room.fits(render("s2-qa", question, context=joined())):
+    while lines and budget and not budget.fits(render("s2-qa", question, context=joined())):
         del lines[0]
     return joined()
 
 
 def _run_options(model: BaseChatModel) -> dict[str, Any]:
-    """Give what this run says about every call of a student."""
+    """Give the options that this run sets for every call of a student."""
     if not is_student(model):
         return {}
     options: dict[str, Any] = {}
@@ -147,7 +139,7 @@ def _run_options(model: BaseChatModel) -> dict[str, Any]:
 
 
 def stop_event() -> Event | None:
-    """Give the event that ends this run early; None outside a run or where none was set."""
+    """Give the event that ends this run early; None if there is none."""
     try:
         config: Any = get_config()
     except RuntimeError:  # called outside a graph

@@ -1,4 +1,4 @@
-"""How much of a text a student can read: counted with its own tokenizer."""
+"""How much text fits into a student's context, counted with its own tokenizer."""
 
 from __future__ import annotations
 
@@ -10,38 +10,35 @@ from typing import cast
 from langchain_core.language_models import BaseChatModel
 
 LEAST_ANSWER = 16
-"""Tokens that stay free for an answer, however small the student."""
+"""Fewest tokens that are kept free for an answer."""
 BYTES_PER_TOKEN = 3
-"""Of a model whose tokenizer is not here; fewer than is usual, so that texts are cut too early
-rather than too late."""
+"""Estimate for a model whose tokenizer is not here; low, so that prompts are cut too early rather
+than too late."""
 _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])\s+|\n"), re.compile(r"\s+"))
 """Where a text may be cut, the best first: paragraphs, sentences, words."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a model can take in."""
+class ContextBudget:
+    """The part of a model's context that a prompt may fill."""
 
     prompt: int
-    """Most tokens of a prompt; what it attends to beyond that is for the answer."""
+    """Most tokens of a prompt; the rest of the context is for the answer."""
     count: Callable[[str], int]
     """Text to number of tokens."""
 
     def fits(self, prompt: str) -> bool:
-        """Tell whether a prompt can be read whole."""
-        # A token has at least one byte of UTF-8; most texts are too short to be worth counting.
+        """Tell whether a prompt fits."""
+        # A token has at least one byte of UTF-8, so short texts need no counting.
         return len(prompt.encode()) < self.prompt or self.count(prompt) <= self.prompt
 
 
-def room_of(model: BaseChatModel, context_tokens: int | None = None) -> Room | None:
-    """Find out how much a model can take in.
+def context_budget(model: BaseChatModel, context_tokens: int | None = None) -> ContextBudget | None:
+    """Find a model's budget; None where its context length is unknown.
 
     Args:
         model: A chat model.
-        context_tokens: What it attends to, where it does not say so itself.
-
-    Returns:
-        None where that is not known.
+        context_tokens: Context length of a model that does not tell its own.
     """
     checkpoint = getattr(model, "checkpoint", None)
     if checkpoint is not None:
@@ -49,16 +46,16 @@ def room_of(model: BaseChatModel, context_tokens: int | None = None) -> Room | N
 
         whole = context_length(checkpoint.model)
         counted = cast("Callable[[str], list[int]]", model.get_token_ids)
-        return Room(_for_prompts(whole, model), lambda text: len(counted(text)))
+        return ContextBudget(_for_prompts(whole, model), lambda text: len(counted(text)))
     if context_tokens is None:
         return None
-    return Room(
+    return ContextBudget(
         _for_prompts(context_tokens, model), lambda text: -(-len(text.encode()) // BYTES_PER_TOKEN)
     )
 
 
 def cut_to_fit(text: str, fits: Callable[[str], bool]) -> str:
-    """Shorten a text until it fits: words are taken from its end, and letters from the last one."""
+    """Cut words from the end of a text until it fits; letters where not even one word fits."""
     if not text or fits(text):
         return text
     low, high = 0, len(text)
@@ -71,14 +68,14 @@ def cut_to_fit(text: str, fits: Callable[[str], bool]) -> str:
 
 
 def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Cut a text into parts that fit, of similar length, at paragraphs where it can be.
+    """Split a text into parts of similar length that fit, at paragraphs where possible.
 
     Args:
         text: Not blank.
-        fits: Whether a part is short enough; a single letter always is.
+        fits: Whether a part is short enough; a single letter counts as short enough.
 
     Returns:
-        Parts without surrounding blanks, in order; together all words of the text.
+        Stripped parts in order; together all words of the text.
     """
     text = text.strip()
     if len(text) <= 1 or fits(text):
@@ -90,7 +87,7 @@ def split_to_fit(text: str, fits: Callable[[str], bool]) -> list[str]:
 def _halves(text: str) -> tuple[str, str]:
     middle = len(text) // 2
     for kind in _BREAKS:
-        # In the middle half only: a part that is nearly all of it would bring little.
+        # In the middle half only, so that both parts are much shorter.
         places = list(kind.finditer(text, len(text) // 4, len(text) - len(text) // 4))
         if places:
             best = min(places, key=lambda m: abs((m.start() + m.end()) // 2 - middle))
@@ -100,5 +97,5 @@ def _halves(text: str) -> tuple[str, str]:
 
 def _for_prompts(whole: int, model: BaseChatModel) -> int:
     answer = getattr(model, "max_tokens", None) or LEAST_ANSWER
-    # A cap on answers above half of what the model attends to is no plan to use it all.
+    # A cap on answers above half of the context is not meant to be used up.
     return max(1, whole - max(LEAST_ANSWER, min(int(answer), whole // 2)))

@@ -1,12 +1,12 @@
-"""What is fixed for one run, and the time it has.
+"""Limits of one run, and deadlines for its nodes.
 
     workflow.run("What is the symbol of gold?", limits=RunContext(deadline_s=2.0))
     graph.invoke(state, context={"deadline_s": 2.0})         # the graph itself, or over HTTP
 
-LangGraph's own node timeouts cancel asyncio tasks: they refuse plain functions and end nothing that
-blocks. So a node runs beside its run here, and a late one is left behind: its result is dropped,
-and a student that is writing in it stops at its next token. A function that never returns keeps its
-thread until the process ends.
+LangGraph's own node timeouts cancel asyncio tasks: they refuse plain functions and cannot end a
+blocking call. Here a node with a deadline runs in its own thread, and a late node is abandoned: its
+result is dropped, and a student that generates in it stops at its next token. A function that never
+returns keeps its thread until the process ends.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from ..state import AgentState
 T = TypeVar("T")
 Node = Callable[..., Any]
 AgentNode = Node | Runnable[Any, Any]
-"""What may be an agent: a function of the state, or a graph."""
+"""A function of the state, or a graph."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What is fixed for one run; its time begins when this is made, so make one for each run.
+    """Limits of one run; the deadline counts from the creation, so make one for each run.
 
     Raises:
         ConfigError: A number is out of range.
     """
 
     deadline_s: float | None = None
-    """Seconds after which the run ends, with the answer it has or without; None: no limit."""
+    """Seconds after which the run ends, with or without an answer; None: no limit."""
     teacher_calls: int | None = None
-    """Most calls of the teacher; None: what the workflow's policy says."""
+    """Most calls of the teacher; None: as in the policy."""
     risk_target: float | None = None
-    """Share of given answers that may be wrong, above 0 to 1; None: what the policy says."""
+    """Share of given answers that may be wrong, above 0 to 1; None: as in the policy."""
     caller: str = ""
-    """Who asks; callers take turns at the student's engine."""
+    """Name of the caller; the student's engine serves callers in turn."""
     ends_at: float | None = field(init=False, default=None)
-    """When the time is up, by `time.monotonic`."""
+    """End of the time, by `time.monotonic`."""
 
     def __post_init__(self) -> None:
         """Check the numbers and start the clock."""
@@ -70,11 +70,11 @@ class RunContext:
 
 
 _UNLIMITED = RunContext()
-_left_behind: ContextVar[threading.Event | None] = ContextVar("left_behind", default=None)
+_abandoned: ContextVar[threading.Event | None] = ContextVar("left_behind", default=None)
 
 
 def run_context() -> RunContext:
-    """Give what is fixed for this run; no limits outside a run."""
+    """Give the limits of this run; none outside a run."""
     try:
         context = getattr(get_runtime(RunContext), "context", None)
     except (RuntimeError, KeyError):  # called outside a graph
@@ -83,26 +83,23 @@ def run_context() -> RunContext:
 
 
 def time_left() -> float | None:
-    """Give the seconds this run has left, 0 where its time is up; None without a deadline."""
+    """Give the seconds that this run has left, at least 0; None without a deadline."""
     ends_at = run_context().ends_at
     return None if ends_at is None else max(0.0, ends_at - time.monotonic())
 
 
-def is_left_behind() -> bool:
-    """Tell whether the node this is called in was too late, so that nobody waits for it."""
-    event = _left_behind.get()
+def is_abandoned() -> bool:
+    """Tell whether the calling node missed its deadline, so that nobody waits for it."""
+    event = _abandoned.get()
     return event is not None and event.is_set()
 
 
-def in_time(node: AgentNode, late: Callable[[AgentState], Any]) -> Node:
-    """Let a node run no longer than its run may.
+def with_deadline(node: AgentNode, late: Callable[[AgentState], Any]) -> Node:
+    """End a node when the time of its run is up; no-op in a run without a deadline.
 
     Args:
-        node: A function of the state, also an async one; or a Runnable, such as another graph.
+        node: A function of the state, sync or async; or a Runnable, such as another graph.
         late: Gives the update in its place when the time is up.
-
-    Returns:
-        A node. Without a deadline it is the same but for nothing.
     """
     node = _called(node)
     if iscoroutinefunction(node):
@@ -129,21 +126,21 @@ def in_time(node: AgentNode, late: Callable[[AgentState], Any]) -> Node:
 
 
 def _called(node: AgentNode) -> Node:
-    """Give a function in the place of a Runnable; it finds the run's config by itself."""
+    """Make a function of a Runnable; it finds the run's config by itself."""
     return (lambda state: node.invoke(state)) if isinstance(node, Runnable) else node
 
 
 class OverTimeError(Exception):
-    """A call was left behind; never leaves this package."""
+    """A call took too long; raised and caught within this room."""
 
 
 def call_within(function: Callable[[Any], T], state: Any, seconds: float | None) -> T:  # noqa: ANN401
-    """Call a function of the state and wait at most so long.
+    """Call a function of the state, and wait for it at most so long.
 
     Args:
-        function: Runs in a thread of its own where there is a limit.
-        state: Given to it; with a limit as a copy, so that what is left behind changes nothing.
-        seconds: 0 calls nothing; None waits.
+        function: Runs in its own thread if there is a limit.
+        state: Its argument; copied if there is a limit, so that a late function changes nothing.
+        seconds: The limit; 0 calls nothing, None waits.
 
     Raises:
         OverTimeError: It took longer.
@@ -155,7 +152,7 @@ def call_within(function: Callable[[Any], T], state: Any, seconds: float | None)
         raise OverTimeError
     given_up, results = threading.Event(), queue.SimpleQueue[tuple[bool, Any]]()
     context = copy_context()
-    context.run(_left_behind.set, given_up)
+    context.run(_abandoned.set, given_up)
     copied = {k: list(v) if isinstance(v, list) else v for k, v in state.items()}
 
     def work() -> None:
@@ -177,7 +174,7 @@ def call_within(function: Callable[[Any], T], state: Any, seconds: float | None)
 
 
 async def acall_within(start: Callable[[], Awaitable[T]], seconds: float | None) -> T:
-    """Await what a function starts, at most so long; it is cancelled after that.
+    """Await what a function starts, and cancel it after so many seconds.
 
     Raises:
         OverTimeError: It took longer.

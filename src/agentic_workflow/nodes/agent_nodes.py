@@ -1,7 +1,7 @@
-"""What the agents do: each node is a function of the state and its tools that returns an update.
+"""Router, question answering and summaries: functions of the state and tools that return an update.
 
-A node never raises for a question that cannot be answered (it says so), and never turns an error of
-the model into an answer (it lets it pass).
+A node answers "I don't know" where a question cannot be answered, and raises only what the model
+raises.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..grounding.requested_record import (
     requested_record,
 )
 from ..model_calls.ask import ask, with_history
-from ..model_calls.context_budget import room_of
+from ..model_calls.context_budget import context_budget
 from ..model_calls.deadlines import run_context
 from ..record_search.lookup import Match, RecordLookup
 from ..routing import BUILT_IN, CLARIFY, label_route, task_of, word_route
@@ -34,11 +34,11 @@ from .toolbox import Tools
 
 _THIS = frozenset({"", "this", "it", "that", "the text", "this text", "the following", "context"})
 RETRY_TEMPERATURE = 0.7
-"""Of an attempt that changes nothing else; with a seed of its own."""
+"""Temperature of an attempt that changes nothing else; it has its own seed."""
 
 
 def process_input(state: AgentState) -> Update:
-    """Read the newest question and start its turn with nothing left over from the one before."""
+    """Read the newest question and reset the fields of the turn before."""
     return {
         **fresh_turn(query_of(state)),
         "steps": first_step("process_input", "qa", "one agent, one answer"),
@@ -53,7 +53,7 @@ def generate_response(state: AgentState, tools: Tools) -> Update:
     context = with_history(
         state.get("context") or "",
         state.get("messages") or [],
-        room=room_of(tools.model, tools.policy.context_tokens),
+        budget=context_budget(tools.model, tools.policy.context_tokens),
         question=query,
     )
     message = ask(tools.model, render("s2-qa", query, context=context))
@@ -73,10 +73,11 @@ def finalize(state: AgentState) -> Update:
 
 
 def route_request(state: AgentState, tools: Tools) -> Update:
-    """Choose the agent: by whole words, by the record that is asked for, by the student's scores.
+    """Choose the agent by whole words, by the record that is asked for, or by the student's scores.
 
-    The student is asked only where there is more to choose from than the three agents that words
-    tell apart, or where the policy names a router or states how sure it must be.
+    The student is called only if agents were added, or if the policy sets a router or a
+    `route_confidence`. The record is looked up here; a second time only if the student then chooses
+    another task than the words did.
     """
     query = query_of(state)
     task, why, requested, probability = _choose_route(query, tools)
@@ -92,8 +93,8 @@ def route_request(state: AgentState, tools: Tools) -> Update:
     }
 
 
-def ask_back(state: AgentState, tools: Tools) -> Update:
-    """Say that the request could not be understood, and what can be asked for."""
+def ask_for_clarification(state: AgentState, tools: Tools) -> Update:
+    """Tell the user that no agent fits, and which there are."""
     known = "; ".join(f"{r.name}: {r.description}" for r in (*BUILT_IN, *tools.routes))
     return {
         **abstained(
@@ -145,7 +146,7 @@ def _choose_route(query: str, tools: Tools) -> _Route:
 
 
 def answer_question(state: AgentState, tools: Tools) -> Update:
-    """Ask the student, unless there is a table and it does not hold what is asked for."""
+    """Ask the student, unless there is a table that does not hold what is asked for."""
     query, context = query_of(state), state.get("context") or ""
     requested: Update = {}
     if not context.strip():
@@ -168,7 +169,7 @@ def answer_question(state: AgentState, tools: Tools) -> Update:
 
 
 def summarize_text(state: AgentState, tools: Tools) -> Update:
-    """Ask the student for a summary, unless neither a text nor a known record is given."""
+    """Ask the student for a summary of the given text or of a record in the table."""
     text, context = text_and_context(state)
     own_text = (state.get("context") or "").strip() or len(words(text)) >= PASSAGE_WORDS
     requested: Update = {}
@@ -206,14 +207,14 @@ def text_and_context(state: AgentState) -> tuple[str, str]:
 
 
 def _attempt_options(state: AgentState) -> dict[str, Any]:
-    """Give what an attempt changes in its call."""
+    """Give the generation options of an attempt."""
     if state.get("change") != "temperature":
         return {}
     return {"temperature": RETRY_TEMPERATURE, "seed": state.get("attempts", 0)}
 
 
 def _with_rejection(state: AgentState, context: str) -> str:
-    """Tell a model whose temperature is not ours what was wrong with its last answer."""
+    """Add the rejected answer to the context, for a model whose temperature we do not set."""
     if state.get("change") != "reason":
         return context
     said = f"Not accepted before: {response_of(state)!r} ({state.get('reason', '')})"

@@ -1,4 +1,4 @@
-"""The confidence node: an answer that is less sure than the stated risk allows is not given."""
+"""The confidence node: withhold an answer that is less confident than the risk target needs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..state_updates import Update, abstained
 from .toolbox import Tools
 
 
-def weigh_answer(state: AgentState, tools: Tools) -> Update:
-    """Hold the probability that an answer is right against the stated risk.
+def check_confidence(state: AgentState, tools: Tools) -> Update:
+    """Compare the confidence of an answer with the threshold of the risk target.
 
-    An answer that a record can decide goes on to the validator however unsure the student is.
+    An answer that a record can decide goes on to the validator at any confidence.
 
     Args:
-        state: A turn with an answer that no one has judged.
+        state: A turn with an answer that is not judged yet.
         tools: The student's confidence map, table and policy.
 
     Returns:
-        A step; below the threshold the turn is answered with "I don't know", and may be escalated.
+        A step; below the threshold the answer becomes "I don't know", and the teacher may be asked.
     """
     sure, known = state.get("confidence"), tools.confidence
     if known is None or state.get("verdict") == "abstained":
         return {}
     right = "not known to be right" if sure is None else f"right with {sure:.1%}"
-    target = stated_risk(tools)
+    target = risk_target(tools)
     if target is None:
         return {"steps": with_step(state, "confidence", "told", right)}
     threshold = known.limit(target).threshold
@@ -48,8 +48,8 @@ def weigh_answer(state: AgentState, tools: Tools) -> Update:
     return {**closed, "escalate": True}
 
 
-def stated_risk(tools: Tools) -> float | None:
-    """Give the share of given answers that may be wrong in this run; None where none is stated.
+def risk_target(tools: Tools) -> float | None:
+    """Give the share of given answers that may be wrong in this run; None without a target.
 
     Raises:
         ConfigError: The student is not calibrated, or not for this share.

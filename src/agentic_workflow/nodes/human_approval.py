@@ -1,14 +1,14 @@
-"""A person decides before an agent writes.
+"""Human approval: an agent writes only after a person has approved its proposal.
 
     workflow.add_node("correct_record", with_approval(write_correction, propose_correction))
     workflow.run("What is the symbol of gold?", thread_id="desk")     # stops at the proposal
-    pending_approvals(workflow.graph, "desk")                         # what is waiting, and why
-    decide(workflow.graph, "desk", approve=True)                      # only now it is written
+    pending_approvals(workflow.graph, "desk")                         # lists what is waiting
+    decide(workflow.graph, "desk", approve=True)                      # now it is written
 
-The run stops inside the node and its thread remembers where, so a thread (a `checkpointer`) is
-needed, and days may pass. Where the process ends between writing and remembering, the person is
-asked again: what is written must be safe to write twice, as a file is that is replaced whole. A new
-question in the thread drops the proposal, and nothing is written.
+The run stops inside the node and its thread stores the place, so a `checkpointer` is needed and the
+decision may come days later. If the process ends after writing and before the turn is stored, the
+person is asked again: `write` must be safe to run twice. A new question in the thread drops the
+proposal, and nothing is written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Proposal(TypedDict):
     action: str
     """In a few words, for a person to read."""
     details: dict[str, Any]
-    """All that would be written: plain JSON."""
+    """Everything that would be written, as plain JSON."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PendingApproval:
     """A proposal that waits for a person."""
 
     id: str
-    """Names it in `decide`."""
+    """For `decide`."""
     action: str
     details: dict[str, Any]
 
@@ -52,10 +52,10 @@ def with_approval(
     """Make a node that writes only what a person has approved.
 
     Args:
-        write: Does it; called with the state and the proposal as it was approved.
-        propose: Says what would be written, or None where there is nothing to write. It runs again
-            before `write` does, so it must change nothing; where it then says something else,
-            nothing is written, since no person has seen that.
+        write: Carries out the approved proposal.
+        propose: Makes the proposal, or None where there is nothing to write. It runs again before
+            `write`, so it must change nothing; if it then proposes something else, nothing is
+            written, since no person has seen that.
         name: Shown among the steps of the turn.
 
     Returns:
@@ -67,7 +67,7 @@ def with_approval(
         made = propose(state)
         if made is None:
             return {}
-        # As it comes back from the thread, so that both can be compared.
+        # Through JSON, to compare it with the proposal that comes back from the thread.
         proposal: Proposal = json.loads(json.dumps(made))
         answer = interrupt(dict(proposal))
         approved, note = _read_decision(answer)
@@ -117,7 +117,7 @@ def decide(
         thread_id: The thread.
         approve: The decision.
         note: Why, in the person's words.
-        id: Which proposal; may be left out where only one waits.
+        id: The proposal's id; not needed where only one waits.
 
     Returns:
         The state after the turn.
@@ -148,7 +148,7 @@ def _config(thread_id: str) -> Any:  # noqa: ANN401 - a RunnableConfig
 
 
 def _read_decision(answer: Any) -> tuple[bool, str]:  # noqa: ANN401 - from outside
-    """Read what a run was resumed with; anything but a yes to a proposal is a no."""
+    """Read the decision that a run was resumed with; anything malformed rejects."""
     if not isinstance(answer, dict):
         return False, ""
     approved = answer.get("approved") is True and "proposal" in answer

@@ -1,10 +1,10 @@
-"""Texts that are longer than the student can read: each part is summarised, then the summaries.
+"""Summaries of texts longer than the student's context: first of the parts, then of the summaries.
 
-    text -> parts that fit -> Send("summarize_part") for each, side by side -> their summaries
+    text -> parts that fit -> Send("summarize_part") for each -> their summaries
          -> again, until they fit
 
-All parts of a round run at once (the student's engine computes them together), their tokens stay
-out of the stream, and every number of rounds and parts has a limit.
+The parts of a round run at the same time, so that the student's engine batches them. Their tokens
+are not streamed, and the numbers of rounds and parts are limited.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from langgraph.types import Send
 
 from ...prompts import render
 from ..model_calls.ask import ask
-from ..model_calls.context_budget import Room, room_of, split_to_fit
+from ..model_calls.context_budget import ContextBudget, context_budget, split_to_fit
 from ..model_calls.deadlines import Node, time_left
 from ..policy import AnswerPolicy
 
 MOST_ROUNDS = 4
-"""Summaries of summaries; each round makes a text several times shorter, or ends the attempt."""
+"""Most rounds; each makes the text several times shorter, or ends the attempt."""
 AT_ONCE = 8
-"""Parts that are summarised side by side."""
+"""Parts that are summarised at the same time."""
 
 
 @dataclass(frozen=True)
 class Condensed:
-    """What is left to be summarised."""
+    """A text and context that fit into one prompt."""
 
     text: str
     context: str
     how: str = ""
-    """For the list of steps; empty where nothing had to be done."""
+    """Detail for the list of steps; empty where nothing had to be done."""
     fault: str = ""
-    """Why it cannot be summarised; empty where it can."""
+    """The reason why they do not fit; empty where they do."""
 
 
 class _Part(TypedDict):
@@ -59,26 +59,26 @@ def condense(
     """Make text and context short enough for one prompt.
 
     Args:
-        text: What is to be summarised.
-        context: What stands before it in the prompt.
+        text: The text to be summarised.
+        context: The text before it in the prompt.
         model: The student.
-        policy: Says how many parts there may be.
+        policy: Limits the number of parts.
 
     Returns:
-        Both as they are where they fit, or where it is not known what does; else the longer one of
-        them as summaries of its parts.
+        Both unchanged where they fit or the model's context length is unknown; else the longer one
+        replaced by summaries of its parts.
     """
     policy = policy or AnswerPolicy()
-    room = room_of(model, policy.context_tokens)
-    if room is None or room.fits(render("s2-summarize", text, context=context)):
+    budget = context_budget(model, policy.context_tokens)
+    if budget is None or budget.fits(render("s2-summarize", text, context=context)):
         return Condensed(text, context)
     if len(context) > len(text):
         other = _shortened(
-            context, model, policy, room, lambda c: render("s2-summarize", text, context=c)
+            context, model, policy, budget, lambda c: render("s2-summarize", text, context=c)
         )
         return Condensed(text, other.text, other.how, other.fault)
     other = _shortened(
-        text, model, policy, room, lambda t: render("s2-summarize", t, context=context)
+        text, model, policy, budget, lambda t: render("s2-summarize", t, context=context)
     )
     return Condensed(other.text, context, other.how, other.fault)
 
@@ -87,21 +87,21 @@ def _shortened(
     text: str,
     model: BaseChatModel,
     policy: AnswerPolicy,
-    room: Room,
+    budget: ContextBudget,
     write: Callable[[str], str],
 ) -> Condensed:
-    """Summarise the parts of a text, round by round, until the prompt made of it fits."""
+    """Summarise the parts of a text, round by round, until the prompt fits."""
     rounds: list[str] = []
-    while not room.fits(write(text)):
-        parts = split_to_fit(text, lambda part: room.fits(render("s2-summarize", part)))
+    while not budget.fits(write(text)):
+        parts = split_to_fit(text, lambda part: budget.fits(render("s2-summarize", part)))
         if len(parts) > policy.most_parts:
             fault = f"the text has {len(parts)} parts of what I can read at once, and at most "
             return Condensed(text, "", "; ".join(rounds), f"{fault}{policy.most_parts} are allowed")
         if len(rounds) == MOST_ROUNDS or time_left() == 0.0:
             return Condensed(text, "", "; ".join(rounds), "summaries of its parts stay too long")
         shorter = "\n".join(_summaries(parts, model))
-        rounds.append(f"{len(parts)} parts to {room.count(shorter)} tokens")
-        if room.count(shorter) >= room.count(text):
+        rounds.append(f"{len(parts)} parts to {budget.count(shorter)} tokens")
+        if budget.count(shorter) >= budget.count(text):
             return Condensed(text, "", "; ".join(rounds), "summaries of its parts are no shorter")
         text = shorter
     return Condensed(text, "", "; ".join(rounds))
@@ -134,5 +134,5 @@ def _round_graph(
     builder.add_node("summarize_part", summarize_part, input_schema=_Part)
     builder.add_conditional_edges(START, send_parts, ["summarize_part"])
     builder.add_edge("summarize_part", END)
-    # Parts are not turns of a thread: nothing of them is kept.
+    # Parts are not turns of a thread and are not stored.
     return builder.compile(checkpointer=False)

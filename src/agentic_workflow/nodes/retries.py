@@ -1,9 +1,9 @@
-"""Whether a rejected answer is made again, and how: decided here for every validator.
+"""Decide, for every validator, whether a rejected answer is made again, and what changes then.
 
-A validator only accepts or rejects. One that never accepts, one that raises and one that never
-comes back all end after the same number of attempts. Each retry changes something: a wording that
-the student was trained on while there are any, then the temperature; a model whose temperature we
-do not set reads why its answer was rejected.
+A validator only accepts or rejects. One that never accepts, raises, or does not return in time ends
+after the same number of attempts. A retry changes the wording to one that the student was trained
+on; when there are none left, the temperature; a model whose temperature we do not set is told why
+its answer was rejected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..model_calls.deadlines import Node, OverTimeError, acall_within, call_with
 from ..policy import AnswerPolicy
 from ..state import AgentState, query_of, response_of, with_step
 from ..state_updates import Update, judged, out_of_time, rejected, withdrawn
-from .confidence_node import stated_risk
+from .confidence_node import risk_target
 from .toolbox import Tools
 
 _LONGEST_QUOTE = 200
@@ -32,19 +32,16 @@ ToolsSource = Callable[[], Tools]
 
 
 def with_attempts(validator: Node, tools: ToolsSource) -> Node:
-    """Hold any validator, also a user's own, to the attempts and the time of a policy.
+    """Make a validator node that counts attempts and always gives a verdict.
 
     Args:
-        validator: A function of the state, also an async one.
-        tools: What the agents work with.
-
-    Returns:
-        A node that counts attempts, and that gives a verdict whatever the validator does.
+        validator: A function of the state, sync or async, ours or the user's.
+        tools: Gives the table and the policy, which limits attempts and time.
     """
 
     def prepared(state: AgentState) -> tuple[AgentState, Tools]:
         made = tools()
-        stated_risk(made)  # a graph without a confidence map has no other node that checks it
+        risk_target(made)  # a graph without a confidence map has no other node that checks it
         requested = requested_record(state, made.lookup)
         return AgentState(**{**state, "requested": requested}), made
 
@@ -82,9 +79,9 @@ def decide_attempt(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa
 
     Args:
         state: The state the validator saw.
-        update: What it returned. With `verdict` "retry" it may say in `if_last` how the turn is
-            closed where no attempt is left, and in `asked` how the question is put next.
-        tools: What the agents work with.
+        update: What it returned. With `verdict` "retry" it may hold `if_last`, the update that
+            closes the turn where no attempt is left, and `asked`, the next wording.
+        tools: Table and policy.
 
     Returns:
         The update with the attempt counted.
@@ -111,11 +108,7 @@ def decide_attempt(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa
 
 
 def next_change(state: AgentState, tools: Tools) -> Update:
-    """Choose what the next attempt does differently from those before it.
-
-    Returns:
-        `asked` with another wording, or `change` that says what else.
-    """
+    """Choose what the next attempt changes: `asked`, the wording, or what `change` names."""
     phrasings = _other_phrasings(state, tools)
     attempts = state.get("attempts", 0)
     if attempts < len(phrasings):

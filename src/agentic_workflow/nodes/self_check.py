@@ -1,7 +1,7 @@
-"""What the models themselves say about an answer that no record decides.
+"""Judge an answer that no record decides by asking the student, then the teacher.
 
-The student first, by the probability of `yes`: it writes the right answer and then the verdict, as
-it was trained to, so both verdicts are scored behind what it wrote. The teacher last, in words.
+The student was trained to write the right answer and then the verdict, so `yes` and `no` are scored
+after the text that it wrote. The teacher answers in words.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _VERDICT = re.compile(r"\b(?:yes|no)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a model says, and what asking it has changed."""
+    """The judgement of a model."""
 
     finding: Finding
     update: Update
-    """Steps and counters for the state; empty where nobody was asked."""
+    """Steps and counters for the state; empty where no model was called."""
 
 
 def yes_probability(model: BaseChatModel, prompt: str) -> float | None:
-    """Compute how probable a student finds it that an answer is right.
+    """Compute the student's probability that an answer is right.
 
     Args:
         model: A chat model.
@@ -57,16 +57,16 @@ def yes_probability(model: BaseChatModel, prompt: str) -> float | None:
 
 
 def second_opinion(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Opinion:
-    """Ask student and teacher, as far as the policy says, about an answer that code cannot decide.
+    """Ask student and teacher, where the policy says so, about an answer that code cannot decide.
 
     Args:
         state: The state.
         tools: Models and policy.
-        answer: What is judged.
-        undecided: What code found.
+        answer: The answer to judge.
+        undecided: The finding of the checks in code.
 
     Returns:
-        A rejection by one of them, or `undecided`, with what the teacher said in its favour.
+        A rejection by one of them, the teacher's approval, or `undecided`.
     """
     policy = tools.policy
     asked = state.get("asked") or query_of(state)

@@ -1,8 +1,7 @@
-"""Asking the teacher what the student could not answer.
+"""The teacher node: ask the teacher where the student gave no accepted answer.
 
-Only with a teacher, and within two budgets: calls of this run, and calls of the workflow. The
-teacher's answer is held against the record as the student's was; where it fails as well, the turn
-stays as it was closed.
+Two budgets limit the calls: one of the run and one of the workflow. The teacher's answer is checked
+against the record as the student's was; if it fails as well, the turn stays as it was closed.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from .validator_node import check_by_code
 
 
 def ask_teacher(state: AgentState, tools: Tools) -> Update:
-    """Let the teacher answer in the student's place.
+    """Let the teacher answer in place of the student.
 
     Args:
-        state: A turn that was closed without a good answer.
+        state: A turn that was closed without an accepted answer.
         tools: Models, table, policy and budget.
 
     Returns:
-        The turn closed anew, or a step that says why it was not.
+        The turn closed with the teacher's answer, or a step with the reason why not.
     """
     policy = tools.policy
     if not may_ask_teacher(state, policy, run_context().teacher_calls):
@@ -43,7 +42,7 @@ def ask_teacher(state: AgentState, tools: Tools) -> Update:
         answer = str(ask(policy.teacher, _prompt(state), quiet=True).text)
     except GraphBubbleUp:
         raise
-    except Exception as fault:  # noqa: BLE001 - any chat model; the turn has its end without it
+    except Exception as fault:  # noqa: BLE001 - any chat model; the turn is closed already
         why = f"the teacher failed: {type(fault).__name__}: {fault}"
         return {**calls, "steps": with_step(state, "escalate", "failed", why)}
     requested = requested_record(state, tools.lookup)
@@ -64,7 +63,7 @@ def ask_teacher(state: AgentState, tools: Tools) -> Update:
 
 
 def _prompt(state: AgentState) -> str:
-    """Write the request as the student was asked it first."""
+    """Write the prompt of the student's first attempt."""
     form: FormatName = "s2-qa"
     text, context = query_of(state), state.get("context") or ""
     if state.get("current_task") == "summarize":

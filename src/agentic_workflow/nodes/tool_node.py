@@ -1,11 +1,10 @@
-"""An agent that calls tools: the student is asked, its calls are made, and it reads what came back.
+"""An agent that calls tools: the model's calls are made, and it reads their results.
 
     workflow.add_agent("compare", "compares two records", tool_agent(student, [compare_records]))
 
-Under a student the arguments of a call always fit the tool's parameters: its answers are held to
-them while they are made. A tool with `return_direct=True` answers itself; small students read out
-of a table better than they retell what they have read. The loop ends after so many calls, and says
-so.
+A student's output is constrained to the tool's schema, so its arguments are always valid. The
+result of a tool with `return_direct=True` is the answer: small students retell results badly. The
+number of calls is limited.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 
 from ...errors import ConfigError
-from ..model_calls.context_budget import Room, cut_to_fit, room_of
-from ..model_calls.deadlines import is_left_behind, time_left
+from ..model_calls.context_budget import ContextBudget, context_budget, cut_to_fit
+from ..model_calls.deadlines import is_abandoned, time_left
 from ..state import AgentState, query_of, with_step
 from ..state_updates import Update, abstained, answered, out_of_time
 
 MOST_CALLS = 4
 _LONGEST_RESULT = 4000
-"""Characters of a result that a model reads; a student here, at most a quarter of what it can."""
+"""Most characters of a result that a model reads; a local student reads at most a quarter of its
+context."""
 _SHOWN = 120
 
 
@@ -43,9 +43,9 @@ def tool_agent(
 
     Args:
         model: A chat model that takes tools.
-        tools: What may be called; each does no more than it should for whoever asks.
+        tools: The tools; any user of the workflow can make the model call them.
         name: Shown among the steps.
-        most_calls: Most calls of tools in a turn; one more, and the turn ends with "I don't know".
+        most_calls: Most calls of tools in a turn; at one more the turn ends with "I don't know".
         first_call: `auto`, `any` (the first answer must be a call) or the name of a tool.
 
     Returns:
@@ -57,29 +57,29 @@ def tool_agent(
     known = {tool.name: tool for tool in tools}
     _check(tools, known, most_calls, first_call)
     free = model.bind_tools(list(tools))
-    room = room_of(model)
+    budget = context_budget(model)
     choice: Any = None if first_call == "auto" else first_call
     first = model.bind_tools(list(tools), tool_choice=choice) if choice else free
 
     def answer_with_tools(state: AgentState) -> Update:
         messages: list[BaseMessage] = [HumanMessage(_request(state))]
         steps, calls = with_step(state, name, "asked", f"{len(known)} tools"), 0
-        while not is_left_behind():
+        while not is_abandoned():
             asked = free if calls else first
-            # Calls of tools are no answer: their tokens stay out of the stream.
+            # Tool calls are not part of the answer, so their tokens are not streamed.
             message = asked.invoke(messages, {"tags": [TAG_NOSTREAM]})
             wanted = _calls_of(message)
             if not wanted:
                 return {**answered(state, AIMessage(str(message.text).strip())), "steps": steps}
             messages.append(message)
             for call in wanted:
-                if is_left_behind():  # a late call of a tool would still do what it does
+                if is_abandoned():  # nobody waits, but the tool would still act
                     break
                 if calls == most_calls:
                     return _at_limit(AgentState(**{**state, "steps": steps}), name, most_calls)
                 calls += 1
                 result = _call(call, known)
-                messages.append(_readable(result, room))
+                messages.append(_readable(result, budget))
                 seen = AgentState(**{**state, "steps": steps})
                 steps = with_step(seen, name, f"called {call['name']}", _shown(call, result))
                 if _answers(known.get(call["name"]), result):
@@ -92,7 +92,7 @@ def tool_agent(
 
 
 def _call(call: ToolCall, known: dict[str, BaseTool]) -> ToolMessage:
-    """Make a call; what goes wrong is told to the model, which may do better."""
+    """Make a call; the model reads an error and may correct its call."""
     tool = known.get(call["name"])
     if tool is None:
         text = f"there is no tool {call['name']!r}; there are {sorted(known)}"
@@ -101,7 +101,7 @@ def _call(call: ToolCall, known: dict[str, BaseTool]) -> ToolMessage:
         made = tool.invoke({**call, "type": "tool_call"})
     except GraphBubbleUp:  # the tool waits for a person: `interrupt`
         raise
-    except Exception as fault:  # noqa: BLE001 - a user's code; the model reads what was wrong
+    except Exception as fault:  # noqa: BLE001 - a user's code; the model reads the error
         text = f"{type(fault).__name__}: {fault}"
         return ToolMessage(text, tool_call_id=call["id"] or "", status="error")
     text = str(made.text if isinstance(made, ToolMessage) else made)
@@ -109,16 +109,16 @@ def _call(call: ToolCall, known: dict[str, BaseTool]) -> ToolMessage:
     return ToolMessage(text, tool_call_id=call["id"] or "", name=tool.name, status=status)
 
 
-def _readable(result: ToolMessage, room: Room | None) -> ToolMessage:
-    """Cut a result to what the model can read beside the question."""
+def _readable(result: ToolMessage, budget: ContextBudget | None) -> ToolMessage:
+    """Cut a result to what the model can read."""
     text = str(result.text)[:_LONGEST_RESULT]
-    if room is not None:
-        text = cut_to_fit(text, lambda part: room.count(part) <= room.prompt // 4)
+    if budget is not None:
+        text = cut_to_fit(text, lambda part: budget.count(part) <= budget.prompt // 4)
     return result.model_copy(update={"content": text})
 
 
 def _calls_of(message: AIMessage) -> list[ToolCall]:
-    """Give the calls of an answer; those that could not be read are calls of nothing."""
+    """Give the calls of an answer; malformed ones without arguments."""
     broken = [
         ToolCall(name=call["name"] or "", args={}, id=call["id"] or "", type="tool_call")
         for call in message.invalid_tool_calls

@@ -1,4 +1,4 @@
-"""What every node is given: model, table, policy."""
+"""What every node works with: models, table, policy."""
 
 from __future__ import annotations
 
@@ -16,32 +16,30 @@ from ..routing import AgentRoute
 
 @dataclass(frozen=True)
 class Tools:
-    """What the agents work with."""
+    """Models, table and policy of a workflow."""
 
     model: BaseChatModel
     """The student."""
     lookup: RecordLookup | None = None
     """Index of the student's table; None without one."""
     policy: AnswerPolicy = field(default_factory=AnswerPolicy)
-    """How often is tried, and what follows."""
+    """Attempts, risk, teacher and so on."""
     routes: tuple[AgentRoute, ...] = ()
-    """Agents beside the three that are always there."""
+    """Added agents."""
     confidence: ConfidenceMap | None = None
-    """From the student's margins to the probability that it is right; None where it is not
-    calibrated."""
+    """The student's calibration, from margins to probabilities; None where it is not calibrated."""
     budget: TeacherBudget = field(default_factory=TeacherBudget)
-    """Calls of the teacher by all runs together."""
+    """Calls of the teacher by all runs of the workflow."""
     grounding: Grounding | None = None
-    """Decides what the table can answer, and what answers rest on; None gives answers without
-    citations."""
+    """Decides what the table can answer and which cells support an answer; None: no citations."""
 
     @property
     def samples(self) -> bool:
-        """The student takes a temperature with every call."""
+        """Whether the model takes a temperature with every call."""
         return is_student(self.model)
 
 
 def grounded(tools: Tools, wanted: Grounding | bool) -> Tools:
-    """Give tools whose answers rest on the table, or do not: `grounding.chosen_grounding`."""
+    """Set the grounding; see `chosen_grounding`."""
     chosen = chosen_grounding(tools.lookup, wanted)
     return replace(tools, grounding=chosen, lookup=chosen.lookup if chosen else tools.lookup)

@@ -1,18 +1,18 @@
-"""The validator: hold an answer against the record it came from, in code where code can decide it.
+"""The validator: compare an answer with its record in code.
 
-What code cannot decide goes to the student itself and then to the teacher, where a policy says so.
+Where code cannot decide, the student and then the teacher are asked, if the policy says so.
 
 agrees      the record says the same
-retry       it does not, and an attempt is left: asked again in a wording the student was trained on
-disagrees   it does not, and none is left: the response says so and shows the record
-unverified  nothing to hold it against
+retry       it does not; `retries` asks again while an attempt is left, else the verdict becomes
+disagrees   and the response shows both the answer and the record
+unverified  there is nothing to compare the answer with
 abstained   no answer was given
 """
 
 from __future__ import annotations
 
 from ...prompts import render
-from ..answer_checks import first_objection
+from ..format_checks import first_objection
 from ..grounding.answer_check import (
     Finding,
     check_answer,
@@ -34,7 +34,7 @@ from .toolbox import Tools
 
 
 def validate_answer(state: AgentState, tools: Tools) -> Update:
-    """Judge the answer against the record, or decide the claim the user asked about."""
+    """Compare the answer with the record, or decide the user's claim."""
     if state.get("current_task") == "validate":
         return _judge_claim(state, tools)
     answer = response_of(state)
@@ -44,21 +44,21 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
     if objection is not None:
         return _reject(state, objection)
     match = requested_record(state, tools.lookup).match
-    finding = hold_against(state, answer, match, tools.lookup)
+    finding = compare_with_record(state, answer, match, tools.lookup)
     if finding.agrees:
         return judged(state, "agrees", finding.reason, answer)
     if finding.agrees is None or match is None or tools.lookup is None:
         return _judge_undecided(state, tools, answer, Finding(None, finding.reason))
     changed = next_change(state, tools)
     as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
-    said = _says_so(state, answer, finding, match, tools.lookup)
+    said = _disagreement(state, answer, finding, match, tools.lookup)
     closed = {**judged(state, "disagrees", finding.reason, said), "escalate": True}
     detail = f"{finding.reason}; asking again{as_what}"
     return {**rejected(state, finding.reason, closed, detail), **changed}
 
 
 def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Update:
-    """Judge what no record decides: student and teacher are asked, as far as the policy says."""
+    """Judge an answer that no record decides, by student and teacher where the policy says so."""
     opinion = second_opinion(state, tools, answer, undecided)
     finding = opinion.finding
     seen = AgentState(**{**state, **opinion.update})  # type: ignore[typeddict-item]
@@ -69,40 +69,27 @@ def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Fi
 
 
 def _reject(state: AgentState, reason: str, counted: Update | None = None) -> Update:
-    """Reject an answer that no record decides: where no attempt is left, it is not given."""
+    """Reject an answer that no record decides; without an attempt left it is withheld."""
     said = f"I don't know: I have an answer, but {reason}."
     closed = {**(counted or {}), **judged(state, "abstained", reason, said)}
     return rejected(state, reason, {**closed, "exit": "rejected", "escalate": True})
 
 
 def check_by_code(state: AgentState, answer: str, match: Match | None, tools: Tools) -> Finding:
-    """Do all that code can: the policy's own checks, then context and record.
-
-    Args:
-        state: The request.
-        answer: Whose ever it is.
-        match: The record that is asked for.
-        tools: Policy and table.
-    """
+    """Check an answer in code: by the policy's checks, then against context and record."""
     objection = first_objection(tools.policy.checks, state, answer)
     if objection is not None:
         return Finding(False, objection)
-    return hold_against(state, answer, match, tools.lookup)
+    return compare_with_record(state, answer, match, tools.lookup)
 
 
-def hold_against(
+def compare_with_record(
     state: AgentState, answer: str, match: Match | None, lookup: RecordLookup | None
 ) -> Finding:
-    """Hold an answer against context and record.
-
-    Args:
-        state: The request.
-        answer: Whose ever it is.
-        match: The record that is asked for.
-        lookup: The table's index.
+    """Compare an answer, the student's or the teacher's, with context and record.
 
     Returns:
-        The finding; undecided where there is nothing to hold it against.
+        The finding; undecided where there is nothing to compare with.
     """
     context = state.get("context") or ""
     if state.get("current_task") == "summarize":
@@ -117,10 +104,10 @@ def hold_against(
     return Finding(None, f"{missing}, so there is nothing to hold the answer against")
 
 
-def _says_so(
+def _disagreement(
     state: AgentState, answer: str, finding: Finding, match: Match, lookup: RecordLookup
 ) -> str:
-    """Write the response of a student that disagrees with the record: both, plainly."""
+    """Write the response where student and record disagree: both are shown."""
     row = match.row
     if state.get("current_task") != "summarize":
         return f"The student answered {quoted(answer)}; row {row.row} says " + (
@@ -152,7 +139,7 @@ def _judge_claim(state: AgentState, tools: Tools) -> Update:
 
 
 def _ask_about_claim(state: AgentState, tools: Tools, claim: Claim) -> Update:
-    """Let the student decide what no record decides, and say whose view it is."""
+    """Let the student judge a claim that no record decides, and say so."""
     context = state.get("context") or ""
     prompt = render("s2-validate", claim.question, context=context, answer=claim.value or "true")
     right, said = ask_yes_no(tools.model, prompt)

@@ -1,4 +1,4 @@
-"""Which column a question asks for: trained wording first, then label, then templates' words."""
+"""Find the column that a question asks for: by trained wording, by label, by templates' words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..text_matching import (
 )
 
 _KEY = "\0"
-"""Stands for the record's key in a trained wording."""
+"""Placeholder of the record's key in a trained wording."""
 _ASKING = frozenset({"who", "whom", "whose", "when", "where"})
-"""Question words that tell columns apart: who discovered it, when was it discovered."""
+"""Question words that distinguish columns: who discovered it, when was it discovered."""
 _ENOUGH = 0.5
-"""Share of a question's words, by weight, that a column must explain when its label is not said."""
+"""Weighted share of a question's words that a column must explain if its label is not named."""
 _CLEAR = 0.1
 """Lead a column must have over the next one."""
 
@@ -62,9 +62,9 @@ class ColumnIndex:
             without: Columns that are not asked for, because the record was named by them.
 
         Returns:
-            The column and the confidence, 0 to 1; `(None, ...)` where none fits or two fit equally.
+            The column and the confidence, 0 to 1; `(None, ...)` for none or two equal ones.
         """
-        # Letter by letter first: words alone do not tell "price ($)" from "price (€)".
+        # Exact spelling first: words alone do not distinguish "price ($)" from "price (€)".
         trained = self._spelt.get((_spelling(before), _spelling(after))) or self._trained.get(
             (*words(before), _KEY, *words(after))
         )
@@ -79,12 +79,12 @@ class ColumnIndex:
         return self._by_words(content, without)
 
     def mentions(self, column: str, text: list[str]) -> bool:
-        """Tell whether a text, given as words, says a column's label."""
+        """Tell whether words contain a column's label."""
         said = tuple(stem(word) for word in text)
         return any(c.name == column and _says(said, label) for label, c in self._labels)
 
     def said_in(self, text: str) -> list[Column]:
-        """Give the columns whose labels a text says; a label inside a longer one does not count."""
+        """Give the columns whose labels a text contains; not labels inside longer ones."""
         return self._said(text, "", ())
 
     def asks_for_key(self, before: str, after: str, named_by: str) -> bool:
@@ -130,14 +130,14 @@ class ColumnIndex:
         return self.table.columns[ranked[0][1]], 0.9 * ranked[0][0]
 
     def _share(self, content: list[str], column: str) -> float:
-        """Give the share of a question's words, by weight, that a column's own wordings hold."""
+        """Give the weighted share of a question's words that a column's wordings contain."""
         total = explained = 0.0
         for word in content:
             known_in = self._known_in.get(word, 0)
             if (not known_in and word in _ASKING) or word in self._key_words:
                 continue
             if known_in == len(self._words) > 1:
-                continue  # a word that every column uses tells nothing
+                continue  # a word of every column distinguishes none
             weight = 1.0 / max(1, known_in)
             total += weight
             explained += weight if word in self._words[column] else 0.0
@@ -145,12 +145,12 @@ class ColumnIndex:
 
 
 def _spelling(text: str) -> str:
-    """Write a part of a question as it is compared letter by letter."""
+    """Normalise a part of a question for exact comparison."""
     return " ".join(nfc(text).casefold().split())
 
 
 def _says(text: tuple[str, ...], label: tuple[str, ...]) -> bool:
-    """Tell whether words say a label; in scripts without blanks it may stand inside a word."""
+    """Tell whether words contain a label; in scripts without blanks it may be inside a word."""
     if contains_words(text, label):
         return True
     written = "".join(label)

@@ -1,9 +1,8 @@
-"""DuckDB, opened so that nothing but its own tables can be reached through it.
+"""Open DuckDB so that SQL can reach nothing but the database's own tables.
 
 Every connection is locked before the first statement: no files, no network, no extensions, no
-Python variables, bounded memory, nothing on disk but the database itself. What the settings do not
-bound (`repeat('x', 1e9)` takes 2 GB whatever the memory limit and does not hear an interrupt;
-measured with DuckDB 2.0) `record_sql` refuses by name.
+Python variables, limited memory, no temporary files. The settings do not limit everything:
+`repeat('x', 1e9)` takes 2 GB and ignores interrupts (DuckDB 2.0), so `sql_allowlist` refuses it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table that made the student, in DuckDB: rows, cells and full text.
+"""The student's table in DuckDB: rows, cells and a full-text index.
 
     with RecordStore.of(FactTable.read(folder)) as store:
         store.cell(79, "symbol")          # "Au"
@@ -6,13 +6,12 @@
 
 | table      | holds                                                                            |
 |------------|----------------------------------------------------------------------------------|
-| `records`  | one row per record, columns of numbers as numbers; what the SQL tool sees        |
-| `cells`    | row, column, text as asked and answered; what citations are held against         |
-| `postings` | row, term, count; what full text is searched in                                  |
+| `records`  | one row per record, numbers as numbers; for the SQL tool                         |
+| `cells`    | row, column, original text; for checking citations                               |
+| `postings` | row, term, count; the full-text index                                            |
 | `about`    | source, key and column names                                                     |
 
-Full text is Okapi BM25 in SQL. DuckDB's own `fts` extension does the same, but comes over the
-network.
+Full-text search is Okapi BM25 in SQL: DuckDB's own `fts` extension must be downloaded.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 K1, B = 1.2, 0.75
-"""BM25: how fast repeated terms saturate, and how much long records are held back (Robertson and
-Zaragoza 2009, The Probabilistic Relevance Framework, section 3)."""
+"""BM25 term saturation and length normalisation (Robertson and Zaragoza 2009, The Probabilistic
+Relevance Framework, section 3)."""
 
 _EXACT_DIGITS = 15
 """Decimal digits that a double keeps."""
@@ -54,10 +53,7 @@ group by "row" order by score desc, "row" limit ?
 
 
 class RecordStore:
-    """A table's records; close it, or use it in a `with`.
-
-    Every call takes a cursor of its own, so one store serves many threads.
-    """
+    """A table's records; close it, or use it in a `with`. Thread-safe."""
 
     def __init__(self, connection: DuckDBPyConnection) -> None:
         """Use `of`, `write` or `open` instead."""
@@ -71,7 +67,7 @@ class RecordStore:
         self.key: str = facts["key"]
         """Name of the key column."""
         self.columns: dict[str, str] = facts["columns"]
-        """Column name -> its name in SQL; they differ where SQL cannot tell two names apart."""
+        """Column name -> its name in SQL, which differs where SQL takes two names for the same."""
 
     @classmethod
     def of(cls, table: FactTable) -> Self:
@@ -82,7 +78,7 @@ class RecordStore:
 
     @classmethod
     def write(cls, path: str | Path, table: FactTable) -> Self:
-        """Write a table into a new DuckDB file, whole or not at all, and open it to read."""
+        """Write a table into a new DuckDB file, atomically, and open it read-only."""
         with atomic_path(path) as temporary:
             connection = open_database(temporary)
             try:
@@ -94,7 +90,7 @@ class RecordStore:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open a file that `write` made; nothing is ever written to it.
+        """Open a file that `write` made, read-only.
 
         Raises:
             DataNotFoundError: There is no such file.
@@ -159,8 +155,8 @@ class RecordStore:
         """Find records by the words of a text.
 
         Args:
-            text: Any words; stop words count nothing.
-            k: Most records given.
+            text: Any words; stop words are ignored.
+            k: Most records returned.
 
         Returns:
             Record number and BM25 score, above 0, the best first.
@@ -174,7 +170,7 @@ class RecordStore:
 
 
 def record_text(row: TableRow, key: str, labels: dict[str, str]) -> str:
-    """Write a record as a line of text, as it is shown, embedded and read.
+    """Write a record as a line of text, for users, models and embeddings.
 
     Args:
         row: The record.
@@ -205,7 +201,7 @@ def _fill(connection: DuckDBPyConnection, table: FactTable) -> None:
 
 
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
-    "text": nfc,  # SQL compares letter by letter; `cells` keeps the text as it was read
+    "text": nfc,  # for exact comparison; `cells` keeps the original text
     "bigint": lambda text: int(as_number(text) or 0),
     "double": as_number,
 }
@@ -226,7 +222,7 @@ def _fill_records(connection: DuckDBPyConnection, table: FactTable, names: dict[
 
 
 def _sql_type(texts: list[str | None]) -> str:
-    """Choose a type that changes no value: codes (007) and long numbers stay text."""
+    """Choose a type that keeps every value: codes (007) and long numbers stay text."""
     there = [text for text in texts if text is not None]
     values = [as_number(text) for text in there]
     coded = any(text.lstrip("-+")[:1] == "0" and text.lstrip("-+")[1:2].isdigit() for text in there)
@@ -239,7 +235,7 @@ def _sql_type(texts: list[str | None]) -> str:
 
 
 def _sql_names(columns: list[str]) -> dict[str, str]:
-    """Name columns so that SQL, which is blind to case, can tell them apart."""
+    """Give columns names that differ in more than case, which SQL ignores."""
     taken, names = {"row"}, {}
     for column in columns:
         column_name = nfc(column) or "column"
@@ -258,7 +254,7 @@ def _quoted(name: str) -> str:
 def _insert(
     connection: DuckDBPyConnection, table: str, rows: list[tuple[Any, ...]], width: int
 ) -> None:
-    """Insert rows column by column, which DuckDB takes a hundred times faster than row by row."""
+    """Insert rows column by column: a hundred times faster in DuckDB than row by row."""
     if rows:
         marks = ", ".join("unnest(?)" for _ in range(width))
         columns = [list(column) for column in zip(*rows, strict=True)]

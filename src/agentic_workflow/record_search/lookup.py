@@ -1,10 +1,10 @@
-"""From a question to the record and column that answer it, in code.
+"""Find the record and column that answer a question, in code.
 
 The index is built once; a look-up in ten thousand rows takes a fraction of a millisecond.
 
-question -> key in the text (longest, whole words)  -> row
-         -> rest of the text against labels and trained templates -> column
-tables of questions: the nearest known question by the weight of shared words -> row
+question -> longest key in the text, as whole words -> row
+         -> rest of the text compared with labels and trained templates -> column
+tables of questions: the known question with the highest weight of shared words -> row
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from .question_match import QuestionIndex
 _GLUE = "+#"
 """Characters that belong to the word before them: C++ and C# are not C."""
 _SHORT = 2
-"""Keys up to this many letters are looked for in their own case first."""
+"""Values up to this many letters must match in case."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a question was found to ask for."""
+    """The record and column that a question asks for."""
 
     rows: tuple[TableRow, ...]
-    """Rows that fit equally well; more than one only where several share a key."""
+    """Rows that match equally well; more than one only where several share a key."""
     column: Column | None
-    """Column asked for; None where the row was found but no column fits."""
+    """Column asked for; None where no column matches."""
     key_column: str
     confidence: float
-    """0 to 1; 1 is the exact wording the student was trained on."""
+    """0 to 1; 1 for the exact wording that the student was trained on."""
     others: tuple[str, ...] = ()
-    """Further keys the question names; not empty means ambiguous."""
+    """Further keys that the question names; not empty means ambiguous."""
 
     @property
     def row(self) -> TableRow:
-        """The first row that fits."""
+        """The first row that matches."""
         return self.rows[0]
 
     def values(self) -> list[str]:
-        """Give the texts that are right as an answer, one per row that has one."""
+        """Give the right answers, one per row that has a value."""
         if self.column is None:
             return []
         name = self.column.name
@@ -61,9 +61,9 @@ class _Span:
     end: int
     rows: tuple[int, ...]
     rank: tuple[int, int, int]
-    """Words, letters and closeness of the spelling; the larger the better."""
+    """Words, letters and similarity of the spelling; larger is better."""
     column: str
-    """Column the text stands in: the key column, or one whose values are unique."""
+    """Column that holds the text: the key column, or one with unique values."""
 
 
 class RecordLookup:
@@ -88,14 +88,7 @@ class RecordLookup:
         self._by_length = sorted(self._unspaced, key=len, reverse=True)
 
     def find(self, question: str) -> Match | None:
-        """Find what a question asks for.
-
-        Args:
-            question: The user's words, or a claim, or a text that names a record.
-
-        Returns:
-            The match, or None where no record is named.
-        """
+        """Find the record and column that a question, claim or text names; None for no record."""
         question = nfc(question)
         if self.questions is not None:
             return self._find_question(question)
@@ -118,24 +111,20 @@ class RecordLookup:
         return best
 
     def find_records(self, text: str) -> list[_Span]:
-        """Find every place in a text that names a record, the best first; places do not overlap.
-
-        Args:
-            text: A text in the form `nfc`; the places are places in it.
-        """
+        """Find the places in an NFC text that name records, the best first, without overlaps."""
         found = tokens(text)
         spans = [span for i in range(len(found)) for span in self._spans_at(text, found, i)]
         spans += self._unspaced_spans(text)
         keys = [span for span in spans if span.column == self.table.key]
         kept: list[_Span] = []
-        # A key decides; other unique values (a symbol, a code) only where no key is named.
+        # Other unique values (a symbol, a code) count only where no key is named.
         for span in sorted(keys or spans, key=lambda s: s.rank, reverse=True):
             if all(span.end <= k.start or span.start >= k.end for k in kept):
                 kept.append(span)
         return kept
 
     def canonical_questions(self, match: Match) -> list[str]:
-        """Write the question as the student was trained on it, in every wording there is."""
+        """Write the question in every wording that the student was trained on."""
         if match.column is None:
             return []
         own = ("{key}",) if self.questions is not None else ()  # the key is the question
@@ -143,11 +132,11 @@ class RecordLookup:
         return [t.replace("{key}", key) for t in (*own, *match.column.templates)]
 
     def canonical_summaries(self, match: Match) -> list[str]:
-        """Write what stands after "Summarize the following: " as the student was trained on it."""
+        """Write the subject of a summary in every wording that the student was trained on."""
         return [t.replace("{key}", nfc(match.row.key)) for t in self.table.summary_templates]
 
     def source(self, match: Match, row: TableRow | None = None) -> SourceRecord:
-        """Give the record behind a match as plain values for the state."""
+        """Give the record of a match as plain values for the state."""
         chosen = row or match.row
         column = match.column.name if match.column else None
         value = chosen.key if column == self.table.key else chosen.values.get(column or "")
@@ -204,7 +193,7 @@ class RecordLookup:
 
     @staticmethod
     def _spelling(text: str, start: int, end: int, name: str) -> int:
-        """Rate a spelling: 3 letter by letter, 2 but for case, 1 but for marks, 0 another name."""
+        """Rate a spelling: 3 identical, 2 except case, 1 except marks, 0 another name."""
         lead = len(name) - len(name.lstrip("([{\"'«“"))
         for shift in (lead, 0):
             place = text[max(0, start - shift) : max(0, start - shift) + len(name)]
@@ -217,7 +206,7 @@ class RecordLookup:
     def _meant_as_name(
         self, text: str, found: list[Token], first: int, size: int, spelling: int, column: str
     ) -> bool:
-        """Tell names from ordinary words: "In which year ..." does not name indium."""
+        """Tell whether words are a name: "In which year ..." does not name indium."""
         if len(found) == size or size > 1:
             return True
         token = found[first]
@@ -231,7 +220,7 @@ class RecordLookup:
         return True
 
     def _unspaced_spans(self, text: str) -> list[_Span]:
-        """Find names inside runs of letters, where no blank says where a name ends."""
+        """Find names in scripts without blanks."""
         if not self._unspaced or not unspaced(text):
             return []
         letters = Letters(text)

@@ -1,4 +1,4 @@
-"""The nearest known question in a table of questions, by the weight of the words they share."""
+"""Find the most similar known question in a table of questions, by weighted shared words."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ...tables import FactTable
 from ..text_matching import stem, terms, words
 
 _NEAR = 0.5
-"""Weighted overlap (0 to 1) from which two questions are taken for the same."""
+"""Least weighted overlap, 0 to 1, of two questions that count as the same."""
 _CLOSE = 0.05
-"""Another question this close in score makes the match ambiguous."""
+"""A second question within this difference in score makes the match ambiguous."""
 
 
 class QuestionIndex:
@@ -34,14 +34,11 @@ class QuestionIndex:
         self._totals = [sum(map(self._weight, known)) for known in self._words]
 
     def find(self, question: str) -> tuple[list[int], float, list[int]]:
-        """Find the known question that is nearest.
-
-        Args:
-            question: The user's words.
+        """Find the most similar known question.
 
         Returns:
-            Row positions that fit equally well (empty for none), the overlap (0 to 1), and
-            positions of other questions that are about as near.
+            Positions of equally good rows (empty for none), the overlap (0 to 1), and positions of
+            other questions that are about as similar.
         """
         for wording in self._unwrapped(words(question)):
             if wording and wording in self._exact:
@@ -68,11 +65,11 @@ class QuestionIndex:
         return same, scores[best], near
 
     def known_in(self, word: str) -> int:
-        """Count the known questions that hold a word, in any form of it."""
+        """Count the known questions that contain a word in any form."""
         return len(self._holding.get(stem(word), ()))
 
     def _unwrapped(self, asked: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Give a question as it is, and without what the trained wordings put around it."""
+        """Give a question as it is, and without the words of the trained wordings around it."""
         inner = [
             asked[len(before) : len(asked) - len(after)]
             for before, after in self._wrappings
@@ -81,7 +78,7 @@ class QuestionIndex:
         return [asked, *inner]
 
     def _weight(self, word: str) -> float:
-        """Weigh a word by how few questions hold it; one that none holds counts half the most."""
+        """Weigh a word by its rarity among the questions; one in none has half the top weight."""
         holding = len(self._holding.get(word, ()))
         weight = math.log(1 + (1 + len(self._words)) / (1 + holding))
         return weight if holding else weight / 2

@@ -1,11 +1,11 @@
-"""Hybrid retrieval: three ways to look for a record, fused by rank.
+"""Hybrid retrieval: three searches, fused by rank.
 
-    exact key     the record is named in the question (`record_lookup`)
-    full text     the record shares the question's rare words (`record_store`)
-    vectors       the record reads like the question (`record_vectors`)
+    exact key     the question names the record (`lookup`)
+    full text     the record shares the question's rare words (`duckdb_store`)
+    vectors       the record's embedding is near the question's (`vectors`)
 
-Ranks are fused, not scores, because the three scores have nothing in common: a record's score is
-the sum of weight / (60 + rank) over the ways that found it (Cormack, Clarke and Buettcher 2009,
+Ranks are fused because the three scores are not comparable: a record's score is the sum of
+weight / (60 + rank) over the searches that found it (Cormack, Clarke and Buettcher 2009,
 Reciprocal Rank Fusion outperforms Condorcet and individual rank learning methods, SIGIR).
 """
 
@@ -29,27 +29,27 @@ from .vectors import RecordVectors
 
 RANK_CONSTANT = 60
 EXACT_WEIGHT = 3.0
-"""More than the other two ways together, so that a record which is named comes first."""
+"""More than the other two together, so that a named record comes first."""
 DEPTH = 20
-"""Records that each way gives before fusing."""
+"""Records that each search returns before fusing."""
 
 
 class RecordRetriever(BaseRetriever):
-    """Find the records of a table that a question is about, the best first.
+    """Find the records of a table for a question, the best first.
 
-    Documents hold the record as text; their metadata name `table`, `row`, `key`, the fused `score`
-    and the ways that `found_by` it.
+    Documents hold the record as text; their metadata have `table`, `row`, `key`, the fused `score`
+    and in `found_by` the searches that found it: `key`, `text`, `vector`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     store: RecordStore
     lookup: RecordLookup | None = None
-    """Finds named records; None leaves that way out."""
+    """Finds named records; None skips that search."""
     vectors: VectorStore | None = None
-    """Documents with `row` in their metadata (`index_records`); None leaves that way out."""
+    """Documents with `row` in their metadata (`index_records`); None skips that search."""
     k: int = Field(default=4, ge=1)
-    """Most records given."""
+    """Most records returned."""
 
     def _get_relevant_documents(
         self,
@@ -99,11 +99,11 @@ def fuse_ranks(
     """Fuse rankings by reciprocal rank.
 
     Args:
-        ways: Name of a way -> record numbers, the best first. `key` has the weight below.
-        exact_weight: Weight of the way `key`; the others weigh 1.
+        ways: Name of a search -> record numbers, the best first.
+        exact_weight: Weight of the search `key`; the others weigh 1.
 
     Returns:
-        Record number, fused score and the ways that found it; the best first, ties by number.
+        Record number, fused score and the searches that found it; the best first, ties by number.
 
     >>> [row for row, _, _ in fuse_ranks({"text": [1, 2], "vector": [2, 3]})]
     [2, 1, 3]
@@ -128,8 +128,8 @@ def index_records(
 
     Args:
         table: The table.
-        embedding: What turns texts into vectors, such as `StudentEmbeddings`.
-        options: `path` of `RecordVectors`; a file that holds the records already is used as it is.
+        embedding: An embedding model, such as `StudentEmbeddings`.
+        options: `path` of `RecordVectors`; only records that the file does not hold are embedded.
     """
     vectors = RecordVectors(embedding, **options)
     labels = {column.name: column.label for column in table.columns}
@@ -137,7 +137,7 @@ def index_records(
     ids = [str(row.row) for row in table.rows]
     known = {document.id: document.page_content for document in vectors.get_by_ids(ids)}
     new = [i for i, name in enumerate(ids) if known.get(name) != texts[i]]
-    if len(known) - len(vectors):  # records that the table no longer has
+    if len(known) - len(vectors):  # the file has records that the table has not
         vectors.delete()
         new = list(range(len(ids)))
     facts: Sequence[dict[str, Any]] = [{"table": table.source, "row": r.row, "key": r.key}
@@ -147,7 +147,7 @@ def index_records(
 
 
 def _named(query: str, lookup: RecordLookup) -> list[int]:
-    """Give the records that a question names, in the order of how well."""
+    """Give the records that a question names, the best match first."""
     if lookup.questions is not None:
         match = lookup.find(query)
         return [] if match is None else [row.row for row in match.rows]

@@ -1,16 +1,15 @@
-"""Which SQL may run: one SELECT over the records, with functions from a list.
+"""Allow one SELECT over the records, with functions from a list, and refuse all other SQL.
 
-The statement is parsed by DuckDB itself and its tree is walked; everything in it that is not known
-is refused. A list of what is allowed outlives new versions of DuckDB, a list of what is forbidden
-does not. Left out on purpose:
+DuckDB itself parses the statement, and every node of its tree must be of a known kind. An allowlist
+stays safe with new versions of DuckDB. Left out on purpose:
 
-- what makes long texts out of short ones (`repeat`, `replace`, `lpad`, `string_agg`, ...): neither
-  the memory limit nor an interrupt stops it in time. A few texts may be joined;
-- what takes more than proportional time for one text, as DuckDB hears an interrupt only between
-  some thousand rows: `levenshtein` and the like, `like` with several `%` inside, regular
-  expressions that count, and looking for a text that is long or made by the statement;
-- what makes rows out of nothing (`range`, recursion), which never ends;
-- what reads files, settings, other catalogs, or SQL given as text.
+- functions that make long texts of short ones (`repeat`, `replace`, `lpad`, `string_agg`, ...):
+  neither the memory limit nor an interrupt stops them in time. A few texts may be joined;
+- searches of more than linear time in one text, since DuckDB handles an interrupt only every few
+  thousand rows: `levenshtein` and the like, `like` with several inner `%`, regular expressions with
+  counts, and patterns that are long or computed by the statement;
+- generated rows (`range`, recursion), which may never end;
+- access to files, settings, other catalogs, or SQL given as text.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_CHARACTERS = 4000
-"""Of a statement."""
+"""Most characters of a statement."""
 _MOST_TABLES = 4
-"""Tables joined in one statement: four of a thousand rows without a condition never end."""
+"""Most tables in one statement: a cross join of four with a thousand rows does not end."""
 
 _MOST_GROUPINGS = 16
-"""Sets of columns grouped by in one query; a cube of ten columns makes a thousand."""
+"""Most grouping sets in one query; a cube of ten columns has a thousand."""
 _MOST_JOINED = 8
-"""Texts joined in one statement: they make one at most 18 times as long as the longest there is."""
+"""Most texts joined in one statement; the result has at most 18 times the longest one's length."""
 _LONGEST_PATTERN = 100
-"""Characters of a text that is looked for."""
+"""Most characters of a search pattern."""
 _JOINING = frozenset({"||", "concat", "concat_ws"})
 _LIKE = frozenset({"~~", "!~~", "~~*", "!~~*"})
 _REGULAR = frozenset({"regexp_matches", "regexp_extract"})
 _LOOKING = frozenset({"contains", "position", "strpos", "instr", "split_part"}) | _LIKE | _REGULAR
-"""Functions whose second argument is looked for in the first."""
+"""Functions that search their second argument in the first."""
 
 _NAMES = """
     + - * / // % ** ^ || ~~ !~~ ~~* !~~* = <> != < <= > >=
@@ -81,7 +80,7 @@ def check_sql(sql: str, connection: DuckDBPyConnection, tables: frozenset[str]) 
         tables: Tables that may be read, in lower case.
 
     Raises:
-        QueryRefusedError: It says what was found and what is allowed.
+        QueryRefusedError: With what was found and what is allowed.
     """
     if len(sql) > MOST_CHARACTERS:
         raise QueryRefusedError(f"it has {len(sql)} characters; at most {MOST_CHARACTERS} may be")
@@ -103,7 +102,7 @@ def _check_statement(sql: str, cursor: DuckDBPyConnection) -> None:
     import duckdb
 
     try:
-        sql.encode()  # DuckDB takes no halves of characters
+        sql.encode()  # DuckDB refuses lone surrogates
         statements = cursor.extract_statements(sql)
     except (duckdb.Error, UnicodeError) as fault:
         raise QueryRefusedError(f"it is no SQL that DuckDB can read: {_short(fault)}") from fault
@@ -115,7 +114,7 @@ def _check_statement(sql: str, cursor: DuckDBPyConnection) -> None:
 def _check_tree(tree: dict[str, Any], tables: frozenset[str], taken: set[str]) -> None:
     nodes = list(_nodes(tree))
     named = {entry["key"].lower() for node in nodes for entry in _named_queries(node)}
-    # A name that is also a table's would let the table through where the name is out of scope.
+    # A query named like a table would allow that table where the name is out of scope.
     if named & (taken | tables):
         raise QueryRefusedError(f"it gives the name of a table again: {sorted(named)}")
     read = [node for node in nodes if node.get("type") == "BASE_TABLE"]
@@ -139,7 +138,7 @@ def _check_tree(tree: dict[str, Any], tables: frozenset[str], taken: set[str]) -
 
 
 def _check_kind(node: dict[str, Any]) -> None:
-    """Refuse kinds of node that are not known, above all recursion and table functions."""
+    """Refuse unknown kinds of node, above all recursion and table functions."""
     kind, of_class = str(node.get("type", "")), node.get("class")
     if of_class is not None:
         if of_class not in _EXPRESSIONS:
@@ -169,7 +168,7 @@ def _check_function(node: dict[str, Any]) -> None:
 
 
 def _arguments(node: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what a function is called with."""
+    """Give the arguments of a function call."""
     found = node.get("arguments")
     if not isinstance(found, list):
         raise QueryRefusedError(f"the arguments of {node['function_name']!r} cannot be read")
@@ -177,7 +176,7 @@ def _arguments(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_pattern(name: str, given: list[dict[str, Any]]) -> None:
-    """Refuse to look for what takes more than proportional time to find."""
+    """Refuse patterns whose search takes more than linear time."""
     literal = given[0].get("literal") if given and given[0].get("class") == "CONSTANT" else None
     pattern = literal.get("text") if isinstance(literal, dict) else None
     if not isinstance(pattern, str) or len(pattern) > _LONGEST_PATTERN:
@@ -196,8 +195,7 @@ def _named_queries(node: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
-    """Give every object of a parsed statement; a loop, as a tree may be deeper than Python's
-    stack."""
+    """Give every object of a parsed statement, without recursion, as the tree may be deep."""
     waiting = [tree]
     while waiting:
         part = waiting.pop()

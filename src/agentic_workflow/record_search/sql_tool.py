@@ -1,12 +1,12 @@
-"""SQL over the student's table: read only, with a clock, and with caps on rows and bytes.
+"""SQL over the student's table: read-only, with limits on time, rows and bytes.
 
     sql = RecordSql(store)
     sql.query("select category, count(*) from records group by category")
     tool = sql.as_tool()                    # takes SQL
     tool = question_tool(sql, chat_model)   # takes a question; the model writes the SQL
 
-What may run is said in `sql_rules`. The database underneath is locked (`record_database`), and
-every statement runs in a transaction that cannot write.
+`sql_allowlist` decides which statements may run. The database is locked (`duckdb_connection`), and
+every statement runs in a read-only transaction.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _INSTRUCTION = (
 
 @dataclass(frozen=True)
 class SqlLimits:
-    """What one statement may use."""
+    """Limits of one statement."""
 
     timeout_s: float = 2.0
     """Seconds after which it is interrupted."""
     rows: int = 100
-    """Most rows given; more are cut off, and the result says so."""
+    """Most rows of a result; further rows are cut off, and `complete` is False."""
     bytes: int = 64 * 1024
     """Most bytes of text in a result."""
 
 
 @dataclass(frozen=True)
 class SqlResult:
-    """What a statement gave."""
+    """The result of a statement."""
 
     sql: str
     columns: tuple[str, ...]
@@ -71,15 +71,10 @@ class SqlResult:
 
 
 class RecordSql:
-    """Run SELECT statements over a store's records.
-
-    Args:
-        store: The table.
-        limits: What one statement may use.
-    """
+    """Run SELECT statements over a store's records."""
 
     def __init__(self, store: RecordStore, limits: SqlLimits | None = None) -> None:
-        """See the class."""
+        """Take the table and the limits of one statement."""
         self.store = store
         self.limits = limits or SqlLimits()
 
@@ -88,21 +83,21 @@ class RecordSql:
 
         Raises:
             QueryRefusedError: It is not one plain SELECT, or DuckDB refused it.
-            QueryLimitError: It took too long, or gave or needed too much.
+            QueryLimitError: It exceeded a limit of time, memory or bytes.
         """
         check_sql(sql, self.store.connection, frozenset({_TABLE}))
         text = sql.strip().rstrip(";")
         with self.store.connection.cursor() as cursor:
             cursor.execute("begin transaction read only")
             try:
-                # A comment at the end of the statement would swallow the bracket.
+                # On a new line, because the statement may end in a comment.
                 found = self._run(cursor, f"from ({text}\n) limit {self.limits.rows + 1}")
             finally:
                 cursor.execute("rollback")
         return self._capped(sql, *found)
 
     def schema(self) -> str:
-        """Describe the table for whoever writes SQL."""
+        """Describe the table for the author of a statement."""
         with self.store.connection.cursor() as cursor:
             found = cursor.execute(
                 "select column_name, data_type from duckdb_columns() where table_name = ? "
@@ -115,7 +110,7 @@ class RecordSql:
         return f"{_TABLE}({fields})"
 
     def as_tool(self, name: str = "query_table") -> BaseTool:
-        """Give a LangChain tool that takes SQL and gives JSON; faults come back as text."""
+        """Make a LangChain tool from SQL to JSON; errors are part of the JSON."""
 
         def query_table(sql: str) -> str:
             try:
@@ -161,15 +156,15 @@ class RecordSql:
 
 
 def question_tool(sql: RecordSql, model: BaseChatModel, name: str = "ask_table") -> BaseTool:
-    """Give a LangChain tool that takes a question, lets a model write SQL for it, and runs that.
+    """Make a LangChain tool that answers a question with SQL written by a model.
 
     Args:
         sql: Runs the statement, with its limits.
-        model: Writes the statement; a large one, since a small student was not trained to.
+        model: Writes the statement; a large model, since students are not trained to.
         name: Name of the tool.
 
     Returns:
-        A tool that gives JSON with `sql`, and `columns` and `rows` or an `error`.
+        A tool that returns JSON with `sql`, and `columns` and `rows` or an `error`.
     """
 
     def ask_table(question: str) -> str:
@@ -185,7 +180,7 @@ def question_tool(sql: RecordSql, model: BaseChatModel, name: str = "ask_table")
 
 
 def write_sql(question: str, sql: RecordSql, model: BaseChatModel) -> str:
-    """Let a model write SQL for a question; the statement is not checked yet."""
+    """Let a model write SQL for a question, without checking it."""
     data = json.dumps({"schema": sql.schema(), "question": question}, ensure_ascii=False)
     said = model.invoke([SystemMessage(_INSTRUCTION), HumanMessage(f"<data>{data}</data>\nSQL:")])
     text = str(said.text).strip()
@@ -195,7 +190,7 @@ def write_sql(question: str, sql: RecordSql, model: BaseChatModel) -> str:
 
 @contextmanager
 def _interrupted_after(cursor: DuckDBPyConnection, seconds: float) -> Iterator[threading.Event]:
-    """Interrupt what a cursor runs once the time is over; the event says whether it was."""
+    """Interrupt a cursor's statement after so many seconds; the event tells whether it was."""
     late = threading.Event()
 
     def stop() -> None:
@@ -212,7 +207,7 @@ def _interrupted_after(cursor: DuckDBPyConnection, seconds: float) -> Iterator[t
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever DuckDB gives
-    """Keep what JSON holds, and write everything else as text."""
+    """Keep JSON values, and write everything else as text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)

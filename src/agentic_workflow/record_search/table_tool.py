@@ -1,8 +1,7 @@
-"""Tools over a student's table: exact, read-only, and with closed lists of arguments.
+"""Tools that look up and compare records of a student's table.
 
-A record and a column are chosen from the names that are there, so that a student whose answers are
-held to the parameters cannot ask for anything else. Tables with very many records take the record's
-name as text.
+Records and columns are enumerations in the tool's schema, so that a student with constrained output
+can name only those that exist. In a table with very many records the record's name is free text.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ...tables import FactTable, TableRow
 from ..text_matching import as_number, fold
 
 MOST_NAMES = 300
-"""Records up to which their names are a closed list; the grammar of longer ones costs too much."""
+"""Most records whose names are enumerated; the grammar of more is too slow."""
 
 
 def table_tools(table: FactTable) -> list[BaseTool]:

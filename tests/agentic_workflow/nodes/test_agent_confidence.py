@@ -3,7 +3,7 @@
 import pytest
 from langchain_core.messages import AIMessage
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.answer_model import Abstention, Answer
+from stillroom.agentic_workflow.answer_types import Abstention, Answer
 from stillroom.agentic_workflow.graphs import build_multi_agent_graph
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.policy import AnswerPolicy

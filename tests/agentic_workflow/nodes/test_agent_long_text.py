@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.model_calls.context_budget import (
-    Room,
+    ContextBudget,
+    context_budget,
     cut_to_fit,
-    room_of,
     split_to_fit,
 )
 from stillroom.agentic_workflow.nodes.long_text_node import MOST_ROUNDS, condense
@@ -68,12 +68,12 @@ def test_paragraphs_are_kept_whole_where_they_can_be():
 
 
 def test_the_room_is_counted_with_the_students_own_tokenizer(student):
-    room = room_of(student)
-    assert room.prompt == 256 - 16
+    budget = context_budget(student)
+    assert budget.prompt == 256 - 16
     words = "gold " * 100
-    assert room.count(words) == len(student.checkpoint.tokenizer(words)["input_ids"])
-    assert room_of(ScriptedModel([])) is None
-    assert room_of(ScriptedModel([]), 100).prompt == 100 - 16
+    assert budget.count(words) == len(student.checkpoint.tokenizer(words)["input_ids"])
+    assert context_budget(ScriptedModel([])) is None
+    assert context_budget(ScriptedModel([]), 100).prompt == 100 - 16
 
 
 def test_a_short_text_is_summarised_at_once():
@@ -86,11 +86,11 @@ def test_a_short_text_is_summarised_at_once():
 
 def test_a_long_text_is_summarised_by_parts_and_every_prompt_fits():
     workflow = make()
-    room = room_of(workflow.agent.chat_model, 100)
+    budget = context_budget(workflow.agent.chat_model, 100)
     event = workflow.explain("Summarize this", TEXT)
     prompts = workflow.agent.chat_model.prompts
     assert len(prompts) > 5
-    assert all(room.fits(prompt) for prompt in prompts)
+    assert all(budget.fits(prompt) for prompt in prompts)
     read = "".join(prompts)
     assert all(f"bear {number} ate" in read for number in range(40))
     assert event["exit"] == "answered"
@@ -151,12 +151,12 @@ def test_old_turns_leave_when_the_conversation_no_longer_fits():
     workflow = AgenticWorkflow(None, chat_model=model, policy=SMALL)
     workflow.run("newest?", chat_history=history)
     (prompt,) = model.prompts
-    assert room_of(model, 100).fits(prompt)
+    assert context_budget(model, 100).fits(prompt)
     assert "old question 8" in prompt
     assert "old question 0" not in prompt
 
 
 def test_blank_room_still_takes_the_question():
-    room = Room(prompt=1, count=len)
-    assert not room.fits("ab")
-    assert cut_to_fit("ab cd", room.fits) == "a"
+    budget = ContextBudget(prompt=1, count=len)
+    assert not budget.fits("ab")
+    assert cut_to_fit("ab cd", budget.fits) == "a"

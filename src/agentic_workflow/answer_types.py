@@ -1,4 +1,4 @@
-"""What a run came to, as a type: an answer, or that there is none, and why.
+"""The result of a run as a type: an answer, or an abstention with its reason.
 
 match workflow.answer("What is the symbol of gold?"):
     case Answer(text=text, confidence=sure):
@@ -23,9 +23,9 @@ class Answer:
     query: str
     text: str
     verdict: Verdict | None
-    """What the validator found; None of a workflow without one."""
+    """The validator's finding; None in a workflow without one."""
     reason: str
-    """Why, in one sentence."""
+    """The reason for the verdict, in one sentence."""
     confidence: float | None
     """Probability that the student's answer is right, 0 to 1; None where it is not known."""
     answered_by: str
@@ -40,21 +40,21 @@ class Abstention:
 
     query: str
     exit: str
-    """How the run ended: `abstained` (nothing is known of it), `low_confidence`, `rejected`,
+    """How the run ended: `abstained` (the table does not hold it), `low_confidence`, `rejected`,
     `validator_failed`, `clarify`, `deadline`, `tool_limit`, `too_long` or `step_limit`."""
     reason: str
-    """Why, in one sentence."""
+    """The reason, in one sentence."""
     said: str
-    """What the user was told instead; empty at the step limit."""
+    """The response that the user was given instead; empty at the step limit."""
     confidence: float | None = None
-    """Of the answer that was withheld, where there was one."""
+    """Confidence of the withheld answer, where there was one."""
 
 
 def typed_answer(final: Mapping[str, Any]) -> Answer | Abstention:
     """Read the last event of a run.
 
     Args:
-        final: What `explain` gives.
+        final: The result of `explain`.
     """
     query, confidence = final["query"], final["confidence"]
     if final["verdict"] == "abstained" or final["exit"] == "step_limit":

@@ -1,9 +1,9 @@
-"""Checks of an answer that need neither record nor model: its form, and how it is written.
+"""Checks of an answer's format, which need neither record nor model: JSON schema and script.
 
     AnswerPolicy(checks=(fits(Reading), written_in("LATIN")))
 
 A check is a function of the state and the answer that gives the reason for a rejection, or None;
-users add their own. They come first, since they cost nothing.
+users add their own. Checks run first, since they cost nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from .state import AgentState, query_of
 
 Check = Callable[[AgentState, str], str | None]
-"""State and answer -> why the answer is rejected; None where it passes."""
+"""State and answer -> reason for a rejection; None where the answer passes."""
 
 
 def first_objection(checks: Sequence[Check], state: AgentState, answer: str) -> str | None:
@@ -28,7 +28,7 @@ def first_objection(checks: Sequence[Check], state: AgentState, answer: str) -> 
 
 
 def fits(form: Any) -> Check:  # noqa: ANN401 - whatever pydantic takes
-    """Make a check that an answer is JSON of a form.
+    """Make a check that an answer is JSON of a type.
 
     Args:
         form: A pydantic class, a TypedDict, a dataclass, or a type such as `list[int]`.
@@ -56,14 +56,13 @@ def fits(form: Any) -> Check:  # noqa: ANN401 - whatever pydantic takes
 
 
 def written_in(*scripts: str) -> Check:
-    """Make a check that an answer keeps to some scripts.
+    """Make a check that an answer is written in given scripts.
 
-    A small student that slips into another language does so in another script more often than not,
-    and a script can be told without a model.
+    It detects a small student that changes to another language, without a model.
 
     Args:
-        scripts: First words of Unicode's names of letters: LATIN, GREEK, CYRILLIC, CJK, HIRAGANA,
-            ARABIC and so on. None given: those of the request and its context.
+        scripts: First words of Unicode letter names: LATIN, GREEK, CYRILLIC, CJK, HIRAGANA, ARABIC
+            and so on. By default those of the request and its context.
 
     >>> written_in("LATIN")({}, "Gold"), written_in("LATIN")({}, "золото")
     (None, 'it is written in CYRILLIC, not in LATIN')
@@ -80,6 +79,6 @@ def written_in(*scripts: str) -> Check:
 
 
 def _scripts(text: str) -> set[str]:
-    # Compatibility forms first: the micro sign is a Greek letter, a full-width A a Latin one.
+    # NFKC first: it makes the micro sign a Greek letter and a full-width A a Latin one.
     letters = {c for c in unicodedata.normalize("NFKC", text) if c.isalpha()}
     return {unicodedata.name(letter, "UNKNOWN").split()[0] for letter in letters}
