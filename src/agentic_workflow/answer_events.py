@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 
-from .nodes.human_approval import in_state
+from .nodes.human_approval import proposals_in
 from .state import response_of
 
 Event = dict[str, Any]
@@ -49,7 +49,7 @@ class EventReader:
         elif mode == "messages":
             yield from self._tokens(*item)
         elif mode == "updates" and "__interrupt__" in item:
-            for proposal in in_state(item):
+            for proposal in proposals_in(item):
                 self._waits = True
                 yield {"type": "approval", **asdict(proposal)}
         elif mode == "updates":

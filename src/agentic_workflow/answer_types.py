@@ -51,11 +51,7 @@ class Abstention:
 
 
 def typed_answer(final: Mapping[str, Any]) -> Answer | Abstention:
-    """Read the last event of a run.
-
-    Args:
-        final: The result of `explain`.
-    """
+    """Read the last event of a run."""
     query, confidence = final["query"], final["confidence"]
     if final["verdict"] == "abstained" or final["exit"] == "step_limit":
         reason = final["reason"] or "the limit of steps"

@@ -28,7 +28,7 @@ from .graphs import (
 from .grounding.grounded_answer import Grounding
 from .model_calls.deadlines import AgentNode, RunContext
 from .nodes import agent_nodes as nodes
-from .nodes.human_approval import in_state
+from .nodes.human_approval import proposals_in
 from .nodes.toolbox import Tools, grounded
 from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
@@ -225,7 +225,7 @@ class MultiAgentWorkflow(Workflow):
         return validate_answer(state, self._tools)
 
     def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
-        waiting = in_state(state)
+        waiting = proposals_in(state)
         return {
             "query": query,
             "response": response_of(state),  # type: ignore[arg-type]

@@ -242,9 +242,6 @@ _OTHER_MEANINGS = re.compile(
 def task_of(query: str) -> tuple[TaskType, str]:
     """Choose the agent for a request by whole words.
 
-    Args:
-        query: The user's words.
-
     Returns:
         The task and the word that decided it; empty for `qa`, the default.
 

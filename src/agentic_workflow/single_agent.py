@@ -16,7 +16,7 @@ from .distilled_agent import DistilledModelAgent, ModelPath
 from .graphs import SINGLE_AGENT_LIMIT, Graph, compile_graph, wire_single_agent
 from .model_calls.deadlines import RunContext
 from .nodes import agent_nodes as nodes
-from .nodes.human_approval import in_state
+from .nodes.human_approval import proposals_in
 from .policy import AnswerPolicy
 from .state import AgentState, response_of
 from .state_updates import Update
@@ -131,7 +131,7 @@ class AgenticWorkflow(Workflow):
         return nodes.finalize(state)
 
     def _result(self, query: str, state: dict[str, Any]) -> dict[str, Any]:
-        waiting = in_state(state)
+        waiting = proposals_in(state)
         return {
             "query": query,
             "response": response_of(state),  # type: ignore[arg-type]

@@ -84,11 +84,7 @@ def abstained(
 
 
 def out_of_time(node: str) -> Callable[[AgentState], Update]:
-    """Make the replacement of a node when the time of the run is up.
-
-    Args:
-        node: Its name.
-    """
+    """Make the replacement of a node when the time of the run is up."""
 
     def late(state: AgentState) -> Update:
         if state.get("exit") == "deadline":  # another node has said so already

@@ -81,11 +81,6 @@ def answers_agree(answer: str, value: str) -> bool:
 def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
     """Compare an answer with the record that a question asks for.
 
-    Args:
-        answer: The student's words.
-        match: The record and column.
-        lookup: The table's index.
-
     Returns:
         The finding; undecided where the record has no value or the question names several records.
     """
@@ -110,11 +105,6 @@ def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
 
     All numbers must be in the record, a column that is mentioned must have the record's value, and
     no value of another record may appear in its place.
-
-    Args:
-        text: The student's summary.
-        row: The record.
-        lookup: The table's index.
     """
     own = [row.key, *row.values.values()]
     allowed = {number for value in own for number in numbers(value)}

@@ -220,13 +220,7 @@ def _explained_inside(word: str, known: Iterable[str]) -> bool:
 
 
 def near_keys(question: str, lookup: RecordLookup, most: int = 3) -> tuple[str, ...]:
-    """Find keys with a spelling similar to words of a question.
-
-    Args:
-        question: A question that names no record.
-        lookup: The table's index.
-        most: Most keys given.
-    """
+    """Find keys with a spelling similar to words of a question."""
     labels = {stem(w) for c in lookup.table.columns for w in words(c.label)}
     left = [w for w in words(question)
             if w not in STOP_WORDS and stem(w) not in labels | _FRAMING]  # fmt: skip

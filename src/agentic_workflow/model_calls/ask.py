@@ -77,10 +77,6 @@ def ask(
 def ask_yes_no(model: BaseChatModel, prompt: str) -> tuple[bool | None, str]:
     """Ask for yes or no; the answer is not streamed.
 
-    Args:
-        model: A chat model.
-        prompt: A rendered `s2-validate` prompt.
-
     Returns:
         The verdict and the model's words. Of a local student that says neither, the likelier of the
         two; of any other model None.

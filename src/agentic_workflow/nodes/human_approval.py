@@ -84,17 +84,13 @@ def with_approval(
 def pending_approvals(graph: LeasedGraph, thread_id: str) -> list[PendingApproval]:
     """List what waits for a person in a thread.
 
-    Args:
-        graph: The graph, with its checkpointer.
-        thread_id: The thread.
-
     Raises:
         ValueError: The graph has no checkpointer.
     """
-    return in_state({"__interrupt__": graph.get_state(_config(thread_id)).interrupts})
+    return proposals_in({"__interrupt__": graph.get_state(_config(thread_id)).interrupts})
 
 
-def in_state(output: Mapping[str, Any]) -> list[PendingApproval]:
+def proposals_in(output: Mapping[str, Any]) -> list[PendingApproval]:
     """List the proposals at which a run stopped.
 
     Args:

@@ -40,10 +40,6 @@ class Opinion:
 def yes_probability(model: BaseChatModel, prompt: str) -> float | None:
     """Compute the student's probability that an answer is right.
 
-    Args:
-        model: A chat model.
-        prompt: A rendered `s2-validate` prompt.
-
     Returns:
         P(yes) among yes and no, 0 to 1; None where the model cannot score.
     """

@@ -154,10 +154,6 @@ class RecordStore:
     def search(self, text: str, k: int) -> list[tuple[int, float]]:
         """Find records by the words of a text.
 
-        Args:
-            text: Any words; stop words are ignored.
-            k: Most records returned.
-
         Returns:
             Record number and BM25 score, above 0, the best first.
         """
@@ -170,13 +166,7 @@ class RecordStore:
 
 
 def record_text(row: TableRow, key: str, labels: dict[str, str]) -> str:
-    """Write a record as a line of text, for users, models and embeddings.
-
-    Args:
-        row: The record.
-        key: Name of the key column.
-        labels: Column name -> label.
-    """
+    """Write a record as a line of text, for users, models and embeddings."""
     facts = [f"{labels.get(name, name)}: {value}" for name, value in row.values.items()]
     return "; ".join([f"{key.replace('_', ' ')}: {row.key}", *facts])
 

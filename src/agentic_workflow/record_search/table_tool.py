@@ -22,9 +22,6 @@ MOST_NAMES = 300
 def table_tools(table: FactTable) -> list[BaseTool]:
     """Make the tools `look_up` and `compare_records` over a table.
 
-    Args:
-        table: The student's table.
-
     Returns:
         LangChain tools whose results are the answer (`return_direct`).
 

@@ -80,57 +80,43 @@ class RecordVectors(InMemoryVectorStore):
             ids: One id per text; made up where it is None.
             kwargs: Not used.
 
-        Returns:
-            The ids.
-
         Raises:
             ConfigError: There are not as many ids or metadatas as texts; or a vector is not finite,
                 or of another size than those in the store.
         """
         given = list(texts)
-        facts = [{} for _ in given] if metadatas is None else list(metadatas)
-        named = [None for _ in given] if ids is None else list(ids)
+        facts = [{} for _ in given] if metadatas is None else metadatas
+        named = [None for _ in given] if ids is None else ids
         if not len(given) == len(facts) == len(named):
             raise ConfigError(
                 [f"{len(given)} texts, {len(facts)} metadatas, {len(named)} ids; give one per text"]
             )
-        return self.add_documents(
-            [Document(text, metadata=fact) for text, fact in zip(given, facts, strict=True)], named
-        )
+        parts = zip(given, facts, named, strict=True)
+        return self.add_documents([Document(t, metadata=fact, id=name) for t, fact, name in parts])
 
     def add_documents(
         self,
         documents: list[Document],
         ids: Sequence[str | None] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[str]:
         """Add documents, all or none; see `add_texts`."""
-        named = [document.id for document in documents] if ids is None else list(ids)
+        named = [document.id for document in documents] if ids is None else ids
         if len(named) != len(documents):
             raise ConfigError([f"{len(documents)} texts, {len(named)} ids; give one per text"])
         chosen = [name or str(uuid.uuid4()) for name in named]
         texts = [document.page_content for document in documents]
         vectors = self.embedding.embed_documents(texts) if texts else []
         with self._writing:
-            added: _Entries = {
-                name: {
-                    "id": name,
-                    "vector": vector,
-                    "text": document.page_content,
-                    "metadata": dict(document.metadata),
-                }
-                for name, document, vector in zip(
-                    chosen, documents, self._checked(vectors), strict=True
-                )
-            }
-            self._keep({**self.store, **added})
+            parts = zip(chosen, documents, self._checked(vectors), strict=True)
+            self._replace({**self.store, **{n: _entry(n, d, vector) for n, d, vector in parts}})
         return chosen
 
     async def aadd_documents(
         self,
         documents: list[Document],
         ids: list[str] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[str]:
         """Add documents, all or none; see `add_texts`."""
         return await run_in_executor(None, self.add_documents, documents, ids)
@@ -139,7 +125,7 @@ class RecordVectors(InMemoryVectorStore):
         """Delete texts by id; None deletes all. Unknown ids are no error."""
         with self._writing:
             gone = set(self.store if ids is None else ids)
-            self._keep({name: entry for name, entry in self.store.items() if name not in gone})
+            self._replace({name: kept for name, kept in self.store.items() if name not in gone})
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
@@ -155,7 +141,7 @@ class RecordVectors(InMemoryVectorStore):
         *,
         ids: list[str] | None = None,
         path: str | Path | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
+        **kwargs: Any,  # noqa: ANN401
     ) -> Self:
         """Make a store of texts; see the class and `add_texts`."""
         store = cls(embedding, path)
@@ -163,22 +149,14 @@ class RecordVectors(InMemoryVectorStore):
         return store
 
     @classmethod
-    async def afrom_texts(
-        cls,
-        texts: list[str],
-        embedding: Embeddings,
-        metadatas: list[dict[str, Any]] | None = None,
-        **kwargs: Any,  # noqa: ANN401 - LangChain's interface
-    ) -> Self:
+    async def afrom_texts(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401
         """Make a store of texts; see `from_texts`."""
-        return await run_in_executor(
-            None, partial(cls.from_texts, texts, embedding, metadatas, **kwargs)
-        )
+        return await run_in_executor(None, partial(cls.from_texts, *args, **kwargs))
 
     @classmethod
     def load(cls, path: str | Path, embedding: Embeddings, **kwargs: Any) -> Self:  # noqa: ANN401
-        """Read a file that `dump` or a store with a path wrote; later changes stay in memory."""
-        store = cls(embedding, **kwargs)
+        """Read a file into memory; later changes do not reach the file."""
+        store = cls(embedding)
         store.store = _read(Path(path))
         return store
 
@@ -228,11 +206,15 @@ class RecordVectors(InMemoryVectorStore):
             )
         return made
 
-    def _keep(self, entries: _Entries) -> None:
-        """Take new contents, first into the file and then into memory."""
+    def _replace(self, entries: _Entries) -> None:
         if self.path is not None:
             _write(self.path, entries)
         self.store = entries
+
+
+def _entry(name: str, document: Document, vector: Any) -> dict[str, Any]:  # noqa: ANN401 - an array
+    text, metadata = document.page_content, dict(document.metadata)
+    return {"id": name, "text": text, "metadata": metadata, "vector": vector}
 
 
 def _document(entry: dict[str, Any]) -> Document:
@@ -243,11 +225,9 @@ def _write(path: Path, entries: _Entries) -> None:
     texts = [{key: entry[key] for key in ("id", "text", "metadata")} for entry in entries.values()]
     written = np.frombuffer(json.dumps(texts, ensure_ascii=False).encode(), dtype=np.uint8)
     vectors = [entry["vector"] for entry in entries.values()]
+    stacked = np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
     with atomic_path(path) as temporary:
-        save_file(
-            {"texts": written, "vectors": np.stack(vectors) if vectors else np.zeros((0, 0), "f4")},
-            temporary,
-        )
+        save_file({"texts": written, "vectors": stacked}, temporary)
 
 
 def _read(path: Path) -> _Entries:
@@ -256,15 +236,9 @@ def _read(path: Path) -> _Entries:
         texts, vectors = json.loads(tensors["texts"].tobytes()), tensors["vectors"]
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ValueError("its vectors are not finite, or not of one size")
-        return {
-            entry["id"]: {
-                "id": str(entry["id"]),
-                "text": str(entry["text"]),
-                "metadata": dict(entry["metadata"]),
-                "vector": vector,
-            }
-            for entry, vector in zip(texts, vectors.astype(np.float32), strict=True)
-        }
+        documents = [Document(t["text"], id=t["id"], metadata=t["metadata"]) for t in texts]
+        pairs = zip(documents, vectors.astype(np.float32), strict=True)
+        return {str(d.id): _entry(str(d.id), d, vector) for d, vector in pairs}
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as fault:
         raise UnreadableFileError(
             f"holds no vectors written by stillroom ({fault}); delete it to have them computed "
