@@ -91,7 +91,7 @@ class Extensions:
 
 
 def _redirect_end(builder: Builder, first: str) -> None:
-    """Lead to a node whatever led to the end."""
+    """Redirect all edges to the end to a node."""
     builder.edges = {(s, first if target == END else target) for s, target in builder.edges}
     for branches in builder.branches.values():
         for name, spec in branches.items():

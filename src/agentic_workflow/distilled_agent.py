@@ -97,13 +97,13 @@ class DistilledModelAgent:
 
     @property
     def tools(self) -> Tools:
-        """What the graph's nodes work with."""
+        """The model and table for the graph's nodes."""
         return Tools(self.chat_model, self.lookup)
 
     def generate(self, prompt: str) -> str:
-        """Continue a rendered prompt; what the model raises is raised."""
+        """Continue a rendered prompt; raises what the model raises."""
         return str(self.chat_model.invoke([HumanMessage(prompt)]).text).strip()
 
     def answer_question(self, question: str, context: str | None = None) -> str:
-        """Answer a question, from the context where there is one."""
+        """Answer a question, from the context if one is given."""
         return self.generate(render("s2-qa", question, context=context))

@@ -9,22 +9,13 @@ users add their own. Checks run first, since they cost nothing.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from .state import AgentState, query_of
 
 Check = Callable[[AgentState, str], str | None]
 """State and answer -> reason for a rejection; None where the answer passes."""
-
-
-def first_objection(checks: Sequence[Check], state: AgentState, answer: str) -> str | None:
-    """Give the reason of the first check that rejects an answer; None where all pass."""
-    for check in checks:
-        reason = check(state, answer)
-        if reason:
-            return reason
-    return None
 
 
 def fits(form: Any) -> Check:  # noqa: ANN401 - whatever pydantic takes

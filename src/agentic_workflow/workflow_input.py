@@ -90,7 +90,7 @@ def _fields(given: WorkflowInput) -> Mapping[str, Any]:
     return {"messages": given}
 
 
-def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - pieces of whatever stands before in a chain
+def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - of any type
     """Join the pieces of a streamed input as LangChain does: add them, else keep the last one."""
     whole: Any = None
     for part in parts:

@@ -1,1 +1,1 @@
-"""Hold an answer against the cells of the table: coverage, claims, numbers, citations."""
+"""Check answers against the table: question coverage, claims, numbers, citations."""

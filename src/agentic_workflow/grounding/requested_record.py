@@ -18,7 +18,7 @@ PASSAGE_WORDS = 12
 
 @dataclass(frozen=True)
 class RequestedRecord:
-    """What a request was found to ask for."""
+    """The record, column and claim of one request."""
 
     task: str
     query: str

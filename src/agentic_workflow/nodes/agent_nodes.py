@@ -94,7 +94,7 @@ def route_request(state: AgentState, tools: Tools) -> Update:
 
 
 def ask_for_clarification(state: AgentState, tools: Tools) -> Update:
-    """Tell the user that no agent fits, and which there are."""
+    """Tell the user that no agent fits, and list the agents."""
     known = "; ".join(f"{r.name}: {r.description}" for r in (*BUILT_IN, *tools.routes))
     return {
         **abstained(
@@ -249,7 +249,7 @@ def _found(match: Match | None, lookup: RecordLookup | None) -> str:
 def _cannot_answer(
     task: TaskType, text: str, state: AgentState, tools: Tools
 ) -> tuple[str, Update]:
-    """Say why the table does not hold what is asked for; empty where it does, or there is none.
+    """Explain why the table does not hold what is asked for; empty if it does or there is no table.
 
     Also give the record that was looked up, for the nodes that follow.
     """

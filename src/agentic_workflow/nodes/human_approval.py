@@ -26,7 +26,7 @@ from ..threads.locking_graph import LeasedGraph
 
 
 class Proposal(TypedDict):
-    """What an agent wants to do."""
+    """The action that an agent proposes."""
 
     action: str
     """In a few words, for a person to read."""

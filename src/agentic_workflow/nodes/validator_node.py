@@ -12,7 +12,6 @@ abstained   no answer was given
 from __future__ import annotations
 
 from ...prompts import render
-from ..format_checks import first_objection
 from ..grounding.answer_check import (
     Finding,
     check_answer,
@@ -40,7 +39,7 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
     answer = response_of(state)
     if state.get("verdict") == "abstained":
         return judged(state, "abstained", state.get("reason", ""), answer)
-    objection = first_objection(tools.policy.checks, state, answer)
+    objection = _objection(state, answer, tools)
     if objection is not None:
         return _reject(state, objection)
     match = requested_record(state, tools.lookup).match
@@ -55,6 +54,12 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
     closed = {**judged(state, "disagrees", finding.reason, said), "escalate": True}
     detail = f"{finding.reason}; asking again{as_what}"
     return {**rejected(state, finding.reason, closed, detail), **changed}
+
+
+def _objection(state: AgentState, answer: str, tools: Tools) -> str | None:
+    """Give the reason of the first check of the policy that rejects an answer."""
+    reasons = (check(state, answer) for check in tools.policy.checks)
+    return next((reason for reason in reasons if reason), None)
 
 
 def _judge_undecided(state: AgentState, tools: Tools, answer: str, undecided: Finding) -> Update:
@@ -77,7 +82,7 @@ def _reject(state: AgentState, reason: str, counted: Update | None = None) -> Up
 
 def check_by_code(state: AgentState, answer: str, match: Match | None, tools: Tools) -> Finding:
     """Check an answer in code: by the policy's checks, then against context and record."""
-    objection = first_objection(tools.policy.checks, state, answer)
+    objection = _objection(state, answer, tools)
     if objection is not None:
         return Finding(False, objection)
     return compare_with_record(state, answer, match, tools.lookup)
