@@ -34,7 +34,6 @@ def fresh_turn(query: str) -> Update:
         "teacher_calls": 0,
         "answered_by": "",
         "exit": "",
-        "requested": None,
     }
 
 

@@ -123,4 +123,4 @@ def test_an_answer_the_student_itself_doubts_is_made_again_and_in_the_end_not_gi
     strict = MultiAgentWorkflow(student, policy=AnswerPolicy(self_check=1.0, attempts=2))
     event = strict.explain("What is the symbol of gold?")
     assert (event["exit"], event["attempts"]) == ("rejected", 2)
-    assert "the student itself finds it right" in event["reason"]
+    assert "the student gives it a probability of" in event["reason"]

@@ -89,7 +89,7 @@ def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
         return Finding(None, f"the question names more than one record: {named}")
     rows = [row for row in match.rows if _value(row, match, lookup) is not None]
     if match.column is None or not rows:
-        return Finding(None, f"row {match.row.row} has no value to hold the answer against")
+        return Finding(None, f"row {match.row.row} has no value to compare the answer with")
     for row in rows:
         value = _value(row, match, lookup) or ""
         if answers_agree(answer, value):
@@ -128,7 +128,7 @@ def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
         if rival is not None:
             return Finding(False, f"row {row.row} says {label} = {value}, not {rival}")
     if not mentioned:
-        return Finding(False, f"it holds none of the values of row {row.row}")
+        return Finding(False, f"it contains none of the values of row {row.row}")
     return Finding(True, f"{mentioned} of {len(row.values)} values of row {row.row}, none other")
 
 
@@ -137,7 +137,7 @@ def check_numbers(text: str, original: str) -> Finding:
     strange = [number for number in numbers(text) if number not in set(numbers(original))]
     if strange:
         return Finding(False, f"the text holds no number {strange[0]:g}")
-    return Finding(None, "no record to hold it against; its numbers are those of the text")
+    return Finding(None, "no record to compare it with; all its numbers are in the text")
 
 
 def record_says(match: Match, lookup: RecordLookup) -> str:

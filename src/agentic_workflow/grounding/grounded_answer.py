@@ -180,7 +180,7 @@ def ground_verdict(
     answer = "" if task == "validate" else _final_answer(state, update)
     citations = cite(task, query_of(state), answer, match, grounding.lookup, agrees=agrees)
     if not citations or not all(grounding.exists(citation) for citation in citations):
-        reason = "no cell that the answer could rest on is in the table"
+        reason = "the table has no cell that supports the answer"
         return _withdrawn(state, update, "abstained", reason, f"I don't know: {reason}.")
     strange = unsupported_numbers(answer, _cells(citations, grounding.lookup)) if agrees else []
     if not strange:

@@ -70,7 +70,7 @@ def second_opinion(state: AgentState, tools: Tools, answer: str, undecided: Find
     if policy.self_check is not None and answer:
         sure = yes_probability(tools.model, prompt)
         if sure is not None and sure < policy.self_check:
-            reason = f"the student itself finds it right with {sure:.0%} only"
+            reason = f"the student gives it a probability of {sure:.0%} only"
             return Opinion(Finding(False, reason), {})
     if not policy.teacher_judges or not answer:
         return Opinion(undecided, {})

@@ -102,11 +102,11 @@ def compare_with_record(
             return check_summary(answer, match.row, lookup)
         return check_numbers(answer, "\n".join(text_and_context(state)))
     if contains_words(words(context), words(answer)):
-        return Finding(True, "the answer stands in the given context")
+        return Finding(True, "the given context contains the answer")
     if lookup is not None and match is not None and match.column is not None:
         return check_answer(answer, match, lookup)
-    missing = "no table beside the student" if lookup is None else "no record matches"
-    return Finding(None, f"{missing}, so there is nothing to hold the answer against")
+    missing = "the student has no table" if lookup is None else "no record matches"
+    return Finding(None, f"{missing}, so there is nothing to compare the answer with")
 
 
 def _disagreement(

@@ -213,7 +213,7 @@ def test_a_validator_of_ones_own_is_overruled(table):
 
     event = explain("Ag", "Ag", "Ag")
     assert event["verdict"] == "abstained"
-    assert "no cell that the answer could rest on" in event["response"]
+    assert "no cell that supports the answer" in event["response"]
     event = explain("Au, since 1789", "Au")
     assert (event["verdict"], event["response"], event["attempts"]) == ("agrees", "Au", 2)
     assert event["citations"][-1]["value"] == "Au"
@@ -320,7 +320,7 @@ def test_a_record_file_that_is_not_the_students_table_is_noticed(table):
     _, good = ask(table, "symbol of gold?", "Au", grounding=grounding)
     response, bad = ask(table, "atomic mass of gold?", "196.97", grounding=grounding)
     assert (good["verdict"], bad["verdict"]) == ("agrees", "abstained")
-    assert "no cell that the answer could rest on" in response
+    assert "no cell that supports the answer" in response
 
 
 def test_retrieval_offers_records_where_nothing_is_named(table):
