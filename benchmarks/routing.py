@@ -29,7 +29,7 @@ from langchain_core.messages import HumanMessage
 from processor import processor
 from routing_requests import BUILT_IN_NAMES, built_in_requests, fuzzed
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.model_calls.context_budget import cut_to_fit, context_budget
+from stillroom.agentic_workflow.model_calls.context_budget import context_budget, cut_to_fit
 from stillroom.agentic_workflow.model_calls.deadlines import RunContext
 from stillroom.agentic_workflow.nodes.agent_nodes import route_request
 from stillroom.agentic_workflow.nodes.toolbox import Tools
@@ -186,7 +186,9 @@ def fuzz_by_words(count: int, model: ChatStudent, seed: int) -> int:
     budget = context_budget(model)
     assert budget is not None
     prompts = [
-        route_prompt(routes, cut_to_fit(query, lambda part: budget.fits(route_prompt(routes, part))))
+        route_prompt(
+            routes, cut_to_fit(query, lambda part: budget.fits(route_prompt(routes, part)))
+        )
         for query in fuzzed(count, NAUGHTY, seed)
     ]
     said = model.batch(prompts, {"max_concurrency": 32})

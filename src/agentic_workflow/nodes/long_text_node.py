@@ -98,7 +98,7 @@ def _shortened(
             fault = f"the text has {len(parts)} parts of what I can read at once, and at most "
             return Condensed(text, "", "; ".join(rounds), f"{fault}{policy.most_parts} are allowed")
         if len(rounds) == MOST_ROUNDS or time_left() == 0.0:
-            return Condensed(text, "", "; ".join(rounds), "the summaries of its parts are still too long")
+            return Condensed(text, "", "; ".join(rounds), "summaries of its parts stay too long")
         shorter = "\n".join(_summaries(parts, model))
         rounds.append(f"{len(parts)} parts to {budget.count(shorter)} tokens")
         if budget.count(shorter) >= budget.count(text):
