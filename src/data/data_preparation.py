@@ -22,14 +22,13 @@ from ..errors import ConfigError, DataError, DataNotFoundError, EmptyDataError, 
 from .datasets.sample import create_sample_dataset
 from .questions.qa_pairs import iter_qa_pairs, pairs_of_records
 from .questions.training_texts import texts_of_records
-from .readers.cells import own_names
+from .readers.column_names import check_columns, own_names
 from .readers.frames import column_cells, double_frame, frame_from_records
 from .readers.nulls import NullPolicy, check_null_policy
 from .readers.options import ReadOptions
 from .readers.read_report import ReadReport
 from .readers.read_table import (
     SourcedRecord,
-    check_columns,
     columns_of,
     iter_records,
     iter_sourced_records,

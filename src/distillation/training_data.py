@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import DataError, EmptyDataError
-from ..exchanges import answered_shape, read_answer, read_asked, require_text
+from ..record_shapes import answered_shape, read_answer, read_asked, require_text
 from ..records import Example, record_hash
 
 Record = Example | Mapping[str, Any]

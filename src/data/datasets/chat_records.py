@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import DataError
-from ...exchanges import answered_shape, label_mark, read_answer, read_asked
+from ...record_shapes import answered_shape, label_mark, read_answer, read_asked
 
 InstructionRecord = dict[str, str]
 """`instruction`, `input` (may be empty) and `output` (empty while unlabelled)."""

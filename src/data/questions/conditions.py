@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from .profile import compared
+from ..readers.cells import compared
 
 MOST_CONDITION_COLUMNS = 12
 """Columns that conditions are made of: those that tell most records apart."""

@@ -5,7 +5,6 @@ Nothing is guessed silently: `TableProfile.describe()` is printed before any wor
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import unicodedata
@@ -16,8 +15,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ...errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
-from ..readers.cells import plain_value
-from ..readers.column_names import without_invisible
+from ..readers.cells import cell_text, compared
+from ..readers.column_names import own_names
 from .phrasings import SMALL_WORDS
 
 MAX_COLUMNS = 12
@@ -109,36 +108,6 @@ class TableProfile:
         return lines
 
 
-def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
-    """Write a cell as it is asked and answered; None for a null or blank cell.
-
-    Lists of plain values are joined by ", "; booleans read yes and no; other nested values are
-    compact JSON. Characters that nobody sees, such as a zero-width space, are left out.
-    """
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        if all(not isinstance(v, (list, tuple, Mapping)) for v in value):
-            return ", ".join(t for t in map(cell_text, value) if t) or None
-        return json.dumps(value, ensure_ascii=False, default=str)
-    if isinstance(value, Mapping):
-        return json.dumps(value, ensure_ascii=False, default=str) if value else None
-    if type(value).__module__.startswith(("numpy", "pandas")):
-        return cell_text(plain_value(value))
-    return re.sub(r"\s+", " ", without_invisible(str(value))).strip() or None
-
-
-def compared(text: str) -> str:
-    """Write a text as it is compared: one Unicode form (NFC), without case.
-
-    >>> compared("M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller") == compared("Mu\u0308LLER")
-    True
-    """
-    return unicodedata.normalize("NFC", text).casefold()
-
-
 def profile_table(
     records: Sequence[Mapping[str, Any]],
     *,
@@ -169,12 +138,13 @@ def profile_table(
     if not records:
         raise EmptyDataError("the table has no records", path=source)
     names = list(dict.fromkeys(name for record in records for name in record))
-    _require_columns((key, question, answer, context, *(columns or ())), names, source)
+    given = [name for name in (key, question, answer, context) if name is not None]
+    spelled = _spelled_as_in_table([*given, *(columns or ())], names, source)
     key, question, answer, context = (
-        _named_column(given, names, source) for given in (key, question, answer, context)
+        None if name is None else spelled[name] for name in (key, question, answer, context)
     )
     if columns is not None:
-        columns = [name for name in (_named_column(c, names, source) for c in columns) if name]
+        columns = [spelled[name] for name in columns]
     if (question is None) != (answer is None):
         raise ConfigError(["give both a question column and an answer column, or neither"])
     if question is None and key is None and columns is None:
@@ -184,32 +154,22 @@ def profile_table(
     return _profile_facts(records, names, source, key, columns)
 
 
-def _require_columns(given: Sequence[str | None], names: list[str], source: str) -> None:
-    """Refuse columns that are not there, all at once.
+def _spelled_as_in_table(wanted: Sequence[str], names: list[str], source: str) -> dict[str, str]:
+    """Map the column names that a user gave to those of the table, in whichever Unicode form.
 
     Raises:
-        UnknownColumnError: Several are not there; a single one is refused where it is looked up.
+        UnknownColumnError: Some do not exist; all of them are named at once.
     """
-    known = {unicodedata.normalize("NFC", name) for name in names}
-    missing = [one for one in given if one and unicodedata.normalize("NFC", one) not in known]
-    if len(missing) > 1:
+    own = own_names(names, wanted)
+    missing = [name for name in own if name not in names]
+    if missing:
+        what = "column" if len(missing) == 1 else "columns"
         raise UnknownColumnError(
-            f"no columns {', '.join(map(repr, missing))}; the columns are: {', '.join(names)}",
+            f"no {what} {', '.join(map(repr, missing))}; the columns are: {', '.join(names)}",
             path=source,
+            column=missing[0] if len(missing) == 1 else None,
         )
-
-
-def _named_column(given: str | None, names: list[str], source: str) -> str | None:
-    """Find the column that a user named, in whichever Unicode form; None where none is named."""
-    if given is None or given in names:
-        return given
-    wanted = unicodedata.normalize("NFC", given)
-    found = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
-    if len(found) == 1:
-        return found[0]
-    raise UnknownColumnError(
-        f"no column {given!r}; the columns are: {', '.join(names)}", path=source, column=given
-    )
+    return dict(zip(wanted, own, strict=True))
 
 
 def _question_columns(names: list[str]) -> tuple[str | None, str | None]:

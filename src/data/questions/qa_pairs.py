@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UnknownColumnError
-from ..readers.cells import list_columns, own_names
+from ..readers.column_names import check_columns, list_columns, own_names
 from ..readers.csv.reader import CsvTable
 from ..readers.database import is_url
 from ..readers.nulls import NullPolicy, check_null_policy, fill_nulls
@@ -22,7 +22,6 @@ from ..readers.options import ReadOptions, read_options
 from ..readers.read_report import ReadReport
 from ..readers.read_table import (
     SourcedRecord,
-    check_columns,
     iter_sourced_records,
     open_source,
     records_of,

@@ -17,6 +17,7 @@ from typing import Any
 from ...prompts import render, verdict_focus, write_verdict
 from ...records import Example, Source, sha256_text, split_position
 from ...tables import Column, FactTable, TableRow
+from ..readers.cells import cell_text, compared
 from .conditions import unique_conditions
 from .phrasings import (
     CONDITION_TEMPLATES,
@@ -27,7 +28,7 @@ from .phrasings import (
     paraphrases,
     vary,
 )
-from .profile import TableProfile, cell_text, column_label, compared
+from .profile import TableProfile, column_label
 
 SUMMARY_COLUMNS = 4
 """Columns told in a summary: the first ones asked about that have a value."""

@@ -1,15 +1,17 @@
-"""Cells: what a value becomes in a record, and what text it has in a question-answer pair.
+"""Cells: the plain value of a cell in a record, and the two texts made of it.
 
-In records a value is None, bool, int, float, str, or a list or dict of these: plain JSON, with
-four spellings:
+In records a value is None, bool, int, float, str, or a list or dict of these: plain JSON. Other
+types are spelled as follows:
 
-- dates and times are ISO 8601 text, moments with a time zone in UTC or with their offset;
-- decimal numbers are their exact digits as text;
+- dates and times are ISO 8601 text, in UTC or with their offset where they have a time zone;
+- decimal numbers are text with their exact digits;
 - floats of 16 and 32 bits are the shortest digits of their own width: 2.55 stays 2.55;
 - bytes are `{"$bytes": "<hex>"}`.
 
-NaN is null and is counted. Infinities stay floats; they have no JSON and are refused where JSON is
-written.
+NaN becomes null and is counted. Infinities stay floats; writing them as JSON is refused.
+
+`pair_text` is exact: the pairs of a loader hold texts as they are written, and `True`. `cell_text`
+is tidy: questions about a table and their answers hold one line, and `yes`.
 """
 
 from __future__ import annotations
@@ -18,25 +20,27 @@ import datetime
 import decimal
 import json
 import math
+import re
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from .column_names import without_invisible
 from .read_report import ReadReport
 
 
 def plain_value(value: Any, report: ReadReport | None = None) -> Any:  # noqa: ANN401 - any cell
-    """Turn a cell of any Python type into a plain value.
+    """Convert a cell of any Python type to a plain value.
 
     Args:
         value: Cell, as a database driver, pandas or Arrow gives it.
-        report: NaN cells are counted in it.
+        report: Counts NaN cells.
 
     Raises:
-        TypeError: There is no plain form of the type.
+        TypeError: The type has no plain form.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return value
@@ -66,7 +70,7 @@ def plain_value(value: Any, report: ReadReport | None = None) -> Any:  # noqa: A
 
 
 def _plain_numpy(value: Any, report: ReadReport | None) -> Any:  # noqa: ANN401 - any cell
-    """Turn a scalar or an array of numpy or pandas into plain values.
+    """Convert a scalar or an array of numpy or pandas to plain values.
 
     A float narrower than 64 bits keeps its own shortest digits, which `tolist` would widen.
     """
@@ -75,7 +79,7 @@ def _plain_numpy(value: Any, report: ReadReport | None) -> Any:  # noqa: ANN401 
     dtype: Any = getattr(value, "dtype", None)
     kind = getattr(dtype, "kind", "")
     if getattr(value, "ndim", 0):
-        if kind == "f" and hasattr(value, "to_numpy"):  # what pandas iterates over is widened
+        if kind == "f" and hasattr(value, "to_numpy"):  # iterating in pandas widens floats
             value = value.to_numpy(dtype=f"float{8 * dtype.itemsize}", na_value=math.nan)
         return [plain_value(item, report) for item in value]
     if hasattr(value, "shape") and hasattr(value, "item") and not _is_scalar(value):
@@ -97,18 +101,18 @@ def _is_scalar(value: Any) -> bool:  # noqa: ANN401 - a numpy value
 
 
 def shortest_double(value: Any) -> float:  # noqa: ANN401 - a numpy scalar of any width
-    """Give the double that is spelt with the fewest digits that tell a narrower float apart.
+    """Convert a narrower float to the double that has the same shortest decimal digits.
 
-    A float32 of 2.55 holds 2.549999952316284; its digits are 2.55, and so is the double given.
+    A float32 of 2.55 holds 2.549999952316284; its shortest digits are 2.55, and so is the result.
     """
     return float(str(value))
 
 
 def duration_text(count: int, per_second: int) -> str:
-    """Write a length of time as ISO 8601 seconds: `PT90.5S`.
+    """Write a duration as ISO 8601 seconds: `PT90.5S`.
 
     Args:
-        count: Length in units.
+        count: Duration in units.
         per_second: Units in a second, a power of ten.
     """
     seconds, rest = divmod(abs(count), per_second)
@@ -118,31 +122,57 @@ def duration_text(count: int, per_second: int) -> str:
 
 
 def pair_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
-    """Write a cell as it stands in a question-answer pair; None for null and blank.
+    """Write a cell exactly, for a question-answer pair; None for a null or blank cell.
 
-    Texts stay as written. Numbers and booleans are Python's spelling (`True`). A list of plain
-    values is joined by ", "; anything else nested is JSON with sorted keys.
+    Texts stay as written. Numbers and booleans have Python's spelling (`True`). A list of plain
+    values is joined by ", "; other nested values are JSON with sorted keys.
     """
     value = plain_value(value)
     if value is None:
         return None
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, list) and not any(
-        v is None or isinstance(v, (list, dict)) for v in value
-    ):
-        text = ", ".join(str(v) for v in value)
+    if isinstance(value, list) and not any(v is None or isinstance(v, (list, dict)) for v in value):
+        text = ", ".join(map(str, value))
     elif isinstance(value, (list, dict)):
         text = json.dumps(value, ensure_ascii=False, sort_keys=True) if value else ""
     else:
         text = str(value)
-    return None if not text or text.isspace() else text
+    return text if text.strip() else None
+
+
+def cell_text(value: Any) -> str | None:  # noqa: ANN401 - any cell
+    """Write a cell as a question and its answer hold it; None for a null or blank cell.
+
+    Blanks are single spaces and invisible characters are removed. Booleans read yes and no. Lists
+    of plain values are joined by ", "; other nested values are compact JSON.
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        if all(not isinstance(v, (list, tuple, Mapping)) for v in value):
+            return ", ".join(t for t in map(cell_text, value) if t) or None
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str) if value else None
+    if type(value).__module__.startswith(("numpy", "pandas")):
+        return cell_text(plain_value(value))
+    return re.sub(r"\s+", " ", without_invisible(str(value))).strip() or None
+
+
+def compared(text: str) -> str:
+    """Write a text for comparison: in one Unicode form (NFC), case folded.
+
+    >>> compared("M\N{LATIN SMALL LETTER U WITH DIAERESIS}ller") == compared("Mu\u0308LLER")
+    True
+    """
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def flatten_record(
     record: Mapping[str, Any], *, path: str | Path | None = None, row: int | None = None
 ) -> dict[str, Any]:
-    """Turn nested objects into dotted columns.
+    """Flatten nested objects to dotted columns.
 
     >>> flatten_record({"name": {"en": "Chad"}, "area": 1})
     {'name.en': 'Chad', 'area': 1}
@@ -153,7 +183,7 @@ def flatten_record(
         row: Record number, for messages.
 
     Raises:
-        DataError: Two values would get one name, as in `{"a.b": 1, "a": {"b": 2}}`.
+        DataError: Two values would get the same name, as in `{"a.b": 1, "a": {"b": 2}}`.
     """
     flat: dict[str, Any] = {}
     for name, value in record.items():
@@ -173,27 +203,3 @@ def flatten_record(
                 )
             flat[key] = cell
     return flat
-
-
-def own_names(columns: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Spell the names of columns as a table does, where they differ in Unicode form only.
-
-    Args:
-        columns: Columns of the table.
-        wanted: Names that a user gave; those that the table does not have stay as they are.
-    """
-    if all(name in columns for name in wanted):
-        return list(wanted)
-    forms: dict[str, list[str]] = {}
-    for column in columns:
-        forms.setdefault(unicodedata.normalize("NFC", column), []).append(column)
-    found = [forms.get(unicodedata.normalize("NFC", name), []) for name in wanted]
-    return [
-        own[0] if name not in columns and len(own) == 1 else name
-        for name, own in zip(wanted, found, strict=True)
-    ]
-
-
-def list_columns(columns: Sequence[str]) -> str:
-    """Name the columns of a table in a message."""
-    return ", ".join(map(repr, columns)) if columns else "none"

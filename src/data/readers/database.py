@@ -24,7 +24,8 @@ from ...errors import (
     MissingDependencyError,
     UnreadableFileError,
 )
-from .cells import list_columns, plain_value
+from .cells import plain_value
+from .column_names import list_columns
 from .compression import open_file
 from .options import advise
 from .read_report import ReadReport

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...errors import DataError, EmptyDataError, UnreadableFileError
-from .cells import list_columns, plain_value
+from .cells import plain_value
+from .column_names import list_columns
 from .compression import seekable
 from .csv.dialect import lines_above_table
 from .csv.header import column_names
-from .null_marks import null_spellings
+from .nulls import null_spellings, without_null
 from .options import EXTRA_COLUMN, ReadOptions, advise
 from .read_report import ReadReport
 
@@ -89,7 +90,7 @@ def _records(
     nulls = null_spellings(options)
     columns = names[:-1] if options.ragged == "keep" else names
     for row, (line, cells) in enumerate(rows, 1):
-        values = [_value(cell, nulls, options, report) for cell in cells[first:]]
+        values = [without_null(cell, nulls, options.null_values, report) for cell in cells[first:]]
         surplus = values[len(columns) :]
         values = values[: len(columns)] + [None] * (len(columns) - len(values))
         record = dict(zip(columns, values, strict=True))
@@ -220,11 +221,3 @@ def _filled_to(cells: Sequence[Any]) -> int:
 def _texts(cells: Sequence[Any], first: int, end: int) -> list[str]:
     shown = ["" if value is None else str(value) for value in cells[first:end]]
     return shown + [""] * (end - first - len(shown))
-
-
-def _value(value: Any, nulls: frozenset[str], options: ReadOptions, report: ReadReport) -> Any:  # noqa: ANN401
-    if isinstance(value, str) and value in nulls:
-        if value not in options.null_values:
-            report.null_marks[value.strip()] += 1
-        return None
-    return value

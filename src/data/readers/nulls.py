@@ -1,25 +1,75 @@
-"""Null policy: what becomes of a record whose cell is null or blank; never the word "nan"."""
+r"""Nulls: which cells of a text file are null, and what happens to a record that has one.
+
+The marks are those that `pandas.read_csv` takes for null, and `\N` of MySQL, Hive and PostgreSQL. A
+mark may be a value all the same (`NA` is Namibia's country code), so the report counts the cells
+that a mark made null, and `keep_null_marks` keeps them as text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...errors import DataError
 from .cells import pair_text
+from .options import ReadOptions
 from .read_report import ReadReport
 
 NullPolicy = Literal["drop", "empty", "error"]
-NULL_POLICIES: tuple[str, ...] = ("drop", "empty", "error")
+NULL_MARKS = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>",
+    "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "\\N",
+)  # fmt: skip
+
+
+def null_spellings(options: ReadOptions) -> frozenset[str]:
+    """List the texts that are null besides the empty cell, with and without a blank beside them."""
+    named = frozenset(options.null_values)
+    if options.keep_null_marks:
+        return named
+    return named | {f"{a}{mark}{b}" for mark in NULL_MARKS for a in ("", " ") for b in ("", " ")}
+
+
+def without_nulls(
+    column: Sequence[Any], spellings: frozenset[str], named: Sequence[str], report: ReadReport
+) -> Sequence[Any]:
+    """Replace each spelling of null by None.
+
+    Args:
+        column: Cells of one column.
+        spellings: From `null_spellings`.
+        named: Spellings that the caller asked for; they are not counted.
+        report: Counts the other spellings.
+    """
+    try:
+        if spellings.isdisjoint(column):
+            return column
+    except TypeError:  # the column of surplus cells holds lists
+        return column
+    return [without_null(cell, spellings, named, report) for cell in column]
+
+
+def without_null(
+    cell: Any,  # noqa: ANN401 - any cell
+    spellings: frozenset[str],
+    named: Sequence[str],
+    report: ReadReport,
+) -> Any:  # noqa: ANN401
+    """Give one cell, or None where it is a spelling of null; otherwise as `without_nulls`."""
+    if not isinstance(cell, str) or cell not in spellings:
+        return cell
+    if cell not in named:
+        report.null_marks[cell.strip()] += 1
+    return None
 
 
 def check_null_policy(null: str) -> None:
-    """Refuse a null policy that does not exist.
+    """Refuse an unknown null policy.
 
     Raises:
         ValueError: It is none of "drop", "empty", "error".
     """
-    if null not in NULL_POLICIES:
+    if null not in get_args(NullPolicy):
         raise ValueError(f"null={null!r}: choose 'drop', 'empty' or 'error'")
 
 
@@ -39,8 +89,8 @@ def fill_nulls(
         cells: One value per column.
         columns: Their names.
         null: "drop", "empty" or "error".
-        report: Dropped records and filled cells are counted in it.
-        optional: How many of the last columns may be null without the record being dropped.
+        report: Counts dropped records and filled cells.
+        optional: Number of columns at the end that may be null without dropping the record.
         path: File, for messages.
         row: Record number, for messages.
 

@@ -12,15 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
-from .cells import flatten_record, list_columns
-from .columnar import ARROW_ERRORS, column_names, iter_arrow, iter_parquet
+from ...errors import ConfigError, DataError, EmptyDataError
+from .cells import flatten_record
+from .column_names import check_columns
 from .csv.reader import CsvTable
 from .database import is_url, iter_query, shown_name, table_query
 from .excel import iter_excel
 from .file_kinds import kind_of
 from .json.reader import iter_json
 from .options import ReadOptions, read_options
+from .parquet_arrow import ARROW_ERRORS, column_names, iter_arrow, iter_parquet
 from .read_report import ReadReport
 from .sources import SourceFile, find_files
 
@@ -224,21 +225,6 @@ def _csv_records(table: CsvTable, options: ReadOptions) -> Iterator[tuple[int, d
 
 
 _ITERATORS = {"json": iter_json, "parquet": iter_parquet, "arrow": iter_arrow, "excel": iter_excel}
-
-
-def check_columns(path: str | Path, columns: list[str], wanted: tuple[str, ...]) -> None:
-    """Refuse columns that a table does not have.
-
-    Raises:
-        UnknownColumnError: A wanted column is not there; the message lists those that are.
-    """
-    for name in wanted:
-        if name not in columns:
-            raise UnknownColumnError(
-                f"there is no such column; there are {list_columns(columns)}",
-                path=path,
-                column=name,
-            )
 
 
 def _finish(

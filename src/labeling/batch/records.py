@@ -8,9 +8,9 @@
 | `prompt` | as it is: a text, or turns | `completion` |
 | any, with a template | the template, filled in | `completion`, beside `prompt` |
 
-The first row that fits counts, and `exchanges` reads the records here as it does for training: what
-a student is trained on is what the teacher was asked, and a record that could not be trained is
-refused before anything is asked. The mark of a label says which row it was. An answer that was
+The first row that fits counts, and `record_shapes` reads the records here as it does for training:
+what a student is trained on is what the teacher was asked, and a record that could not be trained
+is refused before anything is asked. The mark of a label says which row it was. An answer that was
 there is kept under `..._before`, and all other columns stay as they are.
 """
 
@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import ConfigError, DataError
-from ...exchanges import (
+from ...prompts import FORMATS, FormatName, format_sha256
+from ...record_shapes import (
     ANSWER_KEYS,
     MARK_KEYS,
     Shape,
@@ -34,7 +35,6 @@ from ...exchanges import (
     put_column,
     read_asked,
 )
-from ...prompts import FORMATS, FormatName, format_sha256
 from ...records import record_hash, sha256_text
 from ..teachers.protocol import DecodeProfile, Prompt
 from .parse_label import Labelled, LabelTask

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ...errors import ConfigError, DataError, EmptyDataError
-from ...exchanges import MARK_KEYS, label_mark
+from ...record_shapes import MARK_KEYS, label_mark
 from ...records import sha256_text
 from ..batch.labeler import BatchLabeler
 from ..batch.parse_label import Labelled, LabelProgress, LabelSettings, LabelTask, Stopped

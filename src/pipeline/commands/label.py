@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from ...config import read_written_text
 from ...console import Console
 from ...errors import ConfigError, LabelingStoppedError
-from ...exchanges import asked_shape
 from ...files import write_json, write_json_lines
+from ...record_shapes import asked_shape
 from ..options import (
     CommandParser,
     add_verbose,

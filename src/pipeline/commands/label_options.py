@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
-from ...exchanges import put_column
+from ...record_shapes import put_column
 from ..options import (
     Fault,
     device,

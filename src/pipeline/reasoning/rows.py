@@ -17,7 +17,7 @@ from ...data.datasets.sample_instructions import SAMPLE, sample_instructions, sa
 from ...data.datasets.splits import take_slice
 from ...data.datasets.thought_records import OnMiss, schema_fault, thought_records, thresholds
 from ...data.datasets.thought_views import two_task_views
-from ...data.readers.columnar import dataset_records
+from ...data.readers.parquet_arrow import dataset_records
 from ...data.readers.read_table import read_table
 from ...errors import (
     ConfigError,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stillroom.data.questions.profile import cell_text
 from stillroom.data.questions.qa_pairs import iter_qa_pairs
 from stillroom.data.readers.csv import reader as csv_reader
-from stillroom.data.readers.csv.no_header import judge_first_row
+from stillroom.data.readers.csv.header import judge_first_row
 from stillroom.data.readers.read_report import ReadReport
 from stillroom.data.readers.read_table import iter_records, read_table
 from stillroom.errors import DataError

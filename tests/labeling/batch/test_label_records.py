@@ -4,7 +4,7 @@ shapes."""
 import doctest
 
 import pytest
-from stillroom import exchanges
+from stillroom import record_shapes
 from stillroom.data.datasets.chat_records import instruction_records
 from stillroom.distillation.training_data import training_examples
 from stillroom.errors import DataError
@@ -194,7 +194,7 @@ def test_records_of_a_mark_without_its_columns_are_read_by_what_they_hold():
     ]
 
 
-@pytest.mark.parametrize("module", [exchanges, label_records], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [record_shapes, label_records], ids=lambda m: m.__name__)
 def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0

@@ -1,29 +1,38 @@
-"""What stands between the cells of a CSV file, found out from its first lines."""
+r"""The dialect of a CSV file, found out from its text: separator, open quotes, escape character.
+
+Quotes inside cells are doubled (RFC 4180), or escaped by a backslash as MySQL, Hive and many
+scripts do. A file that is valid with doubled quotes is read so, whatever backslashes its texts
+hold; a file that is valid only with escapes is read with escapes. The whole file is checked for
+this, but only where a backslash stands before a character that needs an escape. A backslash before
+any other character is kept: `C:\new`, `\N`.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ..options import ReadOptions
 
+ESCAPE = "\\"
 CANDIDATES = (",", "\t", ";", "|")
 RARE_CANDIDATES = ("^", "~", "\x1f", "\x01", "\u00a6")
-"""Taken only where every row of the sample has as many cells as the header, at least two."""
+"""Used only where every row of the sample has as many cells as the header, at least two."""
 _SAMPLE_ROWS = 1000
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n")
 MAX_CELL_CHARS = 1 << 26
-"""Longer cells are refused: a quote that is never closed would take in the rest of the file."""
+"""Longer cells are refused: an unclosed quote would take in the rest of the file."""
 
 
 def make_reader_arguments(options: ReadOptions, sep: str) -> dict[str, Any]:
-    """Give the arguments of `csv.reader` that follow from the options.
+    """Give the arguments of `csv.reader` for these options.
 
-    The limit on the length of a cell is one for the whole process; it is only ever raised.
+    The csv module's limit on the length of a cell is global; it is only ever raised here.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARS))
     arguments: dict[str, Any] = {
@@ -41,26 +50,26 @@ def make_reader_arguments(options: ReadOptions, sep: str) -> dict[str, Any]:
 
 
 def excel_separator(sample: str) -> str | None:
-    """Read the separator from a first line `sep=;`, which Excel writes and hides."""
+    """Read the separator from a first line `sep=;`, which Excel writes and does not show."""
     match = _EXCEL_HINT.match(sample)
     return match.group(1) if match else None
 
 
 def find_separator(sample: str, options: ReadOptions, *, complete: bool) -> str:
-    """Find the separator in the header that gives most rows the header's number of cells.
+    """Find the separator with which most rows have as many cells as the header.
 
     Args:
         sample: The beginning of the file.
         options: Quotes, escapes, comments and lines to skip.
-        complete: The sample is the whole file; otherwise its last row is not looked at.
+        complete: The sample is the whole file; otherwise its last row is ignored.
 
     Returns:
-        One of `CANDIDATES`; failing these one of `RARE_CANDIDATES`; failing these the one that the
-        rows below a title have in common; a comma where there is none.
+        One of `CANDIDATES`; else one of `RARE_CANDIDATES`; else the separator of a table below
+        title lines; else a comma.
     """
     ways = [options]
-    if options.escape is None and "\\" in sample:
-        ways.append(replace(options, escape="\\"))
+    if options.escape is None and ESCAPE in sample:
+        ways.append(replace(options, escape=ESCAPE))
     best, best_score = "", (0.0, 0)
     below_title = ""
     for candidate in CANDIDATES:
@@ -83,7 +92,7 @@ def find_separator(sample: str, options: ReadOptions, *, complete: bool) -> str:
 
 
 def lines_above_table(widths: list[int]) -> int:
-    """Count the rows of a title, if a table of at least three rows follows that is wider.
+    """Count the title rows above a wider table of at least three rows; 0 for none.
 
     >>> lines_above_table([1, 3, 3, 3]), lines_above_table([1, 1, 1])
     (1, 0)
@@ -98,7 +107,7 @@ def lines_above_table(widths: list[int]) -> int:
 def sample_rows(
     sample: str, sep: str, options: ReadOptions, *, complete: bool = True
 ) -> list[list[str]]:
-    """Read the first rows that are not blank, without looking for faults.
+    """Read the first rows that are not blank, without checking them.
 
     Args:
         sample: The beginning of the file.
@@ -127,7 +136,7 @@ def sample_rows(
 
 
 def find_open_quote(lines: Iterable[str], sep: str, options: ReadOptions) -> int | None:
-    """Find the line on which the quote opens that is never closed.
+    """Find the line with the opening quote that is never closed.
 
     Args:
         lines: All lines of the file, with their ends.
@@ -166,3 +175,28 @@ def _quote_state(
             at_cell_start = opened is None and character == sep
         position += 1
     return opened
+
+
+def has_escapes(text: str, options: ReadOptions, sep: str) -> bool:
+    """Say whether a backslash stands before a character that needs an escape."""
+    return ESCAPE in text and _escaped(sep, options.quote or "").search(text) is not None
+
+
+@cache
+def _escaped(sep: str, quote: str) -> re.Pattern[str]:
+    return re.compile(rf"\\[{re.escape(sep + quote)}\\\r\n]")
+
+
+def keep_plain_escapes(lines: Iterable[str], options: ReadOptions, sep: str) -> Iterator[str]:
+    """Double the escape characters that escape nothing, so that the csv module keeps them."""
+    escape = options.escape or ""
+    special = re.escape(sep + (options.quote or "") + escape)
+    pair = re.compile(rf"{re.escape(escape)}([^\r\n]?)")
+    needed = re.compile(rf"[{special}]?")
+
+    def kept(match: re.Match[str]) -> str:
+        whole = match.group()
+        return whole if needed.fullmatch(match[1]) else escape + whole
+
+    for line in lines:
+        yield pair.sub(kept, line) if escape in line else line

@@ -1,14 +1,51 @@
-"""Names of CSV columns: as the header has them, made unique, or made up where there is none."""
+"""The header of a CSV file: the names of its columns, and whether its first row is a record.
+
+Taking a record for the names loses the record; taking the names for a record loses all names, which
+is worse. So the first row is taken for a record only where both hold:
+
+- It has no blank cell and no common column name, and every column of numbers, dates, times,
+  addresses or yes/no has a value of that same kind in the first row.
+- There is such a column. Where it holds whole numbers, those of the first row are not years, not
+  consecutive numbers and not far from the others: `country,2019,2020` names columns.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from ....errors import DataError
 from ..column_names import clean_name
+from ..nulls import NULL_MARKS
 from ..options import EXTRA_COLUMN, ReadOptions, advise
 from ..read_report import ReadReport
-from .no_header import is_number, judge_first_row
+
+Verdict = Literal["names", "record", "unsure"]
+
+_NUMBER = re.compile(r"\s*[-+]?[$\u20ac\u00a3]?(\d+([.,]\d*)*|\.\d+)([eE][-+]?\d+)?\s*%?\s*")
+_INTEGER = re.compile(r"\s*[-+]?\d+\s*")
+_DECIMAL = re.compile(r"\s*[-+]?\d*[.,]\d+([eE][-+]?\d+)?\s*")
+_DATE = re.compile(
+    r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})"
+    r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[-+]\d{2}:?\d{2})?)?\s*"
+)
+_TIME = re.compile(r"\s*\d{1,2}:\d{2}(:\d{2})?\s*")
+_ADDRESS = re.compile(r"\s*(https?://\S+|[^@\s]+@[^@\s]+\.[a-zA-Z]{2,})\s*")
+_TRUTH = re.compile(r"\s*(true|false|yes|no)\s*", re.IGNORECASE)
+_COMMON_WORDS = (
+    "id key name title date time year month day week value price cost amount total count number "
+    "quantity qty unit type category class group status state country city region address street "
+    "zip email phone url description text label code color colour size weight height width length "
+    "age gender sex score rating rank index question answer question_id first_name last_name "
+    "latitude longitude lat lon lng population area currency language comment notes note "
+    "datum preis stadt land nombre precio fecha nom prix ville pays"
+)
+_COMMON_NAMES = frozenset(_COMMON_WORDS.split())
+_NOTHING = frozenset((*NULL_MARKS, "", "-"))
+_MIN_ROWS, _YEARS = 2, range(1800, 2101)
 
 
 def column_names(
@@ -23,13 +60,13 @@ def column_names(
     Args:
         first: Cells of the first row.
         options: `header` and `ragged`.
-        report: Renamed columns are noted in it.
+        report: Notes renamed columns.
         path: File, for messages.
-        below: Some rows below the first, from which it shows whether that is one of them.
+        below: Some of the rows below it.
 
     Returns:
-        Names, all different; how many cells a row needs: it may stop before unnamed columns; and
-        whether the first row is a record.
+        Names, all different; the least number of cells of a row, as trailing columns without a name
+        may be missing; whether the first row is a record.
 
     Raises:
         DataError: `ragged="keep"` needs the name `_extra`, and the table has it.
@@ -94,3 +131,92 @@ def _unique_names(cells: list[str], report: ReadReport, path: Path) -> list[str]
         names.append(name)
         seen.add(name)
     return names
+
+
+def is_number(cell: str) -> bool:
+    """Say whether a cell holds a number and nothing else."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def judge_first_row(first: Sequence[str], below: Sequence[Sequence[str]]) -> Verdict:
+    """Judge whether a row names the columns or is a record like those below it.
+
+    Args:
+        first: Cells of the first row.
+        below: The rows below it, or the first of them.
+
+    Returns:
+        "unsure" where the values fit a record and may be names as well.
+    """
+    rows = [row for row in below if len(row) == len(first)]
+    if len(rows) < _MIN_ROWS or len(rows) < 0.9 * len(below) or list(first) in map(list, rows[:50]):
+        return "names"
+    if not all(cell.strip() for cell in first):
+        return "names"
+    if any(cell.strip().casefold().replace(" ", "_") in _COMMON_NAMES for cell in first):
+        return "names"
+    typed = 0
+    numbers: list[tuple[str, list[str]]] = []
+    for cell, column in zip(first, zip(*rows, strict=True), strict=True):
+        present = [value for value in column if value.strip() not in _NOTHING]
+        kind = _kind_of(present)
+        if kind is None:
+            continue
+        if not kind(cell):
+            return "names"
+        if kind is _is_truth and len(set(present)) < 2:
+            continue  # a survey may have a column per answer: its name, or nothing
+        typed += 1
+        if is_number(cell):
+            numbers.append((cell, present))
+    if not typed:
+        return "names"
+    if numbers and _may_be_names(numbers) and typed == len(numbers):
+        return "unsure"
+    return "record"
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda cell: pattern.fullmatch(cell) is not None
+
+
+_is_truth = _matches(_TRUTH)
+_KINDS: tuple[Callable[[str], bool], ...] = (
+    _matches(_INTEGER),
+    _matches(_DECIMAL),
+    is_number,
+    _matches(_DATE),
+    _matches(_TIME),
+    _matches(_ADDRESS),
+    _is_truth,
+)
+
+
+def _kind_of(column: list[str]) -> Callable[[str], bool] | None:
+    if len(column) < _MIN_ROWS:
+        return None
+    return next((kind for kind in _KINDS if all(map(kind, column))), None)
+
+
+def _may_be_names(numbers: list[tuple[str, list[str]]]) -> bool:
+    """Say whether numbers may be column names: years, consecutive numbers, outliers."""
+    whole = [(int(cell), column) for cell, column in numbers if _INTEGER.fullmatch(cell)]
+    if len(whole) < len(numbers):
+        return False
+    values = [value for value, _ in whole]
+    steps = {b - a for a, b in pairwise(values)}
+    running = steps == {1} or (len(values) > 2 and len(steps) == 1 and steps != {0})
+    if running or values == [0] or all(value in _YEARS for value in values):
+        return True
+    return any(_is_outside(value, column) for value, column in whole)
+
+
+def _is_outside(value: int, column: list[str]) -> bool:
+    below = [float(cell) for cell in column if _INTEGER.fullmatch(cell)]
+    if not below:
+        return True
+    low, high = min(below), max(below)
+    if value in _YEARS and not (low in _YEARS and high in _YEARS):
+        return True
+    margin = max(high - low, abs(high), 1.0)
+    return not low - margin <= value <= high + margin

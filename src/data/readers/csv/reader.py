@@ -28,21 +28,23 @@ from typing import Any
 
 from ....errors import DataError, EmptyDataError, UnreadableFileError
 from ..compression import iter_chunks
-from ..null_marks import null_spellings, without_nulls
+from ..nulls import null_spellings, without_nulls
 from ..options import ReadOptions, advise
 from ..read_report import ReadReport
 from ..text_stream import Lines, TextError, decode_chunks
 from .blocks import BLOCK_CHARS, closed_end, is_quick, read_block
 from .dialect import (
+    ESCAPE,
     MAX_CELL_CHARS,
     excel_separator,
     find_open_quote,
     find_separator,
+    has_escapes,
+    keep_plain_escapes,
     lines_above_table,
     make_reader_arguments,
     sample_rows,
 )
-from .escape import ESCAPE, has_escapes, keep_plain_escapes
 from .header import column_names
 
 _SAMPLE_CHARS = 1 << 16

@@ -13,9 +13,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ...errors import DataError, EmptyDataError, UnknownColumnError, UnreadableFileError
+from ...errors import DataError, EmptyDataError, UnreadableFileError
 from .arrow_values import PlainFormError, plain_list, timestamp_text
-from .cells import list_columns
+from .column_names import check_columns
 from .compression import seekable
 from .options import ReadOptions, advise
 from .read_report import ReadReport
@@ -195,11 +195,7 @@ def _chosen(path: Path, names: list[str], options: ReadOptions) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError("two columns have this name; rename one", path=path, column=twice[0])
-    for name in options.columns or ():
-        if name not in names:
-            raise UnknownColumnError(
-                f"there is no such column; there are {list_columns(names)}", path=path, column=name
-            )
+    check_columns(path, names, options.columns or ())
     return list(options.columns or names)
 
 
