@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from . import __version__
 from .console import Console, quiet_libraries
-from .errors import ConfigError, StillroomError
+from .errors import ConfigError, StillroomError, nearest
 from .pipeline.options import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -338,8 +337,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not left:
         parser.print_help(sys.stderr)
         return EXIT_USAGE
-    near = difflib.get_close_matches(left[0].lower(), list(COMMANDS), n=1, cutoff=0.5)
-    hint = f"; the nearest is {near[0]}" if near else f"; there are {', '.join(COMMANDS)}"
+    near = nearest(left[0].lower(), COMMANDS)
+    hint = f"; the nearest is {near}" if near else f"; there are {', '.join(COMMANDS)}"
     print(f"stillroom: there is no command {left[0]!r}{hint}", file=sys.stderr)
     return EXIT_USAGE
 

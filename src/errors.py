@@ -34,7 +34,34 @@ A message says what was given, what is allowed and what to do next.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Set
 from pathlib import Path
+
+
+def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.5) -> str | None:
+    """Give the known name that is spelt most like a given one; None where none is similar.
+
+    Args:
+        name: What a user wrote.
+        known: Allowed names.
+        cutoff: Least similarity, 0 to 1, as `difflib.get_close_matches` counts it.
+
+    >>> nearest("temprature", ["alpha", "temperature"])
+    'temperature'
+    """
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1, cutoff=cutoff)), None)
+
+
+def did_you_mean(name: object, known: Iterable[str], *, what: str = "key") -> str:
+    """Write which known name is nearest to an unknown one, or list all known names.
+
+    >>> did_you_mean("alfa", ["alpha", "beta"]), did_you_mean("x", ["alpha", "beta"])
+    ("the nearest known key is 'alpha'", "known are ['alpha', 'beta']")
+    """
+    names = sorted(known) if isinstance(known, Set) else list(known)
+    near = nearest(name, names)
+    return f"known are {names}" if near is None else f"the nearest known {what} is {near!r}"
 
 
 class StillroomError(Exception):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ..errors import ConfigError
+from ..errors import ConfigError, did_you_mean
 from ..files import write_json
 from ..records import record_hash
 from .setting_names import FROM_SCRATCH as FROM_SCRATCH
@@ -190,13 +189,11 @@ def read_config(config_dict: Mapping[str, Any]) -> DistillationConfig:
 
 def unknown_keys(given: Mapping[str, Any], known: list[str], place: str = "") -> list[str]:
     """List the keys that are not known, each with the nearest known one; `place` begins a line."""
-    faults = []
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"the nearest known key is {near[0]!r}" if near else f"known are {known}"
-            faults.append(f"{place}unknown key {key!r}; {hint}")
-    return faults
+    return [
+        f"{place}unknown key {key!r}; {did_you_mean(key, known)}"
+        for key in given
+        if key not in known
+    ]
 
 
 def config_hash(

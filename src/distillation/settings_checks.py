@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from ..errors import nearest
 from .setting_names import (
     FROM_SCRATCH,
     FROM_TEACHER,
@@ -209,8 +209,8 @@ def setting_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> li
     faults = _value_faults(values, ALLOWED) + _pattern_faults(values)
     schedules = schedule_names()
     if schedules and values["lr_scheduler"] not in schedules:
-        near = difflib.get_close_matches(str(values["lr_scheduler"]), sorted(schedules), n=1)
-        hint = f"; the nearest is {near[0]!r}" if near else f"; there are {sorted(schedules)}"
+        near = nearest(values["lr_scheduler"], sorted(schedules))
+        hint = f"; the nearest is {near!r}" if near else f"; there are {sorted(schedules)}"
         faults.append(f"lr_scheduler is {values['lr_scheduler']!r}{hint}")
     faults += [message for broken, message in _combinations(values, defaults) if broken]
     return faults + (on_policy_faults(values, defaults) if values["on_policy"] is True else [])

@@ -7,7 +7,6 @@ gives a `Fault` in the place of a value, argparse goes on, and `CommandParser.re
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import math
 import os
@@ -17,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ..errors import ConfigError, DataError, StillroomError
+from ..errors import ConfigError, DataError, StillroomError, nearest
 from ..files import folder_fault
 
 EXIT_FAILED: Final = 1
@@ -142,8 +141,8 @@ class CommandParser(argparse.ArgumentParser):
             return f"{word!r} stands alone; write the option that it belongs to before it"
         name = word.partition("=")[0]
         near = [flag for flag in flags.values() if len(flag) > 4 and name.startswith(flag)]
-        near = near or difflib.get_close_matches(name, list(flags.values()), n=1, cutoff=0.5)
-        return f"there is no option {name}" + (f"; the nearest is {near[0]}" if near else "")
+        found = near[0] if near else nearest(name, flags.values())
+        return f"there is no option {name}" + (f"; the nearest is {found}" if found else "")
 
 
 def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
@@ -223,8 +222,8 @@ def one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text in words:
             return text
-        near = difflib.get_close_matches(text, words, n=1)
-        hint = f"; the nearest is {near[0]}" if near else ""
+        near = nearest(text, words)
+        hint = f"; the nearest is {near}" if near else ""
         return Fault(f"is {text!r}; allowed are {', '.join(words)}{hint}")
 
     return read

@@ -8,7 +8,6 @@ knows that, and always rolled back.
 
 from __future__ import annotations
 
-import difflib
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from ...errors import (
     EmptyDataError,
     MissingDependencyError,
     UnreadableFileError,
+    nearest,
 )
 from .cells import plain_value
 from .column_names import list_columns
@@ -156,8 +156,8 @@ def table_query(connection_string: str, table: str | None) -> str:
             asked = "no table is named" if table is None else f"there is no table {table!r}"
             if not tables and not views:
                 raise EmptyDataError("the database has no tables", path=name)
-            near = difflib.get_close_matches(table or "", [*tables, *views], n=1)
-            which = advise(table=near[0]) if near else advise("table")
+            near = nearest(table or "", [*tables, *views])
+            which = advise(table=near) if near else advise("table")
             raise DataError(
                 f"{asked}; {which}; the tables are {list_columns([*tables, *views])}", path=name
             )

@@ -7,13 +7,12 @@ that tells a user to set one names both spellings through `advise`.
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from ...errors import ConfigError
+from ...errors import ConfigError, nearest
 
 Format = Literal["csv", "json", "parquet", "arrow", "sqlite", "excel"]
 Ragged = Literal["error", "pad", "keep"]
@@ -209,10 +208,9 @@ def read_options(values: dict[str, Any]) -> ReadOptions:
     faults = []
     for name in values:
         if name not in known:
-            near = [one for one in known if name.startswith(one)]
-            near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.45)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            faults.append(f"unknown option {name!r}{hint}")
+            near = nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+            faults.append(f"unknown option {name!r}; {hint}")
     if faults:
         raise ConfigError(faults)
     return ReadOptions(**values)

@@ -11,10 +11,9 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal
 
-from ...errors import ConfigError
+from ...errors import ConfigError, nearest
 from ..constrained.grammar import Grammar, json_rule, token_name
 from ..constrained.type_schemas import tool_of
 
@@ -96,7 +95,7 @@ def tool_use(
     if wanted == "any" and names and "any" not in names:
         return ToolUse(tuple(tools), names, must_call=True, several=several)
     if wanted not in names:
-        near = get_close_matches(str(wanted), [*names, "auto", "any", "none"], n=1, cutoff=0)
+        near = [nearest(wanted, [*names, "auto", "any", "none"], cutoff=0.0)]
         raise ConfigError([
             f"tool_choice {choice!r} names no tool; given: {list(names)}, nearest: {near}; "
             "or give 'auto', 'any' or 'none'"

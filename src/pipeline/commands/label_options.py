@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConfigError
+from ...errors import ConfigError, nearest
 from ...record_shapes import put_column
 from ..options import (
     Fault,
@@ -141,8 +140,8 @@ def _near_server(name: str | None) -> list[str]:
         return []
     if re.match(r"(localhost|[\w-]+(\.[\w-]+)+)?:\d+(/|$)|localhost(/|$)", name):
         return [f"teacher is {name!r}; an address begins with its scheme: --teacher http://{name}"]
-    near = difflib.get_close_matches(name.lower(), PROVIDERS, n=1, cutoff=0.8)
-    return [f"teacher is {name!r}; the nearest is --teacher {near[0]}"] if near else []
+    near = nearest(name.lower(), PROVIDERS, cutoff=0.8)
+    return [f"teacher is {name!r}; the nearest is --teacher {near}"] if near else []
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:

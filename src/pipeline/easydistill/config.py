@@ -6,7 +6,6 @@ Keys that any of its samples has are known; others are errors that name the near
 from __future__ import annotations
 
 import ast
-import difflib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...config import read_written_json, read_written_text
-from ...errors import ConfigError
+from ...errors import ConfigError, did_you_mean
 from ...prompts import SYSTEM_MODES
 from .jobs import Job, find_job
 from .kinds import kind_faults
@@ -195,17 +194,17 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     sections = {"job_type", "training", *_KNOWN}
     for name in values:
         if name not in sections:
-            yield f"unknown section {name!r}; {_near(name, sections)}"
+            yield f"unknown section {name!r}; {did_you_mean(name, sections, what='one')}"
     for section, known in _KNOWN.items():
         for name in _mapping(values.get(section)):
             if name not in known:
-                yield f"unknown key '{section}.{name}'; {_near(name, known)}"
+                yield f"unknown key '{section}.{name}'; {did_you_mean(name, known, what='one')}"
     training = _mapping(values.get("training"))
     if training:
         known = _TRAINING | _trainer_fields()
         for name in training:
             if name not in known:
-                yield f"unknown key 'training.{name}'; {_near(name, known)}"
+                yield f"unknown key 'training.{name}'; {did_you_mean(name, known, what='one')}"
 
 
 def _trainer_fields() -> frozenset[str]:
@@ -225,11 +224,6 @@ def _trainer_fields() -> frozenset[str]:
         for line in part.body
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
     )
-
-
-def _near(name: object, known: frozenset[str] | set[str]) -> str:
-    near = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
-    return f"the nearest known one is {near[0]!r}" if near else f"known are {sorted(known)}"
 
 
 def _wrong_kinds(values: Mapping[str, Any]) -> Iterator[str]:

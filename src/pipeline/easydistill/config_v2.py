@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...config import read_written_text
-from ...errors import ConfigError
+from ...errors import ConfigError, did_you_mean
 from .config import JobConfig, found_path
 from .jobs import JOBS, find_job
 from .kinds import kind_faults
@@ -165,10 +164,7 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
         yield from kind_faults(section, given)
         for name in given:
             if name not in known:
-                near = difflib.get_close_matches(str(name), sorted(known), n=1, cutoff=0.5)
-                hint = (
-                    f"the nearest known one is {near[0]!r}" if near else f"known: {sorted(known)}"
-                )
+                hint = did_you_mean(name, known, what="one")
                 yield f"unknown key '{section}.{name}'; {hint}"
 
 

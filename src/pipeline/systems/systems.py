@@ -9,7 +9,6 @@ run it, and give back a student that is proven to load.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from ...errors import (
     EmptyDataError,
     ModelNotFoundError,
     StillroomError,
+    did_you_mean,
 )
 from ...inference.system_pair.answers import find_checkpoint
 from ...prompts import SystemMode
@@ -322,12 +322,9 @@ def _require_student(settings: Mapping[str, Any], mode: SystemMode) -> None:
 def _settings(config: Mapping[str, Any], mode: SystemMode) -> dict[str, Any]:
     """Put a config over the defaults; all unknown keys are named at once."""
     known = _DEFAULTS[mode]
-    faults = []
-    for key in config:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"the nearest known key is {near[0]!r}" if near else f"known are {list(known)}"
-            faults.append(f"unknown key {key!r}; {hint}")
+    faults = [
+        f"unknown key {key!r}; {did_you_mean(key, known)}" for key in config if key not in known
+    ]
     if faults:
         raise ConfigError(faults)
     return {**known, **config}
