@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 
+import httpx
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from stillroom.errors import CheckpointError, ConfigError, ModelNotFoundError
-from stillroom.inference.checkpoints import hub
 from stillroom.inference.checkpoints.load_student import (
     choose_device,
     choose_training_dtype,
@@ -162,29 +163,38 @@ def test_a_missing_folder_is_said_to_be_missing(name):
 
 
 def test_without_network_nothing_is_said_about_the_name(monkeypatch):
-    monkeypatch.setattr(hub, "_hub_is_reachable", lambda: False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ModelNotFoundError, match="could not be asked") as caught:
         load_checkpoint("owner/no-such-model-at-all")
     assert "knows no such model" not in str(caught.value)
 
 
+_ANSWER = httpx.Response(404, request=httpx.Request("GET", "https://hub.invalid/owner/model"))
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("cause", "kind", "words"),
     [
-        ("RepositoryNotFoundError", "knows no such model"),
-        ("ConnectError", "could not be asked"),
-        ("GatedRepoError", "accepted its terms"),
+        (RepositoryNotFoundError("404", response=_ANSWER), ModelNotFoundError, "no such model"),
+        (GatedRepoError("403", response=_ANSWER), ModelNotFoundError, "accepted its terms"),
+        (httpx.ConnectError("refused"), ModelNotFoundError, "could not be asked"),
+        (ValueError("half a file"), CheckpointError, "does not load: .*half a file"),
     ],
+    ids=["unknown", "gated", "unreachable", "other"],
 )
-def test_what_the_hub_says_is_translated(kind, words):
-    cause = type(kind, (Exception,), {})("reason")
-    fault = OSError("something general")
-    fault.__cause__ = cause
-    assert words in str(hub._translate("owner/model", fault, reachable=True))
+@pytest.mark.parametrize("wrapped", [False, True], ids=["itself", "wrapped"])
+def test_what_the_hub_answers_becomes_our_error(cause, kind, words, wrapped, monkeypatch):
+    def answer(*_, **__):
+        if wrapped:
+            raise OSError(f"snapshot_download failed: {cause}") from cause
+        raise cause
 
-
-def test_unsafe_hub_models_are_checkpoint_errors():
-    assert isinstance(hub._translate("a/b", ValueError("needs code"), True), CheckpointError)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # an address that resolves
+    monkeypatch.setattr("huggingface_hub.snapshot_download", answer)
+    with pytest.raises(kind, match=words) as caught:
+        load_checkpoint("owner/model")
+    assert "'owner/model'" in str(caught.value)
 
 
 def test_devices():
