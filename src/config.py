@@ -1,6 +1,6 @@
-"""Files that a user wrote by hand: texts and JSON settings, with what is wrong told in a sentence.
+"""Files that a user writes by hand, such as JSON settings, with faults explained in a sentence.
 
-Byte-order marks are left out, and say which encoding a file has; without one it is UTF-8.
+The encoding follows the byte-order mark, which is removed; without a mark it is UTF-8.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from .errors import ConfigError
 
-_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # first, as it starts with the mark of UTF-16 LE
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -26,10 +26,10 @@ _YAML = re.compile(r"\s*(---|#|[\w.-]+:(\s|$))")
 
 
 def read_written_text(path: str | Path) -> str:
-    """Read a text file, without byte-order marks and with LF line ends.
+    """Read a text file without byte-order marks, with LF line ends.
 
     Raises:
-        ConfigError: There is no such file, or its bytes are no text.
+        ConfigError: The file does not exist, or is not text.
     """
     try:
         data = Path(path).read_bytes()
@@ -39,7 +39,7 @@ def read_written_text(path: str | Path) -> str:
         raise ConfigError([f"{path} is a folder; name a file"]) from fault
     except (OSError, ValueError) as fault:
         raise ConfigError([f"{str(path)!r} cannot be read: {_reason(fault)}"]) from fault
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as fault:
@@ -49,15 +49,15 @@ def read_written_text(path: str | Path) -> str:
             "the file as UTF-8"
         ]) from fault  # fmt: skip
     if "\0" in text:
-        raise ConfigError([f"{path} holds zero bytes and is no text; save it as UTF-8 text"])
+        raise ConfigError([f"{path} holds zero bytes and is not text; save it as UTF-8 text"])
     return text.lstrip(_MARK).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_written_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a JSON file; a key that stands twice in one object is a fault.
+    """Read a JSON file; a key that occurs twice in one object is a fault.
 
     Raises:
-        ConfigError: There is no such file, or it is no JSON; the message says where and why.
+        ConfigError: The file does not exist or is not JSON; the message says where and why.
     """
     text = read_written_text(path)
     try:
@@ -65,19 +65,19 @@ def read_written_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
     except json.JSONDecodeError as fault:
         raise ConfigError([f"{path}{_what_is_wrong(Path(path), text, fault)}"]) from fault
     except RecursionError as fault:
-        raise ConfigError([f"{path} is nested too deep for a file of settings"]) from fault
+        raise ConfigError([f"{path} is nested too deeply for a settings file"]) from fault
     except ValueError as fault:
         raise ConfigError([f"{path}: {fault}"]) from fault
 
 
 def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
-    """Give the settings that a file holds.
+    """Check that a file holds an object, and give it as settings.
 
     Raises:
-        ConfigError: It holds something else than an object.
+        ConfigError: The file holds something other than an object.
     """
     if not isinstance(value, Mapping):
-        kind = {list: "a list", str: "a text", type(None): "nothing (null)"}.get(type(value))
+        kind = {list: "a list", str: "a text", type(None): "null"}.get(type(value))
         held = kind or ("true or false" if isinstance(value, bool) else "a number")
         raise ConfigError([f"{path} holds {held}; an object of settings is needed: {{...}}"])
     return {str(name): one for name, one in value.items()}
@@ -97,22 +97,22 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _what_is_wrong(path: Path, text: str, fault: json.JSONDecodeError) -> str:
-    """Say why a text is no JSON, by what stands where the parser stopped."""
+    """Explain why a text is not JSON by what stands where the parser stopped."""
     if not text.strip():
         return " is empty; an object of settings is needed: {...}"
     if path.suffix.lower() in (".yaml", ".yml") or (
         text.lstrip()[:1] not in "{[" and _YAML.match(text)
     ):
-        return ' looks like YAML, and JSON is needed; write the same settings as {"key": value}'
+        return ' looks like YAML; JSON is needed: write the same settings as {"key": value}'
     rest, before = text[fault.pos :], text[: fault.pos].rstrip()
     if rest.startswith(("//", "/*", "#")):
         reason = "JSON has no comments; delete this one"
     elif rest.startswith("'"):
-        reason = "JSON writes texts in double quotes"
+        reason = "JSON needs double quotes around texts"
     elif before.endswith(",") and rest[:1] in ("}", "]"):
-        reason = f"a comma stands before {rest[0]!r}; delete the comma"
+        reason = f"a comma stands before {rest[0]!r}; delete it"
     elif re.match(r"(True|False|None)\b", rest):
         reason = "JSON writes true, false and null"
     else:
-        reason = f"is no JSON ({fault.msg})"
+        reason = f"not JSON ({fault.msg})"
     return f", line {fault.lineno}, column {fault.colno}: {reason}"

@@ -1,4 +1,4 @@
-"""The terminal: one calm line per step with its time; libraries are quiet unless asked to speak."""
+"""Terminal output: one line per step with its time; libraries log only with `verbose`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TypeVar
 ADVISER = "bitsandbytes"
 NAME_WIDTH = 11
 BAR_DELAY_S = 1.0
-"""A bar is shown only where something takes longer."""
+"""Work that takes less time shows no progress bar."""
 Item = TypeVar("Item")
 
 
 def quiet_libraries() -> None:
-    """Set what libraries read when they are imported: no telemetry, no advice, no analytics.
+    """Turn off telemetry, advice and analytics of libraries through their environment variables.
 
-    Call it before torch, transformers or gradio are imported, in a program and not in a library. A
-    value that is set already is left alone.
+    Call it in a program (not in a library), before torch, transformers or gradio are imported.
+    Variables that are already set are not changed.
     """
     for name, value in {
         "TOKENIZERS_PARALLELISM": "false",
@@ -32,19 +32,19 @@ def quiet_libraries() -> None:
         "GRADIO_ANALYTICS_ENABLED": "False",
     }.items():
         os.environ.setdefault(name, value)
-    # It advises at import to install kernels for 4-bit weights on CPUs, which nothing here has.
+    # At import it advises to install kernels for 4-bit weights on CPUs, which are not used here.
     logging.getLogger(ADVISER).setLevel(logging.ERROR)
 
 
 class Console:
-    """Prints steps.
+    """Prints the steps of a program.
 
     Args:
         verbose: Show warnings and log lines of libraries too.
     """
 
     def __init__(self, verbose: bool = False) -> None:
-        """Route our own log lines to the terminal and hold back the libraries'."""
+        """Send our own log lines to the terminal and suppress those of libraries."""
         self.verbose = verbose
         logging.basicConfig(
             level=logging.INFO if verbose else logging.ERROR, format="  %(name)s: %(message)s"
@@ -64,7 +64,7 @@ class Console:
         print(text, flush=True)
 
     def line(self, name: str, text: str, seconds: float | None = None) -> None:
-        """Print a step: its name, what was done, how long it took."""
+        """Print a step: its name, its result and its duration."""
         took = "" if seconds is None else f"{seconds:8.1f} s"
         print(f"  {name:<{NAME_WIDTH}} {text:<86}{took}".rstrip(), flush=True)
 
@@ -80,16 +80,14 @@ class Console:
     def progress(
         self, items: Iterable[Item], name: str, total: int | None = None
     ) -> Iterator[Item]:
-        """Give items on and show a bar at a terminal meanwhile; a short work shows none.
+        """Yield the items, and show a progress bar where there is a terminal.
 
         Args:
-            items: What is worked on.
+            items: Items to work on.
             name: Words before the bar.
-            total: How many there are, where that is known.
+            total: Number of items; None where it is not known.
         """
-        from tqdm import (
-            tqdm,
-        )  # here, because `stillroom --help` must load nothing that it can spare
+        from tqdm import tqdm
 
         disable = None if sys.stderr.isatty() else True
         return iter(
@@ -99,7 +97,7 @@ class Console:
 
     @contextmanager
     def busy(self, name: str) -> Iterator[None]:
-        """Say at a terminal what is being done while a work without countable steps goes on."""
+        """Show at a terminal what is being done, for work without countable steps."""
         if not sys.stderr.isatty():
             yield
             return
@@ -110,11 +108,11 @@ class Console:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def asks(self) -> bool:
-        """Tell whether somebody sits at the terminal who can be asked."""
+        """Say whether a user at a terminal can be asked."""
         return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
     def confirm(self, question: str) -> bool:
-        """Ask a question at the terminal; anything but yes is no."""
+        """Ask a yes-no question at the terminal; anything but yes is no."""
         try:
             return input(f"  {question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
@@ -122,7 +120,7 @@ class Console:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[list[str]]:
-        """Time a step; what the block appends is printed behind its name when it ends."""
+        """Time a step; print its name and what the block appended when it ends."""
         began = time.monotonic()
         words: list[str] = []
         yield words
@@ -130,7 +128,7 @@ class Console:
 
 
 class _Notes(logging.Handler):
-    """Prints our own warnings as lines of the run."""
+    """Prints our own warnings as notes."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(f"  {'note':<{NAME_WIDTH}} {record.getMessage()}", flush=True)

@@ -14,19 +14,19 @@
     ├── GenerationError (RuntimeError)    a model could not answer
     │   ├── TruncatedAnswerError          max_tokens ended an answer before its form was complete
     │   ├── AnswerMismatchError           a complete answer does not fit the schema that was given
-    │   ├── EngineBusyError               too many requests wait; ask again later
-    │   ├── DeadlineError (TimeoutError)  the answer was not there in time
-    │   ├── EngineFailedError             what computes broke; the next request starts it anew
+    │   ├── EngineBusyError               too many requests are waiting; try again later
+    │   ├── DeadlineError (TimeoutError)  there was no answer in time
+    │   ├── EngineFailedError             the computation failed; the next request restarts it
     │   ├── EngineClosedError             the engine was closed
     │   └── RemoteError                   a server refused, failed or could not be reached
-    │       └── BrokenAnswerError         a server began an answer and did not end it well
-    ├── LabelingStoppedError (RuntimeError)  a labelling ended before all records were done
-    ├── ScriptError (AssertionError)      a scripted model was used other than its script says
-    ├── QueryRefusedError (ValueError)    SQL that may not run, or that DuckDB does not understand
-    ├── QueryLimitError (RuntimeError)    SQL that needs more time, rows or bytes than it may
+    │       └── BrokenAnswerError         a server broke off an answer
+    ├── LabelingStoppedError (RuntimeError)  labelling ended before all records were done
+    ├── ScriptError (AssertionError)      a scripted model got other questions than its script holds
+    ├── QueryRefusedError (ValueError)    SQL that is not allowed, or that DuckDB cannot parse
+    ├── QueryLimitError (RuntimeError)    SQL that exceeds its limit of time, rows or bytes
     ├── ThreadBusyError (TimeoutError)    another turn of the same thread is running
-    ├── LeaseLostError (RuntimeError)     a thread was taken over in mid-turn; nothing was stored
-    ├── StoredStateError (ValueError)     a thread holds, or was given, what may not be stored
+    ├── LeaseLostError (RuntimeError)     a thread was taken over during a turn; nothing was stored
+    ├── StoredStateError (ValueError)     a value in a thread is of a type that is not stored
     └── MissingDependencyError (ImportError)
 
 A message says what was given, what is allowed and what to do next.
@@ -69,7 +69,7 @@ class StillroomError(Exception):
 
 
 class DataError(StillroomError, ValueError):
-    """A file, row or cell cannot be used; `path`, `row` and `column` say where.
+    """A file, row or cell cannot be used; `path`, `row`, `line` and `column` say where.
 
     Args:
         message: What is wrong and what to do about it.
@@ -88,7 +88,7 @@ class DataError(StillroomError, ValueError):
         line: int | None = None,
         column: str | None = None,
     ) -> None:
-        """Write the place before the message."""
+        """Put the place before the message."""
         self.path = None if path is None else str(path)
         self.row = row
         self.line = line
@@ -111,7 +111,7 @@ class UnknownColumnError(DataError, KeyError):
     """A column was asked for that the table does not have."""
 
     def __str__(self) -> str:
-        """Give the message; KeyError would show its repr."""
+        """Give the message itself, as KeyError would give its repr."""
         return str(self.args[0])
 
 
@@ -120,7 +120,7 @@ class EmptyDataError(DataError):
 
 
 class DataNotFoundError(StillroomError, FileNotFoundError):
-    """A data file, folder or pattern names nothing that exists."""
+    """A data file or folder does not exist, or a pattern matches nothing."""
 
 
 class ConfigError(StillroomError, ValueError):
@@ -133,15 +133,15 @@ class ConfigError(StillroomError, ValueError):
 
 
 class CheckpointError(StillroomError, ValueError):
-    """A model folder lacks a part, is damaged, or is not safe to load."""
+    """A model folder lacks a file, is damaged, or is not safe to load."""
 
 
 class ExportError(StillroomError, ValueError):
-    """A checkpoint cannot be exported, or an export is not that of the checkpoint beside it."""
+    """A checkpoint cannot be exported, or an export does not belong to the checkpoint beside it."""
 
 
 class ModelNotFoundError(StillroomError, FileNotFoundError):
-    """A model name is neither a folder here nor a model that the hub knows."""
+    """A model name is neither a local folder nor a model of the hub."""
 
 
 class VocabularyError(StillroomError, ValueError):
@@ -149,7 +149,7 @@ class VocabularyError(StillroomError, ValueError):
 
 
 class GenerationError(StillroomError, RuntimeError):
-    """A model could not answer; never replaced by an answer text."""
+    """A model could not answer; an error is never returned as an answer text."""
 
 
 class TruncatedAnswerError(GenerationError):
@@ -157,7 +157,7 @@ class TruncatedAnswerError(GenerationError):
 
     Args:
         message: What happened and what to do about it.
-        partial: The text so far; it does not have the form.
+        partial: The text so far.
     """
 
     def __init__(self, message: str, *, partial: str = "") -> None:
@@ -167,10 +167,10 @@ class TruncatedAnswerError(GenerationError):
 
 
 class AnswerMismatchError(GenerationError):
-    """A complete answer does not fit the schema that it was asked for.
+    """A complete answer does not fit the schema that was given.
 
     Args:
-        message: What does not hold, where, and what to do about it.
+        message: What does not fit, where, and what to do about it.
         answer: The text of the answer.
     """
 
@@ -181,15 +181,15 @@ class AnswerMismatchError(GenerationError):
 
 
 class EngineBusyError(GenerationError):
-    """As many requests wait as may; nothing was queued."""
+    """The queue of requests is full; this request was not queued."""
 
 
 class DeadlineError(GenerationError, TimeoutError):
-    """The time that a request was given is over."""
+    """The deadline of a request has passed."""
 
 
 class EngineFailedError(GenerationError):
-    """What computes the tokens broke while a request was in it; the next one starts it anew."""
+    """The engine's computation failed during a request; the next request restarts it."""
 
 
 class EngineClosedError(GenerationError):
@@ -202,7 +202,7 @@ class RemoteError(GenerationError):
     Args:
         message: What happened and what to do about it; never holds a key.
         status: HTTP status; None where there was no answer.
-        retry_after: What the server says of when to come back: seconds or a date.
+        retry_after: The server's `Retry-After`: seconds or a date.
     """
 
     def __init__(
@@ -215,19 +215,19 @@ class RemoteError(GenerationError):
 
 
 class BrokenAnswerError(RemoteError):
-    """A server began an answer and broke it off, so that what came is not the whole answer."""
+    """A server broke off an answer, so the text so far is incomplete."""
 
 
 class LabelingStoppedError(StillroomError, RuntimeError):
-    """A labelling ended early: budget, key, error rate; what was answered is kept."""
+    """Labelling ended early (budget, key or error rate); the labels so far are kept."""
 
 
 class ScriptError(StillroomError, AssertionError):
-    """A scripted model was asked something its script does not hold, or less than it holds."""
+    """A scripted model was asked for a reply that its script lacks, or replies were left over."""
 
 
 class QueryRefusedError(StillroomError, ValueError):
-    """A statement is not one plain SELECT over the records, or the database does not take it."""
+    """A statement is not one plain SELECT over the records, or the database rejects it."""
 
     def __init__(self, reason: str) -> None:
         """Say why."""
@@ -235,36 +235,36 @@ class QueryRefusedError(StillroomError, ValueError):
 
 
 class QueryLimitError(StillroomError, RuntimeError):
-    """A statement needs more time, rows, bytes or memory than it may."""
+    """A statement exceeds its limit of time, rows, bytes or memory."""
 
 
 class ThreadBusyError(StillroomError, TimeoutError):
-    """Another turn of the same thread is running; this one was not begun."""
+    """Another turn of the same thread is running; this turn was not started."""
 
     def __init__(self, thread_id: str, waited_s: float) -> None:
-        """Name the thread and how long was waited for it."""
+        """Name the thread and the time waited for it."""
         self.thread_id = thread_id
         self.waited_s = waited_s
         super().__init__(
             f"thread {thread_id!r} is busy with another turn (waited {waited_s:.1f} s); "
-            "send this one again when that has ended, or use another thread"
+            "send this one again when the other turn has ended, or use another thread"
         )
 
 
 class LeaseLostError(StillroomError, RuntimeError):
-    """A turn no longer holds its thread, so nothing of it was stored."""
+    """A turn has lost the lease of its thread, so nothing of it was stored."""
 
     def __init__(self, thread_id: str) -> None:
         """Name the thread."""
         self.thread_id = thread_id
         super().__init__(
-            f"thread {thread_id!r} was taken over or deleted while this turn ran (it stood still "
-            "for longer than its lease); nothing of the turn was stored: send it again"
+            f"thread {thread_id!r} was taken over or deleted while this turn ran (it was "
+            "suspended for longer than its lease); nothing of the turn was stored: send it again"
         )
 
 
 class StoredStateError(StillroomError, ValueError):
-    """A thread holds, or was given, a value of a type that is not stored; or a file is not ours."""
+    """A thread has a value of a type that is not stored, or a file is not a thread store."""
 
 
 class MissingDependencyError(StillroomError, ImportError):

@@ -1,8 +1,4 @@
-"""Files on disk: whole or absent, never half written.
-
-Every writer puts the bytes into `<name>.tmp-<pid>` in the same folder, flushes them to the disk and
-renames.
-"""
+"""Files on disk, written atomically: into `<name>.tmp-<pid>` beside them, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -21,23 +17,21 @@ from typing import Any
 
 LONGEST_NAME = 255
 """Bytes of one name in the usual file systems."""
-
-
 _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 _TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container")
 
 
 @contextmanager
 def naming_disk_faults(path: str | Path) -> Iterator[None]:
-    """Raise an `OSError` with a path where the disk is full, whatever the writer raises then.
+    """Turn the disk errors of any writer into an `OSError` that names the path.
 
-    Python's own names no file when a write fails; safetensors and torch raise errors of their own.
+    Python's own error has no path when a write fails; safetensors and torch raise other types.
 
     Args:
-        path: What is being written.
+        path: File being written.
 
     Raises:
-        OSError: The disk is full, a file is larger than allowed, and so on.
+        OSError: The disk is full, the file exceeds a limit, and so on.
     """
     try:
         yield
@@ -55,10 +49,10 @@ def naming_disk_faults(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it over `path` when the block ends well.
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
     Args:
-        path: Final file; its folder is made.
+        path: Final file; its folder is created.
 
     Yields:
         A path in the same folder for the caller to write to.
@@ -79,8 +73,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; put it in the place of `path` when the block ends
-    well."""
+    """Yield a temporary folder beside `path`; replace `path` by it when the block succeeds."""
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f"{final.name}.tmp-{os.getpid()}")
@@ -99,10 +92,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def folder_fault(path: str | Path) -> str | None:
-    """Say why a folder cannot be made or written to; None where it can.
+    """Say why a folder cannot be created or written to; None where it can.
 
-    A few bytes are written into it, or into the nearest folder above it that is there, and deleted
-    again: no right to write, a read-only disk and a full one show in no other way.
+    A few bytes are written into it (or its nearest existing parent) and deleted, since only a write
+    shows missing rights, a read-only disk and a full one.
     """
     folder = Path(path)
     if not str(path).strip() or "\0" in str(path):
@@ -125,17 +118,17 @@ def folder_fault(path: str | Path) -> str | None:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text with LF line ends, whole or not at all."""
+    """Write UTF-8 text with LF line ends, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
 
 def write_json(path: str | Path, value: Any) -> Path:  # noqa: ANN401 - any JSON value
-    """Write JSON for people: UTF-8, indent 2, no NaN.
+    """Write JSON, atomically: UTF-8, indent 2, no NaN.
 
     Raises:
-        ValueError: A number is NaN or infinite; the message names the place.
+        ValueError: A number is NaN or infinite; the message names its place.
     """
     place = _not_finite_place(value)
     if place is not None:

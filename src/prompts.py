@@ -1,7 +1,7 @@
-"""The one renderer of prompts: labelling, training, evaluation and serving all call `render`.
+"""The prompt formats, and `render`, which labelling, training, evaluation and serving all call.
 
 A format is a template and the text that joins prompt and completion. Its hash is stored with every
-checkpoint, so that a student is never asked in another form than it was trained in.
+checkpoint, so that a student is never prompted in another format than it was trained on.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from .errors import ConfigError
 
 FormatName = Literal["s2-qa", "s2-summarize", "s2-validate", "system1", "system2"]
 SystemMode = Literal["system1", "system2"]
-"""Following instructions, and reasoning in steps before the answer."""
+"""System 1 follows an instruction; System 2 reasons in steps before its answer."""
 
 THINK = "Please think step by step and explain your reasoning before giving the final answer."
 
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """A named way of writing a prompt."""
+    """Templates of a prompt, and the text between prompt and completion."""
 
     without_context: str
     with_context: str
     joint: str = " "
-    """Stands between prompt and completion, in training and in serving alike."""
+    """Between prompt and completion, in training and serving."""
 
 
 FORMATS: dict[str, PromptFormat] = {
@@ -42,9 +42,8 @@ FORMATS: dict[str, PromptFormat] = {
         joint="\n\n",
     ),
     "s2-validate": PromptFormat(
-        # Up to "Answer:" the bytes are those of s2-qa: what the model would answer itself is then
-        # at hand when it
-        # judges, and a small model learns the comparison in a fraction of the steps.
+        # The prompt starts with the bytes of s2-qa, so the model has its own answer at hand when it
+        # judges: a small model learns the comparison in a fraction of the steps.
         without_context="Question: {text}\n\nAnswer: {answer}\n\nIs this answer right?",
         with_context=(
             "Context: {context}\n\nQuestion: {text}\n\nAnswer: {answer}\n\nIs this answer right?"
@@ -68,18 +67,18 @@ def render(name: FormatName, text: str, *, context: str | None = None, answer: s
     Args:
         name: One of `FORMATS`.
         text: The question, or the text to summarise.
-        context: Text the answer is to be found in; None or blank for none.
-        answer: The answer to be judged, for `s2-validate`.
+        context: Text that holds the answer; None or blank for none.
+        answer: The answer to judge, for `s2-validate`.
 
     Returns:
-        The prompt, without the joint that stands before the completion.
+        The prompt, without the joint before the completion.
 
     >>> render("s2-qa", "Q")
     'Question: Q\n\nAnswer:'
     """
     form = FORMATS[name]
     template = form.with_context if context and context.strip() else form.without_context
-    # One pass over the template, so that braces in users' texts stay what they are.
+    # One pass over the template, so that braces in users' texts are kept.
     values = {"text": text, "context": context or "", "answer": answer}
     parts = template.split("{")
     out = [parts[0]]
@@ -90,12 +89,12 @@ def render(name: FormatName, text: str, *, context: str | None = None, answer: s
 
 
 def format_prompt(instruction: str, input_text: str = "", mode: SystemMode = "system1") -> str:
-    r"""Write the prompt of an instruction, as it is labelled, trained, scored and served.
+    r"""Write the prompt of an instruction.
 
     Args:
-        instruction: What is to be done, or the question.
-        input_text: What it is to be done with; blank for none.
-        mode: `system1` asks for the answer, `system2` for the reasoning and then the answer.
+        instruction: The instruction or question.
+        input_text: Its input; blank for none.
+        mode: `system1` asks for the answer, `system2` for reasoning and then the answer.
 
     Raises:
         ConfigError: The mode is unknown.
@@ -114,8 +113,8 @@ def joint(name: FormatName) -> str:
 
 
 def join_of(prompt: str) -> str:
-    """Give the joint that belongs to a rendered prompt, whichever format it was rendered in."""
-    if prompt.endswith("\nAssistant:"):  # whatever the user's text above it begins with
+    """Give the joint of a rendered prompt, whichever its format."""
+    if prompt.endswith("\nAssistant:"):  # first, as the user's text may look like another format
         return FORMATS["system1"].joint
     last = prompt.rsplit("\n\n", 1)[-1]
     return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
@@ -129,9 +128,9 @@ _VERDICT = re.compile(
 def write_verdict(right: str, agrees: bool) -> str:
     """Write the completion of `s2-validate`: the right answer first, then the verdict.
 
-    What a small model has just written it can compare with what stands in the prompt. In single
-    trials on the elements table, judging without writing, and words between answer and verdict
-    ("Au, so no"), were both learned later.
+    A small model can compare the answer it has just written with the one in the prompt. In single
+    trials on the elements table it learned to judge later without that answer, and later with words
+    between answer and verdict ("Au, so no").
 
     >>> write_verdict("Au", False)
     'Au: no'
@@ -140,12 +139,12 @@ def write_verdict(right: str, agrees: bool) -> str:
 
 
 VERDICT_WEIGHT = 8.0
-"""How much the word yes or no counts in the training loss. At 1 it is a sixth of the words of its
-task, and was not learned within the steps that all the rest takes."""
+"""Weight of the word yes or no in the training loss. At 1 it was not learned within the steps that
+the other words take."""
 
 
 def verdict_focus(target: str) -> tuple[int, float]:
-    """Give the place of the verdict in a completion of `s2-validate`, and its weight in the loss.
+    """Give the start of the verdict in a completion of `s2-validate`, and its weight in the loss.
 
     >>> verdict_focus("Au: no")
     (4, 8.0)
@@ -154,7 +153,7 @@ def verdict_focus(target: str) -> tuple[int, float]:
 
 
 def read_verdict(text: str) -> bool | None:
-    """Read a verdict, in our form or as other models put it; None where there is none.
+    """Read a verdict in our form or in another model's words; None where there is none.
 
     >>> read_verdict("Au: no"), read_verdict("Yes, that is right."), read_verdict("Au")
     (False, True, None)
@@ -164,10 +163,9 @@ def read_verdict(text: str) -> bool | None:
 
 
 def prompts_sha256() -> str:
-    """Hash the formats of questions about a table; 64 hex digits. Stored as `prompt_sha256` in
-    every `run.json`.
+    """Hash the formats of questions about a table; 64 hex digits, `prompt_sha256` in `run.json`.
 
-    The forms of instructions are left out: what is trained on one of them stores `format_sha256`.
+    The formats of instructions are not included; their students store `format_sha256`.
     """
     return _hash_of(name for name in FORMATS if name not in SYSTEM_MODES)
 

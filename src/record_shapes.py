@@ -1,16 +1,16 @@
-"""Records as users have them, in any of the usual shapes: what is asked in them, and the answer.
+"""The usual shapes of a user's records: which keys hold the question and which the answer.
 
-| keys | asked | the answer |
+| keys | question | answer |
 |---|---|---|
-| `messages` | an optional system turn and one user turn | the assistant's turn behind them |
-| `conversations` | the same as ShareGPT has it: `from`, `value` | the turn of `gpt` behind them |
+| `messages` | an optional system turn and one user turn | the assistant's turn after them |
+| `conversations` | the same in ShareGPT's form: `from`, `value` | the turn of `gpt` after them |
 | `question`, `context`? | a question | `answer` |
 | `instruction`, `input`? | an instruction (Alpaca) | `output` |
 | `prompt` | a text as it is, or turns (TRL) | `completion`: a text, or a list of one turn |
 
-Labelling and training both read records here, so that what a teacher is asked is what a student
-learns, and what cannot be trained is refused before a teacher is paid for it. A labelled record
-says in its mark (`label`) which of these shapes was asked and in which format.
+Labelling and training both read records here, so a student is trained on exactly what its teacher
+was asked, and a record that cannot be trained is refused before a teacher is paid for it. The mark
+of a labelled record (`label`) says which shape was asked, in which prompt format.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ ANSWER_KEYS: Final[dict[Shape, str]] = {
     "instruction": "output",
     "prompt": "completion",
 }
-"""Key of what is asked: key of the answer. The first whose value is there counts."""
+"""Key of the question -> key of the answer. The first key that has a value counts."""
 MARK_KEYS: Final = ("label", "stillroom_label")
-"""Where the mark of a label stands: under the second where the table has a `label` of its own."""
+"""Keys of the mark: the second is used where the table has a column `label` of its own."""
 
 _CONTEXTS: Final = {"question": "context", "instruction": "input"}
 _ROLES: Final = {
@@ -43,26 +43,25 @@ _ROLES: Final = {
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "ai", "bot"), "assistant"),
 }
 _PARTS: Final = ("text", "input_text", "output_text")
-"""Types of content parts that are texts."""
+"""Types of text parts in a turn's content."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked in a record."""
+    """The question of a record."""
 
     shape: Shape
     text: str
     """The question, the instruction, the user's turn or the prompt."""
     context: str | None = None
-    """What it is asked about, or the system turn."""
+    """Text that the question is about, or the system turn."""
     turns: list[dict[str, str]] | None = None
-    """The turns with the roles `system` and `user`, where it is a conversation."""
+    """The turns of `system` and `user`, for a conversation."""
 
     def prompt(self, form: FormatName) -> str:
-        """Write what a student is asked: a prompt as it is, questions rendered in the format.
+        """Render the prompt of a student; a record with a ready prompt gives that prompt.
 
-        Turns are rendered in `s2-qa` always: a teacher gets them as they are, without a word of any
-        format.
+        Turns are always rendered in `s2-qa`. A teacher gets them as chat turns, in no format.
         """
         if self.turns is not None:
             form = "s2-qa"
@@ -72,7 +71,7 @@ class Asked:
 
 
 def asked_shape(record: Record) -> Shape | None:
-    """Find the shape by what is asked; None where the record has none of the keys."""
+    """Find the shape of a record's question; None where it has none of the keys."""
     there = [shape for shape in ANSWER_KEYS if shape in record]
     return next(
         (shape for shape in there if not is_nothing(record[shape])), next(iter(there), None)
@@ -80,10 +79,10 @@ def asked_shape(record: Record) -> Shape | None:
 
 
 def answered_shape(record: Record) -> tuple[Shape, FormatName] | None:
-    """Find the shape that is trained, and its format; None where no shape is complete.
+    """Find the shape to train on and its format; None where no shape is complete.
 
-    The mark of a label decides. Without one it is the first shape whose question and answer are
-    there, in `s2-qa`.
+    The mark of a label decides. Without a mark it is the first shape that has both question and
+    answer, in `s2-qa`.
     """
     there: list[Shape] = [s for s, key in ANSWER_KEYS.items() if s in record and key in record]
     mark = label_mark(record) or {}
@@ -97,7 +96,7 @@ def answered_shape(record: Record) -> tuple[Shape, FormatName] | None:
 
 
 def label_mark(record: Record) -> Mapping[str, Any] | None:
-    """Give the mark that labelling put into a record; None where there is none."""
+    """Give the mark that labelling wrote into a record; None where there is none."""
     for key in MARK_KEYS:
         mark = record.get(key)
         if isinstance(mark, Mapping) and {"teacher", "prompt_hash"} <= mark.keys():
@@ -106,15 +105,15 @@ def label_mark(record: Record) -> Mapping[str, Any] | None:
 
 
 def read_asked(record: Record, shape: Shape, number: int) -> Asked:
-    """Read what is asked in a record.
+    """Read the question of a record.
 
     Args:
-        record: With a value under the key of the shape.
-        shape: Which one is read.
-        number: Of the record, counted from 1, for errors.
+        record: Record with a value under the key of the shape.
+        shape: Shape to read.
+        number: Record number counted from 1, for errors.
 
     Raises:
-        DataError: It is no text, or a conversation that cannot be trained.
+        DataError: The value is not text, or a conversation that cannot be trained.
     """
     value = record[shape]
     if shape in ("messages", "conversations") or (shape == "prompt" and _is_list(value)):
@@ -131,7 +130,7 @@ def read_answer(record: Record, shape: Shape, number: int) -> str:
     """Read the answer of a record.
 
     Raises:
-        DataError: There is none, or it is no text.
+        DataError: There is no answer, or it is not text.
     """
     key = ANSWER_KEYS[shape]
     value = record[key]
@@ -144,7 +143,7 @@ def read_answer(record: Record, shape: Shape, number: int) -> str:
         turns = _turns(value, key, number)
         if _roles(turns) != ["assistant"]:
             raise DataError(
-                f"has the roles {_roles(turns)}; one turn of the assistant is needed",
+                f"has the roles {_roles(turns)}; one assistant turn is needed",
                 row=number,
                 column=key,
             )
@@ -153,7 +152,7 @@ def read_answer(record: Record, shape: Shape, number: int) -> str:
 
 
 def put_answer(record: Record, shape: Shape, text: str) -> dict[str, Any]:
-    """Give a copy of a record with an answer; one that was there is moved to a key of its own.
+    """Copy a record with a new answer; an earlier answer moves to another key.
 
     >>> put_answer({"question": "Q", "answer": "old"}, "question", "new")
     {'question': 'Q', 'answer': 'new', 'answer_before': 'old'}
@@ -174,7 +173,7 @@ def put_answer(record: Record, shape: Shape, text: str) -> dict[str, Any]:
 
 
 def put_column(record: Record, key: str, value: object) -> dict[str, Any]:
-    """Give a copy of a record with a value; one that was there is moved to a key of its own."""
+    """Copy a record with a new value; an earlier value moves to another key."""
     told = dict(record)
     if told.get(key) != value:
         _move_aside(told, key)
@@ -182,25 +181,25 @@ def put_column(record: Record, key: str, value: object) -> dict[str, Any]:
 
 
 def require_text(value: object, key: str, number: int) -> str:
-    """Give a value that is a text with something in it.
+    """Check that a value is a text that is not blank, and give it.
 
     Raises:
-        DataError: It is not.
+        DataError: It is not one.
     """
     if not isinstance(value, str) or not value.strip():
         raise DataError(
-            f"is {value!r}; a text is needed. Drop or repair the record", row=number, column=key
+            f"is {value!r}; a text is needed. Remove or correct the record", row=number, column=key
         )
     return value
 
 
 def is_nothing(value: object) -> bool:
-    """Say whether a cell holds nothing: None, or the NaN that tables have in its place."""
+    """Say whether a cell is None or NaN, as tables write null."""
     return value is None or (isinstance(value, float) and value != value)
 
 
 def _move_aside(record: dict[str, Any], key: str) -> None:
-    """Put what stands under a key under a new one behind all others; nothing where it is empty."""
+    """Move the value of a key to a new last key, unless it is empty."""
     old = record.get(key)
     if is_nothing(old) or old == "" or old == []:
         return
@@ -214,17 +213,17 @@ def _context(value: object, key: str, number: int) -> str | None:
     if is_nothing(value) or value == "" or value == []:
         return None
     if _is_list(value) and all(isinstance(one, str) for one in value):
-        value = "\n\n".join(value)  # passages, as SQuAD and its kin have them
+        value = "\n\n".join(value)  # a list of passages, as in SQuAD
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     return require_text(value, key, number)
 
 
 def _exchange(value: object, key: str, number: int) -> tuple[list[dict[str, str]], str | None]:
-    """Read one exchange: the turns that are asked, at most one of them of the system; the answer.
+    """Read one exchange: an optional system turn and the user turn; the answer or None.
 
     Raises:
-        DataError: It is something else, such as a talk of several turns.
+        DataError: The turns are not one exchange.
     """
     turns = _turns(value, key, number)
     roles = _roles(turns)
@@ -236,8 +235,8 @@ def _exchange(value: object, key: str, number: int) -> tuple[list[dict[str, str]
 
 def _one_exchange(roles: list[str], key: str, number: int) -> DataError:
     return DataError(
-        f"has the roles {roles}; one exchange is asked and trained: an optional system text, one "
-        "user and one assistant turn. Cut longer talks into exchanges",
+        f"has the roles {roles}; a record is one exchange: an optional system turn, one user and "
+        "one assistant turn. Split longer conversations into exchanges",
         row=number,
         column=key,
     )
@@ -248,7 +247,7 @@ def _roles(turns: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _turns(value: object, key: str, number: int) -> list[dict[str, str]]:
-    """Read turns, with `role` and `content` or `from` and `value`; texts of the system are one."""
+    """Read turns with `role` and `content` or `from` and `value`; join adjacent system turns."""
     if not _is_list(value) or not value or not all(isinstance(turn, Mapping) for turn in value):
         raise DataError(
             'needs a list of {"role": ..., "content": ...} or {"from": ..., "value": ...}',
@@ -275,13 +274,13 @@ def _turns(value: object, key: str, number: int) -> list[dict[str, str]]:
 
 
 def _role(turn: Mapping[str, Any]) -> tuple[object, str | None]:
-    """Give the role as it is written, and ours; None where a turn of it cannot be trained."""
+    """Give a turn's role as written, and its standard name; None where it cannot be trained."""
     named = turn["role"] if "role" in turn else turn.get("from")
     return named, _ROLES.get(named.strip().lower()) if isinstance(named, str) else None
 
 
 def _content(value: object, key: str, number: int) -> str:
-    """Read what a turn says: a text, or parts that are texts."""
+    """Read the text of a turn: a text, or a list of text parts."""
     if value is None:
         return ""
     parts = value if _is_list(value) else [value]

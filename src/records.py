@@ -1,8 +1,7 @@
-"""The one record that travels between the rooms, and the hashes that identify records.
+"""The examples that labelling, training, evaluation and serving share, and hashes of records.
 
-A table row becomes one or more `Example`s; labelling, training, evaluation and serving all read
-them. Hashes follow `stable_json`: sorted keys, ASCII, no spaces, no NaN, so that equal content has
-equal hashes anywhere.
+A table row becomes one or more `Example`s. Hashes are taken of `stable_json` (sorted keys, ASCII,
+no spaces, no NaN), so that equal content has equal hashes on any machine.
 """
 
 from __future__ import annotations
@@ -27,31 +26,31 @@ class Source:
     row: int
     """Record number counted from 1, the header not counted."""
     column: str | None = None
-    """Column that holds the answer, where there is one."""
+    """Column of the answer; None where there is none."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt with, perhaps, its target: the unit of labelling, training and evaluation."""
+    """A prompt and, once labelled, its target: the unit of labelling, training and evaluation."""
 
     id: str
-    """Unique in its data set and stable from run to run."""
+    """Unique in its data set, the same in every run."""
     prompt: str
     """The rendered prompt, from `prompts.render`."""
     target: str | None = None
-    """What the model is to say after the prompt; None while unlabelled."""
+    """The completion to learn; None while unlabelled."""
     task: Task = "qa"
-    """Which task it belongs to; scores are reported per task."""
+    """Its task; scores are reported per task."""
     fact: str | None = None
-    """What is asked, whatever the wording: examples with one fact are paraphrases of each other."""
+    """Identifies the fact asked about; examples of the same fact are paraphrases."""
     source: Source | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     """The original values, as read."""
     focus: tuple[int, float] | None = None
-    """(start, weight): tokens of the target that begin at or after this character count so many
-    times in the training loss. For the one word that a long target is about."""
+    """(start, weight): tokens of the target from this character on have this weight in the training
+    loss. For the decisive word of a longer target."""
     label: dict[str, Any] | None = None
-    """Who gave the target: None for gold, else at least `{"teacher": ..., "prompt_hash": ...}`."""
+    """Origin of the target: None for gold, else at least `{"teacher": ..., "prompt_hash": ...}`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give the example as plain JSON values."""
@@ -72,7 +71,7 @@ class Example:
 
 
 def write_examples(path: str, examples: Iterable[Example]) -> None:
-    """Write examples as JSON Lines, whole or not at all."""
+    """Write examples as JSON Lines, atomically."""
     write_json_lines(path, [example.to_dict() for example in examples])
 
 
@@ -82,13 +81,13 @@ def read_examples(path: str) -> list[Example]:
 
 
 def stable_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Serialise a JSON value so that equal values give equal text.
+    """Serialise a JSON value so that equal values give equal texts.
 
     >>> stable_json({"b": 1, "a": [1, 2]})
     '{"a":[1,2],"b":1}'
 
     Raises:
-        TypeError: The value is no JSON value (a date, bytes, a set, keys of mixed types).
+        TypeError: The value is not JSON (a date, bytes, a set, keys of mixed types).
         ValueError: It holds NaN or an infinity.
     """
     return json.dumps(
@@ -107,7 +106,7 @@ def record_hash(record: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def data_hash(records: Iterable[Any]) -> str:
-    """Hash a set of records, whatever their order.
+    """Hash a set of records independently of their order.
 
     >>> data_hash([{"a": 1}, {"b": 2}])[:12]
     '01f93988d26f'
@@ -117,7 +116,7 @@ def data_hash(records: Iterable[Any]) -> str:
 
 
 def split_position(key: str) -> float:
-    """Place a key in [0, 1] by its hash: the same key always falls into the same part of a split.
+    """Map a key to [0, 1] by its hash, so that it always falls into the same part of a split.
 
     >>> split_position("b")
     0.2427353910735658

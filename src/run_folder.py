@@ -1,8 +1,8 @@
-"""A run's folder: whose it is, and which stages are done, so that an interrupted run goes on and a
-finished one starts anew.
+"""The folder of a run: which run it belongs to and which of its stages are done.
 
-A stage is skipped only within one interrupted run, and only while settings, data, prompts and
-versions are the same. A folder that holds another run, or other files, is never written into.
+An interrupted run resumes after its finished stages where settings, data, prompts and versions are
+the same; a finished run starts again from the beginning. A folder with another run or with other
+files is never written into.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from .files import read_json, write_json
 
 PROGRESS_FILE = "progress.json"
 STALE = ("controls", "metrics.json", "report.html", "scores.png")
-"""What is about the models of an earlier run, and is not written again by every run."""
+"""Results of an earlier run that a new run does not always write again, so they are removed."""
 
 
 class RunFolder:
-    """Remembers the finished stages of a run.
+    """Records the finished stages of a run.
 
     Args:
-        path: The run's folder; made when the run begins.
+        path: The run's folder; created when the run begins.
         identity: Hash of everything that decides the result.
-        owner: What the run was made from and how, in plain JSON values: `source` and `settings`.
-            Another run is told by it.
+        owner: `source` and `settings` of the run in plain JSON values, to tell it from other runs.
     """
 
     def __init__(
@@ -51,10 +50,10 @@ class RunFolder:
         return earlier.get("identity") == self.identity and earlier.get("status") == "running"
 
     def begin(self) -> bool:
-        """Start or go on; True when an interrupted run with the same identity is continued.
+        """Start or resume; True where an interrupted run with the same identity is resumed.
 
-        A run that starts removes what an earlier one measured and its controls, so that no number
-        in the folder is of other models than those in it.
+        A start removes the metrics and controls of an earlier run, so that every number in the
+        folder is about the models in it.
         """
         self.resumed = self.is_broken_off()
         self._done = dict((_progress(self.path) or {})["done"]) if self.resumed else {}
@@ -67,16 +66,16 @@ class RunFolder:
         return self.resumed
 
     def is_done(self, stage: str) -> bool:
-        """Say whether a stage was finished in this run, before an interruption."""
+        """Say whether a stage was finished before the interruption."""
         return stage in self._done
 
     def done(self, stage: str) -> None:
-        """Mark a stage as finished; its files are whole by now."""
+        """Mark a stage as finished; its files must be complete."""
         self._done[stage] = True
         self._write("running")
 
     def finish(self) -> None:
-        """Mark the run as complete: the same command starts anew from here."""
+        """Mark the run as complete; the same command then starts a new run."""
         self._write("complete")
 
     def _write(self, status: str) -> None:
@@ -94,15 +93,15 @@ class RunFolder:
 
 
 def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple[Path, str | None]:
-    """Choose the folder of a run whose user named none: the wanted one, or `<wanted>-2` and so on.
+    """Choose the default folder of a run: the wanted one, or `<wanted>-2` and so on.
 
     Args:
-        wanted: Folder to take where nothing else is in it.
+        wanted: Folder to use where nothing else is in it.
         identity: As in `RunFolder`.
         owner: As in `RunFolder`.
 
     Returns:
-        The folder; and, where it is not the wanted one, why.
+        The folder, and why it is not the wanted one; None where it is.
     """
     places = [wanted, *_numbered(wanted)]
     others = {place: foreign(place, identity, owner) for place in places}
@@ -113,10 +112,10 @@ def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple
 
 
 def require_owned(folder: Path, identity: str, owner: Mapping[str, Any]) -> None:
-    """Refuse a folder that a user named where something else is in it.
+    """Refuse a folder that a user named if it holds something else.
 
     Raises:
-        ConfigError: It holds another run, or files that no run wrote.
+        ConfigError: It holds another run or other files.
     """
     reason = foreign(folder, identity, owner)
     if reason is not None:
@@ -127,7 +126,7 @@ def require_owned(folder: Path, identity: str, owner: Mapping[str, Any]) -> None
 
 
 def foreign(folder: Path, identity: str, owner: Mapping[str, Any]) -> str | None:
-    """Say what else a folder holds; None where it is empty, not there, or of the same run."""
+    """Say what else a folder holds; None where it is empty, missing, or of the same run."""
     if not folder.is_dir():
         return "is a file" if os.path.lexists(folder) else None
     if _is_free(folder):
@@ -151,12 +150,12 @@ def foreign(folder: Path, identity: str, owner: Mapping[str, Any]) -> str | None
 
 
 def source_of(data: str, beside: Path, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Describe what a run reads, free of passwords and the same after all folders were moved.
+    """Describe the input of a run, without passwords and independent of where folders are moved.
 
     Args:
         data: Path or URL.
-        beside: Folder from which paths are written.
-        **more: Table, query and the like; None is left out.
+        beside: Folder that paths are relative to.
+        **more: Table, query and the like; values of None are left out.
     """
     if "://" in data:
         address = urlsplit(data)
@@ -164,7 +163,7 @@ def source_of(data: str, beside: Path, **more: Any) -> dict[str, Any]:  # noqa: 
         place = f"{address.scheme}://{host}{address.path}"
     else:
         place = os.path.abspath(os.path.realpath(data))
-        with suppress(ValueError):  # on another drive there is no way from here to there
+        with suppress(ValueError):  # on another drive there is no relative path
             place = Path(os.path.relpath(place, os.path.realpath(beside))).as_posix()
     return {"data": place, **{name: value for name, value in more.items() if value is not None}}
 
@@ -178,14 +177,14 @@ def _progress(folder: Path) -> dict[str, Any] | None:
 
 
 def _is_free(folder: Path) -> bool:
-    """Say whether a folder is not there, or holds nothing but hidden files."""
+    """Say whether a folder is missing, or holds nothing but hidden files."""
     if not os.path.lexists(folder):
         return True
     return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _numbered(wanted: Path) -> Iterator[Path]:
-    """Give `<wanted>-2` and so on: all that are there, and the first that is not."""
+    """Yield `<wanted>-2` and so on: all that exist, and the first that does not."""
     pattern = re.compile(re.escape(wanted.name) + r"-(\d+)")
     there = wanted.parent.iterdir() if wanted.parent.is_dir() else iter(())
     taken = {int(found[1]) for path in there if (found := pattern.fullmatch(path.name))}
@@ -195,7 +194,7 @@ def _numbered(wanted: Path) -> Iterator[Path]:
 
 
 def _changes(theirs: Any, ours: Any, place: str = "") -> str:  # noqa: ANN401 - JSON values
-    """Write the first few values that differ."""
+    """Describe the first few values that differ."""
     if not isinstance(theirs, Mapping) or not isinstance(ours, Mapping):
         return f"{place}: {_shown(theirs)} there, {_shown(ours)} here"
     found = [

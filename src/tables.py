@@ -1,8 +1,7 @@
-"""The table a student was made from, as it travels beside the weights (`table.json`).
+"""The table behind a student, stored beside its weights as `table.json`.
 
-`data` makes it from the user's file, `agentic_workflow` reads it to show the source row of an
-answer and to check the answer in code. It is a leaf because both rooms need it and siblings never
-import each other.
+`data` makes it from the user's file; `agentic_workflow` looks answers up in it, checks them against
+its cells and cites its rows.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ class Column:
     label: str
     """Words used in questions, e.g. `atomic number`."""
     templates: tuple[str, ...] = ()
-    """Question templates the student was trained on; `{key}` stands for the record's key value."""
+    """Question templates the student was trained on, with `{key}` for the key of a record."""
     also: tuple[str, ...] = ()
-    """What people say for it too, e.g. `how big` for an area: agents then know what is asked."""
+    """Other words that users say for it, e.g. `how big` for an area."""
 
 
 @dataclass(frozen=True)
@@ -42,29 +41,29 @@ class TableRow:
     key: str
     """Value of the key column."""
     values: dict[str, str] = field(default_factory=dict)
-    """Column name -> text as asked and answered; columns without a value are absent."""
+    """Column name -> text of the cell; columns without a value are absent."""
     asked_by: dict[str, str] = field(default_factory=dict)
     """In a table of kind `rows`: column asked about -> condition on other columns that only this
-    record meets, e.g. `opponent is Lions`; columns that none tells apart are absent."""
+    record meets, e.g. `opponent is Lions`. Columns without such a condition are absent."""
 
 
 @dataclass(frozen=True)
 class FactTable:
-    """The records behind a student, and how they were asked about."""
+    """The records behind a student, and the questions asked about them."""
 
     source: str
     """File or table name, without folders."""
     kind: Literal["facts", "questions", "rows"]
     """`facts`: a key column and fact columns. `questions`: the key is the question, one column
-    holds the answer. `rows`: no column names the records, a condition on their values does."""
+    holds the answer. `rows`: no column identifies the records, conditions on values do."""
     key: str
     """Name of the key column; for `rows` a name that no column has."""
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
     examples: tuple[str, ...] = ()
-    """Questions a user may start with."""
+    """Example questions for users."""
     summary_templates: tuple[str, ...] = ()
-    """What may stand after "Summarize the following: "; `{key}` stands for the key value."""
+    """Texts that may follow "Summarize the following: ", with `{key}` for the key of a record."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON values."""
@@ -75,13 +74,13 @@ class FactTable:
         return write_json(Path(folder) / TABLE_FILE, self.to_dict())
 
     def also_called(self, words: Mapping[str, Sequence[str]]) -> FactTable:
-        """Add what people say for columns.
+        """Add other words that users say for columns.
 
         Args:
-            words: Name of a column -> words for it, each in one or more words.
+            words: Name of a column -> its other names.
 
         Raises:
-            ConfigError: There is no such column, or a text holds no word.
+            ConfigError: There is no such column, or a name has no letter or digit.
         """
         faults = also_faults(words, [column.name for column in self.columns])
         if faults:
@@ -94,7 +93,7 @@ class FactTable:
         """Read `table.json` from a checkpoint folder; None where there is none.
 
         Raises:
-            DataError: The file is there but is not such a table.
+            DataError: The file is not such a table.
         """
         path = Path(folder) / TABLE_FILE
         if not path.is_file():
@@ -124,10 +123,10 @@ class FactTable:
 
 
 def also_faults(words: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
-    """List what is wrong with words for columns.
+    """List the faults in other names of columns.
 
     Args:
-        words: Name of a column -> words for it.
+        words: Name of a column -> its other names.
         names: Columns that are asked about.
     """
     faults = [f"also_called names {name!r}; the columns that are asked about are "

@@ -1,7 +1,7 @@
-"""Arrow arrays to plain values, exactly: no date is too early or late, no digit is lost.
+"""Arrow arrays to plain values, exactly, for dates of any year and every digit.
 
 `to_pylist` raises on dates after the year 9999 and on nanoseconds, and gives types that JSON does
-not know; so times are written from their integers, and nested types are taken apart.
+not have. So times are written from their integers, and nested types are converted part by part.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class PlainFormError(ValueError):
 
 
 def plain_list(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
-    """Turn an Arrow array into a list of plain values, as `cells` describes them.
+    """Convert an Arrow array to a list of plain values, as `cells` describes them.
 
     Args:
         array: `pyarrow.Array`, not chunked.
-        report: NaN cells are counted in it.
+        report: Counts NaN cells.
 
     Raises:
         PlainFormError: A struct has two fields, or a map two keys, of one name.
@@ -68,7 +68,7 @@ def _extension(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
 
 
 def _floats(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
-    """Floats of 16 and 32 bits keep the shortest digits of their width, as `cells` describes."""
+    """Convert floats; those of 16 and 32 bits keep the shortest digits of their width."""
     if pa.types.is_float32(array.type):
         array = array.cast(pa.string()).cast(pa.float64())
     values = array.to_pylist()
@@ -81,12 +81,12 @@ def _floats(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
 
 @cache
 def _half_digits(value: float) -> float:
-    return shortest_double(np.float16(value))  # Arrow's own spelling of a half is widened
+    return shortest_double(np.float16(value))  # Arrow writes a half with the digits of a double
 
 
 def _unions(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
-    """Every value is read as the member of the union that it is stored in."""
-    array = pa.concat_arrays([array])  # type codes of a slice are those of the whole array
+    """Read every value as the member of the union that it is stored in."""
+    array = pa.concat_arrays([array])  # a slice has the type codes of the whole array
     codes = array.type_codes.to_pylist()
     members = [plain_list(array.field(i), report) for i in range(array.type.num_fields)]
     place = {code: i for i, code in enumerate(array.type.type_codes)}
@@ -120,7 +120,7 @@ def _structs(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
 
 
 def _maps(array: Any, report: ReadReport) -> list[Any]:  # noqa: ANN401
-    """Maps with text keys become objects, others lists of {"key", "value"}."""
+    """Convert maps with text keys to objects, others to lists of {"key", "value"}."""
     offsets = array.offsets.to_pylist()
     valid = array.is_valid().to_pylist()
     keys, items = plain_list(array.keys, report), plain_list(array.items, report)
@@ -162,7 +162,7 @@ def _times(array: Any) -> list[Any]:  # noqa: ANN401
         return [v if v is None else _time_text(v, per_second) for v in counts]
     if pa.types.is_duration(kind):
         return [v if v is None else duration_text(v, per_second) for v in counts]
-    zone = "" if kind.tz is None else "+00:00"  # Arrow keeps such moments in UTC
+    zone = "" if kind.tz is None else "+00:00"  # Arrow stores such timestamps in UTC
     return [v if v is None else timestamp_text(v, per_second) + zone for v in counts]
 
 
@@ -188,7 +188,7 @@ def date_text(days: int) -> str:
 
 
 def timestamp_text(count: int, per_second: int) -> str:
-    """Write a moment as ISO 8601 without a zone.
+    """Write a timestamp as ISO 8601 without a zone.
 
     Args:
         count: Units after 1970-01-01T00:00:00.

@@ -1,7 +1,7 @@
-"""Bytes of a file, unpacked on the way: gzip, zstd, bzip2 and xz, told by their first bytes.
+"""Reading the bytes of a file, decompressed: gzip, zstd, bzip2 and xz, known by their first bytes.
 
-A file that was cut off is an error, never a short table. Memory stays constant: input goes in by
-small blocks.
+A truncated file is an error, never a shorter table. Memory is constant, as input is read in small
+blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...errors import DataNotFoundError, UnreadableFileError
 
 PLAIN_BLOCK = 1 << 19
 PACKED_BLOCK = 1 << 12
-"""Bytes of packed input at a time; the densest zstd and bzip2 unpack to some 100 MB per block."""
+"""Bytes of compressed input per step; the densest zstd and bzip2 give some 100 MB of it."""
 SUFFIXES = {
     ".gz": "gzip",
     ".gzip": "gzip",
@@ -32,7 +32,7 @@ _UNPACK_ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError)
 
 
 def compression_of(head: bytes) -> str | None:
-    """Tell the compression from the first bytes of a file; None for none that is known."""
+    """Detect the compression from the first bytes of a file; None for no known one."""
     if head.startswith(b"\x1f\x8b\x08"):
         return "gzip"
     if head.startswith(b"\x28\xb5\x2f\xfd"):
@@ -45,22 +45,23 @@ def compression_of(head: bytes) -> str | None:
 
 
 def unpacked_name(path: Path) -> str:
-    """Give the file name without the suffix of a compression: `a.csv.gz` -> `a.csv`."""
+    """Give the file name without its compression suffix: `a.csv.gz` -> `a.csv`."""
     return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def iter_chunks(path: Path) -> Iterator[bytes]:
-    """Read a file block by block, unpacked where it is packed.
+    """Read a file block by block, decompressed where needed.
 
     Args:
         path: File to read.
 
     Yields:
-        Blocks that are not empty.
+        Blocks, none empty.
 
     Raises:
         DataNotFoundError: There is no such file.
-        UnreadableFileError: The packed data is damaged or cut off, or the file cannot be opened.
+        UnreadableFileError: The compressed data is damaged or truncated, or the file cannot be
+            opened.
     """
     with open_file(path) as stream:
         kind = compression_of(stream.read(10))
@@ -74,7 +75,7 @@ def iter_chunks(path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def seekable(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading at any place; a packed one is unpacked into a temporary file first.
+    """Open a file for random access; a compressed one is first written to a temporary file.
 
     Raises:
         UnreadableFileError: As `iter_chunks`.
@@ -112,11 +113,11 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
 def _unpack(stream: IO[bytes], kind: str, path: Path) -> Iterator[bytes]:
     new_unpacker, errors = _unpacker(kind)
     unpacker = new_unpacker()
-    begun = False  # inside a member: its end has not been seen
+    begun = False  # inside a member whose end has not been reached
     block = b""
     while block := block or stream.read(PACKED_BLOCK):
         if not begun and not block.strip(b"\0"):
-            block = b""  # gzip files may be filled up with zero bytes
+            block = b""  # gzip files may be padded with zero bytes
             continue
         try:
             data = unpacker.decompress(block)
@@ -124,7 +125,7 @@ def _unpack(stream: IO[bytes], kind: str, path: Path) -> Iterator[bytes]:
             raise UnreadableFileError(f"the {kind} data is damaged: {fault}", path=path) from fault
         begun, block = True, b""
         if unpacker.eof:
-            # Members may follow each other, as `cat a.gz b.gz` writes them.
+            # A file may have several members, as `cat a.gz b.gz` writes them.
             begun, block, unpacker = False, unpacker.unused_data, new_unpacker()
         if data:
             yield data

@@ -1,9 +1,8 @@
 """Records from a database, read only: SQLite by path, any other by its SQLAlchemy URL.
 
-Only reading is possible. SQLite files are opened read-only and every statement but SELECT is
-refused by SQLite's own authorizer, which lets virtual tables (FTS5, R*Tree, `json_each`) prepare
-what they need; elsewhere the transaction is marked read-only where the database
-knows that, and always rolled back.
+SQLite files are opened read-only, and SQLite's authorizer refuses every statement but SELECT, with
+exceptions for what virtual tables (FTS5, R*Tree, `json_each`) prepare. In other databases the
+transaction is marked read-only where that is supported, and always rolled back.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _READ_ACTIONS = {
 _READ_PRAGMAS = re.compile(
     r"table_\w+|index_\w+|foreign_key_\w+|integrity_check|quick_check|\w+_list"
 )
-"""Those that only read although they take an argument; without one, all of them only read."""
+"""Pragmas that only read although they have an argument; without one, all only read."""
 _SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_temp_master"})
 _VIRTUAL = re.compile(r"\s*create\s+virtual\s+table\b.*?\busing\s+\"?(\w+)", re.I | re.S)
 _OWN_WRITES = {
@@ -51,10 +50,10 @@ _OWN_WRITES = {
     "rtree_i32": ("node", "rowid", "parent"),
     "geopoly": ("node", "rowid", "parent"),
 }
-"""Modules that prepare writes to tables of their own as soon as one of their tables is read, and
-the endings of those tables' names. The file is open read-only, so none can be carried out."""
+"""Modules that prepare writes to their own tables when they are read, and the endings of those
+tables' names. The file is open read-only, so no write can be executed."""
 _ABOUT_OTHERS = frozenset({"fts5vocab", "fts3aux", "fts4aux", "spellfix1", "dbstat"})
-"""Modules whose tables tell about another table."""
+"""Modules whose tables describe another table."""
 _FETCH_ROWS = 1000
 
 
@@ -76,7 +75,7 @@ def is_url(source: str) -> bool:
 
 
 def shown_name(source: str) -> str:
-    """Give a path as it is, a URL without the password in it: the name for messages and logs."""
+    """Name a source in messages and logs: a path, or a URL without its password."""
     if not is_url(source):
         return source
     from sqlalchemy import make_url
@@ -91,7 +90,7 @@ def shown_name(source: str) -> str:
 def iter_query(
     connection_string: str, query: str, report: ReadReport
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the records that a query gives.
+    """Read the result of a query.
 
     Args:
         connection_string: SQLAlchemy URL, or the path of a SQLite file.
@@ -113,7 +112,7 @@ def iter_query(
     with _connect(connection_string) as (connection, name):
         row = 0
         try:
-            # Colons are no parameters here: the query stands as it is.
+            # Colons are escaped, as they would mark parameters.
             result = connection.execution_options(stream_results=True).execute(
                 text(query.replace(":", r"\:"))
             )
@@ -133,11 +132,11 @@ def table_query(connection_string: str, table: str | None) -> str:
 
     Args:
         connection_string: SQLAlchemy URL, or the path of a SQLite file.
-        table: Table or view; None where the database has only one.
+        table: Table or view; None for the only one.
 
     Raises:
         DataError: There is no such table, or none is named and there are several; the message lists
-            them.
+            the tables.
     """
     from sqlalchemy import inspect
     from sqlalchemy.exc import SQLAlchemyError
@@ -166,7 +165,7 @@ def table_query(connection_string: str, table: str | None) -> str:
 
 
 def _inner_tables(connection: Connection) -> set[str]:
-    """Name the tables in which virtual tables of SQLite keep their content."""
+    """Name the shadow tables, in which virtual tables of SQLite store their content."""
     if connection.dialect.name != "sqlite" or sqlite3.sqlite_version_info < (3, 37):
         return set()
     found = connection.exec_driver_sql("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
@@ -174,7 +173,7 @@ def _inner_tables(connection: Connection) -> set[str]:
 
 
 def _only_table(connection: Connection, tables: list[str], views: list[str]) -> str | None:
-    """Give the table that is meant where none is named: the only one, or else the only view."""
+    """Give the only table, or else the only view; None where there are several."""
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master")
         modules = {name: _module(sql) for name, sql in found}
@@ -184,7 +183,7 @@ def _only_table(connection: Connection, tables: list[str], views: list[str]) -> 
 
 
 def _module(sql: str | None) -> str:
-    """Name the module of a virtual table by the statement that made it; empty for other tables."""
+    """Read the module of a virtual table from its CREATE statement; empty for other tables."""
     match = _VIRTUAL.match(sql or "")
     return match[1].lower() if match else ""
 
@@ -213,7 +212,7 @@ def _connect(connection_string: str) -> Iterator[tuple[Connection, str]]:
 
 
 def _engine(connection_string: str) -> tuple[Engine, str]:
-    """Make an engine, and the name it has in messages: without a password."""
+    """Make an engine, and its name for messages, without a password."""
     from sqlalchemy import create_engine, make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.pool import NullPool
@@ -250,7 +249,7 @@ def _sqlite_engine(database: str) -> Engine:
             raise DataNotFoundError(f"{path}: no such database file; check the spelling")
         if not path.is_file():
             raise UnreadableFileError("this is a folder, not a SQLite file", path=path)
-        with open_file(path) as stream:  # SQLite itself looks at the file only when it must
+        with open_file(path) as stream:  # SQLite itself checks the file only at the first query
             if stream.read(16) != b"SQLite format 3\0":
                 raise UnreadableFileError("this is not a SQLite file", path=path)
 
@@ -267,18 +266,18 @@ def _sqlite_engine(database: str) -> Engine:
 
 
 def _prepared_writes(connection: sqlite3.Connection) -> frozenset[str]:
-    """Name the tables that virtual tables prepare to write when they are read."""
+    """Name the tables that reading a virtual table prepares to write."""
     try:
         found = connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
     except sqlite3.Error:
-        return frozenset()  # no database, or damaged: the query itself says so
+        return frozenset()  # the query itself reports a damaged database
     return frozenset(
         f"{name}_{ending}" for name, sql in found for ending in _OWN_WRITES.get(_module(sql), ())
     )
 
 
 def _authorizer(prepared_writes: frozenset[str]) -> Callable[..., int]:
-    """Make SQLite's authorizer: it allows reading, and what is prepared but never carried out."""
+    """Make SQLite's authorizer: it allows reading, and writes that are prepared but not executed."""
 
     def allow(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
         if first in prepared_writes and action in _CELL_WRITES:
@@ -299,8 +298,8 @@ def _only_reading(action: int, first: str | None, second: str | None, *_: str | 
     if action == sqlite3.SQLITE_PRAGMA and (not second or _READ_PRAGMAS.fullmatch(first or "")):
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_UPDATE and first in _SCHEMA_TABLES:
-        # How a virtual table or a table-valued function declares its columns. A statement that
-        # names the schema itself is refused by SQLite, as `writable_schema` cannot be set.
+        # A virtual table or table-valued function declares its columns so. SQLite refuses
+        # statements that write the schema itself, as `writable_schema` cannot be set.
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
 

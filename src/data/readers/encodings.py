@@ -1,10 +1,10 @@
-"""Encoding of a text that is no UTF-8: what its bytes most surely mean, or that nobody can tell.
+"""Guessing the encoding of a text that is not UTF-8, with a certainty.
 
-Each encoding that is common in tables is tried. What it makes of the bytes is judged as writing:
-are the letters of one word of one script, is their case in order, are they letters of one language
-(for Latin scripts) or its frequent ones (for others), are the characters of Chinese, Japanese and
-Korean the common ones? `charset-normalizer` decides where two of these three are equally likely.
-Encodings that read a text alike count as one.
+The text is decoded in each encoding that is common in tables and scored: whether the letters of a
+word are of one script with regular case, whether they are letters of one language (Latin scripts)
+or its frequent letters (other scripts), and whether Chinese, Japanese and Korean characters are
+common ones. `charset-normalizer` decides between two equally likely encodings of the last three.
+Encodings that decode a text to the same characters count as one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HEBREW = ("אבגדהוזחטיכךלמםנןסעפףצץקרשת",)
 _ARABIC = ("اليمونتبرةدسفعكهقحجأشصخىئطذ",)
 _THAI = ("านรกเงมยลวดทสตะปบ่้ีอคัิแหพุจ์ไ",)
 _RARE = frozenset("ðþý")
-"""Letters of Icelandic alone; in Turkish bytes others stand in their places."""
+"""Letters of Icelandic alone; the Turkish encoding has other letters at these bytes."""
 _FINAL_HEBREW = "ךםןףץ"
 _COMMON_HAN = frozenset(
     "的一是不了人在有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可"
@@ -84,14 +84,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:[\u0300-\u036f\u0e30-\u0e4e\u064b-\u0652]+[^\W\
 
 @dataclass(frozen=True)
 class Guess:
-    """What the bytes may be, the most plausible first."""
+    """Possible encodings, the most plausible first."""
 
     readings: tuple[tuple[str, float, str], ...]
-    """(encoding, score from 0 to 1, a word or cell of the text in it)."""
+    """(encoding, score from 0 to 1, a cell of the decoded text)."""
 
     @property
     def certainty(self) -> float:
-        """Score of the first reading; 0 where another one is nearly as plausible."""
+        """Score of the first reading; 0 where another is nearly as plausible."""
         if not self.readings:
             return 0.0
         best = self.readings[0][1]
@@ -100,7 +100,7 @@ class Guess:
 
 
 def guess_encoding(data: bytes) -> Guess:
-    """Judge bytes that are ASCII for the most part and otherwise no UTF-8.
+    """Guess the encoding of bytes that are not UTF-8.
 
     Args:
         data: Whole lines, or the beginning of a text.
@@ -121,7 +121,7 @@ def guess_encoding(data: bytes) -> Guess:
 
 
 def _lead_where_different(best: tuple[str, tuple[str, float]], other: tuple[str, str]) -> float:
-    """Say how much better a reading is in the cells that another one reads differently."""
+    """Score how much better a reading is in the cells where another differs."""
     (text, (encoding, _)), (other_text, other_encoding) = best, other
     pairs = [
         pair
@@ -141,7 +141,7 @@ def _lead_where_different(best: tuple[str, tuple[str, float]], other: tuple[str,
 
 
 def guess_wide(head: bytes) -> str | None:
-    """Tell UTF-16 without a mark, and the Japanese encoding of mails, from the first bytes."""
+    """Detect UTF-16 without a mark, and ISO-2022-JP of mails, from the first bytes."""
     if any(mark in head for mark in (b"\x1b$B", b"\x1b$@", b"\x1b(J")) and head.isascii():
         return "iso2022_jp"
     zeros = head.count(0)
@@ -165,7 +165,7 @@ def guess_wide(head: bytes) -> str | None:
 
 
 def _odd_lines(data: bytes) -> bytes:
-    """Give the lines that are not ASCII, up to a size."""
+    """Give the lines that are not ASCII, up to `SAMPLE_BYTES`."""
     lines: list[bytes] = []
     size = 0
     for line in re.split(rb"(?<=\n)|(?<=\r)", data):
@@ -210,7 +210,7 @@ def _decoded(sample: bytes, encoding: str) -> str | None:
 
 
 def _by_frequency(sample: bytes, encodings: list[str]) -> str | None:
-    """Let charset-normalizer choose; None where it is undecided."""
+    """Let charset-normalizer choose; None where two are equal."""
     from charset_normalizer import from_bytes
 
     matches = list(from_bytes(sample, cp_isolation=encodings))
@@ -223,7 +223,7 @@ def _by_frequency(sample: bytes, encodings: list[str]) -> str | None:
 
 
 def _score_letters(text: str, languages: tuple[str, ...], western: bool) -> float:
-    """Say from 0 to 1 how well a text reads in one of some languages."""
+    """Score from 0 to 1 how well a text fits one of some languages."""
     if _CONTROL.search(text):
         return 0.0
     letters, symbols, odd = "", 0, 0
@@ -261,7 +261,7 @@ def _score_letters(text: str, languages: tuple[str, ...], western: bool) -> floa
         weight = (0.9 if few < 6 else 0.8 if few < _ENOUGH_LETTERS else 0.7) if western else 0.45
         best = max(best, weight * any_language)
     if letters.isupper() and len(letters) > 1:
-        best *= 0.8  # what is written in capitals alone may be a text whose case is turned round
+        best *= 0.8  # a text in capitals only may be one decoded with its case swapped
     return (best * len(letters) + symbols) / total
 
 
@@ -289,7 +289,7 @@ def _script(character: str) -> str | None:
 
 
 def _score_double(text: str, encoding: str, leads: tuple[range, ...]) -> float:
-    """Say how common the characters of a Chinese, Japanese or Korean text are."""
+    """Score how common the characters of a Chinese, Japanese or Korean text are."""
     foreign = [c for c in text if not c.isascii()]
     common, kinds = 0, {"han": 0, "kana": 0, "hangul": 0}
     for character in foreign:
@@ -302,7 +302,7 @@ def _score_double(text: str, encoding: str, leads: tuple[range, ...]) -> float:
         return 0.0
     for match in _WORD.finditer(text):
         if any(c.isascii() for c in match.group()) and not match.group().isascii():
-            common -= 1  # Latin letters glued to others, as where one byte was read with the next
+            common -= 1  # Latin letters inside a word, as where a byte was joined to the next
     score = max(common, 0) / len(foreign)
     if encoding in ("gb18030", "big5"):
         share = sum(c in _COMMON_HAN for c in foreign) / len(foreign)
@@ -313,6 +313,6 @@ def _score_double(text: str, encoding: str, leads: tuple[range, ...]) -> float:
 
 
 def _excerpt(text: str) -> str:
-    """Give a cell with a letter beyond ASCII in it."""
+    """Give a cell with a character beyond ASCII."""
     cells = [c for c in _CELL_END.split(text) if not c.isascii()]
     return min(cells, key=lambda c: abs(len(c) - 12))[:40].strip() if cells else text[:40]

@@ -1,11 +1,11 @@
 """Excel workbooks (.xlsx, .xlsm): one sheet is one table, read row by row in constant memory.
 
-- The first visible sheet with anything on it is read; `sheet` names another one. Where there are
-  others, their names are told.
-- Numbers, texts and yes/no values are as the cells hold them, dates and times ISO 8601 text; a date
-  whose cell shows no time has none. A formula is the value that was stored with it.
-- Blank rows are passed over and counted; blank columns beside the table are left away. Names of
-  columns, and marks of nothing in cells of text, are as in CSV.
+- The first visible sheet that is not empty is read; `sheet` names another one. A note lists the
+  other sheets.
+- Numbers, texts and booleans are read as stored, dates and times as ISO 8601 text; a date whose
+  cell shows no time has none. A formula gives the value stored with it.
+- Blank rows are skipped and counted; blank columns beside the table are ignored. Column names, and
+  null marks in text cells, follow the rules of CSV.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .read_report import ReadReport
 
 SAMPLE_ROWS = 1000
 MAX_UNPACKED_BYTES = 4 << 30
-"""A workbook that unpacks to more is refused: it is made to exhaust a reader, or no workbook."""
+"""A workbook that unpacks to more is refused: it was made to exhaust the memory."""
 _QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
 _TIME_CODES = re.compile(r"[hs]", re.IGNORECASE)
 
@@ -43,12 +43,12 @@ def iter_excel(
     """Read the records of one sheet with their row numbers.
 
     Args:
-        path: Workbook, packed or not.
+        path: Workbook, compressed or not.
         options: `sheet`, `header`, `skip_lines`, `ragged` and the spellings of null.
-        report: Counts are added to it.
+        report: Counts what was skipped or changed.
 
     Raises:
-        EmptyDataError: No sheet has anything on it.
+        EmptyDataError: Every sheet is empty.
         DataError: There is no such sheet, or a row does not fit the header.
         UnreadableFileError: The workbook is damaged.
     """
@@ -122,11 +122,11 @@ def _opened(stream: IO[bytes], path: Path) -> Iterator[Any]:
                 path=path,
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about parts of a workbook that are no cells
+            warnings.simplefilter("ignore")  # about parts of a workbook that are not cells
             workbook = load_workbook(stream, read_only=True, data_only=True, keep_links=False)
     except DataError:
         raise
-    except Exception as fault:  # openpyxl raises what its parser meets
+    except Exception as fault:  # openpyxl lets errors of its parsers through
         raise UnreadableFileError(
             f"the workbook is damaged or no workbook ({type(fault).__name__}: {fault}); open it in "
             "a spreadsheet program and save it again",
@@ -167,8 +167,8 @@ def _rows(
     report: ReadReport,
     path: Path,
 ) -> Iterator[tuple[int, list[Any]]]:
-    """Give the rows that are not blank, with their line numbers."""
-    sheet.reset_dimensions()  # the size that the file states may be wrong
+    """Yield the rows that are not blank, with their line numbers."""
+    sheet.reset_dimensions()  # the size stated in the file may be wrong
     source = sheet.iter_rows()
     line, blank = 0, 0
     while True:
@@ -176,7 +176,7 @@ def _rows(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 batch = list(islice(source, SAMPLE_ROWS))
-        except Exception as fault:  # openpyxl raises what its parser meets
+        except Exception as fault:  # openpyxl lets errors of its parsers through
             raise UnreadableFileError(
                 f"the sheet {sheet.title!r} is damaged ({type(fault).__name__}: {fault})",
                 path=path,
@@ -209,7 +209,7 @@ def _plain(cell: Any) -> Any:  # noqa: ANN401 - a cell
 
 
 def _edges(rows: Sequence[Sequence[Any]]) -> tuple[int, int]:
-    """Give the first column with anything in it, and the end of the last one."""
+    """Give the first column with a value, and the end of the last one."""
     filled = {i for row in rows for i, value in enumerate(row) if value is not None}
     return min(filled), max(filled) + 1
 

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, then its suffix; the rest is refused with what to do."""
+"""The kind of a file, by its first bytes, then its suffix; other files are refused with advice."""
 
 from __future__ import annotations
 
@@ -127,15 +127,15 @@ HEAD_BYTES = 4096
 
 
 def kind_of(path: Path, options: ReadOptions) -> Kind:
-    """Tell what a file is read as.
+    """Decide which format a file is read as.
 
     Args:
-        path: File, packed or not.
-        options: `format` wins over the name, but nothing makes a picture a table.
+        path: File, compressed or not.
+        options: `format` overrides the suffix, but not content that is certainly something else.
 
     Raises:
         EmptyDataError: The file has no bytes.
-        UnreadableFileError: It is something that is not read here; the message says what to do.
+        UnreadableFileError: The format is not supported; the message says what to do.
     """
     head = file_head(path)
     if not head:
@@ -158,8 +158,7 @@ def kind_of(path: Path, options: ReadOptions) -> Kind:
     suffix = Path(unpacked_name(path)).suffix.lower()
     known = SUFFIX_KINDS.get(suffix)
     if known in ("parquet", "arrow", "sqlite", "excel"):
-        # Arrow streams of old versions start with a length; the reader itself says whether it is
-        # one.
+        # Arrow streams of old versions start with a length; the reader itself checks them.
         if known == "arrow":
             return known
         raise UnreadableFileError(
@@ -169,7 +168,7 @@ def kind_of(path: Path, options: ReadOptions) -> Kind:
 
 
 def file_head(path: Path) -> bytes:
-    """Give the first bytes of a file, unpacked; empty for an empty file."""
+    """Give the first bytes of a file, decompressed; empty for an empty file."""
     head = b""
     try:
         for chunk in iter_chunks(path):
@@ -178,7 +177,7 @@ def file_head(path: Path) -> bytes:
                 break
     except UnreadableFileError:
         if not head:
-            raise  # otherwise the reader says in which row the damage is
+            raise  # otherwise the reader names the damaged row
     return head[:HEAD_BYTES]
 
 
@@ -221,8 +220,8 @@ def _refuse(path: Path, head: bytes) -> None:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Say whether a file is no text in any encoding: it has zero bytes and other controls, and no
-    half of a UTF-16 character that would explain them."""
+    """Say whether a file is not text in any encoding: it has zero bytes that UTF-16 does not explain
+    and other control characters."""
     zeros = head.count(0)
     if not zeros or head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return False
@@ -236,10 +235,10 @@ def _is_binary(head: bytes) -> bool:
 
 
 def _kind_in_zip(path: Path) -> Kind:
-    """Tell a workbook from everything else that is a ZIP archive inside.
+    """Recognise a workbook among the formats that are ZIP archives.
 
     Raises:
-        UnreadableFileError: It is something else; the message names it.
+        UnreadableFileError: It is another format; the message names it.
     """
     try:
         with seekable(path) as stream, zipfile.ZipFile(stream) as archive:
@@ -267,6 +266,6 @@ def _kind_in_zip(path: Path) -> Kind:
 
 
 def _sniff(head: bytes) -> Kind:
-    """Tell JSON from CSV in a file whose suffix says nothing."""
+    """Tell JSON from CSV in a file with an unknown suffix."""
     start = head.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n")[:1]
     return "json" if start in (b"{", b"[") else "csv"

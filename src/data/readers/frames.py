@@ -1,8 +1,8 @@
 """Records to a pandas DataFrame without changing a value.
 
-Whole numbers with gaps stay whole (`Int64`), text stays text, nested values stay Python objects.
-CSV cells become numbers only where every cell of the column reads back exactly as it is written:
-`007`, `1.50` and `1e5` keep a column text.
+Integers with nulls stay integers (`Int64`), text stays text, nested values stay Python objects.
+CSV cells become numbers only where every cell of the column can be written back exactly: `007`,
+`1.50` and `1e5` keep a column as text.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def frame_from_records(
 
     Args:
         records: Plain values; a key that a record lacks is null there.
-        columns: Names that the frame has even without records, first.
-        parse_text: Turn text columns into numbers and booleans where that is lossless, as for CSV.
+        columns: First columns of the frame, also without records.
+        parse_text: Convert text columns to numbers and booleans where that is lossless, for CSV.
 
     Returns:
         One row per record; null is `pd.NA`.
@@ -55,7 +55,7 @@ def frame_from_records(
 
 
 def parse_column(cells: list[Any]) -> list[Any]:
-    """Turn text cells into numbers or booleans if every cell can be written back as it was.
+    """Convert text cells to numbers or booleans if every cell can be written back exactly.
 
     >>> parse_column(["1", None, "20"]), parse_column(["1", "02"])
     ([1, None, 20], ['1', '02'])
@@ -97,7 +97,7 @@ def _parse_bool(text: Any) -> bool | None:  # noqa: ANN401 - a cell
 
 
 def double_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give a frame whose narrow floats are doubles with the same digits: float32 2.55 is 2.55."""
+    """Convert narrow floats of a frame to doubles with the same digits: float32 2.55 to 2.55."""
     import pandas as pd
 
     doubles = {}
@@ -120,7 +120,7 @@ def double_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def column_cells(series: pd.Series[Any]) -> list[Any]:
-    """List the cells of a column; narrow floats keep their own digits, their gaps are None."""
+    """List the cells of a column; narrow floats keep their own digits, with None for null."""
     dtype: Any = series.dtype
     if not _is_narrow(dtype):
         return series.tolist()
@@ -133,7 +133,7 @@ def _is_narrow(dtype: Any) -> bool:  # noqa: ANN401 - a pandas or numpy type
 
 
 def _array(cells: list[Any]) -> Any:  # noqa: ANN401 - a pandas array or a list
-    """Choose the pandas type that holds all cells as they are."""
+    """Choose the pandas type that holds all cells unchanged."""
     import pandas as pd
 
     kinds = {type(cell) for cell in cells}

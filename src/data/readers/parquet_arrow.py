@@ -1,7 +1,7 @@
 """Records from Parquet and Arrow files (IPC file, IPC stream, Feather version 2), batch by batch.
 
-Checksums are verified where the file has them; an encrypted or damaged file is refused as a whole.
-INT96 timestamps, an old form that Spark and Impala write, are read to the nanosecond.
+Checksums are verified where the file has them; an encrypted or damaged file is refused.
+INT96 timestamps, an old type that Spark and Impala write, are read to the nanosecond.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .read_report import ReadReport
 BATCH_ROWS = 8192
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_UNPACKED_RATIO = 1000
-"""A row group above both limits is refused: few kilobytes can unpack to more than the memory."""
+"""A row group above both limits is refused: a few kilobytes can unpack to more than the memory."""
 ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
 _INT64 = 1 << 64
 
@@ -42,7 +42,7 @@ def iter_parquet(
         Record number counted from 1, record.
 
     Raises:
-        UnreadableFileError: The file is damaged, encrypted, or would fill the memory.
+        UnreadableFileError: The file is damaged, encrypted, or would exhaust the memory.
         UnknownColumnError: `columns` names one that is not there.
     """
     with seekable(path) as stream:
@@ -112,7 +112,7 @@ def iter_arrow(
 
 
 def dataset_records(dataset: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - no types
-    """List the records of a `datasets.Dataset` as plain values, as those of its files."""
+    """List the records of a `datasets.Dataset` as plain values, as reading its files gives them."""
     records: list[dict[str, Any]] = []
     report = ReadReport(quiet=True)
     for table in dataset.with_format("arrow").iter(batch_size=BATCH_ROWS):
@@ -124,7 +124,7 @@ def dataset_records(dataset: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - no 
 
 
 def column_names(path: Path, *, parquet: bool) -> list[str]:
-    """Name the columns of a Parquet or Arrow file, which it has even without records.
+    """Name the columns of a Parquet or Arrow file, also one without records.
 
     Args:
         path: File, packed or not.
@@ -151,7 +151,7 @@ def _batches(
     options: ReadOptions,
     int96: bool,
 ) -> Iterator[tuple[Any, ...]]:
-    """Hand out batches; with INT96 columns the same rows in ns, us and ms."""
+    """Yield batches; for INT96 columns, the same rows in ns, us and ms."""
     names = None if options.columns is None else list(options.columns)
     files = [file]
     if int96:
@@ -183,7 +183,7 @@ def _open_ipc(stream: IO[bytes], *, is_file: bool) -> tuple[Any, Iterator[Any]]:
 
 
 def _ends_well(stream: IO[bytes]) -> bool:
-    """Look for the end mark of an IPC stream, without which a cut-off file looks complete."""
+    """Look for the end mark of an IPC stream; a cut-off file has none."""
     stream.seek(0, 2)
     stream.seek(max(stream.tell() - 8, 0))
     return stream.read() == b"\xff\xff\xff\xff\0\0\0\0"
@@ -209,7 +209,7 @@ def _plain(path: Path, row: int, name: str, array: Any, report: ReadReport) -> l
 
 
 def _int96_columns(file: Any) -> tuple[set[str], set[str]]:  # noqa: ANN401
-    """Name the INT96 columns, and the columns that hold INT96 further inside."""
+    """Name the INT96 columns, and the columns with nested INT96 values."""
     schema = file.schema
     columns = [schema.column(i) for i in range(len(schema))]
     paths = {column.path for column in columns if column.physical_type == "INT96"}
@@ -218,10 +218,9 @@ def _int96_columns(file: Any) -> tuple[set[str], set[str]]:  # noqa: ANN401
 
 
 def _int96_texts(path: Path, row: int, name: str, arrays: list[Any]) -> list[Any]:
-    """Put INT96 moments together from nanoseconds, which wrap around in 64 bits, and microseconds.
+    """Compose INT96 timestamps of nanoseconds, which wrap around in 64 bits, and microseconds.
 
-    Milliseconds tell whether the microseconds have wrapped as well: then the day is beyond any
-    calendar.
+    Milliseconds show whether the microseconds have wrapped too; such a date is out of range.
     """
     texts: list[Any] = []
     counts = [array.view(pa.int64()).to_pylist() for array in arrays]
@@ -243,10 +242,10 @@ def _int96_texts(path: Path, row: int, name: str, arrays: list[Any]) -> list[Any
 
 
 def _check_unpacked_size(path: Path, metadata: Any, packed: int) -> None:  # noqa: ANN401
-    """Refuse row groups that would fill the memory.
+    """Refuse row groups that would exhaust the memory.
 
-    Sizes of single columns would say more, but asking for them ends the process where a column is
-    encrypted (a C++ exception that pyarrow does not catch).
+    Only whole row groups: asking for the size of an encrypted column ends the process with a C++
+    exception that pyarrow does not catch.
     """
     for group in range(metadata.num_row_groups):
         unpacked = metadata.row_group(group).total_byte_size

@@ -1,4 +1,4 @@
-"""What a reader did besides reading: all that was passed over, filled, renamed or dropped."""
+"""A report of what a reader skipped, filled, renamed or dropped."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ReadReport:
-    """Counts of one read; readers add to it, nobody takes away."""
+    """Counts and notes of one read."""
 
     files: int = 0
-    """Files (or queries) read to the end or in part."""
+    """Files or queries read, also in part."""
     records: int = 0
-    """Records handed out."""
+    """Records yielded."""
     blank_lines: int = 0
-    """CSV or JSON lines with nothing on them, passed over."""
+    """Blank CSV or JSON lines skipped."""
     comment_lines: int = 0
-    """CSV lines passed over because of `comment=`."""
+    """CSV lines skipped because of `comment=`."""
     skipped_lines: int = 0
-    """CSV lines passed over because of `skip_lines=`."""
+    """CSV lines skipped because of `skip_lines=`."""
     padded_rows: int = 0
-    """CSV rows filled up with null."""
+    """Short CSV rows filled up with null."""
     trimmed_rows: int = 0
-    """CSV rows with more cells than the header, where the surplus ones were empty."""
+    """CSV rows with surplus empty cells, which were cut off."""
     extended_rows: int = 0
-    """CSV rows whose surplus cells were kept in the column `_extra`."""
+    """Rows whose surplus cells were kept in the column `_extra`."""
     null_marks: Counter[str] = field(default_factory=Counter)
-    """Mark of nothing, such as `NULL` -> CSV cells that it made null."""
+    """Null mark, such as `NULL` -> number of cells that it made null."""
     null_floats: int = 0
     """Floating-point cells that were NaN and became null."""
     dropped: Counter[str] = field(default_factory=Counter)
@@ -40,13 +40,13 @@ class ReadReport:
     filled: Counter[str] = field(default_factory=Counter)
     """Column name -> nulls that became the empty text."""
     notes: list[str] = field(default_factory=list)
-    """Renamed columns, lists found by themselves and other decisions, in words."""
+    """Renamed columns, detected tables and other decisions, in words."""
 
     quiet: bool = False
-    """Log nothing; for reads that only look."""
+    """Log nothing, for a read that only inspects the file."""
 
     def note(self, text: str) -> None:
-        """Record a decision in words, once, and log it as a warning."""
+        """Record a decision once, and log it as a warning."""
         if text in self.notes:
             return
         self.notes.append(text)
@@ -54,7 +54,7 @@ class ReadReport:
             logger.warning("%s", text)
 
     def faults(self) -> list[str]:
-        """Name the counts that are not zero, in words."""
+        """Describe the counts that are not zero."""
         words = {
             "blank_lines": "blank lines passed over",
             "comment_lines": "comment lines passed over",
@@ -75,7 +75,7 @@ class ReadReport:
         return lines
 
     def log(self, source: str) -> None:
-        """Log one line about a finished read, at WARNING where anything was passed over or dropped.
+        """Log one line about a finished read, at WARNING where anything was skipped or dropped.
 
         Args:
             source: Name of the file, pattern or database.

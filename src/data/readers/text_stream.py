@@ -1,10 +1,8 @@
-"""Bytes to text: byte-order marks, strict decoding, lines.
+"""Decoding bytes to text, and text to lines: byte-order marks, strict decoding, guessed encodings.
 
-What is no UTF-8 is read in the encoding that its bytes most surely mean, and that is told; where it
-is not sure, or nobody would hear of it, the text is refused.
-
-Where the bytes stop being text, everything before that place is handed out first; so a reader that
-counts its rows knows which row is at fault when the `TextError` arrives.
+Text that is not UTF-8 is read in the most likely encoding, with a note; it is refused where that is
+uncertain, or where there is nobody to read a note. The text before a fault is yielded before the
+`TextError` is raised, so that a reader can name the row.
 """
 
 from __future__ import annotations
@@ -15,24 +13,17 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from ...config import BYTE_ORDER_MARKS
 from ...errors import UnreadableFileError
 from .encodings import Guess, guess_encoding, guess_wide
 from .options import advise
 
-# UTF-32 LE first: its mark starts with that of UTF-16 LE.
-_MARKS: tuple[tuple[bytes, str], ...] = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _HEAD_BYTES = 4096
 _INNER_MARK = re.compile("([\r\n])\ufeff+")
 
 
 class TextError(Exception):
-    """The bytes from here on are not text in the encoding."""
+    """The bytes from here on cannot be decoded."""
 
 
 def decode_chunks(
@@ -44,12 +35,12 @@ def decode_chunks(
 
     Args:
         chunks: Blocks of bytes.
-        encoding: As in `ReadOptions.encoding`. Byte-order marks are taken off in any case, those at
-            the beginning of other lines as well.
-        note: Told in words what was guessed; None: nothing is guessed.
+        encoding: As in `ReadOptions.encoding`. Byte-order marks are removed in any case, also at
+            the beginning of later lines.
+        note: Called with a sentence about a guessed encoding; None to guess none.
 
     Yields:
-        Blocks of text that are not empty.
+        Blocks of text, none empty.
 
     Raises:
         TextError: A byte cannot be decoded, or the text has a NUL character; the message names the
@@ -65,7 +56,7 @@ def decode_chunks(
             + advise("encoding")
         )
     decoder = codecs.getincrementaldecoder(name)("strict")
-    taken = len(mark)  # bytes handed to the decoder, the mark counted
+    taken = len(mark)  # bytes given to the decoder, including the mark
     first = first[len(mark) :]
     at_line_start, plain = True, True
     for chunk, final in _with_end(first, chunks):
@@ -83,7 +74,7 @@ def decode_chunks(
             if guessing and plain:
                 guess = guess_encoding(before + chunk)
             if guess is not None and guess.certainty and note is not None:
-                # All text before this block is ASCII, which the encodings have in common.
+                # All text before this block is ASCII, which is the same in all encodings.
                 name, guessing = guess.readings[0][0], False
                 note(_describe_guess(guess, end))
                 decoder = codecs.getincrementaldecoder(name)("strict")
@@ -95,8 +86,7 @@ def decode_chunks(
                     end = taken - len(second.object) + second.start
                     fault = _describe(second, end, name, encoding, None, plain=False)
             else:
-                # A fresh decoder is needed only by encodings with state; those report their own
-                # fault.
+                # Only encodings with state need a fresh decoder; they report their own fault.
                 text = good.decode(name, errors="ignore")
                 fault = _describe(error, end, name, encoding, guess, plain=plain)
         plain = plain and text.isascii()
@@ -113,9 +103,9 @@ def decode_chunks(
 
 
 class Lines:
-    r"""Lines of a text that end in \n, \r\n or \r; the ends are kept.
+    r"""Lines of a text that end in \n, \r\n or \r, with their ends.
 
-    Iterating runs without Python code for each line, which is what makes it fast.
+    Iterating runs no Python code per line, which makes it fast.
 
     Args:
         texts: Blocks of text.
@@ -127,11 +117,11 @@ class Lines:
         self._current = io.StringIO()
 
     def __iter__(self) -> Iterator[str]:
-        """Give the lines one by one."""
+        """Yield the lines one by one."""
         return chain.from_iterable(self._files())
 
     def rest(self) -> Iterator[str]:
-        """Give what no iteration has taken yet, in blocks of whole lines."""
+        """Yield the remaining lines in blocks."""
         text = self._current.read()
         return chain([text] if text else [], self._texts)
 
@@ -142,7 +132,7 @@ class Lines:
 
 
 def _without_inner_marks(text: str, at_line_start: bool) -> str:
-    """Take off byte-order marks at the beginning of lines: files that were joined have them."""
+    """Remove byte-order marks at the beginning of lines, as concatenated files have them."""
     if "\ufeff" not in text:
         return text
     text = _INNER_MARK.sub(r"\1", text)
@@ -154,7 +144,7 @@ def _whole_lines(texts: Iterator[str]) -> Iterator[str]:
     for text in texts:
         cut = text.rfind("\n") + 1
         if not cut:
-            # Not at the last character: the \n of a \r\n may be in the next block.
+            # Not at the last character, as the \n of a \r\n may be in the next block.
             cut = text.rfind("\r", 0, len(text) - 1) + 1
         if cut:
             yield "".join([*parts, text[:cut]])
@@ -171,7 +161,7 @@ def _with_end(first: bytes, chunks: Iterator[bytes]) -> Iterator[tuple[bytes, bo
     try:
         for chunk in chunks:
             yield chunk, False
-    except UnreadableFileError as fault:  # what was unpacked before the damage has been handed out
+    except UnreadableFileError as fault:  # the text before the damage has been yielded
         raise TextError(str(fault).removeprefix(f"{fault.path}: ")) from fault
     yield b"", True
 
@@ -187,8 +177,8 @@ def _first_bytes(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 def _mark_of(first: bytes, encoding: str | None) -> tuple[bytes, str]:
     named = None if encoding is None else codecs.lookup(encoding).name
-    for mark, name in _MARKS:
-        # "utf-16" in a call means "whatever the mark says".
+    for mark, name in BYTE_ORDER_MARKS:
+        # "utf-16" means the byte order of the mark.
         matches = named is None or name.startswith(named) or (named, name) == ("utf-8-sig", "utf-8")
         if first.startswith(mark) and matches:
             return mark, name
@@ -196,7 +186,7 @@ def _mark_of(first: bytes, encoding: str | None) -> tuple[bytes, str]:
 
 
 def _has_few_letters(text: str) -> bool:
-    """Say whether hardly any character of a text is beyond ASCII: it may be no UTF-8 at all."""
+    """Say whether a text has hardly any character beyond ASCII, so it may not be UTF-8 at all."""
     return text.isascii() or sum(not c.isascii() for c in text) <= 2
 
 

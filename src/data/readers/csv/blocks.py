@@ -1,9 +1,9 @@
-"""The quick way through CSV: blocks whose quotes are all in order are cut into cells by Arrow.
+"""Fast parsing of CSV blocks by Arrow, for blocks that are certainly valid.
 
-Arrow is several times quicker than Python's csv module, but it reads `"a"b` as `ab` and passes over
-blank lines. So each block is looked at first: every quote must open or close a cell, no line may be
-blank, and Arrow must find as many records as there are line ends. Whatever is not so in order, or
-has another number of cells than the header, is left to the csv module, which says what is wrong.
+Arrow is several times faster than Python's csv module, but reads `"a"b` as `ab` and skips blank
+lines. So each block is checked first: every quote must open or close a cell, no line may be blank,
+and Arrow must find as many records as there are lines. Any other block, or one whose rows do not
+fit the header, is left to the csv module, which says what is wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BLOCK_CHARS = 1 << 19
 
 
 def is_quick(options: ReadOptions, sep: str) -> bool:
-    """Say whether blocks of a file with these options may go the quick way."""
+    """Say whether blocks of a file with these options may be parsed by Arrow."""
     return (
         options.quote == '"'
         and not options.escape
@@ -30,7 +30,7 @@ def is_quick(options: ReadOptions, sep: str) -> bool:
 
 
 def closed_end(block: str) -> int:
-    """Find the last line end in a block that stands outside quotes.
+    """Find the last line end of a block outside quotes.
 
     Args:
         block: Text that starts with a record.
@@ -49,16 +49,16 @@ def closed_end(block: str) -> int:
 def read_block(
     block: str, columns: list[str], wanted: list[str], sep: str
 ) -> list[list[str]] | None:
-    """Cut a block into cells.
+    """Parse a block into cells.
 
     Args:
-        block: Whole records, of which only the last may lack its line end.
+        block: Whole records; only the last may lack its line end.
         columns: Names of all columns, all different.
-        wanted: Those to give back.
+        wanted: Columns to return.
         sep: Separator.
 
     Returns:
-        One list of cells for each wanted column; None where the block has to be looked at exactly.
+        One list of cells per wanted column; None where the csv module must read the block.
     """
     records = _count_records(block, sep)
     if records is None:
@@ -87,20 +87,20 @@ def read_block(
 
 
 def _count_records(block: str, sep: str) -> int | None:
-    """Count the records of a block whose quotes and line ends are in order; None for others."""
+    """Count the records of a block with valid quotes and line ends; None for other blocks."""
     text = _quoted_part(sep).sub("", block)
     if '"' in text or ("\r" in text and text.count("\r") != text.count("\r\n")):
         return None
-    # Blank lines count here, but Arrow makes no record of them: such a block goes the exact way.
+    # Blank lines count here but give no record in Arrow, so such a block goes to the csv module.
     return text.count("\n") + (not text.endswith("\n"))
 
 
 @cache
 def _quoted_part(sep: str) -> re.Pattern[str]:
-    """Match from one quote to the next, if the first opens and the second closes a cell.
+    """Match a quoted cell: from a quote that opens a cell to the next one, which closes it.
 
-    Two parts that touch are one cell with a doubled quote in it. A quote that is in no such pair
-    is left over, since pairs are made from the left.
+    Two adjacent matches are one cell with a doubled quote. Pairs are matched from the left, so a
+    quote outside such pairs remains.
     """
     mark = re.escape(sep)
     opens = rf'"(?:(?<=[{mark}\n"]")|(?<=\A"))'

@@ -1,18 +1,17 @@
-r"""CSV and its relatives: every row has the header's cells, or the file is refused.
+r"""CSV files: every row must fit the header, or the file is refused.
 
-Policies, all of them overridable through `ReadOptions`:
+Policies, which `ReadOptions` can change:
 
-- Cells are text, exactly as written: `007` and `1.0` stay what they are.
-- An empty cell is null, whether it is written `` or `""` (writers that quote everything write null
-  so); so are the common marks of nothing, which are counted (`null_marks`).
-- Separator, escape character and header are found out from the file where they are not named.
-- Blank lines are passed over and counted, in one-column files as well: writers mark a null there as
-  `""`.
-- A row with too few or too many cells is refused. Surplus cells that are empty are cut off and
-  counted, and a row may stop before columns that have no name.
+- Cells are text exactly as written, such as `007` and `1.0`.
+- An empty cell is null, also as `""`, which writers that quote everything use for null. The usual
+  null marks (`nulls`) are null too and are counted.
+- Separator, escape character and header are detected where they are not given.
+- Blank lines are skipped and counted, also in files of one column, where writers mark null as `""`.
+- A row with too few or too many cells is refused. Surplus empty cells are cut off and counted, and
+  a row may end before columns without a name.
 - A column without a name becomes `column_3`; a second `a` becomes `a.2`. Both are noted.
-- Text after a closing quote, a quote that never closes and NUL characters are refused.
-- Lines end in \n, \r\n or \r, mixed at will.
+- Text after a closing quote, a quote that is never closed and NUL characters are refused.
+- Lines end in \n, \r\n or \r, also mixed.
 """
 
 from __future__ import annotations
@@ -49,25 +48,24 @@ from .header import column_names
 
 _SAMPLE_CHARS = 1 << 16
 QUICK_MIN_CHARS = _SAMPLE_CHARS
-"""Below this size loading Arrow takes longer than it saves."""
+"""Below this size, loading Arrow takes more time than it saves."""
 BATCH_ROWS = 1024
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
-
 Read = tuple[list[list[str]], csv.Error | TextError | None]
-"""Rows, and the fault that stopped the reading after them."""
+"""Rows, and the fault after them that ended reading."""
 
 
 class CsvTable:
-    """An open CSV file: `columns`, then rows of exactly as many cells.
+    """An open CSV file: its `columns`, then rows with exactly as many cells.
 
     Args:
         path: File, packed or not.
         options: Policies.
-        report: Counts are added to it.
+        report: Counts what was skipped or changed.
 
     Raises:
-        EmptyDataError: The file has no line with anything on it.
+        EmptyDataError: Every line of the file is blank.
         UnreadableFileError: The header cannot be read.
     """
 
@@ -76,11 +74,11 @@ class CsvTable:
         self.path = path
         self.columns: list[str] = []
         self.row = 0
-        """Number of the last record handed out, counted from 1."""
+        """Number of the last record yielded, counted from 1."""
         self._options = options
         self._report = report
         self._nulls = null_spellings(options)
-        self._signs = False  # an escape character may have been met
+        self._signs = False  # a backslash that may be an escape was found
         self._decided = options.escape is not None
         before = _counts(report)
         self._open()
@@ -99,19 +97,19 @@ class CsvTable:
         self._first = [first] if is_record else []
 
     def batches(self, wanted: Sequence[str] | None = None) -> Iterator[list[Sequence[Any]]]:
-        """Hand out the cells of the records as they are written, many records at a time.
+        """Read the cells of the records, many records at a time.
 
         Args:
             wanted: Columns; None for all.
 
         Yields:
-            One list for each wanted column, all of one length: texts, "" for an empty cell and None
-            for a mark of nothing; in the column `_extra` of `ragged="keep"` a cell is a list or
-            empty. `row` is the number of the last record.
+            One list per wanted column, all of the same length: texts as written, "" for an empty
+            cell and None for a null mark; in the column `_extra` of `ragged="keep"` a cell is a
+            list or "". `row` is then the number of the last record of the batch.
 
         Raises:
             DataError: A row does not fit the header.
-            UnreadableFileError: Quotes or bytes are not what CSV allows.
+            UnreadableFileError: Quotes or bytes are not valid CSV.
         """
         names = list(self.columns if wanted is None else wanted)
         named = self._options.null_values
@@ -119,7 +117,7 @@ class CsvTable:
             for columns in self._cells(names):
                 yield [without_nulls(c, self._nulls, named, self._report) for c in columns]
         except _EscapesMetError:
-            # What was handed out has no escape in it, so it reads the same in both ways.
+            # The records yielded so far have no escape, so both ways of reading give the same.
             for columns in self._cells_with_escapes(names):
                 yield [without_nulls(c, self._nulls, named, self._report) for c in columns]
 
@@ -134,8 +132,7 @@ class CsvTable:
             yield [[cells[place] for cells in rows] for place in places]
 
     def _cells_with_escapes(self, names: list[str]) -> Iterator[list[list[Any]]]:
-        """Read from the beginning, with the escape character that was found; pass over the records
-        that were handed out."""
+        """Read again with the escape character that was found, skipping the records yielded."""
         done, self.row = self.row, 0
         _restore(self._report, self._before)
         self._open()
@@ -149,7 +146,7 @@ class CsvTable:
                 yield [column[-new:] for column in columns]
 
     def _decide_escape(self) -> None:
-        """Find out whether the file reads whole only where a backslash escapes."""
+        """Find out whether the whole file is valid only with the backslash as escape."""
         self._decided = True
         if not self._reads_whole("") and self._reads_whole(ESCAPE):
             self._options = replace(self._options, escape=ESCAPE)
@@ -169,7 +166,7 @@ class CsvTable:
         return True
 
     def _look_for_escapes(self) -> None:
-        """Decide how the file is read before anything is handed out that may have an escape."""
+        """Decide how to read the file before yielding a record that may have an escape."""
         if self._signs and not self._decided:
             self._decide_escape()
             if self._options.escape:
@@ -177,7 +174,7 @@ class CsvTable:
 
     def _row_batches(self, reads: Iterable[Read]) -> Iterator[list[list[str]]]:
         """Fit rows to the header; raise the fault after the rows before it."""
-        # With "keep" every row is looked at, since surplus cells become a list.
+        # With "keep" every row is checked, as surplus cells become a list.
         width = -1 if self._options.ragged == "keep" else self.width
         line = self.line
         for rows, fault in reads:
@@ -192,10 +189,10 @@ class CsvTable:
             line = self.line
 
     def _quick_batches(self, names: list[str]) -> Iterator[list[list[str]]]:
-        """Read block by block until the end, or until a block has to be looked at exactly.
+        """Read blocks with Arrow until the end, or until a block needs the csv module.
 
-        The next block is cut into cells in a thread, mostly without the interpreter's lock, while
-        the caller works on this one.
+        The next block is parsed in a thread, mostly without the interpreter's lock, while the
+        caller works on this one.
         """
         texts = self._lines.rest()
         self._passed, self._reader = self.line, csv.reader(())
@@ -228,12 +225,12 @@ class CsvTable:
 
     @property
     def line(self) -> int:
-        """Physical line on which the row read last ends, counted from 1."""
+        """Physical line on which the last row read ends, counted from 1."""
         read: int = self._reader.line_num
         return self._passed + read
 
     def _open(self) -> None:
-        """Begin at the beginning of the file."""
+        """Start at the beginning of the file."""
         self._passed, self._at_row_start = 0, True
         texts = decode_chunks(iter_chunks(self.path), self._options.encoding, self._note)
         sample, complete, fault = _sample(texts)
@@ -257,7 +254,7 @@ class CsvTable:
         self._report.note(f"{self.path}: {text}")
 
     def _watched(self, texts: Iterator[str]) -> Iterator[str]:
-        """Pass on the text of the file, and see whether there is an escape in it."""
+        """Pass the text through, and note whether it may have escapes."""
         end = ""
         for text in texts:
             if not self._signs and not self._decided:
@@ -266,7 +263,7 @@ class CsvTable:
             yield text
 
     def _start(self, texts: Iterator[str], skip: int = 0) -> None:
-        """Put the csv module at the beginning of `texts`."""
+        """Start the csv module on `texts`."""
         self._lines = Lines(texts)
         lines = iter(self._lines)
         try:
@@ -291,14 +288,14 @@ class CsvTable:
                 yield line
 
     def _read(self, count: int) -> Read:
-        """Read rows until there are `count`, the file ends or a fault stops it."""
+        """Read up to `count` rows, to the end of the file or to a fault."""
         rows: list[list[str]] = []
         try:
             if self._options.comment is None:
                 rows.extend(islice(self._reader, count))  # keeps what came before a fault
             else:
-                # The csv module asks for lines only while a row lasts: the first line asked for
-                # starts a row, and only there may a comment stand.
+                # The csv module reads lines only while a row lasts, so the first line it reads
+                # starts a row; only there a comment is allowed.
                 self._at_row_start = True
                 rows.extend(islice(self._reader, 1))
         except (csv.Error, TextError) as fault:
@@ -316,14 +313,14 @@ class CsvTable:
                 return rows[0]
 
     def _is_blank(self, cells: list[str]) -> bool:
-        # [""] is a quoted empty cell: in a one-column file a record with null.
+        # [""] is a quoted empty cell: a record with null in a file of one column.
         one_column = self.columns and self.width == 1
         blank = not cells or (len(cells) == 1 and cells[0].isspace() and not one_column)
         self._report.blank_lines += blank
         return blank
 
     def _fit(self, rows: list[list[str]], line: int) -> list[list[str]]:
-        """Fit rows to the header as the policy says; `line` ends before the first of them."""
+        """Fit rows to the header under the policy; `line` is the last line before them."""
         fitted: list[list[str]] = []
         for cells in rows:
             line_ends = sum(len(_LINE_END.findall(cell)) for cell in cells)
@@ -375,7 +372,7 @@ class CsvTable:
         )
 
     def _error(self, fault: csv.Error | TextError) -> UnreadableFileError:
-        """Say in which row reading stopped, and why."""
+        """Make the error that says in which row reading stopped, and why."""
         row = self.row + 1 if self.columns else None  # None: still at the header
         if isinstance(fault, TextError):
             return UnreadableFileError(str(fault), path=self.path, row=row, line=self.line + 1)
@@ -403,7 +400,7 @@ class CsvTable:
 
 
 class _EscapesMetError(Exception):
-    """The file turned out to have escapes; its reading begins anew."""
+    """The file turned out to have escapes and is read again from the beginning."""
 
 
 _LINE_COUNTS = (
@@ -417,7 +414,7 @@ _LINE_COUNTS = (
 
 
 def _counts(report: ReadReport) -> dict[str, int]:
-    """Copy what is counted while lines are read."""
+    """Copy the counts that reading lines adds to."""
     return {name: getattr(report, name) for name in _LINE_COUNTS}
 
 
@@ -427,7 +424,7 @@ def _restore(report: ReadReport, counts: dict[str, int]) -> None:
 
 
 def _sample(texts: Iterator[str]) -> tuple[str, bool, TextError | None]:
-    """Take the beginning of a text: whether it is all there is, and the fault that ended it."""
+    """Take the beginning of a text, whether it is the whole text, and the fault that ended it."""
     parts: list[str] = []
     try:
         for text in texts:
@@ -440,7 +437,7 @@ def _sample(texts: Iterator[str]) -> tuple[str, bool, TextError | None]:
 
 
 def _gather(texts: Iterator[str]) -> tuple[str, TextError | None]:
-    """Take texts until they make a block; also the fault that ended them."""
+    """Take texts up to the size of a block, and the fault that ended them."""
     parts: list[str] = []
     try:
         for text in texts:
@@ -455,7 +452,7 @@ def _gather(texts: Iterator[str]) -> tuple[str, TextError | None]:
 def _raise(fault: TextError | None) -> Iterator[str]:
     if fault is not None:
         raise fault
-    yield ""  # makes this a generator: the fault is raised when the next line is asked for
+    yield ""  # makes this a generator, so the fault is raised only at the next line
 
 
 def _count_lines(text: str) -> int:
