@@ -1,13 +1,12 @@
-"""The loader that users call: tables in, question-answer pairs and training texts out.
+"""The loader that users call: from a table to question-answer pairs and training texts.
 
     loader = StructuredDataLoader()
     loader.load_from_csv("faq.csv")
     pairs = loader.create_qa_pairs()
     texts = loader.prepare_distillation_dataset()
 
-Every method calls one step of this room. Without keywords the files go through our own strict
-readers; with keywords `load_from_csv` and `load_from_parquet` hand them to pandas, as its users
-expect.
+Without keywords files are read by our strict readers; with keywords of pandas `load_from_csv` and
+`load_from_parquet` call pandas.
 """
 
 from __future__ import annotations
@@ -50,18 +49,19 @@ __all__ = [
     "read_table",
 ]
 
-
 _OWN_OPTIONS = {field.name for field in fields(ReadOptions)} - {
     "columns", "comment", "encoding", "format", "header", "sep",
 }  # fmt: skip
-"""Options that show which reader is meant: `pandas.read_csv` does not have them."""
+"""Options of our reader that `pandas.read_csv` does not have."""
+_LOADED = "the loaded table"
+"""Its name in messages."""
 
 
 class StructuredDataLoader:
-    """Loads one table and makes training data of it.
+    """Loads a table and makes training data of it.
 
     Args:
-        data_path: What `load()` and `iter_qa_pairs()` read when they are given no path.
+        data_path: Path for `load()` and `iter_qa_pairs()` without a path.
     """
 
     def __init__(self, data_path: str | Path | None = None) -> None:
@@ -70,17 +70,17 @@ class StructuredDataLoader:
         self.data: pd.DataFrame | None = None
         """The table loaded last."""
         self.report = ReadReport()
-        """What the last load and the steps after it passed over, filled or dropped."""
+        """What the last load and the steps after it skipped, filled or dropped."""
 
     def load_from_csv(self, file_path: str | Path, **kwargs: Any) -> pd.DataFrame:  # noqa: ANN401
-        """Load a CSV file, packed or not.
+        """Load a CSV file, compressed or not.
 
         Args:
             file_path: File.
             **kwargs: None, or fields of `ReadOptions` that pandas does not have, such as
-                `skip_lines=2`: the strict reader, with columns of numbers where that changes no
-                cell. Otherwise arguments of `pandas.read_csv`; only the empty cell is null and
-                whole numbers stay whole unless they say otherwise.
+                `skip_lines=2`: our reader, with columns of numbers where that changes no cell.
+                Otherwise arguments of `pandas.read_csv`, with only the empty cell as null and
+                nullable integers unless they say otherwise.
 
         Raises:
             DataNotFoundError: There is no such file.
@@ -108,14 +108,14 @@ class StructuredDataLoader:
         """Load a JSON file: a list of objects, one object, JSON Lines, or a list inside an object.
 
         Args:
-            file_path: File, packed or not.
+            file_path: File, compressed or not.
             records_path: Keys that lead to the list, `"data.paragraphs.qas"`.
-            parent_fields: Fields of enclosing objects that each record gets as well.
-            flatten: Turn nested objects into dotted columns.
+            parent_fields: Fields of enclosing objects to add to each record.
+            flatten: Flatten nested objects to dotted columns.
 
         Raises:
             DataNotFoundError: There is no such file.
-            DataError: The file is no JSON, or no table.
+            DataError: The file is not JSON, or has no table.
         """
         return self._load(
             file_path,
@@ -131,7 +131,7 @@ class StructuredDataLoader:
         Args:
             file_path: File.
             **kwargs: None: our reader, with dates as ISO text. Otherwise arguments of
-                `pandas.read_parquet`. Either way floats of 16 and 32 bits become doubles of the
+                `pandas.read_parquet`. Either way floats of 16 and 32 bits become doubles with the
                 same digits.
 
         Raises:
@@ -147,7 +147,7 @@ class StructuredDataLoader:
         return self.data
 
     def load_from_database(self, connection_string: str, query: str) -> pd.DataFrame:
-        """Load what a query gives. Nothing can be written. Subclasses may replace this method.
+        """Load the result of a query, read only. Subclasses may override this method.
 
         Args:
             connection_string: SQLAlchemy URL, or the path of a SQLite file.
@@ -161,10 +161,10 @@ class StructuredDataLoader:
         return self._load(connection_string, format="sqlite", query=query)
 
     def load(self, path: str | Path | None = None, **options: Any) -> pd.DataFrame:  # noqa: ANN401
-        """Load a file, folder, pattern or database by its suffix or, failing that, its content.
+        """Load a file, folder, pattern or database, whose format is detected.
 
         Args:
-            path: What to load; None for `data_path`.
+            path: Path or URL; None for `data_path`.
             **options: `query`, `table`, and the fields of `ReadOptions`.
 
         Raises:
@@ -208,21 +208,21 @@ class StructuredDataLoader:
         Args:
             question_col: Column of the questions.
             answer_col: Column of the answers.
-            context_col: Column of the contexts; passed over with a note if the table lacks it.
-            null: What to do with null or blank cells: "drop" the record, "empty" text, "error".
+            context_col: Column of the contexts; ignored with a note if the table lacks it.
+            null: Policy for null or blank cells: "drop" the record, "empty" text, "error".
 
         Returns:
             Dictionaries with `question`, `answer` and, if the column exists, `context`.
 
         Raises:
-            ValueError: Nothing is loaded, or `null` is no such policy.
-            UnknownColumnError: A column is not there; the message lists those that are.
+            ValueError: Nothing is loaded, or `null` is not a policy.
+            UnknownColumnError: A column is missing; the message lists the columns.
             DataError: A cell is null and `null` is "error".
         """
         check_null_policy(null)
         data = self._loaded()
         wanted = own_names(_columns(data), [question_col, answer_col])
-        check_columns(self._name(), _columns(data), tuple(wanted))
+        check_columns(_LOADED, _columns(data), tuple(wanted))
         if context_col is not None and self._has(data, context_col):
             wanted += own_names(_columns(data), [context_col])
         return list(pairs_of_records(self._records(data, wanted), wanted, null, self._new_counts()))
@@ -232,12 +232,11 @@ class StructuredDataLoader:
     ) -> list[dict[str, str]]:
         """Make training texts of the loaded table.
 
-        Without a `text` column the text is the question's prompt, one space and the answer, so that
-        the student sees what it is to say.
+        Without a `text` column the text is the question's prompt, a space and the answer.
 
         Args:
             text_col: Column of the texts.
-            label_col: Column of the labels; passed over with a note if the table lacks it.
+            label_col: Column of the labels; ignored with a note if the table lacks it.
             null: As in `create_qa_pairs`, for text, question, answer and label.
 
         Returns:
@@ -245,8 +244,7 @@ class StructuredDataLoader:
 
         Raises:
             ValueError: As in `create_qa_pairs`.
-            UnknownColumnError: There is neither the text column nor, in its place, question and
-                answer.
+            UnknownColumnError: The table has neither the text column nor question and answer.
             DataError: A cell is null and `null` is "error".
         """
         check_null_policy(null)
@@ -266,7 +264,7 @@ class StructuredDataLoader:
         body, context = [text_col], None
         if text_col not in names:
             if text_col != "text" or not {"question", "answer"} <= set(names):
-                check_columns(self._name(), names, (text_col,))
+                check_columns(_LOADED, names, (text_col,))
             body, context = ["question", "answer"], "context" if "context" in names else None
         records = self._records(
             data, [name for name in (*body, label, context) if name is not None]
@@ -274,7 +272,7 @@ class StructuredDataLoader:
         return texts_of_records(records, body, label, context, null, self._new_counts())
 
     def _load(self, source: str | Path, **options: Any) -> pd.DataFrame:  # noqa: ANN401
-        """Read with our own readers; CSV columns become numbers where that is lossless."""
+        """Read with our readers; CSV columns become numbers where that is lossless."""
         self.report = ReadReport()
         names, kinds = columns_of(source, **options)
         records = iter_records(source, report=self.report, **options)
@@ -293,11 +291,7 @@ class StructuredDataLoader:
             raise DataNotFoundError(f"{path}: no such file; check the spelling") from None
         except pd.errors.EmptyDataError as fault:
             raise EmptyDataError(f"pandas: {fault}", path=path) from fault
-        except (
-            ValueError,
-            OSError,
-            KeyError,
-        ) as fault:  # pandas' and Arrow's errors are among these
+        except (ValueError, OSError, KeyError) as fault:  # include errors of pandas and Arrow
             raise UnreadableFileError(f"pandas: {fault}", path=path) from fault
         if not isinstance(data, pd.DataFrame):
             raise DataError(f"pandas gave a {type(data).__name__} instead of a table", path=path)
@@ -316,9 +310,6 @@ class StructuredDataLoader:
             raise EmptyDataError("No data loaded. Call load_from_csv or load_from_json first.")
         return self.data
 
-    def _name(self) -> str:
-        return "the loaded table"
-
     def _has(self, data: pd.DataFrame, name: str) -> bool:
         names = _columns(data)
         found = own_names(names, [name])[0] in names
@@ -334,7 +325,7 @@ class StructuredDataLoader:
     def _records(self, data: pd.DataFrame, wanted: list[str]) -> Iterator[SourcedRecord]:
         columns = [column_cells(data[name]) for name in wanted]
         for row, cells in enumerate(zip(*columns, strict=True), 1):
-            yield SourcedRecord(self._name(), row, dict(zip(wanted, cells, strict=True)))
+            yield SourcedRecord(_LOADED, row, dict(zip(wanted, cells, strict=True)))
 
 
 def _columns(data: pd.DataFrame) -> list[str]:

@@ -1,11 +1,11 @@
-"""Rows of instruction data sets to records `{instruction, input, output}`.
+"""Converting rows of instruction data sets to records `{instruction, input, output}`.
 
 | row | instruction | input | output |
 |---|---|---|---|
 | DistilQwen, Alpaca | `instruction`, or else `input` | `input` | `output` |
 | questions | `question` | `context` | `answer` |
 | self-instruct seeds | `instruction` | `instances[0].input` | `instances[0].output` |
-| of `stillroom label` | what was asked | its context | the label, as its mark says |
+| of `stillroom label` | the question asked | its context | the label, as its mark says |
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ InstructionRecord = dict[str, str]
 
 
 def instruction_records(rows: Iterable[Mapping[str, Any]]) -> list[InstructionRecord]:
-    """Bring rows to instruction records, in their order.
+    """Convert rows to instruction records, in order.
 
     Raises:
-        DataError: A row has no instruction, or a value that is no text; it is named by its number.
+        DataError: A row has no instruction, or a value that is not text; names the row.
     """
     return [_record(row, number) for number, row in enumerate(rows, start=1)]
 
@@ -53,10 +53,10 @@ def _record(row: Mapping[str, Any], number: int) -> InstructionRecord:
 
 
 def text_of(row: Mapping[str, Any], number: int, *keys: str) -> str:
-    """Give the first text under some keys that is not blank; empty where there is none.
+    """Give the first text under these keys that is not blank; empty where there is none.
 
     Raises:
-        DataError: What is there is no text.
+        DataError: A value is not text.
     """
     for key in keys:
         value = row.get(key)

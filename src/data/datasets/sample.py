@@ -1,9 +1,10 @@
-"""A small table to try things on: true facts with the passage that states them."""
+"""A small sample table: true facts with the passage that states them."""
 
 from __future__ import annotations
 
 import csv
 import random
+import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -51,16 +52,16 @@ def create_sample_dataset(
 ) -> pd.DataFrame:
     """Write a CSV file of question, answer, context and topic.
 
-    Every answer is right and stands in its context, and every topic is that of its question. No
-    question occurs twice: when a topic is used up, arithmetic goes on for ever.
+    Every answer is right and occurs in its context. No question occurs twice: arithmetic, which has
+    no end, fills up where the other topics are used up.
 
     Args:
-        output_path: File to write; its folder is made.
-        num_samples: Number of records, exactly.
+        output_path: File to write; its folder is created.
+        num_samples: Number of records.
         seed: Chooses and orders the records.
 
     Returns:
-        The table as it was written.
+        The table as written.
 
     Raises:
         ValueError: `num_samples` is negative.
@@ -81,7 +82,7 @@ def create_sample_dataset(
 
 
 def _choose(number: int, rng: random.Random) -> list[Record]:
-    """Take from the topics in turn, so that small samples have all of them."""
+    """Take records from the topics in turn, so that small samples have all of them."""
     topics = [list(make()) for make in _TOPICS]
     for records in topics:
         rng.shuffle(records)
@@ -98,11 +99,8 @@ def _choose(number: int, rng: random.Random) -> list[Record]:
 
 
 def _geography() -> Iterator[Record]:
-    # Two-word capitals are split at the colon of the next country, so the pairs are told by it.
-    words = _CAPITALS.replace(":", " : ").split(" ")
-    places = [i for i, word in enumerate(words) if word == ":"]
-    for place, following in zip(places, [*places[1:], len(words) + 1], strict=True):
-        country, capital = words[place - 1], " ".join(words[place + 1 : following - 1])
+    # A capital may have several words; it ends before the next "Country:".
+    for country, capital in re.findall(r"(\w+):(.+?)(?= \w+:|$)", _CAPITALS):
         context = f"{capital} is the capital of {country}."
         yield f"What is the capital of {country}?", capital, context, "geography"
         yield f"Which country has {capital} as its capital?", country, context, "geography"
@@ -133,7 +131,7 @@ def _geometry() -> Iterator[Record]:
 
 
 def _arithmetic(rng: random.Random) -> Iterator[Record]:
-    """Hand out sums and products that grow, so that none comes twice."""
+    """Yield growing sums and products, so that none occurs twice."""
     for step in count(2):
         other = rng.randint(2, 99)
         if rng.random() < 0.5:

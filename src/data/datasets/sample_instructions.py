@@ -1,8 +1,8 @@
-"""Two small data sets made by rule, so that Systems 1 and 2 run where there is no network and no
-file: instructions with an input, and word problems with the steps to their answer.
+"""Two generated data sets, so that Systems 1 and 2 run without network and files: instructions with
+an input, and word problems with the steps to their answer.
 
-They are easy on purpose: a model of a million weights, trained for a minute, gets part of them
-right, and what it says of records it has not seen can be counted.
+They are easy on purpose: a model of a million weights, trained for a minute, answers part of the
+held-out records right.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from .chat_records import InstructionRecord
 
 SAMPLE: Final = "sample"
-"""Stands for these data sets wherever a source is asked for."""
+"""Name of these data sets where a source is given."""
 
 _NAMES: Final = ("Anna", "Ben", "Clara", "David", "Emma", "Finn", "Greta", "Henry", "Ida", "Jonas")
 _THINGS: Final = ("apples", "books", "coins", "eggs", "marbles", "pens", "stamps", "tickets")
@@ -30,17 +30,16 @@ _UNITS: Final = (
 
 
 def sample_instructions() -> list[InstructionRecord]:
-    """Make 640 instructions; the same ones every time, mixed."""
-    made = [*_plurals(), *_first_letters(), *_conversions(), *_larger(), *_joined()]
-    return _mixed(made)
+    """Make 640 instructions, always the same, shuffled."""
+    return _shuffled([*_plurals(), *_first_letters(), *_conversions(), *_larger(), *_joined()])
 
 
 def sample_problems() -> list[InstructionRecord]:
-    """Make 1,600 word problems, their answers reasoned in steps and ended by `#### <number>`."""
-    return _mixed([*_sums(), *_differences()])
+    """Make 1,600 word problems whose answers have steps and end in `#### <number>`."""
+    return _shuffled([*_sums(), *_differences()])
 
 
-def _mixed(records: list[InstructionRecord]) -> list[InstructionRecord]:
+def _shuffled(records: list[InstructionRecord]) -> list[InstructionRecord]:
     random.Random(0).shuffle(records)
     return records
 

@@ -1,7 +1,7 @@
-"""Parts of a data set by name, in the syntax of the `datasets` library: `train[:1000]`,
-`train[10%:20%]`, `train[-50:]+train[:50]`.
+"""Slices of a data set in the syntax of the `datasets` library: `train[:1000]`, `train[10%:20%]`,
+`train[-50:]+train[:50]`.
 
-Rounding of percentages is that library's: to the nearest record, or `(pct1_dropremainder)`.
+Percentages are rounded as in that library: to the nearest record, or `(pct1_dropremainder)`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PART = re.compile(
 
 
 def take_slice(records: Sequence[Record], slice_str: str) -> list[Record]:
-    """Give a part of the records of a file.
+    """Take a slice of the records of a file.
 
     Args:
         records: All of them; a file is the split `train`.
-        slice_str: Such as `train`, `train[:N]`, `train[a:b]`, `train[:p%]`; parts joined by `+`.
+        slice_str: `train`, `train[:N]`, `train[a:b]`, `train[:p%]`, or several joined by `+`.
 
     Raises:
-        ValueError: It is not of that form, or names another split.
+        ValueError: The slice has another form, or names another split.
 
     >>> take_slice("abcdefghij", "train[:20%]+train[-1:]")
     ['a', 'b', 'j']
@@ -40,14 +40,14 @@ def take_slice(records: Sequence[Record], slice_str: str) -> list[Record]:
 
 
 def slice_bounds(slice_str: str, total: int) -> list[tuple[int, int]]:
-    """Read a slice: for each of its parts the first record and the one after the last.
+    """Read a slice: the first record and the one after the last, for each of its parts.
 
     Args:
         slice_str: As in `take_slice`.
         total: Records in the split.
 
     Raises:
-        ValueError: It is not of that form, or names another split than `train`.
+        ValueError: The slice has another form, or names another split than `train`.
     """
     return [_bounds(part, slice_str, total) for part in slice_str.split("+")]
 
@@ -73,7 +73,7 @@ def _bounds(part: str, slice_str: str, total: int) -> tuple[int, int]:
 def _place(
     number: str | None, unit: str | None, total: int, slice_str: str, one_percent: bool
 ) -> int | None:
-    """Give the record that a number or percentage stands for, within the split."""
+    """Convert a number or percentage to the index of a record in the split."""
     if number is None:
         return None
     value = int(number)

@@ -1,13 +1,13 @@
-"""Data sets with chains of thought to records `{instruction, input, output}`, chosen by how wordy
-the reasoning is (reasoning verbosity, RV) and how hard the problem (cognitive difficulty, CD).
+"""Converting chains of thought to records `{instruction, input, output}`, filtered by reasoning
+verbosity (RV) and cognitive difficulty (CD).
 
 OmniThought has several chains per question:
 
     {"question": ..., "reasoning": [{"Cognitive_Difficulty": {"level": 5},
                                      "Reasoning_Verbosity": {"level": 7}, "full_response": ...}]}
 
-Flat rows have one: `question` (or `instruction`, `problem`) and `cot` (or `output`, `answer`), with
-`rv_score` and `cd_score` where somebody scored them.
+Flat rows have one chain: `question` (or `instruction`, `problem`) and `cot` (or `output`,
+`answer`), with `rv_score` and `cd_score` if they are scored.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _QUESTIONS: Final = ("question", "instruction", "problem")
 _CHAINS: Final = ("full_response", "solution", "thought")
 _FLAT_CHAINS: Final = ("cot", "output", "answer")
 _TOP: Final = 10.0
-"""Levels go from 0 to 9; thresholds up to 1 are shares of this."""
+"""Levels are 0 to 9; thresholds up to 1 are shares of this."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Least levels that a chain must have, both on the scale of 0 to 9."""
+    """Least levels of a chain, on the scale of 0 to 9."""
 
     verbosity: float
     difficulty: float
@@ -46,10 +46,10 @@ class Thresholds:
 
 
 def thresholds(rv_min: float, cd_min: float) -> Thresholds:
-    """Bring thresholds to the scale of the levels: up to 1.0 they are shares of it.
+    """Convert thresholds to the scale of the levels; those up to 1.0 are shares of it.
 
     Raises:
-        ConfigError: One is negative or no number.
+        ConfigError: One is negative, too large or not a number.
 
     >>> thresholds(0.8, 3)
     Thresholds(verbosity=8.0, difficulty=3)
@@ -70,13 +70,12 @@ def thought_records(
 ) -> list[InstructionRecord]:
     """Choose one chain of thought per question: the first that passes both thresholds.
 
-    Rows of a data set in which nothing is scored are all taken, and the log says so.
+    In a data set without scores all rows are taken, with a warning.
 
     Args:
-        rows: Of one data set.
+        rows: Rows of one data set.
         least: From `thresholds`.
-        on_miss: Where no chain of a question passes: `drop` leaves the question out, `first` takes
-            its first chain.
+        on_miss: Where no chain of a question passes, `drop` the question or take its `first` chain.
 
     Raises:
         DataError: The first row has no question, or no chain of thought.
@@ -103,7 +102,7 @@ def thought_records(
 
 
 def schema_fault(row: Mapping[str, Any]) -> str | None:
-    """Say what a row lacks to be a question with a chain of thought; None where it is one."""
+    """Say what a row lacks as a question with a chain of thought; None where it is one."""
     if _question(row) and _chains(row, 1.0):
         return None
     return (
@@ -126,7 +125,7 @@ Chain = tuple[str, float | None, float | None]
 
 
 def _chains(row: Mapping[str, Any], scale: float) -> list[Chain]:
-    """List the chains of a row, in its order."""
+    """List the chains of a row, in order."""
     if "reasoning" not in row:
         text = _first_text(row, _FLAT_CHAINS)
         levels = [_level(row.get(key)) for key in ("rv_score", "cd_score")]
@@ -162,7 +161,7 @@ def _is_scored(row: Mapping[str, Any]) -> bool:
 
 
 def _flat_scale(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Flat data sets are scored from 0 to 1 or from 0 to 9: what no score exceeds tells which."""
+    """Give the factor to the scale of 0 to 9: flat data sets may be scored from 0 to 1."""
     scores = [_level(row.get(key)) for row in rows for key in ("rv_score", "cd_score")]
     known = [score for score in scores if score is not None]
     return _TOP if known and max(known) <= 1.0 else 1.0

@@ -1,8 +1,8 @@
-"""Chains of thought as two tasks: a student that answers at once, and explains when asked to.
+"""Chains of thought as two tasks, for a student that can answer directly or with its reasoning.
 
-Each record becomes two, told apart by the first word of the prompt: `[label]` with the final answer
-alone, `[rationale]` with the whole chain. Reasoning is then learned without being paid for at every
-answer.
+Each record becomes two, marked by the first word of the prompt: `[label]` with the final answer
+alone, `[rationale]` with the whole chain. So the student learns from reasoning without having to
+write it for every answer.
 
 Source: distilling step by step, Hsieh et al. 2023 (arXiv 2305.02301), section 3.2.
 """
@@ -23,15 +23,15 @@ def two_task_views(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     """Make the two views of each record.
 
     Args:
-        records: `{instruction, input, output}`, the output a chain of thought that ends with an
+        records: `{instruction, input, output}`; the output is a chain of thought that ends with an
             answer.
 
     Returns:
-        Label view and rationale view of the first record, of the second, and so on; `view` says
-        which is which.
+        Label view and rationale view of the first record, of the second, and so on, named by
+        `view`.
 
     Raises:
-        DataError: A chain ends with no answer.
+        DataError: A chain does not end with an answer.
     """
     views = []
     for number, record in enumerate(records, start=1):
@@ -47,11 +47,11 @@ def two_task_views(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
 def view_weights(
     records: Iterable[Mapping[str, Any]], label_share: float = 0.5
 ) -> dict[str, float]:
-    """Give the weight of each view's tokens in the loss, so that each view counts by its own mean.
+    """Give the weight of each view's tokens in the loss, which longer rationales would dominate.
 
-    The loss is `label_share` times the mean over the answers' tokens and the rest times the mean
-    over the rationales'; without weights the rationales, being longer, would be nearly all of it.
-    Lengths are counted in UTF-8 bytes, which stand to tokens alike in both. The mean weight is 1.
+    The loss becomes `label_share` times the mean over the tokens of answers plus the remaining
+    share times the mean over those of rationales. Lengths are in UTF-8 bytes, which have the same
+    ratio to tokens in both views. The mean weight is 1.
 
     Args:
         records: From `two_task_views`.

@@ -1,8 +1,8 @@
-"""Records of a table without a key, told apart by what they hold: `opponent is Lions and year is
+"""Conditions that identify the records of a table without a key: `opponent is Lions and year is
 1999`.
 
-A condition names one or two columns and the value that each has. It names a record where no other
-record meets it. Where a table allows no such condition, records are named by their number.
+A condition gives the values of one or two columns; it identifies a record that alone meets it.
+Where a table allows no such condition, records are identified by their number.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from itertools import combinations
 from ..readers.cells import compared
 
 MOST_CONDITION_COLUMNS = 12
-"""Columns that conditions are made of: those that tell most records apart."""
+"""Columns used in conditions: those with the most different values."""
 MOST_CONDITION_CHARS = 60
-"""Longer values are texts to be read; a question that repeats one is no question."""
+"""Longer values are not repeated in a question."""
 
 Texts = Mapping[str, Sequence[str | None]]
-"""Column name -> cell of each record as text, None for an empty one."""
+"""Column name -> text of the cell in each record, None for an empty one."""
 
 
 def unique_conditions(
@@ -27,17 +27,17 @@ def unique_conditions(
 ) -> list[dict[str, str]]:
     """Find for each cell a condition on other columns that only its record meets.
 
-    One column is preferred to two, and the columns that tell most records apart to others, so that
-    the questions of a table are alike.
+    One column is preferred to two, and columns with more different values to others, so that the
+    questions of a table are alike.
 
     Args:
-        texts: The columns that conditions may be made of, and those asked about.
+        texts: The columns for conditions, and those asked about.
         asked: Columns to ask about.
         labels: Column name -> words used for it.
 
     Returns:
-        For each record: column asked about -> condition. Cells without a value, and those that no
-        condition tells apart, are absent.
+        For each record: column asked about -> condition. Cells without a value or a condition are
+        absent.
     """
     count = len(next(iter(texts.values()), ()))
     found: list[dict[str, str]] = [{} for _ in range(count)]
@@ -57,7 +57,7 @@ def unique_conditions(
 
 
 def _candidates(texts: Texts) -> Iterator[tuple[str, ...]]:
-    """Give single columns, then pairs; those with the most different values first."""
+    """Yield single columns, then pairs; those with the most different values first."""
     different = {
         name: len({compared(t) for t in column if t is not None and _fits(t)})
         for name, column in texts.items()
@@ -72,7 +72,7 @@ def _candidates(texts: Texts) -> Iterator[tuple[str, ...]]:
 
 
 def _told_apart(texts: Texts, columns: tuple[str, ...]) -> list[int]:
-    """List the records that no other record equals in all of the columns."""
+    """List the records whose values in these columns no other record has."""
     values: list[tuple[str, ...] | None] = []
     for cells in zip(*(texts[name] for name in columns), strict=True):
         there = [cell for cell in cells if cell is not None and _fits(cell)]

@@ -1,7 +1,6 @@
-"""Ways of asking for the same thing: question templates for fact tables, paraphrases of given
-questions.
+"""Wordings of a question: templates for tables of facts, and paraphrases of given questions.
 
-A template holds `{key}` (the record's key value) and `{label}` (the column in words).
+A template has `{key}` for the key of a record and `{label}` for the column in words.
 """
 
 from __future__ import annotations
@@ -54,15 +53,15 @@ _ENDINGS = (" Thanks.", " Please.", " Thank you.", " I need it for a report.", "
 SMALL_WORDS = frozenset(
     ["the", "of", "is", "does", "for", "a", "an", "what", "which", "tell", "me", "give", "please"]
 )
-"""Words that a varied question may lack."""
+"""Words that a varied question may omit."""
 
 
 def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     """Check question templates given by a user.
 
     Raises:
-        ConfigError: Fewer than two, or one lacks `{key}` or has another name in braces; all
-            faults at once.
+        ConfigError: There are fewer than two, two are equal, or one lacks `{key}` or has another
+            name in braces; all faults at once.
     """
     faults = [] if len(templates) >= 2 else ["give at least two templates: one is held out"]
     for template in templates:
@@ -79,25 +78,23 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
 
 
 def fill(template: str, key: str, label: str = "") -> str:
-    """Write a template with its values; braces inside the values stay what they are."""
+    """Fill in a template; braces inside the values are kept."""
     filled = re.sub(r"{(key|label)}", lambda m: key if m[1] == "key" else label, template)
     return filled[:1].upper() + filled[1:] if template.startswith("{label}") else filled
 
 
 def paraphrases(question: str) -> tuple[str, ...]:
-    """Write a given question in several ways; the first is the question itself."""
+    """Write a question in several wordings; the first is the question itself."""
     return tuple(p.replace("{question}", question, 1) for p in _PARAPHRASES)
 
 
 def vary(question: str, key: str, rng: random.Random) -> str:
-    """Change the wording as people do: small letters, an opening, an ending, dropped small words.
-
-    The key stays whole, so that the question keeps its meaning.
+    """Vary the wording as people do: small letters, an opening, an ending, omitted small words.
 
     Args:
         question: The question as a template wrote it.
-        key: The part that must stay (its case may change with the rest of the question).
-        rng: Source of chance; the same state gives the same text.
+        key: The part that stays whole; only its case may change.
+        rng: Random generator; the same state gives the same text.
     """
     text = question
     chance = rng.random()

@@ -1,6 +1,6 @@
-"""What a table is about: its key, what can be asked about it, what is left out and why.
+"""The profile of a table: its key column, the columns to ask about, what is left out and why.
 
-Nothing is guessed silently: `TableProfile.describe()` is printed before any work is done.
+`TableProfile.describe()` is printed before any work, so that no guess is silent.
 """
 
 from __future__ import annotations
@@ -20,27 +20,26 @@ from ..readers.column_names import own_names
 from .phrasings import SMALL_WORDS
 
 MAX_COLUMNS = 12
-"""Columns asked about when none are named."""
+"""Most columns asked about when none are named."""
 MOSTLY_FILLED = 0.5
-"""Share of the records with a value from which on a column is asked before sparser ones."""
+"""Columns with values in this share of the records are preferred to sparser ones."""
 MAX_ANSWER_CHARS = 80
-"""A column whose values are longer on average is text to be read, not a fact to be asked."""
+"""Columns whose values are longer on average are texts and are not asked about."""
 QUESTION_NAMES = ("question", "query", "instruction", "prompt")
 ANSWER_NAMES = ("answer", "response", "output", "completion")
 KEY_NAMES = ("name", "title", "key", "label", "id", "code")
 LEAST_NAME_HINT = 0.7
-"""Of the first of these; those after them call codes as well as names."""
+"""Hint of the names that a column of short values needs; later names also mean codes."""
 MOSTLY_DIFFERENT = 0.9
-"""Share of the records with a value of their own from which on a column can name records."""
+"""Least share of different values in a column that can be the key."""
 OFTEN_DIFFERENT = 0.5
-"""The same for columns that are called names or titles, where another column tells equal ones
-apart."""
+"""The same for columns called name or title, where another column distinguishes equal values."""
 _PART_NAMES = frozenset({"first", "last", "given", "family", "middle", "file", "host", "path"})
-"""A column of first names does not name a record, one of names does."""
+"""Columns with these words in their name do not identify a record: `first name`."""
 _INDEX_NAME = re.compile(r"__index_level_\d+__|unnamed: \d+(?:[._]\d+)*|index|level_\d+", re.I)
-"""What pandas calls the numbers of its rows where it writes them as a column."""
+"""Names that pandas gives to a column of row numbers."""
 _NAMELESS = re.compile(r"column_\d+")
-"""What the readers call a column that has no name."""
+"""Name that the readers give to a column without one."""
 _LEVELS = re.compile(r"\('[^']*'(?:, '[^']*')*,?\)")
 _NUMBER_OF_ROW = re.compile(r"\d+(?:\.0)?")
 ROW_NUMBERS = "row numbers, as pandas writes them"
@@ -48,18 +47,18 @@ ROW_NUMBERS = "row numbers, as pandas writes them"
 
 @dataclass(frozen=True)
 class TableProfile:
-    """How a table is read as facts or as question-answer pairs."""
+    """How questions are made from a table."""
 
     source: str
     """File or table name."""
     kind: Literal["facts", "questions", "rows"]
-    """`rows`: no column names the records; they are asked about by conditions on their values."""
+    """`rows`: no column identifies the records, so questions use conditions on their values."""
     records: int
     """Number of records."""
     key: str
-    """Key column (facts) or question column (questions); for `rows` a name that no column has."""
+    """Key column (facts), question column (questions), or a name that no column has (rows)."""
     key_suffix: str | None
-    """Column whose value is put in brackets behind a key that occurs more than once."""
+    """Column whose value is put in brackets after a key that occurs more than once."""
     columns: tuple[str, ...]
     """Columns asked about; for `questions` the answer column."""
     context: str | None
@@ -67,16 +66,16 @@ class TableProfile:
     left_out: tuple[tuple[str, str], ...]
     """(column, reason) for every column that is not asked about."""
     skipped_rows: tuple[tuple[int, str], ...]
-    """(row, reason) for every record that no question can be made from."""
+    """(row, reason) for every record without a question."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Column name -> words used for it in questions; no two are the same."""
+    """Column name -> words used for it in questions, all different."""
     notes: tuple[str, ...] = ()
-    """Further decisions, in words: why this key, which labels were told apart."""
+    """Further decisions: why this key, which labels were made different."""
     condition_columns: tuple[str, ...] = ()
-    """For `rows`: columns whose values tell the records apart."""
+    """For `rows`: columns used in conditions."""
 
     def describe(self) -> list[str]:
-        """Say in a few lines what was understood; printed before work starts."""
+        """Describe the profile in a few lines."""
         if self.kind == "questions":
             lines = [f"questions from column {self.key!r}, answers from {self.columns[0]!r}"]
         elif self.kind == "rows":
@@ -122,13 +121,13 @@ def profile_table(
 
     Args:
         records: Flat records, in file order (`read_table(..., flatten=True)`).
-        source: Name shown to people.
-        key: Column that names a record; found by itself when None.
-        columns: Columns to ask about; chosen by themselves when None, at most `MAX_COLUMNS`.
-        question: Column that holds ready questions; with `answer` the table is read as question-
-            answer pairs.
-        answer: Column that holds their answers.
-        context: Column with a text that belongs to each question.
+        source: Name of the table in messages.
+        key: Column that identifies a record; None to detect it.
+        columns: Columns to ask about; None to choose at most `MAX_COLUMNS`.
+        question: Column of given questions; with `answer` the table is read as question-answer
+            pairs.
+        answer: Column of their answers.
+        context: Column with a text for each question.
 
     Raises:
         EmptyDataError: No records, or none with both a question and an answer.
@@ -270,7 +269,7 @@ def _profile_facts(
 
 
 def _repeated_rows(texts: dict[str, list[str | None]]) -> dict[int, None]:
-    """Find the records, counted from 0, that an earlier one equals in every column."""
+    """Find the records, counted from 0, that repeat an earlier one in every column."""
     seen: set[tuple[str | None, ...]] = set()
     again: dict[int, None] = {}
     for i, cells in enumerate(zip(*texts.values(), strict=True)):
@@ -287,9 +286,9 @@ def _profile_rows(
     records: int,
     skipped: tuple[tuple[int, str], ...],
 ) -> TableProfile:
-    """Read a table in which no column names the records, or in which there is but one column."""
+    """Profile a table with no column that identifies the records, or with one column only."""
     asked, left_out = _choose_columns(texts, None, columns)
-    if not asked:  # every column holds one value throughout, or only long texts: it is all there is
+    if not asked:  # every column is constant or a long text, so these are asked about
         asked = [name for name, column in texts.items() if any(t is not None for t in column)]
         asked = asked[:MAX_COLUMNS]
         left_out = [(name, why) for name, why in left_out if name not in asked]
@@ -320,10 +319,10 @@ def _profile_rows(
 def _labels_of(
     columns: Sequence[str], names: Sequence[str]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Give each column the words it is asked by, no two the same, and say where that took more.
+    """Choose different words for all columns, and note those that needed more than their name.
 
-    Columns whose words are the same are asked by their own spelling (`unit_price`, `unitPrice`);
-    where that differs in nothing but case, Unicode form or blanks, by their place in the table too.
+    Columns with the same words are called by their spelling (`unit_price`, `unitPrice`); where that
+    differs only in case, Unicode form or blanks, also by their position in the table.
 
     Args:
         columns: Columns that occur in questions.
@@ -342,13 +341,13 @@ def _labels_of(
 
 
 def _shared(labels: Mapping[str, str]) -> list[str]:
-    """List the columns whose label another one has as well."""
+    """List the columns that share their label with another."""
     counts = Counter(map(_as_asked, labels.values()))
     return [name for name, label in labels.items() if counts[_as_asked(label)] > 1]
 
 
 def _as_asked(label: str) -> str:
-    """Write a label as it is left when a question is varied: no case, no small words."""
+    """Write a label as varied questions may have it: without case and small words."""
     said = compared(label).split()
     return " ".join([word for word in said if word not in SMALL_WORDS] or said)
 
@@ -356,7 +355,7 @@ def _as_asked(label: str) -> str:
 def _choose_columns(
     texts: dict[str, list[str | None]], key: str | None, wanted: Sequence[str] | None
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Give the columns asked about, in the table's order, and (column, reason) for the others."""
+    """Choose the columns to ask about, in the table's order; give (column, reason) for others."""
     reasons: dict[str, str | None] = {
         name: (
             _reason_to_leave_out(name, column)
@@ -370,7 +369,7 @@ def _choose_columns(
     }
     usable = [name for name, reason in reasons.items() if reason is None]
     if wanted is None and len(usable) > MAX_COLUMNS:
-        # Nested data spreads over many nearly empty columns; what most records have comes first.
+        # Nested data gives many sparse columns; columns that most records have come first.
         filled = {n: sum(t is not None for t in texts[n]) / len(texts[n]) for n in usable}
         ranked = sorted(usable, key=lambda name: filled[name] < MOSTLY_FILLED)
         for name in ranked[MAX_COLUMNS:]:
@@ -380,7 +379,7 @@ def _choose_columns(
 
 
 def _numbers_rows(name: str, texts: list[str | None]) -> bool:
-    """Tell whether a column is the numbers of the rows that pandas writes beside a table."""
+    """Say whether a column is the row numbers that pandas writes beside a table."""
     present = [t for t in texts if t is not None]
     nameless = _NAMELESS.fullmatch(name) is not None
     if not (nameless or _INDEX_NAME.fullmatch(name.strip())) or len(present) < len(texts):
@@ -393,8 +392,8 @@ def _numbers_rows(name: str, texts: list[str | None]) -> bool:
 
 
 def _run_up(numbers: list[int], *, first: bool) -> bool:
-    """Tell whether numbers go up by one; with gaps, as where rows were taken out of a table, only
-    in its first column and from 0 or 1 on."""
+    """Say whether numbers are consecutive. In the first column they may have gaps, as rows may have
+    been removed, if they start at 0 or 1."""
     if len(numbers) < 2:
         return False
     steps = {after - before for before, after in pairwise(numbers)}
@@ -407,17 +406,16 @@ def _is_unique(texts: list[str | None]) -> bool:
 
 
 def _unique_column(texts: dict[str, list[str | None]], key: str) -> str | None:
-    """Give the first other column that differs in every record."""
+    """Give the first other column whose values all differ."""
     others = (n for n, column in texts.items() if n != key and not _numbers_rows(n, column))
     return next((name for name in others if _is_unique(texts[name])), None)
 
 
 def _find_key(texts: dict[str, list[str | None]]) -> tuple[str | None, tuple[str, ...]]:
-    """Pick the column that a person would use to name a record, and say why where that is not
-    plain.
+    """Find the key column, and note why it was chosen where that is not obvious.
 
-    It is nearly unique, short, and of words rather than numbers. A column of names may repeat more
-    often where another column tells equal names apart.
+    A key is nearly unique, short, and has words rather than numbers. A column of names may repeat
+    more often where another column distinguishes equal names.
     """
     best: tuple[float, str] | None = None
     for place, (name, column) in enumerate(texts.items()):
@@ -439,7 +437,7 @@ def _key_score(
     distinct = len(set(map(compared, present))) / len(column)
     length = sum(map(len, present)) / len(present)
     wordy = _wordy(present)
-    # With the column that tells equal names apart, there must be another to ask about.
+    # Beside the column that distinguishes equal names, there must be another to ask about.
     names_records = (
         _called_name(name) and wordy > 0.5 and distinct >= OFTEN_DIFFERENT and len(texts) > 2
     )
@@ -449,7 +447,7 @@ def _key_score(
         return None
     words = re.findall(r"[a-z]+", _split_words(name))
     hint = next((1.0 - 0.1 * i for i, n in enumerate(KEY_NAMES) if n in words), 0.0)
-    # Codes of two or three letters are poor names, unless the column is called one.
+    # Codes of two or three letters are poor keys, unless the column is called a name.
     short = 1.0 if length >= 4 or hint >= LEAST_NAME_HINT else 0.0
     return 2 * distinct + 2 * wordy + hint + short - 0.01 * length
 
@@ -464,7 +462,7 @@ def _called_name(name: str) -> bool:
 
 
 def _key_notes(texts: dict[str, list[str | None]], key: str) -> tuple[str, ...]:
-    """Say why a key was taken where a person might expect another."""
+    """Note why a key was chosen where a user might expect another."""
     repeats = _repeats(texts[key])
     other = _unique_column(texts, key)
     if repeats and other is not None:
@@ -487,7 +485,7 @@ def _key_notes(texts: dict[str, list[str | None]], key: str) -> tuple[str, ...]:
 
 
 def _repeats(column: list[str | None]) -> int:
-    """Count the records whose value another record has as well."""
+    """Count the records that share their value with another."""
     counts = Counter(compared(t) for t in column if t is not None)
     return sum(n for n in counts.values() if n > 1)
 
@@ -524,6 +522,6 @@ def column_label(name: str) -> str:
     >>> column_label("atomic_number"), column_label("unitPrice"), column_label("name.official")
     ('atomic number', 'unit price', 'name official')
     """
-    if _LEVELS.fullmatch(name):  # how pandas writes the name of a column with several levels
+    if _LEVELS.fullmatch(name):  # pandas writes the name of a column with several levels so
         name = " ".join(re.findall(r"'([^']*)'", name))
     return _split_words(unicodedata.normalize("NFC", name)) or name.strip() or "column"

@@ -2,9 +2,9 @@
 
     for pair in iter_qa_pairs("faq.csv.gz", "question", "answer"): ...
 
-Null policy, for question and answer: "drop" leaves the record out and counts it, "empty" puts the
-empty text, "error" refuses the file. A blank cell counts as null. A context that is null is the
-empty text, except under "error".
+The null policy for question and answer: "drop" skips and counts the record, "empty" gives the empty
+text, "error" refuses the file. A blank cell counts as null. A null context is the empty text,
+except under "error".
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ def iter_qa_pairs(
         null: "drop", "empty" or "error".
         query: SELECT, for a database.
         table: Table, for a database.
-        report: Counts are added to it; they are logged at the end in any case.
+        report: Counts what was skipped or filled; this is logged at the end in any case.
         **options: Fields of `ReadOptions`.
 
     Yields:
-        `{"question": ..., "answer": ...}`, with `"context"` where a column is named.
+        `{"question": ..., "answer": ...}`, with `"context"` where its column is given.
 
     Raises:
         UnknownColumnError: A column is not there; the message lists those that are.
         DataError: A question or answer is null and `null` is "error", or as in `iter_records`.
-        ValueError: `null` is no such policy.
+        ValueError: `null` is not a policy.
     """
     check_null_policy(null)
     chosen = read_options(options)
@@ -77,13 +77,13 @@ def iter_qa_pairs(
 def pairs_of_records(
     records: Iterable[SourcedRecord], wanted: list[str], null: NullPolicy, report: ReadReport
 ) -> Iterator[dict[str, str]]:
-    """Make pairs of records of any kind.
+    """Make pairs of records of any source.
 
     Args:
-        records: Records with their places.
-        wanted: Columns of question, answer and perhaps context.
+        records: Records with their origins.
+        wanted: Columns of question, answer and optionally context.
         null: "drop", "empty" or "error".
-        report: Counts are added to it.
+        report: Counts dropped records and filled cells.
 
     Raises:
         UnknownColumnError: No record has one of the columns.
@@ -126,9 +126,9 @@ def _pairs_of_files(
 def _pairs_of_csv(
     table: CsvTable, wanted: list[str], null: NullPolicy, report: ReadReport
 ) -> Iterator[dict[str, str]]:
-    """Make pairs without a record in between: the speed of the loader rests on this loop.
+    """Make pairs without building records: the speed of the loader depends on this loop.
 
-    Nearly all batches have no null in them; that is found without Python code for each cell.
+    Nearly all batches have no null, which is checked without Python code per cell.
     """
     wanted = own_names(table.columns, wanted)
     check_columns(table.path, table.columns, tuple(wanted))

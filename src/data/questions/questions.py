@@ -1,8 +1,7 @@
-"""From a table to questions: examples to train on, examples held out, and the table that goes with
-the student.
+"""Questions from a table: examples for training, held-out examples, and the table for the student.
 
-One phrasing of each fact is held out. It never occurs in training in any task, so a score on the
-held-out part says whether the student knows the fact, not the sentence.
+One phrasing of each fact is held out from training in every task, so a score on the held-out
+examples measures knowledge of the fact and not of a sentence.
 """
 
 from __future__ import annotations
@@ -31,34 +30,33 @@ from .phrasings import (
 from .profile import TableProfile, column_label
 
 SUMMARY_COLUMNS = 4
-"""Columns told in a summary: the first ones asked about that have a value."""
+"""Most columns in a summary: the first ones asked about that have a value."""
 WRONG_ANSWERS = 8
-"""Different wrong answers proposed for a fact, at most."""
+"""Most wrong answers proposed for a fact."""
 VALIDATE_MAX_CHARS = 80
-"""Longer answers are not put up for validation: the prompt would be mostly answer."""
+"""Longer answers are not validated, as the prompt would be mostly answer."""
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Everything that training and evaluation need to know about a table."""
+    """The questions of a table, for training and evaluation."""
 
     table: FactTable
     train: list[Example]
-    """One example per fact, task and training phrasing; validate: one right and one wrong proposal
-    each."""
+    """One example per fact, task and training phrasing; for validate one right and one wrong
+    proposal each."""
     held_out: list[Example]
-    """The held-out phrasings, in every task, with gold targets."""
+    """The held-out phrasings in every task, with gold targets."""
     gold_facts: frozenset[str]
-    """Facts whose gold answers may be used for training the student; the teacher labels the
-    rest."""
+    """Facts whose gold answers may train the student; the teacher labels the others."""
     phrasings: int
-    """Phrasings per fact, the held-out one counted."""
+    """Phrasings per fact, including the held-out one."""
     ambiguous: int = 0
-    """Facts left out because a question for one is a question for another as well."""
+    """Facts left out because they share a question with another fact."""
 
     @property
     def facts(self) -> int:
-        """Count the facts asked for, summaries not counted."""
+        """Count the facts asked about, without summaries."""
         return len({e.fact for e in self.held_out if e.task == "qa"})
 
     def is_gold(self, example: Example) -> bool:
@@ -80,11 +78,11 @@ def build_question_set(
     Args:
         records: The flat records that `profile` was made from, in file order.
         profile: From `profile.profile_table`.
-        templates: Question templates with `{key}` and `{label}`; the built-in six when None. In a
-            table without a key `{key}` is a condition such as `opponent is Lions`.
-        gold_share: Share of the facts, 0 to 1, whose gold answers the student may see.
-        seed: Which phrasing is held out, which facts are gold, which wrong answers are proposed.
-        watch: Gives the rows on, one by one, and may show a progress bar meanwhile.
+        templates: Question templates with `{key}` and `{label}`; None for the built-in six. In a
+            table without a key, `{key}` is a condition such as `opponent is Lions`.
+        gold_share: Share of the facts, 0 to 1, whose gold answers may train the student.
+        seed: Decides the held-out phrasings, the gold facts and the wrong answers.
+        watch: Yields the rows unchanged; may show a progress bar.
 
     Raises:
         ConfigError: The templates or the share are not usable.
@@ -99,8 +97,7 @@ def build_question_set(
     ambiguous = _ambiguous_facts(made)
     examples = [example for example in made if example.fact not in ambiguous]
     facts = list(dict.fromkeys(e.fact for e in examples if e.fact))
-    # An exact share rather than a coin per fact; the order of hashes is as good as a shuffle and
-    # stable.
+    # An exact share, not one draw per fact; sorting by hashes is a stable shuffle.
     ranked = sorted(facts, key=lambda fact: split_position(f"{seed}:gold:{fact}"))
     gold = frozenset(ranked[: round(gold_share * len(ranked))])
     return QuestionSet(
@@ -114,7 +111,7 @@ def build_question_set(
 
 
 def _ambiguous_facts(examples: Sequence[Example]) -> set[str]:
-    """Name the facts that share a question, but not its answer, with another fact."""
+    """Find the facts that share a question with another fact whose answer differs."""
     by_question: dict[tuple[str, str], list[Example]] = {}
     for example in examples:
         if example.task == "qa":
@@ -138,20 +135,19 @@ def training_stream(
     weights: Mapping[str, float] | None = None,
     fresh_negatives: bool = False,
 ) -> list[Example]:
-    """Draw a stream of training examples with varied wording, the tasks mixed by weight.
+    """Draw training examples in varied wording, with the tasks mixed by weight.
 
     Args:
         examples: Labelled examples (`target` set).
-        table: Source of wrong answers, and of the keys that must stay whole.
-        count: Length of the stream.
-        seed: The same seed gives the same stream.
-        weights: Task -> share of the stream; by default as `TASK_WEIGHTS`.
-        fresh_negatives: Draw a new wrong answer for each "no" in `validate`. Only where gold is
-        known.
+        table: Source of wrong answers.
+        count: Number of examples to draw.
+        seed: The same seed draws the same examples.
+        weights: Task -> share of the examples; None for `TASK_WEIGHTS`.
+        fresh_negatives: Draw a new wrong answer for each "no" in `validate`. Needs gold answers.
 
     Returns:
-        `count` examples with ids of their own. Within a task each example comes up equally often,
-        in shuffled rounds.
+        `count` examples with new ids. Within a task each example is drawn equally often, in
+        shuffled rounds.
     """
     rng = random.Random(seed)
     by_task: dict[str, list[Example]] = {}
@@ -172,8 +168,7 @@ def training_stream(
 
 
 TASK_WEIGHTS = {"qa": 0.25, "summarize": 0.08, "validate": 0.67}
-"""Share of each task in a training stream; summaries are few but long, validation is the hardest to
-learn."""
+"""Share of each task in training; summaries are few but long, validation is the hardest task."""
 
 
 def _varied(
@@ -244,10 +239,10 @@ def _keyed_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> 
 
 
 def _condition_rows(records: Sequence[Mapping[str, Any]], profile: TableProfile) -> list[TableRow]:
-    """Make the rows of a table without a key: each cell is asked by a condition on other cells.
+    """Make the rows of a table without a key, with a condition on other cells for each cell.
 
-    Where no cell can be asked so (one column, or records that repeat), the number of the record is
-    the condition.
+    Where no cell has such a condition (one column, or repeated records), the condition is the
+    number of the record.
     """
     used = dict.fromkeys((*profile.condition_columns, *profile.columns))
     skipped = {row for row, _ in profile.skipped_rows}
@@ -273,7 +268,7 @@ def _values(record: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]
 def _example_questions(
     rows: list[TableRow], columns: tuple[Column, ...], kind: str, template: str
 ) -> tuple[str, ...]:
-    """Pick a few questions a user may start with, from different rows and columns."""
+    """Choose a few example questions from different rows and columns."""
     if kind == "rows":
         rows = [row for row in rows if row.asked_by]
     step = max(1, len(rows) // 5)
@@ -295,7 +290,7 @@ def _askable(kind: str, row: TableRow, column: Column) -> bool:
 
 
 def _nfc(text: str) -> str:
-    """Write a text as it is asked: in one Unicode form, whichever the file has."""
+    """Normalise a text of a question to one Unicode form."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -314,7 +309,7 @@ def _values_by_column(table: FactTable) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Writes the examples of one row after another."""
+    """Makes the examples of a row."""
 
     table: FactTable
     contexts: dict[int, str]
@@ -347,7 +342,7 @@ class _Maker:
             if len(answer) > VALIDATE_MAX_CHARS or not wrong:
                 continue
             proposals = [(answer, "yes"), (wrong[i % len(wrong)], "no")]
-            if i == held_out:  # one proposal in evaluation, right for about half of the facts
+            if i == held_out:  # evaluate one proposal, which is right for about half of the facts
                 proposals = [proposals[self._pick(f"{fact}:proposal", 2)]]
             examples.extend(
                 self._example(row, column, fact, text, i, i == held_out, proposal=p)
@@ -374,27 +369,27 @@ class _Maker:
             "context": context,
             "held_out": held_out,
         }
-        source = Source(self.table.source, row.row, column.name)
+        answer = row.values[column.name]
+        example = Example(
+            id=f"{fact}:qa:{phrasing}",
+            prompt=render("s2-qa", text, context=context),
+            target=answer,
+            task="qa",
+            fact=fact,
+            source=Source(self.table.source, row.row, column.name),
+            fields=fields,
+        )
         if proposal is None:
-            prompt = render("s2-qa", text, context=context)
-            return Example(
-                id=f"{fact}:qa:{phrasing}",
-                prompt=prompt,
-                target=row.values[column.name],
-                task="qa",
-                fact=fact,
-                source=source,
-                fields=fields,
-            )
+            return example
         proposed, verdict = proposal
-        return Example(
+        target = write_verdict(answer, verdict == "yes")
+        return replace(
+            example,
             id=f"{fact}:validate:{phrasing}:{verdict}",
             prompt=render("s2-validate", text, context=context, answer=proposed),
-            target=write_verdict(row.values[column.name], verdict == "yes"),
-            focus=verdict_focus(write_verdict(row.values[column.name], verdict == "yes")),
+            target=target,
+            focus=verdict_focus(target),
             task="validate",
-            fact=fact,
-            source=source,
             fields={**fields, "proposed": proposed, "verdict": verdict},
         )
 
@@ -405,25 +400,23 @@ class _Maker:
         target = f"{row.key}: " + ", ".join(f"{c.label} {row.values[c.name]}" for c in told) + "."
         fact = f"{row.row}:summary"
         held_out = self._pick(fact, len(self.table.summary_templates))
+        key = _nfc(row.key)
+        texts = [fill(template, key) for template in self.table.summary_templates]
         return [
             Example(
                 id=f"{fact}:summarize:{i}",
-                prompt=render("s2-summarize", fill(template, _nfc(row.key))),
+                prompt=render("s2-summarize", text),
                 target=target,
                 task="summarize",
                 fact=fact,
                 source=Source(self.table.source, row.row),
-                fields={
-                    "key": _nfc(row.key),
-                    "text": fill(template, _nfc(row.key)),
-                    "held_out": i == held_out,
-                },
+                fields={"key": key, "text": text, "held_out": i == held_out},
             )
-            for i, template in enumerate(self.table.summary_templates)
+            for i, text in enumerate(texts)
         ]
 
     def _wrong_answers(self, row: TableRow, column: Column) -> list[str]:
-        """Give wrong answers of the same column, different ones for different facts."""
+        """Draw wrong answers from the same column, independently for each fact."""
         right = compared(row.values[column.name])
         distinct = self.distinct[column.name]
         rng = random.Random(sha256_text(f"{self.seed}:{row.row}:{column.name}"))

@@ -1,8 +1,8 @@
-"""Training texts: a text column, or question and answer joined as the student is asked."""
+"""Training texts: a text column, or the prompt of a question joined with its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from ...prompts import joint, render
 from ..readers.nulls import NullPolicy, fill_nulls
@@ -21,43 +21,33 @@ def texts_of_records(
     """Make training texts.
 
     Args:
-        records: Records that have the columns below.
+        records: Records with the columns below.
         body: The text column, or the columns of question and answer.
         label: Column of labels; None for none.
         context: Column of contexts for the prompt; None for none.
         null: Policy for body and label; a null context is left out of the prompt.
-        report: Dropped records are counted in it.
+        report: Counts dropped records.
 
     Returns:
-        Dictionaries with `text` and perhaps `label`.
+        Dictionaries with `text` and, if it is named, `label`.
 
     Raises:
         DataError: A cell is null and the policy is "error".
     """
     columns = [name for name in (*body, label, context) if name is not None]
     optional = int(context is not None)
-    return list(_texts(records, columns, len(body), label is not None, optional, null, report))
-
-
-def _texts(
-    records: Iterable[SourcedRecord],
-    columns: list[str],
-    body: int,
-    labelled: bool,
-    optional: int,
-    null: NullPolicy,
-    report: ReadReport,
-) -> Iterator[dict[str, str]]:
+    texts: list[dict[str, str]] = []
     for path, row, record in records:
         values = [record.get(name) for name in columns]
         cells = fill_nulls(values, columns, null, report, optional=optional, path=path, row=row)
         if cells is None:
             continue
-        if body == 1:
+        if len(body) == 1:
             text = cells[0]
         else:
             text = training_text(cells[0], cells[1], context=cells[-1] if optional else None)
-        yield {"text": text, "label": cells[body]} if labelled else {"text": text}
+        texts.append({"text": text} | ({} if label is None else {"label": cells[len(body)]}))
+    return texts
 
 
 def training_text(question: str, answer: str, *, context: str | None = None) -> str:

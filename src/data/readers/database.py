@@ -277,7 +277,7 @@ def _prepared_writes(connection: sqlite3.Connection) -> frozenset[str]:
 
 
 def _authorizer(prepared_writes: frozenset[str]) -> Callable[..., int]:
-    """Make SQLite's authorizer: it allows reading, and writes that are prepared but not executed."""
+    """Make SQLite's authorizer: it allows reads, and writes that are prepared but not executed."""
 
     def allow(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
         if first in prepared_writes and action in _CELL_WRITES:

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Literal
 
 from ...errors import EmptyDataError, UnreadableFileError
 from .compression import compression_of, iter_chunks, seekable, unpacked_name
-from .options import ReadOptions
+from .options import Format, ReadOptions
 
-Kind = Literal["csv", "json", "parquet", "arrow", "sqlite", "excel"]
-
-SUFFIX_KINDS: dict[str, Kind] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".tab": "csv",
-    ".psv": "csv",
-    ".json": "json",
-    ".geojson": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".sqlite": "sqlite",
-    ".sqlite3": "sqlite",
-    ".db": "sqlite",
-    ".xlsx": "excel",
-    ".xlsm": "excel",
+_SUFFIXES: dict[Format, str] = {
+    "csv": ".csv .tsv .tab .psv",
+    "json": ".json .geojson .jsonl .ndjson",
+    "parquet": ".parquet .pq",
+    "arrow": ".arrow .arrows .feather .ipc",
+    "sqlite": ".sqlite .sqlite3 .db",
+    "excel": ".xlsx .xlsm",
 }
-_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+SUFFIX_KINDS = {suffix: kind for kind, all_ in _SUFFIXES.items() for suffix in all_.split()}
+_MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"PAR1", "parquet"),
     (b"ARROW1", "arrow"),
     (b"\xff\xff\xff\xff", "arrow"),
     (b"SQLite format 3\0", "sqlite"),
 )
-_NAMES: dict[Kind, str] = {
+_NAMES: dict[Format, str] = {
     "parquet": "a Parquet file",
     "arrow": "an Arrow file",
     "sqlite": "an SQLite database",
@@ -113,11 +98,9 @@ _MEDIA: tuple[tuple[str, str], ...] = (
     ("opendocument", "is an OpenDocument file (.odt, .odp); export the table as CSV"),
     ("epub", "is an electronic book (.epub); export the table as CSV"),
 )
+_PAGE = "is an HTML page, perhaps a login or error page; download the data itself"
 _MARKUP: tuple[tuple[bytes, str], ...] = (
-    (b"<!doctype html", "is an HTML page, perhaps a login or error page; download the data itself"),
-    (b"<html", "is an HTML page, perhaps a login or error page; download the data itself"),
-    (b"<head", "is an HTML page, perhaps a login or error page; download the data itself"),
-    (b"<body", "is an HTML page, perhaps a login or error page; download the data itself"),
+    *((mark, _PAGE) for mark in (b"<!doctype html", b"<html", b"<head", b"<body")),
     (b"<table", "is an HTML table; export the table as CSV"),
     (b"<svg", f"is an SVG picture; {_PICTURE}"),
     (b"<?xml", "is an XML file; export the table as CSV or JSON"),
@@ -126,7 +109,7 @@ _TEXT_CONTROLS = frozenset(b"\x01\t\n\x0b\x0c\r\x1a\x1b\x1c\x1d\x1e\x1f")
 HEAD_BYTES = 4096
 
 
-def kind_of(path: Path, options: ReadOptions) -> Kind:
+def kind_of(path: Path, options: ReadOptions) -> Format:
     """Decide which format a file is read as.
 
     Args:
@@ -143,8 +126,8 @@ def kind_of(path: Path, options: ReadOptions) -> Kind:
     found = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
     if found is None and head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
         found = _kind_in_zip(path)
-    if found is None:
-        _refuse(path, head)
+    if found is None and (reason := _refusal(path, head)) is not None:
+        raise UnreadableFileError(f"this {reason}", path=path)
     if options.format is not None:
         if found not in (None, options.format) and options.format in ("csv", "json"):
             raise UnreadableFileError(
@@ -181,47 +164,41 @@ def file_head(path: Path) -> bytes:
     return head[:HEAD_BYTES]
 
 
-def _refuse(path: Path, head: bytes) -> None:
-    for magic, reason in _REFUSED:
-        if head.startswith(magic):
-            raise UnreadableFileError(f"this {reason}", path=path)
+def _refusal(path: Path, head: bytes) -> str | None:
+    """Say what a file is that is not read, and what to do; None for a text."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:20].lower()
-    for magic, reason in _MARKUP:
-        if start.startswith(magic):
-            raise UnreadableFileError(f"this {reason}", path=path)
-    for start_of, kind in ((b"WEBP", "a WebP picture"), (b"WAVE", "a sound (WAV)")):
-        if head.startswith(b"RIFF") and head[8:12] == start_of:
-            raise UnreadableFileError(f"this is {kind} and no table", path=path)
+    for beginning, known in ((head, _REFUSED), (start, _MARKUP)):
+        for magic, reason in known:
+            if beginning.startswith(magic):
+                return reason
+    if head.startswith(b"RIFF") and head[8:12] in (b"WEBP", b"WAVE"):
+        what = "a WebP picture" if head[8:12] == b"WEBP" else "a sound (WAV)"
+        return f"is {what} and no table"
     if head[4:8] == b"ftyp":
-        raise UnreadableFileError("this is a film or picture (MP4, HEIC) and no table", path=path)
+        return "is a film or picture (MP4, HEIC) and no table"
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
-        raise UnreadableFileError(f"this is a BMP picture; {_PICTURE}", path=path)
+        return f"is a BMP picture; {_PICTURE}"
     if head[8:12] == b"DUCK":
-        raise UnreadableFileError(
-            "this is a DuckDB database; write the table as Parquet: COPY name TO 'name.parquet'",
-            path=path,
-        )
+        return "is a DuckDB database; write the table as Parquet: COPY name TO 'name.parquet'"
     if head.startswith(b"MZ") and b"PE\0\0" in head:
-        raise UnreadableFileError("this is a Windows program and no table", path=path)
+        return "is a Windows program and no table"
     if path.suffix.lower() == ".dbf":
-        raise UnreadableFileError("this is a dBase file; export the table as CSV", path=path)
+        return "is a dBase file; export the table as CSV"
     if head[257:262] == b"ustar":
-        raise UnreadableFileError(
-            "this is a tar archive; unpack it and name the file inside", path=path
-        )
+        return f"is a tar archive; {_UNPACK}"
     if compression_of(head) is not None:
-        raise UnreadableFileError("this is packed twice; unpack it once", path=path)
+        return "is packed twice; unpack it once"
     if _is_binary(head):
-        raise UnreadableFileError(
-            f"this is a binary file of a kind that is not known here (it begins with "
-            f"{head[:8]!r}); export the table as CSV, JSON Lines or Parquet",
-            path=path,
+        return (
+            f"is a binary file of an unknown kind (it begins with {head[:8]!r}); export the table "
+            "as CSV, JSON Lines or Parquet"
         )
+    return None
 
 
 def _is_binary(head: bytes) -> bool:
-    """Say whether a file is not text in any encoding: it has zero bytes that UTF-16 does not explain
-    and other control characters."""
+    """Say whether a file is text in no encoding: it has control characters, and zero bytes that
+    UTF-16 does not explain."""
     zeros = head.count(0)
     if not zeros or head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         return False
@@ -234,7 +211,7 @@ def _is_binary(head: bytes) -> bool:
     return sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head) > 0.05 * len(head)
 
 
-def _kind_in_zip(path: Path) -> Kind:
+def _kind_in_zip(path: Path) -> Format:
     """Recognise a workbook among the formats that are ZIP archives.
 
     Raises:
@@ -265,7 +242,7 @@ def _kind_in_zip(path: Path) -> Kind:
     )
 
 
-def _sniff(head: bytes) -> Kind:
+def _sniff(head: bytes) -> Format:
     """Tell JSON from CSV in a file with an unknown suffix."""
     start = head.replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf \t\r\n")[:1]
     return "json" if start in (b"{", b"[") else "csv"

@@ -1,8 +1,8 @@
-"""How a table file is to be read: one frozen value, the same for every format.
+"""Options for reading a table, the same for every format.
 
-Every reader takes the fields of `ReadOptions` as keywords: `iter_records("a.csv", sep=";",
-comment="#")`. On the command line most of them are options as well, which `FLAGS` lists; a message
-that tells a user to set one names both spellings through `advise`.
+Readers take the fields of `ReadOptions` as keywords: `iter_records("a.csv", sep=";", comment="#")`.
+`FLAGS` lists those that are also options of the command line; messages that advise one write both
+spellings with `advise`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...errors import ConfigError, nearest
 
 Format = Literal["csv", "json", "parquet", "arrow", "sqlite", "excel"]
 Ragged = Literal["error", "pad", "keep"]
 
-FORMATS: tuple[str, ...] = ("csv", "json", "parquet", "arrow", "sqlite", "excel")
+FORMATS: tuple[str, ...] = get_args(Format)
 EXTRA_COLUMN = "_extra"
-"""Where `ragged="keep"` puts the cells that no header stands above, as a list."""
+"""Column in which `ragged="keep"` collects surplus cells, as a list."""
 
 
 @dataclass(frozen=True)
@@ -27,50 +27,48 @@ class ReadOptions:
     """Policies of reading; the defaults refuse rather than guess."""
 
     format: Format | None = None
-    """Read the file as this, whatever its name and content say; `json` is JSON Lines as well."""
+    """Read the file as this format; `json` includes JSON Lines. None: detected."""
     columns: tuple[str, ...] | None = None
     """Read only these columns; None for all."""
     encoding: str | None = None
-    """Encoding of text. None: the byte-order mark, else UTF-8, else what the bytes are most surely
-    written in, which is told."""
+    """Encoding of text. None: by the byte-order mark, else UTF-8, else the most likely encoding,
+    which is noted."""
     sep: str | None = None
-    """One character between CSV cells. None: comma, tab, semicolon or pipe, whichever fits."""
+    """One character between CSV cells. None: comma, tab, semicolon or pipe, as detected."""
     quote: str | None = '"'
     """Quote character of CSV cells; None where quotes are plain text, as in many TSV files."""
     escape: str | None = None
-    r"""Character that takes the meaning from the next one in CSV, usually `\`. None: found out from
-    the file. `""`: there is none, every character stands for itself."""
+    r"""Escape character of CSV, usually `\`. None: detected. `""`: there is none."""
     skip_initial_space: bool = False
-    """Ignore blanks after a separator, so that `a, "b"` has a quoted second cell."""
+    """Ignore blanks after a separator, so that the second cell of `a, "b"` is quoted."""
     header: bool | tuple[str, ...] | None = None
-    """True: the first line names the columns. False: `column_1`, ... Or the names themselves.
-    None: the first line names the columns unless the file shows that it is a record."""
+    """True: the first line names the columns. False: they are `column_1`, ... A tuple: the names.
+    None: the first line names the columns unless it is clearly a record."""
     skip_lines: int = 0
-    """Physical lines to pass over before the header."""
+    """Physical lines to skip before the header."""
     comment: str | None = None
-    """Lines that start with this text outside quotes are passed over and counted."""
+    """Lines that start with this text outside quotes are skipped and counted."""
     ragged: Ragged = "error"
-    """Rows that do not fit the header: refuse; `pad` short ones; `keep` surplus cells as well."""
+    """Rows that do not fit the header: `error`, `pad` short ones, or also `keep` surplus cells."""
     null_values: tuple[str, ...] = ()
-    """Spellings of null in CSV and workbooks besides the empty cell and the common marks, e.g.
-    `("-", "unknown")`."""
+    """Further spellings of null in CSV and workbooks, e.g. `("-", "unknown")`."""
     keep_null_marks: bool = False
-    """Take `NA`, `NULL`, `nan` and the other common marks of nothing for text in CSV and workbooks;
-    otherwise they are null, and how many there were is told."""
+    """Keep `NA`, `NULL`, `nan` and other usual null marks as text in CSV and workbooks; otherwise
+    they become null and are counted."""
     sheet: str | None = None
-    """Sheet of a workbook, by its name. None: the first one with anything on it."""
+    """Name of the sheet of a workbook. None: the first one that is not empty."""
     records_path: str | tuple[str, ...] | None = None
     """Keys that lead to the records in nested JSON, `"data.qas"`; `"$"` is the document."""
     parent_fields: tuple[str, ...] = ()
     """Fields of enclosing JSON objects that each record gets as well, e.g. `("context",)`."""
     flatten: bool = False
-    """Turn nested objects into dotted columns: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
+    """Flatten nested objects to dotted columns: `{"a": {"b": 1}}` -> `{"a.b": 1}`."""
 
     def __post_init__(self) -> None:
         """Check all fields at once.
 
         Raises:
-            ConfigError: A value is out of range; all faults are named.
+            ConfigError: Values are out of range; all faults at once.
         """
         for name in ("columns", "null_values", "parent_fields"):
             value = getattr(self, name)
@@ -88,7 +86,7 @@ class ReadOptions:
         faults = []
         if self.format is not None and self.format not in FORMATS:
             faults.append(f"format={self.format!r}: choose one of {', '.join(FORMATS)}")
-        if self.ragged not in ("error", "pad", "keep"):
+        if self.ragged not in get_args(Ragged):
             faults.append(f"ragged={self.ragged!r}: choose 'error', 'pad' or 'keep'")
         for name in ("sep", "quote", "escape"):
             value = getattr(self, name)
@@ -125,14 +123,14 @@ FLAGS: dict[str, str] = {
     "query": "--query",
     "columns": "--columns",
 }
-"""Keyword of a reader -> option of every command that reads."""
+"""Keyword of a reader -> option of every command that reads a table."""
 
 _HEADER_WORDS: dict[str, bool | None] = {"auto": None, "yes": True, "no": False}
 _NONE_WORD = "none"
 
 
 def advise(*names: str, **values: Any) -> str:  # noqa: ANN401 - fields of any type
-    """Say which option to pass, as it is typed in a shell and as it is written in Python.
+    """Write which option to pass, as typed in a shell and as written in Python.
 
     >>> advise(encoding="cp1252"), advise("sheet")
     ("pass --encoding cp1252 (encoding='cp1252')", 'pass --sheet (sheet=...)')
@@ -140,8 +138,8 @@ def advise(*names: str, **values: Any) -> str:  # noqa: ANN401 - fields of any t
     "pass --skip-lines 2 --sep ';' (skip_lines=2, sep=';')"
 
     Args:
-        *names: Options whose value the user knows best.
-        **values: Options and the value to give them.
+        *names: Options whose value only the user knows.
+        **values: Options and the values to give them.
 
     Raises:
         KeyError: `FLAGS` has no such option.
@@ -156,7 +154,7 @@ def advise(*names: str, **values: Any) -> str:  # noqa: ANN401 - fields of any t
 
 
 def flag_text(name: str, value: Any) -> str:  # noqa: ANN401 - fields of any type
-    """Write the value of an option as it is typed in a shell; empty for a switch."""
+    """Write the value of an option as typed in a shell; empty for a switch."""
     if value is True and name == "keep_null_marks":
         return ""
     if name == "header":
@@ -168,18 +166,17 @@ def flag_text(name: str, value: Any) -> str:  # noqa: ANN401 - fields of any typ
 
 
 def flag_value(name: str, text: str) -> Any:  # noqa: ANN401 - fields of any type
-    r"""Turn what was typed for an option into the value of the keyword; undoes `flag_text`.
+    r"""Convert the text typed for an option to the value of its keyword; inverse of `flag_text`.
 
     >>> flag_value("sep", r"\t"), flag_value("quote", "none"), flag_value("header", "no")
     ('\t', None, False)
 
     Args:
         name: Keyword, one of `FLAGS`.
-        text: What the shell passed on.
+        text: Text after the option.
 
     Raises:
-        ValueError: The text is none of the words that `header` takes, or no number for
-            `skip_lines`.
+        ValueError: The text is not a word that `header` takes, or not a number for `skip_lines`.
     """
     if name == "header":
         if text not in _HEADER_WORDS:

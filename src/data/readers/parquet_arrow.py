@@ -88,10 +88,8 @@ def iter_arrow(
         UnknownColumnError: `columns` names one that is not there.
     """
     with seekable(path) as stream:
-        is_file = stream.read(6) == b"ARROW1"
-        stream.seek(0)
         try:
-            schema, batches = _open_ipc(stream, is_file=is_file)
+            schema, batches, is_file = _open_ipc(stream)
         except ARROW_ERRORS as fault:
             raise _fault(path, fault) from fault
         names = _chosen(path, schema.names, options)
@@ -133,9 +131,7 @@ def column_names(path: Path, *, parquet: bool) -> list[str]:
     with seekable(path) as stream:
         if parquet:
             return list(_open_parquet(stream).schema_arrow.names)
-        is_file = stream.read(6) == b"ARROW1"
-        stream.seek(0)
-        return list(_open_ipc(stream, is_file=is_file)[0].names)
+        return list(_open_ipc(stream)[0].names)
 
 
 def _open_parquet(stream: IO[bytes], unit: str | None = None) -> Any:  # noqa: ANN401
@@ -174,12 +170,15 @@ def _batches(
         raise UnreadableFileError(f"the file promises {promised} records and has {row}", path=path)
 
 
-def _open_ipc(stream: IO[bytes], *, is_file: bool) -> tuple[Any, Iterator[Any]]:
+def _open_ipc(stream: IO[bytes]) -> tuple[Any, Iterator[Any], bool]:
+    """Open an IPC file or stream: its schema, its batches, and whether it is a file."""
+    is_file = stream.read(6) == b"ARROW1"
+    stream.seek(0)
     if is_file:
         file = pa.ipc.open_file(stream)
-        return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+        return file.schema, (file.get_batch(i) for i in range(file.num_record_batches)), True
     reader = pa.ipc.open_stream(stream)
-    return reader.schema, iter(reader)
+    return reader.schema, iter(reader), False
 
 
 def _ends_well(stream: IO[bytes]) -> bool:

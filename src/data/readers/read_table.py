@@ -27,7 +27,7 @@ from .sources import SourceFile, find_files
 
 
 class SourcedRecord(NamedTuple):
-    """A record and where it came from."""
+    """A record and its origin."""
 
     path: str
     """File or database."""
@@ -47,11 +47,11 @@ def iter_records(
     """Read records one by one.
 
     Args:
-        source: File (CSV, TSV, JSON, JSON Lines, Parquet, Arrow, Feather, SQLite, Excel; packed
-            with gzip, zstd, bzip2 or xz), folder, pattern, or SQLAlchemy URL.
+        source: File (CSV, TSV, JSON, JSON Lines, Parquet, Arrow, Feather, SQLite, Excel; also
+            compressed by gzip, zstd, bzip2 or xz), folder, pattern, or SQLAlchemy URL.
         query: SELECT, for a database.
         table: Table to read whole, for a database.
-        report: What was passed over is counted in it; it is logged at the end in any case.
+        report: Counts what was skipped or changed; this is logged at the end in any case.
         **options: Fields of `ReadOptions`, e.g. `sep=";"`, `records_path="elements"`.
 
     Yields:
@@ -75,7 +75,7 @@ def iter_sourced_records(
     **options: Any,  # noqa: ANN401 - the fields of ReadOptions
 ) -> Iterator[SourcedRecord]:
     """Read records one by one with their file and row number; otherwise as `iter_records`."""
-    chosen = read_options(options)  # here, so that a wrong option is an error at the call
+    chosen = read_options(options)  # here, so that the call itself raises for a wrong option
     counts = ReadReport() if report is None else report
     return _all_records(str(source), query, table, chosen, counts)
 
@@ -108,7 +108,7 @@ def columns_of(
     table: str | None = None,
     **options: Any,  # noqa: ANN401 - the fields of ReadOptions
 ) -> tuple[list[str], set[str]]:
-    """Name the columns that a source has even without records, and what its files are read as.
+    """Name the columns of a source, also one without records, and the kinds of its files.
 
     Args:
         source: As in `iter_records`.
@@ -117,7 +117,7 @@ def columns_of(
         **options: Fields of `ReadOptions`.
 
     Returns:
-        Columns of the first file, empty for JSON and databases; the kinds of all files.
+        Columns of the first file, empty for JSON and databases; kinds of all files.
     """
     chosen = read_options(options)
     quiet = ReadReport(quiet=True)
@@ -127,7 +127,7 @@ def columns_of(
     if kind == "csv":
         names = CsvTable(file.path, chosen, quiet).columns
     elif kind in ("parquet", "arrow") and not chosen.flatten:
-        with suppress(*ARROW_ERRORS):  # reading the records says what is wrong
+        with suppress(*ARROW_ERRORS):  # reading the records reports them
             names = column_names(file.path, parquet=kind == "parquet")
     if chosen.columns is not None:
         names = list(chosen.columns)
@@ -140,7 +140,7 @@ def open_source(
     """List the files to read with their kinds; any database is of kind "sqlite".
 
     Raises:
-        ConfigError: `query` or `table` is given for something that is no database.
+        ConfigError: `query` or `table` is given for a file that is not a database.
     """
     if is_url(source):
         scheme = source.split("://", 1)[0].lower()
@@ -179,10 +179,10 @@ def records_of(
 
     Args:
         file: The file.
-        kind: What it is read as.
+        kind: Its kind.
         options: Policies.
-        report: Counts are added to it.
-        database: URL, query and table, where it is a database.
+        report: Counts what was skipped or changed.
+        database: URL, query and table of a database.
     """
     report.files += 1
     inner = _reader_options(options, file)
@@ -209,7 +209,7 @@ def records_of(
 
 
 def _reader_options(options: ReadOptions, file: SourceFile) -> ReadOptions:
-    """Leave out the columns that the file cannot have: dotted ones, those in folder names."""
+    """Leave out the columns that are added later: dotted ones and those of folder names."""
     if options.columns is None:
         return options
     columns = tuple(name for name in options.columns if name not in file.partitions)
@@ -230,7 +230,7 @@ _ITERATORS = {"json": iter_json, "parquet": iter_parquet, "arrow": iter_arrow, "
 def _finish(
     record: Mapping[str, Any], file: SourceFile, row: int, options: ReadOptions
 ) -> dict[str, Any]:
-    """Add the columns in folder names, flatten, and choose columns."""
+    """Flatten a record, and add the columns of folder names."""
     finished = dict(record)
     if options.flatten:
         finished = flatten_record(record, path=file.path, row=row)

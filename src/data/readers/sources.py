@@ -1,4 +1,9 @@
-"""Which files are meant by a path: one file, a folder, or a pattern."""
+"""The files that a path means: one file, a pattern, or the data files of a folder.
+
+Files that describe data are skipped: `datasets` writes `state.json` and `dataset_info.json` beside
+its Arrow files (`save_to_disk`), the hub keeps `dataset_infos.json` and `README.md`, Spark marks a
+finished job by `_SUCCESS`, others add checksums.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ from .read_report import ReadReport
 
 _PARTITION = re.compile(r"([^=]+)=(.*)")
 _HIDDEN = (".", "_", "~$")
-"""How names begin that programs leave beside the data; `~$a.xlsx` is a lock of Excel."""
+"""Prefixes of files that programs leave beside the data; `~$a.xlsx` is a lock of Excel."""
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _ALWAYS = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "dataset-metadata.json"}
@@ -29,8 +34,7 @@ _ALWAYS = frozenset(
 _STATE = "state.json"
 _CHECKSUMS = re.compile(r"(?:.*[._-])?(?:checksums?|md5(?:sums?)?|sha\d+(?:sums?)?)\.\w+", re.I)
 _LARGEST_METADATA = 1 << 20
-"""Bytes; a larger JSON file is no description of a data set."""
-_JSON_DOCUMENTS = (".json",)
+"""Bytes; a larger JSON file is not a description of a data set."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,19 @@ class SourceFile:
 
     path: Path
     partitions: dict[str, str | None] = field(default_factory=dict)
-    """Columns that only the folder names hold, as in `year=2024/part-0.parquet`."""
+    """Columns given by folder names, as in `year=2024/part-0.parquet`."""
 
 
 def find_files(source: str | Path, report: ReadReport) -> list[SourceFile]:
     """List the files that a path means, sorted by name.
 
     Args:
-        source: A file; a folder, of which all data files are taken, those in folders below as well;
-            or a pattern with `*`, `?`, `[...]` or `**`.
-        report: Files of a folder that are passed over are noted in it.
+        source: A file; a folder, whose data files are taken, also those in subfolders; or a pattern
+            with `*`, `?`, `[...]` or `**`.
+        report: Notes the files of a folder that are skipped.
 
     Raises:
-        DataNotFoundError: The path or pattern names nothing.
+        DataNotFoundError: The path does not exist, or the pattern matches nothing.
         EmptyDataError: The folder has no data file.
     """
     path = Path(source)
@@ -70,14 +74,14 @@ def find_files(source: str | Path, report: ReadReport) -> list[SourceFile]:
 
 
 def _in_folder(folder: Path, report: ReadReport) -> list[SourceFile]:
-    """List the data files of a folder; what is no data is noted."""
+    """List the data files of a folder, and note the others."""
     files: list[Path] = []
     passed: dict[str, None] = {}
     everything = sorted(p for p in folder.rglob("*") if p.is_file())
     saved = {parent: saved_data_files(parent) for parent in {p.parent for p in everything}}
     for path in everything:
         inside = path.relative_to(folder).parts
-        known = Path(unpacked_name(path)).suffix.lower() in SUFFIX_KINDS
+        known = _suffix(path) in SUFFIX_KINDS
         listed = saved[path.parent]
         hidden = next((i for i, part in enumerate(inside) if part.startswith(_HIDDEN)), None)
         if hidden is not None:
@@ -101,7 +105,7 @@ def _in_folder(folder: Path, report: ReadReport) -> list[SourceFile]:
 
 
 def _without_metadata(pattern: str, files: list[Path], report: ReadReport) -> list[Path]:
-    """Pass over descriptions of data where a pattern matches data as well."""
+    """Skip descriptions of data where the pattern matches data as well."""
     data = [path for path in files if not is_metadata(path)]
     if not data or len(data) == len(files):
         return files
@@ -119,7 +123,7 @@ def _note_passed(folder: Path, names: list[str], report: ReadReport) -> None:
 
 
 def _note_splits(folder: Path, everything: list[Path], report: ReadReport) -> None:
-    """Name the splits of a saved `DatasetDict`, which are read one after the other."""
+    """Note the splits of a saved `DatasetDict`, which are read one after the other."""
     for parent in dict.fromkeys(path.parent for path in everything):
         splits = splits_of(parent)
         if splits:
@@ -130,7 +134,7 @@ def _note_splits(folder: Path, everything: list[Path], report: ReadReport) -> No
 
 
 def _check_saved(folder: Path, saved: dict[Path, list[Path] | None]) -> None:
-    """Refuse a saved data set of which a part is missing."""
+    """Refuse a saved data set with a missing file."""
     for listed in saved.values():
         for path in listed or ():
             if not path.is_file():
@@ -150,17 +154,17 @@ def _partitions(folders: tuple[str, ...]) -> dict[str, str | None]:
 
 
 def is_metadata(path: Path) -> bool:
-    """Tell by its name, and by what lies beside it, whether a file describes data."""
+    """Say by its name and the files beside it whether a file describes data."""
     if path.name == _STATE:
         return _saved_state(path.parent) is not None
     return path.name in _ALWAYS or _CHECKSUMS.fullmatch(path.name) is not None
 
 
 def saved_data_files(folder: Path) -> list[Path] | None:
-    """List the Arrow files of a folder that `save_to_disk` wrote, in their order.
+    """List the Arrow files of a folder that `save_to_disk` wrote, in order.
 
     Returns:
-        None where the folder was not written by it.
+        None for another folder.
 
     Raises:
         DataError: Only some of the records belong to the data set: an index chooses them.
@@ -178,23 +182,26 @@ def saved_data_files(folder: Path) -> list[Path] | None:
 
 
 def splits_of(folder: Path) -> list[str]:
-    """Name the parts of a `DatasetDict` that `save_to_disk` wrote; empty for another folder."""
+    """Name the splits of a `DatasetDict` that `save_to_disk` wrote; empty for another folder."""
     value = _small_json(folder / "dataset_dict.json")
     splits = value.get("splits") if isinstance(value, dict) else None
     return [str(split) for split in splits] if isinstance(splits, list) else []
 
 
 def descriptions(files: Sequence[Path]) -> set[Path]:
-    """Find JSON files that hold no table, beside files of another kind that do.
+    """Find JSON files without a table beside data files of other kinds.
 
-    One JSON file for each record is a table as well, so nothing is passed over where all are JSON.
+    None are found where all files are JSON documents, as each may be one record.
     """
-    documents = [f for f in files if Path(unpacked_name(f)).suffix.lower() in _JSON_DOCUMENTS]
-    kinds = {SUFFIX_KINDS.get(Path(unpacked_name(f)).suffix.lower()) for f in files}
-    lines = any(Path(unpacked_name(f)).suffix.lower() in (".jsonl", ".ndjson") for f in files)
-    if kinds <= {"json"} and not lines:
+    suffixes = {file: _suffix(file) for file in files}
+    kinds = {SUFFIX_KINDS.get(suffix) for suffix in suffixes.values()}
+    if kinds <= {"json"} and not {".jsonl", ".ndjson"} & set(suffixes.values()):
         return set()
-    return {file for file in documents if _describes(file)}
+    return {file for file, suffix in suffixes.items() if suffix == ".json" and _describes(file)}
+
+
+def _suffix(path: Path) -> str:
+    return Path(unpacked_name(path)).suffix.lower()
 
 
 def _describes(path: Path) -> bool:
@@ -204,7 +211,7 @@ def _describes(path: Path) -> bool:
     try:
         return find_table(value, ReadOptions(), path) is None
     except DataError:
-        return False  # the reader says what is wrong
+        return False  # the reader reports it
 
 
 def _saved_state(folder: Path) -> dict[str, Any] | None:
@@ -218,7 +225,7 @@ def _saved_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _small_json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a small JSON file; None where there is none, or it is large or damaged."""
+    """Read a small JSON file; None where it is missing, large or damaged."""
     if not path.is_file() or path.stat().st_size > _LARGEST_METADATA:
         return None
     try:

@@ -1,5 +1,4 @@
-"""The table in a JSON document that is no list of objects: by columns, by index, split, as lists,
-or below a wrapper.
+"""Finding the table in a JSON document that is not a list of objects, in any of these orientations.
 
     {"name": {"0": "Ann", "1": "Bob"}}                    df.to_json(), orient "columns"
     {"0": {"name": "Ann"}, "1": {"name": "Bob"}}          orient "index"; or objects by name
@@ -8,8 +7,7 @@ or below a wrapper.
     {"name": ["Ann", "Bob"], "age": [30, 40]}             lists by column
     {"status": "ok", "data": {"items": [{"name": "Ann"}]}}  below wrappers
 
-What can be read in one way is read. What could be read in two is refused, and the message says what
-to pass for each.
+A document with two possible readings is refused, and the message says what to pass for each.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from ....errors import DataError, EmptyDataError
 from ..options import ReadOptions, advise
 
 RECORD_LISTS = frozenset({"messages", "conversations", "chosen", "rejected", "choices", "tools"})
-"""Lists of objects under these keys are parts of one record and are never taken for the table."""
+"""Lists of objects under these keys are parts of one record, never the table."""
 _WRAPPER_NAMES = """
     data result results response items records rows payload body value values entries hits
     _embedded features docs documents content contents list objects output table dataset d
@@ -34,7 +32,6 @@ _WRAPPERS = frozenset(_WRAPPER_NAMES.split())
 _MOST_WRAPPERS = 2
 _HEADERS = ("columns", "header", "headers", "fields", "names", "column_names")
 _ROWS = ("data", "rows", "values", "records", "items")
-_SPLIT_KEYS = frozenset({"index", "index_names", "column_names", "columns"})
 _NAMES_OF_FIELDS = ("name", "id", "field", "key", "label", "title")
 _WHOLE = re.compile(r"\d+")
 _MOMENT = re.compile(r"-?\d{10,}|\d{4}-\d\d-\d\d.*")
@@ -47,23 +44,23 @@ class JsonTable:
 
     records: list[Any]
     how: str
-    """What was decided, in words, `{at}` where its place belongs; empty for nothing."""
+    """The decision in words, with `{at}` for its place; empty where there was none."""
     at: tuple[str, ...] = ()
-    """Keys that lead to it."""
+    """Keys that lead to the table."""
     parents: Mapping[str, Any] | None = None
-    """Fields of the objects around it; None where its records stand in no list."""
+    """Fields of the enclosing objects; None where its records are not in a list."""
 
 
 def find_table(document: Mapping[str, Any], options: ReadOptions, path: Path) -> JsonTable | None:
     """Find the one table in a document; None where the document is a record itself.
 
     Args:
-        document: What the file holds.
+        document: Content of the file.
         options: `header` and `ragged`, for rows that are lists.
         path: Name for messages.
 
     Raises:
-        DataError: There are several, or it is not certain; the message says what to pass.
+        DataError: There are several, or it is uncertain; the message says what to pass.
     """
     found = _table_of(document, options, path) or _below(document, options, path, _MOST_WRAPPERS)
     if found is None:
@@ -74,10 +71,10 @@ def find_table(document: Mapping[str, Any], options: ReadOptions, path: Path) ->
 
 
 def table_at(value: Any, options: ReadOptions, path: Path) -> JsonTable | None:  # noqa: ANN401
-    """Read the value that `records_path` leads to, where it is no list of objects and no object.
+    """Find a table in the value at `records_path`; None for a list of objects or one object.
 
     Raises:
-        DataError: The rows are lists, and nothing names their columns.
+        DataError: The rows are lists without column names.
     """
     if isinstance(value, list):
         return _arrays(value, options, path) if _all_are(value, list) else None
@@ -90,20 +87,20 @@ def table_at(value: Any, options: ReadOptions, path: Path) -> JsonTable | None: 
 def records_of_arrays(
     rows: Sequence[Any], options: ReadOptions, path: Path
 ) -> tuple[list[dict[str, Any]], str]:
-    """Turn rows that are lists into records.
+    """Convert rows that are lists to records.
 
     Args:
-        rows: Lists, perhaps the names of the columns first.
+        rows: Lists; the first may name the columns.
         options: `header` says whether the first row names the columns, or gives their names; None
-            finds out. `ragged="pad"` fills up short rows.
+            detects it. `ragged="pad"` fills up short rows.
         path: Name for messages.
 
     Returns:
-        The records, and what was decided, in words.
+        The records, and the decision in words.
 
     Raises:
-        DataError: A row is no list or does not fit the names, or it is not certain what the first
-            one is.
+        DataError: A row is not a list or does not fit the names, or it is uncertain what the first
+            row is.
     """
     header = options.header
     if header is None:
@@ -119,7 +116,7 @@ def records_of_arrays(
 
 
 def _first_row_names(rows: Sequence[Any], path: Path) -> bool:
-    """Tell whether the first of the rows names the columns: texts above what is no text."""
+    """Say whether the first row names the columns: texts above values of other types."""
     first, rest = rows[0], [row for row in rows[1:] if isinstance(row, list)]
     texts = bool(first) and all(isinstance(cell, str) and cell.strip() for cell in first)
     if not texts or len(set(first)) != len(first):
@@ -129,7 +126,7 @@ def _first_row_names(rows: Sequence[Any], path: Path) -> bool:
                 f"them, or {advise(header=False)} to number the columns",
                 path=path,
             )
-        return False  # numbers name nothing
+        return False  # numbers are no names
     for place in range(len(first)):
         below = [row[place] for row in rest if place < len(row) and row[place] is not None]
         if below and not any(isinstance(cell, str) for cell in below):
@@ -163,7 +160,7 @@ def _named_rows(
 
 
 def _names(given: Any, path: Path) -> list[str]:  # noqa: ANN401 - any JSON value
-    """Read names of columns: texts, numbers, levels, or objects that have a name."""
+    """Read column names: texts, numbers, lists of levels, or objects with a name."""
     names = []
     for one in given if isinstance(given, list) else []:
         name = one
@@ -179,13 +176,13 @@ def _names(given: Any, path: Path) -> list[str]:  # noqa: ANN401 - any JSON valu
 
 
 def _table_of(document: Mapping[str, Any], options: ReadOptions, path: Path) -> JsonTable | None:
-    """Read an object that is a table itself, in a form that nothing else has."""
+    """Read an object that is itself a table in an unmistakable form."""
     found = _split(document, path) or _columns(document, path) or _by_row_number(document)
     return found or _one_list(document, options, path)
 
 
 def _one_list(document: Mapping[str, Any], options: ReadOptions, path: Path) -> JsonTable | None:
-    """Find the one list of objects, or of lists under a wrapper's name, in an object."""
+    """Find the one list of objects in an object, or a list of lists under a wrapper's name."""
     lists = {
         key: value
         for key, value in document.items()
@@ -217,7 +214,7 @@ def _arrays(rows: list[Any], options: ReadOptions, path: Path) -> JsonTable:
 def _below(
     document: Mapping[str, Any], options: ReadOptions, path: Path, depth: int
 ) -> JsonTable | None:
-    """Find the table below the keys that programs put around one."""
+    """Find the table below the keys of wrappers."""
     found = []
     for key, value in document.items():
         if depth and isinstance(value, dict) and _is_wrapper(key, document):
@@ -273,7 +270,7 @@ def _columns(document: Mapping[str, Any], path: Path) -> JsonTable | None:
     ):
         return None
     if not any(all(not isinstance(cell, list) for cell in column) for column in lists):
-        return None  # lists of lists, below a wrapper or by the name of something
+        return None  # lists of lists, below a wrapper or other keys
     lengths = {len(column) for column in lists}
     if len(lengths) > 1:
         told = ", ".join(f"{k!r} has {len(v)}" for k, v in document.items())
@@ -290,7 +287,7 @@ def _columns(document: Mapping[str, Any], path: Path) -> JsonTable | None:
 
 
 def _by_row_number(document: Mapping[str, Any]) -> JsonTable | None:
-    """Read objects of objects where one of the two levels holds nothing but numbers of rows."""
+    """Read an object of objects where the keys of one level are row numbers."""
     inner = _inner_keys(document)
     if inner is None:
         return None
@@ -304,21 +301,21 @@ def _by_row_number(document: Mapping[str, Any]) -> JsonTable | None:
 
 
 def _by_name(document: Mapping[str, Any], path: Path, *, refuse: bool = True) -> JsonTable | None:
-    """Read objects of objects by what they hold: values of one kind belong to one column.
+    """Read an object of objects by its values: those of one column have the same type.
 
     Args:
         document: Objects under keys.
         path: Name for messages.
-        refuse: Raise where both readings fit, or neither; otherwise it is no table.
+        refuse: Raise where both readings fit, or neither; otherwise give None.
 
     Raises:
-        DataError: It may be a table, and it is not certain which.
+        DataError: It may be a table, and it is uncertain which.
     """
     inner = _inner_keys(document)
     if inner is None or len(document) < 2:
         return None
     if len(inner) * len(document) >= 2 * sum(len(v) for v in document.values()):
-        return None  # hardly a key occurs twice: parts of one record
+        return None  # few keys occur twice: these are parts of one record
     by_record = all(
         len({_kind(v[key]) for v in document.values() if v.get(key) is not None}) <= 1
         for key in inner
@@ -351,7 +348,7 @@ def _objects(document: Mapping[str, Any], name: str) -> JsonTable:
 
 
 def keyed_records(document: Mapping[str, Any]) -> Iterator[Any]:
-    """Give the values of an object; those that are objects get their key as a column."""
+    """Yield the values of an object; values that are objects get their key as a column."""
     for key, value in document.items():
         yield {_free("key", value): key, **value} if isinstance(value, dict) else value
 
@@ -364,16 +361,16 @@ def _transposed(document: Mapping[str, Any], labels: list[str]) -> JsonTable:
 
 
 def _inner_keys(document: Mapping[str, Any]) -> list[str] | None:
-    """List the keys of the inner objects in order; None where there are others than objects."""
+    """List the keys of the inner objects in order; None where a value is not an object."""
     if not document or not all(isinstance(v, dict) and v for v in document.values()):
         return None
     return list(dict.fromkeys(key for value in document.values() for key in value))
 
 
 def _are_row_labels(labels: Sequence[str]) -> bool:
-    """Tell whether labels number rows, or are the moments that pandas writes for a time index.
+    """Say whether labels are row numbers or the timestamps of a pandas time index.
 
-    Years are no numbers of rows: they may be columns as well.
+    Years do not count as row numbers, as they may be columns.
     """
     return _number_rows(labels) or all(_MOMENT.fullmatch(label) for label in labels)
 
@@ -386,14 +383,14 @@ def _number_rows(labels: Sequence[str]) -> bool:
 def _with_labels(
     records: list[dict[str, Any]], labels: Sequence[str], name: str
 ) -> list[dict[str, Any]]:
-    """Give records the labels they stood under, unless those only count them."""
+    """Add their labels to records as a column, unless these are row numbers or already in it."""
     if _number_rows(labels):
         return records
     if any(
         all(str(record.get(column)) == label for record, label in zip(records, labels, strict=True))
         for column in records[0]
     ):
-        return records  # they hold it themselves
+        return records  # a column has the labels already
     free = _free(name, {column for record in records for column in record})
     return [{free: label, **record} for record, label in zip(records, labels, strict=True)]
 
@@ -415,7 +412,7 @@ def _all_are(value: Any, kind: type) -> bool:  # noqa: ANN401 - any JSON value
 
 
 def _refuse_uncertain(document: Mapping[str, Any], path: Path) -> None:
-    """Refuse a document that may hold its table below a key which says nothing about that."""
+    """Refuse a document that may hold its table below a key that is not a wrapper."""
     places = list(_lists_below(document, (), 3))
     if len(places) > 1:
         raise _several(places, path)

@@ -1,8 +1,8 @@
-r"""Records from JSON: a list of objects, one object, JSON Lines, or a table of another form.
+"""Records from JSON: a list of objects, one object, JSON Lines, or a table in another orientation.
 
-Lists of objects and JSON Lines are read one record at a time. One large object, and rows that are
-lists, are read whole, since the table in them is only found then (`json_tables`). A value on its
-own, or a list of values that are neither objects nor lists, is refused as a table.
+Lists of objects and JSON Lines are read one record at a time. A single object, and rows that are
+lists, are read whole, as `orientation` needs all of them. A scalar, or a list of scalars, is not a
+table and is refused.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def iter_json(
 
     Raises:
         EmptyDataError: There is nothing but blanks.
-        UnreadableFileError: It is no JSON, or it is cut off; names row and line.
-        DataError: A record is no object, or the list of records is not found.
+        UnreadableFileError: It is not JSON, or truncated; the message names row and line.
+        DataError: A record is not an object, or the list of records is not found.
     """
     texts = decode_chunks(
         iter_chunks(path), options.encoding, lambda told: report.note(f"{path}: {told}")
@@ -81,7 +81,7 @@ def _numbered(values: Iterator[Any], path: Path) -> Iterator[tuple[int, dict[str
 def _list_of_records(
     stream: JsonStream, options: ReadOptions, report: ReadReport, path: Path
 ) -> Iterator[Any]:
-    """Read a list of objects one by one; rows that are lists, in a list or on lines, as a whole."""
+    """Read a list of objects one by one, or all rows that are lists (in a list or on lines)."""
     stream.take()
     if stream.peek() in ("{", "]", ""):
         yield from _elements(stream)
@@ -108,7 +108,7 @@ def _check_end(stream: JsonStream) -> None:
 
 
 def _elements(stream: JsonStream) -> Iterator[Any]:
-    """Hand out the elements of a top-level list, after its bracket, as they are read."""
+    """Yield the elements of a top-level list, after its bracket, as they are read."""
     row = 0
     if stream.peek() == "]":
         stream.take()
@@ -126,7 +126,7 @@ def _elements(stream: JsonStream) -> Iterator[Any]:
 
 
 def _documents(stream: JsonStream, report: ReadReport | None = None) -> Iterator[Any]:
-    """Hand out values that stand one after the other, each on lines of its own."""
+    """Yield values that follow each other, each on lines of its own."""
     row = 0
     while stream.peek():
         if row and not stream.lines_crossed:
@@ -141,7 +141,7 @@ def _documents(stream: JsonStream, report: ReadReport | None = None) -> Iterator
 def _objects(
     stream: JsonStream, options: ReadOptions, report: ReadReport, path: Path
 ) -> Iterator[Any]:
-    """Tell one object from JSON Lines: a second document decides."""
+    """Read JSON Lines, or one object where there is no second document."""
     documents = _documents(stream, report)
     first = next(documents)
     second = next(documents, None)
@@ -158,7 +158,7 @@ def _objects(
 def _table_in(
     document: Mapping[str, Any], options: ReadOptions, report: ReadReport, path: Path
 ) -> Iterator[Any]:
-    """Find the one table in a document; without any, the document is the record."""
+    """Yield the records of the one table in a document, or the document as the only record."""
     table = find_table(document, options, path)
     if table is None:
         yield document
@@ -198,7 +198,7 @@ def _walk(
     parents: dict[str, Any],
     parent_fields: tuple[str, ...],
 ) -> Iterator[Any]:
-    """Follow the keys; lists on the way are walked through."""
+    """Follow the keys through objects and the elements of lists."""
     if isinstance(value, list):
         for item in value:
             yield from _walk(item, steps, parents, parent_fields)
@@ -217,7 +217,7 @@ def _walk(
 
 
 def _value_at(value: Any, steps: list[str]) -> Any:  # noqa: ANN401 - any JSON value
-    """Follow keys through objects alone; None where that ends."""
+    """Follow the keys through objects alone; None where one is missing."""
     for step in steps:
         value = value.get(step) if isinstance(value, dict) else None
     return value
@@ -236,7 +236,7 @@ def _reaches(value: Any, steps: list[str]) -> bool:  # noqa: ANN401 - any JSON v
 def _with_parents(
     record: dict[str, Any], parents: dict[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Give a record its enclosing objects' fields; its own fields win."""
+    """Add fields of enclosing objects to a record; its own fields take precedence."""
     return {**{name: parents[name] for name in names if name in parents}, **record}
 
 

@@ -1,4 +1,4 @@
-"""JSON values one after the other from a text of any length; what is decoded is let go."""
+"""JSON values one after the other from a text of any length, in the memory of one value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class JsonError(ValueError):
-    """A JSON text is refused; `key` is the column at fault, where there is one."""
+    """A JSON text is refused; `key` is the column at fault, or None."""
 
     def __init__(self, message: str, key: str | None = None) -> None:
         """See the class."""
@@ -37,7 +37,7 @@ def parse_json(data: bytes, path: str | Path) -> Any:  # noqa: ANN401 - any JSON
         dict, list, str, int, float, bool or None.
 
     Raises:
-        UnreadableFileError: It is no JSON; the message names the line.
+        UnreadableFileError: It is not JSON; the message names the line.
     """
     text = ""
     try:
@@ -57,7 +57,7 @@ def parse_json(data: bytes, path: str | Path) -> Any:  # noqa: ANN401 - any JSON
 
 
 def make_decoder(*, strict_keys: bool) -> json.JSONDecoder:
-    """Make a decoder that refuses what this module refuses.
+    """Make a decoder that refuses NaN, infinities and, if strict, contradictory keys.
 
     Args:
         strict_keys: Refuse an object that has two different values for one key.
@@ -70,10 +70,10 @@ def make_decoder(*, strict_keys: bool) -> json.JSONDecoder:
 
 
 def decode_value(text: str, start: int, decoder: json.JSONDecoder) -> tuple[Any, int]:
-    """Decode the JSON value that begins at `start`, blanks before it passed over.
+    """Decode the JSON value that begins at `start`, after blanks.
 
     Args:
-        text: JSON text that may go on after the value.
+        text: JSON text, which may continue after the value.
         start: Index in `text`.
         decoder: From `make_decoder`.
 
@@ -99,8 +99,7 @@ def decode_value(text: str, start: int, decoder: json.JSONDecoder) -> tuple[Any,
 
 
 def _check(text: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    # Counting is quick and settles nearly every document; only then are the levels themselves
-    # counted.
+    # Counting brackets is fast and settles nearly every document before the levels are counted.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _too_deep()
     if _SURROGATE.search(text):
@@ -153,7 +152,7 @@ def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _MARGIN = 64
-"""A fault this near the end of the buffer may be none: the value may go on in the next block."""
+"""So near the buffer's end, a fault may only mean that the value continues in the next block."""
 
 
 class JsonStream:
@@ -170,16 +169,16 @@ class JsonStream:
         self.row: int | None = None
         """Number of the record being read, for messages."""
         self.lines_crossed = 0
-        """Line ends in the blanks passed over by the last `peek`."""
+        """Line ends in the blanks skipped by the last `peek`."""
         self._texts = texts
         self._decoder = make_decoder(strict_keys=True)
         self._buffer, self._position = "", 0
         self._lines_before = 0
         self._ended = False
-        self._damage: str | None = None  # what ended the text before its end
+        self._damage: str | None = None  # the fault that ended the text early
 
     def peek(self) -> str:
-        """Pass over blanks; give the next character, empty at the end of the text."""
+        """Skip blanks and give the next character without taking it; empty at the end."""
         self.lines_crossed = 0
         while True:
             end = _BLANKS.match(self._buffer, self._position).end()  # type: ignore[union-attr]
@@ -193,13 +192,13 @@ class JsonStream:
                 return ""
 
     def take(self) -> str:
-        """Pass over blanks and one character; give that character."""
+        """Skip blanks and take the next character."""
         character = self.peek()
         self._position += len(character)
         return character
 
     def value(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Decode the next value, reading on as far as it needs.
+        """Decode the next value, reading more text as needed.
 
         Raises:
             UnreadableFileError: There is no JSON value here; the message names row and line.
@@ -242,7 +241,7 @@ class JsonStream:
         return UnreadableFileError(message, path=self.path, row=self.row, line=line, column=column)
 
     def _read_more(self, *, double: bool = False) -> bool:
-        """Append to the buffer; `double` it, so that long values cost linear time."""
+        """Read more text; `double` the buffer, so that long values take linear time."""
         if self._ended:
             return False
         kept = len(self._buffer) - self._position
@@ -257,7 +256,7 @@ class JsonStream:
         except TextError as fault:
             self._ended, self._damage = True, str(fault)
         if parts:
-            # Indexes into the buffer change only where there is more of it.
+            # Positions in the buffer change only when text was added.
             self._lines_before += self._buffer.count("\n", 0, self._position)
             self._buffer = "".join([self._buffer[self._position :], *parts])
             self._position = 0
