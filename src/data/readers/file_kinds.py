@@ -190,8 +190,8 @@ def _refusal(path: Path, head: bytes) -> str | None:
         return "is packed twice; unpack it once"
     if _is_binary(head):
         return (
-            f"is a binary file of an unknown kind (it begins with {head[:8]!r}); export the table "
-            "as CSV, JSON Lines or Parquet"
+            f"is a binary file of a kind that is not known here (it begins with {head[:8]!r}); "
+            "export the table as CSV, JSON Lines or Parquet"
         )
     return None
 

@@ -205,7 +205,8 @@ def read_options(values: dict[str, Any]) -> ReadOptions:
     faults = []
     for name in values:
         if name not in known:
-            near = nearest(name, known)
+            begun = (one for one in known if name.startswith(one))
+            near = next(begun, None) or nearest(name, known)
             hint = f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
             faults.append(f"unknown option {name!r}; {hint}")
     if faults:
