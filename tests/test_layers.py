@@ -1,6 +1,7 @@
 """The house as architecture.md draws it: who imports whom, and what a bare import may load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,22 @@ def test_every_public_name_is_there():
         assert getattr(stillroom, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         _ = stillroom.nonsense
+
+
+def test_the_map_of_the_readme_names_every_package():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `src/([\w/]+)/`", readme, re.MULTILINE))
+    named |= {f"pipeline/{name}" for name in re.findall(r"`, `(\w+)/` \|", readme)}
+    packages = {"/".join(m) for m, path in MODULES.items() if path.name == "__init__.py" and m}
+    inner = {name for name in packages if name.startswith("data/readers/")}
+    assert named == packages - inner
+
+
+def test_the_questions_of_contributing_are_answered_by_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    files = re.findall(r"^\| Where .*\? \| `(.+)` \|$", text, re.MULTILINE)
+    assert len(files) == 10
+    assert [name for name in files if not (ROOT / name).is_file()] == []
 
 
 def test_every_folder_of_code_is_a_package_that_the_wheel_finds():

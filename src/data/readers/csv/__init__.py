@@ -1,1 +1,1 @@
-"""CSV to records: dialect, header, escapes, blocks."""
+"""CSV to records: dialect, header, rows, fast blocks."""
