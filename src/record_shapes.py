@@ -291,7 +291,7 @@ def _content(value: object, key: str, number: int) -> str:
         if not isinstance(part, str):
             told = part.get("type") if isinstance(part, Mapping) else type(part).__name__
             raise DataError(
-                f"holds a part of type {told!r}; only text can be trained", row=number, column=key
+                f"has a part of type {told!r}; only text can be trained", row=number, column=key
             )
         texts.append(part)
     return "".join(texts)

@@ -131,6 +131,6 @@ def also_faults(words: Mapping[str, Sequence[str]], names: Sequence[str]) -> lis
     """
     faults = [f"also_called names {name!r}; the columns that are asked about are "
               f"{', '.join(names)}" for name in words if name not in names]  # fmt: skip
-    return faults + [f"also_called[{name!r}] holds {text!r}, which has no word in it"
+    return faults + [f"also_called[{name!r}] holds {text!r}, which has no letter or digit"
                      for name, texts in words.items() for text in texts
                      if not any(c.isalnum() for c in text)]  # fmt: skip

@@ -314,7 +314,7 @@ class StructuredDataLoader:
         names = _columns(data)
         found = own_names(names, [name])[0] in names
         if not found:
-            self.report.note(f"there is no column {name!r}; going on without it")
+            self.report.note(f"there is no column {name!r}, so it is left out")
         return found
 
     def _new_counts(self) -> ReadReport:

@@ -31,7 +31,7 @@ _NAMES: dict[Format, str] = {
     "excel": "an Excel workbook",
 }
 _SAVE_AS = "save it as an Excel workbook (.xlsx) or as CSV (UTF-8)"
-_PICTURE = "export the table as CSV, or type it off; nothing is read from pictures"
+_PICTURE = "export the table as CSV, or retype it; pictures are not read"
 _UNPACK = "unpack it and name the file inside"
 _REFUSED: tuple[tuple[bytes, str], ...] = (
     (
@@ -131,8 +131,8 @@ def kind_of(path: Path, options: ReadOptions) -> Format:
     if options.format is not None:
         if found not in (None, options.format) and options.format in ("csv", "json"):
             raise UnreadableFileError(
-                f"this is {_NAMES[found]} and is to be read as {options.format}; leave format out, "
-                "and it is read as what it is",
+                f"this is {_NAMES[found]}, but the format given is {options.format}; leave format "
+                "out to detect it",
                 path=path,
             )
         return options.format
@@ -145,7 +145,7 @@ def kind_of(path: Path, options: ReadOptions) -> Format:
         if known == "arrow":
             return known
         raise UnreadableFileError(
-            f"the name says {known}, the content starts with {head[:8]!r}", path=path
+            f"the suffix says {known}, but the content starts with {head[:8]!r}", path=path
         )
     return known or _sniff(head)
 

@@ -93,7 +93,7 @@ class ReadOptions:
             if value is None or (name == "escape" and not value):
                 continue
             if len(value) != 1 or value in "\r\n\0":
-                faults.append(f"{name}={value!r}: give one character that is no line end")
+                faults.append(f"{name}={value!r}: give one character that is not a line end")
         if self.comment is not None and not self.comment:
             faults.append("comment='': give the text that comment lines start with, or None")
         if self.skip_lines < 0:

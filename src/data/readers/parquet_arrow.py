@@ -167,7 +167,7 @@ def _batches(
     groups = range(file.metadata.num_row_groups)
     promised = sum(file.metadata.row_group(i).num_rows for i in groups)
     if row != promised:
-        raise UnreadableFileError(f"the file promises {promised} records and has {row}", path=path)
+        raise UnreadableFileError(f"the file should have {promised} records, not {row}", path=path)
 
 
 def _open_ipc(stream: IO[bytes]) -> tuple[Any, Iterator[Any], bool]:

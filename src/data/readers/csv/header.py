@@ -78,13 +78,13 @@ def column_names(
         header = verdict != "record"
         if not header:
             report.note(
-                f"{path}: the first line {_shown(first)} holds values like those below it and is "
+                f"{path}: the first line {_shown(first)} has values like those below it and is "
                 "read as a record; the columns are called column_1 and so on; if it names the "
                 f"columns, {advise(header=True)}"
             )
         elif verdict == "unsure" or all(map(is_number, first)):
             report.note(
-                f"{path}: the first line {_shown(first)} was taken for the names of the columns; "
+                f"{path}: the first line {_shown(first)} is read as the names of the columns; "
                 f"if it is a record, {advise(header=False)}"
             )
     if header is True:
@@ -98,7 +98,7 @@ def column_names(
     if options.ragged == "keep":
         if EXTRA_COLUMN in names:
             raise DataError(
-                "the table has a column of this name, which surplus cells get; rename it or "
+                "the table has a column with the name of that for surplus cells; rename it or "
                 + advise(ragged="pad"),
                 path=path,
                 column=EXTRA_COLUMN,
@@ -126,7 +126,7 @@ def _unique_names(cells: list[str], report: ReadReport, path: Path) -> list[str]
             report.note(f"{path}: column {position} ({what}) is called {name!r}")
         elif clean != cell:
             report.note(
-                f"{path}: column {position}: invisible characters were taken off the name {cell!r}"
+                f"{path}: column {position}: removed invisible characters from the name {cell!r}"
             )
         names.append(name)
         seen.add(name)

@@ -122,8 +122,8 @@ def _first_row_names(rows: Sequence[Any], path: Path) -> bool:
     if not texts or len(set(first)) != len(first):
         if any(isinstance(cell, str) and cell.strip() for cell in first):
             raise DataError(
-                "the records are lists without names of columns; put a first list of names above "
-                f"them, or {advise(header=False)} to number the columns",
+                "the records are lists without column names; put a list of names first, "
+                f"or {advise(header=False)} to number the columns",
                 path=path,
             )
         return False  # numbers are no names
@@ -132,7 +132,7 @@ def _first_row_names(rows: Sequence[Any], path: Path) -> bool:
         if below and not any(isinstance(cell, str) for cell in below):
             return True
     raise DataError(
-        "the records are lists, and nothing shows whether the first one names the columns; "
+        "the records are lists, and it is uncertain whether the first names the columns; "
         f"{advise(header=True)} if it does, {advise(header=False)} if it is a record",
         path=path,
     )
@@ -275,7 +275,7 @@ def _columns(document: Mapping[str, Any], path: Path) -> JsonTable | None:
     if len(lengths) > 1:
         told = ", ".join(f"{k!r} has {len(v)}" for k, v in document.items())
         raise DataError(
-            f"the lists are no columns of one table, for they differ in length: {told}; "
+            f"the lists are not columns of one table, as they differ in length: {told}; "
             f"{_one_record()}",
             path=path,
         )
@@ -334,8 +334,8 @@ def _by_name(document: Mapping[str, Any], path: Path, *, refuse: bool = True) ->
         return None
     raise DataError(
         f"the objects under {', '.join(map(repr, list(document)[:3]))} could be records or columns "
-        f"of a table; {advise(records_path='*')} if each is a record, or {_one_record()}; a table "
-        "by columns is written without doubt by df.to_json(path, orient='records')",
+        f"of a table; {advise(records_path='*')} if each is a record, or {_one_record()}; pandas "
+        "writes an unambiguous table with df.to_json(path, orient='records')",
         path=path,
     )
 

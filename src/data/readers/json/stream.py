@@ -108,7 +108,7 @@ def _check(text: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
         except UnicodeEncodeError as fault:
             half = fault.object[fault.start : fault.start + 1]
             raise JsonError(
-                f"half a surrogate pair, {half!a}, is no text; write the whole character"
+                f"half a surrogate pair, {half!a}, is not text; write the whole character"
             ) from fault
 
 
@@ -129,7 +129,7 @@ def _too_deep() -> JsonError:
 
 
 def _refuse_constant(name: str) -> None:
-    raise JsonError(f"{name} is no JSON number (not_finite); write null instead")
+    raise JsonError(f"{name} is not a JSON number (not_finite); write null instead")
 
 
 def _finite_float(text: str) -> float:
