@@ -12,8 +12,9 @@ from stillroom.data.questions.phrasings import (
     fill,
     paraphrases,
 )
-from stillroom.data.questions.profile import cell_text, column_label, profile_table
+from stillroom.data.questions.profile import column_label, profile_table
 from stillroom.data.questions.questions import build_question_set, training_stream
+from stillroom.data.readers.cells import cell_text
 from stillroom.errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
 
 METALS = [

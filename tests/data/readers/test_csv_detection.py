@@ -10,8 +10,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stillroom.data.questions.profile import cell_text
 from stillroom.data.questions.qa_pairs import iter_qa_pairs
+from stillroom.data.readers.cells import cell_text
 from stillroom.data.readers.csv import reader as csv_reader
 from stillroom.data.readers.csv.header import judge_first_row
 from stillroom.data.readers.read_report import ReadReport
