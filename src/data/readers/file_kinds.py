@@ -131,8 +131,8 @@ def kind_of(path: Path, options: ReadOptions) -> Format:
     if options.format is not None:
         if found not in (None, options.format) and options.format in ("csv", "json"):
             raise UnreadableFileError(
-                f"this is {_NAMES[found]}, but the format given is {options.format}; leave format "
-                "out to detect it",
+                f"this is {_NAMES[found]} and is to be read as {options.format}; leave format out "
+                "to detect it",
                 path=path,
             )
         return options.format
@@ -145,7 +145,7 @@ def kind_of(path: Path, options: ReadOptions) -> Format:
         if known == "arrow":
             return known
         raise UnreadableFileError(
-            f"the suffix says {known}, but the content starts with {head[:8]!r}", path=path
+            f"the name says {known}, but the content starts with {head[:8]!r}", path=path
         )
     return known or _sniff(head)
 

@@ -139,7 +139,7 @@ def _check_saved(folder: Path, saved: dict[Path, list[Path] | None]) -> None:
         for path in listed or ():
             if not path.is_file():
                 raise DataNotFoundError(
-                    f"{path}: state.json lists this file, but it is missing; copy the whole "
+                    f"{path}: state.json names this file, but it is missing; copy the whole "
                     f"folder {folder} again"
                 )
 
