@@ -24,7 +24,8 @@ import numpy
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, GenerationError, MissingDependencyError
-from .schema import narrowed, read_schema
+from .llguidance_schema import llguidance_schema
+from .schema import read_schema
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,7 @@ def json_rule(schema: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=_MOST_FORMS)
 def _json_rule(schema: str) -> str:
-    return f"%json {json.dumps({**narrowed(json.loads(schema)), 'x-guidance': _SPELLING})}"
+    return f"%json {json.dumps({**llguidance_schema(json.loads(schema)), 'x-guidance': _SPELLING})}"
 
 
 def regex_grammar(pattern: str) -> Grammar:
