@@ -9,10 +9,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import GenerationError
+from ..remote.content_blocks import TEXT_BLOCKS
 from ..tool_calls.parse import arguments_text, call_text
 
 _SPEAKERS = {"human": "User: ", "ai": "Assistant: ", "tool": "Tool: "}
-_TEXTS = ("text", "output_text", "input_text")
 _CALLS = ("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call")
 """Blocks of what a message also holds as its `tool_calls`."""
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def message_text(message: BaseMessage) -> str:
     for block in message.content:
         kind = "text" if isinstance(block, str) else str(block.get("type") or "text")
         said = block if isinstance(block, str) else block.get("text")
-        if kind in _TEXTS and isinstance(said, str):
+        if kind in TEXT_BLOCKS and isinstance(said, str):
             texts.append(said)
         elif kind not in _CALLS:
             others.append(kind)

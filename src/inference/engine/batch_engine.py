@@ -1,7 +1,7 @@
-"""An engine in this process: one thread that owns a batch, which requests join and leave.
+"""An engine in this process: one worker thread that decodes a batch of requests.
 
-Requests come and go between two steps, so all that run together cost little more than one. What
-computes is behind `batch.Batch`; `transformers_engine` and others say how one is opened.
+Requests join and leave between two steps (continuous batching), so that many cost little more than
+one. `batch.Batch` computes; `transformers_engine` and `onnx_export.engine` open one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...errors import GenerationError
 from ..checkpoints.load_student import Checkpoint
 from ..no_real_models import check_models_allowed
 from .protocol import EngineStats, GenerationRequest, PromptForm
-from .request_queue import Answering, JobDesk, Scoring
+from .request_queue import GenerationTask, RequestQueue, ScoringTask
 from .token_stream import AnswerStream
 from .worker_thread import BatchLoop, ServedModel
 
@@ -28,7 +28,7 @@ _open: WeakSet[BatchEngine] = WeakSet()
 
 
 class BatchEngine:
-    """See `engine.Engine`."""
+    """Serve requests in one worker thread; see `protocol.Engine`."""
 
     def __init__(
         self,
@@ -39,18 +39,18 @@ class BatchEngine:
         idle_s: float = 10.0,
         stall_s: float = 30.0,
     ) -> None:
-        """Take a model; nothing runs before the first request.
+        """Prepare the engine; nothing runs before the first request.
 
         Args:
             model: What to serve.
-            most_running: Requests in the batch at once; memory grows with it.
-            most_waiting: Requests that may wait for a place; more are refused.
-            idle_s: Seconds without work after which the thread and its buffers go.
-            stall_s: Seconds in one pass after which `ready` says no.
+            most_running: Slots: requests in the batch at once; memory grows with it.
+            most_waiting: Requests that may wait for a slot; more are refused.
+            idle_s: Seconds without work after which the thread and its buffers are freed.
+            stall_s: Seconds in one forward pass after which `ready` is false.
         """
         self._model = model
         self._slots, self._stall_s = most_running, stall_s
-        self._desk = JobDesk(
+        self._queue = RequestQueue(
             model.name,
             self._run,
             most_running=most_running,
@@ -73,8 +73,8 @@ class BatchEngine:
 
     @property
     def closed(self) -> bool:
-        """Say whether `close` was called."""
-        return self._desk.closed
+        """Whether `close` was called."""
+        return self._queue.closed
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -95,12 +95,12 @@ class BatchEngine:
         number = f"{self.name}-{next(_numbers)}"
         stream = AnswerStream(number, len(ids), self.cancel, request.deadline)
         ends = request.stop_ids if request.ignore_end else model.end_ids | request.stop_ids
-        self._desk.put(Answering(request, stream, min(request.max_tokens, room), ends))
+        self._queue.put(GenerationTask(request, stream, min(request.max_tokens, room), ends))
         return stream
 
     def cancel(self, request_id: str) -> None:
         """End a request; see `Engine.cancel`."""
-        self._desk.cancel(request_id)
+        self._queue.cancel(request_id)
 
     def score_choices(
         self,
@@ -122,22 +122,22 @@ class BatchEngine:
                     f"the prompt has {len(prompt_ids)} tokens and a choice {len(choice)}, the "
                     f"model attends to {self._model.context_length} in all; shorten the prompt"
                 )
-        job = Scoring(prompt_ids, choices, caller, deadline)
-        self._desk.put(job)
-        return job.future
+        task = ScoringTask(prompt_ids, choices, caller, deadline)
+        self._queue.put(task)
+        return task.future
 
     def stats(self) -> EngineStats:
         """Say what the engine is doing."""
         loop, count = self._loop, self._count
         return EngineStats(
-            waiting=self._desk.waiting,
+            waiting=self._queue.waiting,
             running=0 if loop is None else loop.running,
             slots=self._slots,
             cached_tokens=0 if loop is None else loop.cached_tokens,
             steps=count["steps"],
             tokens=count["tokens"],
             finished=count["finished"],
-            cancelled=self._desk.cancelled,
+            cancelled=self._queue.cancelled,
             failed=count["failed"],
             restarts=count["restarts"],
         )
@@ -146,14 +146,14 @@ class BatchEngine:
         """Say whether a request submitted now would be worked on."""
         loop = self._loop
         stalled = loop is not None and loop.pass_s() > self._stall_s
-        return not (self._desk.closed or self._desk.is_full or stalled)
+        return not (self._queue.closed or self._queue.is_full or stalled)
 
     def close(self) -> None:
-        """Stop; whatever runs or waits fails at once."""
-        self._desk.close()
+        """Stop; running and waiting requests fail at once."""
+        self._queue.close()
 
     def _check_ids(self, ids: Sequence[int]) -> None:
-        """Refuse what would break the pass of everyone in the batch."""
+        """Refuse ids that would break the forward pass of the whole batch."""
         if len(ids) == 0:
             raise GenerationError("the prompt is empty; give at least one word")
         low, high, known = min(ids), max(ids), self._model.vocabulary
@@ -164,21 +164,21 @@ class BatchEngine:
             )
 
     def _run(self) -> None:
-        loop = BatchLoop(self._model, self._desk, self._count)
+        loop = BatchLoop(self._model, self._queue, self._count)
         self._loop = loop
         try:
             with torch.inference_mode():
                 loop.run()
-        except BaseException as fault:  # noqa: BLE001 - told to everyone who waits
-            waiting = self._desk.give_up()
+        except BaseException as fault:  # noqa: BLE001 - raised to every waiting caller
+            waiting = self._queue.give_up()
             loop.fail_all(fault, waiting)
         finally:
-            if self._loop is loop:  # else the next thread is at work already
+            if self._loop is loop:  # else the next thread has started already
                 self._loop = None
 
 
 @atexit.register
 def _close_all() -> None:
-    """Join the threads before the interpreter goes: one that computes then would crash it."""
+    """Join the threads before the interpreter exits: one that computes then would crash it."""
     for engine in list(_open):
         engine.close()

@@ -1,4 +1,4 @@
-"""The next token of every running request, each chosen as its request says.
+"""Choosing the next token of every running request by its own settings.
 
 Sizes: B requests, V vocabulary.
 """
@@ -14,12 +14,12 @@ from torch import Tensor
 from ...errors import GenerationError
 from ..scoring.model_limits import DAMAGED
 from .protocol import Alternative, FinishReason, TokenEvent
-from .request_queue import Answering
+from .request_queue import GenerationTask
 from .sampling import sample
 
 
 def choose_tokens(
-    logits: Tensor, rows: Sequence[Answering]
+    logits: Tensor, rows: Sequence[GenerationTask]
 ) -> tuple[Tensor, list[Exception | None]]:
     """Choose a token for each request and put it into its stream.
 
@@ -28,14 +28,14 @@ def choose_tokens(
         rows: The requests, in the same order.
 
     Returns:
-        The tokens (B,), and for each request what went wrong with it, mostly None. Those of
-        `rows` whose stream has a finish reason now, or a fault, are over.
+        The tokens (B,), and an error or None for each request. A request has ended if it has an
+        error or its stream has a finish reason.
     """
     faults: list[Exception | None] = [None] * len(rows)
     if all(row.is_plain for row in rows):
         chosen = logits.argmax(dim=-1)
     else:
-        chosen = _choose_specially(logits, rows, faults)
+        chosen = _choose_individually(logits, rows, faults)
     logprobs = logits.log_softmax(dim=-1)
     own = logprobs.gather(1, chosen[:, None]).squeeze(1).tolist()
     for place, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
@@ -54,8 +54,8 @@ def choose_tokens(
     return chosen, faults
 
 
-def _accept(row: Answering, token: int) -> FinishReason | None:
-    """Add a token to a request; say whether that ends it."""
+def _accept(row: GenerationTask, token: int) -> FinishReason | None:
+    """Append a token to a request; return the finish reason if it is the last."""
     row.generated.append(token)
     constraint = row.request.constraint
     complete = constraint is not None and constraint.accept(token)
@@ -64,8 +64,8 @@ def _accept(row: Answering, token: int) -> FinishReason | None:
     return "length" if len(row.generated) >= row.limit else None
 
 
-def _choose_specially(
-    logits: Tensor, rows: Sequence[Answering], faults: list[Exception | None]
+def _choose_individually(
+    logits: Tensor, rows: Sequence[GenerationTask], faults: list[Exception | None]
 ) -> Tensor:
     allowed = logits
     if any(row.request.constraint is not None for row in rows):
@@ -84,8 +84,8 @@ def _choose_specially(
     return chosen
 
 
-def _constrain(logits: Tensor, row: Answering) -> None:
-    """Make tokens that may not come impossible, in place; logits (V,)."""
+def _constrain(logits: Tensor, row: GenerationTask) -> None:
+    """Set the logits (V,) of tokens that the constraint excludes to minus infinity, in place."""
     constraint = row.request.constraint
     if constraint is None:
         return
@@ -98,7 +98,7 @@ def _constrain(logits: Tensor, row: Answering) -> None:
     logits[len(mask) :] = -math.inf
 
 
-def _sample(logits: Tensor, rows: Sequence[Answering]) -> Tensor:
+def _sample(logits: Tensor, rows: Sequence[GenerationTask]) -> Tensor:
     asked = [row.request for row in rows]
     device = logits.device
     return sample(

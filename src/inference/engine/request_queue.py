@@ -1,7 +1,7 @@
-"""Where an engine's requests wait: bounded, fair, with deadlines; and the thread that serves them.
+"""The queue of an engine's requests: bounded, fair between callers, with deadlines.
 
-The thread is started by the first request and ends after a while without any, so nothing is left
-behind by a program that asked one question, and the next request replaces a thread that broke.
+It also owns the worker thread. The first request starts it, and it ends after some idle time, so a
+program that asked one question leaves nothing behind. A request after a failure starts a new one.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Item = TypeVar("Item")
 
 
 class FairQueue(Generic[Item]):
-    """Items of several callers, in order for each of them; not safe between threads by itself."""
+    """A queue that serves its callers in turn, and each caller in order. Not thread-safe."""
 
     def __init__(self) -> None:
         """Make an empty queue."""
-        # Callers in the order in which it is their turn.
+        # Callers; the first is served next.
         self._waiting: OrderedDict[str, deque[Item]] = OrderedDict()
         self._size = 0
 
@@ -38,7 +38,7 @@ class FairQueue(Generic[Item]):
         return self._size
 
     def __iter__(self) -> Iterator[Item]:
-        """Give the items, caller by caller."""
+        """Iterate over the items, caller by caller."""
         return (item for items in self._waiting.values() for item in items)
 
     def push(self, caller: str, item: Item) -> None:
@@ -47,11 +47,11 @@ class FairQueue(Generic[Item]):
         self._size += 1
 
     def pop(self, running: Mapping[str, int]) -> Item:
-        """Take the next item: of the caller that has the least running, else of who waited longest
-        for a turn.
+        """Take the next item: of the caller with the fewest running, among equals of the
+        one that was served longest ago.
 
         Args:
-            running: Items that each caller has in work; callers without may be missing.
+            running: Number of running items by caller; 0 may be left out.
 
         Raises:
             IndexError: The queue is empty.
@@ -67,7 +67,7 @@ class FairQueue(Generic[Item]):
         return item
 
     def remove(self, chosen: Callable[[Item], bool]) -> list[Item]:
-        """Take out all items for which `chosen` is true."""
+        """Remove and return all items for which `chosen` is true."""
         removed: list[Item] = []
         for caller, items in list(self._waiting.items()):
             kept: deque[Item] = deque()
@@ -82,13 +82,13 @@ class FairQueue(Generic[Item]):
 
 
 @dataclass(eq=False)
-class Answering:
-    """A request for an answer, on its way through an engine."""
+class GenerationTask:
+    """A request for an answer, with its progress."""
 
     request: GenerationRequest
     stream: AnswerStream
     limit: int
-    """Most tokens: what was asked for, or what the context leaves."""
+    """Most tokens: what was asked for, or what is left of the context."""
     end_ids: frozenset[int]
     generated: list[int] = field(default_factory=list)
     draws: list[float] | None = None
@@ -96,12 +96,12 @@ class Answering:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens to be read before the first one is made."""
+        """Tokens of the prompt."""
         return len(self.request.prompt_ids)
 
     @property
     def caller(self) -> str:
-        """Who asks."""
+        """Name of the caller."""
         return self.request.caller
 
     @property
@@ -111,12 +111,12 @@ class Answering:
 
     @property
     def is_plain(self) -> bool:
-        """Say whether the likeliest token is all that is wanted."""
+        """Whether greedy decoding without constraint and alternatives is enough."""
         asked = self.request
         return self.draws is None and asked.constraint is None and asked.top_logprobs == 0
 
     def prepare(self) -> None:
-        """Draw the random numbers; in the engine's thread, because it takes a while."""
+        """Draw the random numbers; called in the worker thread, because it takes time."""
         asked = self.request
         if asked.temperature > 0:
             self.draws = make_draws(asked.seed, asked.prompt_ids, self.limit).tolist()
@@ -128,8 +128,8 @@ class Answering:
 
 
 @dataclass(eq=False)
-class Scoring:
-    """A request for the scores of choices."""
+class ScoringTask:
+    """A request for the log-likelihoods of choices."""
 
     prompt_ids: Sequence[int]
     choices: Sequence[Sequence[int]]
@@ -139,11 +139,11 @@ class Scoring:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens to be read."""
+        """Tokens of the prompt and all choices."""
         return len(self.prompt_ids) + sum(len(choice) for choice in self.choices)
 
     def finish(self, scores: list[float]) -> None:
-        """Give the scores to who waits."""
+        """Resolve the future."""
         with suppress(InvalidStateError):  # the engine was closed meanwhile
             self.future.set_result(scores)
 
@@ -153,26 +153,27 @@ class Scoring:
             self.future.set_exception(fault)
 
 
-Job = Answering | Scoring
+Task = GenerationTask | ScoringTask
 
 
-_PROMPT_TOKENS_PER_TURN = 2048
-"""New prompts read between two tokens of those that run; more would hold these up."""
+_PROMPT_TOKENS_PER_STEP = 2048
+"""Prompt tokens read between two decode steps; more would delay the running requests."""
 _CLOSING_S = 10.0
 
 
-class Turn(NamedTuple):
-    """What is to be done between two steps, in this order."""
+class StepPlan(NamedTuple):
+    """What the worker does before its next decode step, in this order."""
 
-    late: list[Job]
-    """Their time is over; some may be running."""
+    expired: list[Task]
+    """Requests past their deadline, waiting or running."""
     leaving: list[int]
-    """Places of running requests that are over: late or cancelled."""
-    starting: list[Job]
+    """Slots of running requests that expired or were cancelled."""
+    starting: list[Task]
+    """Waiting requests that get a slot now."""
 
 
-class JobDesk:
-    """Takes requests from all threads and hands them to the one that computes."""
+class RequestQueue:
+    """Takes requests from any thread and hands them to the worker thread."""
 
     def __init__(
         self,
@@ -183,14 +184,14 @@ class JobDesk:
         most_waiting: int,
         idle_s: float,
     ) -> None:
-        """Open the desk; no thread runs yet.
+        """Make an empty queue; no thread runs yet.
 
         Args:
-            name: Of the model, for messages.
-            serve: Runs in the thread; calls `next_turn` until that gives None.
-            most_running: Requests in work at once.
+            name: Name of the model, for messages.
+            serve: Body of the worker thread; calls `plan_step` until it returns None.
+            most_running: Slots: requests that run at once.
             most_waiting: Requests that may wait; more are refused.
-            idle_s: Seconds without work after which the thread is to end.
+            idle_s: Seconds without requests after which the thread ends.
         """
         self._name = name
         self._serve = serve
@@ -198,9 +199,9 @@ class JobDesk:
         self._idle_s = idle_s
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._waiting: FairQueue[Job] = FairQueue()
-        self._answers: dict[str, Answering] = {}
-        self._gone: set[Answering] = set()
+        self._waiting: FairQueue[Task] = FairQueue()
+        self._answers: dict[str, GenerationTask] = {}
+        self._gone: set[GenerationTask] = set()
         self._next_deadline = math.inf
         self.closed = False
         self.cancelled = 0
@@ -208,20 +209,20 @@ class JobDesk:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait."""
+        """Number of waiting requests."""
         return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
-        """Say whether a request put now would be refused."""
+        """Whether `put` would refuse a request now."""
         return len(self._waiting) >= self._most_waiting
 
-    def put(self, job: Job) -> None:
+    def put(self, task: Task) -> None:
         """Take a request.
 
         Raises:
             EngineBusyError: The queue is full.
-            EngineClosedError: The desk is closed.
+            EngineClosedError: The engine was closed.
         """
         with self._changed:
             if self.closed:
@@ -230,11 +231,11 @@ class JobDesk:
                 raise EngineBusyError(
                     f"{self._most_waiting} requests wait for {self._name} already; ask again later"
                 )
-            self._waiting.push(job.caller, job)
-            if job.deadline is not None:
-                self._next_deadline = min(self._next_deadline, job.deadline)
-            if isinstance(job, Answering):
-                self._answers[job.stream.request_id] = job
+            self._waiting.push(task.caller, task)
+            if task.deadline is not None:
+                self._next_deadline = min(self._next_deadline, task.deadline)
+            if isinstance(task, GenerationTask):
+                self._answers[task.stream.request_id] = task
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="stillroom-engine", daemon=True
@@ -244,97 +245,100 @@ class JobDesk:
                 self._changed.notify()
 
     def cancel(self, request_id: str) -> None:
-        """End a request; unknown and finished ones are passed over."""
+        """End a request; unknown and finished ones are ignored."""
         with self._changed:
-            job = self._answers.pop(request_id, None)
-            if job is None:
+            task = self._answers.pop(request_id, None)
+            if task is None:
                 return
-            if not self._waiting.remove(lambda one: one is job):
-                self._gone.add(job)
+            if not self._waiting.remove(lambda one: one is task):
+                self._gone.add(task)
             self.cancelled += 1
-        job.stream.abandon()
-        wake([job.stream])
+        task.stream.abandon()
+        wake([task.stream])
 
-    def next_turn(self, running: Sequence[Answering]) -> Turn | None:
-        """Say what to do next; waits while there is nothing.
+    def plan_step(self, running: Sequence[GenerationTask]) -> StepPlan | None:
+        """Wait for work and plan the next decode step.
 
         Args:
-            running: Requests in work, by place.
+            running: Running requests, by slot.
 
         Returns:
-            None where the thread is to end.
+            None when the thread must end.
         """
         with self._changed:
             while not self.closed and not running and not self._waiting:
                 if not self._changed.wait(self._idle_s) and not self._waiting:
                     break
             if self.closed or not (running or self._waiting):
-                # In the same breath, so that nobody puts a job before a thread that ends.
+                # Under the same lock, so that no task is put for a thread that is ending.
                 self._thread = None
                 return None
-            late = self._take_late(running)
-            over = self._gone.union(job for job in late if isinstance(job, Answering))
+            expired = self._take_expired(running)
+            over = self._gone.union(task for task in expired if isinstance(task, GenerationTask))
             self._gone = set()
-            leaving = [place for place, row in enumerate(running) if row in over]
-            starting = self._take(running, len(leaving))
-            self._forget(late)
-        return Turn(late, leaving, starting)
+            leaving = [slot for slot, row in enumerate(running) if row in over]
+            starting = self._take_waiting(running, len(leaving))
+            self._forget(expired)
+        return StepPlan(expired, leaving, starting)
 
-    def forget(self, jobs: Iterable[Job]) -> None:
-        """Take note that requests are over."""
+    def forget(self, tasks: Iterable[Task]) -> None:
+        """Remove requests that have ended."""
         with self._changed:
-            self._forget(jobs)
+            self._forget(tasks)
 
-    def give_up(self) -> list[Job]:
-        """Give all that waits, after the thread broke; the next request starts another one."""
+    def give_up(self) -> list[Task]:
+        """Remove and return all waiting requests after the thread failed; the next request starts a
+        new thread."""
         with self._changed:
             self._thread = None
-            jobs = self._waiting.remove(lambda _: True)
-            self._forget(jobs)
-        return jobs
+            tasks = self._waiting.remove(lambda _: True)
+            self._forget(tasks)
+        return tasks
 
     def close(self) -> None:
-        """Refuse requests from now on, fail all that are here, and wait for the thread to end."""
+        """Refuse further requests, fail all present ones, and wait for the thread to end."""
         with self._changed:
             self.closed = True
             thread = self._thread
-            jobs: dict[Job, None] = dict.fromkeys(self._answers.values())
-            jobs.update(dict.fromkeys(self._waiting.remove(lambda _: True)))
+            tasks: dict[Task, None] = dict.fromkeys(self._answers.values())
+            tasks.update(dict.fromkeys(self._waiting.remove(lambda _: True)))
             self._answers.clear()
             self._changed.notify_all()
-        for job in jobs:
-            job.fail(EngineClosedError(f"the engine of {self._name} was closed"))
+        for task in tasks:
+            task.fail(EngineClosedError(f"the engine of {self._name} was closed"))
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSING_S)
 
-    def _forget(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            if isinstance(job, Answering):
-                self._answers.pop(job.stream.request_id, None)
+    def _forget(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            if isinstance(task, GenerationTask):
+                self._answers.pop(task.stream.request_id, None)
 
-    def _take_late(self, running: Sequence[Answering]) -> list[Job]:
-        """Take what is over its time; most turns need not look at everything that waits."""
+    def _take_expired(self, running: Sequence[GenerationTask]) -> list[Task]:
+        """Take the requests past their deadline; most steps need not look at the whole queue."""
         now = time.monotonic()
         if now <= self._next_deadline:
             return []
-        late = self._waiting.remove(lambda job: _is_late(job, now))
-        late += [row for row in running if _is_late(row, now) and row not in self._gone]
-        others = (job.deadline for job in (*self._waiting, *running) if not _is_late(job, now))
+        expired = self._waiting.remove(lambda task: _is_expired(task, now))
+        expired += [row for row in running if _is_expired(row, now) and row not in self._gone]
+        others = (
+            task.deadline for task in (*self._waiting, *running) if not _is_expired(task, now)
+        )
         self._next_deadline = min((d for d in others if d is not None), default=math.inf)
-        return late
+        return expired
 
-    def _take(self, running: Sequence[Answering], leaving: int) -> list[Job]:
+    def _take_waiting(self, running: Sequence[GenerationTask], leaving: int) -> list[Task]:
         shares = Counter(row.caller for row in running)
-        places = self._most_running - len(running) + leaving
-        jobs: list[Job] = []
+        slots = self._most_running - len(running) + leaving
+        tasks: list[Task] = []
         tokens = 0
-        while self._waiting and len(jobs) < places and tokens < _PROMPT_TOKENS_PER_TURN:
-            job = self._waiting.pop(shares)
-            jobs.append(job)
-            shares[job.caller] += 1
-            tokens += job.prompt_tokens
-        return jobs
+        while self._waiting and len(tasks) < slots and tokens < _PROMPT_TOKENS_PER_STEP:
+            task = self._waiting.pop(shares)
+            tasks.append(task)
+            shares[task.caller] += 1
+            tokens += task.prompt_tokens
+        return tasks
 
 
-def _is_late(job: Job, now: float) -> bool:
-    return job.deadline is not None and now > job.deadline
+def _is_expired(task: Task, now: float) -> bool:
+    return task.deadline is not None and now > task.deadline

@@ -1,7 +1,7 @@
-"""The way of tokens from the thread that makes them to whoever reads them.
+"""Streams of tokens from the worker thread to readers in threads and event loops.
 
-The maker never waits and never touches an event loop: it appends to a deque and, once per step,
-wakes all readers of one loop with a single call. A slow reader finds several tokens at once.
+The producer never waits: it appends to a deque and, once per step, wakes all readers of one event
+loop with a single call. A slow reader finds several tokens at once.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ...errors import DeadlineError, GenerationError
 from .protocol import FinishReason, TokenEvent, Usage
 
 _GRACE_S = 1.0
-"""How long after its deadline a reader still waits for the engine to say so."""
-_ORPHANED = "the request was cancelled before its answer was complete"
+"""How long after its deadline a reader still waits for the engine's own error."""
+_CANCELLED = "the request was cancelled before its answer was complete"
 
 _Loop = asyncio.AbstractEventLoop
-_Sleeper = threading.Event | tuple[_Loop, asyncio.Future[None]]
+_Waiter = threading.Event | tuple[_Loop, asyncio.Future[None]]
 
 
 class AnswerStream:
-    """One answer while it comes (`engine.TokenStream`), read by one reader."""
+    """The tokens of one answer (`protocol.TokenStream`), for one reader."""
 
     def __init__(
         self,
@@ -39,17 +39,17 @@ class AnswerStream:
         Args:
             request_id: Name of the request.
             prompt_tokens: Tokens of the prompt, 0 if not known yet.
-            cancel: What ends the request.
-            deadline: `time.monotonic()` after which no reader waits any more.
+            cancel: Called with the request's name to end it.
+            deadline: `time.monotonic()` after which the reader stops waiting.
         """
         self._id = request_id
         self._cancel = cancel
         self._deadline = deadline
         self._events: deque[TokenEvent] = deque()
-        # A deque, because the maker empties it while the reader may be adding: with one name for it
-        # a reader could be overlooked and sleep for ever.
-        self._sleepers: deque[_Sleeper] = deque()
-        self._whole = False
+        # A deque, because the producer empties it while the reader may be appending; replacing a
+        # list instead could lose a reader, which would then wait for ever.
+        self._waiters: deque[_Waiter] = deque()
+        self._collecting = False
         self._ended = False
         self._fault: Exception | None = None
         self._reason: FinishReason | None = None
@@ -74,14 +74,14 @@ class AnswerStream:
         """End the request."""
         self._cancel(self._id)
 
-    # The maker's side.
+    # For the producer.
 
     def put(self, event: TokenEvent, usage: Usage | None = None) -> None:
         """Append a token; its finish reason, if it has one, ends the answer.
 
         Args:
             event: The token.
-            usage: Tokens so far as a server counts them; None counts one more.
+            usage: Tokens so far as a server counts them; None adds one.
         """
         if self._ended:
             return
@@ -99,27 +99,27 @@ class AnswerStream:
             self._ended = True
 
     def abandon(self) -> None:
-        """End the answer after a cancel: tokens that nobody has read are gone."""
-        self.fail(GenerationError(_ORPHANED))
+        """End the answer after a cancel; unread tokens are dropped."""
+        self.fail(GenerationError(_CANCELLED))
         self._events.clear()
 
-    def take_sleepers(self) -> list[_Sleeper]:
-        """Give what wakes the reader; nothing while it need not be woken."""
-        if self._whole and not self._ended:
+    def take_waiters(self) -> list[_Waiter]:
+        """Return what wakes the reader; empty if it need not be woken."""
+        if self._collecting and not self._ended:
             return []
         taken = []
-        while self._sleepers:
-            taken.append(self._sleepers.popleft())
+        while self._waiters:
+            taken.append(self._waiters.popleft())
         return taken
 
-    # The reader's side.
+    # For the reader.
 
     def __iter__(self) -> AnswerStream:
-        """Read in this thread, which waits."""
+        """Read in this thread, which blocks."""
         return self
 
     def __next__(self) -> TokenEvent:
-        """Give the next token."""
+        """Return the next token."""
         while True:
             ended = self._ended  # read before the tokens: the last of them comes before the end
             if self._events:
@@ -130,11 +130,11 @@ class AnswerStream:
             self._wait()
 
     def __aiter__(self) -> AnswerStream:
-        """Read in an event loop, which goes on meanwhile."""
+        """Read in an event loop without blocking it."""
         return self
 
     async def __anext__(self) -> TokenEvent:
-        """Give the next token."""
+        """Return the next token."""
         while True:
             ended = self._ended  # read before the tokens: the last of them comes before the end
             if self._events:
@@ -146,14 +146,14 @@ class AnswerStream:
 
     def collect(self) -> list[TokenEvent]:
         """Wait for the whole answer."""
-        self._whole = True
+        self._collecting = True
         while not self._ended:
             self._wait()
         return self._all()
 
     async def acollect(self) -> list[TokenEvent]:
         """Await the whole answer."""
-        self._whole = True
+        self._collecting = True
         while not self._ended:
             await self._sleep()
         return self._all()
@@ -166,24 +166,24 @@ class AnswerStream:
         if self._fault is not None:
             raise self._fault
 
-    def _missing(self) -> bool:
-        return not self._ended and (self._whole or not self._events)
+    def _must_wait(self) -> bool:
+        return not self._ended and (self._collecting or not self._events)
 
     def _wait(self) -> None:
         woken = threading.Event()
-        self._sleepers.append(woken)
-        if self._missing() and not woken.wait(self._patience()):
+        self._waiters.append(woken)
+        if self._must_wait() and not woken.wait(self._timeout_s()):
             raise _too_late()
 
     async def _sleep(self) -> None:
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-        self._sleepers.append((loop, woken))
-        if not self._missing():  # it came in between
+        self._waiters.append((loop, woken))
+        if not self._must_wait():  # it came in between
             return
-        patience = self._patience()
+        timeout_s = self._timeout_s()
         limit: AbstractAsyncContextManager[object] = (
-            nullcontext() if patience is None else asyncio.timeout(patience)
+            nullcontext() if timeout_s is None else asyncio.timeout(timeout_s)
         )
         try:
             async with limit:
@@ -191,26 +191,26 @@ class AnswerStream:
         except TimeoutError as fault:
             raise _too_late() from fault
 
-    def _patience(self) -> float | None:
+    def _timeout_s(self) -> float | None:
         if self._deadline is None:
             return None
         return max(0.0, self._deadline - time.monotonic()) + _GRACE_S
 
 
 def wake(streams: Sequence[AnswerStream]) -> list[AnswerStream]:
-    """Wake the readers of streams that have news: one call per event loop.
+    """Wake the readers of streams, with one call per event loop.
 
     Returns:
-        Streams whose event loop is closed: nobody will ever read them.
+        Streams whose event loop is closed; they will never be read.
     """
     by_loop: dict[_Loop, list[asyncio.Future[None]]] = {}
     owners: dict[_Loop, list[AnswerStream]] = {}
     for stream in streams:
-        for sleeper in stream.take_sleepers():
-            if isinstance(sleeper, threading.Event):
-                sleeper.set()
+        for waiter in stream.take_waiters():
+            if isinstance(waiter, threading.Event):
+                waiter.set()
             else:
-                loop, future = sleeper
+                loop, future = waiter
                 by_loop.setdefault(loop, []).append(future)
                 owners.setdefault(loop, []).append(stream)
     orphans: list[AnswerStream] = []

@@ -1,10 +1,10 @@
-"""An engine over our own decode loop: any causal language model of transformers, in this process.
+"""An engine for any causal language model of transformers, in this process.
 
     engine = serve_checkpoint(load_checkpoint("outputs/elements/student"))
     stream = engine.submit(GenerationRequest(prompt_ids=ids))
 
-transformers' own manager of continuous batching is not used: on a CPU it is slower than plain
-`generate` (see benchmarks/serving_speed.py).
+transformers' own continuous batching is not used: on a CPU it is slower than plain `generate`
+(see benchmarks/serving_speed.py).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def serve_checkpoint(checkpoint: Checkpoint, **limits: Any) -> BatchEngine:  # n
     """Serve a checkpoint.
 
     Args:
-        checkpoint: Model and tokenizer; the weights are shared, not copied, but for small Llamas
-            (`llama_weights`).
+        checkpoint: Model and tokenizer. The weights are shared, except that small
+            Llamas are copied into another layout (`llama.weights`).
         limits: `most_running`, `most_waiting` and so on of `BatchEngine`.
     """
     model = checkpoint.model
@@ -36,7 +36,7 @@ def serve_checkpoint(checkpoint: Checkpoint, **limits: Any) -> BatchEngine:  # n
         end_ids=end_token_ids(model, checkpoint.tokenizer),
         open_batch=partial(open_batch, model),
         score=partial(score_continuations, model),
-        turn=model_lock(model),
+        lock=model_lock(model),
         device=checkpoint.device,
         checkpoint=checkpoint,
     )

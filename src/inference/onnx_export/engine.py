@@ -90,7 +90,7 @@ def serve_export(
         end_ids=end_token_ids(checkpoint.model, checkpoint.tokenizer),
         open_batch=partial(ExportedBatch, session),
         score=partial(score_continuations, session),
-        turn=threading.Lock(),
+        lock=threading.Lock(),
         device=checkpoint.device,
         checkpoint=checkpoint,
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from ...errors import BrokenAnswerError, RemoteError, TruncatedAnswerError
 from ..engine.protocol import Alternative, FinishReason, TokenEvent, Usage
 from ..tool_calls.reassemble import CallPieces
+from .content_blocks import TEXT_BLOCKS, read_content
 from .finish_reasons import AnswerEnd, error_status, judge_choice, refusal_end
 from .server_address import error_text
 
@@ -250,7 +251,11 @@ class ServerAnswer:
             self._calls.add(piece)
         if message.get("function_call"):
             self._calls.add_old(message["function_call"])
-        said, refused = content_text(choice["text"] if "text" in choice else message.get("content"))
+        content = choice["text"] if "text" in choice else message.get("content")
+        if not _is_content(content):
+            raise ValueError("content is neither text nor blocks")
+        read = read_content(content)
+        said, refused = read.text, read.refusal
         self._refusal += message.get("refusal") or ""
         self._refused_part += refused
         self._said = self._said or bool(said.strip())
@@ -282,32 +287,17 @@ def _check(end: AnswerEnd) -> None:
         raise RemoteError(end.message, status=200)
 
 
-def content_text(content: Any) -> tuple[str, str]:  # noqa: ANN401 - any JSON value
-    """Read the content of a message: its text, and what stands in blocks of refusal.
-
-    Blocks of thinking, of tools that the server ran, and of media are left out.
-
-    Raises:
-        ValueError: It is no text and no list of blocks.
-
-    >>> content_text([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Au"}])
-    ('Au', '')
-    """
-    if content is None or isinstance(content, str):
-        return content or "", ""
-    if isinstance(content, Mapping):
-        content = [content]
-    if not isinstance(content, list):
-        raise ValueError("content is no text")
-    said = refused = ""
-    for block in content:
-        if isinstance(block, str):
-            said += block
-        elif block.get("type", "text") in ("text", "output_text"):
-            said += block["text"]
-        elif block["type"] == "refusal":
-            refused += str(block.get("refusal") or "refused")
-    return said, refused
+def _is_content(content: object) -> bool:
+    blocks = content if isinstance(content, list) else [content]
+    return all(
+        isinstance(one, str | Mapping | None)
+        and not (
+            isinstance(one, Mapping)
+            and one.get("type", "text") in TEXT_BLOCKS
+            and not isinstance(one.get("text"), str)
+        )
+        for one in blocks
+    )
 
 
 def whole_characters(text: str) -> str:

@@ -10,8 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from ...errors import ConfigError, GenerationError, StillroomError
 from ...inference.engine.protocol import FinishReason
+from ...inference.remote.content_blocks import read_content
 from ...inference.remote.finish_reasons import judge_metadata, refusal_end
-from .answer_content import read_content
 from .client_faults import translate_fault
 from .protocol import DecodeProfile, Prompt, TeacherAnswer, prompt_bytes, prompt_turns
 

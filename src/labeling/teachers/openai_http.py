@@ -14,9 +14,9 @@ import httpx
 
 from ...errors import ConfigError, DeadlineError, GenerationError, RemoteError
 from ...inference.no_real_models import check_models_allowed
+from ...inference.remote.content_blocks import read_content
 from ...inference.remote.finish_reasons import error_status, judge_choice
 from ...inference.remote.server_address import Server, error_text, read_refusal, transport_fault
-from .answer_content import read_content
 from .protocol import (
     DecodeProfile,
     Prompt,

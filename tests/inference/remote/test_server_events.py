@@ -15,8 +15,9 @@ from stillroom.errors import BrokenAnswerError, GenerationError, RemoteError, Tr
 from stillroom.inference.engine.protocol import GenerationRequest, Usage
 from stillroom.inference.remote import finish_reasons
 from stillroom.inference.remote import sse as server_events
+from stillroom.inference.remote.content_blocks import Content, read_content
 from stillroom.inference.remote.engine import RemoteEngine
-from stillroom.inference.remote.sse import ServerAnswer, content_text, read_events
+from stillroom.inference.remote.sse import ServerAnswer, read_events
 from stillroom.inference.tool_calls import reassemble as call_pieces
 from stillroom.inference.tool_calls import server_text as call_text
 
@@ -294,8 +295,8 @@ def test_packed_bodies_are_unpacked():
 
 def test_content():
     search = [{"type": "web_search_tool_result"}, {"type": "image_url"}, {"text": "Au"}, "rum"]
-    assert content_text(search) == ("Aurum", "")
-    assert content_text(None) == ("", "")
+    assert read_content(search) == Content("Aurum")
+    assert read_content(None) == Content("")
 
 
 def test_the_examples_are_right():

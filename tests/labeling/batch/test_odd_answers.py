@@ -16,10 +16,11 @@ from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, MissingDependencyError
 from stillroom.files import read_json_lines
 from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.inference.remote import content_blocks
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
 from stillroom.labeling.batch.parse_label import LabelSettings, Prices
 from stillroom.labeling.tasks.self_consistency import consistent_thoughts
-from stillroom.labeling.teachers import answer_content, client_faults
+from stillroom.labeling.teachers import client_faults
 from stillroom.labeling.teachers.client_faults import translate_fault
 from stillroom.labeling.teachers.langchain_model import LangChainTeacher
 from stillroom.labeling.teachers.openai_http import read_answer
@@ -396,7 +397,7 @@ def test_options_that_a_model_does_not_take_end_in_a_sentence(tmp_path):
     assert "unexpected keyword argument" in run.message
 
 
-@pytest.mark.parametrize("module", [client_faults, answer_content], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [client_faults, content_blocks], ids=lambda m: m.__name__)
 def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
