@@ -1,4 +1,4 @@
-"""Many prompts to answers, as labelling and evaluation want them.
+"""Answering many prompts at once, for labelling and evaluation.
 
 from stillroom.inference.checkpoints.load_student import load_checkpoint
 from stillroom.inference.generate import generate_texts
@@ -6,7 +6,7 @@ from stillroom.inference.generate import generate_texts
 student = load_checkpoint("outputs/elements/student")
 print(generate_texts(student, ["Question: What is the symbol of gold?\\n\\nAnswer:"])[0].text)
 
-The prompts go through an engine of their own, which lives as long as the call.
+Each call opens and closes its own engine.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Generation:
     """A finished answer."""
 
     text: str
-    """Only what was generated: no prompt, no special tokens, no white space at the start."""
+    """Generated text without special tokens and leading white space."""
     token_ids: tuple[int, ...]
-    """Generated ids; the end token is the last one where there is one."""
+    """Generated ids, with the end token if there is one."""
     finish_reason: FinishReason
-    """`stop` where the model ended, `length` where `max_new_tokens` or the model's context did."""
+    """`stop`: the model ended the answer; `length`: `max_new_tokens` or the context did."""
     logprobs: tuple[float, ...]
     """Natural log-probability of each of `token_ids`, before temperature and top_p."""
     prompt_tokens: int = 0
@@ -56,14 +56,14 @@ def generate_texts(
 
     Args:
         checkpoint: Model and tokenizer.
-        prompts: Rendered prompts (`prompts.render`), without the joint before the answer.
+        prompts: Rendered prompts (`prompts.render`), without the separator before the answer.
         max_new_tokens: Most tokens per answer; the prompt does not count.
         temperature: 0 is greedy; above 0 samples.
         top_p: Probability mass sampled from, above 0 to 1.
-        seed: Of the samples. A sample depends on seed and prompt only; the n-th repetition of a
-            prompt has another one than the first.
-        batch_size: Most prompts decoded together; changes speed and memory, not answers.
-        progress: Called with prompts done and prompts in all, about once per batch.
+        seed: Seed of the samples. A sample depends on seed and prompt only; repetitions of a
+            prompt get further samples.
+        batch_size: Most prompts decoded together; affects speed and memory, not answers.
+        progress: Called with the numbers of prompts done and in all, about once per batch.
 
     Returns:
         One answer per prompt, in the order of the prompts.
@@ -80,14 +80,14 @@ def generate_texts(
                           seed=own)
         for ids, own in zip(encoded, _seeds(encoded, seed), strict=True)
     ]  # fmt: skip
-    # Longest first: if memory runs out, it does so at once and not at the end.
+    # Longest first, so that memory runs out at the start or not at all.
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
     answers: dict[int, Generation] = {}
     limits = {"most_running": batch_size, "most_waiting": len(requests)}
     with closing(serve_checkpoint(checkpoint, **limits)) as engine:
         streams = deque(engine.submit(requests[place]) for place in order)
         for place in order:
-            # Taken out, so that of what was read only the answer is kept.
+            # Removed from the queue, so that its events can be freed.
             answers[place] = _read(checkpoint, streams.popleft())
             done = len(answers)
             if progress is not None and (done % batch_size == 0 or done == len(order)):
@@ -108,7 +108,7 @@ def _read(checkpoint: Checkpoint, stream: AnswerStream) -> Generation:
 
 
 def _seeds(prompts: Sequence[Sequence[int]], seed: int) -> Iterator[int]:
-    """Give each prompt the user's seed, and each repetition one that follows from it."""
+    """Yield the user's seed for each prompt, and a derived one for each repetition."""
     seen: Counter[tuple[int, ...]] = Counter()
     for prompt in map(tuple, prompts):
         number = seen[prompt]

@@ -1,10 +1,10 @@
-"""A switch for tests of agents: while it is on, no real model can be loaded or asked.
+"""`forbid_models`: tests of agents fail at once where they would load or call a real model.
 
     with forbid_models():
         run_my_agent(ScriptedModel(["Au"]))
 
-A test that was meant to run on a script and reaches for weights or a server fails at once, with the
-name of what it reached for, in place of being slow or giving another answer every time.
+The error names the model. Without this a test that misses its script would be slow, or give another
+answer each time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _forbidding = 0
 
 @contextmanager
 def forbid_models() -> Iterator[None]:
-    """Forbid real models until the block ends, in all threads; blocks may lie in one another."""
+    """Forbid real models until the block ends, in all threads; blocks may be nested."""
     global _forbidding
     with _guard:
         _forbidding += 1
@@ -33,7 +33,7 @@ def forbid_models() -> Iterator[None]:
 
 
 def check_models_allowed(wanted: str) -> None:
-    """Say so where a real model is about to be opened although that is forbidden.
+    """Raise if real models are forbidden.
 
     Args:
         wanted: Name of the model.

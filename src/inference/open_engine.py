@@ -1,9 +1,8 @@
-"""Opening engines: by the name of a checkpoint, one for all who ask for the same.
+"""Opening engines by the name of a checkpoint; callers of the same checkpoint share one.
 
     engine = open_engine("outputs/elements/student")
 
-The weights of a model are in memory once per process, however many chat models speak with it, and
-go when the last of them goes.
+The weights of a model are in memory once per process, and freed with the last user of the engine.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _opening: defaultdict[_Key, threading.Lock] = defaultdict(threading.Lock)
 def open_engine(
     model: str | Path | Checkpoint, *, engine: str = "auto", device: str | None = None
 ) -> BatchEngine:
-    """Open the engine of a model, or give the one that is open.
+    """Open the engine of a model, or return the one that is open.
 
     Args:
         model: A checkpoint folder, a hub name, or a loaded checkpoint.
@@ -66,10 +65,10 @@ def open_engine(
 
 
 def _share(key: _Key, serve: Callable[[], BatchEngine]) -> BatchEngine:
-    """Give the engine that is open under a key, or open one."""
+    """Return the open engine of a key, or open one."""
     with _guard:
         opening = _opening[key]
-    # Two who ask for one folder load it once; others need not wait for them.
+    # Two callers of one folder load it once; callers of other folders do not wait.
     with opening:
         found = _shared.get(key)
         if found is None or found.closed:
@@ -86,7 +85,7 @@ def _serve(model: str | Path | Checkpoint, device: str | None) -> BatchEngine:
 
 
 def _find_export(model: str | Path | Checkpoint, engine: str, device: str | None) -> Path | None:
-    """Find the export that is to be served, where one is asked for or the better choice."""
+    """Find the export to be served, if one is asked for or `auto` prefers it."""
     if isinstance(model, Checkpoint):
         if engine == "export":
             raise ConfigError(["engine 'export' reads its own files; give the checkpoint's folder"])
@@ -106,7 +105,7 @@ def _find_export(model: str | Path | Checkpoint, engine: str, device: str | None
 
 def _key(model: str | Path | Checkpoint, device: str | None) -> _Key:
     if isinstance(model, Checkpoint):
-        # The engine keeps the model, so its id is not given to another while the key counts.
+        # The engine keeps the model alive, so its id is not reused while the key is in use.
         return (id(model.model), id(model.tokenizer), model.name)
     place = str(choose_device(device))
     folder = Path(model).expanduser()
@@ -116,7 +115,7 @@ def _key(model: str | Path | Checkpoint, device: str | None) -> _Key:
 
 
 def _fingerprint(folder: Path) -> list[tuple[Any, ...]]:
-    """Tell a folder from what another run of training or export leaves under the same name."""
+    """Identify the state of a folder, which another training or export may replace."""
     places = [folder, folder / EXPORT_FOLDER]
     files = sorted(p for place in places if place.is_dir() for p in place.iterdir() if p.is_file())
     states = ((path.name, path.stat()) for path in files)

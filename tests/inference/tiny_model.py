@@ -11,7 +11,13 @@ import torch
 from stillroom.inference.checkpoints.load_student import Checkpoint
 from stillroom.prompts import join_of, render
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 END = "<|end|>"
 
@@ -119,3 +125,32 @@ def peer_generate(
         **options,
     )
     return made[0, len(prompt_ids) :].tolist()
+
+
+SIZES = {
+    **dict.fromkeys(("hidden_size", "n_embd"), 32),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "num_heads"), 4),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads"), 2),
+    **dict.fromkeys(("max_position_embeddings", "n_positions"), 128),
+    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0),
+    "vocab_size": 400,
+    "intermediate_size": 64,
+    "ffn_dim": 64,
+    "word_embed_proj_dim": 32,
+    "attention_types": [[["global", "local"], 1]],
+    "window_size": 6,
+    "head_dim": 8,
+    "sliding_window": 6,
+    "initializer_range": 0.3,
+}
+
+
+def make_architecture(kind: str) -> torch.nn.Module:
+    """Make a tiny model of an architecture, with random weights."""
+    torch.manual_seed(3)
+    settings = AutoConfig.for_model(kind).to_dict()
+    sizes = {name: size for name, size in SIZES.items() if name in settings}
+    if settings.get("layer_types"):
+        sizes["layer_types"] = settings["layer_types"][:2]
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()

@@ -5,9 +5,8 @@
     model = ChatStudent(model="outputs/elements/student")
     print(model.invoke("Question: What is the symbol of gold?\\n\\nAnswer:").text)
 
-Our own `BaseChatModel` and not a pipeline wrapper: stop texts, cancelling, streaming, usage and
-errors all work as LangChain says they do, and the event loop is never blocked. What computes is an
-engine, shared by all chat models of one checkpoint.
+Stop texts, cancelling, streaming, usage and errors follow LangChain's contract, and the event loop
+is never blocked. An engine computes; all chat models of one checkpoint share it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from .structured import Method, structured
 _SETTINGS = (
     "temperature", "top_p", "top_k", "max_tokens", "seed", "timeout", "caller", "top_logprobs",
 )  # fmt: skip
-"""Fields that a call may give as well."""
+"""Fields that a call may override."""
 _PER_CALL = (*_SETTINGS, "constraint", *FORM_OPTIONS)
 _Prepared = tuple[GenerationRequest, AnswerText, AnswerReader]
 
@@ -49,9 +48,8 @@ _Prepared = tuple[GenerationRequest, AnswerText, AnswerReader]
 class ChatStudent(BaseChatModel):
     """Answer chat messages with a checkpoint.
 
-    Messages become a prompt by the tokenizer's chat template if the model came with one. A
-    checkpoint that stillroom trained, or a model without template, gets the last human message as
-    it is; see `messages.plain_prompt`.
+    The tokenizer's chat template renders the messages. A checkpoint that stillroom trained, or a
+    model without template, gets the last human message as it is; see `messages.plain_prompt`.
 
     Raises:
         CheckpointError: The folder lacks a part or is not safe to load.
@@ -62,13 +60,13 @@ class ChatStudent(BaseChatModel):
     model: Any = Field(default=None, repr=False)
     """A checkpoint folder, a hub name, or a loaded `Checkpoint`; the model's name on a server."""
     engine: Any = Field(default="auto", repr=False)
-    """What computes: `auto`, `transformers`, `remote`, or an open `Engine`."""
+    """`auto`, `transformers`, `export`, `remote`, or an open `Engine`."""
     base_url: str | None = None
-    """Where a server listens, such as `http://127.0.0.1:8000/v1`; makes `auto` mean `remote`."""
+    """Address of a server, such as `http://127.0.0.1:8000/v1`; makes `auto` mean `remote`."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the server's key."""
     endpoint: str = "chat"
-    """`chat`, where the server makes the prompt, or `completions`, where we do."""
+    """`chat`: the server renders the prompt; `completions`: stillroom does."""
     temperature: float = 0.0
     """0 is greedy; above 0 samples."""
     top_p: float = 1.0
@@ -78,17 +76,17 @@ class ChatStudent(BaseChatModel):
     max_tokens: int = 128
     """Most tokens of an answer; the prompt does not count."""
     seed: int | None = None
-    """Of the samples; None takes another one at every call."""
+    """Seed of samples; None takes a new one for every call."""
     stop: list[str] | None = None
-    """Texts that end an answer, in addition to those of a call."""
+    """Texts that end an answer, besides those of a call."""
     timeout: float | None = None
     """Seconds after which a call fails with `DeadlineError`; None waits."""
     max_retries: int = 2
-    """How often a server is asked again."""
+    """How often a failed request to a server is repeated."""
     caller: str = ""
-    """Who asks; callers take turns at the engine."""
+    """Name of the caller; the engine serves callers in turn."""
     top_logprobs: int = 0
-    """How many likeliest tokens are told for each token of an answer."""
+    """Number of likeliest tokens reported for each token of an answer."""
     device: str | None = None
     """Torch device; None chooses."""
 
@@ -104,10 +102,10 @@ class ChatStudent(BaseChatModel):
 
     @property
     def checkpoint(self) -> Any:  # noqa: ANN401
-        """Model and tokenizer behind the chat model.
+        """Model and tokenizer of the engine.
 
         Raises:
-            AttributeError: A server computes.
+            AttributeError: The engine is a server.
         """
         found = getattr(self._engine, "checkpoint", None)
         if found is None:
@@ -116,7 +114,7 @@ class ChatStudent(BaseChatModel):
 
     @property
     def serving_engine(self) -> Engine:
-        """The engine behind the chat model."""
+        """The engine that answers."""
         return self._engine
 
     @property
@@ -143,13 +141,13 @@ class ChatStudent(BaseChatModel):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Let answers call tools; every call keeps to its tool's parameters.
+        """Let answers call tools; every call follows the schema of its tool.
 
         Args:
             tools: Functions, LangChain tools, pydantic classes, TypedDicts or JSON schemas.
             tool_choice: None or `"auto"`: a call or text. `"any"`: a call. A name: a call of that
                 tool. `"none"`: text.
-            strict: For servers; here parameters are always kept to.
+            strict: For servers; engines in this process are always strict.
             parallel_tool_calls: Allow up to eight calls in an answer.
             kwargs: Further options of calls.
 
@@ -159,7 +157,7 @@ class ChatStudent(BaseChatModel):
         written = read_tools(tools, strict=strict)
         options = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
         given = {name: value for name, value in options.items() if value is not None}
-        answer_form({"tools": written, **given})  # says at once what is wrong
+        answer_form({"tools": written, **given})  # raises for wrong options
         return self.bind(tools=written, **given, **kwargs)
 
     def with_structured_output(
@@ -171,11 +169,11 @@ class ChatStudent(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answer with objects of a schema: `structured.structured`, which says what may be given.
+        """Answer with objects of a schema; `structured.structured` describes the arguments.
 
         Raises:
             ConfigError: The method is unknown, or the schema cannot be enforced.
-            AnswerMismatchError: A complete answer does not fit (told when the model is asked).
+            AnswerMismatchError: A complete answer does not fit (raised when the model answers).
         """
         return structured(
             self, schema, method=method, include_raw=include_raw, strict=strict, options=kwargs
@@ -184,8 +182,8 @@ class ChatStudent(BaseChatModel):
     def score_choices(self, prompt: str, choices: Sequence[str]) -> list[float]:
         """Compute the log-likelihood of each choice as the answer to a prompt.
 
-        Nothing is generated, so no other answer is possible. `label_scoring` makes probabilities
-        of such scores.
+        Nothing is generated, so no other answer is possible. `scoring.label_scoring` turns such
+        scores into probabilities.
 
         Args:
             prompt: A rendered prompt, given to the model as it is.
@@ -198,11 +196,9 @@ class ChatStudent(BaseChatModel):
         Raises:
             GenerationError: The prompt or a choice is empty, or they do not fit into the model's
                 context.
-            AttributeError: A server computes; it does not score.
+            AttributeError: The engine is a server; it cannot score.
         """
-        from ..scoring.choices import (
-            encode_choices,  # loads torch, which a remote engine does without
-        )
+        from ..scoring.choices import encode_choices  # loads torch, not needed for servers
 
         ids, answers = encode_choices(self.checkpoint, prompt, choices)
         deadline = self._settings({})["deadline"]
@@ -211,14 +207,12 @@ class ChatStudent(BaseChatModel):
         ).result()
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Turn a text into the ids that the model would see.
+        """Tokenise a text as for the model.
 
         Raises:
-            AttributeError: A server computes; its tokenizer is not here.
+            AttributeError: The engine is a server; its tokenizer is not available.
         """
-        from ..scoring.choices import (
-            encode_prompt,  # loads torch, which a remote engine does without
-        )
+        from ..scoring.choices import encode_prompt  # loads torch, not needed for servers
 
         return encode_prompt(self.checkpoint, text)
 
@@ -288,7 +282,7 @@ class ChatStudent(BaseChatModel):
         return open_engine(self.model, engine=self.engine, device=self.device)
 
     def _own_profile(self) -> ModelProfile | None:
-        """Say what the model takes, for agents that ask; nothing is known of a server's."""
+        """Return the model's capabilities; None for servers, whose capabilities are unknown."""
         if self._engine.takes != "ids":
             return None
         from ..scoring.model_limits import context_length
@@ -305,7 +299,7 @@ class ChatStudent(BaseChatModel):
 
     @property
     def _tokenizer(self) -> Any:  # noqa: ANN401
-        """The tokenizer of engines that give ids; None where they give text."""
+        """The tokenizer of engines that return ids; None if they return text."""
         return self.checkpoint.tokenizer if self._engine.takes == "ids" else None
 
     def _ask(self, prepared: _Prepared) -> ChatAnswer:
@@ -315,10 +309,10 @@ class ChatStudent(BaseChatModel):
     def _prepare(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> _Prepared:
-        """Make the request for messages, what collects its answer, and what takes it apart."""
+        """Make the request for messages, with the collector and the reader of its answer."""
         settings = self._settings(options)
         form = answer_form(options, tags=self._call_tags)
-        # A stop text inside an object or a call would leave half of one.
+        # A stop text inside an object or a call would cut it in half.
         settings["stop"] = stops = [] if form.whole else [*(self.stop or ()), *(stop or ())]
         if self._engine.takes == "ids":
             from .chat_prompts import chat_prompt_ids, form_constraint
@@ -337,8 +331,8 @@ class ChatStudent(BaseChatModel):
     async def _aprepare(
         self, messages: list[BaseMessage], stop: list[str] | None, options: dict[str, Any]
     ) -> _Prepared:
-        """Do the same off the event loop where a form is to be compiled; the first one of a large
-        vocabulary takes about a second."""
+        """Prepare in a thread if a grammar must be compiled; the first one for a large vocabulary
+        takes about a second."""
         if not any(name in options for name in FORM_OPTIONS):
             return self._prepare(messages, stop, options)
         return await asyncio.to_thread(self._prepare, messages, stop, options)
@@ -347,12 +341,12 @@ class ChatStudent(BaseChatModel):
     def _call_tags(self) -> Tags:
         if self._engine.takes != "ids":
             return "none"
-        from .chat_prompts import call_tags  # loads torch, which a remote engine does without
+        from .chat_prompts import call_tags  # loads torch, not needed for servers
 
         return call_tags(self.checkpoint)
 
     def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Give the settings of a request: those of the call, else those of the chat model."""
+        """Merge the options of a call with the fields of the chat model."""
         unknown = [name for name in options if name not in _PER_CALL]
         if unknown:
             known = list(_PER_CALL)

@@ -1,4 +1,4 @@
-"""Chat messages as the token ids that a checkpoint answers, and the form its answer is held to."""
+"""Prompt ids of chat messages for a checkpoint, and the constraint of its answer."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from .response_format import AnswerForm
 from .template_turns import template_ids
 
 PROMPT_SHARE = 0.75
-"""Of what a model attends to; a prompt with tools that takes more is told shorter lists."""
+"""Share of the context; closed lists are shortened in a prompt with tools that takes more."""
 TOLD_VALUES = (64, 16, 4, 0)
-"""Values of a closed list that a prompt tells, tried in turn."""
+"""Numbers of values of a closed list that a prompt shows, tried in turn."""
 
 
 def uses_template(checkpoint: Checkpoint) -> bool:
-    """Say whether prompts are made by the chat template that came with a model.
+    """Return whether the model's chat template renders its prompts.
 
-    What stillroom trained was trained on plain prompts, whatever template its tokenizer has.
+    Students of stillroom were trained on plain prompts, whatever template their tokenizer has.
     """
     return checkpoint.run is None and bool(checkpoint.tokenizer.chat_template)
 
 
 def call_tags(checkpoint: Checkpoint) -> Tags:
-    """Say what a model's chat template writes around tool calls.
+    """Return what a model's chat template writes around tool calls.
 
-    Tags that are special tokens would not be seen in the text of an answer; models that have such
+    Special tokens do not appear in the text of an answer, so models whose tags are special tokens
     are asked for calls without tags.
     """
     tokenizer = checkpoint.tokenizer
@@ -49,13 +49,13 @@ def call_tags(checkpoint: Checkpoint) -> Tags:
 def chat_prompt_ids(
     checkpoint: Checkpoint, messages: Sequence[BaseMessage], form: AnswerForm
 ) -> list[int]:
-    """Turn messages into the ids of a prompt; tools are described in it.
+    """Render messages and descriptions of tools as prompt ids.
 
-    Where the model does not attend to so much, closed lists among the tools' parameters are told by
-    their first values: what it may answer is held by the form, not by the prompt.
+    If the prompt is too long for the model, closed lists in the tools' parameters are shortened to
+    their first values; the grammar still allows all of them.
 
     Raises:
-        GenerationError: There are no messages, or one holds something else than text.
+        GenerationError: There are no messages, or one has no text.
     """
     ids = _prompt_ids(checkpoint, messages, form, None)
     if form.callable_tools is None:
@@ -84,7 +84,7 @@ def _prompt_ids(
 def form_constraint(
     checkpoint: Checkpoint, messages: Sequence[BaseMessage], form: AnswerForm
 ) -> LogitsConstraint | None:
-    """Make what an engine holds the answer to; None for free text.
+    """Compile the constraint of an answer; None for free text.
 
     Raises:
         ConfigError: The form cannot be enforced.

@@ -1,4 +1,4 @@
-"""Chat messages to one prompt, for models that were trained on plain prompts."""
+"""Rendering chat messages: as one plain prompt, or as the turns of templates and servers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..tool_calls.parse import arguments_text, call_text
 
 _SPEAKERS = {"human": "User: ", "ai": "Assistant: ", "tool": "Tool: "}
 _CALLS = ("tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "function_call")
-"""Blocks of what a message also holds as its `tool_calls`."""
+"""Blocks whose content a message also has in `tool_calls`."""
 _log = logging.getLogger(__name__)
 _told: set[str] = set()
-"""Kinds of blocks that were said to be left out."""
+"""Kinds of blocks that the log has named."""
 
 
 def message_text(message: BaseMessage) -> str:
-    """Give the text of a message.
+    """Return the text of a message.
 
-    Blocks of thinking, refusal, tools of a server and media beside the text are left out; the log
-    says so once for each kind.
+    Other blocks (thinking, refusals, server tools, media) are left out; the log says so once for
+    each kind.
     """
     if isinstance(message.content, str):
         return message.content
@@ -44,7 +44,7 @@ def message_text(message: BaseMessage) -> str:
 
 
 def message_refusal(message: BaseMessage) -> str:
-    """Give the words of a refusal that stand beside the text of a message; mostly empty."""
+    """Return the refusal in a message; empty without one."""
     blocks = message.content if isinstance(message.content, list) else []
     words = [
         str(block.get("refusal") or "")
@@ -57,13 +57,13 @@ def message_refusal(message: BaseMessage) -> str:
 def plain_prompt(messages: Sequence[BaseMessage], tools: str = "") -> str:
     """Write messages as one prompt: the last human message as it is.
 
-    Where there are others, they stand before it, one line each: system messages bare, the rest with
-    `User: `, `Assistant: ` or `Tool: `. A student that was trained on single questions answers best
-    when there are none.
+    Other messages come before it, one line each: system messages bare, the rest with `User: `,
+    `Assistant: ` or `Tool: `. A student that was trained on single questions answers best without
+    them.
 
     Args:
         messages: At least one.
-        tools: Description of tools (`tool_calls.tools_text`), put before all else.
+        tools: Description of tools (`tool_calls.parse.tools_text`), put first.
 
     Raises:
         GenerationError: There are no messages, or the last human one holds no text.
@@ -72,9 +72,9 @@ def plain_prompt(messages: Sequence[BaseMessage], tools: str = "") -> str:
     >>> plain_prompt([SystemMessage("Be brief."), HumanMessage("Question: Q\\n\\nAnswer:")])
     'Be brief.\\nQuestion: Q\\n\\nAnswer:'
     """
-    asked = _asked(messages)
+    asked = _find_question(messages)
     lines = [
-        f"{_SPEAKERS.get(message.type, '')}{_said(message)}\n"
+        f"{_SPEAKERS.get(message.type, '')}{_with_calls(message)}\n"
         for place, message in enumerate(messages)
         if place != asked
     ]
@@ -94,13 +94,13 @@ def chat_turns(
     Raises:
         GenerationError: There are no messages, or the last human one holds no text.
     """
-    _asked(messages)
+    _find_question(messages)
     roles = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
     turns: list[dict[str, Any]] = []
     for message in messages:
         turn: dict[str, Any] = {
             "role": roles.get(message.type, "user"),
-            "content": _words(message),
+            "content": _text_or_refusal(message),
         }
         if message.type == "tool":
             turn["tool_call_id"] = getattr(message, "tool_call_id", "")
@@ -120,11 +120,11 @@ def chat_turns(
     return turns
 
 
-def _asked(messages: Sequence[BaseMessage]) -> int:
-    """Find the message that is to be answered: the last human one, else the last.
+def _find_question(messages: Sequence[BaseMessage]) -> int:
+    """Find the message to be answered: the last human one, else the last.
 
     Raises:
-        GenerationError: There is none, or it holds no text beside images and the like.
+        GenerationError: There is none, or it has no text beside images and the like.
     """
     if not messages:
         raise GenerationError("there are no messages to answer; give at least one human message")
@@ -140,13 +140,13 @@ def _asked(messages: Sequence[BaseMessage]) -> int:
     return asked
 
 
-def _words(message: BaseMessage) -> str:
-    """Give the text of a message; of a refusal in an earlier turn what the model said."""
+def _text_or_refusal(message: BaseMessage) -> str:
+    """Return the text of a message, or the words of its refusal."""
     return message_text(message) or message_refusal(message)
 
 
-def _said(message: BaseMessage) -> str:
-    """Give text and tool calls of a message of an earlier turn."""
+def _with_calls(message: BaseMessage) -> str:
+    """Return text and tool calls of an earlier message."""
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    parts = [_words(message), *(call_text(call) for call in calls)]
+    parts = [_text_or_refusal(message), *(call_text(call) for call in calls)]
     return "\n".join(part for part in parts if part)

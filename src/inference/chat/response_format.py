@@ -1,4 +1,4 @@
-"""What one request's answer must look like: free text, an object, tool calls; and how it is read.
+"""The required form of an answer (free text, an object, tool calls), and reading an answer of it.
 
 The options are OpenAI's: `tools`, `tool_choice`, `parallel_tool_calls`, `response_format`.
 """
@@ -35,24 +35,24 @@ class AnswerForm:
     use: ToolUse | None = None
     """Tools of the request."""
     grammar: Grammar | None = None
-    """What the answer is held to; None for free text."""
+    """The grammar that constrains the answer; None for free text."""
     schema: Mapping[str, Any] | None = None
-    """What a complete answer is judged by; None for free text and calls."""
+    """The schema that a complete answer is validated against; None for free text and calls."""
     tags: Tags = "none"
-    """What stands around calls."""
+    """What is written around calls."""
     given: Mapping[str, Any] = field(default_factory=dict)
-    """The options as they came, for servers."""
+    """The options as given, for servers."""
 
     @property
     def whole(self) -> bool:
-        """All of the answer has the form, so nothing may end it early."""
+        """The whole answer has the form, so nothing may end it early."""
         return self.grammar is not None and (self.use is None or self.use.must_call)
 
     def prompt_text(self, most_values: int | None = None) -> str:
         """Describe the tools for prompts without a template.
 
         Args:
-            most_values: Values told of each closed list; None for all.
+            most_values: Most values shown of each closed list; None for all.
         """
         return "" if self.use is None else tools_text(self.use, most_values)
 
@@ -62,12 +62,12 @@ class AnswerForm:
         end_ids: Collection[int],
         lead: str,
     ) -> GrammarConstraint | None:
-        """Make what an engine holds the answer to; None for free text.
+        """Compile the constraint for an engine; None for free text.
 
         Args:
-            tokenizer: Of the engine's model.
+            tokenizer: Tokenizer of the engine's model.
             end_ids: Tokens that end an answer.
-            lead: What the model was trained to write before an answer.
+            lead: Text that the model was trained to write before an answer.
 
         Raises:
             ConfigError: The form cannot be enforced.
@@ -84,10 +84,10 @@ class AnswerForm:
         return [tool for tool in tools if tool["function"]["name"] in names] or None
 
     def extra(self, takes: PromptForm) -> dict[str, Any]:
-        """Give the fields of a server's request body that ask it for this form.
+        """Return the fields of a server's request body that ask for this form.
 
         Args:
-            takes: What prompts the engine takes; one that takes ids is held to the form itself.
+            takes: Prompt form of the engine; engines that take ids use the constraint instead.
         """
         if takes == "ids":
             return {}
@@ -99,7 +99,7 @@ class AnswerForm:
         return extra
 
     def _server_choice(self) -> object:
-        """Write the choice of tools as OpenAI's HTTP has it."""
+        """Return `tool_choice` in OpenAI's form."""
         use = self.use
         if use is None or not use.callable_names:
             return "none"
@@ -114,11 +114,11 @@ def answer_form(options: Mapping[str, Any], *, tags: Tags = "none") -> AnswerFor
     """Read the form from a call's options.
 
     Args:
-        options: Those of a call; only `FORM_OPTIONS` are looked at.
+        options: Options of a call; only `FORM_OPTIONS` are read.
         tags: What the model writes around calls.
 
     Raises:
-        ConfigError: An option is not what it may be, or two contradict each other.
+        ConfigError: An option is malformed, or two contradict each other.
     """
     given = {key: options[key] for key in FORM_OPTIONS if options.get(key) is not None}
     schema = answer_schema(given.get("response_format"))
@@ -138,17 +138,16 @@ def answer_form(options: Mapping[str, Any], *, tags: Tags = "none") -> AnswerFor
 
 
 class AnswerReader:
-    """Takes the text of one answer apart, while it comes."""
+    """Splits the text of one answer into content and tool calls while it streams."""
 
     def __init__(self, form: AnswerForm, takes: PromptForm = "ids") -> None:
         """Start an answer of a form.
 
         Args:
             form: Its form.
-            takes: What prompts the engine takes. One that takes ids holds the answer to the form,
-                so that a call can be read while it comes. One that takes text writes what it likes,
-                so that a call is one only when all of it is there. One that takes messages sends
-                calls beside the text, which is then text whatever it looks like.
+            takes: Prompt form of the engine. Engines that take ids enforce the grammar, so calls
+                are read while they stream. Servers that take text do not, so a call is read when
+                all of it is there. Servers that take messages send calls beside the text.
         """
         self._form = form
         self._arguments: dict[int | None, tuple[str, list[str]]] = {}
@@ -159,7 +158,7 @@ class AnswerReader:
         self._held = bool(self._names) and takes == "text"
         self._seen: list[str] = []
         self._begun = 0
-        """Calls that were sent beside the text, or found in held text."""
+        """Number of calls that were sent beside the text, or found in held text."""
 
     @property
     def called(self) -> bool:
@@ -169,12 +168,12 @@ class AnswerReader:
     def feed(
         self, text: str, finish_reason: FinishReason | None, sent: Sequence[SentCall] = ()
     ) -> tuple[str, list[ToolCallChunk]]:
-        """Take text, and the reason if it is the last; give content and pieces of calls.
+        """Take new text; return content and pieces of calls.
 
         Args:
-            text: What is new.
-            finish_reason: Why the answer ended; None where it goes on.
-            sent: Calls that came beside the text, with its end.
+            text: The new text.
+            finish_reason: Why the answer ended; None if it goes on.
+            sent: Calls that a server sent beside the text, with its end.
 
         Raises:
             TruncatedAnswerError: The answer ended before its form was complete.
@@ -194,7 +193,7 @@ class AnswerReader:
                 pieces.append(part["args"] or "")
         if finish_reason is not None:
             self._check_end(finish_reason)
-            self._judge()
+            self._validate()
         content = "".join(part for part in parts if isinstance(part, str))
         return content, [
             *_joined(part for part in parts if not isinstance(part, str)),
@@ -204,7 +203,7 @@ class AnswerReader:
     def _feed_held(
         self, text: str, finish_reason: FinishReason | None
     ) -> tuple[str, list[ToolCallChunk]]:
-        """Give text as it comes where it does not begin like a call; else wait for its end."""
+        """Return text that does not begin like a call; hold other text until its end."""
         whole = "".join(self._seen)
         if not begins_like_call(whole):
             self._held = False
@@ -229,11 +228,11 @@ class AnswerReader:
         self._begun += len(chunks)
         return chunks
 
-    def _judge(self) -> None:
-        """Hold a complete answer to its schema, calls to those of their tools.
+    def _validate(self) -> None:
+        """Validate a complete answer against its schema, and calls against those of their tools.
 
-        Calls that a server sent are given as they are: what is wrong with one an agent tells the
-        model, which calls again.
+        Calls that a server sent are returned as they are: an agent reports what is wrong with one
+        to the model, which calls again.
         """
         if self._form.schema is not None and not self.called:
             AnswerJudge(read_schema(self._form.schema)).check_text("".join(self._seen))
@@ -257,8 +256,8 @@ class AnswerReader:
 
 
 def _uncallable(arguments: str) -> str:
-    """Write arguments that are no JSON object so that LangChain sees that, too: it completes what
-    looks like the beginning of an object, and would call the tool with a part of what was meant."""
+    """Quote truncated arguments so that LangChain refuses them: it completes the beginning of an
+    object, and would call the tool with a part of the arguments."""
     try:
         read = parse_partial_json(arguments)
     except ValueError:
@@ -267,7 +266,7 @@ def _uncallable(arguments: str) -> str:
 
 
 def _joined(pieces: Iterable[ToolCallChunk]) -> list[ToolCallChunk]:
-    """Put pieces of the same call together."""
+    """Join consecutive pieces of the same call."""
     calls: list[ToolCallChunk] = []
     for piece in pieces:
         if calls and calls[-1]["index"] == piece["index"]:

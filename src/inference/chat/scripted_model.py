@@ -1,4 +1,4 @@
-"""A chat model that says what it was told to say: for tests of agents without a model.
+"""A chat model that answers from a script, for tests of agents without a model.
 
 with forbid_models(), ScriptedModel(["Au"]) as model:
     assert my_agent(model).ask("What is the symbol of gold?") == "Au"
@@ -35,12 +35,12 @@ from .structured import Method, structured
 __all__ = ["Reply", "Script", "ScriptedModel", "forbid_models"]
 
 Reply = str | AIMessage | Exception
-"""An answer, one with tool calls, or an error to be raised instead of one."""
+"""An answer, a message with tool calls, or an error to be raised."""
 Script = Sequence[Reply] | Mapping[str, Reply] | Callable[[str], Reply]
 
 
 class ScriptedModel(BaseChatModel):
-    """Answer from a script and write down what was asked."""
+    """Answer from a script and record the prompts."""
 
     _script: Script = PrivateAttr()
     _prompts: list[str] = PrivateAttr(default_factory=list)
@@ -52,7 +52,7 @@ class ScriptedModel(BaseChatModel):
 
         Args:
             replies: Answers in order, answers by exact prompt, or a function from prompt to answer.
-                An exception in the place of an answer is raised.
+                An exception in place of an answer is raised.
             settings: Fields of `BaseChatModel`.
         """
         super().__init__(**settings)
@@ -60,19 +60,19 @@ class ScriptedModel(BaseChatModel):
 
     @property
     def prompts(self) -> list[str]:
-        """All prompts so far, in the order they came in."""
+        """All prompts so far, in order."""
         return list(self._prompts)
 
     @property
     def options(self) -> list[dict[str, Any]]:
-        """What came with each prompt: `tools`, `tool_choice`, `stop`, `response_format`, ..."""
+        """The options of each prompt: `tools`, `tool_choice`, `stop`, `response_format`, ..."""
         return list(self._options)
 
     def assert_exhausted(self) -> None:
-        """Check that all of the script was used.
+        """Check that the whole script was used.
 
         Raises:
-            ScriptError: Answers are left over; the message names them.
+            ScriptError: Answers are left; the message names them.
         """
         if callable(self._script):
             return
@@ -95,7 +95,7 @@ class ScriptedModel(BaseChatModel):
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Check the script, unless something else went wrong already."""
+        """Check the script, unless the block raised an error."""
         if fault is None:
             self.assert_exhausted()
 
@@ -106,7 +106,7 @@ class ScriptedModel(BaseChatModel):
         tool_choice: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Note the tools; whether one is called stands in the script."""
+        """Record the tools; the script decides whether one is called."""
         if tool_choice is not None:
             options["tool_choice"] = tool_choice
         return self.bind(tools=read_tools(tools), **options)
@@ -151,7 +151,7 @@ class ScriptedModel(BaseChatModel):
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    # Without these LangChain would answer in a thread, in another order every time.
+    # LangChain's defaults answer in threads, in a different order every time.
     async def _agenerate(
         self,
         messages: list[BaseMessage],
@@ -206,7 +206,7 @@ class ScriptedModel(BaseChatModel):
 
 
 def _completed(reply: AIMessage, prompt: str) -> AIMessage:
-    """Add what a real answer would tell; words stand for tokens, as a script has none."""
+    """Add the metadata of a real answer; usage counts words, as a script has no tokens."""
     asked, answered = len(prompt.split()), len(str(reply.text).split())
     usage = UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
     told = {"model_name": "scripted", "finish_reason": "tool_calls" if reply.tool_calls else "stop"}
@@ -219,7 +219,7 @@ def _completed(reply: AIMessage, prompt: str) -> AIMessage:
 
 
 def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:
-    """Cut a message into words, then tool calls; the last piece holds the numbers."""
+    """Split a message into words and tool calls; the last piece carries usage and metadata."""
     pieces: list[dict[str, Any]] = [
         {"content": word} for word in re.findall(r"\s*\S+|\s+$", str(message.text))
     ]

@@ -1,4 +1,4 @@
-"""One answer on its way from an engine's events to LangChain's chunks and messages."""
+"""Turning an engine's events into LangChain's chunks and messages."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from .response_format import AnswerReader
 
 
 class AnswerText:
-    """Collects the events of one answer; text, ends and numbers are read off it."""
+    """Collects the events of one answer: text, finish reason, log-probabilities."""
 
     def __init__(self, tokenizer: Any, stop: Sequence[str] = ()) -> None:  # noqa: ANN401
         """Start an answer.
 
         Args:
-            tokenizer: Of the engine's model; None where the engine gives text.
-            stop: Texts that end the answer. An engine that gives text has stopped there itself.
+            tokenizer: Tokenizer of the engine's model; None if the engine returns text.
+            stop: Texts that end the answer; engines that return text apply them themselves.
         """
         self._tokenizer = tokenizer
         self._decoder: TextStream | None = None
         if tokenizer is not None:
             self._decoder = TextStream(tokenizer, stop)
         self.watches = tokenizer is not None and bool(stop)
-        """Stop texts are looked for here, so the answer may end before the engine's does."""
+        """Stop texts are searched here, so the answer may end before the engine's tokens do."""
         self._started = False
         self.finish_reason: FinishReason | None = None
         """Set by the last event."""
         self.completion_tokens = 0
         self.logprobs: list[float] = []
-        """One per token, where the engine tells them."""
+        """One per token, if the engine sends them."""
         self.top_logprobs: list[dict[str, float]] = []
-        """The likeliest tokens at each place, where they were asked for."""
+        """The likeliest tokens of each step, if requested."""
         self.calls: list[SentCall] = []
-        """Calls of tools that a server sent beside the text."""
+        """Tool calls that a server sent beside the text."""
 
     def add(self, event: TokenEvent) -> str:
-        """Take an event; give the text that is now certain, often none."""
+        """Take an event; return the text that is now certain, often none."""
         self._note(event)
         if self._decoder is None or event.token_id is None:
             return self._joined(event.text or "")
@@ -56,7 +56,7 @@ class AnswerText:
         return shown
 
     def add_all(self, events: Iterable[TokenEvent]) -> str:
-        """Take all events of an answer; give its text."""
+        """Take all events of an answer; return its text."""
         if self._decoder is None or self.watches:
             texts = []
             for event in events:
@@ -72,11 +72,11 @@ class AnswerText:
 
     @property
     def has_ids(self) -> bool:
-        """The engine gives ids, and what is text is decided here."""
+        """The engine returns ids, which are decoded here."""
         return self._decoder is not None
 
     def metadata(self) -> dict[str, Any]:
-        """Give what goes into a message's `response_metadata`."""
+        """Return the contents of a message's `response_metadata`."""
         known: dict[str, Any] = {"finish_reason": self.finish_reason}
         if self.logprobs:
             known["logprobs"] = self.logprobs
@@ -85,7 +85,7 @@ class AnswerText:
         return known
 
     def _joined(self, text: str) -> str:
-        """Drop the joint between prompt and answer, as `decode_answer` does."""
+        """Strip leading white space, as `decode_answer` does."""
         if not self._started:
             text = text.lstrip()
             self._started = bool(text)
@@ -110,7 +110,7 @@ class AnswerText:
 
 
 class ChatAnswer:
-    """One answer, read once in one of four ways; the engine's slot is free after each."""
+    """One answer, to be read once by one of four methods; each frees the engine's slot."""
 
     def __init__(
         self, model_name: str, stream: TokenStream, text: AnswerText, reader: AnswerReader
@@ -118,10 +118,10 @@ class ChatAnswer:
         """Start an answer.
 
         Args:
-            model_name: Told in the answer's metadata.
-            stream: The engine's events.
+            model_name: For the answer's metadata.
+            stream: Events of the engine.
             text: Turns events into text and finds stop texts.
-            reader: Takes text and tool calls apart.
+            reader: Splits text and tool calls.
         """
         self._stream = stream
         self._model_name = model_name
@@ -131,7 +131,7 @@ class ChatAnswer:
     def read(self) -> ChatResult:
         """Wait for the whole answer."""
         try:
-            # Token by token only where a stop text may end it early; at once costs less.
+            # One by one only if a stop text may end it early; all at once costs less.
             events = self._stream if self._text.watches else self._stream.collect()
             return self._result(self._text.add_all(events))
         finally:
@@ -152,7 +152,7 @@ class ChatAnswer:
             self._stream.cancel()
 
     def chunks(self) -> Generator[ChatGenerationChunk, None, None]:
-        """Give the answer in pieces; closing the iterator frees the engine's slot."""
+        """Yield the answer in pieces; closing the iterator frees the engine's slot."""
         try:
             for event in self._stream:
                 chunk = self._chunk(self._text.add(event))
@@ -164,7 +164,7 @@ class ChatAnswer:
             self._stream.cancel()
 
     async def achunks(self) -> AsyncGenerator[ChatGenerationChunk, None]:
-        """Give the answer in pieces to an event loop; closing the iterator frees the slot."""
+        """Yield the answer in pieces, asynchronously; closing the iterator frees the slot."""
         try:
             async for event in self._stream:
                 chunk = self._chunk(self._text.add(event))
@@ -184,7 +184,7 @@ class ChatAnswer:
         return ChatResult(generations=[ChatGeneration(message=message, generation_info=info)])
 
     def _chunk(self, text: str) -> ChatGenerationChunk | None:
-        """Make the chunk of the newest text; None where it shows nothing."""
+        """Make the chunk of the newest text; None if it is empty."""
         finish_reason = self._text.finish_reason
         content, calls = self._reader.feed(text, finish_reason, self._text.calls)
         message = AIMessageChunk(content=content, tool_call_chunks=calls)
@@ -202,7 +202,7 @@ class ChatAnswer:
         return ChatGenerationChunk(message=message, generation_info={"finish_reason": reason})
 
     def _usage(self) -> UsageMetadata:
-        # What an engine here made after a stop text is no part of the answer; a server knows best.
+        # Tokens after a stop text are not part of the answer; a server's own counts are kept.
         usage = self._stream.usage
         made = self._text.completion_tokens if self._text.has_ids else usage.completion_tokens
         asked = usage.prompt_tokens

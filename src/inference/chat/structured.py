@@ -1,7 +1,7 @@
-"""Answers as objects of pydantic classes, dataclasses, TypedDicts or JSON schemas, by grammar.
+"""Structured output: answers as objects of pydantic classes, dataclasses, TypedDicts or schemas.
 
-Used through `ChatStudent.with_structured_output`; the requests carry OpenAI's `response_format`, so
-that a server that understands it can do the same.
+Used through `ChatStudent.with_structured_output`. Requests carry OpenAI's `response_format`, so
+that servers can enforce it as well.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ANY_OBJECT = {"type": "object"}
 
 
 def answer_schema(response_format: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Give the schema that OpenAI's `response_format` asks for; None where any text will do.
+    """Return the schema that OpenAI's `response_format` asks for; None for free text.
 
     Args:
         response_format: `{"type": "text"}`, `{"type": "json_object"}`, or `{"type": "json_schema",
@@ -64,24 +64,24 @@ def structured(
     strict: bool | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Runnable[Any, Any]:
-    """Make a runnable whose answers are objects of a schema.
+    """Make a runnable that answers with objects of a schema.
 
     Args:
         model: A chat model with `bind_tools` that takes `response_format`.
         schema: A pydantic class, a dataclass or a type that pydantic knows, such as `list[Item]`
-            or `Item | Other`, gives objects of it; a TypedDict or a JSON schema gives what JSON
-            has. It is taken as it is, with references, recursion and alternatives at the top.
+            or `Item | Other`, for objects of it; a TypedDict or a JSON schema for plain JSON
+            values. References, recursion and alternatives at the top level are kept.
         method: `json_schema`: the answer is the object. `function_calling`: it is the call of a
             tool of that name. `json_mode`: as `json_schema`; the prompt should describe the object.
-        include_raw: Give `{"raw": message, "parsed": object, "parsing_error": error}`, with the
-            error of an answer that does not fit in place of raising it.
-        strict: Passed on to servers; here answers always keep to the schema.
-        options: Further options of every call, such as `max_tokens`.
+        include_raw: Return `{"raw": message, "parsed": object, "parsing_error": error}` and do not
+            raise the error of an answer that does not fit.
+        strict: For servers; engines in this process are always strict.
+        options: Options of every call, such as `max_tokens`.
 
     Raises:
-        ConfigError: The method is unknown, or what is wanted has no JSON schema. A schema that
-            cannot be enforced is told when the model is asked, as `AnswerMismatchError` is where a
-            complete answer does not fit (see `grammar.json_grammar`).
+        ConfigError: The method is unknown, or the type has no JSON schema. A schema that cannot be
+            enforced raises it when the model is called; a complete answer that does not fit raises
+            `AnswerMismatchError` (see `grammar.json_grammar`).
     """
     if method not in get_args(Method):
         raise ConfigError([f"method is {method!r}; allowed: {list(get_args(Method))}"])
@@ -139,7 +139,7 @@ def _by_tool(
 
 
 def _traced(given: Any, wanted: AnswerType) -> dict[str, Any]:  # noqa: ANN401
-    """Give the schema as LangChain's traces show it, which is what its own conversion can read."""
+    """Return the schema for LangChain's traces: its own conversion, else ours."""
     try:
         return convert_to_json_schema(given)
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -156,7 +156,7 @@ class _TextReader(JsonOutputParser):
 
 
 class _ToolReader(JsonOutputKeyToolsParser):
-    """Reads the arguments of a call as an object; named by the tool, not by a class's title."""
+    """Reads the arguments of a call as an object; finds the call by the tool's name."""
 
     read: Any
 
@@ -166,7 +166,7 @@ class _ToolReader(JsonOutputKeyToolsParser):
 
 
 def _object_of(read: Callable[[Any], Any], value: Any, partial: bool) -> Any:  # noqa: ANN401
-    """Make an object of a JSON value; None of one that is not complete.
+    """Make an object of a JSON value; None if it is partial and does not validate.
 
     Raises:
         OutputParserException: It is complete and does not fit.
@@ -185,7 +185,7 @@ _MISMATCH = "answer_mismatch"
 
 
 def _with_mismatches(bound: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """Give an answer that does not fit as a message, with what is wrong noted in it."""
+    """Return an answer that does not fit as a message, with the error in its metadata."""
 
     def as_message(failed: dict[str, Any]) -> AIMessage:
         fault: AnswerMismatchError = failed["fault"]

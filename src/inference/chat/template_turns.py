@@ -1,10 +1,10 @@
-"""Chat turns in a form that a model's chat template takes whole.
+"""Adapting chat turns to what a model's chat template can render completely.
 
-Templates differ in what they take: some have no system role (Gemma 1 and 2, the first Mistral),
-take it at the beginning only, demand that user and assistant alternate, know no tools, want
-arguments as text or content as a list of parts. Some raise, others leave out what they do not know
-without a word. So turns are tried: with marks in place of their texts, from the form that changes
-least to the one that every template takes, until one is rendered with all marks in it.
+Templates differ: some have no system role (Gemma 1 and 2, the first Mistral) or allow it only
+first, require that user and assistant alternate, know no tools, want arguments as text or content
+as a list of parts. Some raise, others silently leave out what they do not know. So forms of the
+turns are tried with markers in place of the texts, from the least to the greatest change, until one
+is rendered with all markers in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Turn = dict[str, Any]
 Turns = list[Turn]
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _MOST_KEPT = 1000
-"""Shapes of conversations whose form is remembered, for each tokenizer."""
+"""Shapes of conversations whose form is cached, for each tokenizer."""
 _forms: WeakKeyDictionary[Any, dict[object, Callable[[Turns], Turns]]] = WeakKeyDictionary()
 
 
@@ -34,19 +34,19 @@ def template_ids(
     tools: Sequence[Mapping[str, Any]] | None = None,
     tools_text: str = "",
 ) -> list[int]:
-    """Render turns by a tokenizer's chat template, nothing of them left out.
+    """Render turns by a tokenizer's chat template without losing any of them.
 
     Args:
         tokenizer: Has a chat template.
         turns: As `messages.chat_turns` writes them, at least one.
         tools: Tools that may be called, for templates that describe them.
-        tools_text: The same as text, for others: it stands in the system turn.
+        tools_text: The same as text, for other templates; becomes a system turn.
 
     Returns:
         Ids of the prompt.
 
     Raises:
-        GenerationError: The template takes the turns in no form.
+        GenerationError: The template refuses the turns in every form.
     """
     given = [dict(turn) for turn in turns]
     if tools and not _tells_tools(tokenizer):
@@ -65,14 +65,14 @@ def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:
     """
     from jinja2 import TemplateError
 
-    # Templates join them to texts; a tokenizer without one has nothing to write there.
+    # Templates concatenate these; a tokenizer without one gets an empty text.
     lacking = {name: "" for name in _SPECIAL if getattr(tokenizer, name, None) is None}
     try:
         made = tokenizer.apply_chat_template(
             turns,
             tools=list(tools) if tools else None,
             add_generation_prompt=True,
-            # Names of special tokens in a message stay plain text; marks hold none.
+            # Names of special tokens in a message stay plain text; markers contain none.
             sanitize_control_tokens=tokenize,
             tokenize=tokenize,
             return_dict=tokenize,
@@ -87,7 +87,7 @@ def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:
 
 
 def _tells_tools(tokenizer: Any) -> bool:  # noqa: ANN401
-    """Say whether a template describes tools: the name of one is in what it makes of them."""
+    """Return whether a template describes tools: it renders the name of a probe tool."""
     name = "zq0tool"
     parameters = {"type": "object", "properties": {"a": {"type": "string", "description": "A."}}}
     function = {"name": name, "description": "B.", "parameters": {**parameters, "required": ["a"]}}
@@ -108,7 +108,7 @@ def _change(
     turns: Turns,
     tools: Sequence[Mapping[str, Any]] | None,
 ) -> Callable[[Turns], Turns]:
-    """Find the least change that a template takes turns of this shape with."""
+    """Find the least change with which a template renders turns of this shape."""
     shape = [
         (turn["role"], bool(turn["content"]), len(turn.get("tool_calls", ()))) for turn in turns
     ]
@@ -126,7 +126,7 @@ def _try_forms(
     turns: Turns,
     tools: Sequence[Mapping[str, Any]] | None,
 ) -> Callable[[Turns], Turns]:
-    marked, marks = _marked(turns)
+    marked, markers = _with_markers(turns)
     best: tuple[int, Callable[[Turns], Turns]] | None = None
     refusal: GenerationError | None = None
     tried: list[Turns] = []
@@ -141,21 +141,21 @@ def _try_forms(
         except GenerationError as fault:
             refusal = refusal or fault
             continue
-        lost = sum(mark not in told for mark in marks)
+        lost = sum(mark not in told for mark in markers)
         if not lost:
             return change
         if best is None or lost < best[0]:
             best = lost, change
     if best is None:
         raise refusal or GenerationError("the model's chat template makes no prompt")
-    # A template that leaves something out in every form: the least that can be.
+    # The template loses something in every form: take the form that loses least.
     return best[1]
 
 
-def _marked(turns: Turns) -> tuple[Turns, list[str]]:
-    """Put marks in place of texts: no template changes their letters.
+def _with_markers(turns: Turns) -> tuple[Turns, list[str]]:
+    """Replace texts by markers of letters and digits, which no template changes.
 
-    What an assistant says beside its calls is not marked; many templates write only the calls.
+    An assistant's text beside its calls is not marked, because many templates write only the calls.
     """
     marked: Turns = []
     marks: list[str] = []
@@ -190,7 +190,7 @@ def _content_parts(turns: Turns) -> Turns:
 
 
 def _short_ids(turns: Turns) -> Turns:
-    """Give calls ids of nine letters and digits, as Mistral's templates want them."""
+    """Shorten call ids to nine letters and digits, as Mistral's templates require."""
 
     def short(call_id: str) -> str:
         return hashlib.sha256(call_id.encode()).hexdigest()[:9]
@@ -207,7 +207,7 @@ def _short_ids(turns: Turns) -> Turns:
 
 
 def _arguments_text(turns: Turns) -> Turns:
-    """Write arguments of calls as JSON text, as DeepSeek's templates want them."""
+    """Write arguments of calls as JSON text, as DeepSeek's templates require."""
     return [
         turn if "tool_calls" not in turn else {
             **turn,
@@ -240,7 +240,7 @@ def _calls_as_text(turns: Turns) -> Turns:
 
 
 def _system_first(turns: Turns) -> Turns:
-    """Make one system turn of those at the beginning; later ones go into the user turn after."""
+    """Join leading system turns to one; put later ones into the following user turn."""
     leading = list(itertools.takewhile(lambda turn: turn["role"] == "system", turns))
     rest = _no_system(turns[len(leading) :])
     if not leading:
@@ -250,7 +250,7 @@ def _system_first(turns: Turns) -> Turns:
 
 
 def _no_system(turns: Turns) -> Turns:
-    """Put each system turn before the words of the user turn that follows it."""
+    """Put each system turn into the user turn that follows it."""
     out: Turns = []
     held: list[str] = []
     for turn in turns:
@@ -269,7 +269,7 @@ def _no_system(turns: Turns) -> Turns:
 
 
 def _alternating(turns: Turns) -> Turns:
-    """Join neighbours of one role, and begin with the user."""
+    """Join neighbouring turns of one role, and begin with a user turn."""
     out: Turns = []
     for turn in turns:
         last = out[-1] if out else None

@@ -1,12 +1,12 @@
-"""Sequences of one model that are decoded together, where each may come and go at any step.
+"""Batched decoding of sequences that may join and leave at any step.
 
     batch = open_batch(model)
     logits = batch.add([[5, 6, 7], [8]])             # after each prompt
     logits = batch.step(logits.argmax(dim=-1))       # after one more token of each
-    batch.drop(0)                                    # the last sequence is now number 0
+    batch.drop(0)                                    # the last sequence becomes number 0
 
-Three ways to compute the same: `llama_step` for small Llamas, `JoinedBatch` for all models whose
-keys and values can be cut and joined, and `SoloBatch` for the rest.
+Three implementations: `llama.forward` for small Llamas, `JoinedBatch` for models whose keys and
+values can be put into one buffer, and `SoloBatch` for the rest.
 
 Sizes: B sequences, T positions, V vocabulary.
 """
@@ -26,7 +26,7 @@ from ..llama.weights import fits
 
 
 class Batch(Protocol):
-    """Sequences numbered from 0. One thread at a time, in inference mode."""
+    """Sequences numbered from 0. Used by one thread at a time, in inference mode."""
 
     @property
     def rows(self) -> int:
@@ -35,34 +35,35 @@ class Batch(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Tokens whose keys and values are held."""
+        """Tokens in the cache."""
         ...
 
     def is_current(self) -> bool:
-        """Say whether the model is still what this batch computes."""
+        """Whether the model has not changed since the batch was made."""
         ...
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Add sequences after those that are there; give the logits (new, V) after each."""
+        """Append sequences; return the logits (new, V) after each."""
         ...
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Add a token (B,) to every sequence; give the logits (B, V) after it."""
+        """Append a token (B,) to every sequence; return the logits (B, V) after it."""
         ...
 
     def drop(self, row: int) -> None:
-        """Forget a sequence; the last one takes its number."""
+        """Remove a sequence; the last one takes its number."""
         ...
 
 
 def open_batch(model: Any) -> Batch:  # noqa: ANN401 - transformers is untyped
-    """Start an empty batch in the fastest way that is right for a model.
+    """Make an empty batch of the fastest kind that fits a model.
 
     Args:
         model: A transformers causal language model in eval mode.
 
     Raises:
-        GenerationError: The model has no cache of the common kind; it would forget what it read.
+        GenerationError: The model keeps its state in a cache that transformers' `DynamicCache`
+            does not cover.
     """
     from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
@@ -104,11 +105,11 @@ class JoinedBatch:
         return 0 if self._cache is None else self._cache.tokens
 
     def is_current(self) -> bool:
-        """Weights are read in place, so only another way to compute would be a change."""
+        """Weights are read in place, so only another implementation would be a change."""
         return not fits(self._model)
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Add sequences; padding stands on the left, so that all end at the same place."""
+        """Append sequences, padded on the left so that all end in the same column."""
         from ..scoring.prompt_cache import make_full_cache
 
         device = self._model.device
@@ -131,7 +132,7 @@ class JoinedBatch:
         return logits[:, -1].float()
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Add a token to every sequence."""
+        """Append a token to every sequence."""
         cache = self._cache
         if cache is None:
             raise IndexError("the batch has no sequences")
@@ -148,7 +149,7 @@ class JoinedBatch:
         return logits[:, -1].float()
 
     def drop(self, row: int) -> None:
-        """Forget a sequence."""
+        """Remove a sequence."""
         if self._cache is not None:
             self._cache.drop(row)
 
@@ -171,9 +172,9 @@ class JoinedBatch:
 
 
 class SoloBatch:
-    """Sequences that are computed one after the other, each with a cache of its own.
+    """Sequences that are computed one after the other, each with its own cache.
 
-    For models whose memory of a sequence cannot be cut and joined, such as recurrent states.
+    For models whose state cannot be put into one buffer, such as recurrent ones.
     """
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401
@@ -197,7 +198,7 @@ class SoloBatch:
         return True
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Add sequences."""
+        """Append sequences."""
         from transformers.cache_utils import DynamicCache
 
         logits = []
@@ -209,7 +210,7 @@ class SoloBatch:
         return torch.cat(logits)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Add a token to every sequence."""
+        """Append a token to every sequence."""
         logits = []
         for row, token in enumerate(tokens.tolist()):
             logits.append(self._forward([token], self._lengths[row], self._caches[row]))
@@ -217,7 +218,7 @@ class SoloBatch:
         return torch.cat(logits)
 
     def drop(self, row: int) -> None:
-        """Forget a sequence; the last one takes its number."""
+        """Remove a sequence; the last one takes its number."""
         for kept in (self._caches, self._lengths):
             last = kept.pop()
             if row < len(kept):

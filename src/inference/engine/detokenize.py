@@ -1,5 +1,4 @@
-"""Tokens to text while they come: whole characters only, and nothing that may turn out to be a stop
-string."""
+"""Incremental detokenization: whole characters only, and no part of a possible stop string."""
 
 from __future__ import annotations
 
@@ -9,17 +8,16 @@ from typing import Any
 from ...errors import ConfigError
 
 _UNFINISHED = "\ufffd"
-"""What a tokenizer decodes part of a character to."""
+"""Decoded from a part of a character."""
 
 
 def decode_answer(tokenizer: Any, token_ids: Sequence[int]) -> str:  # noqa: ANN401
-    """Turn generated ids into an answer, without special tokens and without the joint that starts
-    it."""
+    """Decode generated ids to an answer, without special tokens and leading white space."""
     return _text(tokenizer, token_ids).lstrip()
 
 
 class TextStream:
-    """Turns tokens into text piece by piece; the pieces add up to `decode_answer`, cut at the first
+    """Decodes tokens to text piece by piece. The pieces add up to `decode_answer`, cut at the first
     stop string.
     """
 
@@ -46,10 +44,10 @@ class TextStream:
         self._held = ""
         self._started = False
         self.stopped = False
-        """A stop text was met; nothing more will come."""
+        """A stop text was found; no more text follows."""
 
     def add(self, token_id: int) -> str:
-        """Take a token; give the text that is now certain, often none."""
+        """Take a token; return the text that is now certain, often none."""
         if self.stopped:
             return ""
         self._ids.append(token_id)
@@ -61,7 +59,7 @@ class TextStream:
         return self._release(text[len(known) :])
 
     def finish(self) -> str:
-        """Give what was held back; call it once, after the last token."""
+        """Return what was held back; call it once, after the last token."""
         if self.stopped:
             return ""
         known = _text(self._tokenizer, self._ids[self._from : self._read])
@@ -88,7 +86,7 @@ class TextStream:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Measure how much of the end of a text may be the beginning of a stop text."""
+    """Length of the end of a text that may begin a stop text."""
     longest = min(len(text), len(stop) - 1)
     return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)
 

@@ -1,13 +1,13 @@
-"""What turns prompts into tokens, seen from outside: the `Engine` protocol and its values.
+"""The `Engine` protocol, its requests and its events.
 
     stream = engine.submit(GenerationRequest(prompt_ids=(5, 6, 7), max_tokens=20))
     for event in stream:               # or: async for event in stream
         print(event.token_id, event.logprob)
     print(stream.finish_reason, stream.usage)
 
-An engine serves many requests at once. Behind the protocol are `transformers_engine` (our decode
-loop over any causal model) and `remote` (a server that speaks OpenAI's HTTP). Nothing here loads
-torch.
+An engine serves many requests at once. Implementations: `transformers_engine` (any causal model in
+this process), `onnx_export.engine` and `remote.engine` (OpenAI-compatible servers). This module
+does not load torch.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ PromptForm = Literal["ids", "text", "messages"]
 
 
 class LogitsConstraint(Protocol):
-    """Which tokens may come next, for answers that must have a form (see `grammar`).
+    """Which tokens may come next, for answers that must follow a grammar (`constrained.grammar`).
 
-    One object serves one request. The engine calls `mask`, chooses a token, calls `accept`, and so
-    on; always from one thread at a time.
+    One object serves one request. The engine alternates `mask` and `accept`, from one thread at a
+    time.
     """
 
     def mask(self, generated: Sequence[int]) -> Tensor:
-        """Say which tokens may come next.
+        """Return which tokens may come next.
 
         Args:
-            generated: Ids of the answer so far; all of them were given to `accept`.
+            generated: Ids of the answer so far; all were passed to `accept`.
 
         Returns:
             (V,) bool on the CPU, true where allowed; at least one is. V may be shorter than the
@@ -50,13 +50,13 @@ class LogitsConstraint(Protocol):
         ...
 
     def accept(self, token_id: int) -> bool:
-        """Take the token that was chosen; say whether the answer is complete and must end now."""
+        """Take the chosen token; return whether the answer is complete and must end now."""
         ...
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """A prompt and how to continue it. The prompt is given in the form that `Engine.takes` says."""
+    """A prompt and how to continue it. `Engine.takes` tells which prompt field is read."""
 
     prompt_ids: Sequence[int] = ()
     """Token ids, for engines that take `ids`."""
@@ -67,16 +67,16 @@ class GenerationRequest:
     max_tokens: int = 128
     """Most tokens of the answer, 1 or more; the model's context may end it earlier."""
     temperature: float = 0.0
-    """0 takes the likeliest token; above 0, to 100, samples."""
+    """0 takes the likeliest token; above 0, up to 100, samples."""
     top_p: float = 1.0
     """Sample only from the likeliest tokens that together have this probability, above 0 to 1."""
     top_k: int | None = None
     """Sample only from this many likeliest tokens; None is all."""
     seed: int = 0
-    """With the prompt it determines the sample, whatever else the engine is doing."""
+    """Together with the prompt it determines the sample, whatever other requests run."""
     stop: Sequence[str] = ()
-    """Texts that end the answer. Only engines that give text look at them; where events hold ids,
-    who turns them into text (`text_stream.TextStream`) also stops."""
+    """Texts that end the answer. Engines that return ids ignore them; `detokenize.TextStream` then
+    finds them."""
     stop_ids: frozenset[int] = frozenset()
     """Tokens that end the answer, besides the model's own end tokens."""
     ignore_end: bool = False
@@ -84,11 +84,11 @@ class GenerationRequest:
     top_logprobs: int = 0
     """How many likeliest tokens each event names, 0 to 20."""
     deadline: float | None = None
-    """`time.monotonic()` after which the request fails with `DeadlineError`."""
+    """Value of `time.monotonic()` after which the request fails with `DeadlineError`."""
     caller: str = ""
-    """Who asks. Callers take turns: fifty requests of one do not hold up another's."""
+    """Name of the caller. Callers are served in turn, so that none is delayed by another's many."""
     constraint: LogitsConstraint | None = None
-    """Form of the answer."""
+    """Grammar of the answer."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of a remote engine's request body, such as `response_format` and `tools`."""
 
@@ -114,7 +114,7 @@ class Alternative(NamedTuple):
     """A token that might have been chosen."""
 
     token_id: int | None
-    """None from engines that name tokens by text only."""
+    """None from engines that return text only."""
     logprob: float
     text: str | None = None
 
@@ -123,18 +123,18 @@ class TokenEvent(NamedTuple):
     """One token of an answer."""
 
     token_id: int | None
-    """None from engines that give text only."""
+    """None from engines that return text only."""
     logprob: float | None
     """Natural logarithm of its probability under the model, before temperature, top_p and
-    constraint; None where a server does not tell."""
+    constraint; None if a server does not send it."""
     text: str | None = None
-    """None from engines that give ids; they are turned into text by the tokenizer."""
+    """None from engines that return ids, which the tokenizer decodes."""
     alternatives: tuple[Alternative, ...] = ()
     """The likeliest tokens, best first, as many as `top_logprobs` asked for."""
     finish_reason: FinishReason | None = None
     """Set on the last token of the answer."""
     calls: tuple[SentCall, ...] = ()
-    """Calls of tools that a server sent in fields of their own; with the last token."""
+    """Tool calls that a server sent in a separate field; on the last token."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ class Usage:
 
 
 class TokenStream(Protocol):
-    """The answer to one request while it comes: iterate it once, plainly or with `async for`.
+    """The tokens of one request as they come: iterate it once, with `for` or `async for`.
 
-    Iterating raises what ended the request early: `DeadlineError`, `EngineFailedError`,
-    `EngineClosedError`, or `GenerationError` where it was cancelled by someone else.
+    Iterating raises the error that ended the request early: `DeadlineError`, `EngineFailedError`,
+    `EngineClosedError`, or `GenerationError` if it was cancelled.
     """
 
     @property
@@ -168,19 +168,19 @@ class TokenStream(Protocol):
         ...
 
     def __iter__(self) -> Iterator[TokenEvent]:
-        """Give tokens; blocks the calling thread while there is none."""
+        """Iterate over tokens; blocks the calling thread while there is none."""
         ...
 
     def __aiter__(self) -> AsyncIterator[TokenEvent]:
-        """Give tokens; never blocks the event loop."""
+        """Iterate over tokens without blocking the event loop."""
         ...
 
     def collect(self) -> list[TokenEvent]:
-        """Wait for the whole answer; cheaper than token by token."""
+        """Wait for all tokens; cheaper than one by one."""
         ...
 
     async def acollect(self) -> list[TokenEvent]:
-        """Await the whole answer; cheaper than token by token."""
+        """Await all tokens; cheaper than one by one."""
         ...
 
     def cancel(self) -> None:
@@ -190,25 +190,25 @@ class TokenStream(Protocol):
 
 @dataclass(frozen=True)
 class EngineStats:
-    """What an engine is doing and has done."""
+    """Current load and totals of an engine."""
 
     waiting: int = 0
-    """Requests that have no slot yet."""
+    """Requests without a slot."""
     running: int = 0
-    """Requests that have one."""
+    """Requests with a slot."""
     slots: int = 0
-    """Most requests that run together."""
+    """Most requests that run at once."""
     cached_tokens: int = 0
-    """Tokens whose keys and values are held."""
+    """Tokens in the key-value cache."""
     steps: int = 0
-    """Passes through the model so far, of any number of requests each."""
+    """Forward passes so far."""
     tokens: int = 0
-    """Tokens made so far."""
+    """Tokens generated so far."""
     finished: int = 0
     cancelled: int = 0
     failed: int = 0
     restarts: int = 0
-    """How often the engine went on after a failure."""
+    """Failures after which the engine continued."""
 
 
 @runtime_checkable
@@ -222,11 +222,11 @@ class Engine(Protocol):
 
     @property
     def takes(self) -> PromptForm:
-        """Form of prompt it wants in requests."""
+        """Which prompt field of a request it reads."""
         ...
 
     def submit(self, request: GenerationRequest) -> TokenStream:
-        """Take a request and return at once.
+        """Accept a request and return at once.
 
         Raises:
             EngineBusyError: The queue is full.
@@ -237,9 +237,9 @@ class Engine(Protocol):
         ...
 
     def cancel(self, request_id: str) -> None:
-        """End a request, whatever state it is in; unknown and finished ones are passed over.
+        """End a waiting or running request; unknown and finished ones are ignored.
 
-        Its slot is free after at most two decode steps, and so many tokens may still come.
+        Its slot is free after at most two decode steps.
         """
         ...
 
@@ -260,20 +260,19 @@ class Engine(Protocol):
             deadline: As in `GenerationRequest`.
 
         Returns:
-            A future of sums of natural log-probabilities, in the order of `choices`; wait with
-            `.result()` or `await asyncio.wrap_future(...)`. It raises what `submit` and its stream
-            raise.
+            A future of sums of natural log-probabilities, in the order of `choices`. It raises
+            what `submit` and its stream raise.
         """
         ...
 
     def stats(self) -> EngineStats:
-        """Say what the engine is doing."""
+        """Return the current load and totals."""
         ...
 
     def ready(self) -> bool:
-        """Say whether a request submitted now would be worked on."""
+        """Return whether a request submitted now would be served."""
         ...
 
     def close(self) -> None:
-        """Stop; what is still running fails with `EngineClosedError`. May be called twice."""
+        """Stop; unfinished requests fail with `EngineClosedError`. May be called twice."""
         ...

@@ -1,4 +1,4 @@
-"""Choosing tokens from logits, with other settings in every row.
+"""Sampling tokens from logits, with separate settings for every row.
 
 Sizes: B rows, V vocabulary, K likeliest tokens.
 """
@@ -43,10 +43,10 @@ def sample(
 
 
 def make_draws(seed: int, prompt: Sequence[int], steps: int) -> Tensor:
-    """Draw the random numbers (steps,) of one answer; they depend on the arguments alone.
+    """Draw the random numbers (steps,) of one answer; they depend only on the arguments.
 
     Args:
-        seed: The user's.
+        seed: Given by the user.
         prompt: Token ids.
         steps: How many; more steps begin with the same numbers.
     """
@@ -72,10 +72,10 @@ def _sample_likeliest(scaled: Tensor, top_p: Tensor, top_k: Tensor, draws: Tenso
 
 
 def _rank(scaled: Tensor, total: Tensor, ranks: int) -> tuple[Tensor, Tensor]:
-    """Give ids (B, K) and probabilities (B, K) of the likeliest tokens, best first.
+    """Return ids (B, K) and probabilities (B, K) of the likeliest tokens, best first.
 
-    Of equal ones the smaller id goes first, however many ranks are asked for: a row's sample must
-    not depend on what the rows beside it need.
+    Of equal ones the smaller id goes first for any number of ranks, so that the sample of a row
+    does not depend on the other rows.
     """
     ids = scaled.topk(ranks, dim=-1).indices.sort(dim=-1).values
     values, order = scaled.gather(1, ids).sort(dim=-1, descending=True, stable=True)
@@ -83,7 +83,7 @@ def _rank(scaled: Tensor, total: Tensor, ranks: int) -> tuple[Tensor, Tensor]:
 
 
 def _invert(weights: Tensor, draws: Tensor) -> Tensor:
-    """Find the place (B,) in weights (B, K) that each draw from [0, 1) falls on."""
+    """Map draws from [0, 1) to indexes (B,) of weights (B, K), in proportion to the weights."""
     cumulative = weights.cumsum(dim=-1)
     places = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)
     return places.squeeze(1).clamp(max=weights.shape[1] - 1)

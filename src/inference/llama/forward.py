@@ -1,8 +1,8 @@
-"""Passes through a small Llama without the machinery around it.
+"""The forward pass of a small Llama in plain torch, for batched decoding.
 
-Students are small Llamas, and transformers spends three quarters of a small model's step on masks,
-output classes and module calls. This is the same arithmetic in float32, for the prompts of new
-sequences and for one new token of each sequence, on `llama_weights`.
+transformers spends three quarters of a small model's step on masks, output classes and module
+calls. This is the same arithmetic in float32 on the weights of `llama.weights`, for the prompts of
+new sequences and for one new token of each sequence.
 
 Sizes: N tokens of all sequences together, B sequences, W width, D size of a head, H heads, G
 key-value heads, V vocabulary.
@@ -21,18 +21,18 @@ from .row_cache import RowCache
 from .weights import is_current, pack
 
 _MOST_TOKENS = 4096
-"""Prompt tokens computed at once; bounds the memory of what lies between layers."""
+"""Prompt tokens computed at once; bounds the memory of activations."""
 _FIRST_POSITIONS = 512
 
 Attend = Callable[[int, Tensor], Tensor]
-"""From a layer's number and its queries, keys and values (N, H + 2 G, D) to (N, H D)."""
+"""Attention: layer number and queries, keys and values (N, H + 2 G, D) to (N, H D)."""
 
 
 class LlamaBatch:
-    """Sequences of one model that are decoded together; see `batch.Batch`."""
+    """Sequences of one model that are decoded together; see `engine.batch.Batch`."""
 
     def __init__(self, model: Any) -> None:  # noqa: ANN401 - transformers is untyped
-        """Start without sequences; the model is one that `llama_weights.fits`."""
+        """Start without sequences; the model is one that `weights.fits`."""
         self._model = model
         self._weights = pack(model)
         width = self._weights.embedding.shape[1]
@@ -44,8 +44,8 @@ class LlamaBatch:
         self._cache = RowCache(
             [shape] * len(self._weights.layers), torch.float32, self._mean.device
         )
-        self._turns = torch.zeros(0)
-        self._grow_turns(_FIRST_POSITIONS)
+        self._rotations = torch.zeros(0)
+        self._grow_rotations(_FIRST_POSITIONS)
 
     @property
     def rows(self) -> int:
@@ -54,15 +54,15 @@ class LlamaBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens held."""
+        """Tokens in the cache."""
         return self._cache.tokens
 
     def is_current(self) -> bool:
-        """Say whether the model is still what this batch computes."""
+        """Whether the model's weights have not changed since the batch was made."""
         return is_current(self._model, self._weights)
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Add sequences after those that are there.
+        """Append sequences.
 
         Returns:
             (new sequences, V) logits after each prompt.
@@ -86,10 +86,10 @@ class LlamaBatch:
         bias = cache.bias()
         bias = None if bias is None else bias[:, None, None]  # (B, 1, 1, T)
         if bias is None:
-            turns = self._turns_at(end - 1 - first, end - first)
+            rotations = self._rotations_at(end - 1 - first, end - first)
         else:
-            self._grow_turns(end - first)
-            turns = self._turns[cache.positions()]
+            self._grow_rotations(end - first)
+            rotations = self._rotations[cache.positions()]
         groups = weights.key_heads
         shape = (rows, groups, weights.heads // groups, self._size)
 
@@ -103,17 +103,17 @@ class LlamaBatch:
             )
             return mixed.reshape(rows, -1)
 
-        return self._head(self._layers(tokens, turns, attend))
+        return self._head(self._layers(tokens, rotations, attend))
 
     def drop(self, row: int) -> None:
-        """Forget a sequence; the last one takes its place."""
+        """Remove a sequence; the last one takes its number."""
         self._cache.drop(row)
 
     def _read(self, prompts: Sequence[Sequence[int]], rows: Sequence[int]) -> Tensor:
         """Compute prompts side by side, without padding; each attends to itself."""
         cache, weights = self._cache, self._weights
         lengths = [len(prompt) for prompt in prompts]
-        turns = torch.cat([self._turns_at(0, length) for length in lengths])
+        rotations = torch.cat([self._rotations_at(0, length) for length in lengths])
         shared = weights.heads // weights.key_heads
 
         def attend(number: int, heads: Tensor) -> Tensor:
@@ -133,12 +133,12 @@ class LlamaBatch:
             return torch.cat(mixed)
 
         flat = torch.tensor([token for prompt in prompts for token in prompt])
-        hidden = self._layers(flat, turns, attend)
+        hidden = self._layers(flat, rotations, attend)
         last = torch.tensor(lengths).cumsum(0) - 1
         return self._head(hidden[last])
 
-    def _layers(self, tokens: Tensor, turns: Tensor, attend: Attend) -> Tensor:
-        """Compute hidden states (N, W) of tokens (N,) whose positions turn by `turns`."""
+    def _layers(self, tokens: Tensor, rotations: Tensor, attend: Attend) -> Tensor:
+        """Compute hidden states (N, W) of tokens (N,) with RoPE's `rotations`."""
         weights = self._weights
         turned = weights.heads + weights.key_heads
         hidden = functional.embedding(tokens, weights.embedding)
@@ -146,7 +146,7 @@ class LlamaBatch:
             heads = torch.mm(self._scaled(hidden), layer.query_key_value)
             heads = heads.view(len(tokens), -1, self._size)  # (N, H + 2 G, D)
             pairs = heads[:, :turned].view(len(tokens), turned, -1, 2)
-            torch.view_as_complex(pairs).mul_(turns)
+            torch.view_as_complex(pairs).mul_(rotations)
             hidden.addmm_(attend(number, heads), layer.out)
             gate, up = torch.mm(self._scaled(hidden), layer.gate_up).chunk(2, dim=1)
             hidden.addmm_(functional.silu(gate).mul_(up), layer.down)
@@ -159,18 +159,18 @@ class LlamaBatch:
         """Divide by the root mean square (Zhang and Sennrich 2019, arXiv:1910.07467)."""
         return hidden * torch.addmm(self._eps, hidden * hidden, self._mean).rsqrt_()
 
-    def _turns_at(self, begin: int, end: int) -> Tensor:
-        self._grow_turns(end)
-        return self._turns[begin:end]
+    def _rotations_at(self, begin: int, end: int) -> Tensor:
+        self._grow_rotations(end)
+        return self._rotations[begin:end]
 
-    def _grow_turns(self, positions: int) -> None:
+    def _grow_rotations(self, positions: int) -> None:
         """Make RoPE's rotations (positions, 1, D / 2), as complex numbers.
 
         Su et al. 2021, arXiv:2104.09864.
         """
-        if positions <= len(self._turns):
+        if positions <= len(self._rotations):
             return
-        positions = max(positions, 2 * len(self._turns))
+        positions = max(positions, 2 * len(self._rotations))
         angles = torch.arange(positions)[:, None] * self._weights.frequencies
         scale = self._weights.rope_scale
-        self._turns = torch.complex(angles.cos() * scale, angles.sin() * scale)[:, None]
+        self._rotations = torch.complex(angles.cos() * scale, angles.sin() * scale)[:, None]

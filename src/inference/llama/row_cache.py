@@ -1,8 +1,8 @@
-"""Keys and values of sequences that come and go, in buffers that are written in place.
+"""A key-value cache of sequences that may join and leave, in buffers that are written in place.
 
-A row is one sequence. All rows end in the same column: one slice takes the newest token of every
-row, one slice gives all that a row may look back on, and rows of equal length need no mask. A row
-that starts later has unread columns before it, where the bias is minus infinity.
+A row is one sequence. All rows end in the same column: one slice writes the newest token of every
+row, one slice reads all earlier ones, and rows of equal length need no mask. A row that starts
+later has unread columns before it, where the attention bias is minus infinity.
 
 Sizes: B rows in use, C columns.
 """
@@ -28,8 +28,8 @@ class RowCache:
 
         Args:
             shapes: Heads and head size of each buffer.
-            dtype: Of keys and values.
-            device: Where they lie.
+            dtype: Type of keys and values.
+            device: Device of the buffers.
         """
         self.buffers = [torch.zeros(0, h, 0, d, dtype=dtype, device=device) for h, d in shapes]
         self.end = 0
@@ -50,11 +50,11 @@ class RowCache:
 
     @property
     def tokens(self) -> int:
-        """Tokens held."""
+        """Tokens in the cache."""
         return sum(self.end - start for start in self._starts)
 
     def add(self, lengths: Sequence[int]) -> list[int]:
-        """Make rows; the caller writes columns `end - length` to `end` of each.
+        """Append rows; the caller writes columns `end - length` to `end` of each.
 
         Args:
             lengths: Tokens of each new row, 1 or more.
@@ -74,7 +74,7 @@ class RowCache:
     def advance(self) -> None:
         """Add a column for the next token of every row; the caller writes column `end - 1`."""
         if self.end == self._bias.shape[1]:
-            # Moving rows to the left costs a copy, so it must buy many columns.
+            # Shifting left copies all rows, so it must free many columns.
             if self.first > self.end // 2:
                 self._shift(-self.first)
             else:
@@ -82,7 +82,7 @@ class RowCache:
         self.end += 1
 
     def drop(self, row: int) -> None:
-        """Forget a row; the last row takes its number."""
+        """Remove a row; the last row takes its number."""
         last = self.rows - 1
         if row != last:
             begin = self._starts[last]
@@ -95,13 +95,12 @@ class RowCache:
         self._write_starts([row] if row != last else [])
 
     def positions(self) -> Tensor:
-        """Give the positions (B,) of the tokens in column `end - 1`, counted from 0 in each row."""
+        """Return the positions (B,) of the tokens in column `end - 1`, from 0 in each row."""
         return self.end - 1 - self._positions
 
     def bias(self) -> Tensor | None:
-        """Give what is added to attention scores, (B, end - first): 0 or minus infinity.
-
-        None where all rows start in the same column.
+        """Return the attention bias (B, end - first), 0 or minus infinity; None if all rows start
+        in the same column.
         """
         first = self.first
         if first == max(self._starts):
@@ -119,7 +118,7 @@ class RowCache:
         first = self.first if self._starts else self.end
         self._reserve(self.rows, self.end + columns)
         for buffer in self.buffers:
-            # What is left behind stays finite, so that the bias blots it out.
+            # Stale values stay finite, so that the bias masks them.
             kept = buffer[: self.rows, :, first : self.end].clone()
             buffer[: self.rows, :, first + columns : self.end + columns] = kept
         self.end += columns
@@ -127,7 +126,7 @@ class RowCache:
         self._write_starts(range(self.rows))
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Grow the buffers by doubling; new memory is zero, because garbage may be no number."""
+        """Grow the buffers by doubling; new memory is zero, because garbage may be NaN."""
         had_rows, had_columns = self._bias.shape
         if rows <= had_rows and columns <= had_columns:
             return

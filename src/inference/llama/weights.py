@@ -1,10 +1,10 @@
 """The weights of a small Llama laid out for decoding.
 
-Reading the weights is most of a decode step, and how they lie decides how fast: for a matrix with
-more outputs than inputs and one to three rows, a product with the transposed layout runs at twice
-the speed (oneMKL 2024.2, AVX-512). So the decode loop computes on a copy: wide matrices transposed,
-matrices that read the same input side by side, the norms' gains multiplied in, and the dimensions
-of queries and keys ordered so that RoPE is one complex product.
+Reading the weights takes most of a decode step, and their layout decides the speed: for a matrix
+with more outputs than inputs and one to three rows, the transposed layout is twice as fast
+(oneMKL 2024.2, AVX-512). So the decode loop uses a copy: wide matrices transposed, matrices with
+the same input joined, the norms' gains multiplied in, and the dimensions of queries and keys
+ordered so that RoPE is one complex product.
 
 Sizes: W width, D size of a head, H heads, G key-value heads, I inner width, V vocabulary.
 """
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 _ROPE_TYPES = ("default", "linear", "llama3")
-"""Those whose frequencies do not depend on the length of the sequence."""
+"""Kinds of RoPE whose frequencies do not depend on the length of the sequence."""
 _MOST_PARAMETERS = 200_000_000
-"""Larger models are read in place by transformers: a copy costs much and overhead little."""
+"""Larger models are left to transformers: a copy costs memory and the overhead is small."""
 
 _packed: WeakKeyDictionary[Any, tuple[tuple[Any, ...], LlamaWeights]] = WeakKeyDictionary()
 _guard = threading.Lock()
@@ -44,10 +44,10 @@ class LlamaLayer:
 
 @dataclass(frozen=True)
 class LlamaWeights:
-    """All that a forward pass needs."""
+    """The weights and sizes of a forward pass."""
 
     embedding: Tensor
-    """(V, W), the model's own."""
+    """(V, W), shared with the model."""
     layers: tuple[LlamaLayer, ...]
     head: Tensor
     """(W, V), times the gain of the last norm."""
@@ -60,9 +60,9 @@ class LlamaWeights:
 
 
 def fits(model: Any) -> bool:  # noqa: ANN401 - transformers is untyped
-    """Say whether a model is a Llama that `LlamaWeights` can stand for.
+    """Return whether `LlamaWeights` can replace a model.
 
-    Adapters replace linear layers and observers hang on modules; both must not be passed by.
+    Not if adapters replace its linear layers, or hooks are attached to its modules.
     """
     from transformers import LlamaForCausalLM
 
@@ -86,10 +86,10 @@ def fits(model: Any) -> bool:  # noqa: ANN401 - transformers is untyped
 
 @torch.inference_mode()
 def pack(model: Any) -> LlamaWeights:  # noqa: ANN401
-    """Give the weights of a model that `fits`; they are laid out anew when they have changed.
+    """Return the weights of a model that `fits`, copied again when they have changed.
 
-    A change is seen by the version that torch keeps of every tensor, so not one that was made
-    behind its back through `.data`.
+    Changes are detected by torch's version counter of each tensor; it misses writes through
+    `.data`.
     """
     state = _state(model)
     with _guard:
@@ -100,7 +100,7 @@ def pack(model: Any) -> LlamaWeights:  # noqa: ANN401
 
 
 def is_current(model: Any, weights: LlamaWeights) -> bool:  # noqa: ANN401
-    """Say whether these are still the weights of the model."""
+    """Return whether these are still the weights of the model."""
     return fits(model) and pack(model) is weights
 
 
@@ -148,9 +148,10 @@ def _lay_out_layer(layer: Any, size: int) -> LlamaLayer:  # noqa: ANN401
 
 
 def _paired(weight: Tensor, size: int) -> Tensor:
-    """Bring the two outputs that RoPE turns against each other side by side, in every head.
+    """Put the two outputs that RoPE rotates together side by side, in every head.
 
-    transformers keeps them D / 2 apart. Scores do not change: queries and keys are ordered alike.
+    transformers keeps them D / 2 apart. Scores do not change, because queries and keys have the
+    same order.
     """
     heads = weight.view(-1, 2, size // 2, weight.shape[1])
     return heads.transpose(1, 2).reshape(weight.shape)

@@ -1,8 +1,7 @@
-"""The probability of given texts: which of some choices a model prefers, and how well it expects
-the targets.
+"""Log-likelihoods of given texts: scores of choices, and of the targets for perplexity.
 
-Nothing is generated, so an answer outside the list is impossible and a choice costs one pass
-instead of many.
+Nothing is generated, so an answer outside the list is impossible, and all choices together cost two
+forward passes.
 
 Sizes: B sequences, T positions, K choices.
 """
@@ -28,25 +27,24 @@ _MOST_LOGITS = 1 << 26
 
 
 def encode_prompt(checkpoint: Checkpoint, prompt: str) -> list[int]:
-    """Turn a rendered prompt into token ids, as training did: see `prompt_ids`."""
+    """Tokenise a rendered prompt as in training; see `prompt_ids`."""
     return prompt_ids(checkpoint.tokenizer, [prompt])[0]
 
 
 def prompt_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:  # noqa: ANN401
     """Tokenise prompts for training and serving alike.
 
-    The tokenizer's own start token stays, its end token goes. Names of special tokens inside a
-    prompt are plain text: a user's record cannot end the prompt.
+    The tokenizer's start token is kept, its end token removed. Names of special tokens inside a
+    prompt are plain text, so a user's record cannot end the prompt.
     """
     ids: list[list[int]] = tokenizer(prompts, split_special_tokens=True)["input_ids"]
     end = tokenizer.eos_token_id
-    # Where one token is both start and end, an empty prompt's start token must stay.
+    # If one token is both start and end, the start token of an empty prompt must stay.
     return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in ids]
 
 
 def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> list[int]:
-    """Turn what follows a prompt into token ids: the joint of the prompt's format, then the
-    text."""
+    """Tokenise the separator of the prompt's format and the text that follows it."""
     ids: list[int] = checkpoint.tokenizer(
         join_of(prompt) + completion, add_special_tokens=False, split_special_tokens=True
     )["input_ids"]
@@ -56,12 +54,12 @@ def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> l
 def encode_choices(
     checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
 ) -> tuple[list[int], list[list[int]]]:
-    """Turn a prompt and the choices after it into token ids.
+    """Tokenise a prompt and the choices after it.
 
-    What stillroom trained read prompt and completion tokenised apart, and so they are here. Other
-    models read texts tokenised whole, where the last word of the prompt can be another token than
-    it is alone (`"a "` and `"b"`, but `"a"` and `" b"`): there the choices begin where the first
-    of them differs from the prompt alone.
+    Students of stillroom were trained on prompt and completion tokenised apart. Other models were
+    trained on whole texts, in which the last word of a prompt can become another token (`"a "` and
+    `"b"`, but `"a"` and `" b"`); for them each whole text is tokenised, and the choices begin after
+    the longest common beginning.
 
     Args:
         checkpoint: Model and tokenizer.
@@ -93,7 +91,7 @@ def encode_choices(
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """Count the ids that two sequences begin with alike."""
+    """Length of the common beginning of two sequences."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(first), len(second)))
 
@@ -110,8 +108,8 @@ def score_choices(
         checkpoint: Model and tokenizer.
         prompt: A rendered prompt.
         choices: Answers to compare.
-        with_end: Count the end token as well. Needed where one choice begins with another, because
-            the longer one can never be likelier without it.
+        with_end: Count the end token as well. Needed if one choice begins with another, because the
+            longer one could never be likelier without it.
 
     Returns:
         Sums of natural log-probabilities in the order of `choices`; they are not normalised by
@@ -142,12 +140,12 @@ def score_continuations(
         Sums of natural log-probabilities, in the order of `answers`.
 
     Raises:
-        GenerationError: The logits are no finite numbers.
+        GenerationError: The logits are not finite.
     """
     from .prompt_cache import make_cache
 
     width = max(len(answer) for answer in answers)
-    # With large vocabularies not all answers at once; each part starts from the same prompt.
+    # Large vocabularies are scored in parts, which share the cache of the prompt.
     rows = max(1, _MOST_LOGITS // (width * model.config.vocab_size))
     scores: list[float] = []
     with model_lock(model):
@@ -174,10 +172,9 @@ def _score_part(
     begin: int,
     answers: Sequence[Sequence[int]],
 ) -> list[float]:
-    """Score answers after a prompt of `begin` tokens that is in the cache, whose next logits are
-    `first`."""
+    """Score answers after a cached prompt of `begin` tokens, whose next logits are `first`."""
     device, width = model.device, max(len(answer) for answer in answers)
-    # Padding stands after an answer, where causal attention never looks back from.
+    # Padding on the right, which causal attention of real tokens never sees.
     padded = torch.tensor([[*a, *[0] * (width - len(a))] for a in answers], device=device)  # (K, T)
     logits = first.expand(len(answers), -1, -1)
     if width > 1:
@@ -204,10 +201,9 @@ def score_completions(
     *,
     batch_size: int = 32,
 ) -> list[tuple[float, int]]:
-    """Compute how well a model expects the given answers: the numbers behind perplexity.
+    """Compute the negative log-likelihoods of given answers, for perplexity.
 
-    Only tokens of the answers count (joint, text and end token: what training supervises), never
-    the prompts'.
+    Only the supervised tokens count: separator, text and end token of the answers.
 
     Args:
         checkpoint: Model and tokenizer.
@@ -250,13 +246,13 @@ def _score_batch(
     ids = torch.zeros(len(pairs), width, dtype=torch.int64)
     labels = torch.full((len(pairs), width), IGNORED)
     for row, (prompt, answer) in enumerate(pairs):
-        # Padding on the right, where causal attention never looks back from: no mask is needed.
+        # Padding on the right, which causal attention of real tokens never sees: no mask needed.
         length = len(prompt) + len(answer)
         ids[row, :length] = torch.tensor([*prompt, *answer])
         labels[row, len(prompt) : length] = torch.tensor(answer)
     ids, labels = ids.to(checkpoint.device), labels.to(checkpoint.device)
     with model_lock(checkpoint.model):
-        # Logits of the prompts' tokens would be most of the memory and are not needed.
+        # Logits of the prompts' tokens are not needed and would take most of the memory.
         logits = checkpoint.model(input_ids=ids, use_cache=False, logits_to_keep=kept + 1).logits
     sums: list[float] = (
         _losses(logits[:, :-1], labels[:, 1:][:, -(logits.shape[1] - 1) :]).sum(dim=1).tolist()

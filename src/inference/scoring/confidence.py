@@ -1,13 +1,11 @@
-"""How sure a student is of an answer: from the margins of its tokens to the probability that the
-answer is right.
+"""Confidence: the probability that an answer is right, from the log-probabilities of its tokens.
 
     model = ChatStudent(model=folder, top_logprobs=2)
     message = model.invoke("Question: What is the symbol of gold?\\n\\nAnswer:")
     ConfidenceMap.read(folder).probability(message)      # 0.98
 
-A token's probability says how likely that token is, not how likely the answer is to be right; a
-map fitted on held-out answers (`evaluation.calibration`) says that. It lies beside the weights as
-`confidence.json`.
+A token's probability is not the probability that the answer is right. `evaluation.calibration` fits
+a map between the two on held-out answers; it is stored beside the weights as `confidence.json`.
 """
 
 from __future__ import annotations
@@ -29,24 +27,24 @@ from ..checkpoints.folder_checks import read_checked_json
 CONFIDENCE_FILE: Final = "confidence.json"
 SCHEMA_VERSION: Final = 1
 TOP_LOGPROBS: Final = 2
-"""Likeliest tokens that a message must name for the margins."""
+"""Number of `top_logprobs` that the margins need."""
 
 Signal = Literal["least_margin", "log_probability", "mean_log_probability"]
-"""What of an answer's tokens is looked at; the larger, the surer."""
+"""The statistic of an answer's tokens; larger is more confident."""
 
 
 @dataclass(frozen=True)
 class RiskLimit:
-    """From which probability on answers may be given, if at most a stated share may be wrong."""
+    """The least probability of given answers for which at most a stated share of them is wrong."""
 
     target: float
     """Share of wrong answers among those given, above 0 to 1."""
     threshold: float | None
-    """Least probability of an answer that is given; None: no threshold keeps the target."""
+    """Least probability of an answer that is given; None if no threshold keeps the target."""
     coverage: float
-    """Share of the answers that were given where the threshold was chosen."""
+    """Share of answers that were given, on the data that the threshold was chosen on."""
     risk: float
-    """Share of them that was wrong there."""
+    """Share of wrong answers among those."""
 
     def __post_init__(self) -> None:
         """Check the shares."""
@@ -57,7 +55,7 @@ class RiskLimit:
 
 @dataclass(frozen=True)
 class ConfidenceMap:
-    """A rising curve through knots, from a signal to a probability.
+    """A monotone curve through knots, from a signal to a probability.
 
     Raises:
         ConfigError: Knots do not rise, or the signal is unknown.
@@ -68,9 +66,9 @@ class ConfidenceMap:
     """(signal, probability); both rise. Beyond the ends the curve is flat."""
     limits: tuple[RiskLimit, ...] = ()
     fitted_on: int = 0
-    """Answers."""
+    """Number of answers."""
     calibration_error: float | None = None
-    """Expected calibration error on answers that the curve was not fitted on."""
+    """Expected calibration error on held-out answers."""
 
     def __post_init__(self) -> None:
         """Check the curve."""
@@ -87,7 +85,7 @@ class ConfidenceMap:
             raise ConfigError(faults)
 
     def probability(self, answer: BaseMessage | float) -> float:
-        """Give the probability that an answer is right.
+        """Return the probability that an answer is right.
 
         Args:
             answer: The message, with log-probabilities; or its signal.
@@ -96,7 +94,7 @@ class ConfidenceMap:
             0 to 1.
 
         Raises:
-            ConfigError: The message tells no log-probabilities.
+            ConfigError: The message has no log-probabilities.
         """
         value = answer if isinstance(answer, (int, float)) else signal_of(answer, self.signal)
         place = bisect.bisect_left(self.knots, (value, -1.0))
@@ -108,7 +106,7 @@ class ConfidenceMap:
         return p0 + (p1 - p0) * (value - x0) / (x1 - x0)
 
     def limit(self, target: float) -> RiskLimit:
-        """Give the limit of a risk target.
+        """Return the limit of a risk target.
 
         Raises:
             ConfigError: No limit was chosen for it.
@@ -154,17 +152,17 @@ class ConfidenceMap:
 
 
 def signal_of(message: BaseMessage, signal: Signal) -> float:
-    """Read a signal off a message.
+    """Compute a signal from a message.
 
     Args:
         message: Made with `top_logprobs` of 2 or more.
         signal: Which one.
 
     Returns:
-        A finite number; an answer without tokens is as unsure as can be, and gives -1e3.
+        A finite number; -1e3, the least confidence, for an answer without tokens.
 
     Raises:
-        ConfigError: The message tells no log-probabilities.
+        ConfigError: The message has no log-probabilities.
     """
     found = message.response_metadata.get("logprobs")
     if found is None and message.response_metadata.get("finish_reason") != "stop":
@@ -179,13 +177,13 @@ def signal_of(message: BaseMessage, signal: Signal) -> float:
 
 
 UNSURE: Final = -1e3
-"""The least signal; its negative is the largest."""
+"""The least signal; the largest is its negative."""
 
 
 def token_margins(
     logprobs: Sequence[float], alternatives: Sequence[dict[str, float]]
 ) -> list[float]:
-    """Give how far each token is ahead of the best other one, in nats; negative where behind.
+    """Return the lead of each token over the best other one, in nats; negative if behind.
 
     Args:
         logprobs: Of the tokens that were taken, (T,).

@@ -4,8 +4,8 @@
 
     StudentEmbeddings(model="outputs/elements/student").embed_query("a noble gas")
 
-No second model is needed to search a student's own table. What such vectors are worth is measured
-(`benchmarks/grounding.py`): a small student knows its table's words, not the language.
+Searching a student's own table needs no second model. `benchmarks/grounding.py` measures how
+well that works: a small student knows the words of its table, not the language.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .choices import prompt_ids
 from .model_limits import context_length, model_lock
 
 _MOST_TOKENS = 8192
-"""Tokens computed together, padding counted."""
+"""Tokens computed together, padding included."""
 
 
 class StudentEmbeddings(Embeddings):
@@ -49,13 +49,13 @@ class StudentEmbeddings(Embeddings):
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts.
 
-        A text longer than the model's context is read in parts, and all its tokens count alike.
+        A text longer than the model's context is read in parts; all its tokens have equal weight.
 
         Returns:
             One vector of length 1 per text, as wide as the model's hidden states.
 
         Raises:
-            GenerationError: The hidden states are no finite numbers.
+            GenerationError: The hidden states are not finite.
         """
         if not texts:
             return []
@@ -68,7 +68,7 @@ class StudentEmbeddings(Embeddings):
         for batch in _batches(sorted(parts, key=lambda part: -len(part[1]))):
             for (place, _), total in zip(batch, self._sums([p for _, p in batch]), strict=True):
                 totals[place] = totals[place] + total if place in totals else total
-        # The length of the vector drops out, so the sum over the tokens serves as their mean.
+        # Normalised, the sum over the tokens is the same as their mean.
         return [functional.normalize(totals[i], dim=0).tolist() for i in range(len(ids))]
 
     def embed_query(self, text: str) -> list[float]:
@@ -80,7 +80,7 @@ class StudentEmbeddings(Embeddings):
         """Add up the last hidden states of each row of token ids; (B, D) float32 on the CPU."""
         model: Any = self.checkpoint.model
         width = max(map(len, rows))
-        # Padding stands on the right, where causal attention never looks back from.
+        # Padding on the right, which causal attention of real tokens never sees.
         padded = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])  # (B, T)
         lengths = torch.tensor([len(row) for row in rows])
         there = torch.arange(width) < lengths[:, None]  # (B, T)
@@ -101,7 +101,7 @@ class StudentEmbeddings(Embeddings):
 def _batches(
     parts: Sequence[tuple[int, Sequence[int]]],
 ) -> Iterator[Sequence[tuple[int, Sequence[int]]]]:
-    """Cut parts, the longest first, into batches of bounded size."""
+    """Group parts, the longest first, into batches of bounded size."""
     start = 0
     while start < len(parts):
         size = max(1, _MOST_TOKENS // len(parts[start][1]))

@@ -1,18 +1,17 @@
-"""P(label | prompt): how likely each of some answers is, given that it is one of them.
+"""P(label | prompt): the probability of each of a closed list of answers.
 
     from stillroom.inference.scoring.label_scoring import label_probabilities
 
     label_probabilities(student, "Question: ...\\n\\nTask:", ["qa", "summarize", "validate"])
 
-Nothing is generated, so no other answer is possible. The log-likelihood of an answer counts its end
-token: an answer that others begin with (`no`, `no, it is Au`) is then one of several, not the sum
-of all of them.
+Nothing is generated, so no other answer is possible. The log-likelihood of an answer includes its
+end token, so that `no` does not include `no, it is Au`.
 
-An answer of many tokens is less likely than one of few, and a rare word less than a common one,
-whatever the question. `correction` says what is done about it:
+Long answers and rare words are less likely whatever the question. `correction` chooses what is done
+about it:
 
 - `"prior"`, the default: the log-likelihood after a neutral prompt is subtracted, so that what
-  counts is how much the question speaks for an answer (PMI_DC, Holtzman et al. 2021,
+  counts is how much the question raises the answer's likelihood (PMI_DC, Holtzman et al. 2021,
   arXiv:2104.08315, section 3). The neutral prompt is the last line of the prompt.
 - `"length"`: the mean over the tokens (Brown et al. 2020, arXiv:2005.14165, section 2.4). Favours
   long answers whose end follows from their beginning.
@@ -33,7 +32,7 @@ from .choices import encode_choices, score_continuations
 
 Correction = Literal["prior", "length", "none"]
 Scorer = Callable[[Sequence[int], Sequence[Sequence[int]]], list[float]]
-"""Ids of a prompt and of the answers after it to log-likelihoods."""
+"""From ids of a prompt and of the answers after it to log-likelihoods."""
 
 
 def label_probabilities(
@@ -87,7 +86,7 @@ def _prior(
     neutral: str | None,
     score: Scorer,
 ) -> list[float]:
-    """Score the labels where nothing was asked."""
+    """Score the labels after a neutral prompt."""
     if neutral is None:
         lines = prompt.rstrip().rsplit("\n", 1)
         if len(lines) == 1 or not lines[1].strip():

@@ -1,4 +1,4 @@
-"""What decoding must know of a model: what ends an answer, how much fits, and whose turn it is."""
+"""Facts about a model that decoding needs: end tokens, context length, and the model's lock."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _locks_guard = threading.Lock()
 
 
 def model_lock(model: Any) -> threading.Lock:  # noqa: ANN401 - transformers is untyped
-    """Give the lock under which a model computes: concurrent requests take turns, step by step."""
+    """Return the lock of a model; callers hold it for one forward pass at a time."""
     with _locks_guard:
         return _locks.setdefault(model, threading.Lock())
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401
-    """Collect the tokens that end an answer: those of the generation config and the tokenizer's."""
+    """Collect the end tokens of the generation config and the tokenizer."""
     generation = getattr(model, "generation_config", None)
     ids = getattr(generation, "eos_token_id", None)
     listed = [] if ids is None else ids if isinstance(ids, list) else [ids]
@@ -30,9 +30,9 @@ def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401
 
 
 def context_length(model: Any) -> int:  # noqa: ANN401
-    """Give the most tokens a model can attend to, prompt and answer together.
+    """Return the most tokens of prompt and answer together.
 
-    BLOOM has no table of places and states no limit, or one as `seq_length`; its models were
+    BLOOM has no position embeddings and states no limit, or one as `seq_length`; its models were
     trained on texts of 2048 tokens.
     """
     config = model.config

@@ -1,8 +1,8 @@
-"""Keys and values of a decoding batch in buffers that are allocated once.
+"""Key-value caches in preallocated buffers, for models of transformers.
 
-transformers' `DynamicCache` concatenates at every token, its `StaticCache` attends over the whole
-capacity; this layer writes in place and attends over what is written. Import it only where
-transformers is needed anyway.
+transformers' `DynamicCache` concatenates at every token, and its `StaticCache` attends over the
+whole capacity. These layers write in place and attend over what is written. Importing this module
+loads transformers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is 
         self.length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> Any:  # noqa: ANN401
-        """Write the new keys and values; give views of all that are written."""
+        """Write the new keys and values; return views of all that are written."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self._key_buffer = self._buffer(key_states)
@@ -39,7 +39,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is 
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        """Give the number of tokens written."""
+        """Return the number of tokens written."""
         return self.length
 
     def batch_repeat_interleave(self, repeats: int) -> None:
@@ -62,8 +62,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is 
 def make_cache(model: Any, capacity: int) -> Any:  # noqa: ANN401
     """Make an empty cache for a model.
 
-    Layers that attend to all tokens get buffers; others (sliding windows) keep what transformers
-    chose for them.
+    Layers with full attention get buffers; others (sliding windows) keep transformers' layers.
 
     Args:
         model: A transformers causal language model.
@@ -78,9 +77,9 @@ def make_cache(model: Any, capacity: int) -> Any:  # noqa: ANN401
 
 
 def make_full_cache(model: Any, capacity: int) -> Any:  # noqa: ANN401
-    """Make an empty cache in which all layers hold all tokens, sliding windows as well.
+    """Make an empty cache in which all layers hold all tokens, also those with a sliding window.
 
-    transformers' mask of a sliding window then covers the whole length and hides what is outside.
+    transformers' mask then hides what is outside the window.
 
     Args:
         model: A transformers causal language model.
@@ -92,17 +91,17 @@ def make_full_cache(model: Any, capacity: int) -> Any:  # noqa: ANN401
 
 
 class RowLayer(DynamicLayer):  # type: ignore[misc]
-    """One attention layer of a `RowCache`, as transformers wants to see it in a decode step."""
+    """One attention layer of a `RowCache`, for transformers in a decode step."""
 
     def __init__(self, rows: RowCache, number: int) -> None:
-        """Show buffers `2 number` (keys) and `2 number + 1` (values)."""
+        """Wrap buffers `2 number` (keys) and `2 number + 1` (values)."""
         super().__init__()
         self._rows = rows
         self._number = number
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> Any:  # noqa: ANN401
-        """Write the newest token of every row; give views of all that is seen."""
+        """Write the newest token of every row; return views of all that is attended to."""
         rows, first, end = self._rows.rows, self._rows.first, self._rows.end
         shown = []
         for place, states in enumerate((key_states, value_states)):
@@ -112,12 +111,12 @@ class RowLayer(DynamicLayer):  # type: ignore[misc]
         return tuple(shown)
 
     def get_seq_length(self) -> int:
-        """Give the number of columns before the newest."""
+        """Return the number of columns before the newest."""
         return self._rows.end - 1 - self._rows.first
 
 
 def view_rows(model: Any, rows: RowCache) -> Any:  # noqa: ANN401
-    """Show a `RowCache`, with keys and values of each layer in turn, as a transformers cache."""
+    """Wrap a `RowCache`, with keys and values of each layer in turn, as a transformers cache."""
     cache = DynamicCache(config=model.config)
     cache.layers = [RowLayer(rows, number) for number in range(len(rows.buffers) // 2)]
     return cache

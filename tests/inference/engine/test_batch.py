@@ -10,8 +10,7 @@ from stillroom.errors import GenerationError
 from stillroom.inference.checkpoints.config_allowlist import MODEL_TYPES
 from stillroom.inference.engine.batch import JoinedBatch, SoloBatch, open_batch
 from stillroom.inference.llama.forward import LlamaBatch
-from test_architectures import make_architecture
-from tiny_model import make_model, make_tokenizer, peer_generate
+from tiny_model import make_architecture, make_model, make_tokenizer, peer_generate
 from transformers import AutoConfig, AutoModelForCausalLM
 
 NEW = 14
