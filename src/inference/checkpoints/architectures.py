@@ -1,7 +1,7 @@
-"""Which kind of model a checkpoint holds, and which class of transformers loads it.
+"""The kind of model in a checkpoint, and the transformers class that loads it.
 
-Most students write text and are causal. Classifiers and encoder-decoders are trained and loaded as
-well, but only where a caller asks for them: an engine that generates has no use for a classifier.
+Most students are causal. Classifiers, encoders and encoder-decoders are loaded only if the caller
+asks for them, because an engine that generates cannot use them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ from ...errors import CheckpointError
 from .config_allowlist import ENCODER_TYPES, MODEL_TYPES, left_out, model_arguments
 
 ModelKind = Literal["causal", "encoder_decoder", "classifier", "encoder"]
-"""`encoder` reads a text and gives a vector for each token: BERT without a classification head."""
+"""`encoder`: one vector per token, such as BERT without a classification head."""
 
 
 def checkpoint_kind(config: Mapping[str, Any]) -> ModelKind:
-    """Tell the kind of a checkpoint by its config.json.
-
-    Args:
-        config: Checked already.
-    """
+    """Return the kind of a checkpoint from its checked config.json."""
     names = config.get("architectures") or []
     if any(str(name).endswith("ForSequenceClassification") for name in names):
         return "classifier"
@@ -36,7 +32,7 @@ def checkpoint_kind(config: Mapping[str, Any]) -> ModelKind:
 
 
 def require_kind(folder: Path, config: Mapping[str, Any], kinds: tuple[ModelKind, ...]) -> None:
-    """Refuse a checkpoint of another kind than the caller can use.
+    """Refuse a checkpoint of a kind that the caller cannot use.
 
     Raises:
         CheckpointError: It is of another kind, or an encoder without a head.
@@ -56,11 +52,11 @@ def require_kind(folder: Path, config: Mapping[str, Any], kinds: tuple[ModelKind
 
 
 def auto_class(kind: ModelKind, architectures: Sequence[str] = ()) -> Any:  # noqa: ANN401
-    """Give the Auto class of transformers that loads a kind.
+    """Return the Auto class of transformers that loads a kind.
 
     Args:
-        kind: Of the model.
-        architectures: Classes that config.json names; an encoder's says which head it has.
+        kind: Kind of the model.
+        architectures: Classes that config.json names; for an encoder they tell its head.
     """
     import transformers
 
@@ -78,21 +74,21 @@ def auto_class(kind: ModelKind, architectures: Sequence[str] = ()) -> Any:  # no
 
 
 def make_config(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Make a transformers config of the settings of a checked config.json.
+    """Make a transformers config from a checked config.json.
 
     Raises:
-        CheckpointError: transformers does not take them, or one that is left out is a setting of
-            the architecture and says something else than its default.
+        CheckpointError: transformers refuses it, or a setting that is left out belongs to the
+            architecture and differs from its default.
     """
     from transformers import AutoConfig
 
     try:
         made = AutoConfig.for_model(config["model_type"], **model_arguments(config))
-    except Exception as fault:  # whatever a library says about settings that contradict
+    except Exception as fault:  # transformers raises many types
         raise CheckpointError(f"config.json: is not taken by transformers ({fault})") from fault
     pad = getattr(made, "pad_token_id", None)
     if pad is not None and made.model_type in MODEL_TYPES and not 0 <= pad < made.vocab_size:
-        made.pad_token_id = None  # -1 and the like: a row that the embedding does not have
+        made.pad_token_id = None  # such as -1: no row of the embedding
     known = {field.name for field in fields(made)} | set(type(made).attribute_map)
     for name in left_out(config):
         if name in known and getattr(made, name, None) != config[name]:
@@ -105,15 +101,7 @@ def make_config(config: Mapping[str, Any]) -> Any:  # noqa: ANN401 - transformer
 
 @torch.inference_mode()
 def probe(model: Any, ids: Tensor) -> tuple[Tensor, int]:  # noqa: ANN401
-    """Run a model once on some ids, for a look at what it gives.
-
-    Args:
-        model: Of any kind.
-        ids: (1, T).
-
-    Returns:
-        Its logits, and how wide they ought to be.
-    """
+    """Run a model of any kind once on ids (1, T); return its logits and their expected width."""
     kind = checkpoint_kind(model.config.to_dict() | {"architectures": [type(model).__name__]})
     if kind == "classifier":
         return model(input_ids=ids).logits, model.config.num_labels

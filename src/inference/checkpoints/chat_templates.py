@@ -1,8 +1,7 @@
-"""What the chat template of a local checkpoint may do: write messages, and nothing else.
+"""Static check of a checkpoint's chat template, which is a program that came with the weights.
 
-A template is a program that came with the weights. transformers runs it in Jinja's sandbox; here
-it is read, never run, before that, so that a sandbox with a hole (CVE-2025-27516) is not all that
-stands between a folder and this process. What stays possible is a template that is slow.
+transformers runs it in Jinja's sandbox. It is parsed and checked here before, so that safety does
+not depend on the sandbox alone (CVE-2025-27516). A slow template remains possible.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, nodes
 
 MAX_TEMPLATE_BYTES = 256 << 10
-"""The longest templates in use take about 30 kB."""
+"""The longest templates in use have about 30 kB."""
 _MOST_DEPTH = 60
 _MOST_LOOPS = 4
 _MOST_NUMBER = 100_000
@@ -26,11 +25,11 @@ _GROWING = re.compile(r"%[-+ #0]*(\d{4,}|\*)|\{[^}]*:[^}]*(\d{4,}|\{)")
 
 
 def check_template(source: str, where: Path) -> str:
-    """Check a chat template without running it; give it back.
+    """Check a chat template without running it, and return it.
 
     Args:
         source: Jinja text.
-        where: File it stands in, for the message.
+        where: Its file, for the message.
 
     Raises:
         CheckpointError: It is too long, no template, or reads files, reaches into Python or can
@@ -44,7 +43,7 @@ def check_template(source: str, where: Path) -> str:
             f"{where}: the chat template is larger than {MAX_TEMPLATE_BYTES >> 10} KiB"
         )
     try:
-        # Not `environment.parse`: it answers a fault in the template by compiling code of its own.
+        # Not `environment.parse`: it compiles code to report a syntax error.
         tree = Parser(_environment(), source).parse()
         fault = next(_faults(tree, depth=0, loops=0), None)
     except (TemplateError, RecursionError, ValueError, OverflowError) as broken:
@@ -57,12 +56,12 @@ def check_template(source: str, where: Path) -> str:
 
 
 def _environment() -> Environment:
-    """Make an environment with the tags that transformers knows."""
+    """Make an environment with the tags of transformers."""
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """The block that marks an assistant's words; only its inside matters here."""
+        """The block that marks an assistant's words; its body is parsed."""
 
         tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
@@ -95,7 +94,7 @@ def _faults(node: nodes.Node, depth: int, loops: int) -> Iterator[str]:
 
 
 def _fault(node: nodes.Node) -> str | None:
-    """Say what one node does that no template needs to."""
+    """Describe what is not allowed about a node; None if nothing."""
     from jinja2 import nodes
 
     if isinstance(node, nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends):
@@ -112,7 +111,7 @@ def _fault(node: nodes.Node) -> str | None:
 
 
 def _attribute_fault(node: nodes.Filter) -> str | None:
-    """`attr` looks an attribute up by a text; `map` and its like take the text as an argument."""
+    """Check filters that look up attributes by name: `attr`, and `map` and the like."""
     from jinja2 import nodes
 
     named = [*node.args[:1], *(k.value for k in node.kwargs if k.key == "attribute")]
@@ -135,7 +134,7 @@ def _constant_fault(value: object) -> str | None:
 
 
 def _numbers(node: nodes.Mul) -> bool:
-    """Say whether a product is one of numbers that stand in the template."""
+    """Return whether both factors are numbers written in the template."""
     from jinja2 import nodes
 
     sides = (node.left, node.right)

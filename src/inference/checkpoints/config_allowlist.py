@@ -1,13 +1,12 @@
-"""The settings that config.json and generation_config.json of a local checkpoint may hold.
+"""Allow-list of the settings in config.json and generation_config.json.
 
-What reaches transformers is on an allow-list, not off a block-list: transformers reads many keys
-that choose code, files or kernels, and gains new ones with every release. Folders of the hub hold
-much besides that trainers and old versions left there. So each setting is one of three things:
+transformers reads many keys that choose code, files or kernels, and gains new ones with every
+release, so only known settings reach it. Folders of the hub hold many others. Each setting is
 
-- named here: its value is checked, and transformers sees it (`model_arguments`);
-- one that a library follows to code, other files or a network (`_DANGERS`): refused, whatever
-  would be made of it, unless its value says that there is nothing to follow;
-- any other plain data: left out before transformers sees anything, and named (`left_out`).
+- on the list: its value is checked and passed to transformers (`model_arguments`);
+- dangerous, because a library follows it to code, files or a network (`_DANGERS`): refused unless
+  its value is empty;
+- any other plain data: not passed on, and reported (`left_out`).
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ MODEL_TYPES = (
     "gemma3_text", "olmo2", "granite", "olmo", "phi", "gpt_neox", "gpt_neo", "opt", "bloom",
     "falcon", "stablelm", "cohere", "starcoder2", "helium", "arcee",
 )  # fmt: skip
-"""Architectures whose local checkpoints are loaded; all are part of transformers itself."""
+"""Architectures whose checkpoints are loaded; transformers implements all of them."""
 ENCODER_TYPES = (
     "bert", "distilbert", "roberta", "xlm-roberta", "camembert", "albert", "electra", "deberta-v2",
     "mpnet", "modernbert",
 )  # fmt: skip
-"""Architectures that read a text and write none."""
+"""Architectures of encoders."""
 ENCODER_DECODER_TYPES = ("t5", "mt5", "umt5", "bart", "mbart", "pegasus", "marian")
 
 _CLASS_PREFIXES = {
@@ -37,8 +36,7 @@ _CLASS_PREFIXES = {
     "bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "deberta-v2": "DebertaV2",
     "modernbert": "ModernBert", "starcoder2": "Starcoder2", "smollm3": "SmolLM3",
 }  # fmt: skip
-"""How the classes of an architecture begin in transformers; for folders that came out before it
-had them, and carry the code they were loaded with."""
+"""Prefixes of class names in transformers; for older folders whose `auto_map` names own code."""
 _CLASS_ENDS = {
     "AutoConfig": "Config",
     "AutoModel": "Model",
@@ -50,7 +48,7 @@ _CLASS_ENDS = {
 }
 
 Check = Callable[[Any], str | None]
-"""Says what is allowed when a value is not, else None."""
+"""Describes the allowed values if a value is not allowed, else None."""
 
 
 def _integer(low: int, high: int) -> Check:
@@ -173,7 +171,7 @@ _CACHE = _one_of(
     "dynamic", "dynamic_full", "static", "hybrid", "hybrid_chunked", "sliding_window", "offloaded",
     "offloaded_hybrid", "offloaded_static", "quantized",
 )  # fmt: skip
-"""Caches of transformers' own generation, which this package does not use."""
+"""Caches of transformers' `generate`, which this package does not use."""
 
 CONFIG_KEYS: dict[str, Check] = {
     "model_type": _one_of(*MODEL_TYPES, *ENCODER_TYPES, *ENCODER_DECODER_TYPES),
@@ -181,7 +179,7 @@ CONFIG_KEYS: dict[str, Check] = {
     **dict.fromkeys(("_name_or_path", "transformers_version", "torch_version"), _text),
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
-    # Sizes. The tensors on disk must have them as well, so a large value alone allocates nothing.
+    # Sizes. They must match the tensors on disk, so a large value alone allocates nothing.
     "vocab_size": _integer(1, 1 << 20),
     **dict.fromkeys(
         ("hidden_size", "n_embd", "intermediate_size", "dim", "hidden_dim", "d_model", "d_kv",
@@ -220,7 +218,7 @@ CONFIG_KEYS: dict[str, Check] = {
     **dict.fromkeys(("_sliding_window_pattern", "sliding_window_pattern"), _integer(1, 256)),
     "no_rope_layer_interval": _integer(1, 256),
     "seq_length": _integer(1, 1 << 24),
-    # Left by other programs; transformers never sees them (`model_arguments`).
+    # Left by other programs; not passed to transformers (`model_arguments`).
     "pretraining_tp": _integer(1, 1 << 10),
     "rope_interleaved": _one_value(False),
     "is_causal": _one_value(True),
@@ -310,7 +308,7 @@ _NOT_FOR_TRANSFORMERS = frozenset({
     "_name_or_path", "transformers_version", "torch_version", "pretraining_tp", "is_causal",
     "attention_chunk_size", "cache_implementation", "_from_model_config",
 })  # fmt: skip
-"""Names no model, file or version to it: what a name means there may change with any release."""
+"""Settings that are not passed on: transformers may interpret them differently in any release."""
 
 GENERATION_KEYS: dict[str, Check] = {
     **dict.fromkeys(
@@ -340,7 +338,7 @@ def _nothing(value: Any) -> str | None:  # noqa: ANN401
 
 
 def _plain_name(value: Any) -> str | None:  # noqa: ANN401
-    """Allow what cannot name a kernel of the hub, which is `owner/name`."""
+    """Allow plain names; a kernel of the hub is `owner/name`."""
     fits = value is None or (isinstance(value, str) and re.fullmatch(r"\w{1,40}", value, re.A))
     return None if fits else "the name of a way that transformers has, such as 'sdpa'"
 
@@ -371,15 +369,15 @@ _DANGERS: tuple[tuple[re.Pattern[str], Check, str], ...] = tuple(
          _off, "it can name files or models elsewhere"),
     )
 )  # fmt: skip
-"""Names of settings that a library follows, values with nothing to follow, and why. Nothing of
-them reaches transformers (`model_arguments`), so a name that is missing here does no harm."""
+"""Patterns of dangerous names, check of harmless values, and the reason. None of them is passed to
+transformers (`model_arguments`), so a missing pattern does no harm."""
 
 _MOST_VALUES, _MOST_CHARACTERS, _MOST_LEVELS = 10_000, 200_000, 8
-"""Of one setting that is left out."""
+"""Limits of one setting that is left out."""
 
 
 def config_faults(config: Mapping[str, Any]) -> list[str]:
-    """Say everything that is not allowed in a config.json; empty when all is well."""
+    """Describe everything that is not allowed in a config.json; empty if it is allowed."""
     if config.get("auto_map") is not None and not _names_native_classes(config):
         why = "it names code of the folder's own; only classes that transformers has are loaded"
         return [_not_allowed("auto_map", why)]
@@ -392,38 +390,35 @@ def config_faults(config: Mapping[str, Any]) -> list[str]:
 
 
 def generation_faults(config: Mapping[str, Any]) -> list[str]:
-    """Say everything that is not allowed in a generation_config.json; empty when all is well."""
+    """Describe everything that is not allowed in a generation_config.json; empty if it is
+    allowed."""
     return _faults(config, GENERATION_KEYS)
 
 
 def model_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a checked config.json that transformers is to see."""
+    """Return the settings of a checked config.json for transformers."""
     return _known(config, CONFIG_KEYS)
 
 
 def generation_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings of a checked generation_config.json that transformers is to see."""
+    """Return the settings of a checked generation_config.json for transformers."""
     return _known(config, GENERATION_KEYS)
 
 
 def left_out(config: Mapping[str, Any], known: Mapping[str, Check] = CONFIG_KEYS) -> list[str]:
-    """Name the settings of a checked file that are not known, so that nothing is made of them.
+    """Return the sorted names of unknown settings in a checked file.
 
     Args:
-        config: What the file holds.
+        config: Contents of the file.
         known: `CONFIG_KEYS`, or `GENERATION_KEYS` for a generation_config.json.
-
-    Returns:
-        Their names, sorted.
     """
     return sorted(key for key in config if key not in known)
 
 
 def least_parameters(config: Mapping[str, Any]) -> int:
-    """Give a lower bound of the parameters that a checked config.json describes.
+    """Return a lower bound of the number of parameters of a checked config.json.
 
-    Embedding, and per layer two matrices of the feed-forward network: every architecture on the
-    list has these, attention can be smaller than any simple formula.
+    It counts the embedding and two feed-forward matrices per layer, which every architecture has.
     """
     width = config.get("hidden_size") or config.get("n_embd") or 1
     layers = config.get("num_hidden_layers") or config.get("n_layer") or 1
@@ -450,7 +445,7 @@ def _faults(config: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]
             faults += _unknown_faults(key, value)
             continue
         if value is None and key != "model_type":
-            continue  # as old versions write a default; transformers says where it needs a value
+            continue  # old versions write null for a default
         if isinstance(value, float) and not math.isfinite(value):
             faults.append(f"{key} is not a finite number")
             continue
@@ -461,7 +456,7 @@ def _faults(config: Mapping[str, Any], checks: Mapping[str, Check]) -> list[str]
 
 
 def _unknown_faults(key: str, value: Any) -> list[str]:  # noqa: ANN401 - JSON
-    """Say why a setting that is not known cannot be left out in peace; empty where it can."""
+    """Describe why an unknown setting must be refused; empty if it can be left out."""
     if key == "auto_map":
         return []  # `config_faults` has looked at it
     pending: list[tuple[str, Any, int]] = [(key, value, 1)]
@@ -493,12 +488,11 @@ def _not_allowed(name: str, why: str, inside: str = "") -> str:
 
 
 def _names_native_classes(config: Mapping[str, Any]) -> bool:
-    """Tell whether `auto_map` names nothing but classes that transformers has itself.
+    """Return whether `auto_map` names only classes that transformers has.
 
-    Folders that came out before transformers had their architecture (Phi-3) name the code they were
-    loaded with: `{"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}`. transformers' class of
-    that name is loaded then; the code is not, and need not be there. A class of another name
-    computes something else, so that folder is refused.
+    Folders older than their architecture in transformers (Phi-3) name their own code:
+    `{"AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}`. transformers' class of that name is
+    loaded instead. Another class name may compute something else, so that folder is refused.
     """
     prefix, named = _CLASS_PREFIXES.get(str(config.get("model_type"))), config["auto_map"]
     if prefix is None or not isinstance(named, dict) or not named:

@@ -1,10 +1,8 @@
-"""Checks a model folder before any library reads it: only safetensors, only settings that are known
-or plain data, nothing that runs.
+"""Checks of a model folder before any library reads it: safetensors only, no code, known settings.
 
-`trust_remote_code=False` alone is not enough: config.json has chosen kernels to download
-(CVE-2026-4372), weights have been pickles, and sizes from a file become allocations. So every byte
-that transformers will see passes here first, with the standard library only and in bounded time and
-memory.
+`trust_remote_code=False` is not enough: config.json has chosen kernels to download (CVE-2026-4372),
+weights have been pickles, and sizes in a file become allocations. So everything that transformers
+will read is checked here first, with the standard library, in bounded time and memory.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _REFUSED_SUFFIXES = frozenset({
 _TRAINER_STATE = re.compile(
     r"(training_args\.bin|(optimizer|scheduler|scaler)\.pt|rng_state(_\d+)?\.pth)"
 )
-"""What transformers.Trainer leaves beside the weights; never opened by this package's loading."""
+"""Files that transformers.Trainer leaves beside the weights; never opened here."""
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 
@@ -50,12 +48,12 @@ class ModelFiles:
 
     folder: Path
     config: dict[str, Any]
-    """config.json; what is on the allow-list has been checked, the rest is plain data."""
+    """config.json; settings on the allow-list are checked, the rest is plain data."""
     generation: dict[str, Any] | None
-    """generation_config.json, likewise; None where there is none."""
+    """generation_config.json, likewise; None without the file."""
     weights: tuple[Path, ...]
     shapes: dict[str, tuple[int, ...]]
-    """Tensor name -> shape, over all weight files."""
+    """Tensor name to shape, over all weight files."""
 
 
 def check_model_files(folder: Path) -> ModelFiles:
@@ -65,8 +63,7 @@ def check_model_files(folder: Path) -> ModelFiles:
         folder: Existing folder.
 
     Raises:
-        CheckpointError: It lacks a part, is damaged or is not safe to load; the message names file
-            and reason.
+        CheckpointError: It lacks a part, is damaged or is not safe to load.
     """
     config = check_settings(folder)
     generation = _generation(folder)
@@ -78,17 +75,14 @@ def check_model_files(folder: Path) -> ModelFiles:
                 _refuse(file, f"tensor {name!r} is in another file as well")
             shapes[name] = shape
     least, found = least_parameters(config), sum(map(math.prod, shapes.values()))
-    if least > found:  # before any library makes a model of that size, if only on paper
+    if least > found:  # before any library builds a model of that size
         _refuse(folder / "config.json", f"config.json asks for a model of at least {least} "
                                         f"parameters, the weights hold {found}")  # fmt: skip
     return ModelFiles(folder, config, generation, weights, shapes)
 
 
 def check_settings(folder: Path) -> dict[str, Any]:
-    """Check all of a checkpoint folder but its weights.
-
-    Returns:
-        config.json; what is on the allow-list has been checked, the rest is plain data.
+    """Check a checkpoint folder except its weights, and return its config.json.
 
     Raises:
         CheckpointError: As `check_model_files`.
@@ -213,11 +207,11 @@ def _check_entries(folder: Path) -> None:
 
 
 def _hub_blobs(folder: Path) -> Path | None:
-    """Give the folder that the files of a Hugging Face cache snapshot link into; None for others.
+    """Return the folder that the links of a Hugging Face cache snapshot lead to; None for others.
 
     A snapshot is `models--owner--name/snapshots/<commit>/`, and its files are links into
-    `models--owner--name/blobs/`. What other tools have put into it (pickles, code) is not opened,
-    so it is no reason to refuse the safetensors beside it.
+    `models--owner--name/blobs/`. Other files in it (pickles, code) are allowed because they are
+    never opened.
     """
     root = folder.resolve()
     repository = root.parent.parent
@@ -295,11 +289,7 @@ def _refuse(path: Path, reason: str) -> NoReturn:
 def shape_faults(
     expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
-    """Compare the tensors a model needs with those a folder holds.
-
-    Returns:
-        One sentence per missing, unexpected or wrongly shaped tensor, sorted by name.
-    """
+    """Describe missing, unexpected and wrongly shaped tensors, sorted by name."""
     faults = [f"{name} is missing" for name in expected.keys() - found.keys()]
     faults += [f"{name} is not part of this model" for name in found.keys() - expected.keys()]
     faults += [

@@ -1,7 +1,7 @@
-"""Models of the Hugging Face hub: fetched into its cache, then checked like any other folder.
+"""Downloading models of the Hugging Face hub into its cache.
 
-Only the files that are needed are fetched. The cache is made of symbolic links into `blobs/`, which
-`model_files` allows for exactly this layout.
+Only needed files are fetched. `folder_checks` then checks the snapshot like any other folder, and
+allows its symbolic links into `blobs/`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _NETWORK = frozenset({
 
 
 def fetch_from_hub(name: str) -> Path:
-    """Bring a model of the hub into its local cache; where the hub is out of reach, find it there.
+    """Download a model of the hub into its local cache, or find it there if the hub is unreachable.
 
     Args:
         name: Hub name such as `Qwen/Qwen2.5-0.5B-Instruct`.
 
     Returns:
-        The folder of the snapshot; nothing in it was looked at.
+        The folder of the snapshot, unchecked.
 
     Raises:
         ModelNotFoundError: The hub does not know the name, or is out of reach and the cache does
@@ -42,25 +42,25 @@ def fetch_from_hub(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    # Without this look-up huggingface_hub tries for 23 s and fills the screen.
+    # Without this check huggingface_hub retries for 23 s and logs each attempt.
     reachable = _hub_is_reachable()
     try:
         return Path(
             snapshot_download(name, allow_patterns=list(_FILES), local_files_only=not reachable)
         )
-    except Exception as fault:  # each of its libraries has errors of its own
+    except Exception as fault:  # huggingface_hub and its HTTP client raise many types
         raise _translate(name, fault, reachable) from fault
 
 
 def hub_has(name: str) -> bool | None:
-    """Ask the hub whether it has a model; nothing is fetched.
+    """Ask the hub whether it has a model, without fetching it.
 
     Args:
-        name: Hub name, or what somebody took for one.
+        name: Hub name, perhaps malformed.
 
     Returns:
-        False for a name that the hub does not know or cannot have; None where it could not be
-        asked and the local cache does not hold the model.
+        False for an unknown or malformed name; None if the hub is unreachable and the local cache
+        does not hold the model.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError

@@ -1,5 +1,6 @@
-"""Checkpoint folders: weights, tokenizer and `run.json`, loaded only after checks and saved whole
-or not at all.
+"""Loading and saving checkpoint folders: weights, tokenizer and `run.json`.
+
+Folders are checked before loading, and saved atomically.
 
 A name that is no folder here is looked up on the Hugging Face hub (`hub.py`).
 """
@@ -40,7 +41,7 @@ _LEFTOVER = re.compile(r".*\.(tmp|old)-\d+")
 _NUMBERING = re.compile(r"(.*\.)?position_ids")
 """0, 1, 2, ...: saved by transformers before 4.31, and computed since."""
 _SECOND_HEAD = re.compile(r"(.*\.)?(pooler|seq_relationship)\..*")
-"""What an encoder holds besides when its head for hidden words is loaded."""
+"""Further parts of an encoder whose masked-language head is loaded."""
 _VERSIONED = ("stillroom", "torch", "transformers", "tokenizers", "safetensors")
 
 
@@ -53,12 +54,12 @@ class Checkpoint:
     tokenizer: Any
     """A fast tokenizer; it has a padding token."""
     path: Path | None
-    """The folder it came from; None for a model from the hub or one made in memory."""
+    """Its folder; None for a model from the hub or made in memory."""
     name: str
     run: dict[str, Any] | None = None
-    """What `run.json` holds; None for models that stillroom did not make."""
+    """Contents of `run.json`; None for models that stillroom did not make."""
     left_out: tuple[str, ...] = ()
-    """Settings of config.json and generation_config.json that nothing was made of."""
+    """Unknown settings of config.json and generation_config.json, which were ignored."""
 
     @property
     def device(self) -> torch.device:
@@ -68,7 +69,7 @@ class Checkpoint:
 
 
 def choose_device(requested: str | None = None) -> torch.device:
-    """Choose where models run: what was asked for, else CUDA, else the CPU.
+    """Choose the device of models: the requested one, else CUDA, else the CPU.
 
     Args:
         requested: A torch device such as `"cpu"` or `"cuda:1"`; None or `"auto"` chooses.
@@ -90,7 +91,7 @@ def choose_device(requested: str | None = None) -> torch.device:
 
 
 def choose_training_dtype(device: torch.device) -> torch.dtype:
-    """Choose the arithmetic for training: bfloat16 where the hardware multiplies it, else float32.
+    """Choose the dtype for training: bfloat16 if the hardware multiplies it, else float32.
 
     bfloat16 without such instructions is emulated and several times slower than float32.
     """
@@ -116,14 +117,14 @@ def load_checkpoint(
         name_or_path: Folder, or hub name such as `Qwen/Qwen2.5-0.5B-Instruct`. A folder goes first.
         device: Where to put the weights; None chooses (`choose_device`).
         dtype: Type of the weights; None gives float32 on the CPU and the stored type elsewhere.
-        kinds: Of models that the caller can use.
+        kinds: Kinds of models that the caller can use.
 
     Raises:
         CheckpointError: The folder lacks a part, is damaged, unsafe, or was trained on other
             prompts.
         ModelNotFoundError: There is no such folder, and the hub does not know it or is out of
             reach.
-        ScriptError: A test forbids real models (`allow.forbid_models`).
+        ScriptError: A test forbids real models (`forbid_models`).
     """
     check_models_allowed(str(name_or_path))
     place = device if isinstance(device, torch.device) else choose_device(device)
@@ -153,22 +154,20 @@ def save_checkpoint(
     run: Mapping[str, Any],
     files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a checkpoint folder whole or not at all; an existing one is replaced.
+    """Write a checkpoint folder atomically; an existing one is replaced.
 
     Args:
-        folder: Final place.
+        folder: The checkpoint folder.
         model: A transformers causal language model; written as safetensors in its own dtype.
         tokenizer: A fast tokenizer; its ids for a few texts are stored and checked at load.
-        run: What goes into `run.json` on top of schema version, run id, time, versions and prompt
-            hash.
+        run: Contents of `run.json` besides schema version, run id, time, versions and prompt hash.
         files: Further text files by name, e.g. `{"README.md": card}`.
 
     Returns:
         The folder.
 
     Raises:
-        CheckpointError: The tokenizer does not survive saving, or `run` was made with other
-            prompts.
+        CheckpointError: The saved tokenizer gives other ids, or `run` was made with other prompts.
     """
     if run.get("prompt_sha256", prompts_sha256()) != prompts_sha256():
         raise CheckpointError(
@@ -190,11 +189,10 @@ def save_checkpoint(
 
 
 def check_architecture(model: Any) -> None:  # noqa: ANN401
-    """Check that a model could be loaded again once it is saved; for the start of a long training.
+    """Check before a training that its checkpoint could be loaded again.
 
     Raises:
-        CheckpointError: Its architecture or a setting is not among those that local checkpoints may
-            have.
+        CheckpointError: The architecture or a setting is not on the allow-list.
     """
     start = f"a model of type {model.config.model_type!r} could not be loaded again from a folder: "
     settings = json.loads(model.config.to_json_string(use_diff=False))
@@ -228,7 +226,7 @@ def find_checkpoint(folder: str | Path) -> Path | None:
 
 
 def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
-    """Load a checkpoint, run it once and return what `run.json` says.
+    """Load a checkpoint, run it once and return its `run.json`.
 
     Raises:
         CheckpointError: It does not load, its logits are not finite or not as wide as the
@@ -260,7 +258,7 @@ def verify_checkpoint(folder: str | Path) -> dict[str, Any]:
 
 
 def complete_tokenizer(tokenizer: Any, name: str) -> None:  # noqa: ANN401
-    """Give a tokenizer what batches need: a padding token, on the left.
+    """Set a padding token if there is none, and padding on the left.
 
     Raises:
         CheckpointError: It has no end token.
@@ -287,7 +285,7 @@ def _complete(checkpoint: Checkpoint) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Give the versions that a run's numbers depend on."""
+    """Return the versions that the numbers of a run depend on."""
     versions = {"python": platform.python_version()}
     for name in _VERSIONED:
         try:
@@ -338,7 +336,7 @@ def _load_weights(files: ModelFiles, config: Any, dtype: torch.dtype | None) -> 
             if files.generation is None
             else GenerationConfig(**generation_arguments(files.generation))
         )
-        with torch.device("meta"):  # sizes only: nothing is allocated for a config that lies
+        with torch.device("meta"):  # shapes only: a wrong config allocates nothing
             plan = loader.from_config(config)
         faults = shape_faults(*_plan_and_found(plan, files.shapes, kind))
         if faults:
@@ -348,7 +346,7 @@ def _load_weights(files: ModelFiles, config: Any, dtype: torch.dtype | None) -> 
             model, report = loader.from_pretrained(
                 files.folder,
                 config=config,
-                generation_config=generation,  # else transformers reads the file, unknown keys too
+                generation_config=generation,  # else transformers reads the file itself
                 dtype="auto" if dtype is None else dtype,
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -357,7 +355,7 @@ def _load_weights(files: ModelFiles, config: Any, dtype: torch.dtype | None) -> 
             )
     except CheckpointError:
         raise
-    except Exception as fault:  # whatever a library says about a damaged folder
+    except Exception as fault:  # transformers and safetensors raise many types
         raise CheckpointError(f"{files.folder}: the model does not load ({fault})") from fault
     report["unexpected_keys"] = [k for k in report["unexpected_keys"] if not _is_spare(k, kind)]
     wrong = {what: keys for what, keys in report.items() if keys}
@@ -418,7 +416,7 @@ def _run_defaults() -> dict[str, Any]:
 
 
 def _refuse_missing_folder(name: str) -> None:
-    """Say at once that a path is wrong, before the hub is asked for a name it cannot have."""
+    """Refuse a path that does not exist, instead of asking the hub for it."""
     looks_like_path = name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
     if looks_like_path or not name.strip():
         raise ModelNotFoundError(
@@ -435,7 +433,7 @@ def _is_checkpoint(folder: Path) -> bool:
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Hold back the progress bars and reports that transformers writes for every folder."""
+    """Suppress the progress bars and reports of transformers."""
     from transformers.utils import logging
 
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -1,8 +1,8 @@
 """One padding token for a tokenizer and the classifiers that read its batches.
 
-A decoder that classifies reads its answer off the last token of a text. transformers finds that
-token by comparing ids with `config.pad_token_id`, not by the attention mask: without one it refuses
-batches, and with another than the tokenizer's it reads the padding of every shorter text.
+A decoder that classifies uses the last token of a text. transformers finds it by `pad_token_id` of
+the config, not by the attention mask: without one it refuses batches, and with one that differs
+from the tokenizer's it uses the padding of shorter texts.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from .config_allowlist import ENCODER_TYPES
 
 
 def agree_on_padding(tokenizer: Any, *models: Any) -> int:  # noqa: ANN401 - transformers is untyped
-    """Let a tokenizer pad on the right, and classifiers look for the token that it pads with.
+    """Set one padding token, on the right, for a tokenizer and its classifiers.
 
-    The token is the tokenizer's own, else that of the first model's config, else the end token or
-    another special one; one that ends every text is the last choice, because a text would seem to
-    end before it. Tokenizer and models keep it, and so do folders they are saved to.
+    It is the tokenizer's own, else that of the first model's config, else the end token or another
+    special one. A token that ends every text is the last choice, because the text would seem to end
+    before it.
 
     Args:
-        tokenizer: The one that makes the batches.
-        models: Classifiers or encoders that read them.
+        tokenizer: Makes the batches.
+        models: Classifiers or encoders.
 
     Returns:
         The id.
 
     Raises:
-        ConfigError: The tokenizer has no special token that all models know.
+        ConfigError: No special token is in the vocabulary of all models.
     """
     known = min([len(tokenizer), *(model.config.vocab_size for model in models)])
     last = tokenizer("a")["input_ids"][-1:]
@@ -66,6 +66,7 @@ def _candidates(tokenizer: Any, *models: Any) -> Iterator[int | None]:  # noqa: 
 
 
 def _reads_last_token(model: Any) -> bool:  # noqa: ANN401
-    """Tell decoders from encoders, which count the places of RoBERTa by `config.pad_token_id`."""
+    """Return whether it is a decoder; encoders use `pad_token_id` otherwise (RoBERTa for
+    positions)."""
     config = model.config
     return config.model_type not in ENCODER_TYPES and not config.is_encoder_decoder

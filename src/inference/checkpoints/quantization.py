@@ -1,8 +1,7 @@
 """Linear layers in 8 or 4 bit, by bitsandbytes: of a teacher, or of a student under an adapter.
 
-A model is loaded as ever and its layers are replaced one by one, so that models from folders, from
-the hub and made in memory go the same way, and a GPU never holds the wide weights. Embeddings,
-norms and the head stay as they are.
+The layers of a loaded model are replaced one by one. So it works for models of any origin, and a
+GPU never holds the full-precision weights. Embeddings, norms and the head are kept.
 
 Sources: LLM.int8(), Dettmers et al. 2022 (arXiv 2208.07339); nf4 and double quantisation, Dettmers
 et al. 2023 (arXiv 2305.14314).
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 Bits = Literal[4, 8]
 Model = Any
-"""A model of transformers, whose classes are skipped by the type checker."""
+"""A model of transformers, which is untyped."""
 OUTLIER: Final = 6.0
 """Inputs above it are multiplied in 16 bit (LLM.int8(), section 3.1)."""
 
@@ -34,10 +33,10 @@ def quantize(model: Model, bits: Bits, *, device: torch.device, dtype: torch.dty
     """Replace a model's linear layers by quantised ones, and move it to its device.
 
     Args:
-        model: Changed in place, and then frozen in these layers; what is quantised already stays.
+        model: Changed in place; these layers are frozen. Quantised layers are kept.
         bits: 4 (nf4 with double quantisation) or 8 (LLM.int8()).
-        device: Where it is to run.
-        dtype: Arithmetic of products with 4-bit weights; 8-bit ones are multiplied as integers.
+        device: Target device.
+        dtype: Compute dtype of 4-bit layers; 8-bit ones multiply integers.
 
     Returns:
         The model.
@@ -55,9 +54,9 @@ def quantize(model: Model, bits: Bits, *, device: torch.device, dtype: torch.dty
 
 
 def quantized_copy(model: Model, bits: Bits, *, device: torch.device, dtype: torch.dtype) -> Model:
-    """Copy a model with quantised linear layers; the wide weights are not copied on the way.
+    """Copy a model with quantised linear layers, without copying the full-precision weights.
 
-    Args and errors are those of `quantize`; the model itself is left alone.
+    Arguments and errors are those of `quantize`; the model itself is not changed.
     """
     wide = [p for layer in linear_layers(model).values() for p in layer.parameters()]
     copied = copy.deepcopy(model, {id(p): p for p in wide})
@@ -65,10 +64,10 @@ def quantized_copy(model: Model, bits: Bits, *, device: torch.device, dtype: tor
 
 
 def linear_layers(model: Model) -> dict[str, nn.Module]:
-    """Find the linear layers that are quantised: those below the head, by name.
+    """Find the linear layers to quantise, by name: all except the head.
 
-    What transformers keeps in float32 is left out: T5's `wo` leaves the range of float16, in which
-    8-bit layers take their inputs.
+    Layers that transformers keeps in float32 are left out: T5's `wo` exceeds the range of float16,
+    the input type of 8-bit layers.
     """
     inside = {id(module) for module in model.base_model.modules()}
     inside.discard(id(model.get_output_embeddings()))
@@ -84,10 +83,10 @@ def linear_layers(model: Model) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def widen_into(wide: Model, quantized: Model) -> None:
-    """Write what 4-bit weights stand for into the wide layers that they were made from.
+    """Write dequantised 4-bit weights into the layers that they were made from.
 
-    An adapter that learnt over 4-bit weights has learnt to undo their rounding too, so it belongs
-    on these weights and not on the ones before quantisation.
+    An adapter trained over 4-bit weights also compensates their rounding, so it must be merged into
+    these weights, not into the original ones.
 
     Args:
         wide: Changed in place.
@@ -105,15 +104,15 @@ def widen_into(wide: Model, quantized: Model) -> None:
 
 
 def is_quantized(model: nn.Module) -> bool:
-    """Tell whether a model has weights of bitsandbytes."""
+    """Return whether a model has weights of bitsandbytes."""
     return any(type(p).__module__.startswith("bitsandbytes") for p in model.parameters())
 
 
 def why_not_quantized(bits: Bits, device: torch.device) -> str | None:
-    """Say why this machine cannot run layers of so many bits; None when it can.
+    """Return why this machine cannot run layers of so many bits; None if it can.
 
-    A layer is tried, forward and, in 4 bit, backward: which processors are able depends on the
-    release of bitsandbytes.
+    A layer is tried forward and, in 4 bit, backward, because support depends on the release of
+    bitsandbytes.
 
     Raises:
         MissingDependencyError: bitsandbytes is not installed.
@@ -173,7 +172,7 @@ def _quantized(
 
 @functools.cache
 def _bitsandbytes() -> Any:  # noqa: ANN401 - bitsandbytes is untyped
-    """Import bitsandbytes, which takes seconds, and keep it from telling what we know."""
+    """Import bitsandbytes, which takes seconds, and silence its warnings."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         import bitsandbytes

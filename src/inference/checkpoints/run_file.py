@@ -1,4 +1,4 @@
-"""`run.json` of a checkpoint folder: how its model was made, and what it was made for."""
+"""`run.json` of a checkpoint folder: how its model was made."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SCHEMA_VERSION = 1
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """Read `run.json` and compare what it names with this version and the files beside it.
+    """Read `run.json` and check it against this version and the tokenizer file.
 
     Returns:
-        What it holds; None where there is none, as in models that stillroom did not make.
+        Its contents; None without the file, as in models that stillroom did not make.
 
     Raises:
         CheckpointError: It is damaged, of another version, of other prompts, or names another

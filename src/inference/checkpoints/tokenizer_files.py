@@ -1,9 +1,7 @@
-"""Tokenizers of local checkpoints: built from tokenizer.json as it was saved, and checked against
-stored ids.
+"""Loading tokenizers from tokenizer.json, and checking them against stored ids.
 
-`AutoTokenizer` on a folder whose config says `qwen2` swaps the saved pre-tokenizer for its own
-without a word (transformers 5.23: 12,569 ids instead of 11,549 for one file), so it is not used for
-local folders.
+`AutoTokenizer` is not used for folders: if the config says `qwen2`, it silently replaces the saved
+pre-tokenizer by its own (transformers 5.23: 12,569 ids instead of 11,549 for one file).
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from .folder_checks import read_checked_json
 from .tokenizer_rules import tokenizer_faults
 
 GOLDEN_FILE = "tokenizer_check.json"
-"""Texts and their ids, written when a checkpoint is saved."""
+"""File of texts and their ids, written when a checkpoint is saved."""
 
 _GOLDEN_TEXTS = (
     "Question: What is the symbol of gold?\n\nAnswer: Au",
@@ -37,7 +35,7 @@ _MOST_GOLDEN_CHARACTERS = 2000
 
 
 def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Build the tokenizer of a checkpoint folder and compare it with its stored ids.
+    """Load the tokenizer of a checkpoint folder and compare it with the stored ids.
 
     Raises:
         CheckpointError: tokenizer.json is missing, damaged or not safe to use, or gives other ids
@@ -100,8 +98,7 @@ def _compare_golden_ids(folder: Path, tokenizer: Any) -> None:  # noqa: ANN401
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """Read what is needed of tokenizer_config.json; the rest of it (classes, code) is not looked
-    at."""
+    """Read the needed settings of tokenizer_config.json; classes and code in it are ignored."""
     path = folder / "tokenizer_config.json"
     settings: dict[str, Any] = {}
     if path.exists():
@@ -131,7 +128,7 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _plain(key: str, value: Any) -> Any:  # noqa: ANN401
-    """Take the text out of a token's description, and the main one of several named templates."""
+    """Reduce a token's description to its text, and several named templates to the default one."""
     if key.endswith("_token") and isinstance(value, dict):
         return value.get("content")
     if key == "chat_template" and isinstance(value, list):

@@ -1,8 +1,8 @@
-"""What tokenizer.json of a local checkpoint may ask for.
+"""Limits on the cost of a tokenizer.json.
 
-The Rust library checks the shape of the file. It does not check what a file costs: a pattern can
-take exponential time, a replacement can grow a text without bound, padding can be as long as a
-number says. Such a tokenizer loads well and hangs at the first text.
+The Rust library checks the structure of the file but not its cost: a pattern can take exponential
+time, a replacement can grow a text without bound, padding can be of any length. Such a tokenizer
+loads, and hangs at the first text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REFERENCE = re.compile(r"\\[1-9gkK]|\(\?(?:R|&|P[>=]|\d|\()")
 
 
 def tokenizer_faults(tokenizer: Mapping[str, Any]) -> list[str]:
-    """Say everything that is not allowed in a tokenizer.json; empty when all is well.
+    """Describe everything that is not allowed in a tokenizer.json; empty if it is allowed.
 
     Args:
         tokenizer: The parsed file.
@@ -43,7 +43,7 @@ def tokenizer_faults(tokenizer: Mapping[str, Any]) -> list[str]:
 
 
 def _part_faults(part: object) -> Iterator[str]:
-    """Look at every step of a normalizer, pre-tokenizer, decoder or post-processor."""
+    """Check every step of a normalizer, pre-tokenizer, decoder or post-processor."""
     steps = list(_steps(part))
     if len(steps) > _MOST_STEPS:
         yield f"has more than {_MOST_STEPS} steps"
@@ -63,7 +63,7 @@ def _part_faults(part: object) -> Iterator[str]:
 
 
 def _steps(part: object) -> Iterator[Mapping[str, Any]]:
-    """Flatten sequences of sequences; JSON cannot nest them without end."""
+    """Yield the steps of nested sequences."""
     waiting = [part]
     while waiting:
         step = waiting.pop()

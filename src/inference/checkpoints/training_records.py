@@ -1,8 +1,8 @@
-"""What a student was trained on: the form of its prompts and which records, so that it is asked in
-that form and never scored on what it has seen.
+"""`training_records.json`: the prompt format and the records that a student was trained on.
 
-`training_records.json` lies beside the weights. Records are known by the first 16 hex digits of
-their hashes: whole, and their question alone, because a teacher may have written another answer.
+So it is prompted in that format and not evaluated on its training records. Records are stored by
+the first 16 hex digits of two hashes: of the whole record, and of its question, because a teacher
+may have written another answer.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _ATTRIBUTE = "stillroom_training_records"
 
 @dataclass(frozen=True)
 class TrainingRecords:
-    """What lies beside the weights."""
+    """Contents of the file."""
 
     prompt_format: str
-    """Name of the form of all prompts, one of `prompts.FORMATS`."""
+    """Name of the prompt format, one of `prompts.FORMATS`."""
     identity: Mapping[str, str] = field(default_factory=dict)
-    """Hashes that tell whether a training would give the same student again."""
+    """Hashes that identify the training: equal ones give the same student."""
     hashes: frozenset[str] = frozenset()
-    """Of the records and of their questions."""
+    """Hashes of the records and of their questions."""
 
     def seen(self, record: Mapping[str, Any]) -> bool:
-        """Say whether a record, or one with the same question, was trained on."""
+        """Return whether a record, or one with the same question, was trained on."""
         return not self.hashes.isdisjoint(_hashes(record))
 
     @classmethod
@@ -57,10 +57,10 @@ class TrainingRecords:
 
 
 def read_training_records(folder: str | Path) -> TrainingRecords | None:
-    """Read the file of a checkpoint folder; None where there is none.
+    """Read the file of a checkpoint folder; None without the file.
 
     Raises:
-        CheckpointError: It is damaged, or this version writes the prompts otherwise.
+        CheckpointError: It is damaged, or this version renders the prompts differently.
     """
     path = Path(folder) / TRAINING_FILE
     if not path.is_file():
@@ -82,12 +82,12 @@ def read_training_records(folder: str | Path) -> TrainingRecords | None:
 
 
 def attach_training_records(model: Any, records: TrainingRecords | None) -> None:  # noqa: ANN401
-    """Let a loaded model carry what it was trained on."""
+    """Attach the training records to a loaded model."""
     setattr(model, _ATTRIBUTE, records)
 
 
 def training_records_of(model: Any) -> TrainingRecords | None:  # noqa: ANN401
-    """Give what a loaded model was trained on; None where nobody knows."""
+    """Return the training records of a loaded model; None if unknown."""
     found = getattr(model, _ATTRIBUTE, None)
     return found if isinstance(found, TrainingRecords) else None
 

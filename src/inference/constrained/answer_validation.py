@@ -1,12 +1,12 @@
-"""Whether a complete answer fits the caller's schema, judged by the package `jsonschema`.
+"""Validating a complete answer against the caller's schema, by the package `jsonschema`.
 
-Grammars hold an answer to most of a schema while it is made (`schema_rules`); a server holds it to
-what it understands of one. So each complete answer is judged here, before it is given: what does
-not fit is an `AnswerMismatchError`, never an answer.
+The grammar enforces most of a schema while the answer is decoded (`llguidance_schema`), and a
+server what it supports. So every complete answer is checked here before it is returned; one that
+does not fit raises `AnswerMismatchError`.
 
-`jsonschema` is used with four of its words replaced: patterns are matched in linear time, decimals
-are divided as decimals, a reference that leads to the same schema for the same value is followed
-once (alternatives that refer to themselves would take 2**depth steps), and none leads elsewhere.
+Some words of `jsonschema` are replaced: patterns are matched in linear time, `multipleOf` divides
+decimals, and a reference is followed once for each value (alternatives that refer to themselves
+would take 2**depth steps) and never leaves the schema.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from ...errors import AnswerMismatchError, MissingDependencyError
 from .regex_checks import FORMATS, matches
 
 _MOST_STEPS = 200_000
-"""References followed for one answer."""
+"""Most references followed for one answer."""
 
 
 class AnswerJudge:
-    """Judges answers by one schema."""
+    """Validates answers against one schema."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Take a schema as `schema_rules.read_schema` gives it."""
+        """Take a schema that `schema.read_schema` returned."""
         self._schema = schema
 
     def check_text(self, text: str) -> None:
-        """Check an answer as it was written.
+        """Check the text of an answer.
 
         Raises:
-            AnswerMismatchError: It is no JSON, holds a number that is none, or does not fit.
+            AnswerMismatchError: It is not JSON, holds a number that is not finite, or does not fit.
             MissingDependencyError: `jsonschema` is not installed.
         """
         try:
@@ -55,7 +55,7 @@ class AnswerJudge:
             )
 
     def _fault(self, value: Any) -> str:  # noqa: ANN401
-        """Say where a value does not fit; empty where it does."""
+        """Describe where a value does not fit; empty if it fits."""
         try:
             from jsonschema import Draft202012Validator
             from jsonschema.exceptions import best_match
@@ -95,7 +95,7 @@ def _short(message: str) -> str:
 
 
 def _once(follow: Any) -> Any:  # noqa: ANN401 - a function of jsonschema
-    """Follow a reference for a value once, and keep what came of it."""
+    """Follow a reference once for each value, and cache the errors."""
     known: dict[tuple[str, int], list[Any]] = {}
     steps = 0
 
@@ -171,12 +171,12 @@ _WORDS = {
 
 
 _CHECKED = ("date", "email", "idn-email", "ipv4", "ipv6", "uuid")
-"""Formats that `jsonschema` checks by Python alone; others depend on what else is installed."""
+"""Formats that `jsonschema` checks without optional packages."""
 
 
 @cache
 def _formats() -> Any:  # noqa: ANN401
-    """Check the formats that answers are held to: those of `jsonschema`, times, and patterns."""
+    """Make a checker of the supported formats: those of `jsonschema`, times, and patterns."""
     from jsonschema import FormatChecker
 
     checker = FormatChecker(formats=_CHECKED)

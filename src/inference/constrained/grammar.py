@@ -1,11 +1,11 @@
-"""Answers that have a form: JSON by a schema, a regular expression, one of some texts.
+"""Grammars that constrain decoding: JSON by a schema, a regular expression, a choice of texts.
 
     form = json_grammar({"type": "object", "properties": {"a": {"type": "integer"}}})
     request = GenerationRequest(prompt_ids=ids, constraint=constrain(form, tokenizer, end_ids))
 
-At every step only tokens are allowed that some answer of that form goes on with, so an answer that
-ends has the form, whatever the weights. llguidance (https://github.com/guidance-ai/llguidance) says
-which tokens these are; it takes microseconds a step, and refuses forms that would take longer.
+At every step only tokens are allowed that can continue to an answer of the grammar, so a complete
+answer follows it, whatever the weights. llguidance (https://github.com/guidance-ai/llguidance)
+computes these tokens in microseconds a step, and refuses grammars that would take longer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST_CHARACTERS = 256 << 10
-"""Of a pattern or all choices together."""
-_MOST_FORMS = 64
-"""Compiled forms kept per tokenizer."""
+"""Of a pattern, or of all choices together."""
+_MOST_COMPILED = 64
+"""Compiled grammars kept per tokenizer."""
 _LIMITS: dict[str, Any] = {
     "initial_lexer_fuel": 500_000,
     "step_lexer_fuel": 100_000,
@@ -53,36 +53,36 @@ _SPELLING = {
 
 @dataclass(frozen=True)
 class Grammar:
-    """The form of an answer, for any tokenizer; made by the functions below."""
+    """A grammar for any tokenizer; made by the functions below."""
 
     rules: str
-    """Rules in llguidance's variant of Lark; `answer` is where they start."""
+    """Rules in llguidance's variant of Lark; `answer` is the start rule."""
 
 
 def json_grammar(schema: Mapping[str, Any]) -> Grammar:
-    """Make the form of JSON texts that a schema allows.
+    """Make the grammar of JSON texts that a schema allows.
 
-    The texts are written as `json.dumps` does, with properties in the order of the schema, without
-    properties that the schema does not name, and with numbers that every reader of JSON reads alike
-    (`schema_rules.narrowed`).
+    The texts are written as by `json.dumps`, with properties in the order of the schema, without
+    properties that it does not name, and with numbers that every reader of JSON reads alike
+    (`llguidance_schema`).
 
-    Some words hold a text to less than they say: `oneOf` where alternatives overlap, `uniqueItems`
-    of many values, `contains`, `not` and `if` of anything but types and values, `propertyNames`
-    beside named properties. A complete answer is held to them by `schema_check.AnswerJudge`.
+    Some words are not fully enforced: `not`, `contains`, `maxProperties`, the converse of `if`,
+    `oneOf` with overlapping alternatives, `uniqueItems` of many values. A complete answer is
+    checked for them by `answer_validation.AnswerJudge`.
 
     Args:
         schema: JSON Schema (draft 2020-12). References only within it; no `contentSchema`,
-            `$dynamicRef`, look-around in patterns, or formats beyond `pattern_rules.FORMATS`.
+            `$dynamicRef`, look-around in patterns, or formats beyond `regex_checks.FORMATS`.
 
     Raises:
-        ConfigError: It is too large or too deep, would be read otherwise than it is meant, or no
-            value fits it; what else cannot be enforced is said when it is compiled.
+        ConfigError: It is too large or too deep, would be misread, or no value fits it. Other words
+            that cannot be enforced raise it in `constrain`.
     """
     return Grammar(f"answer: {json_rule(schema)}\n")
 
 
 def json_rule(schema: Mapping[str, Any]) -> str:
-    """Write a schema as part of a rule, for forms that hold JSON among other things.
+    """Write a schema as part of a rule, for grammars that contain JSON.
 
     Raises:
         ConfigError: As `json_grammar`.
@@ -90,13 +90,13 @@ def json_rule(schema: Mapping[str, Any]) -> str:
     return _json_rule(json.dumps(read_schema(schema)))
 
 
-@lru_cache(maxsize=_MOST_FORMS)
+@lru_cache(maxsize=_MOST_COMPILED)
 def _json_rule(schema: str) -> str:
     return f"%json {json.dumps({**llguidance_schema(json.loads(schema)), 'x-guidance': _SPELLING})}"
 
 
 def regex_grammar(pattern: str) -> Grammar:
-    r"""Make the form of texts that a regular expression matches from end to end.
+    r"""Make the grammar of texts that a regular expression matches completely.
 
     Args:
         pattern: In the syntax of Rust's regex crate: no look-around, no back references.
@@ -112,11 +112,11 @@ def regex_grammar(pattern: str) -> Grammar:
 
 
 def choice_grammar(choices: Sequence[str]) -> Grammar:
-    """Make the form that is one of some texts.
+    """Make the grammar of a choice of texts.
 
     Args:
-        choices: Texts, none empty. One may begin with another; the model then chooses whether to
-            end or to go on.
+        choices: Texts, none empty. One may be the beginning of another; the model then chooses
+            whether to end.
 
     Raises:
         ConfigError: There are none, one is empty, or they are too many.
@@ -128,19 +128,19 @@ def choice_grammar(choices: Sequence[str]) -> Grammar:
 
 
 class GrammarConstraint:
-    """What an engine asks during one request: `engine.LogitsConstraint`."""
+    """A compiled grammar during one request; see `engine.protocol.LogitsConstraint`."""
 
     def __init__(self, matcher: Any, words: int) -> None:  # noqa: ANN401 - a Rust object
-        """Take a matcher that nobody else uses, and the size of the vocabulary."""
+        """Take a matcher of its own, and the size of the vocabulary."""
         self._matcher = matcher
         self._words = words
 
     def mask(self, generated: Sequence[int]) -> Tensor:
-        """Say which tokens may come next, as (V,) bool on the CPU.
+        """Return which tokens may come next, as (V,) bool on the CPU.
 
         Raises:
-            GenerationError: No token may, because the vocabulary cannot write what the form asks
-                for, or the form became too costly.
+            GenerationError: None may, because the vocabulary cannot write what the grammar
+                requires, or the grammar became too costly.
         """
         import torch
 
@@ -152,7 +152,7 @@ class GrammarConstraint:
         return torch.from_numpy(allowed)
 
     def accept(self, token_id: int) -> bool:
-        """Take the token that was chosen; say whether the answer is complete.
+        """Take the chosen token; return whether the answer is complete.
 
         Raises:
             GenerationError: It was not among the allowed ones.
@@ -170,16 +170,16 @@ def constrain(
     *,
     lead: str = "",
 ) -> GrammarConstraint:
-    """Compile a form for a tokenizer; what was compiled before is taken from a cache.
+    """Compile a grammar for a tokenizer, or take it from the cache.
 
     Args:
-        grammar: The form.
+        grammar: The grammar.
         tokenizer: A fast tokenizer of transformers.
         end_ids: Tokens that end an answer.
-        lead: Text that must come before the answer, such as the joint of the prompt's format.
+        lead: Text that must come before the answer, such as the separator of the prompt's format.
 
     Raises:
-        ConfigError: llguidance cannot enforce the form, or not with this tokenizer.
+        ConfigError: llguidance cannot enforce the grammar, or not with this tokenizer.
         MissingDependencyError: llguidance is not installed.
     """
     start = f"start: {json.dumps(lead)} answer" if lead else "start: answer"
@@ -195,7 +195,7 @@ _guard = threading.Lock()
 
 
 class _Vocabulary:
-    """llguidance's view of a tokenizer, and the forms compiled for it."""
+    """llguidance's view of a tokenizer, and the grammars compiled for it."""
 
     def __init__(self, tokenizer: Any, end_ids: frozenset[int]) -> None:  # noqa: ANN401
         try:
@@ -217,16 +217,16 @@ class _Vocabulary:
             raise ConfigError(
                 [f"forms of answers need a tokenizer of bytes or with byte fallback ({fault})"]
             ) from fault
-        self._forms: OrderedDict[str, Any] = OrderedDict()
+        self._compiled: OrderedDict[str, Any] = OrderedDict()
 
     def constraint(self, rules: str) -> GrammarConstraint:
-        """Give a constraint that starts at the beginning."""
-        form = self._forms.pop(rules, None)
+        """Return a constraint in its initial state."""
+        form = self._compiled.pop(rules, None)
         if form is None:
             form = self._compile(rules)
-        self._forms[rules] = form
-        if len(self._forms) > _MOST_FORMS:
-            self._forms.popitem(last=False)
+        self._compiled[rules] = form
+        if len(self._compiled) > _MOST_COMPILED:
+            self._compiled.popitem(last=False)
         return GrammarConstraint(form.deep_copy(), self._tokens.vocab_size)
 
     def _compile(self, rules: str) -> Any:  # noqa: ANN401
@@ -245,7 +245,7 @@ class _Vocabulary:
         return form
 
     def _first_step_fault(self, form: Any) -> str:  # noqa: ANN401
-        """Take one step on a copy: a form that is too costly mostly shows it there."""
+        """Take one step on a copy: most grammars that are too costly fail there."""
         trial = form.deep_copy()
         allowed = _unpacked(trial.compute_bitmask(), self._tokens.vocab_size)
         if trial.is_error() or not allowed.any():
@@ -256,11 +256,10 @@ class _Vocabulary:
 
 
 def _for_llguidance(tokenizer: Any) -> str:  # noqa: ANN401
-    """Write a tokenizer as JSON, so that it reads a text as nothing but text.
+    """Write a tokenizer as JSON that tokenises any text as plain text.
 
-    llguidance tokenises what must come next. A space that some tokenizers put before every text is
-    not what must come next, and neither is an added token whose name stands in the text: those get
-    names here that no text has.
+    llguidance tokenises text that must come next. Prefix spaces are switched off, and added tokens
+    get names that do not occur in texts, so that their names in a text are not taken for them.
     """
     written = json.loads(tokenizer.backend_tokenizer.to_str())
     written |= {"padding": None, "truncation": None, "post_processor": None}
@@ -280,7 +279,8 @@ def _for_llguidance(tokenizer: Any) -> str:  # noqa: ANN401
 
 
 def token_name(content: str, token_id: int = 0) -> str:
-    """Give the name of an added token in rules: `<`, a private character, the name and `>`."""
+    """Return the name of an added token in rules: `<`, a private-use character, the name and
+    `>`."""
     bare = content[1:-1]
     plain = re.fullmatch(r"<[a-z_/]+>", content) is not None
     return f"<\ue000{bare}>" if plain else f"<\ue000{token_id}>"
@@ -292,7 +292,7 @@ def _unpacked(packed: bytes, words: int) -> NDArray[numpy.bool_]:
 
 
 def _literal(text: str) -> str:
-    """Write a text as a pattern that matches it alone."""
+    """Escape a text as a pattern that matches only it."""
     return re.sub(r"[!-/:;=?@\[-`{-~]", r"\\\g<0>", text)  # `\<` and `\>` mean something else
 
 

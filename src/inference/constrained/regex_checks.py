@@ -1,11 +1,9 @@
-"""Regular expressions of JSON schemas, written so that all who read them agree on what they match,
-and the formats of texts, most of them as such expressions.
+"""Patterns of JSON schemas that all regex engines read alike, and `format` as such patterns.
 
-A schema's patterns are meant for ECMA-262; Python, pydantic (Rust) and the library that holds
-answers to a form each read them a little otherwise: `\\W` matches `é` for one and not for the
-other, `[[a]` is a set here and a fault there, `a++` means two things. A pattern is brought to where
-they agree, which may be a little less than it says, or refused. No expression is matched by
-Python's `re`, which `(a+)+$` keeps busy for years: `matches` takes time in proportion to the text.
+Patterns are meant for ECMA-262, but Python, pydantic (Rust) and llguidance differ: `\\W` matches
+`é` in some of them, `[[a]` is a set or an error, `a++` has two meanings. `agreed_pattern` writes a
+pattern so that it matches only what all of them match, or refuses it. `matches` takes linear time;
+Python's `re` takes exponential time for `(a+)+$`.
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ _WIDE = {
     "w": "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}\\p{Join_Control}",
     "s": "\\s\\x1c-\\x1f\\x85\\x{180e}\\x{feff}",
 }
-"""What anyone takes for a digit, a letter or a space."""
+"""Digits, letters and spaces in the widest sense of any engine."""
 _ANY = f"[^\\n\\r\\x{{2028}}\\x{{2029}}{UNWRITTEN}]"
 
 _ESCAPE = r"\\(?:[pP]\{[A-Za-z_=]+\}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|[^pPxu])"
@@ -48,7 +46,7 @@ _PART = re.compile(
 )
 _MEMBER = re.compile(rf"(?P<low>{_ESCAPE}|[^\\])(?:-(?P<high>{_ESCAPE}|[^\\]))?", re.DOTALL)
 _BACKSPACE = {"\\b": "\b"}
-"""Only in sets; elsewhere it is the edge of a word."""
+"""Only in sets; elsewhere `\\b` is a word boundary."""
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
 
 
@@ -59,7 +57,7 @@ def agreed_pattern(pattern: str) -> str:
         pattern: Of a JSON schema.
 
     Raises:
-        ConfigError: It looks around or back, sets flags, is too long, or readers would not agree.
+        ConfigError: It uses look-around, back references or flags, is too long, or engines differ.
 
     >>> agreed_pattern(r"^\d+(a|\u00e9)+?$")
     '^[0-9]+(?:a|é)+$'
@@ -88,9 +86,9 @@ def agreed_pattern(pattern: str) -> str:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Say whether a pattern is found in a text, by an engine that never goes back.
+    """Return whether a pattern is found in a text, in linear time by Rust's engine.
 
-    A pattern that this engine, Rust's, does not take is matched as `agreed_pattern` writes it.
+    A pattern that Rust refuses is matched as `agreed_pattern` writes it.
     """
     try:
         _matcher(pattern).validate_python(text)
@@ -123,7 +121,7 @@ def _written(kind: str, text: str) -> str:
 
 
 def _outside(escape: str) -> str:
-    """Write an escape that stands in no set."""
+    """Write an escape outside of sets."""
     name = escape[1]
     if name in _NARROW:
         return f"[{_NARROW[name]}]"
@@ -147,7 +145,7 @@ def _negated_or(negated: bool, members: str) -> str:
 
 
 def _members(body: str, negated: bool) -> Iterator[str]:
-    """Write what stands in a set. What a negated one leaves out is taken widely."""
+    """Write the members of a set; those of a negated set in the widest sense."""
     inner, outer = (_WIDE, _NARROW) if negated else (_NARROW, _WIDE)
     for found in _MEMBER.finditer(body):
         low: str = _BACKSPACE.get(found["low"], found["low"])
@@ -169,7 +167,7 @@ def _members(body: str, negated: bool) -> Iterator[str]:
 
 
 def _character(text: str) -> str:
-    """Read the one character that a text or an escape stands for."""
+    """Return the character that a text or an escape stands for."""
     if len(text) == 1:
         return text
     name = text[1]
@@ -204,12 +202,12 @@ def _fault(pattern: str, place: int, reason: str) -> ConfigError:
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How a `format` is enforced."""
+    """How a `format` is enforced; neither field where any text fits."""
 
     pattern: str = ""
-    """A pattern in its place."""
+    """A pattern that replaces it."""
     known: str = ""
-    """The name that llguidance knows it by."""
+    """Its name in llguidance."""
 
 
 _DAYS = (
@@ -244,24 +242,24 @@ def _base64(letters: str) -> TextFormat:
 
 
 FORMATS: dict[str, TextFormat] = {
-    # Narrower than llguidance, which knows neither leap years nor that few clocks show second 60.
+    # Narrower than llguidance, which ignores leap years and allows second 60.
     "date": TextFormat(f"^{_DATE}$"),
     "time": TextFormat(f"^{_TIME}$"),
     "date-time": TextFormat(f"^{_DATE}T{_TIME}$"),
-    # Of up to four digits each; llguidance writes weeks that no calendar has.
+    # Up to four digits each; llguidance combines weeks with other units.
     "duration": TextFormat(f"^P(?:{_N}W|{_SPAN_DAYS}(?:T{_SPAN_HOURS})?|T{_SPAN_HOURS})$"),
     **{
         name: TextFormat(known=name)
         for name in ("email", "hostname", "ipv4", "ipv6", "uri", "uuid")
     },
-    # What allows more is given what is surely of its kind.
+    # Formats that allow more are enforced as the narrower one.
     "idn-email": TextFormat(known="email"),
     "idn-hostname": TextFormat(known="hostname"),
     "iri": TextFormat(known="uri"),
     "uri-reference": TextFormat(known="uri"),
     "iri-reference": TextFormat(known="uri"),
     "json-pointer": TextFormat(r"^(?:/(?:[^~/]|~[01])*)*$"),
-    # Those that pydantic writes.
+    # Formats of pydantic.
     **{f"uuid{version}": _uuid(version) for version in "1345678"},
     "base64": _base64("[A-Za-z0-9+/]"),
     "base64url": _base64("[A-Za-z0-9_-]"),
@@ -272,7 +270,7 @@ FORMATS: dict[str, TextFormat] = {
     "ipv4interface": TextFormat(rf"^{_IPV4}/(?:3[0-2]|[12]?[0-9])$"),
     "ipv6interface": TextFormat(rf"^{_IPV6}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9])$"),
     "ipvanyinterface": TextFormat(rf"^(?:{_IPV4}/32|{_IPV6}/128)$"),
-    # Any text has these.
+    # Any text fits these.
     "binary": TextFormat(),
     "password": TextFormat(),
     "path": TextFormat(),

@@ -1,9 +1,9 @@
-"""The JSON schema of what a caller wants an answer or a tool's arguments to be.
+"""JSON schemas of Python types, for answers and for the arguments of tools.
 
-A pydantic class, dataclass, TypedDict or type says its own schema, with its references and
-recursion; a dict is the schema. Nothing is taken out: LangChain's own conversion follows
-references to the end, which leaves `{}` for a class that holds itself, and keeps only the top
-level's properties (https://github.com/langchain-ai/langchain/issues/30797).
+pydantic makes the schema of a class, dataclass, TypedDict or type; a dict is the schema itself.
+References and recursion are kept: LangChain's own conversion resolves references, which leaves `{}`
+for a recursive class, and keeps only the properties of the top level
+(https://github.com/langchain-ai/langchain/issues/30797).
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _PATH = r"(?:/[A-Za-z0-9._~-]{0,40}){0,8}(?:\?[A-Za-z0-9._~=&-]{1,80})?"
 
 
 class CallerSchema(GenerateJsonSchema):
-    """pydantic's JSON schemas, told more of where pydantic checks more than they say."""
+    """pydantic's JSON schemas, with restrictions that pydantic checks but does not write."""
 
     def decimal_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
-        """Write a decimal as a number of that many places; pydantic adds any text at all."""
+        """Write a decimal as a number with its decimal places; pydantic also allows any text."""
         written = super().decimal_schema(schema)
         number: JsonSchemaValue = next(
             one for one in written.get("anyOf", [written]) if one["type"] == "number"
@@ -52,8 +52,7 @@ class CallerSchema(GenerateJsonSchema):
         return number
 
     def dict_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
-        """Say of keys that are numbers or truth values what they look like, and that there are no
-        others."""
+        """Restrict keys that are numbers or booleans to a pattern, and exclude others."""
         written = super().dict_schema(schema)
         keys: Any = self.generate_inner(schema["keys_schema"]) if "keys_schema" in schema else {}
         pattern = {"integer": _INTEGER_NAME, "number": _NUMBER_NAME, "boolean": "^(?:true|false)$"}
@@ -68,13 +67,13 @@ class CallerSchema(GenerateJsonSchema):
         return written
 
     def url_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
-        """Say which schemes an address may have."""
+        """Restrict an address to its schemes and a plain host and path."""
         written = super().url_schema(schema)
         schemes = "|".join(map(re.escape, schema.get("allowed_schemes") or ("https", "http")))
         return {**written, "pattern": f"^(?:{schemes})://{_HOST}{_PATH}$"}
 
     def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:  # noqa: ANN401
-        """Keep the descriptions that LangChain reads: `Annotated[int, ..., "How many."]`."""
+        """Keep descriptions in LangChain's form: `Annotated[int, ..., "How many."]`."""
         written = super().typed_dict_schema(schema)
         hints = get_type_hints(schema["cls"], include_extras=True) if schema.get("cls") else {}
         for name, hint in hints.items():
@@ -88,18 +87,18 @@ class CallerSchema(GenerateJsonSchema):
 
 @dataclass(frozen=True)
 class AnswerType:
-    """What an answer is to be."""
+    """The type of an answer."""
 
     name: str
     """For tools and servers: letters, digits, `_` and `-`."""
     schema: Schema
     description: str = ""
     read: Callable[[Any], Any] | None = None
-    """Makes an object of the JSON value; None where the value itself is given."""
+    """Makes an object of the JSON value; None if the value itself is the answer."""
 
 
 def answer_type(given: Any) -> AnswerType:  # noqa: ANN401
-    """Read what a caller wants.
+    """Read the type that a caller wants.
 
     Args:
         given: A pydantic class, dataclass, TypedDict, or any type that pydantic knows, such as
@@ -134,7 +133,7 @@ def answer_type(given: Any) -> AnswerType:  # noqa: ANN401
 
 
 def _of_mapping(given: Mapping[str, Any]) -> AnswerType:
-    """Read a JSON schema, or a function that holds one."""
+    """Read a JSON schema, or a function with one."""
     function: Any = given.get("function") if given.get("type") == "function" else given
     if isinstance(function, Mapping) and isinstance(function.get("name"), str):
         for word in ("parameters", "input_schema"):
@@ -151,7 +150,8 @@ def _name(text: str) -> str:
 
 
 def _modern(hint: Any) -> Any:  # noqa: ANN401
-    """Write a `typing.TypedDict` as pydantic takes it; before Python 3.12 that one lacks a part."""
+    """Convert `typing.TypedDict` to that of `typing_extensions`, which pydantic needs before Python
+    3.12."""
     if sys.version_info >= (3, 12):
         return hint
     if is_typeddict(hint) and type(hint).__module__ == "typing":
@@ -208,7 +208,7 @@ def tool_of(given: Any, *, strict: bool | None = None) -> dict[str, Any]:  # noq
 
 
 def _parameters(schema: Schema, strict: bool | None) -> Schema:
-    """Write a schema as a tool's parameters: an object, without the titles that pydantic makes."""
+    """Write a schema as a tool's parameters: an object, without pydantic's titles."""
     own: Schema = json.loads(written_schema(schema))
     own.pop("description", None)
     for one in schemas_in(own):
@@ -226,7 +226,7 @@ def _parameters(schema: Schema, strict: bool | None) -> Schema:
 
 
 def _object_only(schema: Any, root: Schema, depth: int = 0) -> bool | None:  # noqa: ANN401
-    """Say whether a schema allows objects alone; None where it does not say."""
+    """Return whether a schema allows only objects; None if it does not say."""
     if not isinstance(schema, dict) or depth > 20:
         return None
     if "type" in schema:
