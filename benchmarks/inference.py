@@ -129,7 +129,7 @@ def describe_shape(folder: Path, prompts: list[str], tokens: int) -> dict[str, A
     from stillroom.inference.checkpoints.folder_checks import check_model_files
     from stillroom.inference.checkpoints.tokenizer_files import load_tokenizer
     from stillroom.inference.onnx_export.folder import make_config
-    from stillroom.inference.onnx_export.shape import describe
+    from stillroom.inference.onnx_export.layout import describe
 
     files = check_model_files(folder)
     shape = describe(make_config(files.config))

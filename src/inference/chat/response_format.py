@@ -21,8 +21,7 @@ from ..constrained.schema import read_schema
 from ..engine.protocol import FinishReason, PromptForm
 from ..tool_calls.parse import Tags, ToolUse, parameters_of, tool_grammar, tool_use, tools_text
 from ..tool_calls.reassemble import SentCall
-from ..tool_calls.server_text import begins_like_call, calls_in_text
-from ..tool_calls.stream import CallReader
+from ..tool_calls.stream import CallReader, begins_like_call, calls_in_text
 from .structured import answer_schema
 
 FORM_OPTIONS = ("tools", "tool_choice", "parallel_tool_calls", "response_format")

@@ -365,7 +365,7 @@ def _load_weights(files: ModelFiles, config: Any, dtype: torch.dtype | None) -> 
 
 
 def _is_spare(name: str, kind: ModelKind) -> bool:
-    """Tell whether a tensor is one that a model of a kind may leave unread."""
+    """Return whether a tensor is one that a model of a kind may leave unread."""
     second = kind == "encoder" and _SECOND_HEAD.fullmatch(name)
     return bool(second or _NUMBERING.fullmatch(name))
 

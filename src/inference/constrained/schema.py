@@ -202,12 +202,13 @@ def optional_properties(schema: Mapping[str, Any]) -> list[str]:
 
 
 def is_free(schema: Any) -> bool:  # noqa: ANN401
-    """Say whether a schema allows every value."""
+    """Return whether a schema allows every value."""
     return schema is True or (isinstance(schema, dict) and ANNOTATIONS.issuperset(schema))
 
 
 def is_joined(schema: Mapping[str, Any]) -> bool:
-    """Say whether several parts of a schema apply to the same value: by `allOf`, or by alternatives
+    """Return whether several parts of a schema apply to the same value: by `allOf`, or by
+    alternatives
     or a reference beside other words. One part may name properties that another leaves out, so no
     part can be closed by itself."""
     spread = [word for word in SPREAD if word in schema]
@@ -374,7 +375,7 @@ def _text_faults(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_exact(value: float) -> bool:
-    """Say whether every JSON reader makes the same number of the written value."""
+    """Return whether every JSON reader makes the same number of the written value."""
     if abs(value) > LARGEST or isinstance(value, int):
         return abs(value) <= LARGEST
     _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()

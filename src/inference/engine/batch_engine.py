@@ -143,7 +143,7 @@ class BatchEngine:
         )
 
     def ready(self) -> bool:
-        """Say whether a request submitted now would be worked on."""
+        """Return whether a request submitted now would be worked on."""
         loop = self._loop
         stalled = loop is not None and loop.pass_s() > self._stall_s
         return not (self._queue.closed or self._queue.is_full or stalled)

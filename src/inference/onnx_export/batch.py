@@ -1,4 +1,4 @@
-"""Sequences of an exported model that are decoded together, and the scores of continuations.
+"""Batched decoding and scoring with an exported model.
 
 Sizes: B sequences, V vocabulary.
 """
@@ -15,15 +15,15 @@ from ...errors import GenerationError
 from .session import StepSession
 
 _MOST_TOKENS = 2048
-"""Prompt tokens computed at once, padding included; bounds the memory of what lies between."""
+"""Prompt tokens computed at once, padding included; bounds the memory of activations."""
 _MOST_CHUNK = 512
-"""Tokens of a long prompt computed at once; its scores are this times its length."""
+"""Tokens of a long prompt computed at once; attention scores are this times its length."""
 _MOST_ROWS = 64
 """Continuations scored at once; bounds the memory of their caches."""
 
 
 class ExportedBatch:
-    """See `batch.Batch`. Logits are valid until the next call."""
+    """See `engine.batch.Batch`. Logits are valid until the next call."""
 
     def __init__(self, session: StepSession) -> None:
         """Start without sequences."""
@@ -37,7 +37,7 @@ class ExportedBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens held."""
+        """Tokens in the cache."""
         return self._cache.tokens
 
     def is_current(self) -> bool:
@@ -45,38 +45,38 @@ class ExportedBatch:
         return True
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Add sequences after those that are there; give the logits (new, V) after each."""
+        """Append sequences; return the logits (new, V) after each."""
         logits = [self._read(part) for part in _parts(prompts)]
         return logits[0] if len(logits) == 1 else torch.cat(logits)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Add a token (B,) to every sequence; give the logits (B, V) after it."""
+        """Append a token (B,) to every sequence; return the logits (B, V) after it."""
         cache = self._cache
         cache.advance()
         places = np.arange(cache.rows)
         return self._session.forward(tokens.numpy()[:, None], cache.lengths, places, cache)
 
     def drop(self, row: int) -> None:
-        """Forget a sequence; the last one takes its number."""
+        """Remove a sequence; the last one takes its number."""
         self._cache.drop(row)
 
     def repeat(self, row: int, copies: int) -> None:
-        """Add copies of a sequence."""
+        """Append copies of a sequence."""
         self._cache.repeat(row, copies)
 
     def shorten(self, row: int, length: int) -> None:
-        """Forget what a sequence holds beyond `length` tokens."""
+        """Truncate a sequence to `length` tokens."""
         self._cache.lengths[row] = length
 
     def read_all(self, ids: Sequence[int], kept: int) -> Tensor:
-        """Add a sequence; give the logits (kept, V) after each of its last tokens."""
+        """Append a sequence; return the logits (kept, V) after each of its last tokens."""
         self._cache.add([len(ids)])
         row = self._cache.rows - 1
         logits = []
         for begin in range(0, len(ids), _MOST_CHUNK):
             end = min(begin + _MOST_CHUNK, len(ids))
             wanted = range(max(begin, len(ids) - kept), end)
-            # Not every runtime takes a product without rows, so one is asked for and dropped.
+            # Not every runtime accepts a product without rows, so one is computed and dropped.
             places = [place - begin for place in wanted] or [0]
             chunk = np.array([ids[begin:end]], np.int64)
             found = self._session.forward(chunk, [end], places, self._cache, row)
@@ -114,7 +114,7 @@ def score_continuations(
         Sums of natural log-probabilities, in the order of `answers`.
 
     Raises:
-        GenerationError: The logits are no finite numbers.
+        GenerationError: The logits are not finite.
     """
     scores: list[float] = []
     batch = ExportedBatch(session)
@@ -132,7 +132,7 @@ def _score_part(
 ) -> list[float]:
     """Score answers after the prompt that is row 0, whose next log-probabilities are `first`."""
     sums = [float(first[answer[0]]) for answer in answers]
-    # Longest first, so that those that are over are the last rows.
+    # Longest first, so that finished ones are the last rows.
     active = [place for place, answer in enumerate(answers) if len(answer) > 1]
     active.sort(key=lambda place: -len(answers[place]))
     if not active:
@@ -154,7 +154,7 @@ def _score_part(
 
 
 def _parts(prompts: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
-    """Split prompts, in their order, into parts that are computed at once."""
+    """Split prompts, in order, into parts that are computed at once."""
     begin, width = 0, 0
     for place, prompt in enumerate(prompts):
         wider = max(width, len(prompt))

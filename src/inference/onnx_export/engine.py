@@ -1,12 +1,11 @@
-"""An engine over an export: ONNX Runtime computes, our batch loop does all the rest.
+"""An engine for an export: ONNX Runtime computes the steps of our batch loop.
 
     engine = serve_export("outputs/elements/student/export")
     stream = engine.submit(GenerationRequest(prompt_ids=ids))
 
 ONNX Runtime was chosen by measurement (benchmarks/results/inference.md). Its own generator, and
-those of the other runtimes, keep the tokens of a step to themselves or batch only requests that
-come together; a step from outside keeps sampling, forms, probabilities and cancelling as they are
-everywhere else.
+those of other runtimes, do not expose single steps or batch only requests that start together. With
+single steps, sampling, grammars, log-probabilities and cancelling work as in the other engines.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from .session import StepSession, require_runtime
 
 @dataclass(eq=False)
 class ExportedModel:
-    """What stands for the model in the checkpoint of an export: its settings, and no weights."""
+    """Stands for the model in the checkpoint of an export: its configs, without weights."""
 
     config: Any
     generation_config: Any
@@ -44,11 +43,11 @@ class ExportedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The CPU."""
         return torch.device("cpu")
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:  # noqa: ANN401
-        """Say where the weights are.
+        """Refuse: there are no weights.
 
         Raises:
             GenerationError: Always.
@@ -69,14 +68,14 @@ def serve_export(
 
     Args:
         folder: The folder that holds `export.json`.
-        threads: That compute; None takes as many as torch.
+        threads: Number of compute threads; None takes as many as torch.
         limits: `most_running`, `most_waiting` and so on of `BatchEngine`.
 
     Raises:
-        ExportError: It is not usable, or not that of the checkpoint it lies in.
+        ExportError: It is not usable, or was made from another checkpoint.
         CheckpointError: Its settings or files are not safe to load.
         MissingDependencyError: ONNX Runtime is not installed.
-        ScriptError: A test forbids real models (`allow.forbid_models`).
+        ScriptError: A test forbids real models (`forbid_models`).
     """
     check_models_allowed(str(folder))
     require_runtime()
@@ -98,7 +97,7 @@ def serve_export(
 
 
 def _checkpoint(export: Export) -> Checkpoint:
-    """Put tokenizer and settings of an export together."""
+    """Make a checkpoint of an export's tokenizer and configs."""
     folder = export.folder
     run, tokenizer = read_run(folder), load_tokenizer(folder)
     complete_tokenizer(tokenizer, export.name)

@@ -1,10 +1,10 @@
-"""Making an export: lay the weights out, try them against the checkpoint, put the folder in place.
+"""Making an export: convert the weights, compare with the checkpoint, write the folder.
 
     stillroom export outputs/elements/student
     stillroom export outputs/elements/student --int8
 
-Float32 must compute what the checkpoint computes, and is refused where it does not. Eight bits
-lose something by their nature: how much is measured on real prompts, told, and stored.
+A float32 export must compute the same logits as the checkpoint, else it is refused. The loss of
+eight bits is measured on real prompts, reported and stored.
 """
 
 from __future__ import annotations
@@ -34,29 +34,28 @@ from .folder import (
     read_tensors,
     write_export,
 )
+from .layout import ExportDtype, describe, lay_out
 from .quality_check import ExportLoss, Read, measure_loss
 from .session import StepSession, require_runtime
-from .shape import ExportDtype, describe
-from .weights import lay_out
 
 _HELD_OUT = Path("data") / "held_out.jsonl"
 _MOST_ANSWER = 64
 _MOST_DIFFERENCE = 1e-3
-"""Between logits of float32, in units of the largest: a hundred times what rounding makes."""
+"""Between float32 logits, relative to the largest: a hundred times the rounding error."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """Result of an export."""
 
     folder: Path
     dtype: ExportDtype
     bytes_before: int
-    """Of the checkpoint's weights in float32."""
+    """Size of the checkpoint's weights in float32."""
     bytes_after: int
     loss: ExportLoss
     prompts_from: str
-    """Where the prompts of the comparison came from."""
+    """Origin of the prompts of the comparison."""
 
 
 def export_checkpoint(
@@ -67,15 +66,15 @@ def export_checkpoint(
     prompts: str | Path | None = None,
     most_prompts: int = 200,
 ) -> Exported:
-    """Export a checkpoint for ONNX Runtime on CPUs; an export that is there is replaced.
+    """Export a checkpoint for ONNX Runtime on CPUs; an existing export is replaced.
 
     Args:
         source: A checkpoint folder.
         dtype: `float32`, or `int8` for a quarter of the size and a small loss.
-        output: Folder to write; None is `export` in the checkpoint, where engines look for it.
-        prompts: JSON Lines with `prompt` and, perhaps, `target`; None takes the held-out examples
-            of the run that the checkpoint lies in. Without a target the checkpoint answers itself.
-        most_prompts: How many of them are read, evenly spaced.
+        output: Folder to write; None is `export` in the checkpoint, where engines find it.
+        prompts: JSON Lines with `prompt` and an optional `target`; None takes the held-out
+            examples of the checkpoint's run. Without a target the checkpoint generates one.
+        most_prompts: Most prompts used, evenly spaced.
 
     Raises:
         ExportError: The architecture is not supported, there are no prompts to measure a loss on,
@@ -107,7 +106,7 @@ def export_checkpoint(
 
 
 def _refuse_foreign(place: Path) -> None:
-    """Refuse to replace a folder that is no export."""
+    """Refuse to replace a folder that is not an export."""
     if place.is_dir() and any(place.iterdir()) and not (place / MANIFEST_FILE).is_file():
         raise ExportError(f"{place}: holds files, but no {MANIFEST_FILE}, so it is no export and "
                           "is not replaced; give another --output")  # fmt: skip
@@ -130,7 +129,7 @@ def _judge(folder: Path, dtype: ExportDtype, loss: ExportLoss) -> None:
 def _find_reads(
     checkpoint: Checkpoint, folder: Path, given: str | Path | None, most: int, dtype: ExportDtype
 ) -> tuple[list[Read], str]:
-    """Choose what both are to read, and say where it came from."""
+    """Return the prompts and answers for the comparison, and their origin."""
     path = Path(given).expanduser() if given is not None else _held_out(folder)
     if path is not None:
         reads = _reads_of(checkpoint, _sample(_read_prompts(path), most), path)
@@ -141,14 +140,14 @@ def _find_reads(
             "measuring what they lose; give real prompts: --prompts FILE.jsonl, lines of "
             '{"prompt": ..., "target": ...}'
         )
-    # Whether the arithmetic is the same can be seen on any tokens.
+    # Any tokens show whether the arithmetic is the same.
     ids = [place * 7919 % checkpoint.model.config.vocab_size for place in range(48)]
     ids = ids[: context_length(checkpoint.model)]
     return [Read(ids[:1], ids[1:])], "fixed tokens"
 
 
 def _held_out(folder: Path) -> Path | None:
-    """Find the held-out examples of the run that a checkpoint lies in."""
+    """Find the held-out examples of a checkpoint's run."""
     above = folder.resolve().parents[:2]
     return next((place / _HELD_OUT for place in above if (place / _HELD_OUT).is_file()), None)
 
@@ -171,13 +170,13 @@ def _read_prompts(path: Path) -> list[dict[str, Any]]:
 
 
 def _sample(lines: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Take at most so many, evenly spaced: files are sorted by what they are about."""
+    """Take at most so many, evenly spaced, because files are sorted by topic."""
     count = min(most, len(lines))
     return [lines[place * len(lines) // count] for place in range(count)]
 
 
 def _reads_of(checkpoint: Checkpoint, lines: Sequence[dict[str, Any]], path: Path) -> list[Read]:
-    """Turn prompts and targets into ids; the checkpoint answers where there is no target."""
+    """Tokenise prompts and targets; the checkpoint generates missing targets."""
     room, end = context_length(checkpoint.model), checkpoint.tokenizer.eos_token_id
     ending = [] if end is None else [end]
     reads = []

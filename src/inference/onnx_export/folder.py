@@ -1,13 +1,13 @@
-"""Exports: a checkpoint's weights laid out for another runtime, in a folder of its own.
+"""Export folders: a checkpoint's weights converted for ONNX Runtime.
 
     outputs/elements/student/export/
-        export.json             what it was made from, how, and what it cost in quality
-        export.safetensors      the weights (`export_shape` names them)
+        export.json             manifest: source, settings, and loss of quality
+        export.safetensors      the weights (`layout`)
         config.json, tokenizer.json, run.json, ...      as in the checkpoint
 
-The folder can be moved and serves alone. While it lies in its checkpoint it counts only as long as
-the checkpoint's files are those it was made from. What it holds is numbers and settings: the graph
-that computes with them is built by this package.
+The folder can be moved and served alone. Inside its checkpoint it is valid only while the
+checkpoint's files are those it was made from. It contains only numbers and settings; this package
+builds the graph.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..checkpoints.folder_checks import (
     shape_faults,
 )
 from ..checkpoints.load_student import package_versions
-from .shape import ExportDtype, ExportShape, describe
+from .layout import ExportDtype, ExportShape, describe
 
 EXPORT_FOLDER = "export"
 MANIFEST_FILE = "export.json"
@@ -48,7 +48,7 @@ _DTYPES: dict[str, torch.dtype] = {"F32": torch.float32, "U8": torch.uint8}
 
 @dataclass(frozen=True)
 class Export:
-    """An export that passed the checks; its weights are not read yet."""
+    """A checked export; its weights are not loaded yet."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -59,23 +59,22 @@ class Export:
 
     @property
     def name(self) -> str:
-        """Name of the model: that of the checkpoint's folder."""
+        """Name of the model: the name of the checkpoint's folder."""
         inside = self.folder.name == EXPORT_FOLDER
         return self.folder.resolve().parent.name if inside else self.folder.resolve().name
 
 
 def find_export(folder: Path) -> Path | None:
-    """Find the export of a checkpoint folder: the folder itself, or the one in it."""
+    """Find an export: the folder itself, or the one inside a checkpoint folder."""
     places = (folder, folder / EXPORT_FOLDER)
     return next((place for place in places if (place / MANIFEST_FILE).is_file()), None)
 
 
 def read_export(folder: Path) -> Export:
-    """Check an export without reading its weights, but for their hash.
+    """Check an export; its weights are only hashed.
 
     Raises:
-        ExportError: It is not usable: damaged, of another version, or not that of the checkpoint it
-            lies in.
+        ExportError: It is damaged, of another version, or made from another checkpoint.
         CheckpointError: Its settings or files are not safe to load.
     """
     config = check_settings(folder)
@@ -95,7 +94,7 @@ def read_tensors(export: Export) -> dict[str, Tensor]:
     """Map the weights into memory.
 
     Raises:
-        ExportError: A tensor is of another type than `ExportShape.tensors` says.
+        ExportError: A tensor has another type than in `ExportShape.tensors`.
     """
     from safetensors import safe_open
 
@@ -112,12 +111,12 @@ def read_tensors(export: Export) -> dict[str, Tensor]:
 def write_export(
     folder: Path, source: Path, tensors: Mapping[str, Tensor], dtype: ExportDtype
 ) -> None:
-    """Fill a folder that is empty: weights, settings, and the manifest so far.
+    """Write weights, settings and manifest into an empty folder.
 
     Args:
         folder: Existing folder.
         source: The checkpoint.
-        tensors: What `export_weights.lay_out` gives.
+        tensors: From `layout.lay_out`.
         dtype: How matrices are stored.
     """
     from safetensors.torch import save_file
@@ -139,14 +138,14 @@ def write_export(
 
 
 def amend_manifest(folder: Path, findings: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what was measured on an export to its manifest; give all of it."""
+    """Add measurements to the manifest of an export; return all of it."""
     manifest = {**read_checked_json(folder, MANIFEST_FILE), **findings}
     write_json(folder / MANIFEST_FILE, manifest)
     return manifest
 
 
 def _hashes(source: Path) -> dict[str, str]:
-    """Hash the files of a checkpoint that decide what it answers."""
+    """Hash the files of a checkpoint that its answers depend on."""
     weights = sorted(path.name for path in source.glob("model*.safetensors*") if path.is_file())
     names = [*weights, *(name for name in _COPIED if (source / name).is_file())]
     return {name: file_sha256(source / name) for name in names}
@@ -182,7 +181,7 @@ def _check_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _check_shapes(export: Export) -> None:
-    """Compare the tensors of the file with those that the settings ask for."""
+    """Compare the tensors of the file with those of the layout."""
     path = export.folder / WEIGHTS_FILE
     found = read_safetensors_header(path)
     expected = {name: sizes for name, (_, sizes) in export.shape.tensors(export.dtype).items()}
@@ -192,7 +191,7 @@ def _check_shapes(export: Export) -> None:
 
 
 def _check_source(export: Export) -> None:
-    """Refuse an export whose checkpoint, or whose own settings, are not those it was made from."""
+    """Refuse an export whose checkpoint or settings have changed since it was made."""
     hashes = export.manifest["source"]["sha256"]
     own = {name: value for name, value in hashes.items() if name in _COPIED}
     places = [(export.folder, own)]

@@ -1,9 +1,9 @@
-"""One pass through an exported model as a graph for ONNX Runtime.
+"""The forward pass of an exported model as a graph for ONNX Runtime.
 
-The graph is built here and not stored: a folder from elsewhere holds numbers only, and what is done
-with them is this file's. Its operators are those that ONNX Runtime has fused kernels for:
-`GroupQueryAttention` turns queries and keys by their positions, writes keys and values in place and
-attends, over rows of different lengths; `MatMulNBits` multiplies with weights of eight bits.
+The graph is built here and never stored, so that a foreign export contains only numbers. It uses
+the fused operators of ONNX Runtime: `GroupQueryAttention` applies RoPE, writes keys and values in
+place and attends, over rows of different lengths; `MatMulNBits` multiplies with weights of eight
+bits.
 
 Inputs: ids (B, S); lengths (B,), tokens of each row, the new ones included, minus one; total, the
 longest; places (P,), which of the B S new tokens to give logits of. Per layer the buffers of keys
@@ -22,17 +22,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .shape import ExportDtype, ExportShape, block_size
-from .weights import ZERO
+from .layout import ZERO, ExportDtype, ExportShape, block_size
 
 _FUSED = "com.microsoft"
 _OPSET, _IR_VERSION = 21, 10
 _MOST_INLINE = 64
-"""Elements of constants that stand in the graph itself; ONNX infers shapes from some of them."""
+"""Most elements of constants inside the graph; ONNX infers shapes from some of them."""
 
 
 class _Graph:
-    """Nodes, and the constants that they read."""
+    """Nodes and their constants."""
 
     def __init__(self, shape: ExportShape, dtype: ExportDtype) -> None:
         self.shape, self.dtype = shape, dtype
@@ -65,7 +64,7 @@ class _Graph:
         self.add(
             "MatMulNBits", [given, f"{matrix}.codes", f"{matrix}.scales"], result, fused=True,
             K=inputs, N=outputs, bits=8, block_size=block_size(inputs),
-            accuracy_level=4,  # each row of inputs is rounded to eight bits as well, by itself
+            accuracy_level=4,  # each row of inputs is rounded to eight bits as well
         )  # fmt: skip
 
     def normalise(self, given: str, gain: str, result: str) -> str:
@@ -76,7 +75,7 @@ class _Graph:
         )  # fmt: skip
 
     def add_and_normalise(self, one: str, other: str, gain: str, name: str) -> tuple[str, str]:
-        """Give the sum of two, normalised and as it is."""
+        """Return the names of the sum of two, normalised and unchanged."""
         self.add(
             "SkipSimplifiedLayerNormalization", [one, other, gain],
             f"{name}.scaled", "", "", f"{name}.sum", fused=True, epsilon=self.shape.eps,
@@ -90,14 +89,14 @@ def build_graph(
     """Build the graph.
 
     Args:
-        shape: Of the model.
-        dtype: Of its matrices.
+        shape: Shape of the model.
+        dtype: Type of its matrices.
         frequencies: (D / 2,) of RoPE (Su et al. 2021, arXiv:2104.09864).
         rope_scale: Factor of its sines and cosines.
 
     Returns:
-        The graph as ONNX Runtime reads it, and the large constants that are not in it and that no
-        export stores. Every tensor of the export is an outside constant of the graph as well.
+        The serialised graph, and its large constants, which are stored neither in it nor in the
+        export. The tensors of the export are external constants of the graph as well.
     """
     graph = _Graph(shape, dtype)
     angles = np.arange(shape.positions, dtype=np.float32)[:, None] * frequencies
@@ -119,7 +118,7 @@ def build_graph(
 
 
 def _embed(graph: _Graph) -> str:
-    """Look up ids (B, S), giving (B, S, W)."""
+    """Embed ids (B, S) as (B, S, W)."""
     if graph.dtype == "float32":
         return graph.add("Gather", ["embedding", "ids"], "hidden")
     width = graph.shape.width
@@ -139,7 +138,7 @@ def _embed(graph: _Graph) -> str:
 
 
 def _attend(graph: _Graph, layer: int, scaled: str) -> str:
-    """Make queries, keys and values of (B, S, W), and attend; gives (B, S, H D)."""
+    """Attention of (B, S, W), giving (B, S, H D)."""
     shape = graph.shape
     read = graph.multiply(scaled, f"{layer}.read", shape.matrices(layer)[f"{layer}.read"])
     parts = _split_heads(graph, layer, read) if shape.head_norms else [read, "", ""]
@@ -153,7 +152,7 @@ def _attend(graph: _Graph, layer: int, scaled: str) -> str:
 
 
 def _split_heads(graph: _Graph, layer: int, read: str) -> list[str]:
-    """Take queries, keys and values apart and normalise the first two in every head."""
+    """Split queries, keys and values, and normalise the first two in every head."""
     shape, size = graph.shape, graph.shape.head_size
     widths = [shape.heads * size, shape.key_heads * size, shape.key_heads * size]
     names = [f"{layer}.{part}" for part in ("q", "k", "v")]
@@ -182,13 +181,13 @@ def _pass_inner(graph: _Graph, layer: int, scaled: str) -> str:
 
 
 def _head(graph: _Graph, scaled: str) -> None:
-    """Give the logits (P, V) at the places."""
+    """Compute the logits (P, V) at the places."""
     shape = graph.shape
     graph.constant("tokens", np.array([-1, shape.width], np.int64))
     graph.add("Reshape", [scaled, "tokens"], "scaled.flat")  # (B S, W)
     graph.add("Gather", ["scaled.flat", "places"], "scaled.places", axis=0)
     head = "embedding" if shape.tied else "head"
-    if graph.dtype == "float32":  # the head lies as the embedding does, so that it can be one
+    if graph.dtype == "float32":  # same layout as the embedding, so that they can be shared
         graph.add("Gemm", ["scaled.places", head], "logits", transB=1)
     else:
         graph.eight_bits("scaled.places", head, shape.vocabulary, shape.width, "logits")
@@ -228,7 +227,7 @@ def _serialise(graph: _Graph) -> tuple[bytes, dict[str, np.ndarray]]:
 
 
 def _placeholder(name: str, kind: str, sizes: Sequence[int]) -> onnx.TensorProto:
-    """Name a constant whose numbers the session is given apart from the graph."""
+    """Declare a constant whose values the session gets apart from the graph."""
     data_type = TensorProto.FLOAT if kind == "F32" else TensorProto.UINT8
     tensor = onnx.TensorProto(name=name, data_type=data_type, dims=list(sizes))
     tensor.data_location = onnx.TensorProto.EXTERNAL

@@ -1,8 +1,7 @@
-"""Keys and values of sequences that come and go, every row from column 0 on.
+"""The key-value cache of an exported model; every row starts in column 0.
 
-ONNX Runtime's attention takes rows of different lengths and writes the new keys and values into the
-buffers it reads, so rows need neither padding nor copies: a row that ends leaves its place to the
-last one.
+ONNX Runtime's attention takes rows of different lengths and writes new keys and values in place, so
+rows need no padding. When a row is removed, the last row takes its place.
 
 Sizes: B rows in use, C columns.
 """
@@ -23,14 +22,14 @@ class SlotCache:
         """Make an empty cache.
 
         Args:
-            buffers: How many.
+            buffers: Number of buffers.
             heads: Key-value heads of each.
-            size: Of a head.
-            most_columns: What a row can hold at most: the model's context.
+            size: Size of a head.
+            most_columns: Context length of the model.
         """
         self.buffers = [torch.empty(0, heads, 0, size) for _ in range(buffers)]
         self.lengths: list[int] = []
-        """Tokens held, by row."""
+        """Tokens of each row."""
         self._most_columns = most_columns
 
     @property
@@ -45,23 +44,24 @@ class SlotCache:
 
     @property
     def tokens(self) -> int:
-        """Tokens held."""
+        """Tokens in the cache."""
         return sum(self.lengths)
 
     def add(self, lengths: Sequence[int]) -> int:
-        """Make rows and give the number of the first; the caller writes columns 0 to `length`."""
+        """Append rows and return the number of the first; the caller writes columns 0 to
+        `length`."""
         first = self.rows
         self._reserve(first + len(lengths), max(lengths))
         self.lengths += lengths
         return first
 
     def advance(self) -> None:
-        """Make room for a token more in every row; the caller writes it."""
+        """Add a column to every row; the caller writes it."""
         self.lengths = [length + 1 for length in self.lengths]
         self._reserve(self.rows, max(self.lengths))
 
     def repeat(self, row: int, copies: int) -> None:
-        """Add copies of a row, 0 or more."""
+        """Append copies of a row, 0 or more."""
         if copies == 0:
             return
         length = self.lengths[row]
@@ -70,7 +70,7 @@ class SlotCache:
             buffer[first : first + copies, :, :length] = buffer[row, :, :length]
 
     def drop(self, row: int) -> None:
-        """Forget a row; the last row takes its number."""
+        """Remove a row; the last row takes its number."""
         length = self.lengths.pop()
         last = len(self.lengths)
         if row == last:

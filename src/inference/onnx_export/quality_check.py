@@ -1,8 +1,7 @@
-"""What an export loses: its probabilities against the checkpoint's, on real prompts.
+"""Loss of quality of an export: its probabilities compared with the checkpoint's, on real prompts.
 
-Both read the same prompt and the same answer, and every token of the answer counts once. So the
-numbers are those of forced reading: they say how often the first wrong token would come, and are
-not blurred by what follows one.
+Both read the same prompts and answers (teacher forcing), so that one different token does not
+affect those after it.
 
 Sizes: N tokens of an answer, V vocabulary.
 """
@@ -34,26 +33,26 @@ class ExportLoss:
 
     prompts: int
     tokens: int
-    """Of all answers, end tokens included."""
+    """Tokens of all answers, end tokens included."""
     top1_agreement: float
-    """Share of tokens where both find the same token likeliest, 0 to 1."""
+    """Share of tokens for which both have the same likeliest token, 0 to 1."""
     answers_unchanged: float
-    """Share of answers where they do so at every token, 0 to 1."""
+    """Share of answers for which that holds at every token, 0 to 1."""
     kl_nats: float
     """Mean over tokens of KL(checkpoint || export), in nats."""
     perplexity_before: float
-    """Of the answers, by the checkpoint."""
+    """Perplexity of the answers under the checkpoint."""
     perplexity_after: float
-    """By the export."""
+    """Perplexity under the export."""
     largest_difference: float
-    """Between two logits, in units of the largest logit of the token."""
+    """Largest difference of a logit, relative to the largest logit of its token."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the numbers as plain JSON values."""
+        """Return the numbers as JSON values."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Write the numbers for people."""
+        """Format the numbers for people."""
         change = 100 * (self.perplexity_after / self.perplexity_before - 1)
         return [
             f"the same likeliest token in {100 * self.top1_agreement:.2f} % of {self.tokens} "

@@ -1,9 +1,9 @@
-"""ONNX Runtime with an exported model in it: tokens and their cache in, logits out.
+"""An ONNX Runtime session of an exported model: from tokens and their cache to logits.
 
-Buffers are handed over by address, so nothing is copied on the way in or out. What is handed over
-is remembered: in a decode step, only a few numbers change.
+Buffers are bound by address, so nothing is copied. Bindings are reused while the addresses stay the
+same, as in most decode steps.
 
-Sizes: B rows, S new tokens of a row, P places that logits are wanted of, V vocabulary.
+Sizes: B rows, S new tokens of a row, P places to return logits of, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 
 from ...errors import GenerationError, MissingDependencyError
 from .kv_cache import SlotCache
-from .shape import ExportDtype, ExportShape
+from .layout import ExportDtype, ExportShape
 
 _LEAST_VERSION = (1, 24)
-"""Before it, a layer with a sliding window saw one token too many or too few (seen in 1.23.2)."""
+"""Older versions attend to one token too many or too few in a sliding window (seen in 1.23.2)."""
 
 
-class _Handed(NamedTuple):
-    """What the runtime holds the addresses of."""
+class _Bound(NamedTuple):
+    """Buffers bound to the session, and their key."""
 
     key: tuple[int, ...]
     binding: Any
@@ -40,10 +40,10 @@ def require_runtime() -> Any:  # noqa: ANN401 - onnxruntime is untyped
     """Import ONNX Runtime.
 
     Raises:
-        MissingDependencyError: It, or what builds its graphs, is not installed, or is too old.
+        MissingDependencyError: onnx or onnxruntime is missing, or too old.
     """
     try:
-        import onnx  # noqa: F401 - needed a moment later
+        import onnx  # noqa: F401 - needed by `graph`
         import onnxruntime
     except ImportError as fault:
         raise MissingDependencyError(fault.name or "onnxruntime", "cpu") from fault
@@ -54,7 +54,7 @@ def require_runtime() -> Any:  # noqa: ANN401 - onnxruntime is untyped
 
 
 class StepSession:
-    """An exported model ready to compute. One thread at a time."""
+    """An exported model ready to compute; for one thread at a time."""
 
     def __init__(
         self,
@@ -64,17 +64,16 @@ class StepSession:
         *,
         threads: int | None = None,
     ) -> None:
-        """Build the graph and let the runtime prepare it.
+        """Build the graph and compile it.
 
         Args:
-            shape: Of the model.
-            dtype: Of its matrices.
-            tensors: What `ExportShape.tensors` names; read in place where the runtime does not lay
-                them out anew.
-            threads: That compute; None takes as many as torch.
+            shape: Shape of the model.
+            dtype: Type of its matrices.
+            tensors: Those of `ExportShape.tensors`; used in place unless the runtime repacks them.
+            threads: Number of compute threads; None takes as many as torch.
 
         Raises:
-            GenerationError: The runtime refuses the graph, as versions without its operators do.
+            GenerationError: The runtime refuses the graph, as versions without its operators.
         """
         runtime = require_runtime()
         from .graph import build_graph
@@ -87,9 +86,9 @@ class StepSession:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3
-        # The runtime's own heap keeps what the longest prompt took, and made no step faster.
+        # The runtime's arena keeps the memory of the longest prompt and makes no step faster.
         options.enable_cpu_mem_arena = False
-        # Threads that wait in a loop take the processor from everybody else on it.
+        # Spinning threads would take the processor from other work.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         values = [runtime.OrtValue.ortvalue_from_numpy(array) for array in self._given.values()]
         options.add_external_initializers(list(self._given), values)
@@ -104,7 +103,7 @@ class StepSession:
             ) from fault
         self.shape = shape
         self._names = [f"{n}.{kind}" for n in range(shape.layers) for kind in ("keys", "values")]
-        self._handed: _Handed | None = None
+        self._bound: _Bound | None = None
 
     def open_cache(self) -> SlotCache:
         """Make an empty cache."""
@@ -119,39 +118,37 @@ class StepSession:
         cache: SlotCache,
         first: int = 0,
     ) -> Tensor:
-        """Compute new tokens of rows that stand one after the other in a cache.
+        """Compute new tokens of consecutive rows of a cache.
 
-        With S above 1, either nothing of the rows was read before, or B is 1.
+        With S above 1, either the rows are new, or B is 1.
 
         Args:
-            ids: (B, S) int64; what stands beyond a row's length is computed and never looked at.
+            ids: (B, S) int64; tokens beyond a row's length are computed and ignored.
             lengths: (B,) tokens of each row, the new ones included.
             places: (P,) which of the B S tokens to give the logits of, counted row by row.
-            cache: Holds at least `max(lengths)` columns; written.
+            cache: Has at least `max(lengths)` columns; is written.
             first: Number of the first of the rows.
 
         Returns:
             (P, V) float32 logits, valid until the next call.
         """
-        handed = self._hand_over(ids.shape, len(places), cache, first)
-        handed.ids[:] = ids
-        handed.places[:] = places
-        handed.lengths[:] = lengths
-        handed.lengths[:] -= 1
-        handed.total[()] = max(lengths)
-        self._session.run_with_iobinding(handed.binding)
-        return handed.logits
+        bound = self._bind(ids.shape, len(places), cache, first)
+        bound.ids[:] = ids
+        bound.places[:] = places
+        bound.lengths[:] = lengths
+        bound.lengths[:] -= 1
+        bound.total[()] = max(lengths)
+        self._session.run_with_iobinding(bound.binding)
+        return bound.logits
 
-    def _hand_over(
-        self, sizes: tuple[int, ...], places: int, cache: SlotCache, first: int
-    ) -> _Handed:
-        """Give the runtime the addresses of everything, where they are not those of last time."""
+    def _bind(self, sizes: tuple[int, ...], places: int, cache: SlotCache, first: int) -> _Bound:
+        """Bind all buffers, unless the same ones are bound already."""
         key = (*sizes, places, first, cache.columns, cache.buffers[0].data_ptr())
-        if self._handed is not None and self._handed.key == key:
-            return self._handed
+        if self._bound is not None and self._bound.key == key:
+            return self._bound
         binding = self._session.io_binding()
         rows = sizes[0]
-        handed = _Handed(
+        bound = _Bound(
             key,
             binding,
             ids=np.zeros(sizes, np.int64),
@@ -159,16 +156,16 @@ class StepSession:
             lengths=np.zeros(rows, np.int32),
             total=np.zeros((), np.int32),
             logits=torch.empty(places, self.shape.vocabulary),
-            buffers=cache.buffers.copy(),  # keeps the memory while its address is in use
+            buffers=cache.buffers.copy(),  # keeps the memory alive while its address is bound
         )
         for name in ("ids", "places", "lengths", "total"):
-            array = getattr(handed, name)
+            array = getattr(bound, name)
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         for name, buffer in zip(self._names, cache.buffers, strict=True):
             shape, address = (rows, *buffer.shape[1:]), buffer[first].data_ptr()
             binding.bind_input(name, "cpu", 0, np.float32, shape, address)
             binding.bind_output(f"{name}.next", "cpu", 0, np.float32, shape, address)
-        logits = handed.logits
+        logits = bound.logits
         binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.data_ptr())
-        self._handed = handed
-        return handed
+        self._bound = bound
+        return bound

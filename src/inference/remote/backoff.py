@@ -1,4 +1,4 @@
-"""When a server is asked again, and after how long."""
+"""Retries of requests to servers: which faults, and after how long."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ import httpx
 from ...errors import RemoteError
 
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses that another attempt may change: the server is busy, starting or broken."""
+"""Statuses of servers that are busy, starting or broken."""
 _LONGEST_S = 30.0
 _MOST_DOUBLINGS = 60
 _SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 
 
 def may_pass(fault: Exception) -> bool:
-    """Say whether the same request may succeed later.
-
-    Refused keys, unknown models and bad requests stay as they are; asking again only hides them.
-    """
+    """Return whether the same request may succeed later; not for refused keys, unknown models and
+    bad requests."""
     if isinstance(fault, RemoteError):
         return fault.status is None or fault.status in _LATER
     return isinstance(fault, httpx.TransportError) and not isinstance(
@@ -39,19 +37,19 @@ def wait_s(
     *,
     patience_s: float = _LONGEST_S,
 ) -> float | None:
-    """Say how long to wait before the next attempt.
+    """Return the seconds to wait before the next attempt.
 
-    Half of the wait is random, so that clients that failed together do not come back together
+    Half of the wait is random, so that clients that failed together do not retry together
     (M. Brooker, Exponential Backoff And Jitter, AWS 2015).
 
     Args:
         attempt: How many attempts failed, 1 or more.
         base_s: Seconds after the first; doubles with every attempt, to 30 at most.
-        retry_after: What the server's header says: seconds or a date.
+        retry_after: The Retry-After header: seconds or a date.
         patience_s: Longest wait that the server may ask for.
 
     Returns:
-        Seconds; None where the server wants more patience than that.
+        Seconds; None if the server asks for more than `patience_s`.
     """
     told = told_wait_s(retry_after)
     if told > patience_s:
@@ -61,11 +59,10 @@ def wait_s(
 
 
 def told_wait_s(retry_after: str | None) -> float:
-    """Read a Retry-After header as seconds from now; 0 where it says nothing that can be read.
+    """Parse a Retry-After header as seconds from now; 0 if it cannot be parsed.
 
     Args:
-        retry_after: Seconds, or a date in a form of RFC 9110 or ISO 8601. A date without a zone is
-            in UTC.
+        retry_after: Seconds, or a date of RFC 9110 or ISO 8601; UTC without a zone.
 
     >>> told_wait_s("2"), told_wait_s("soon"), told_wait_s("inf"), told_wait_s("-5")
     (2.0, 0.0, 0.0, 0.0)
@@ -77,17 +74,17 @@ def told_wait_s(retry_after: str | None) -> float:
     try:
         when = _read_date(text)
         return max(0.0, (when - datetime.now(UTC)).total_seconds())
-    # The parsers raise ValueError, TypeError, IndexError or OverflowError, by fault.
-    except Exception:  # noqa: BLE001 - a header that cannot be read counts as absent
+    # The parsers raise ValueError, TypeError, IndexError or OverflowError.
+    except Exception:  # noqa: BLE001 - a malformed header counts as absent
         return 0.0
 
 
 def retry_after_of(headers: Mapping[str, str]) -> str | None:
-    """Find what a response says of when to come back: seconds or a date; None for nothing.
+    """Return the Retry-After of a response: seconds or a date; None without one.
 
     Args:
-        headers: Of the response. `retry-after-ms`, which OpenAI and Azure send, is more exact and
-            goes first where it can be read.
+        headers: Headers of the response. `retry-after-ms` of OpenAI and Azure is more exact and
+            goes first.
 
     >>> retry_after_of({"retry-after-ms": "900", "retry-after": "1"})
     '0.9'

@@ -1,12 +1,10 @@
-"""An engine that asks a server: anything that speaks OpenAI's HTTP, such as vLLM, SGLang, Ollama or
-llama-server.
+"""An engine behind an OpenAI-compatible server, such as vLLM, SGLang, Ollama or llama-server.
 
     engine = RemoteEngine("elements", base_url="http://127.0.0.1:8000/v1", endpoint="completions")
     stream = engine.submit(GenerationRequest(prompt="Question: ...\\n\\nAnswer:"))
 
-One thread with an event loop of its own speaks with the server; its tokens take the same way as
-those of an engine in this process. Leaving an answer closes its connection, which is how servers
-learn that nobody reads.
+One thread with its own event loop talks to the server and fills the same streams as an engine in
+this process. Cancelling a request closes its connection, so that the server stops generating.
 """
 
 from __future__ import annotations
@@ -45,14 +43,16 @@ _open: WeakSet[RemoteEngine] = WeakSet()
 
 
 @dataclass(eq=False)
-class _Job:
+class _RemoteTask:
+    """A request, its stream, and the asyncio task that sends it."""
+
     request: GenerationRequest
     stream: AnswerStream
-    task: asyncio.Task[None] | None = None
+    runner: asyncio.Task[None] | None = None
 
 
 class RemoteEngine:
-    """See `engine.Engine`."""
+    """Serve requests by a server; see `engine.protocol.Engine`."""
 
     def __init__(
         self,
@@ -73,19 +73,18 @@ class RemoteEngine:
 
         Args:
             model: The model's name on the server.
-            base_url: Where the server listens, with its version: `http://127.0.0.1:8000/v1`.
-            endpoint: `chat`, where the server makes the prompt from messages, or `completions`,
-                where it gets a rendered prompt.
-            api_key_env: Name of the environment variable that holds the key; read at every
-                request, sent to this server alone, and kept out of errors.
-            max_retries: How often a request that failed in a way that may pass is sent again. Never
-                after its first token.
-            connect_timeout_s: Seconds to reach the server.
+            base_url: Address with version: `http://127.0.0.1:8000/v1`.
+            endpoint: `chat`: the server renders messages; `completions`: it gets a rendered prompt.
+            api_key_env: Environment variable of the key. It is read for every request, sent to this
+                server only, and kept out of errors.
+            max_retries: How often a request is repeated after a temporary fault; never after its
+                first token.
+            connect_timeout_s: Seconds to connect.
             read_timeout_s: Seconds between two pieces of an answer.
-            backoff_s: Seconds before the first retry; doubles with each.
+            backoff_s: Seconds before the first retry; doubled for each further one.
             most_running: Requests sent at once.
             most_waiting: Requests that may wait; more are refused.
-            idle_s: Seconds without work after which thread and connections go.
+            idle_s: Seconds without work after which thread and connections are closed.
 
         Raises:
             ConfigError: A setting is missing or out of range.
@@ -101,9 +100,9 @@ class RemoteEngine:
         self._closed = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: FairQueue[_Job] = FairQueue()
-        self._jobs: dict[str, _Job] = {}
-        self._running: set[_Job] = set()
+        self._waiting: FairQueue[_RemoteTask] = FairQueue()
+        self._tasks: dict[str, _RemoteTask] = {}
+        self._running: set[_RemoteTask] = set()
         self._count: Counter[str] = Counter()
         _open.add(self)
 
@@ -114,7 +113,7 @@ class RemoteEngine:
 
     @property
     def takes(self) -> PromptForm:
-        """Messages or text, as the endpoint wants."""
+        """Messages or text, by endpoint."""
         return "messages" if self._server.endpoint == "chat" else "text"
 
     def submit(self, request: GenerationRequest) -> AnswerStream:
@@ -122,7 +121,7 @@ class RemoteEngine:
         check_models_allowed(self.name)
         self._server.check(request)
         number = f"{self.name}-{next(_numbers)}"
-        job = _Job(request, AnswerStream(number, 0, self.cancel, request.deadline))
+        task = _RemoteTask(request, AnswerStream(number, 0, self.cancel, request.deadline))
         with self._lock:
             if self._closed:
                 raise EngineClosedError(f"the engine of {self.name} was closed; open another one")
@@ -130,29 +129,29 @@ class RemoteEngine:
                 raise EngineBusyError(
                     f"{self._most_waiting} requests wait for {self.name} already; ask again later"
                 )
-            self._waiting.push(request.caller, job)
-            self._jobs[number] = job
+            self._waiting.push(request.caller, task)
+            self._tasks[number] = task
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="stillroom-remote", daemon=True
                 )
                 self._thread.start()
             elif self._loop is not None:  # else it is starting and will look into the queue
-                self._loop.call_soon_threadsafe(self._start_jobs)
-        return job.stream
+                self._loop.call_soon_threadsafe(self._start_waiting)
+        return task.stream
 
     def cancel(self, request_id: str) -> None:
         """End a request; see `Engine.cancel`."""
         with self._lock:
-            job = self._jobs.pop(request_id, None)
-            if job is None:
+            task = self._tasks.pop(request_id, None)
+            if task is None:
                 return
-            self._waiting.remove(lambda one: one is job)
+            self._waiting.remove(lambda one: one is task)
             self._count["cancelled"] += 1
-            if job.task is not None and self._loop is not None:
-                self._loop.call_soon_threadsafe(job.task.cancel)
-        job.stream.abandon()
-        wake([job.stream])
+            if task.runner is not None and self._loop is not None:
+                self._loop.call_soon_threadsafe(task.runner.cancel)
+        task.stream.abandon()
+        wake([task.stream])
 
     def score_choices(
         self,
@@ -162,13 +161,13 @@ class RemoteEngine:
         caller: str = "",
         deadline: float | None = None,
     ) -> Future[list[float]]:
-        """Refuse: the protocol of servers has no scores of given texts."""
+        """Refuse: OpenAI's protocol does not score given texts."""
         raise ConfigError(
             [f"{self.name} is on a server, which does not score choices; load the checkpoint here"]
         )
 
     def stats(self) -> EngineStats:
-        """Say what the engine is doing; `steps` are requests sent."""
+        """Return the current load and totals; `steps` are requests sent."""
         with self._lock:
             return EngineStats(
                 waiting=len(self._waiting),
@@ -183,56 +182,56 @@ class RemoteEngine:
             )
 
     def ready(self) -> bool:
-        """Say whether a request would be taken; the server itself is not asked."""
+        """Return whether a request would be accepted; the server is not task."""
         return not self._closed and len(self._waiting) < self._most_waiting
 
     def close(self) -> None:
-        """Stop; whatever runs or waits fails at once."""
+        """Stop; running and waiting requests fail at once."""
         with self._lock:
             self._closed = True
-            thread, jobs = self._thread, list(self._jobs.values())
-            self._jobs.clear()
+            thread, tasks = self._thread, list(self._tasks.values())
+            self._tasks.clear()
             self._waiting.remove(lambda _: True)
-            for job in jobs:
-                if job.task is not None and self._loop is not None:
-                    self._loop.call_soon_threadsafe(job.task.cancel)
+            for task in tasks:
+                if task.runner is not None and self._loop is not None:
+                    self._loop.call_soon_threadsafe(task.runner.cancel)
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._start_jobs)
-        for job in jobs:
-            job.stream.fail(EngineClosedError(f"the engine of {self.name} was closed"))
-            wake([job.stream])
+                self._loop.call_soon_threadsafe(self._start_waiting)
+        for task in tasks:
+            task.stream.fail(EngineClosedError(f"the engine of {self.name} was closed"))
+            wake([task.stream])
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSING_S)
 
-    # The thread.
+    # In the worker thread.
 
     def _serve(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as fault:  # noqa: BLE001 - told to everyone who waits
+        except BaseException as fault:  # noqa: BLE001 - raised to every waiting caller
             with self._lock:
                 if self._thread is not threading.current_thread():
                     return
                 self._thread = self._loop = None
-                jobs, self._jobs = list(self._jobs.values()), {}
+                tasks, self._tasks = list(self._tasks.values()), {}
                 self._waiting.remove(lambda _: True)
                 self._running.clear()
-            for job in jobs:
-                self._fail(job, fault)
+            for task in tasks:
+                self._fail(task, fault)
 
     async def _main(self) -> None:
         timeout = httpx.Timeout(self._connect_timeout_s, read=self._server.read_timeout_s)
-        # `_start_jobs` keeps to `most_running`. A limit of the pool's own would be used up by
-        # requests that are cancelled while they wait for it
+        # `_start_waiting` limits to `most_running`. A limit of the pool leaks places of requests
+        # that are cancelled while they wait for it
         # (https://github.com/encode/httpcore/issues/1093).
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._most_running)
-        # A proxy has no business between this machine and itself.
+        # No proxy for a server on this machine.
         proxies = not self._server.is_local
         async with httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies) as client:
             self._client, self._news = client, asyncio.Event()
             with self._lock:
                 self._loop = asyncio.get_running_loop()
-            self._start_jobs()
+            self._start_waiting()
             idle = False
             while not self._may_end(idle):
                 try:
@@ -246,48 +245,48 @@ class RemoteEngine:
         with self._lock:
             if self._running or not (self._closed or (idle and not self._waiting)):
                 return False
-            # In the same breath, so that nobody submits to a thread that ends.
+            # Under the same lock, so that no request is submitted to a thread that is ending.
             self._thread = self._loop = None
             return True
 
-    def _start_jobs(self) -> None:
-        """Send what waits, as far as there is room; in the loop."""
+    def _start_waiting(self) -> None:
+        """Send waiting requests while slots are free; runs in the event loop."""
         with self._lock:
             while self._waiting and len(self._running) < self._most_running:
-                job = self._waiting.pop(Counter(one.request.caller for one in self._running))
-                self._running.add(job)
-                job.task = asyncio.ensure_future(self._answer(job))
-                # Not in the task itself: one that is cancelled before it begins runs nothing.
-                job.task.add_done_callback(lambda _, job=job: self._leave(job))  # type: ignore[misc]
+                task = self._waiting.pop(Counter(one.request.caller for one in self._running))
+                self._running.add(task)
+                task.runner = asyncio.ensure_future(self._answer(task))
+                # Not in the task itself: a task that is cancelled before it starts runs no code.
+                task.runner.add_done_callback(lambda _, task=task: self._leave(task))  # type: ignore[misc]
         self._news.set()
 
-    async def _answer(self, job: _Job) -> None:
-        deadline = job.request.deadline
+    async def _answer(self, task: _RemoteTask) -> None:
+        deadline = task.request.deadline
         patience = None if deadline is None else max(0.0, deadline - time.monotonic())
         try:
             async with asyncio.timeout(patience):
-                await ask_server(self._client, self._server, job.request, job.stream, self._count)
+                await ask_server(self._client, self._server, task.request, task.stream, self._count)
             self._count["finished"] += 1
         except TimeoutError:  # of the deadline; the server's own are RemoteErrors
-            self._fail(job, DeadlineError("the time that the request was given is over"))
-        except Exception as fault:  # noqa: BLE001 - told to who asked
-            self._fail(job, fault)
-        wake([job.stream])
+            self._fail(task, DeadlineError("the time that the request was given is over"))
+        except Exception as fault:  # noqa: BLE001 - raised to the caller
+            self._fail(task, fault)
+        wake([task.stream])
 
-    def _leave(self, job: _Job) -> None:
+    def _leave(self, task: _RemoteTask) -> None:
         with self._lock:
-            self._running.discard(job)
-            self._jobs.pop(job.stream.request_id, None)
-        self._start_jobs()
+            self._running.discard(task)
+            self._tasks.pop(task.stream.request_id, None)
+        self._start_waiting()
 
-    def _fail(self, job: _Job, fault: BaseException) -> None:
+    def _fail(self, task: _RemoteTask, fault: BaseException) -> None:
         self._count["failed"] += 1
         if not isinstance(fault, StillroomError):
             ours = EngineFailedError(f"{self.name} could not answer: {fault!r}")
             ours.__cause__ = fault
             fault = ours
-        job.stream.fail(fault)
-        wake([job.stream])
+        task.stream.fail(fault)
+        wake([task.stream])
 
 
 @atexit.register

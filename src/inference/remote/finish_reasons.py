@@ -1,11 +1,11 @@
-"""Why an answer ended, as servers and providers tell it, and whether it is whole.
+"""Finish reasons of servers and providers, and whether the answer is complete.
 
     judge_end("end_turn").verdict        # 'good'
     judge_end("MAX_TOKENS").verdict      # 'cut'
     judge_end("SAFETY").verdict          # 'fault'
 
-One list serves labelling, the chat model and the remote engine. A word that is not in it is a
-fault: an answer counts as whole only where that is known.
+Used by labelling and the remote engine. An unknown reason is a fault: an answer counts as complete
+only if that is known.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Verdict = Literal["good", "cut", "fault"]
 
 
 class _Ends(NamedTuple):
-    """The words of one protocol, in lower case with underscores; words of others not repeated."""
+    """The reasons of one protocol in lower snake case, without those of the protocols above it."""
 
     good: str
-    """The answer is whole; a call of a tool is an answer, too."""
+    """The answer is complete; a tool call is an answer, too."""
     cut: str = ""
     """A limit of tokens ended it: `max_tokens`, or the model's context."""
     withheld: str = ""
-    """A filter or the model itself refused; the same request would be refused again."""
+    """A filter or the model refused; another attempt would be refused as well."""
     broken: str = ""
-    """The server failed or gave up in the middle; another attempt may do better."""
+    """The server failed in the middle; another attempt may succeed."""
 
 
 PROTOCOLS: Final[Mapping[str, _Ends]] = {
@@ -80,15 +80,16 @@ PROTOCOLS: Final[Mapping[str, _Ends]] = {
     "xAI": _Ends("stop", "max_len max_context", "", "time_limit"),
     "others": _Ends("", "max_completion_tokens", "blacklist", "canceled aborted"),
 }
-"""Documented words by protocol. Servers that speak OpenAI's chat often pass on words of their own
-or of the provider behind them, so a word is looked up in all protocols."""
+"""Documented reasons by protocol. OpenAI-compatible servers often pass on reasons of their own or
+of
+another provider, so a reason is looked up in all protocols."""
 
 _GEMINI_NUMBERS = {1: "stop", 2: "max_tokens", 3: "safety", 4: "recitation"}
-"""Values of the enum in google.ai.generativelanguage, which some packages pass on as numbers."""
+"""Values of the enum in google.ai.generativelanguage, which some packages send as numbers."""
 _STATUSES = ("completed", "failed", "cancelled", "incomplete", "in_progress", "queued")
-"""Of OpenAI's responses."""
+"""Statuses of OpenAI's responses."""
 _KEYS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "completionReason")
-"""Where LangChain's packages put the reason: OpenAI, Gemini, Mistral, Cohere; Anthropic; Bedrock;
+"""Keys of the reason in LangChain's packages: OpenAI, Gemini, Mistral, Cohere; Anthropic; Bedrock;
 Ollama; Titan."""
 
 
@@ -105,18 +106,18 @@ class AnswerEnd:
 
     verdict: Verdict
     message: str = ""
-    """What happened, for an error; empty for good ends."""
+    """Error message; empty for good ends."""
     again: bool = False
-    """Another attempt may do better; of faults only."""
+    """Another attempt may succeed; for faults only."""
     status: int | None = None
-    """The HTTP status that the server named inside the answer."""
+    """HTTP status that the server sent inside the answer."""
 
     def raise_fault(self) -> None:
-        """Raise what the end means where it is a fault; a cut answer is none.
+        """Raise an error for a fault; a cut answer is not a fault.
 
         Raises:
-            BrokenAnswerError: The server failed in the middle; another attempt may do better.
-            GenerationError: The answer was withheld, or it is not known whether it is whole.
+            BrokenAnswerError: The server failed in the middle; another attempt may succeed.
+            GenerationError: The answer was withheld, or it is unknown whether it is complete.
         """
         if self.again:
             raise BrokenAnswerError(self.message, status=self.status)
@@ -128,10 +129,10 @@ _WHOLE = AnswerEnd("good")
 
 
 def judge_end(reason: object) -> AnswerEnd:
-    """Say whether an answer that ended for this reason is whole.
+    """Judge whether an answer that ended for this reason is complete.
 
     Args:
-        reason: A word in any case, an enum or its name (`FinishReason.STOP`), one of Gemini's
+        reason: A text in any case, an enum or its name (`FinishReason.STOP`), one of Gemini's
             numbers, or SGLang's `{"type": "stop"}`.
 
     >>> judge_end("FinishReason.STOP").verdict, judge_end("").verdict, judge_end("eureka").verdict
@@ -159,9 +160,9 @@ def judge_end(reason: object) -> AnswerEnd:
 
 
 def judge_choice(choice: Mapping[str, Any]) -> AnswerEnd:
-    """Judge a choice of OpenAI's HTTP: an error or a refusal in it comes before its reason.
+    """Judge a choice of OpenAI's HTTP; an error or a refusal in it goes before its reason.
 
-    `stop_reason` is not looked at: vLLM puts the stop text that was found there.
+    `stop_reason` is ignored: vLLM puts the found stop text there.
 
     >>> judge_choice({"finish_reason": "stop", "error": {"message": "gone", "code": 502}}).status
     502
@@ -178,9 +179,8 @@ def judge_choice(choice: Mapping[str, Any]) -> AnswerEnd:
 def judge_metadata(told: Mapping[str, Any]) -> AnswerEnd:
     """Judge the `response_metadata` of a LangChain message.
 
-    Packages that tell nothing of the end raise what goes wrong, and many models for tests and
-    local use are such: a message without any of the keys is whole. A key that is there and empty
-    is not.
+    A message without any of the keys is complete, because packages that send no reason raise errors
+    instead. A message with an empty key is not.
 
     >>> judge_metadata({"stopReason": "max_tokens"}).verdict, judge_metadata({}).verdict
     ('cut', 'good')
@@ -202,7 +202,7 @@ def judge_metadata(told: Mapping[str, Any]) -> AnswerEnd:
 
 
 def refusal_end(refusal: object) -> AnswerEnd | None:
-    """Judge what stands in a message's `refusal`; None where there is none."""
+    """Judge the `refusal` of a message; None without one."""
     if not refusal:
         return None
     return AnswerEnd(
@@ -211,7 +211,7 @@ def refusal_end(refusal: object) -> AnswerEnd | None:
 
 
 def error_status(error: object) -> int:
-    """Find the HTTP status that a server gives inside a body; 500 where it does not.
+    """Return the HTTP status inside an error body; 500 without one.
 
     >>> error_status({"code": "429"}), error_status("gone")
     (429, 500)
@@ -241,7 +241,7 @@ def _error_end(error: object) -> AnswerEnd | None:
 
 
 def _word(reason: object) -> str:
-    """Bring a reason to the spelling of the list; empty where there is none."""
+    """Normalise a reason to the spelling of `PROTOCOLS`; empty without a reason."""
     if isinstance(reason, Mapping):
         reason = reason.get("type")
     if isinstance(reason, Enum):
@@ -254,6 +254,6 @@ def _word(reason: object) -> str:
     word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word)
     word = re.sub(r"[\s-]+", "_", word).lower()
     word = re.sub(r"^(?:finish_reason|stop_reason|reason)_(?=.)", "", word)
-    # Pieces of a stream that each tell the reason are joined by LangChain: "stopstop".
+    # LangChain concatenates reasons that are sent in several chunks: "stopstop".
     word = re.sub(r"^(.+?)\1+$", r"\1", word)
     return "" if word in ("null", "none", "unspecified") else word

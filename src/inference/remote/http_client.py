@@ -1,5 +1,4 @@
-"""One request to a server that speaks OpenAI's HTTP: how it is answered, and when it is sent
-again."""
+"""One request to an OpenAI-compatible server, with retries."""
 
 from __future__ import annotations
 
@@ -24,17 +23,17 @@ async def ask_server(
     stream: AnswerStream,
     count: Counter[str],
 ) -> None:
-    """Ask until there is an answer or no hope; its tokens go into the stream.
+    """Send a request, with retries, and put the tokens of its answer into a stream.
 
     Args:
-        client: Carries the connections.
-        server: Who is asked.
-        request: What is asked.
-        stream: Takes the answer.
-        count: Requests sent, tokens and retries are counted here.
+        client: HTTP client.
+        server: The server.
+        request: The request.
+        stream: Receives the tokens.
+        count: Receives the numbers of requests sent, tokens and retries.
 
     Raises:
-        RemoteError: The server refused, failed or was not reached.
+        RemoteError: The server refused, failed or could not be reached.
         ConfigError: The key is missing.
     """
     attempt = 1
@@ -45,7 +44,7 @@ async def ask_server(
         except (RemoteError, httpx.HTTPError, httpx.InvalidURL) as fault:
             wait = _wait(server, fault, attempt, stream)
             if wait is None:
-                raise _told(server, fault, attempt) from fault
+                raise _final_error(server, fault, attempt) from fault
         else:
             return
         count["retries"] += 1
@@ -64,7 +63,7 @@ async def _ask_once(
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    # As ASCII: half a surrogate pair in a message has no bytes of its own.
+    # ASCII, because half a surrogate pair in a message cannot be encoded as UTF-8.
     body = json.dumps(server.body(request)).encode()
     answer = ServerAnswer(_tool_names(request))
     async with client.stream("POST", server.url, content=body, headers=headers) as response:
@@ -94,15 +93,15 @@ async def _read_events(
 
 
 def _wait(server: Server, fault: Exception, attempt: int, stream: AnswerStream) -> float | None:
-    """Say how long to wait before asking again; None where that has no sense."""
-    begun = stream.usage.completion_tokens > 0  # asking again would give the beginning twice
+    """Return the seconds to wait before a retry; None for no retry."""
+    begun = stream.usage.completion_tokens > 0  # a retry would repeat the beginning
     if begun or attempt > server.max_retries or not may_pass(fault):
         return None
     told = fault.retry_after if isinstance(fault, RemoteError) else None
     return wait_s(attempt, server.backoff_s, told)
 
 
-def _told(server: Server, fault: Exception, attempts: int) -> RemoteError:
+def _final_error(server: Server, fault: Exception, attempts: int) -> RemoteError:
     what = str(fault) if isinstance(fault, RemoteError) else transport_fault(server, fault)
     tries = "" if attempts == 1 else f" (asked {attempts} times)"
     status = fault.status if isinstance(fault, RemoteError) else None

@@ -1,5 +1,4 @@
-"""Servers that speak OpenAI's HTTP: where they are, what they are sent, and what their refusals
-say."""
+"""OpenAI-compatible servers: address and key, request bodies, and error responses."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ _MOST_ERROR_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class Server:
-    """Where a model is served and how it is asked; `remote.RemoteEngine` says what is what."""
+    """Address and settings of a served model; `engine.RemoteEngine` describes the fields."""
 
     model: str
     base_url: str | None
@@ -33,10 +32,10 @@ class Server:
     read_timeout_s: float
     backoff_s: float
     api_key: str | None = field(default=None, repr=False)
-    """The key itself, from callers that were given one; goes before `api_key_env`."""
+    """The key itself; goes before `api_key_env`."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot work, all at once."""
+        """Refuse wrong settings, all at once."""
         faults = []
         parts = urlsplit(self.base_url or "")
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -54,16 +53,16 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The address that requests go to."""
+        """The URL of requests."""
         return str(self.base_url).rstrip("/") + _PATHS[self.endpoint]
 
     @property
     def is_local(self) -> bool:
-        """Say whether the server is on this machine."""
+        """Whether the server is on this machine."""
         return urlsplit(str(self.base_url)).hostname in _LOCAL
 
     def check(self, request: GenerationRequest) -> None:
-        """Refuse what a server cannot do.
+        """Refuse requests that a server cannot serve.
 
         Raises:
             ConfigError: The request has a constraint object or end tokens of its own.
@@ -80,7 +79,7 @@ class Server:
             raise ConfigError(faults)
 
     def key(self) -> str | None:
-        """Give the key: as it was given, else read from the environment.
+        """Return the given key, else read it from the environment.
 
         Raises:
             ConfigError: The variable is not set.
@@ -95,7 +94,7 @@ class Server:
         return key
 
     def body(self, request: GenerationRequest) -> dict[str, Any]:
-        """Write a request as the endpoint wants it; settings left alone are not sent."""
+        """Make the request body for the endpoint; defaults are not sent."""
         chat = self.endpoint == "chat"
         body: dict[str, Any] = {
             "model": self.model,
@@ -124,7 +123,7 @@ class Server:
 
 
 async def read_refusal(response: httpx.Response, key: str | None) -> RemoteError:
-    """Make an error of what a server answered in place of an answer; the key is kept out of it."""
+    """Make an error of an error response, without the key in it."""
     told = b""
     async for chunk in response.aiter_bytes():
         told += chunk
@@ -141,7 +140,7 @@ async def read_refusal(response: httpx.Response, key: str | None) -> RemoteError
 
 
 def transport_fault(server: Server, fault: Exception) -> str:
-    """Say what went wrong on the way to a server or back."""
+    """Describe a connection error."""
     if isinstance(fault, httpx.ConnectTimeout | httpx.ConnectError):
         return f"no server was reached ({fault}); start it or correct base_url"
     if isinstance(fault, httpx.ReadTimeout):
@@ -150,7 +149,7 @@ def transport_fault(server: Server, fault: Exception) -> str:
 
 
 def error_text(body: str) -> str:
-    """Find what a server says about an error in what it sent, cut to a line."""
+    """Extract the error message from a response body, shortened to one line."""
     try:
         told = json.loads(body)
     except ValueError:

@@ -1,8 +1,8 @@
-"""What servers that speak OpenAI's HTTP send, turned into token events.
+"""Parsing the responses of OpenAI-compatible servers into token events.
 
-Chat chunks hold `delta.content` and `logprobs.content`; completion chunks hold `text` and
-`logprobs.tokens`. They come as server-sent events that end with `[DONE]`; a server that sends one
-JSON object instead, or a line of JSON for each chunk, is read as well.
+Chat chunks have `delta.content` and `logprobs.content`; completion chunks have `text` and
+`logprobs.tokens`. They come as server-sent events that end with `[DONE]`; one JSON object, or one
+line of JSON per chunk, is read as well.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .server_address import error_text
 
 MOST_LINE_BYTES = 1 << 20
 MOST_BODY_BYTES = 16 << 20
-"""Of an answer that is one JSON object over several lines."""
+"""Limit of an answer that is one JSON object over several lines."""
 _MOST_TOLD = 200
-"""Characters of what a server sent, in errors."""
+"""Characters of a response that errors quote."""
 _DONE = "[DONE]"
 _CALLING = ("tool_calls", "function_call")
 
@@ -34,14 +34,14 @@ class ServerEvent(NamedTuple):
 
     kind: Literal["data", "error", "done"]
     value: Any
-    """What its JSON says; of errors also the text where it is no JSON."""
+    """Its parsed JSON; of errors also text that is not JSON."""
 
 
 async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
-    """Give the events of an answer's body.
+    """Parse the events of a response body.
 
     Args:
-        chunks: The body as it comes, cut anywhere.
+        chunks: The body in chunks of any size.
 
     Raises:
         RemoteError: A line is longer than 1 MiB, or the body is neither events nor JSON.
@@ -65,20 +65,20 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent
 
 
 class _EventReader:
-    """Puts lines together to events (WHATWG HTML, section 9.2.6), and forgives what servers forget:
-    blank lines between events, the end of the last line, events at all."""
+    """Joins lines to events (WHATWG HTML, "9.2.6 Interpreting an event stream"); tolerates missing
+    blank lines, a missing last line end, and bare JSON."""
 
     def __init__(self) -> None:
         self._name = ""
         self._data: list[str] = []
         self._body: list[str] | None = None
-        """Lines of JSON that stand there without events; None where there are events."""
+        """Lines of bare JSON; None if there are events."""
         self._size = 0
         self._any = False
         self._other = ""
 
     def read(self, line: str) -> list[ServerEvent]:
-        """Take a line; give the events that are whole now."""
+        """Take a line; return the events that are complete now."""
         line = line.lstrip("\ufeff")
         if self._body is not None:
             return self._read_body(line)
@@ -100,7 +100,7 @@ class _EventReader:
         return []
 
     def end(self, line: str) -> list[ServerEvent]:
-        """Take the last line, which has no end; give the events that are left."""
+        """Take the last, unterminated line; return the remaining events."""
         events = [*self.read(line), *self._flush()]
         if self._body:
             events.append(_sure_event("\n".join(self._body)))
@@ -115,7 +115,7 @@ class _EventReader:
 
     def _read_data(self, value: str) -> list[ServerEvent]:
         if not self._data:
-            if not value:  # a sign of life
+            if not value:  # keep-alive
                 return []
             event = _event(value)
             if event is not None:
@@ -133,7 +133,7 @@ class _EventReader:
         event = _event(text)
         if event is not None or self._name == "error":
             return [self._named(event or ServerEvent("error", text))]
-        # Events without a blank line between them.
+        # Events without blank lines between them.
         return [self._named(_sure_event(part)) for part in parts if part]
 
     def _named(self, event: ServerEvent) -> ServerEvent:
@@ -141,7 +141,7 @@ class _EventReader:
         return ServerEvent("error", event.value) if name == "error" else event
 
     def _read_body(self, line: str) -> list[ServerEvent]:
-        """Take a line of JSON: a chunk of its own (Ollama), or a part of one object."""
+        """Take a line of bare JSON: a whole chunk (Ollama), or a part of one object."""
         if not self._body:
             event = _event(line) if line.strip() else None
             if event is not None or not line.strip():
@@ -160,7 +160,7 @@ class _EventReader:
 
 
 class ServerAnswer:
-    """Reads the events of one answer."""
+    """Parses the events of one answer into tokens."""
 
     def __init__(self, tools: Collection[str] = ()) -> None:
         """Start an answer.
@@ -169,27 +169,26 @@ class ServerAnswer:
             tools: Names of the tools that were offered.
         """
         self.usage: Usage | None = None
-        """As the server counts; None where it does not tell."""
+        """The server's own count; None without one."""
         self._finish_reason: FinishReason | None = None
         self._done = self._any = self._calling = False
         self._refusal = self._refused_part = ""
-        """Of the whole answer, and in blocks beside its text."""
+        """Refusal of the whole answer, and in blocks beside its text."""
         self._said = False
         self._half = ""
-        """The first half of a surrogate pair whose second one comes in the next chunk."""
+        """First half of a surrogate pair that is split between chunks."""
         self._calls = CallPieces(tools)
 
     @property
     def ended(self) -> bool:
-        """A reason was given why the answer ended."""
+        """A finish reason was sent."""
         return self._finish_reason is not None
 
     def read(self, event: ServerEvent) -> list[TokenEvent]:
-        """Read one event; give the tokens in it.
+        """Parse one event; return its tokens.
 
         Raises:
-            RemoteError: It is an error of the server, no part of an answer, or says that the
-                answer is withheld.
+            RemoteError: It is a server error, not part of an answer, or withholds the answer.
         """
         if event.kind == "done":
             self._done = True
@@ -203,19 +202,19 @@ class ServerAnswer:
             raise RemoteError(f"the server sent what is no answer: {told}", status=200) from fault
 
     def finish(self) -> list[TokenEvent]:
-        """Give the last events: calls of tools, and the end.
+        """Return the last event, with tool calls and the finish reason.
 
-        A stream that ends with `[DONE]` has a good end even where it gives no reason.
+        A stream that ends with `[DONE]` is complete even without a finish reason.
 
         Raises:
-            RemoteError: The answer has no end, or the model refused.
-            TruncatedAnswerError: A call was cut off.
+            RemoteError: The answer is incomplete, or the model refused.
+            TruncatedAnswerError: A tool call was cut off.
         """
         reason = self._finish_reason or ("stop" if self._done and self._any else None)
         if reason is None:
             what = "broke off before its end" if self._any else "is empty"
             raise BrokenAnswerError(f"the server's answer {what}")
-        # Blocks of refusal beside a text are as little the answer as blocks of thinking.
+        # Refusal blocks beside a text are ignored, like thinking blocks.
         if refused := refusal_end(self._refusal or ("" if self._said else self._refused_part)):
             _check(refused)
         if self._calling and not self._said and not self._calls.calls():
@@ -244,7 +243,7 @@ class ServerAnswer:
             else:
                 self._finish_reason = self._finish_reason or "stop"
         message = choice.get("delta") or {}
-        if not message and not self._any:  # some repeat all of the answer in their last chunk
+        if not message and not self._any:  # some servers repeat the whole answer in the last chunk
             message = choice.get("message") or {}
         pieces = message.get("tool_calls") or ()
         for piece in [pieces] if isinstance(pieces, Mapping) else pieces:
@@ -263,7 +262,7 @@ class ServerAnswer:
         return _events(self._whole(said), choice.get("logprobs"))
 
     def _whole(self, said: str) -> str:
-        """Put halves of characters together, which come where a server cuts its escapes in two."""
+        """Join surrogate pairs that a server split between chunks."""
         if not self._half and said.isascii():
             return said
         said, self._half = self._half + said, ""
@@ -301,7 +300,7 @@ def _is_content(content: object) -> bool:
 
 
 def whole_characters(text: str) -> str:
-    """Join halves of surrogate pairs, and put U+FFFD in the place of one that is alone.
+    """Join surrogate pairs, and replace unpaired ones by U+FFFD.
 
     >>> whole_characters("\\ud83d\\ude00") == "\\U0001f600", whole_characters("a\\ud83d")
     (True, 'a\ufffd')
@@ -312,21 +311,21 @@ def whole_characters(text: str) -> str:
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find the first choice of a chunk; None where it holds none, such as one with counts only."""
+    """Return the first choice of a chunk; None without one, such as in a chunk of usage only."""
     choices = chunk.get("choices")
     if choices:
         first: list[Mapping[str, Any]] = [one for one in choices if one.get("index") in (None, 0)]
         return first[0] if first else None
     if "choices" in chunk or "done" not in chunk:
         return None
-    # Ollama's own form.
+    # Ollama's native format.
     reason = (chunk.get("done_reason") or "stop") if chunk["done"] else None
     message = chunk.get("message") or {"content": chunk.get("response")}
     return {"delta": message, "finish_reason": reason}
 
 
 def _is_error(value: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Say whether a server says in a chunk that it failed, in one of the ways in which they do."""
+    """Return whether a chunk reports an error, in any of the known formats."""
     if isinstance(value, list):
         value = value[0]
     if value.get("error") or value.get("object") == "error" or value.get("type") == "error":
@@ -357,7 +356,7 @@ def _parsed(text: str, otherwise: object = _NOTHING) -> Any:  # noqa: ANN401 - a
 
 
 def _event(text: str) -> ServerEvent | None:
-    """Read the data of an event; None where it is no JSON."""
+    """Parse the data of an event; None if it is not JSON."""
     if text.strip() == _DONE:
         return ServerEvent("done", None)
     value = _parsed(text)
@@ -377,8 +376,8 @@ def _events(text: str, logprobs: Any) -> list[TokenEvent]:  # noqa: ANN401
         return tokens
     if not text:
         return []
-    # Characters that span tokens, or a server that sends several at once: text and numbers do not
-    # line up, and the text is what counts.
+    # Characters that span tokens, or several tokens in one chunk: text and log-probabilities do not
+    # align, so only the text is kept.
     return [TokenEvent(None, tokens[0].logprob if len(tokens) == 1 else None, text)]
 
 

@@ -1,4 +1,4 @@
-"""A model and a tokenizer as one loads them, asked in the form of System 1 or System 2.
+"""Prompting a model with its tokenizer in the format of System 1 or System 2.
 
 model, tokenizer = load_student("./student")
 print(infer_student(model, tokenizer, "Name three primary colors."))
@@ -18,7 +18,7 @@ from ..generate import generate_texts
 
 
 def checkpoint_of(model: Any, tokenizer: Any) -> Checkpoint:  # noqa: ANN401 - transformers
-    """Take a model and its tokenizer together; the tokenizer gets what batches need.
+    """Join a model and its tokenizer to a checkpoint; sets padding on the tokenizer.
 
     Raises:
         CheckpointError: The tokenizer has no end token.
@@ -39,23 +39,23 @@ def infer_student(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> str:
-    """Ask a student one thing.
+    """Ask a student one question.
 
     Args:
         model: A transformers causal language model.
-        tokenizer: Its own.
-        prompt: The instruction or question, without a form around it.
+        tokenizer: Its tokenizer.
+        prompt: The instruction or question, without template.
         mode: `system1` or `system2`, as it was trained.
         max_new_tokens: Most tokens of the reply.
-        input_text: What the instruction is about.
-        temperature: 0 is greedy, and the same every time.
-        seed: Of samples.
+        input_text: Input of the instruction.
+        temperature: 0 is greedy and deterministic.
+        seed: Seed of samples.
 
     Returns:
-        The reply alone.
+        The reply.
 
     Raises:
-        ConfigError: The student was trained on prompts of another form.
+        ConfigError: The student was trained on prompts of another format.
         GenerationError: The prompt is empty or fills the model's context.
     """
     require_mode(model, mode)
@@ -70,10 +70,10 @@ def infer_student(
 
 
 def require_mode(model: Any, mode: SystemMode) -> None:  # noqa: ANN401
-    """Refuse to ask a student in another form than it was trained in.
+    """Refuse to prompt a student in another format than it was trained on.
 
     Raises:
-        ConfigError: The forms differ.
+        ConfigError: The formats differ.
     """
     trained = training_records_of(model)
     if trained is not None and trained.prompt_format != mode:
@@ -84,7 +84,7 @@ def require_mode(model: Any, mode: SystemMode) -> None:  # noqa: ANN401
 
 
 def trained_mode(model: Any, default: SystemMode) -> SystemMode:  # noqa: ANN401
-    """Give the mode that a model was trained in, or a default where nobody knows."""
+    """Return the mode that a model was trained in, or the default if unknown."""
     trained = training_records_of(model)
     known = (mode for mode in SYSTEM_MODES if trained and mode == trained.prompt_format)
     return next(known, default)
@@ -98,8 +98,7 @@ def find_checkpoint(out_dir: str | Path) -> str | None:
         out_dir: The folder that a training wrote to.
 
     Returns:
-        `out_dir` exactly as given where the model lies in it, else the folder below; None where
-        there is none.
+        `out_dir` exactly as given if the model is in it, else the folder below; None without one.
     """
     found = checkpoints.find_checkpoint(out_dir)
     if found is None:

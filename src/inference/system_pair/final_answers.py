@@ -1,11 +1,11 @@
-r"""The answer at the end of a chain of thought: found by the marks that models set, and compared.
+r"""Extracting the final answer of a chain of thought, and comparing answers.
 
-| mark | taken |
+| marker | answer |
 |---|---|
 | `\boxed{...}` | the last one, braces balanced |
 | `#### ...` | the last one, to the end of its line |
 | `the answer is ...` | the last one, to the end of its sentence |
-| none | the last number with its sign, else the last line |
+| none | the last number, else the last line |
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?
 
 
 def final_answer(text: str) -> str:
-    r"""Find the answer that a text ends with.
-
-    Returns:
-        It as written, without blanks and marks around it; empty for a blank text.
+    r"""Extract the final answer of a text, without white space and punctuation around it.
 
     >>> final_answer("2 and 3 are 5.\n#### 5\nThat is all."), final_answer("So it is -5.")
     ('5', '-5')
@@ -44,7 +41,7 @@ def final_answer(text: str) -> str:
 
 
 def same_answer(first: str, second: str) -> bool:
-    """Say whether two answers mean the same: equal numbers, or equal words whatever their case.
+    """Return whether two answers are equal: as numbers, or as words without regard to case.
 
     >>> same_answer("$1,200", "1200.0"), same_answer("-5", "5"), same_answer("Yes", "yes.")
     (True, False, True)
@@ -69,7 +66,7 @@ def _last_box(text: str) -> str | None:
 
 
 def _sentence(text: str) -> str:
-    """Cut after the first full stop that does not stand in a number."""
+    """Cut at the first full stop that is not inside a number."""
     return re.split(r"\.(?!\d)", text, maxsplit=1)[0]
 
 

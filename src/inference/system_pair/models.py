@@ -1,4 +1,4 @@
-"""Teachers and students by name or folder, as pairs of model and tokenizer.
+"""Loading teachers and students as pairs of model and tokenizer.
 
 teacher, tokenizer = load_teacher("Qwen/Qwen2.5-7B-Instruct")
 student, tokenizer = load_student("./distilled-qwen2.5-0.5b")
@@ -31,20 +31,20 @@ def load_teacher(
     bits: int | None = None,
     device: str | None = None,
 ) -> tuple[Any, Any]:
-    """Load a teacher; how it is held is logged.
+    """Load a teacher; its precision and device are logged.
 
     Args:
-        model_name: A folder, or a model of the hub.
+        model_name: A folder or hub name.
         use_tpu: TPUs are not used; True is an error.
-        bits: 8 or 4 holds its linear layers so (extra `peft`). None takes 8 on CUDA where
-            bitsandbytes is able, else half precision there, and float32 on the CPU.
-        device: `cpu`, `cuda`, ...; None takes CUDA where there is one.
+        bits: 8 or 4 quantises its linear layers (extra `peft`). None takes 8 on CUDA if
+            bitsandbytes works, else half precision there, and float32 on the CPU.
+        device: `cpu`, `cuda`, ...; None takes CUDA if available.
 
     Returns:
         Model and tokenizer; the tokenizer has a padding token.
 
     Raises:
-        ConfigError: `use_tpu` or `bits` cannot be met at all.
+        ConfigError: `use_tpu` or `bits` has an unsupported value.
         ModelNotFoundError: There is no such model.
         CheckpointError: Its folder is damaged or unsafe.
         MissingDependencyError: `bits` was given and bitsandbytes is not installed.
@@ -72,7 +72,7 @@ def load_teacher(
 
 
 def _bits_for(bits: int | None, place: torch.device) -> Any:  # noqa: ANN401 - 4, 8 or None
-    """Choose the bits; what this machine cannot run falls back with a message."""
+    """Choose the bits; log a warning and return None if this machine cannot run them."""
     if bits is None and place.type != "cuda":
         return None
     from ..checkpoints.quantization import why_not_quantized
@@ -94,12 +94,12 @@ def load_student(model_path: str) -> tuple[Any, Any]:
     """Load a student from its folder, or from the newest checkpoint below it.
 
     Args:
-        model_path: A folder; that of a LoRA adapter loads with its base model (extra `peft`). A
-            model of the hub is loaded too.
+        model_path: A folder or hub name. The folder of a LoRA adapter loads with its base model
+            (extra `peft`).
 
     Returns:
-        Model and tokenizer; the tokenizer has a padding token. What the student was trained on
-        comes with the model, so that it is asked in the same form.
+        Model and tokenizer; the tokenizer has a padding token. The training records are attached
+        to the model, so that it is prompted in the same format.
 
     Raises:
         ModelNotFoundError: There is no such folder or model.

@@ -1,8 +1,8 @@
-"""Tools: which an answer may call, the form that makes every call valid, and reading calls back.
+"""Tools of a request: their schemas, the choice between them, and the grammar of calls.
 
-An answer calls a tool by `{"name": "add", "arguments": {"a": 1}}`; models whose chat template
-writes `<tool_call>` around that are held to these tags. Where a call is asked for, nothing else can
-be answered. Where it is only allowed, what begins like a call must go on as one.
+An answer calls a tool by `{"name": "add", "arguments": {"a": 1}}`, between `<tool_call>` tags if
+the model's chat template writes them. If a call is required, nothing else can be answered. If it is
+allowed, an answer that begins like a call must continue as one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from ..constrained.grammar import Grammar, json_rule, token_name
 from ..constrained.type_schemas import tool_of
 
 MOST_CALLS = 8
-"""Calls in one answer, where several are allowed."""
+"""Most calls in one answer, if several are allowed."""
 Tags = Literal["none", "text", "tokens"]
-"""What stands around a call: nothing, `<tool_call>` and `</tool_call>` written out, or the two as
-tokens of their own."""
+"""What is written around a call: nothing, `<tool_call>` tags as text, or as single tokens."""
 OPEN_TAG, CLOSE_TAG = "<tool_call>", "</tool_call>"
 
 _TAG_RULES = {
@@ -31,7 +30,7 @@ _TAG_RULES = {
 }
 _TEXT_OR_CALLS = {
     "none": "TEXT? | call{more}\nTEXT: /[^{{](?s:.*)/",
-    # Text may stand before the first tag; TEXT is what never gets to one.
+    # Text may precede the first tag; TEXT contains none.
     "text": "TEXT? | before rest{more}\n"
     "TEXT: /(?s:.+)/ & ~/(?s:.*)<tool_call>(?s:.*)/\n"
     "before[lazy]: BEFORE\n"
@@ -48,11 +47,11 @@ class ToolUse:
     """In OpenAI's form: `{"type": "function", "function": {"name", "description", "parameters"}}`.
     """
     callable_names: tuple[str, ...]
-    """Those that may be called; empty for none."""
+    """Tools that may be called; empty for none."""
     must_call: bool = False
-    """Nothing but a call is an answer."""
+    """The answer must be a call."""
     several: bool = False
-    """More than one call may stand in an answer."""
+    """An answer may have more than one call."""
 
     @property
     def functions(self) -> list[Mapping[str, Any]]:
@@ -61,14 +60,14 @@ class ToolUse:
 
 
 def read_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
-    """Bring tools into OpenAI's form.
+    """Convert tools to OpenAI's form.
 
     Args:
         tools: Functions, LangChain tools, pydantic classes, TypedDicts or JSON schemas.
-        strict: Passed on to servers; here calls always keep to the schema.
+        strict: For servers; engines in this process are always strict.
 
     Raises:
-        ConfigError: One has no JSON schema, or its arguments are no object.
+        ConfigError: One has no JSON schema, or its arguments are not an object.
     """
     return [tool_of(tool, strict=strict) for tool in tools]
 
@@ -76,14 +75,14 @@ def read_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict
 def tool_use(
     tools: Sequence[Mapping[str, Any]], choice: object = None, *, several: bool = False
 ) -> ToolUse:
-    """Say what an answer may and must call.
+    """Read the choice of tools.
 
     Args:
-        tools: As `read_tools` gives them.
+        tools: From `read_tools`.
         choice: None or `"auto"`: a call or text. `"any"`, `"required"` or True: a call. A name, or
             `{"type": "function", "function": {"name": name}}`: a call of that tool. `"none"` or
             False: text.
-        several: Whether more than one call may stand in an answer.
+        several: Whether an answer may have more than one call.
 
     Raises:
         ConfigError: The choice names no tool.
@@ -104,14 +103,14 @@ def tool_use(
 
 
 def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
-    """Make the form of answers; None where any text is one.
+    """Make the grammar of answers; None if any text is allowed.
 
     Args:
-        use: What may be called.
-        tags: What stands around a call.
+        use: Tools and their choice.
+        tags: What is written around a call.
 
     Raises:
-        ConfigError: The parameters of a tool are too large a schema.
+        ConfigError: The schema of a tool is too large.
     """
     if not use.callable_names:
         return None
@@ -133,15 +132,15 @@ def tool_grammar(use: ToolUse, *, tags: Tags = "none") -> Grammar | None:
 
 
 def parameters_of(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the schema of a function's arguments."""
+    """Return the schema of a function's arguments."""
     return function.get("parameters") or {"type": "object", "properties": {}}
 
 
 def shorter_lists(schema: Any, most: int | None) -> Any:  # noqa: ANN401 - any JSON
-    """Give a schema whose closed lists name only the first so many values, for a prompt.
+    """Shorten the `enum` lists of a schema to their first values, for a prompt.
 
-    What a student may answer is held by the grammar, which keeps the whole lists; a list of all
-    records of a table would fill all that a small student can read.
+    The grammar keeps the whole lists. A list of all records of a table would fill the context of a
+    small student.
 
     >>> shorter_lists({"enum": ["a", "b", "c"]}, 2)
     {'enum': ['a', 'b', '... 1 more']}
@@ -160,11 +159,11 @@ def shorter_lists(schema: Any, most: int | None) -> Any:  # noqa: ANN401 - any J
 
 
 def tools_text(use: ToolUse, most_values: int | None = None) -> str:
-    """Describe the tools that may be called, for prompts of models without a template for it.
+    """Describe the callable tools, for prompts of models whose template does not.
 
     Args:
         use: The tools.
-        most_values: Values told of each closed list; None for all.
+        most_values: Most values shown of each closed list; None for all.
     """
     told = ("name", "description", "parameters")
     lines = [
@@ -182,7 +181,7 @@ def tools_text(use: ToolUse, most_values: int | None = None) -> str:
 
 
 def call_text(call: Mapping[str, Any]) -> str:
-    """Write a call the way answers hold it; for calls of earlier turns."""
+    """Write a call as in an answer; for calls of earlier turns."""
     return json.dumps({"name": call["name"], "arguments": call["args"]}, ensure_ascii=False)
 
 
@@ -192,12 +191,12 @@ def arguments_text(call: Mapping[str, Any]) -> str:
 
 
 def new_call_id() -> str:
-    """Make a name for a call."""
+    """Make an id for a call."""
     return f"call_{secrets.token_hex(8)}"
 
 
 def _chosen(choice: object) -> object:
-    """Reduce the ways in which a choice is written to a word or a name."""
+    """Normalise a choice to a word or the name of a tool."""
     if isinstance(choice, Mapping):
         inner = choice.get("function")
         named = inner.get("name") if isinstance(inner, Mapping) else choice.get("name")

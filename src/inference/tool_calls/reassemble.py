@@ -1,4 +1,4 @@
-"""Tool calls that a server sends in pieces, put together by index and id and parsed at the end.
+"""Joining tool calls that a server streams in pieces, by index and id.
 
     pieces = CallPieces(("add",))
     pieces.add({"index": 0, "id": "c1", "function": {"name": "add", "arguments": ""}})
@@ -6,8 +6,8 @@
     pieces.calls()      # [SentCall(name='add', arguments='{"a": 1}', id='c1', broken=False)]
 
 Servers differ: the name comes once, in every piece or in pieces; indexes or ids are missing, or the
-same for all calls; arguments are text, an object, null, or JSON that was encoded twice. What cannot
-be read for certain becomes a broken call, never a call with other arguments than were sent.
+same for all calls; arguments are text, an object, null, or JSON that was encoded twice. Ambiguous
+calls are marked as broken, and never get other arguments than were sent.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class SentCall(NamedTuple):
     """A tool call of an answer."""
 
     name: str
-    """The tool; empty where the server never named it."""
+    """Name of the tool; empty if the server did not send it."""
     arguments: str
-    """A JSON object; what the server sent, as it is, where the call is broken."""
+    """A JSON object; the unchanged text if the call is broken."""
     id: str
     broken: bool
-    """The arguments are no JSON object, or there is no name: nothing can be called."""
+    """The arguments are not a JSON object, or the name is missing."""
 
 
 @dataclass
@@ -39,13 +39,13 @@ class _Call:
     id: str = ""
     names: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
-    """Of the arguments."""
+    """Pieces of the arguments."""
     size: int = 0
     """Characters in the pieces."""
 
     @property
     def arguments(self) -> str:
-        """All that was sent of them; the last piece where each one held the ones before it."""
+        """The joined pieces, or the last one if each piece contains those before it."""
         joined = "".join(self.pieces)
         if len(self.pieces) > 1 and _grows(self.pieces) and read_arguments(joined) is None:
             return self.pieces[-1]
@@ -53,8 +53,8 @@ class _Call:
 
     @property
     def complete(self) -> bool:
-        """Arguments were sent and are whole."""
-        # Looked at for pieces that may be the last one only: an object, null, or a text of JSON.
+        """Arguments were sent and are complete."""
+        # Parse only if the piece can be the last one: of an object, null, or quoted JSON.
         last = self.pieces[-1].rstrip() if self.pieces else ""
         if last and last[-1] not in '}l"':
             return False
@@ -62,8 +62,8 @@ class _Call:
         return bool(arguments.strip()) and read_arguments(arguments) is not None
 
     def extend(self, name: str, arguments: str) -> None:
-        """Take a piece; arguments that are whole and sent again are the same ones."""
-        if name and self.names[-2:] != [name, name]:  # a name in every piece is no name in pieces
+        """Append a piece; complete arguments that are sent again are ignored."""
+        if name and self.names[-2:] != [name, name]:  # repeated in every piece
             self.names.append(name)
         again = len(arguments) == self.size and arguments == self.arguments and self.complete
         if arguments and not again:
@@ -78,20 +78,19 @@ class CallPieces:
         """Start an answer.
 
         Args:
-            known: Names of the tools that were offered; they tell a name that comes twice from one
-                that comes in two pieces.
+            known: Names of the offered tools, to tell a repeated name from one in two pieces.
         """
         self._known = frozenset(known)
         self._calls: list[_Call] = []
         self._old: _Call | None = None
 
     def __bool__(self) -> bool:
-        """Say whether anything of a call came."""
+        """Whether any piece of a call came."""
         return bool(self._calls) or self._old is not None
 
     def add(self, piece: Mapping[str, Any]) -> None:
-        """Take an entry of `tool_calls`."""
-        function = piece.get("function") or piece  # some leave the object around both out
+        """Add an entry of `tool_calls`."""
+        function = piece.get("function") or piece  # some servers leave out this level
         name, arguments = _text(function.get("name")), _arguments_text(function.get("arguments"))
         call_id = _text(piece.get("id"))
         if not (name or arguments or call_id):
@@ -101,12 +100,12 @@ class CallPieces:
         call.extend(name, arguments)
 
     def add_old(self, function: Mapping[str, Any]) -> None:
-        """Take a piece of `function_call`, the older form, which has one call at most."""
+        """Add a piece of `function_call`, the older form with at most one call."""
         self._old = self._old or _Call()
         self._old.extend(_text(function.get("name")), _arguments_text(function.get("arguments")))
 
     def calls(self) -> list[SentCall]:
-        """Give the calls, in the order in which they began."""
+        """Return the calls in the order of their first pieces."""
         # Servers that send both forms mean the same call.
         found = self._calls or [call for call in (self._old,) if call is not None]
         found = [call for call in found if call.names or call.arguments.strip()]
@@ -114,7 +113,7 @@ class CallPieces:
         return [self._sent(call, call.id if ids.count(call.id) == 1 else "") for call in found]
 
     def cut(self) -> bool:
-        """Say whether a call is not whole, where a limit of tokens ended the answer."""
+        """Return whether a call is incomplete."""
         found = self._calls or [call for call in (self._old,) if call is not None]
         return not all(call.complete for call in found)
 
@@ -122,12 +121,12 @@ class CallPieces:
         name, read = self._name(call.names), read_arguments(call.arguments)
         broken = read is None or not name
         text = call.arguments if read is None else json.dumps(read, ensure_ascii=False)
-        # Half a surrogate pair, which no file can hold.
+        # Replace unpaired surrogates, which cannot be encoded as UTF-8.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return SentCall(name, text, call_id or new_call_id(), broken)
 
     def _name(self, pieces: list[str]) -> str:
-        """Choose between a name in pieces, one in every piece, and one that grows."""
+        """Return the name: repeated in every piece, growing with each, or split into pieces."""
         if not pieces:
             return ""
         repeated = pieces[0] if len(set(pieces)) == 1 else None
@@ -136,18 +135,18 @@ class CallPieces:
         return next((one for one in readings if one in self._known), readings[0])
 
     def _find(self, index: object, call_id: str, name: str, arguments: str) -> _Call:
-        """Find the call that a piece belongs to, or begin one."""
+        """Return the call that a piece belongs to, perhaps a new one."""
         among = self._calls
         if index is not None:
             among = [call for call in self._calls if call.index == index]
-            if not among and call_id:  # it began in a piece without an index
+            if not among and call_id:  # its first piece had no index
                 among = [c for c in self._calls if c.index is None and c.id == call_id]
             elif not among and not name:
                 among = [c for c in self._calls[-1:] if c.index is None]
         named = [call for call in among if call_id and call.id == call_id]
         if named:
             found = named[-1]
-            # Some servers give all calls one id; only where indexes are missing, too.
+            # Some servers give all calls the same id; checked only without indexes.
             begins = index is None and self._begins(found, name, arguments)
         elif not among:
             begins = True
@@ -171,9 +170,9 @@ class CallPieces:
         other_id: bool = False,
         lacks: bool = False,
     ) -> bool:
-        """Say whether a piece begins another call and does not go on with the last one."""
+        """Return whether a piece begins a new call and does not continue the last one."""
         if not name:
-            # Ids that change with every piece are no ids; without indexes they are all there is.
+            # With indexes, ids that change with every piece are ignored.
             return other_id and lacks
         if not last.names:  # its arguments came first
             return other_id and lacks
@@ -182,15 +181,15 @@ class CallPieces:
             return other_id or bool(arguments) or not same
         if any(part.strip() for part in last.pieces):
             return not same or (other_id and arguments.lstrip().startswith("{"))
-        if other_id:  # without arguments so far: a tool that has none, or one whose ids change
+        if other_id:  # no arguments yet: a tool without any, or ids that change
             return lacks or not same or not arguments
         return not same and {name, self._name(last.names)} <= self._known
 
 
 def read_arguments(sent: str) -> dict[str, Any] | None:
-    """Read the arguments of a call; None where they are no JSON object.
+    """Parse the arguments of a call; None if they are not a JSON object.
 
-    No arguments and null are an object without members; a text that holds JSON was encoded twice.
+    Empty text and null are an empty object; JSON inside a JSON text is parsed twice.
 
     >>> read_arguments('{"a": 1}'), read_arguments("null"), read_arguments("[1]")
     ({'a': 1}, {}, None)
@@ -215,7 +214,7 @@ def _refuse_constant(name: str) -> float:
 
 
 def _grows(pieces: list[str]) -> bool:
-    """Say whether each piece holds all that came before it."""
+    """Return whether each piece begins with the one before it."""
     return all(later.startswith(earlier) for earlier, later in pairwise(pieces))
 
 

@@ -1,30 +1,35 @@
-"""Tool calls out of a stream of text: what is text goes on at once, what is a call comes in pieces.
+"""Finding tool calls in the text of an answer: while it streams, or in a complete answer.
 
-The pieces are LangChain's: the first one of a call has its name and id, the others bring its
-arguments as they are written.
+`CallReader` reads answers that a grammar constrains: text is passed on at once, calls in
+LangChain's pieces, the first with name and id, the others with arguments. `calls_in_text` reads
+complete answers without a grammar, from servers: they are calls only if all of the text is, so that
+no tool is called with a part of what was written.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
+from json import JSONDecoder
 from typing import Literal
 
 from langchain_core.messages import ToolCallChunk
 from langchain_core.messages.tool import tool_call_chunk
 
 from .parse import OPEN_TAG, new_call_id
+from .reassemble import SentCall, read_arguments
 
 _START = '{"name":'
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\S)')
 _NEXT = re.compile(r"\s*\}\s*(?:</tool_call>\s*)?(?:<tool_call>\s*)?(?=\{)")
 _LAST = re.compile(r"\s*\}\s*(?:</tool_call>)?\s*")
 _MOST_HEAD = 500
-"""Characters of a call before its arguments; what is longer is no call."""
+"""Most characters of a call before its arguments."""
 
 
 class CallReader:
-    """Reads one answer; `feed` it text, then `finish`."""
+    """Reads one answer: call `feed` with its text, then `finish`."""
 
     def __init__(self, *, tagged: bool) -> None:
         """Start an answer.
@@ -38,12 +43,12 @@ class CallReader:
         self._state = "text" if tagged else "start"
         self._end = _ObjectEnd()
         self.calls = 0
-        """Calls that were begun."""
+        """Number of calls so far."""
         self.cut = False
         """The answer ended inside a call; set by `finish`."""
 
     def feed(self, text: str) -> list[str | ToolCallChunk]:
-        """Take text; give what is certain by now."""
+        """Take text; return what is certain by now."""
         self._held += text
         out: list[str | ToolCallChunk] = []
         while True:
@@ -53,7 +58,7 @@ class CallReader:
                 return out
 
     def finish(self) -> list[str | ToolCallChunk]:
-        """Give what was held back; call it once, after the last text."""
+        """Return what was held back; call it once, after the last text."""
         held, self._held = self._held, ""
         if self._state == "head" and not _is_json(held):
             self.cut = True
@@ -79,7 +84,7 @@ class CallReader:
         return []
 
     def _at_start(self) -> list[str | ToolCallChunk]:
-        """Without tags a call is what begins the answer like one."""
+        """Without tags, an answer that begins like a call is one."""
         packed = "".join(self._held.split())
         if _START.startswith(packed[: len(_START)]):
             if len(packed) >= len(_START):
@@ -95,7 +100,7 @@ class CallReader:
             self._state = "head"
             return [text] if text.strip() else []
         keep = 0
-        if self._tagged:  # the end may be the beginning of a tag
+        if self._tagged:  # hold back what may begin a tag
             sizes = range(min(len(OPEN_TAG) - 1, len(self._held)), 0, -1)
             keep = next((size for size in sizes if self._held.endswith(OPEN_TAG[:size])), 0)
         cut = len(self._held) - keep
@@ -126,14 +131,14 @@ class CallReader:
 
 
 class _ObjectEnd:
-    """Finds where a JSON object ends, however its text comes in pieces."""
+    """Finds the end of a JSON object that comes in pieces."""
 
     def __init__(self) -> None:
         self._depth = 0
         self._in_text = self._escaped = False
 
     def find(self, text: str) -> int | None:
-        """Give the place after the end, None where the object goes on; 0 where there is none."""
+        """Return the index after the end; None if the object goes on; 0 if there is no object."""
         for place, character in enumerate(text):
             if self._in_text:
                 self._in_text = self._escaped or character != '"'
@@ -155,3 +160,41 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def begins_like_call(text: str) -> bool:
+    """Return whether a text begins like a call, or is too short to tell.
+
+    >>> begins_like_call('{ "name" : "add"'), begins_like_call("{x"), begins_like_call("")
+    (True, False, True)
+    """
+    packed = "".join(text[:200].split())
+    return packed.startswith(_START) or _START.startswith(packed)
+
+
+def calls_in_text(text: str, names: Collection[str]) -> list[SentCall] | None:
+    """Read the calls of a complete answer; None if it is text.
+
+    Args:
+        text: The answer.
+        names: Tools that may be called.
+
+    >>> [call.arguments for call in calls_in_text('{"name": "f", "arguments": {"a": 1}}', ["f"])]
+    ['{"a": 1}']
+    >>> calls_in_text('{"name": "f", "arguments": {"a": 1}} is how', ["f"])
+    """
+    calls, rest = [], text.strip()
+    while rest:
+        try:
+            value, end = JSONDecoder(strict=False).raw_decode(rest)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict) or set(value) != {"name", "arguments"}:
+            return None
+        arguments = read_arguments(json.dumps(value["arguments"]))
+        if value["name"] not in names or arguments is None:
+            return None
+        written = json.dumps(arguments, ensure_ascii=False)
+        calls.append(SentCall(value["name"], written, new_call_id(), broken=False))
+        rest = rest[end:].lstrip()
+    return calls or None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from stillroom.errors import ExportError
-from stillroom.inference.onnx_export.shape import block_size, describe
-from stillroom.inference.onnx_export.weights import ZERO, lay_out, quantise
+from stillroom.inference.onnx_export.layout import ZERO, block_size, describe, lay_out, quantise
 from stillroom.inference.scoring.choices import score_continuations as score_by_transformers
 from tiny_model import make_model, make_tokenizer
 from transformers import (

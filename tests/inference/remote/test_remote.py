@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 import time
+import weakref
 
 import pytest
 from engine_tools import eventually
@@ -215,21 +217,26 @@ def test_leaving_closes_the_connection_and_frees_the_place(remote):
         eventually(lambda: engine.stats().running == 0)
         eventually(lambda: server.open == 0)
         assert engine.stats().cancelled == 4
-        assert not engine._jobs
+        known = [weakref.ref(one) for one in streams]
+        del streams, stream
+        eventually(lambda: gc.collect() >= 0 and not any(one() for one in known))
 
 
 def test_many_cancels_leak_nothing(remote):
     with serving(says("a", "b", "c", pause_s=0.001)) as server:
         engine = remote(server, most_running=4)
+        known = []
         for number in range(60):
             streams = [engine.submit(ask()) for _ in range(6)]
             if number % 3:
                 next(streams[0])
             for stream in streams:  # all at once: those that were just given a place leave as well
                 stream.cancel()
+                known.append(weakref.ref(stream))
         eventually(lambda: engine.stats().running == engine.stats().waiting == 0)
         assert engine.submit(ask()).collect()[0].text == "a"
-        eventually(lambda: not engine._jobs)
+        del streams, stream
+        eventually(lambda: gc.collect() >= 0 and not any(one() for one in known))
 
 
 def test_full_closed_and_impossible(remote):
@@ -258,7 +265,7 @@ def test_the_thread_goes_when_idle_and_comes_back(remote):
         engine = remote(server, idle_s=0.01)
         for _ in range(3):
             assert engine.submit(ask()).collect()[0].text == "yes"
-            eventually(lambda: engine._thread is None)
+            eventually(lambda: not any(t.name == "stillroom-remote" for t in threading.enumerate()))
 
 
 def test_the_key_goes_to_the_server_and_nowhere_else(remote, monkeypatch, caplog):

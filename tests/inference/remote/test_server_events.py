@@ -19,7 +19,7 @@ from stillroom.inference.remote.content_blocks import Content, read_content
 from stillroom.inference.remote.engine import RemoteEngine
 from stillroom.inference.remote.sse import ServerAnswer, read_events
 from stillroom.inference.tool_calls import reassemble as call_pieces
-from stillroom.inference.tool_calls import server_text as call_text
+from stillroom.inference.tool_calls import stream as call_text
 
 
 def read(body, sizes=(10_000,)):

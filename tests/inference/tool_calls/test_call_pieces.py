@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stillroom.inference.tool_calls.reassemble import CallPieces, read_arguments
-from stillroom.inference.tool_calls.server_text import begins_like_call, calls_in_text
+from stillroom.inference.tool_calls.stream import begins_like_call, calls_in_text
 
 NAMES = ("add", "add_all", "now", "read_file")
 

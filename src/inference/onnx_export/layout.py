@@ -1,7 +1,11 @@
-"""What an export computes: the sizes of a model, and the tensors that hold its numbers.
+"""The layout of an export: the sizes of a model, its tensors, and their conversion from a model.
 
-Read off config.json alone, so that a folder whose tensors do not fit is refused before anything is
-built from it.
+The sizes are read from config.json alone, so that a folder whose tensors do not fit is refused
+before anything is built from it.
+
+Weights are stored as float32, or as eight bits in blocks: every block of a row has one scale, its
+largest magnitude divided by 127, and each weight is rounded to a multiple of it. Symmetric, because
+the kernels then need no zero point. No calibration data is needed.
 
 Sizes: W width, D size of a head, H heads, G key-value heads, I inner width, V vocabulary, K inputs
 of a matrix, N outputs.
@@ -12,23 +16,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from ...errors import ExportError
 
 ExportDtype = Literal["float32", "int8"]
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
-"""Those whose frequencies do not depend on the length of the sequence."""
+"""Kinds of RoPE whose frequencies do not depend on the length of the sequence."""
 _MOST_POSITIONS = 1 << 18
-"""The sines and cosines of all positions are held; 134 MB at this length and heads of 64."""
+"""The sines and cosines of all positions are stored: 134 MB at this length with heads of 64."""
 _BLOCKS = (128, 64, 32, 16)
+ZERO = 128
+"""The code of weight 0 in ONNX Runtime for eight bits without zero points."""
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
-"""Name -> type as safetensors spells it, and shape."""
+"""Name to safetensors type and shape."""
 
 
 @dataclass(frozen=True)
 class ExportShape:
-    """Sizes and kinds of a model that can be exported."""
+    """Sizes and options of a model that can be exported."""
 
     layers: int
     width: int
@@ -38,11 +47,11 @@ class ExportShape:
     head_size: int
     vocabulary: int
     positions: int
-    """Most tokens it attends to."""
+    """Context length."""
     eps: float
-    """Of the root mean squares."""
+    """Epsilon of the RMS norms."""
     tied: bool
-    """Whether the head is the embedding."""
+    """Whether the output head shares the embedding."""
     read_bias: bool
     """Whether queries, keys and values have a bias."""
     out_bias: bool
@@ -50,15 +59,15 @@ class ExportShape:
     head_norms: bool
     """Whether queries and keys are normalised in every head."""
     windows: tuple[int, ...]
-    """Per layer, the tokens that it looks back on, itself included; -1 is all."""
+    """Attention window of each layer in tokens, itself included; -1 is all."""
 
     @property
     def read_width(self) -> int:
-        """Outputs of the matrix that makes queries, keys and values: (H + 2 G) D."""
+        """Outputs of the query-key-value matrix: (H + 2 G) D."""
         return (self.heads + 2 * self.key_heads) * self.head_size
 
     def matrices(self, layer: int) -> dict[str, tuple[int, int, bool]]:
-        """Give the matrices of a layer: name -> (N, K, whether it has a bias)."""
+        """Return the matrices of a layer: name to (N, K, whether it has a bias)."""
         mixed = self.heads * self.head_size
         return {
             f"{layer}.read": (self.read_width, self.width, self.read_bias),
@@ -68,14 +77,14 @@ class ExportShape:
         }
 
     def tensors(self, dtype: ExportDtype) -> Tensors:
-        """Give all tensors of an export, by name."""
+        """Return the types and shapes of all tensors of an export."""
         found: Tensors = {
             "norm": ("F32", (self.width,)),
             "frequencies": ("F32", (self.head_size // 2,)),
             "rope_scale": ("F32", (1,)),
         }
         for name in ("embedding",) if self.tied else ("embedding", "head"):
-            found |= _stored(name, self.vocabulary, self.width, dtype, turned=False)
+            found |= _stored(name, self.vocabulary, self.width, dtype, transposed=False)
         for layer in range(self.layers):
             for name in ("norm_before", "norm_between"):
                 found[f"{layer}.{name}"] = ("F32", (self.width,))
@@ -83,23 +92,23 @@ class ExportShape:
                 for name in ("query_norm", "key_norm"):
                     found[f"{layer}.{name}"] = ("F32", (self.head_size,))
             for name, (outputs, inputs, biased) in self.matrices(layer).items():
-                found |= _stored(name, outputs, inputs, dtype, turned=True)
+                found |= _stored(name, outputs, inputs, dtype, transposed=True)
                 if biased:
                     found[f"{name}.bias"] = ("F32", (outputs,))
         return found
 
 
 def block_size(inputs: int) -> int:
-    """Choose how many weights of a row share a scale: the largest that leaves nothing over.
+    """Choose how many weights of a row share a scale: the largest size that divides the row.
 
-    Larger blocks are read faster: with 128 one AVX-512 core read 82 % of what it reads at best,
-    with 32 only 65 % (benchmarks/results/inference.md).
+    Larger blocks are faster: one AVX-512 core reached 82 % of its memory bandwidth with 128, and
+    65 % with 32 (benchmarks/results/inference.md).
     """
     return next((block for block in _BLOCKS if inputs % block == 0), 32)
 
 
 def describe(config: Any) -> ExportShape:  # noqa: ANN401 - transformers is untyped
-    """Read the shape off a transformers config.
+    """Read the shape from a transformers config.
 
     Raises:
         ExportError: The model computes something that an export cannot.
@@ -164,13 +173,97 @@ def _windows(config: Any) -> tuple[int, ...]:  # noqa: ANN401
     return tuple(window if kind == "sliding_attention" else -1 for kind in kinds)
 
 
-def _stored(name: str, outputs: int, inputs: int, dtype: ExportDtype, *, turned: bool) -> Tensors:
-    """Say how a matrix lies in the file; `turned` is (K, N), as a product reads it fastest."""
+def _stored(
+    name: str, outputs: int, inputs: int, dtype: ExportDtype, *, transposed: bool
+) -> Tensors:
+    """Return the stored tensors of a matrix; `transposed` is (K, N), the faster layout."""
     if dtype == "float32":
-        return {name: ("F32", (inputs, outputs) if turned else (outputs, inputs))}
+        return {name: ("F32", (inputs, outputs) if transposed else (outputs, inputs))}
     block = block_size(inputs)
     blocks = -(-inputs // block)
     return {
         f"{name}.codes": ("U8", (outputs, blocks, block)),
         f"{name}.scales": ("F32", (outputs, blocks)),
     }
+
+
+def lay_out(model: Any, shape: ExportShape, dtype: ExportDtype) -> dict[str, Tensor]:  # noqa: ANN401
+    """Convert the weights of a model to the tensors of `ExportShape.tensors`.
+
+    Args:
+        model: A transformers causal language model in float32 on the CPU.
+        shape: From `describe`.
+        dtype: How matrices are stored.
+    """
+    body = model.model
+    stored: dict[str, Tensor] = {
+        "norm": body.norm.weight,
+        "frequencies": body.rotary_emb.inv_freq.float(),
+        "rope_scale": torch.tensor([float(body.rotary_emb.attention_scaling)]),
+    }
+    stored |= _matrix("embedding", body.embed_tokens.weight, dtype, transposed=False)
+    if not shape.tied:
+        stored |= _matrix("head", model.lm_head.weight, dtype, transposed=False)
+    for number, layer in enumerate(body.layers):
+        stored |= _layer(number, layer, shape, dtype)
+    return {name: tensor.detach().contiguous() for name, tensor in stored.items()}
+
+
+def quantise(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """Round a matrix (N, K) to eight bits.
+
+    Args:
+        weight: float32.
+        block: Weights that share a scale; the last block of a row is padded with zeros.
+
+    Returns:
+        Codes (N, K / block, block) uint8 and scales (N, K / block) float32:
+        weight = (code - 128) * scale, with an error of at most half a scale.
+    """
+    rows, inputs = weight.shape
+    blocks = -(-inputs // block)
+    padded = torch.nn.functional.pad(weight.float(), (0, blocks * block - inputs))
+    parts = padded.view(rows, blocks, block)
+    scales = parts.abs().amax(dim=-1) / 127
+    # A block of zeros has scale 0; any divisor gives it code 128.
+    divisors = torch.where(scales > 0, scales, torch.ones_like(scales))
+    codes = (parts / divisors[..., None]).round_().clamp_(-127, 127).add_(ZERO)
+    return codes.to(torch.uint8), scales
+
+
+def _layer(
+    number: int,
+    layer: Any,  # noqa: ANN401
+    shape: ExportShape,
+    dtype: ExportDtype,
+) -> dict[str, Tensor]:
+    attention, mlp = layer.self_attn, layer.mlp
+    readers = (attention.q_proj, attention.k_proj, attention.v_proj)
+    joined = {
+        "read": readers,
+        "out": (attention.o_proj,),
+        "open": (mlp.gate_proj, mlp.up_proj),
+        "close": (mlp.down_proj,),
+    }
+    stored = {
+        f"{number}.norm_before": layer.input_layernorm.weight,
+        f"{number}.norm_between": layer.post_attention_layernorm.weight,
+    }
+    if shape.head_norms:
+        stored[f"{number}.query_norm"] = attention.q_norm.weight
+        stored[f"{number}.key_norm"] = attention.k_norm.weight
+    for name, parts in joined.items():
+        weight = torch.cat([part.weight for part in parts])
+        stored |= _matrix(f"{number}.{name}", weight, dtype, transposed=True)
+        if parts[0].bias is not None:
+            stored[f"{number}.{name}.bias"] = torch.cat([part.bias for part in parts])
+    return stored
+
+
+def _matrix(
+    name: str, weight: Tensor, dtype: ExportDtype, *, transposed: bool
+) -> dict[str, Tensor]:
+    if dtype == "float32":
+        return {name: weight.t() if transposed else weight}
+    codes, scales = quantise(weight.detach(), block_size(weight.shape[1]))
+    return {f"{name}.codes": codes, f"{name}.scales": scales}
