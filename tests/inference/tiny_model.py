@@ -9,6 +9,7 @@ from functools import cache
 
 import torch
 from stillroom.inference.checkpoints.load_student import Checkpoint
+from stillroom.inference.scoring.choices import encode_choices, score_continuations
 from stillroom.prompts import join_of, render
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -154,3 +155,11 @@ def make_architecture(kind: str) -> torch.nn.Module:
     if settings.get("layer_types"):
         sizes["layer_types"] = settings["layer_types"][:2]
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
+
+
+def score_choices(
+    checkpoint: Checkpoint, prompt: str, choices: list[str], *, with_end: bool = False
+) -> list[float]:
+    """Score texts after a prompt, without an engine."""
+    ids, answers = encode_choices(checkpoint, prompt, choices, with_end=with_end)
+    return score_continuations(checkpoint.model, ids, answers)

@@ -8,6 +8,7 @@ from langchain_core.messages import BaseMessage
 
 from ...prompts import join_of
 from ..checkpoints.load_student import Checkpoint
+from ..constrained.grammar import constrain
 from ..engine.protocol import LogitsConstraint
 from ..scoring.choices import encode_prompt
 from ..scoring.model_limits import context_length, end_token_ids
@@ -89,6 +90,8 @@ def form_constraint(
     Raises:
         ConfigError: The form cannot be enforced.
     """
+    if form.grammar is None:
+        return None
     lead = "" if uses_template(checkpoint) else join_of(plain_prompt(messages))
     ends = end_token_ids(checkpoint.model, checkpoint.tokenizer)
-    return form.constraint(checkpoint.tokenizer, ends, lead)
+    return constrain(form.grammar, checkpoint.tokenizer, ends, lead=lead)

@@ -6,7 +6,7 @@ The options are OpenAI's: `tools`, `tool_choice`, `parallel_tool_calls`, `respon
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from ...errors import ConfigError, TruncatedAnswerError
 from ..constrained.answer_validation import AnswerJudge
-from ..constrained.grammar import Grammar, GrammarConstraint, constrain, json_grammar
+from ..constrained.grammar import Grammar, json_grammar
 from ..constrained.schema import read_schema
 from ..engine.protocol import FinishReason, PromptForm
 from ..tool_calls.parse import Tags, ToolUse, parameters_of, tool_grammar, tool_use, tools_text
@@ -54,26 +54,6 @@ class AnswerForm:
             most_values: Most values shown of each closed list; None for all.
         """
         return "" if self.use is None else tools_text(self.use, most_values)
-
-    def constraint(
-        self,
-        tokenizer: Any,  # noqa: ANN401 - transformers is untyped
-        end_ids: Collection[int],
-        lead: str,
-    ) -> GrammarConstraint | None:
-        """Compile the constraint for an engine; None for free text.
-
-        Args:
-            tokenizer: Tokenizer of the engine's model.
-            end_ids: Tokens that end an answer.
-            lead: Text that the model was trained to write before an answer.
-
-        Raises:
-            ConfigError: The form cannot be enforced.
-        """
-        if self.grammar is None:
-            return None
-        return constrain(self.grammar, tokenizer, end_ids, lead=lead)
 
     @property
     def callable_tools(self) -> list[Mapping[str, Any]] | None:

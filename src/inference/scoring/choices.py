@@ -65,7 +65,8 @@ def encode_choices(
         checkpoint: Model and tokenizer.
         prompt: A rendered prompt.
         choices: Answers to compare.
-        with_end: Put the end token after each.
+        with_end: Put the end token after each. Needed if one choice begins with another, because
+            the longer one could never be likelier without it.
 
     Returns:
         Ids of the prompt, and of each choice.
@@ -97,33 +98,6 @@ def _common(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 @torch.inference_mode()
-def score_choices(
-    checkpoint: Checkpoint, prompt: str, choices: Sequence[str], *, with_end: bool = False
-) -> list[float]:
-    """Compute the log-likelihood of each choice as the answer to a prompt.
-
-    The prompt is computed once, then all choices together.
-
-    Args:
-        checkpoint: Model and tokenizer.
-        prompt: A rendered prompt.
-        choices: Answers to compare.
-        with_end: Count the end token as well. Needed if one choice begins with another, because the
-            longer one could never be likelier without it.
-
-    Returns:
-        Sums of natural log-probabilities in the order of `choices`; they are not normalised by
-        length.
-
-    Raises:
-        GenerationError: The prompt or a choice is empty, or they do not fit into the model's
-            context.
-    """
-    ids, answers = encode_choices(checkpoint, prompt, choices, with_end=with_end)
-    return score_continuations(checkpoint.model, ids, answers)
-
-
-@torch.inference_mode()
 def score_continuations(
     model: Any,  # noqa: ANN401 - transformers is untyped
     ids: Sequence[int],
@@ -137,7 +111,7 @@ def score_continuations(
         answers: At least one, none empty, each fits into the model's context after the prompt.
 
     Returns:
-        Sums of natural log-probabilities, in the order of `answers`.
+        Sums of natural log-probabilities, in the order of `answers`, not normalised by length.
 
     Raises:
         GenerationError: The logits are not finite.

@@ -26,8 +26,7 @@ from stillroom.inference.chat.chat_prompts import chat_prompt_ids
 from stillroom.inference.chat.messages import chat_turns, message_text, plain_prompt
 from stillroom.inference.chat.response_format import AnswerForm, answer_form
 from stillroom.inference.checkpoints.load_student import Checkpoint
-from stillroom.inference.scoring.choices import score_choices
-from tiny_model import PAIRS, make_tokenizer
+from tiny_model import PAIRS, make_tokenizer, score_choices
 
 PROMPTS = list(PAIRS)
 COUNT = PROMPTS[-1]

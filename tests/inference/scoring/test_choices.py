@@ -7,9 +7,9 @@ import pytest
 import torch
 from stillroom.errors import GenerationError
 from stillroom.inference.scoring import choices as module
-from stillroom.inference.scoring.choices import score_choices, score_completions
+from stillroom.inference.scoring.choices import score_completions
 from stillroom.prompts import join_of
-from tiny_model import PAIRS
+from tiny_model import PAIRS, score_choices
 
 PROMPTS = list(PAIRS)
 CHOICES = ["Au", "Ag", "gold, at 1064 degrees", "no", "no, it is Au", "你好"]

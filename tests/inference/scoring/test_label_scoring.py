@@ -7,9 +7,9 @@ import pytest
 import torch
 from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.open_engine import open_engine
-from stillroom.inference.scoring.choices import encode_completion, encode_prompt, score_choices
+from stillroom.inference.scoring.choices import encode_completion, encode_prompt
 from stillroom.inference.scoring.label_scoring import label_probabilities
-from tiny_model import PAIRS
+from tiny_model import PAIRS, score_choices
 
 ANSWERS = list(PAIRS.values())
 QUESTION = next(iter(PAIRS))
