@@ -39,8 +39,8 @@ def open_engine(
 
     Args:
         model: A checkpoint folder, a hub name, or a loaded checkpoint.
-        engine: `transformers`; `export` for what `stillroom export` wrote, on CPUs; `auto` for the
-            export where there is one that is the checkpoint's own, else transformers.
+        engine: `transformers`; `export` for an export by `stillroom export`, on CPUs; `auto` for
+            an export of this checkpoint if there is one, else transformers.
         device: Torch device; None chooses. A loaded checkpoint stays where it is.
 
     Raises:

@@ -66,7 +66,7 @@ def plain_prompt(messages: Sequence[BaseMessage], tools: str = "") -> str:
         tools: Description of tools (`tool_calls.parse.tools_text`), put first.
 
     Raises:
-        GenerationError: There are no messages, or the last human one holds no text.
+        GenerationError: There are no messages, or the last human one has no text.
 
     >>> from langchain_core.messages import HumanMessage, SystemMessage
     >>> plain_prompt([SystemMessage("Be brief."), HumanMessage("Question: Q\\n\\nAnswer:")])
@@ -92,7 +92,7 @@ def chat_turns(
             them; templates want objects.
 
     Raises:
-        GenerationError: There are no messages, or the last human one holds no text.
+        GenerationError: There are no messages, or the last human one has no text.
     """
     _find_question(messages)
     roles = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}

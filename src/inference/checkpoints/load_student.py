@@ -2,7 +2,7 @@
 
 Folders are checked before loading, and saved atomically.
 
-A name that is no folder here is looked up on the Hugging Face hub (`hub.py`).
+A name without a local folder is looked up on the Hugging Face hub (`hub.py`).
 """
 
 from __future__ import annotations
@@ -375,7 +375,7 @@ def _plan_and_found(
     shapes: Mapping[str, tuple[int, ...]],
     kind: ModelKind,
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Bring the names of a planned model and of a folder's tensors together."""
+    """Align the tensor names that a model expects with those in a folder."""
     expected = {name: tuple(tensor.shape) for name, tensor in plan.state_dict().items()}
     prefix = f"{plan.base_model_prefix}."
     prefixed = any(name.startswith(prefix) for name in expected)

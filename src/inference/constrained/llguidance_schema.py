@@ -133,7 +133,7 @@ def _without(name: str) -> Schema:
 
 
 def _few_values(schema: Any, root: Schema) -> list[Any] | None:  # noqa: ANN401
-    """List the values that a schema allows; None where they are many, or hard to tell."""
+    """List the values that a schema allows; None if they are many or unclear."""
     for _ in range(8):
         target = definition(root, schema.get("$ref", "")) if isinstance(schema, dict) else None
         if target is None:

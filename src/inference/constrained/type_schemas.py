@@ -173,7 +173,7 @@ def _modern(hint: Any) -> Any:  # noqa: ANN401
 
 
 def tool_of(given: Any, *, strict: bool | None = None) -> dict[str, Any]:  # noqa: ANN401
-    """Bring a tool into OpenAI's form, with the parameters of its own schema.
+    """Convert a tool to OpenAI's form, with the parameters of its own schema.
 
     Args:
         given: A function, LangChain tool, pydantic class, dataclass, TypedDict or JSON schema.

@@ -78,11 +78,11 @@ class BatchEngine:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """Model and tokenizer, where there is one."""
+        """Model and tokenizer, if it has them."""
         return self._model.checkpoint
 
     def submit(self, request: GenerationRequest) -> AnswerStream:
-        """Take a request; see `Engine.submit`."""
+        """Accept a request; see `Engine.submit`."""
         check_models_allowed(self.name)
         ids, model = request.prompt_ids, self._model
         room = model.context_length - len(ids)
@@ -127,7 +127,7 @@ class BatchEngine:
         return task.future
 
     def stats(self) -> EngineStats:
-        """Say what the engine is doing."""
+        """Return the current load and totals."""
         loop, count = self._loop, self._count
         return EngineStats(
             waiting=self._queue.waiting,

@@ -62,7 +62,7 @@ class AnswerStream:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why it ended; None before, and where it failed."""
+        """Why it ended; None before, or if it failed."""
         return self._reason
 
     @property

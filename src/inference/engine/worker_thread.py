@@ -38,7 +38,7 @@ class ServedModel:
     """Held during every forward pass by all who compute with this model."""
     device: torch.device
     checkpoint: Checkpoint | None = None
-    """Model and tokenizer, where there is one."""
+    """Model and tokenizer, if it has them."""
 
 
 class BatchLoop:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...errors import GenerationError
+from ..scoring.model_limits import DAMAGED
 from .session import StepSession
 
 _MOST_TOKENS = 2048
@@ -123,7 +124,7 @@ def score_continuations(
         part = answers[begin : begin + _MOST_ROWS]
         scores += _score_part(batch, first, part)
     if not all(score > -float("inf") for score in scores):  # also false for NaN
-        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
+        raise GenerationError(DAMAGED)
     return scores
 
 

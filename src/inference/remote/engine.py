@@ -117,7 +117,7 @@ class RemoteEngine:
         return "messages" if self._server.endpoint == "chat" else "text"
 
     def submit(self, request: GenerationRequest) -> AnswerStream:
-        """Take a request; see `Engine.submit`."""
+        """Accept a request; see `Engine.submit`."""
         check_models_allowed(self.name)
         self._server.check(request)
         number = f"{self.name}-{next(_numbers)}"

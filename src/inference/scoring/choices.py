@@ -19,7 +19,7 @@ from torch.nn import functional
 from ...errors import GenerationError
 from ...prompts import join_of
 from ..checkpoints.load_student import Checkpoint
-from .model_limits import check_room, context_length, model_lock
+from .model_limits import DAMAGED, check_room, context_length, model_lock
 
 IGNORED = -100
 _MOST_LOGITS = 1 << 26
@@ -135,7 +135,7 @@ def score_continuations(
             read = cache if last else deepcopy(cache)
             scores += _score_part(model, read, first, len(ids), answers[start : start + rows])
     if not all(score > -float("inf") for score in scores):  # also false for NaN
-        raise GenerationError("the model's logits are no finite numbers; its weights are damaged")
+        raise GenerationError(DAMAGED)
     return scores
 
 

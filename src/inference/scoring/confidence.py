@@ -130,7 +130,7 @@ class ConfidenceMap:
 
     @classmethod
     def read(cls, folder: str | Path) -> ConfidenceMap | None:
-        """Read the map beside a student; None where there is none.
+        """Read the map beside a student; None without the file.
 
         Raises:
             UnreadableFileError: It is damaged, or of another version.
