@@ -1,4 +1,4 @@
-"""What makes two labels the same: the cache key of a task, and the plan of a run by keys."""
+"""The cache key of a task, and the labels to get in a run, one per key."""
 
 from __future__ import annotations
 
@@ -7,63 +7,38 @@ from dataclasses import dataclass, replace
 
 from ...errors import DataError
 from ...records import sha256_text, stable_json
-from ..teachers.protocol import DecodeProfile, Prompt, Teacher, prompt_turns
+from ..teachers.protocol import DecodeProfile, Teacher, prompt_turns
 from .parse_label import LabelTask
-
-
-def label_key(prompt: Prompt, profile: DecodeProfile, teacher: Teacher) -> str:
-    """Hash what decides a label; 64 hex digits.
-
-    Args:
-        prompt: What is asked. A text and the same text as one turn have different keys: a local
-            teacher reads them differently.
-        profile: How the answer is decoded.
-        teacher: Who answers.
-    """
-    return _key(prompt, profile.to_dict(), teacher)
-
-
-def _key(prompt: Prompt, profile: dict[str, object], teacher: Teacher) -> str:
-    text = prompt if isinstance(prompt, str) else stable_json(prompt_turns(prompt))
-    return sha256_text(
-        stable_json(
-            {
-                "prompt": sha256_text(text),
-                "model": teacher.name,
-                "revision": teacher.revision,
-                "decode": profile,
-            }
-        )
-    )
 
 
 @dataclass(frozen=True)
 class PlannedLabel:
-    """One label to get, for one task or several that ask the same."""
+    """One label to get, for one task or for several with the same key."""
 
     key: str
+    """SHA-256 over prompt, model, revision and decode profile, 64 hex digits."""
     task: LabelTask
-    """The first that asks for it."""
+    """The first task with this key."""
     profile: DecodeProfile
     places: list[int]
-    """Of the tasks that get the label."""
+    """Positions of the tasks that get the label."""
 
 
 def plan_labels(
     tasks: Iterable[LabelTask], profile: DecodeProfile, teacher: Teacher
 ) -> tuple[list[LabelTask], list[PlannedLabel]]:
-    """Give tasks their keys and bring equal ones together.
+    """Compute the keys of tasks and group tasks of equal keys.
 
     Returns:
         The tasks, and the labels in the order in which they are first asked for.
 
     Raises:
-        DataError: An id is there twice, or a prompt is empty or no Unicode text.
+        DataError: An id occurs twice, or a prompt is empty or no Unicode text.
     """
     listed: list[LabelTask] = []
     seen: dict[str, int] = {}
     planned: dict[str, PlannedLabel] = {}
-    profiles: dict[int, tuple[DecodeProfile, dict[str, object]]] = {}
+    decode: dict[int, tuple[DecodeProfile, dict[str, object]]] = {}
     for place, task in enumerate(tasks):
         if task.id in seen:
             raise DataError(
@@ -72,13 +47,19 @@ def plan_labels(
             )
         seen[task.id] = place
         listed.append(task)
-        if task.sample not in profiles:
-            own = replace(profile, seed=profile.seed + task.sample)
-            # The number of the sample counts as well: greedy answers have no use for the seed.
-            profiles[task.sample] = own, own.to_dict() | {"sample": task.sample}
-        own, written = profiles[task.sample]
         _check_prompt(task, place)
-        key = _key(task.prompt, written if task.sample else own.to_dict(), teacher)
+        if task.sample not in decode:
+            own = replace(profile, seed=profile.seed + task.sample)
+            # Greedy decoding ignores the seed, so the number of the sample is hashed as well.
+            number = {"sample": task.sample} if task.sample else {}
+            decode[task.sample] = own, own.to_dict() | number
+        own, hashed = decode[task.sample]
+        # A text and the same text as one turn differ: a local teacher renders them differently.
+        text = (
+            task.prompt if isinstance(task.prompt, str) else stable_json(prompt_turns(task.prompt))
+        )
+        parts = {"prompt": sha256_text(text), "model": teacher.name, "revision": teacher.revision}
+        key = sha256_text(stable_json({**parts, "decode": hashed}))
         planned.setdefault(key, PlannedLabel(key, task, own, [])).places.append(place)
     return listed, list(planned.values())
 

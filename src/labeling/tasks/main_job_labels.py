@@ -1,23 +1,27 @@
-"""Let a teacher answer the questions that have no gold answer.
+"""Labels for the main job: the teacher answers the questions that have no gold answer.
 
 A label that was cut off or is empty is rejected and counted; nothing is made up in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
-from ...inference.checkpoints.load_student import Checkpoint
-from ...inference.generate import generate_texts
+from ...errors import GenerationError
 from ...prompts import prompts_sha256, render, verdict_focus
 from ...records import Example
-from ..teachers.thoughts import split_thoughts
+from ..batch.labeler import BatchLabeler, LabelSettings, LabelTask
+from ..teachers.protocol import DecodeProfile, Teacher
+
+_REJECTED: Final = {"truncated": "cut off", "empty_response": "empty"}
 
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What a labelling gave."""
+    """The outcome of `label_examples`."""
 
     labelled: list[Example]
     """Examples whose target is the teacher's text."""
@@ -26,42 +30,52 @@ class LabelReport:
 
 
 def label_examples(
-    teacher: Checkpoint,
+    teacher: Teacher,
     examples: Sequence[Example],
+    folder: str | Path,
     *,
     max_new_tokens: int = 128,
-    batch_size: int = 128,
-    progress: Callable[[int, int], None] | None = None,
+    concurrency: int = 128,
 ) -> LabelReport:
-    """Ask the teacher and keep its usable answers; targets that were there are not looked at.
+    """Ask the teacher, greedily, and keep its usable answers; targets of the examples are ignored.
 
     Args:
-        teacher: The model that answers, greedily.
+        teacher: The model that answers.
         examples: What to ask.
+        folder: Keeps each answer as soon as it arrives; a later call asks only for the others.
         max_new_tokens: An answer that is not finished by then is rejected.
-        batch_size: Prompts answered together.
-        progress: Called with (done, total).
+        concurrency: Prompts answered together.
+
+    Raises:
+        GenerationError: The teacher failed at a prompt. The same call continues from there.
     """
-    answers = generate_texts(
-        teacher,
-        [example.prompt for example in examples],
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        progress=progress,
+    # Similar lengths together need less padding; the longest first, so that memory runs out at once.
+    order = sorted(range(len(examples)), key=lambda place: -len(examples[place].prompt))
+    settings = LabelSettings(
+        concurrency=concurrency,
+        max_attempts=1,
+        max_rejections=1,
+        max_error_rate=None,
+        retry_failed=True,
     )
-    labelled: list[Example] = []
-    rejected: list[tuple[Example, str]] = []
+    profile = DecodeProfile(max_tokens=max_new_tokens)
+    run = BatchLabeler(teacher, folder, profile=profile, settings=settings).run(
+        LabelTask(str(place), examples[place].prompt) for place in order
+    )
     label = {"teacher": teacher.name, "prompt_hash": prompts_sha256()[:12]}
-    for example, answer in zip(examples, answers, strict=True):
-        text, _ = split_thoughts(answer.text, example.prompt)
-        if answer.finish_reason != "stop":
-            rejected.append((example, "cut off"))
-        elif not text:
-            rejected.append((example, "empty"))
-        else:
+    report = LabelReport([], [])
+    for place, one in sorted(zip(order, run.results, strict=True), key=lambda pair: pair[0]):
+        example = examples[place]
+        if one.answer is not None:
+            text = one.answer.text
             focus = verdict_focus(text) if example.focus is not None else None
-            labelled.append(replace(example, target=text, label=label, focus=focus))
-    return LabelReport(labelled, rejected)
+            report.labelled.append(replace(example, target=text, label=label, focus=focus))
+        elif one.fault is not None and one.fault.kind in _REJECTED:
+            report.rejected.append((example, _REJECTED[one.fault.kind]))
+        else:
+            reason = run.message if one.fault is None else one.fault.message
+            raise GenerationError(f"{teacher.name} could not answer {example.prompt!r}: {reason}")
+    return report
 
 
 def propose_own_answers(examples: Sequence[Example], answered: Sequence[Example]) -> list[Example]:

@@ -36,7 +36,7 @@ _PROBED = 64
 class LocalTeacher:
     """See `teachers.Teacher`."""
 
-    def __init__(self, checkpoint: Checkpoint, *, most_running: int = 32) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, most_running: int = 128) -> None:
         """Take a loaded model.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ...evaluation.model_card import model_card
 from ...files import write_json, write_text
 from ...inference.checkpoints.load_student import Checkpoint, load_checkpoint
 from ...labeling.tasks.main_job_labels import label_examples, propose_own_answers
+from ...labeling.teachers.open_teacher import open_teacher
 from ...records import Example, read_examples, write_examples
 from ...run_folder import RunFolder
 from ...tables import FactTable
@@ -145,22 +147,29 @@ def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
 def get_labels(
     job: MainJob, loaded: Loaded, teacher: Path | str, run: RunFolder, console: Console
 ) -> list[Example]:
-    """Let the teacher answer every training question that has no gold answer."""
+    """Let the teacher answer every training question that has no gold answer.
+
+    A job that was interrupted here continues with the answers in `work/labels`.
+    """
     path = run.path / "data" / "teacher_labels.jsonl"
     if run.is_done("labels"):
         return read_examples(str(path))
     began = time.monotonic()
     without = [e for e in loaded.questions.train if not loaded.questions.is_gold(e)]
     checkpoint = load_checkpoint(teacher, device=job.device)
-    room = longest_answer(checkpoint, loaded.questions.train)
+    most_tokens = longest_answer(checkpoint, loaded.questions.train)
+    labeler, journal = open_teacher(checkpoint), run.path / "work" / "labels"
     answered = label_examples(
-        checkpoint, [e for e in without if e.task != "validate"], max_new_tokens=room
+        labeler,
+        [e for e in without if e.task != "validate"],
+        journal,
+        max_new_tokens=most_tokens,
     )
     proposals = propose_own_answers(
         [e for e in without if e.task == "validate"],
         [e for e in answered.labelled if e.task == "qa"],
     )
-    judged = label_examples(checkpoint, proposals, max_new_tokens=room)
+    judged = label_examples(labeler, proposals, journal, max_new_tokens=most_tokens)
     labelled = answered.labelled + judged.labelled
     rejected = answered.rejected + judged.rejected
     write_examples(str(path), labelled)
@@ -174,6 +183,7 @@ def get_labels(
         words += f"; {len(rejected):,} rejected (cut off or empty)"
     console.line("labels", words, time.monotonic() - began)
     run.done("labels")
+    shutil.rmtree(journal)
     return labelled
 
 
