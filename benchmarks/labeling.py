@@ -37,8 +37,8 @@ from pathlib import Path
 import httpx
 from labeling_server import FAULTS, ODD, LabelServer, serving
 from stillroom.files import read_json, write_json, write_text
+from stillroom.labeling.batch.label_run import LabelRun, LabelSettings, Prices
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelRun, LabelSettings, Prices
 from stillroom.labeling.teachers.openai_http import RemoteTeacher
 from stillroom.labeling.teachers.protocol import DecodeProfile, Prompt, TeacherAnswer
 

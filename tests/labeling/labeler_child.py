@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from stillroom.files import write_json
+from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings
 from stillroom.labeling.teachers.openai_http import RemoteTeacher
 
 folder, address, count, *rest = sys.argv[1:]

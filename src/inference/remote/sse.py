@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -62,6 +63,13 @@ async def read_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent
                 yield event
     for event in reader.end(held + decoder.decode(b"", final=True)):
         yield event
+
+
+def body_events(body: str) -> list[ServerEvent]:
+    """Return the events of a whole body; see `read_events`."""
+    reader = _EventReader()
+    *lines, last = re.split(r"\r\n|\r|\n", body)
+    return [event for line in lines for event in reader.read(line)] + reader.end(last)
 
 
 class _EventReader:
@@ -230,7 +238,7 @@ class ServerAnswer:
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> list[TokenEvent]:
         self._read_usage(chunk)
-        choice = _choice(chunk)
+        choice = first_choice(chunk)
         if choice is None:
             return []
         reason = choice.get("finish_reason")
@@ -310,8 +318,8 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the first choice of a chunk; None without one, such as in a chunk of usage only."""
+def first_choice(chunk: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Find the first choice of a chunk; None where it holds none, such as one with counts only."""
     choices = chunk.get("choices")
     if choices:
         first: list[Mapping[str, Any]] = [one for one in choices if one.get("index") in (None, 0)]

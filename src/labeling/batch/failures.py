@@ -20,7 +20,7 @@ from ...inference.remote.backoff import may_pass
 from ...inference.remote.finish_reasons import judge_end
 from ..teachers.client_faults import fault_place, fault_text, first_fault, translate_fault
 from ..teachers.protocol import Prompt, TeacherAnswer, count_tokens, prompt_bytes
-from .parse_label import FaultKind
+from .label_run import FaultKind
 
 _MISTAKES = (ConfigError, ScriptError, EngineClosedError, MissingDependencyError)
 """Of the caller, told by checks of our own: every other record would fail in the same way, and

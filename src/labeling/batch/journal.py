@@ -36,7 +36,7 @@ from ...errors import ConfigError, DataError
 from ..teachers.protocol import TeacherAnswer
 from .budget import Ledger
 from .failures import CallFault
-from .parse_label import LabelFault
+from .label_run import LabelFault
 
 CALLS_FILE = "calls.jsonl"
 _VERSION = 1

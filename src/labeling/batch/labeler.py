@@ -16,23 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from ...files import write_json_lines
+from ..teachers.answer_parts import label_view
 from ..teachers.client_faults import fault_place
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .failures import judge_answer
 from .journal import Journal
-from .parse_label import (
+from .label_run import (
     Check,
     LabelFault,
     Labelled,
-    LabelNumbers,
-    LabelProgress,
     LabelRun,
     LabelSettings,
     LabelTask,
     Prices,
-    label_view,
 )
-from .progress import LabelCounts
+from .progress import LabelCounts, LabelNumbers, LabelProgress
 from .request_keys import PlannedLabel, plan_labels
 from .worker_loop import LabelLoop
 

@@ -1,21 +1,83 @@
-"""Numbers of a labelling while it runs: progress, the error rate, and what is left to expect."""
+"""Numbers of a labelling run: progress while it runs, error rate, and the totals at the end."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from ..teachers.protocol import TeacherAnswer
 from .budget import Ledger
-from .parse_label import LabelNumbers, LabelProgress
 
 _NEWEST = 50
 _LEAST = 20
 
 
+@dataclass(frozen=True)
+class LabelNumbers:
+    """Counts, tokens and money of a run; `spent` includes earlier runs in the same folder."""
+
+    records: int
+    labelled: int
+    cached: int
+    """Of the labelled and failed, those that cost no call in this run."""
+    failed: int
+    remaining: int
+    """Neither labelled nor failed, because the run was stopped."""
+    calls: int
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+    faults: Mapping[str, int]
+    """Failed calls by kind, those repaired by a later attempt included."""
+    cost: float | None
+    """Known cost of this run; None without prices."""
+    spent: float | None
+    """The most that the folder can have cost so far: known costs, and the maximum of each call
+    whose end is not known."""
+    seconds: float
+    repaired: int = 0
+    """Answers of this run in which U+FFFD replaced half a surrogate pair."""
+    thoughts: int = 0
+    """Labels whose model gave its reasoning before the answer."""
+
+    @property
+    def records_per_second(self) -> float:
+        """Finished records per second of this run, cached ones left out."""
+        return max(0, self.labelled + self.failed - self.cached) / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class LabelProgress:
+    """State of a run."""
+
+    done: int
+    total: int
+    failed: int
+    records_per_second: float
+    cost: float | None
+    """Of this run so far; None without prices."""
+    cost_left: float | None
+    """Expected for the rest; None without prices or before the first answer."""
+    seconds_left: float | None
+    """Expected for the rest; None before the first answer."""
+
+    def __str__(self) -> str:
+        """Format as one line."""
+        words = [f"{self.done:,} of {self.total:,}", f"{self.records_per_second:.1f} a second"]
+        if self.failed:
+            words.insert(1, f"{self.failed:,} failed")
+        if self.cost is not None:
+            rest = "" if self.cost_left is None else f" + {self.cost_left:.4g} to come"
+            words.append(f"cost {self.cost:.4g}{rest}")
+        if self.seconds_left is not None:
+            words.append(f"{self.seconds_left:.0f} s left")
+        return ", ".join(words)
+
+
 class LabelCounts:
-    """What happened so far; records are counted as tasks, calls as calls."""
+    """Counts tasks, calls, tokens and faults of a run."""
 
     def __init__(
         self,
@@ -47,10 +109,10 @@ class LabelCounts:
         self.completion_tokens += answer.completion_tokens
 
     def finish(self, tasks: int, *, failed: bool, cached: int = 0) -> None:
-        """Count tasks that are done.
+        """Count finished tasks.
 
         Args:
-            tasks: How many share what was asked.
+            tasks: How many share the answer.
             failed: They are dead letters.
             cached: How many of them cost no call of this run.
         """
@@ -63,11 +125,11 @@ class LabelCounts:
             self._newest.append(failed)
 
     def error_rate(self) -> float | None:
-        """Give the share of failed records among the newest; None while they are too few."""
+        """Return the share of failed records among the newest; None while they are too few."""
         return sum(self._newest) / len(self._newest) if len(self._newest) >= _LEAST else None
 
     def progress(self) -> LabelProgress:
-        """Say where the run stands."""
+        """Return the state of the run, with estimates for the rest."""
         done, seconds = self.labelled + self.failed, self._clock() - self._began
         asked = done - self.cached
         left = (self._total - done) / asked if asked else None
@@ -83,7 +145,7 @@ class LabelCounts:
         )
 
     def numbers(self) -> LabelNumbers:
-        """Give all numbers at the end."""
+        """Return all numbers at the end."""
         return LabelNumbers(
             records=self._total,
             labelled=self.labelled,

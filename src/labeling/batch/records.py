@@ -37,7 +37,7 @@ from ...record_shapes import (
 )
 from ...records import record_hash, sha256_text
 from ..teachers.protocol import DecodeProfile, Prompt
-from .parse_label import Labelled, LabelTask
+from .label_run import Labelled, LabelTask
 
 Record = Mapping[str, Any]
 

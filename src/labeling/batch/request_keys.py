@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ...errors import DataError
 from ...records import sha256_text, stable_json
 from ..teachers.protocol import DecodeProfile, Teacher, prompt_turns
-from .parse_label import LabelTask
+from .label_run import LabelTask
 
 
 @dataclass(frozen=True)

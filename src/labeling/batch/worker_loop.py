@@ -12,19 +12,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ...inference.remote.backoff import wait_s
+from ..teachers.answer_parts import label_view
 from ..teachers.client_faults import first_fault
 from ..teachers.protocol import Teacher, TeacherAnswer, prompt_bytes
 from .failures import CallFault, judge_answer, judge_fault, whole_answer
 from .journal import Journal
-from .parse_label import (
-    Check,
-    LabelFault,
-    LabelProgress,
-    LabelSettings,
-    Stopped,
-    label_view,
-)
-from .progress import LabelCounts
+from .label_run import Check, LabelFault, LabelSettings, Stopped
+from .progress import LabelCounts, LabelProgress
 from .rate_limits import Limits, TokenGuess
 from .request_keys import PlannedLabel
 

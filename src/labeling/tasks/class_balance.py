@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..batch.parse_label import LabelTask
+from ..batch.label_run import LabelTask
 from ..teachers.protocol import TeacherAnswer
 from .free_text import TextJob, field_of, tagged
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import ConfigError, DataError
-from ..batch.parse_label import Check, LabelTask
+from ..batch.label_run import Check, LabelTask
 from ..teachers.protocol import Prompt, TeacherAnswer
 
 Record = Mapping[str, Any]

@@ -49,7 +49,7 @@ def label_examples(
     Raises:
         GenerationError: The teacher failed at a prompt. The same call continues from there.
     """
-    # Similar lengths together need less padding; the longest first, so that memory runs out at once.
+    # Similar lengths need less padding; longest first, so that a lack of memory shows at once.
     order = sorted(range(len(examples)), key=lambda place: -len(examples[place].prompt))
     settings = LabelSettings(
         concurrency=concurrency,

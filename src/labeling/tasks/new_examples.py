@@ -25,8 +25,9 @@ from typing import Any, Literal, get_args
 from ...errors import ConfigError, DataError, EmptyDataError
 from ...record_shapes import MARK_KEYS, label_mark
 from ...records import sha256_text
+from ..batch.label_run import Labelled, LabelSettings, LabelTask, Stopped
 from ..batch.labeler import BatchLabeler
-from ..batch.parse_label import Labelled, LabelProgress, LabelSettings, LabelTask, Stopped
+from ..batch.progress import LabelProgress
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .duplicates import SeenTexts
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from ...inference.system_pair.answers import checkpoint_of, require_mode
 from ...prompts import SystemMode, format_prompt
+from ..batch.label_run import LabelRun, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
-from ..batch.parse_label import LabelRun, LabelSettings, LabelTask
 from ..teachers.open_teacher import open_teacher
 from ..teachers.protocol import DecodeProfile, Prompt, Teacher
 

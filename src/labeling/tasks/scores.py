@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from ..batch.parse_label import Labelled, LabelTask
+from ..batch.label_run import Labelled, LabelTask
 from ..teachers.protocol import TeacherAnswer
 from .free_text import ask_turns, field_of, tagged
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ...errors import ConfigError
 from ...inference.system_pair.final_answers import final_answer, same_answer
+from ..batch.label_run import LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
-from ..batch.parse_label import LabelSettings, LabelTask
 from ..teachers.protocol import DecodeProfile, Teacher
 from .reasoning_labels import prompt_of
 

@@ -1,7 +1,7 @@
-"""Errors of providers' packages: what they say about a call, and where they were raised.
+"""Translate the errors of providers' packages, and describe where they were raised.
 
-Each package has errors of its own, and most tell a status somewhere. What tells nothing is an
-accident in the client: it concerns one answer, and its type and place say where to look.
+Each package has its own error classes, and most carry a status somewhere. An error without one is
+an accident in the client: it concerns one answer, and its type and place say where to look.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CODES: Final = {
     "serviceunavailableexception": 503, "internalserverexception": 500,
     "accessdeniedexception": 403,
 }  # fmt: skip
-"""Words of gRPC and of Amazon in the place of a status."""
+"""Words of gRPC and Amazon that stand for a status."""
 _MOST_TEXT: Final = 300
 
 
 def translate_fault(fault: BaseException) -> GenerationError | None:
-    """Bring an error of a provider's package to ours; None where it tells nothing of the call.
+    """Translate an error of a provider's package to ours; None where it says nothing of the call.
 
     >>> translate_fault(ConnectionResetError("gone"))
     RemoteError('ConnectionResetError: gone')
@@ -48,7 +48,7 @@ def translate_fault(fault: BaseException) -> GenerationError | None:
 
 
 def fault_place(fault: BaseException) -> str:
-    """Say what was raised and where: `KeyError at openai/client.py:12`.
+    """Return type and place of an error: `KeyError at openai/client.py:12`.
 
     >>> fault_place(KeyError("choices"))
     'KeyError'
@@ -63,27 +63,27 @@ def fault_place(fault: BaseException) -> str:
 
 
 def fault_text(fault: BaseException) -> str:
-    """Give the words of an error, cut to a line; those of some errors break themselves.
+    """Return the message of an error as one short line.
 
     >>> fault_text(ValueError("one\\n  two"))
     'one two'
     """
     try:
         words = " ".join(str(fault).split())
-    except Exception:  # noqa: BLE001 - an error of any package, whose own method fails
+    except Exception:  # noqa: BLE001 - the error's own __str__ fails
         words = ""
     return words[:_MOST_TEXT] or type(fault).__name__
 
 
 def first_fault(fault: BaseException) -> BaseException:
-    """Give the first error of a group, and any other as it is."""
+    """Return the first error of a group, and any other error as it is."""
     while isinstance(fault, BaseExceptionGroup):
         fault = fault.exceptions[0]
     return fault
 
 
 def _status(fault: BaseException) -> int | None:
-    """Find the status of a response, by the names that packages give it."""
+    """Find the status of a response under the names that packages use."""
     return next((code for value in _statuses(fault) if (code := _as_status(value))), None)
 
 
@@ -99,7 +99,7 @@ def _statuses(fault: BaseException) -> Iterator[object]:
 
 
 def _as_status(value: object) -> int | None:
-    """Read a status, one of gRPC's codes, or a method that gives one."""
+    """Read a status, a word in `_CODES`, or a method that returns one of these."""
     if callable(value) and not isinstance(value, type):
         value = _quietly(value)
     if isinstance(value, bool):
@@ -112,7 +112,7 @@ def _as_status(value: object) -> int | None:
 
 
 def _retry_after(fault: BaseException) -> str | None:
-    """Find the header that says when to come back."""
+    """Find the Retry-After header."""
     response = _get(fault, "response")
     meta = _get(response, "ResponseMetadata")
     for headers in (_get(response, "headers"), _get(fault, "headers"), _get(meta, "HTTPHeaders")):
@@ -120,7 +120,7 @@ def _retry_after(fault: BaseException) -> str | None:
         listed = _quietly(pairs) if callable(pairs) else headers
         try:
             told = {_text(name).lower(): _text(value) for name, value in listed}
-        except Exception:  # noqa: BLE001 - no headers, in whatever form
+        except Exception:  # noqa: BLE001 - these are no headers
             continue
         wait = retry_after_of(told)
         if wait is not None:
@@ -141,5 +141,5 @@ def _get(thing: object, name: str) -> Any:  # noqa: ANN401 - of any package
 def _quietly(read: Callable[[], Any]) -> Any:  # noqa: ANN401 - of any package
     try:
         return read()
-    except Exception:  # noqa: BLE001 - properties of errors may break, too
+    except Exception:  # noqa: BLE001 - properties of errors may fail, too
         return None

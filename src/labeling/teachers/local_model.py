@@ -1,6 +1,6 @@
-"""A teacher in this process: a checkpoint folder or a model of the hub, whole or in 8 or 4 bit.
+"""A teacher in this process: a checkpoint folder or a hub model, unquantised or in 8 or 4 bits.
 
-All records that are asked for together are decoded together, by the engine that serves students.
+Prompts asked at the same time are decoded in one batch, by the engine that also serves students.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import convert_to_messages
 
 from ...errors import ConfigError
 from ...inference.chat.chat_prompts import chat_prompt_ids
@@ -25,23 +25,23 @@ from ...inference.engine.protocol import GenerationRequest
 from ...inference.engine.token_stream import AnswerStream
 from ...inference.engine.transformers_engine import serve_checkpoint
 from ...inference.scoring.choices import encode_prompt
-from .protocol import DecodeProfile, Prompt, TeacherAnswer
+from .protocol import DecodeProfile, Prompt, TeacherAnswer, prompt_turns
 
 logger = logging.getLogger(__name__)
-_TURNS = {"user": HumanMessage, "assistant": AIMessage, "system": SystemMessage}
-_MOST_WAITING = 1 << 20  # `BatchLabeler` decides how many are asked for at once
+_MOST_WAITING = 1 << 20  # `BatchLabeler` limits the number of calls at once
 _PROBED = 64
 
 
 class LocalTeacher:
-    """See `teachers.Teacher`."""
+    """Implements `protocol.Teacher` with a loaded checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint, *, most_running: int = 128) -> None:
         """Take a loaded model.
 
         Args:
             checkpoint: A causal model and its tokenizer; may be quantised.
-            most_running: Prompts decoded together; memory grows with it.
+            most_running: Most prompts decoded together, within the concurrency of the labeler;
+                memory grows with it.
         """
         self._checkpoint, self._most_running = checkpoint, most_running
         self._engine: BatchEngine | None = None
@@ -54,7 +54,7 @@ class LocalTeacher:
 
     @property
     def revision(self) -> str | None:
-        """Precision and a hash of the weights: folders of one name hold different models."""
+        """Precision and a hash of the weights; folders of one name may hold different models."""
         return self._revision
 
     async def ask(
@@ -79,7 +79,7 @@ class LocalTeacher:
         try:
             text, stopped = await self._read(stream, profile.stop)
         finally:
-            stream.cancel()  # does nothing to one that has ended
+            stream.cancel()  # no-op once the answer has ended
         usage = stream.usage
         return TeacherAnswer(
             text=text.strip(),
@@ -90,15 +90,15 @@ class LocalTeacher:
         )
 
     async def close(self) -> None:
-        """End the engine; the weights stay."""
+        """Close the engine; the weights stay loaded."""
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.close()
 
     async def _read(self, stream: AnswerStream, stop: tuple[str, ...]) -> tuple[str, bool]:
-        """Read an answer up to its end or a stop text; say whether that was met."""
+        """Read an answer up to its end or a stop text; return it and whether a stop text came."""
         tokenizer = self._checkpoint.tokenizer
-        if not stop:  # read at once: cheaper than token by token
+        if not stop:  # cheaper than reading token by token
             events = await stream.acollect()
             ids = [event.token_id for event in events if event.token_id is not None]
             return decode_answer(tokenizer, ids), False
@@ -114,7 +114,7 @@ class LocalTeacher:
     def _prompt_ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             return encode_prompt(self._checkpoint, prompt)
-        messages: list[BaseMessage] = [_TURNS[turn["role"]](turn["content"]) for turn in prompt]
+        messages = convert_to_messages(prompt_turns(prompt))
         return chat_prompt_ids(self._checkpoint, messages, AnswerForm())
 
 
@@ -124,27 +124,27 @@ def load_local_teacher(
     """Load a teacher, quantised where asked for and possible.
 
     Args:
-        model: A checkpoint folder, a hub name, or a loaded checkpoint, whose model is changed.
+        model: A checkpoint folder, a hub name, or a loaded checkpoint, which is quantised in place.
         bits: 8 or 4 for its linear layers, by bitsandbytes; None for its own weights. Where this
-            machine cannot, a warning says why and the teacher runs as it is.
-        device: Torch device; None chooses. A loaded checkpoint stays where it is.
+            machine cannot, the teacher runs unquantised and a warning says why.
+        device: Torch device; None chooses. A loaded checkpoint stays on its device.
 
     Raises:
-        ConfigError: There are no such bits, or no layer that can be quantised.
+        ConfigError: `bits` is another number, or no layer can be quantised.
         MissingDependencyError: bitsandbytes is not installed.
         StillroomError: As `load_checkpoint`.
     """
     if bits not in (None, 4, 8):
         raise ConfigError([f"bits is {bits!r}; allowed are 8, 4 and None"])
     place = model.device if isinstance(model, Checkpoint) else choose_device(device)
-    reason = None if bits is None else why_not_quantized(_bits(bits), place)
-    if reason is not None:
+    wanted: Bits | None = None if bits is None else 4 if bits == 4 else 8
+    if wanted is not None and (reason := why_not_quantized(wanted, place)) is not None:
         logger.warning("the teacher runs unquantised, with more memory: %s", reason)
-    wanted = None if bits is None or reason is not None else _bits(bits)
+        wanted = None
     if isinstance(model, Checkpoint):
         checkpoint = model
     else:
-        # Quantised layer by layer on the way, so that a GPU never holds the wide weights.
+        # Layers are quantised one by one on their way to a GPU, which never holds the full weights.
         checkpoint = load_checkpoint(model, device="cpu" if wanted is not None else place)
     if wanted is not None:
         dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
@@ -154,10 +154,9 @@ def load_local_teacher(
 
 
 def weights_revision(model: Any) -> str:  # noqa: ANN401 - transformers is untyped
-    """Tell one state of a model from another: its precision and a hash of some of each weight.
+    """Return the precision of a model and a hash of the first and last 64 values of each weight.
 
-    The first and last 64 values of every weight are read: training changes nearly all of them, and
-    reading all of a large model would take a minute.
+    Training changes nearly all values, and hashing all of a large model would take a minute.
     """
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():
@@ -167,7 +166,3 @@ def weights_revision(model: Any) -> str:  # noqa: ANN401 - transformers is untyp
         digest.update(part.view(torch.uint8).numpy().tobytes())
     kind = "quantised" if is_quantized(model) else str(model.dtype).removeprefix("torch.")
     return f"{kind}-{digest.hexdigest()[:12]}"
-
-
-def _bits(bits: int) -> Bits:
-    return 4 if bits == 4 else 8

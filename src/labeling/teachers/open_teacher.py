@@ -1,4 +1,10 @@
-"""Which teacher a source names: an address, a provider, a folder, a model."""
+"""Open a teacher by its source: an address, a provider's name, a folder or a model.
+
+open_teacher("http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-7B-Instruct")
+open_teacher("openrouter", model="qwen/qwen3-32b")       # key in OPENROUTER_API_KEY
+open_teacher("outputs/elements/teacher", bits=4)         # a folder, or a hub name
+open_teacher(ScriptedModel(["Au"]))                      # any LangChain chat model
+"""
 
 from __future__ import annotations
 
@@ -26,22 +32,22 @@ _LIST_S = httpx.Timeout(10.0, connect=5.0)
 
 @dataclass(frozen=True)
 class Provider:
-    """Where a provider's address, key and model stand in the environment."""
+    """Environment variables and defaults of a provider."""
 
     url_env: str
-    """Variable with the address of the server, with its version."""
+    """Variable with the address of the server, its version included."""
     key_env: str | None
-    """Variable with the key; None for servers that want none."""
+    """Variable with the key; None for servers without keys."""
     model_env: str
     """Variable with the model's name."""
     url: str | None = None
-    """Address on this machine where the variable is not set. Others have none: nothing is sent to
-    another machine that the user did not name."""
+    """Address on this machine where the variable is not set. Providers elsewhere have none, so that
+    nothing is sent to a machine that the user did not name."""
     start: str | None = None
     """Command that starts it on this machine."""
     get: str | None = None
-    """Command that brings a model to it, for a server that answers for those alone that it lists;
-    the model's name stands behind it."""
+    """Command, followed by the model's name, that installs a model on a server that answers only
+    for the models it lists."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -69,65 +75,89 @@ PROVIDERS: Mapping[str, Provider] = {
 }  # fmt: skip
 
 
-def open_by_source(
+def open_teacher(
     source: str | Path | Checkpoint | BaseChatModel | Teacher,
     *,
-    model: str | None,
-    api_key_env: str | None,
-    api_key: str | None,
-    endpoint: str,
-    timeout_s: float,
-    honours_idempotency: bool,
-    bits: int | None,
-    device: str | None,
+    model: str | None = None,
+    api_key_env: str | None = None,
+    api_key: str | None = None,
+    endpoint: str = "chat",
+    timeout_s: float = 120.0,
+    honours_idempotency: bool = False,
+    bits: int | None = None,
+    device: str | None = None,
 ) -> Teacher:
-    """Open a teacher: see `teachers.open_teacher`."""
+    """Open a teacher.
+
+    Args:
+        source: One of
+            - an address, `http://` or `https://`, of a server that speaks OpenAI's HTTP;
+            - the name of a provider in `PROVIDERS`, such as `ollama` or `openrouter`;
+            - a checkpoint folder, a hub name, or a loaded checkpoint, which run in this process;
+            - a LangChain chat model, `ScriptedModel` included;
+            - a teacher, which is returned as it is.
+        model: Name of the model on a server; None takes the provider's variable, or the only model
+            that the server lists.
+        api_key_env: Environment variable that holds the server's key; None takes the provider's.
+        api_key: The key itself, kept in memory only; prefer `api_key_env`.
+        endpoint: `chat`, or `completions` for servers that take rendered prompts.
+        timeout_s: Seconds until a server's whole answer must have arrived.
+        honours_idempotency: The server is known to charge once for calls with one
+            `Idempotency-Key`.
+        bits: 8 or 4 for a local teacher's linear layers, by bitsandbytes; None for its own weights.
+            Where this machine cannot, the teacher runs unquantised and a warning says why.
+        device: Torch device of a local teacher; None chooses.
+
+    Raises:
+        ConfigError: The settings do not fit the source.
+        ModelNotFoundError: There is no such folder or model.
+        CheckpointError: The folder lacks a part or is not safe to load.
+        MissingDependencyError: `bits` are asked for and bitsandbytes is not installed.
+        RemoteError: The server was asked for its models and did not list them.
+    """
     remote: dict[str, Any] = {
         "model": model, "api_key_env": api_key_env, "api_key": api_key,
         "honours_idempotency": honours_idempotency or None,
     }  # fmt: skip
+    local: dict[str, Any] = {"bits": bits, "device": device}
     url = server_address(source)
     if url is not None:
-        _refuse({"bits": bits, "device": device}, "a server decides about its own precision")
-        provider = PROVIDERS.get(str(source))
-        return _open_server(url, provider, endpoint=endpoint, timeout_s=timeout_s, **remote)
+        _refuse(local, "a server decides about its own precision")
+        return _open_server(
+            url,
+            PROVIDERS.get(str(source)),
+            **{**remote, "honours_idempotency": honours_idempotency},
+            endpoint=endpoint,
+            timeout_s=timeout_s,
+        )
     if isinstance(source, Teacher):
-        _refuse({**remote, "bits": bits, "device": device}, "the teacher is open already")
+        _refuse({**remote, **local}, "the teacher is open already")
         return source
     _refuse(remote, f"{source!r} is no server; give an address or one of {sorted(PROVIDERS)}")
-    if isinstance(source, str | Path):  # a mistyped name is told before torch is loaded
+    if isinstance(source, str | Path):  # check the name before torch is loaded
         if not Path(source).expanduser().exists():
-            _require_model(str(source))
+            from ...inference.checkpoints.hub import fetch_from_hub, hub_has
+
+            if hub_has(str(source)) is not True:
+                fetch_from_hub(str(source))  # raises an error that says why
     else:
         from langchain_core.language_models.chat_models import BaseChatModel
 
         if isinstance(source, BaseChatModel):
-            _refuse({"bits": bits, "device": device}, "the chat model decides about it")
+            _refuse(local, "the chat model decides about it")
             from .langchain_model import LangChainTeacher
 
             return LangChainTeacher(source)
     from .local_model import load_local_teacher
 
-    return load_local_teacher(source, bits=bits, device=device)
-
-
-def _require_model(name: str) -> None:
-    """Refuse a name that neither the hub nor its local cache has.
-
-    Raises:
-        ModelNotFoundError: It is unknown, or nobody could be asked.
-    """
-    from ...inference.checkpoints.hub import fetch_from_hub, hub_has
-
-    if hub_has(name) is not True:
-        fetch_from_hub(name)  # says why not
+    return load_local_teacher(source, **local)
 
 
 def server_address(source: object) -> str | None:
-    """Give the address of the server that a source names; None where it names no server.
+    """Return the address of the server that a source names; None where it names no server.
 
     Raises:
-        ConfigError: It is a provider whose address is not known.
+        ConfigError: The provider's address is not known.
 
     >>> server_address("http://127.0.0.1:8000/v1"), server_address("outputs/teacher")
     ('http://127.0.0.1:8000/v1', None)
@@ -162,7 +192,7 @@ def _ollama_address(told: str) -> str:
     parts = urlsplit(url)
     if "://" not in told and parts.port is None:
         url = f"{url}:11434"
-    # The address that a server listens on everywhere is none to connect to.
+    # 0.0.0.0 is an address to listen on, not one to connect to.
     return url.replace("//0.0.0.0", "//127.0.0.1", 1) + "/v1"
 
 
@@ -171,42 +201,30 @@ def _open_server(
     provider: Provider | None,
     *,
     model: str | None,
-    api_key_env: str | None,
-    api_key: str | None,
-    endpoint: str,
-    timeout_s: float,
-    honours_idempotency: bool | None,
+    **settings: Any,  # noqa: ANN401 - those of RemoteTeacher
 ) -> RemoteTeacher:
     if provider is not None:
         named = os.environ.get(provider.key_env or "", "").strip()
-        if api_key_env is None and api_key is None and (named or provider.url is None):
-            api_key_env = provider.key_env
+        without_key = settings["api_key_env"] is None and settings["api_key"] is None
+        if without_key and (named or provider.url is None):
+            settings["api_key_env"] = provider.key_env
         model = model or os.environ.get(provider.model_env, "").strip() or None
     if model is None:
-        asked = Server("?", url, endpoint, api_key_env, 0, timeout_s, 0.0, api_key)
-        model = only_model(asked, provider)
-    return RemoteTeacher(
-        model,
-        base_url=url,
-        endpoint=endpoint,
-        api_key_env=api_key_env,
-        api_key=api_key,
-        timeout_s=timeout_s,
-        honours_idempotency=bool(honours_idempotency),
-    )
+        asked = RemoteTeacher("?", base_url=url, **settings)
+        model = only_model(asked.server, provider)
+    return RemoteTeacher(model, base_url=url, **settings)
 
 
 def require_server(teacher: Teacher, source: object) -> None:
-    """Look once whether a teacher's server is there, before a run asks it for every record.
+    """Check once, before a run, that a teacher's server is reachable and has the model.
 
     Args:
-        teacher: Any; one in this process is there.
-        source: What it was opened by; of a provider's name it is known what starts it.
+        teacher: Any; teachers in this process always pass.
+        source: What it was opened by; for a provider's name the error says what starts it.
 
     Raises:
         RemoteError: No server was reached.
-        ConfigError: It lists its models, answers for those alone, and lacks this one; or the key is
-            missing.
+        ConfigError: The server lacks this model, or the key is missing.
     """
     if not isinstance(teacher, RemoteTeacher):
         return
@@ -227,7 +245,7 @@ def only_model(server: Server, provider: Provider | None = None) -> str:
 
     Raises:
         ConfigError: It lists none or several, or the key is missing.
-        RemoteError: It was not reached, or does not tell.
+        RemoteError: It was not reached, or does not list its models.
     """
     names = _listed_models(server, provider)
     if names is None:
@@ -241,7 +259,7 @@ def only_model(server: Server, provider: Provider | None = None) -> str:
 
 
 def _listed_models(server: Server, provider: Provider | None) -> list[str] | None:
-    """Ask a server for its models; None where it answers something else, or takes its time.
+    """Ask a server for its models; None where it answers something else, or too slowly.
 
     Raises:
         RemoteError: It was not reached.
@@ -275,58 +293,3 @@ def _refuse(settings: Mapping[str, Any], reason: str) -> None:
     given = [name for name, value in settings.items() if value is not None]
     if given:
         raise ConfigError([f"{', '.join(given)}: {reason}"])
-
-
-def open_teacher(
-    source: str | Path | Checkpoint | BaseChatModel | Teacher,
-    *,
-    model: str | None = None,
-    api_key_env: str | None = None,
-    api_key: str | None = None,
-    endpoint: str = "chat",
-    timeout_s: float = 120.0,
-    honours_idempotency: bool = False,
-    bits: int | None = None,
-    device: str | None = None,
-) -> Teacher:
-    """Open a teacher by where it is.
-
-    Args:
-        source: One of
-            - an address, `http://` or `https://`, of a server that speaks OpenAI's HTTP;
-            - the name of a provider in `providers.PROVIDERS`, such as `ollama` or `openrouter`;
-            - a checkpoint folder, a hub name, or a loaded checkpoint: it runs here;
-            - a LangChain chat model, the scripted one included;
-            - a teacher, which is given back.
-        model: Name of the model on a server; None takes the provider's variable, or the only model
-            that the server lists.
-        api_key_env: Environment variable that holds the server's key; None takes the provider's.
-        api_key: The key itself, for callers that were given one; kept in memory only. Better give
-            `api_key_env`.
-        endpoint: `chat`, or `completions` for servers that get rendered prompts.
-        timeout_s: Seconds until a server's whole answer is there.
-        honours_idempotency: The server is known to charge once for calls with one
-            `Idempotency-Key`.
-        bits: 8 or 4 for a local teacher's linear layers, by bitsandbytes; None for its own weights.
-            Where this machine cannot, the teacher runs as it is and one warning says why.
-        device: Torch device of a local teacher; None chooses.
-
-    Raises:
-        ConfigError: The settings do not fit the source.
-        ModelNotFoundError: There is no such folder or model.
-        CheckpointError: The folder lacks a part or is not safe to load.
-        MissingDependencyError: `bits` are asked for and bitsandbytes is not installed.
-        RemoteError: The server was asked for its models and did not tell.
-    """
-
-    return open_by_source(
-        source,
-        model=model,
-        api_key_env=api_key_env,
-        api_key=api_key,
-        endpoint=endpoint,
-        timeout_s=timeout_s,
-        honours_idempotency=honours_idempotency,
-        bits=bits,
-        device=device,
-    )

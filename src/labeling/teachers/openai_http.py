@@ -1,7 +1,7 @@
 """A teacher on a server that speaks OpenAI's HTTP: vLLM, SGLang, Ollama, llama-server, OpenRouter.
 
-Answers are asked for whole, not as a stream: nobody reads along, and a stream of a thousand tokens
-costs the processor more than all the rest of a call.
+Answers are requested whole: parsing a stream of a thousand tokens would cost more processor time
+than the rest of the call. A server that streams anyway is understood.
 """
 
 from __future__ import annotations
@@ -12,28 +12,22 @@ from typing import Any
 
 import httpx
 
-from ...errors import ConfigError, DeadlineError, GenerationError, RemoteError
+from ...errors import BrokenAnswerError, ConfigError, DeadlineError, RemoteError
 from ...inference.no_real_models import check_models_allowed
-from ...inference.remote.content_blocks import read_content
 from ...inference.remote.finish_reasons import error_status, judge_choice
 from ...inference.remote.server_address import Server, error_text, read_refusal, transport_fault
-from .protocol import (
-    DecodeProfile,
-    Prompt,
-    TeacherAnswer,
-    count_tokens,
-    prompt_bytes,
-    prompt_turns,
-)
+from ...inference.remote.sse import body_events, first_choice
+from .answer_parts import make_answer
+from .protocol import DecodeProfile, Prompt, TeacherAnswer, prompt_turns
 
 _MOST_BODY_BYTES = 64 << 20
 _CONNECT_S = 10.0
 _UNSENDABLE = ("stream", "stream_options", "n", "messages", "prompt")
-"""Fields of a request that would change what is sent or how the answer is read."""
+"""Fields of a request that the labeler sets itself."""
 
 
 class RemoteTeacher:
-    """See `teachers.Teacher`."""
+    """Implements `protocol.Teacher` over HTTP."""
 
     def __init__(
         self,
@@ -76,12 +70,12 @@ class RemoteTeacher:
 
     @property
     def server(self) -> Server:
-        """Where it is and how it is asked."""
+        """Address and settings."""
         return self._server
 
     @property
     def revision(self) -> str | None:
-        """Unknown: servers do not tell."""
+        """Unknown: servers do not say."""
         return None
 
     async def ask(
@@ -136,12 +130,14 @@ class RemoteTeacher:
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
-            # `ask` keeps the time, and `BatchLabeler` the number of calls at once.
+            # `ask` limits the time, and `BatchLabeler` the number of calls at once.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
             timeout = httpx.Timeout(None, connect=min(_CONNECT_S, self._timeout_s))
-            # A proxy has no business between this machine and itself.
-            proxies = not self._server.is_local
-            self._client = httpx.AsyncClient(timeout=timeout, limits=limits, trust_env=proxies)
+            self._client = httpx.AsyncClient(
+                timeout=timeout,
+                limits=limits,
+                trust_env=not self._server.is_local,  # no proxy between this machine and itself
+            )
         return self._client
 
     def _body(self, prompt: Prompt, profile: DecodeProfile) -> dict[str, Any]:
@@ -163,7 +159,7 @@ class RemoteTeacher:
             body["prompt"] = prompt
         else:
             raise ConfigError(["endpoint 'completions' gets rendered prompts; give texts"])
-        # Null takes a field away: some models want max_completion_tokens and no max_tokens.
+        # None removes a field: some models want max_completion_tokens instead of max_tokens.
         return {name: v for name, v in {**body, **profile.extra}.items() if v is not None}
 
 
@@ -171,23 +167,24 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
     """Read the body of a whole answer.
 
     Args:
-        body: JSON, as the server sent it.
-        prompt: What was asked; where the server does not count tokens, a byte counts as one, which
-            is the most that it can be.
+        body: JSON, as the server sent it; or a stream of chunks, which was not asked for.
+        prompt: What was asked.
 
     Raises:
         RemoteError: It is no answer, or an error in the place of one.
         GenerationError: A filter withheld it, the server broke it off, or does not say whether it
-            is whole (`inference.finish_reasons`).
+            is whole (`inference.remote.finish_reasons`).
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     try:
         told = json.loads(text)
-    except ValueError as fault:
-        raise RemoteError(f"the answer is no JSON: {text[:200]!r}", status=200) from fault
+    except ValueError:
+        told = _join_chunks(text)
+    if isinstance(told, dict) and "done" in told and "choices" not in told:  # Ollama's own form
+        told = _join_chunks(text)
     if isinstance(told, dict) and told.get("error"):
         raise RemoteError(
-            f"the server failed: {error_text(text)}", status=error_status(told["error"])
+            f"the server failed: {error_text(json.dumps(told))}", status=error_status(told["error"])
         )
     choices = told.get("choices") if isinstance(told, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -195,36 +192,63 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
     return _answer(told, choices[0], prompt)
 
 
+def _join_chunks(text: str) -> dict[str, Any]:
+    """Merge the chunks of a stream into the object that a server sends when it does not stream.
+
+    Raises:
+        RemoteError: The text is no stream.
+        BrokenAnswerError: The stream ends before the answer does.
+    """
+    answer: dict[str, Any] = {}
+    choice: dict[str, Any] = {}
+    parts: dict[str, list[Any]] = {}
+    for event in body_events(text):
+        if event.kind == "done":
+            if parts:
+                choice.setdefault("finish_reason", "stop")
+            break
+        if event.kind == "error" or not isinstance(event.value, dict) or event.value.get("error"):
+            told = event.value if isinstance(event.value, dict) else {"error": event.value}
+            return told if told.get("error") else {"error": told}
+        answer |= {name: value for name, value in event.value.items() if value is not None}
+        chunk = first_choice(event.value) or {}
+        choice |= {name: chunk[name] for name in ("finish_reason", "error") if chunk.get(name)}
+        # Some servers repeat the whole message in their last chunk.
+        message = chunk.get("delta") or ({} if parts else chunk.get("message"))
+        for name, part in (message or {"content": chunk.get("text")}).items():
+            if part and name != "role":
+                parts.setdefault(name, []).extend(part if isinstance(part, list) else [part])
+    if not answer:
+        raise RemoteError(f"the answer is no JSON: {text[:200]!r}", status=200)
+    if not choice:
+        raise BrokenAnswerError(f"the server's answer broke off before its end: {text[:200]!r}")
+    choice["message"] = {
+        name: "".join(found) if all(isinstance(one, str) for one in found) else found
+        for name, found in parts.items()
+    }
+    return {**answer, "choices": [choice]}
+
+
 def _answer(told: dict[str, Any], choice: dict[str, Any], prompt: Prompt) -> TeacherAnswer:
     end = judge_choice(choice)
-    end.raise_fault()
-    message = choice.get("message")
-    if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
-        raise GenerationError("the teacher called a tool in place of an answer; a label is a text")
-    said = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if said is None and isinstance(message, dict):
-        said = ""  # a model that refuses, or only thinks
+    end.raise_fault()  # first: a withheld answer need not hold a text
+    given = choice.get("message")
+    message = given if isinstance(given, dict) else {}
+    # A model that refuses or only reasons has no content.
+    said = (message.get("content") or "") if isinstance(given, dict) else choice.get("text")
     if not isinstance(said, str | list | dict):
         raise RemoteError(f"the answer holds no text: {str(choice)[:200]!r}", status=200)
-    content = read_content(said)
-    if content.refusal and not content.text.strip():
-        raise GenerationError(f"the model refused to answer: {content.refusal[:300]}")
+    # Servers put reasoning beside the content under different names.
+    beside = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
     usage = told.get("usage")
     counts = usage if isinstance(usage, dict) else {}
-    made = len(content.text.encode("utf-8", "replace"))
-    return TeacherAnswer(
-        text=content.text.strip(),
-        finish_reason="length" if end.verdict == "cut" else "stop",
-        prompt_tokens=count_tokens(counts.get("prompt_tokens"), prompt_bytes(prompt)),
-        completion_tokens=count_tokens(counts.get("completion_tokens"), made),
+    return make_answer(
+        said,
+        end,
+        prompt,
+        tool_calls=message.get("tool_calls") or message.get("function_call"),
+        thoughts=next((t.strip() for t in beside if isinstance(t, str) and t.strip()), ""),
+        prompt_tokens=counts.get("prompt_tokens", told.get("prompt_eval_count")),
+        completion_tokens=counts.get("completion_tokens", told.get("eval_count")),
         model=str(told.get("model") or ""),
-        thoughts=content.thoughts or _reasoning(message),
     )
-
-
-def _reasoning(message: object) -> str:
-    """Find the thoughts that servers put beside the content, each under a name of its own."""
-    if not isinstance(message, dict):
-        return ""
-    found = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking"))
-    return next((one.strip() for one in found if isinstance(one, str) and one.strip()), "")

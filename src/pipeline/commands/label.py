@@ -48,7 +48,7 @@ from .label_options import (
 )
 
 if TYPE_CHECKING:
-    from ...labeling.batch.parse_label import LabelRun
+    from ...labeling.batch.label_run import LabelRun
     from ...labeling.tasks.new_examples import ExpansionPlan
     from ...labeling.teachers.protocol import DecodeProfile
 

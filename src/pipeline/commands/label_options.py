@@ -25,7 +25,8 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from ...labeling.batch.parse_label import LabelProgress, LabelSettings
+    from ...labeling.batch.label_run import LabelSettings
+    from ...labeling.batch.progress import LabelProgress
     from ...labeling.teachers.protocol import DecodeProfile, Teacher
 
 
@@ -171,7 +172,7 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
     Raises:
         ConfigError: They are out of range, or there is a budget without prices.
     """
-    from ...labeling.batch.parse_label import LabelSettings, Prices
+    from ...labeling.batch.label_run import LabelSettings, Prices
 
     return LabelSettings(
         concurrency=args.concurrency,

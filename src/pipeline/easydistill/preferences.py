@@ -20,8 +20,8 @@ from ...errors import ConfigError, DataError, GenerationError
 from ...inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
 from ...inference.checkpoints.training_records import TrainingRecords
 from ...inference.generate import generate_texts
+from ...labeling.batch.label_run import LabelTask
 from ...labeling.batch.labeler import BatchLabeler
-from ...labeling.batch.parse_label import LabelTask
 from ...labeling.tasks.free_text import ask_turns
 from ...prompts import SystemMode, format_prompt
 from ..reasoning.rows import read_rows

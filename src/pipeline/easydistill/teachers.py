@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import ConfigError
-from ...labeling.batch.parse_label import LabelSettings, Prices
+from ...labeling.batch.label_run import LabelSettings, Prices
 from ...labeling.teachers.open_teacher import open_teacher
 from ...labeling.teachers.protocol import DecodeProfile, Teacher
 from ...prompts import SystemMode

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ...data.datasets.json_files import save_json
 from ...errors import EmptyDataError, GenerationError
+from ...labeling.batch.label_run import Check, LabelRun, LabelTask
 from ...labeling.batch.labeler import BatchLabeler
-from ...labeling.batch.parse_label import Check, LabelRun, LabelTask
 from ...labeling.tasks.class_balance import classification, resample
 from ...labeling.tasks.free_text import (
     TextJob,

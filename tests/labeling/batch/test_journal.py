@@ -8,7 +8,7 @@ from stillroom.errors import ConfigError, DataError
 from stillroom.labeling.batch.budget import Ledger
 from stillroom.labeling.batch.failures import CallFault
 from stillroom.labeling.batch.journal import CALLS_FILE, Journal
-from stillroom.labeling.batch.parse_label import LabelFault
+from stillroom.labeling.batch.label_run import LabelFault
 from stillroom.labeling.teachers.protocol import TeacherAnswer
 
 TIMEOUT = CallFault("timeout", "too late", again=True, answered=False, free=False)

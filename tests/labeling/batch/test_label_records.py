@@ -9,7 +9,7 @@ from stillroom.data.datasets.chat_records import instruction_records
 from stillroom.distillation.training_data import training_examples
 from stillroom.errors import DataError
 from stillroom.labeling.batch import records as label_records
-from stillroom.labeling.batch.parse_label import Labelled
+from stillroom.labeling.batch.label_run import Labelled
 from stillroom.labeling.batch.records import kept_columns, label_tasks, labelled_record
 from stillroom.labeling.teachers.protocol import DecodeProfile, TeacherAnswer
 from stillroom.prompts import FORMATS, render

@@ -7,8 +7,8 @@ import pytest
 from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, DataError, DeadlineError, RemoteError
 from stillroom.files import read_json_lines
+from stillroom.labeling.batch.label_run import LabelSettings, Prices
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings, Prices
 from stillroom.labeling.teachers.protocol import DecodeProfile, TeacherAnswer
 
 FAST = {"backoff_s": 0.001}

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from labeling_server import FAULTS, ODD, ODD_LABELS
 from stillroom.files import read_json_lines
+from stillroom.labeling.batch.label_run import LabelSettings, Prices
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings, Prices
 from stillroom.labeling.teachers.openai_http import RemoteTeacher
 
 CHILD = Path(__file__).parents[1] / "labeler_child.py"

@@ -17,10 +17,10 @@ from stillroom.errors import ConfigError, MissingDependencyError
 from stillroom.files import read_json_lines
 from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.inference.remote import content_blocks
+from stillroom.labeling.batch.label_run import LabelSettings, Prices
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings, Prices
 from stillroom.labeling.tasks.self_consistency import consistent_thoughts
-from stillroom.labeling.teachers import client_faults
+from stillroom.labeling.teachers import answer_parts, client_faults
 from stillroom.labeling.teachers.client_faults import translate_fault
 from stillroom.labeling.teachers.langchain_model import LangChainTeacher
 from stillroom.labeling.teachers.openai_http import read_answer
@@ -126,7 +126,7 @@ def test_ten_accidents_of_one_kind_in_a_row_stop_the_run(tmp_path):
     assert run.stopped == "same_fault"
     assert len(run.failed) == 10
     assert "10 records in a row failed in the same way" in run.message
-    assert "TypeError at labeling/test_odd_answers.py:" in run.message
+    assert "TypeError at batch/test_odd_answers.py:" in run.message
     assert "unexpected keyword" in run.message
     assert run.numbers.remaining == 50
     goes_on = label(Accidents(thrown(TypeError()), set()), tmp_path, 60, retry_failed=True)
@@ -397,7 +397,9 @@ def test_options_that_a_model_does_not_take_end_in_a_sentence(tmp_path):
     assert "unexpected keyword argument" in run.message
 
 
-@pytest.mark.parametrize("module", [client_faults, content_blocks], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [client_faults, answer_parts, content_blocks], ids=lambda m: m.__name__
+)
 def test_examples_in_docstrings_hold(module):
     found = doctest.testmod(module)
     assert found.attempted > 0

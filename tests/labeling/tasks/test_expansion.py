@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, DataError, EmptyDataError
-from stillroom.labeling.batch.parse_label import LabelSettings
+from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.tasks.duplicates import SeenTexts, words_of
 from stillroom.labeling.tasks.new_examples import ExpansionPlan, expand_records
 

@@ -38,7 +38,7 @@ def test_an_interrupted_labelling_continues_with_the_answers_it_has(tmp_path):
     broken = Scripted(
         lambda prompt, n: EngineFailedError("no memory") if n == 25 else f"A {prompt}"
     )
-    with pytest.raises(GenerationError, match="could not answer .*no memory"):
+    with pytest.raises(GenerationError, match=r"could not answer .*no memory"):
         label_examples(broken, asked(prompts), tmp_path, concurrency=4)
     whole = Scripted(lambda prompt, n: f"A {prompt}")
     report = label_examples(whole, asked(prompts), tmp_path, concurrency=4)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from stillroom.errors import ConfigError, DataError
-from stillroom.labeling.batch.parse_label import LabelFault, Labelled, LabelTask
+from stillroom.labeling.batch.label_run import LabelFault, Labelled, LabelTask
 from stillroom.labeling.tasks.class_balance import SHARES, category_of, resample
 from stillroom.labeling.tasks.free_text import (
     expansion,

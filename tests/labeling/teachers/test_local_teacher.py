@@ -16,8 +16,8 @@ from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
 from stillroom.inference.checkpoints.quantization import is_quantized
 from stillroom.inference.generate import generate_texts
+from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings
 from stillroom.labeling.teachers import local_model as local_teacher
 from stillroom.labeling.teachers.local_model import weights_revision
 from stillroom.labeling.teachers.open_teacher import open_teacher

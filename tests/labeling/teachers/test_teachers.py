@@ -5,6 +5,7 @@ import doctest
 import json
 import logging
 import sys
+from dataclasses import replace
 
 import labeling_server
 import pytest
@@ -23,8 +24,8 @@ from stillroom.inference.no_real_models import forbid_models
 from stillroom.inference.remote import backoff as retries
 from stillroom.labeling.batch import failures as call_faults
 from stillroom.labeling.batch.failures import judge_fault
+from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.batch.parse_label import LabelSettings
 from stillroom.labeling.tasks import duplicates
 from stillroom.labeling.tasks import new_examples as expansion
 from stillroom.labeling.teachers import open_teacher as opening
@@ -155,6 +156,73 @@ def test_a_partial_answer_is_no_label(choice, kind, words, again):
     assert (fault.kind, fault.again) == (kind, again)
     assert fault.answered
     assert not fault.free, "what was answered in part may be charged"
+
+
+def chunk(end=None, **delta):
+    told = {"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
+    return json.dumps(told)
+
+
+def events(*data, line="\n"):
+    return "".join(f"data: {one}{line}{line}" for one in data).encode()
+
+
+USAGE = json.dumps({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+BLOCKS = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Gold"}]
+OLLAMA = [
+    {"model": "m", "message": {"role": "assistant", "content": "Go"}, "done": False},
+    {"model": "m", "message": {"content": "ld"}, "done": True, "done_reason": "stop",
+     "prompt_eval_count": 7, "eval_count": 2},
+]  # fmt: skip
+GOLD = TeacherAnswer("Gold", "stop", 7, 2, "m")
+
+
+@pytest.mark.parametrize(
+    ("content", "answer"),
+    [
+        (events(chunk(role="assistant"), chunk(content="Go"), chunk("stop", content="ld"), USAGE,
+                "[DONE]"), GOLD),
+        (events(chunk(content="Gold"), chunk("stop"), USAGE, line="\r\n"), GOLD),
+        (events(chunk(content="Gold"), USAGE, "[DONE]"), GOLD),
+        (b": ping\n\n" + events(chunk("stop", content=[BLOCKS[1]]), USAGE), GOLD),
+        (events(chunk(reasoning_content="H"), chunk(reasoning_content="m."), chunk(content="Gold"),
+                chunk("stop"), USAGE), replace(GOLD, thoughts="Hm.")),
+        (events(chunk(content=BLOCKS[:1]), chunk("stop", content=BLOCKS[1:]), USAGE),
+         replace(GOLD, thoughts="Hm.")),
+        (events(chunk(content="Gold"), chunk("length"), USAGE),
+         replace(GOLD, finish_reason="length")),
+        (events(json.dumps({"model": "m", "choices": [{"text": "Gold", "finish_reason": "stop"}]}),
+                USAGE), GOLD),
+        ("\n".join(map(json.dumps, OLLAMA)).encode(), GOLD),
+        (json.dumps({**OLLAMA[1], "message": {"content": "Gold"}}).encode(), GOLD),
+    ],
+)  # fmt: skip
+def test_streams_that_nobody_asked_for_are_answers(content, answer):
+    assert read_answer(content, "x") == answer
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "words", "again"),
+    [
+        (events(chunk(content="Go")), "llm_api_error", "broke off", True),
+        (events(chunk(content="Go"), '{"error": {"message": "gone", "code": 503}}'),
+         "llm_api_error", "gone", True),
+        (b"event: error\n" + events('{"message": "slow", "code": 429}'),
+         "rate_limit", "slow", True),
+        (events(chunk("content_filter", content="Go"), "[DONE]"), "bad_request", "withheld", False),
+        (events(chunk("stop", refusal="No.")), "bad_request", "refused", False),
+        (events(chunk("tool_calls", tool_calls=[{"function": {"name": "f"}}])), "bad_request",
+         "called a tool", False),
+        (json.dumps(OLLAMA[0]).encode(), "llm_api_error", "broke off", True),
+        (b"<html>Welcome</html>", "json_parse_error", "a page", True),
+        (b"", "json_parse_error", "no JSON", True),
+    ],
+)  # fmt: skip
+def test_streams_without_a_whole_answer_are_no_labels(content, kind, words, again):
+    with pytest.raises(GenerationError, match=words) as told:
+        read_answer(content, "x")
+    fault = judge_fault(told.value)
+    assert (fault.kind, fault.again) == (kind, again)
 
 
 def test_a_call_of_a_tool_is_no_label():

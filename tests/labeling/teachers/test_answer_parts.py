@@ -4,8 +4,8 @@ import doctest
 import time
 
 import pytest
-from stillroom.labeling.teachers import thoughts
-from stillroom.labeling.teachers.thoughts import split_thoughts
+from stillroom.labeling.teachers import answer_parts
+from stillroom.labeling.teachers.answer_parts import split_thoughts
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_long_texts_take_no_time(text):
 
 
 def test_examples_in_docstrings_hold():
-    found = doctest.testmod(thoughts)
+    found = doctest.testmod(answer_parts)
     assert found.attempted > 0
     assert found.failed == 0

@@ -1,23 +1,32 @@
-r"""What a reasoning model thinks before it answers, told from the answer.
+r"""Separate an answer from the model's reasoning, from refusals and from tool blocks.
 
     split_thoughts("<think>\nHm.\n</think>\n\nGold")     # ('Gold', 'Hm.')
 
-| models | thoughts |
+Providers mark reasoning in two ways: as content blocks of their own, which
+`inference/remote/content_blocks.py` reads, or inside the text:
+
+| models | reasoning in the text |
 |---|---|
 | DeepSeek-R1, Qwen3, QwQ, GLM, MiniMax | `<think>...</think>`, the first tag often in the prompt |
 | others | `<thinking>`, `<thought>`, `<reasoning>`, `<seed:think>`, in any case |
 | Magistral | `[THINK]...[/THINK]` |
 | Kimi-VL | `◁think▷...◁/think▷` |
 | Sky-T1, OpenThinker | `<|begin_of_thought|>...<|end_of_thought|>`, then a solution |
-| gpt-oss | channels: `analysis` and `commentary` before `final`, with their marks or without |
+| gpt-oss | channels: `analysis` and `commentary` before `final`, with or without their marks |
 
-Tags in code stay, and so do those that the prompt itself names: there they are asked for.
+Tags inside code are kept, and so are tags that the prompt itself names: there they are the answer.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
+
+from ...errors import GenerationError
+from ...inference.remote.content_blocks import read_content
+from ...inference.remote.finish_reasons import AnswerEnd, refusal_end
+from .protocol import Prompt, TeacherAnswer, count_tokens, prompt_bytes, prompt_text
 
 _TAGS: Final = "think|thinking|thought|thoughts|reasoning|seed:think"
 _OPENING: Final = (
@@ -54,16 +63,78 @@ _BARE_CHANNELS: Final = re.compile(
 """The same once a tokenizer has dropped the marks."""
 
 
+def make_answer(
+    said: object,
+    end: AnswerEnd,
+    prompt: Prompt,
+    *,
+    tool_calls: object = None,
+    thoughts: str = "",
+    prompt_tokens: object = None,
+    completion_tokens: object = None,
+    model: str = "",
+) -> TeacherAnswer:
+    """Build the answer of a server or a chat model.
+
+    Args:
+        said: Content of its message.
+        end: Why it ended.
+        prompt: What was asked.
+        tool_calls: Calls in its message.
+        thoughts: Reasoning that stands beside the content.
+        prompt_tokens: As the server counts; otherwise each byte counts as one, the maximum.
+        completion_tokens: As `prompt_tokens`.
+        model: Model that answered.
+
+    Raises:
+        GenerationError: It is a tool call or a refusal, was withheld, or may not be whole.
+    """
+    end.raise_fault()
+    if tool_calls:
+        raise GenerationError("the teacher called a tool in place of an answer; a label is a text")
+    content = read_content(said)
+    text = content.text.strip()
+    if not text and (refused := refusal_end(content.refusal)):
+        refused.raise_fault()
+    return TeacherAnswer(
+        text=text,
+        finish_reason="length" if end.verdict == "cut" else "stop",
+        prompt_tokens=count_tokens(prompt_tokens, prompt_bytes(prompt)),
+        completion_tokens=count_tokens(
+            completion_tokens, len(content.text.encode("utf-8", "replace"))
+        ),
+        model=model,
+        thoughts=content.thoughts or thoughts,
+    )
+
+
+def label_view(answer: TeacherAnswer, prompt: Prompt, *, keep_thoughts: bool) -> TeacherAnswer:
+    """Return an answer as a label holds it, with or without the model's reasoning.
+
+    Returns:
+        The answer with its reasoning under `thoughts`. Its text is empty where the model gave
+        reasoning only; with `keep_thoughts`, finished reasoning is a text of its own.
+    """
+    text, inside = split_thoughts(answer.text, prompt_text(prompt))
+    if text == answer.text and not answer.thoughts:
+        return answer
+    thoughts = "\n\n".join(part for part in (answer.thoughts, inside) if part)
+    if keep_thoughts and (text or _LAST_END.search(answer.text.rstrip()) is not None):
+        told = f"<think>\n{answer.thoughts}\n</think>\n\n" if answer.thoughts else ""
+        text = f"{told}{answer.text.strip()}"
+    return replace(answer, text=text, thoughts=thoughts)
+
+
 def split_thoughts(text: str, prompt: str = "") -> tuple[str, str]:
-    r"""Tell answer and thoughts of a text apart.
+    r"""Separate the answer and the reasoning of a text.
 
     Args:
         text: What a model said.
         prompt: What it was asked.
 
     Returns:
-        The answer and the thoughts, without white space at their ends. Thoughts that never end are
-        all there is: the answer is empty.
+        The answer and the reasoning, without white space at their ends. Where the reasoning never
+        ends, the answer is empty.
 
     >>> split_thoughts("Hm, a metal.\n</think>\n\nGold")
     ('Gold', 'Hm, a metal.')
@@ -79,17 +150,8 @@ def split_thoughts(text: str, prompt: str = "") -> tuple[str, str]:
     return text.strip(), "\n\n".join(t.strip() for t in thoughts if t.strip())
 
 
-def ends_thought(text: str) -> bool:
-    """Say whether a text ends with the end of a thought, and not in the middle of one.
-
-    >>> ends_thought("<think>Hm.</think>"), ends_thought("<think>Hm")
-    (True, False)
-    """
-    return _LAST_END.search(text.rstrip()) is not None
-
-
 def _may_think(text: str) -> bool:
-    """Look for a mark at all: most texts have none."""
+    """Say whether a text holds any mark; most hold none."""
     return (
         _ANY.search(text) is not None
         or "<|channel|>" in text
@@ -104,7 +166,7 @@ def _name(mark: str) -> str:
 
 
 def _without_tags(text: str, named: set[str], thoughts: list[str]) -> str:
-    """Take what stands between tags out of a text, and what stands before an end alone."""
+    """Remove the text between tags, and the text before a closing tag without an opening one."""
     end = _ENDED.search(text)
     if end is not None and _name(end[0]) not in named and not _OPENED.search(text, 0, end.start()):
         thoughts.append(text[: end.start()])  # the prompt opened the thought

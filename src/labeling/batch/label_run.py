@@ -1,0 +1,174 @@
+"""Inputs and outcome of a labelling run: tasks, settings, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ...errors import ConfigError
+from ..teachers.protocol import Prompt, TeacherAnswer
+from .progress import LabelNumbers
+
+FaultKind = Literal[
+    "timeout",  # no whole answer in time
+    "connection",  # reset, refused, or broken off half way
+    "rate_limit",  # 429
+    "auth_error",  # 401, 403, or no key: ends the run
+    "llm_api_error",  # 5xx, or an error in place of an answer
+    "bad_request",  # other 4xx: the same request would fail again
+    "json_parse_error",  # a body that is no answer
+    "empty_response",
+    "truncated",  # max_tokens ended the answer
+    "rejected",  # the check refused the answer
+    "in_doubt",  # sent before the process died, and not to be asked again (see LabelSettings)
+    "unknown",  # an error in the client itself; the message names its type and place
+]
+Stopped = Literal["budget", "error_rate", "auth_error", "rate_limit", "same_fault"]
+InDoubt = Literal["ask", "dead_letter"]
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """One record to label."""
+
+    id: str
+    """Unique within a run."""
+    prompt: Prompt
+    """What the teacher is asked."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """The original, JSON values; passed to the check and written to the dead-letter file."""
+    sample: int = 0
+    """Number of the sample where one prompt is asked several times; shifts the seed and is part of
+    the key. Tasks of equal prompt and sample are asked once and share the answer."""
+
+
+Check = Callable[[LabelTask, TeacherAnswer], str | None]
+"""Judges an answer: None accepts it, a text is the reason why not. Only accepted answers are
+cached."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a teacher costs, in one currency per million tokens."""
+
+    prompt: float = 0.0
+    """Per million tokens of prompts, 0 or more."""
+    completion: float = 0.0
+    """Per million tokens of answers, 0 or more."""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the price of a call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """Limits, retries and money of a run; the defaults suit a server with many slots."""
+
+    concurrency: int = 16
+    """Calls at once, 1 or more."""
+    max_attempts: int = 6
+    """Answered or failed calls per record, 1 or more, before it becomes a dead letter."""
+    max_rejections: int = 2
+    """Of these, complete answers that may be empty, cut off or rejected by the check: each is paid
+    for, and a teacher that does not sample repeats itself. 1 or more."""
+    backoff_s: float = 1.0
+    """Seconds before the second attempt, doubled each time up to 30, half of it random; a
+    server's Retry-After takes precedence. 0 or more."""
+    requests_per_minute: float | None = None
+    """Most calls sent in any minute; None is no limit."""
+    tokens_per_minute: float | None = None
+    """Most tokens, prompts and answers, in any minute; None is no limit."""
+    prices: Prices | None = None
+    """Required for a budget and for costs."""
+    budget: float | None = None
+    """Most that this folder may ever cost, in the currency of `prices`, earlier runs included. A
+    call is not sent if it could exceed it."""
+    max_error_rate: float | None = 0.5
+    """Stops the run when more than this share of the newest 50 finished records (at least 20)
+    failed for good; 0 to 1, None never stops."""
+    in_doubt: InDoubt = "ask"
+    """What to do with a call that was in flight when the process died. `ask`: send it again
+    with its idempotency key; a server that honours the key charges once, others may charge
+    twice, for at most `concurrency` calls per death. `dead_letter`: do not send it again, so that
+    no server charges twice; the record becomes a dead letter."""
+    retry_failed: bool = False
+    """Ask again for the dead letters of earlier runs."""
+    keep_thoughts: bool = False
+    """Keep the model's reasoning in the label, between `<think>` and `</think>`. The folder stores
+    it either way, so it can be had later without a call."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings out of range, all at once."""
+        rate, limits = self.max_error_rate, (self.requests_per_minute, self.tokens_per_minute)
+        checks = (
+            ("concurrency", self.concurrency >= 1, "1 or more"),
+            ("max_attempts", self.max_attempts >= 1, "1 or more"),
+            ("max_rejections", self.max_rejections >= 1, "1 or more"),
+            ("backoff_s", self.backoff_s >= 0, "0 or more"),
+            ("requests_per_minute", limits[0] is None or limits[0] > 0, "above 0, or None"),
+            ("tokens_per_minute", limits[1] is None or limits[1] > 0, "above 0, or None"),
+            ("budget", self.budget is None or self.budget >= 0, "0 or more, or None"),
+            ("max_error_rate", rate is None or 0 <= rate <= 1, "0 to 1, or None"),
+            ("in_doubt", self.in_doubt in ("ask", "dead_letter"), "'ask' or 'dead_letter'"),
+        )
+        faults = [
+            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
+            for name, fine, allowed in checks
+            if not fine
+        ]
+        if self.budget is not None and self.prices is None:
+            faults.append("a budget needs prices; give what a million tokens cost")
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(frozen=True)
+class LabelFault:
+    """Why a record has no label."""
+
+    kind: FaultKind
+    message: str
+    """The last failure; holds no keys."""
+    attempts: int
+    """Calls that were answered or failed."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Outcome of one task: an answer, a fault, or neither where the run stopped before it."""
+
+    task: LabelTask
+    answer: TeacherAnswer | None = None
+    """The label; the check accepted it."""
+    fault: LabelFault | None = None
+    """Why there is no label."""
+    cached: bool = False
+    """The answer was there before this run, or another task of the run asked for it."""
+    key: str = ""
+    """Cache key: hash of prompt, model, revision and decode profile, 64 hex digits."""
+
+
+@dataclass(frozen=True)
+class LabelRun:
+    """Outcome of a labelling run."""
+
+    results: list[Labelled]
+    """One per task, in the order of the tasks."""
+    numbers: LabelNumbers
+    stopped: Stopped | None = None
+    """Why the run ended before all tasks were done; None where all are. The same call with a larger
+    budget, a working key and so on continues from there."""
+    message: str = ""
+    """The reason in words."""
+
+    @property
+    def labelled(self) -> list[Labelled]:
+        """Tasks that have a label."""
+        return [one for one in self.results if one.answer is not None]
+
+    @property
+    def failed(self) -> list[Labelled]:
+        """Tasks that are dead letters."""
+        return [one for one in self.results if one.fault is not None]
