@@ -1,8 +1,8 @@
-"""What calls cost: known, and at most.
+"""Costs of calls: known, and at most.
 
-A call is charged with the most that it can cost before it is sent. When its end is seen, the true
-price takes that place; where the end is never seen, the charge stays. So what was spent is never
-more than `most`, and a budget that `most` keeps to is kept.
+Before a call is sent, the ledger reserves the most that it can cost. The real price replaces the
+reservation when the call ends; if its end is never seen, the reservation stays. The money spent
+therefore never exceeds `most`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _ROUNDING = 1e-9
 
 
 class Ledger:
-    """Money of one folder, all runs together."""
+    """Costs of one folder over all runs."""
 
     def __init__(self) -> None:
-        """Start with nothing spent."""
+        """Start at zero."""
         self.known = 0.0
         self._lost = 0.0
         self._open: dict[str, float] = {}
@@ -24,22 +24,22 @@ class Ledger:
 
     @property
     def most(self) -> float:
-        """What all calls so far can have cost at most."""
+        """The most that all calls so far can have cost."""
         return self.known + self._lost + self._open_total
 
     @property
     def open(self) -> Mapping[str, float]:
-        """Charges of calls whose end is not known, by key."""
+        """Reservations of calls whose end is not known, by key."""
         return self._open
 
     def fits(self, key: str, most: float, budget: float | None, *, once: bool) -> bool:
-        """Say whether a call may be sent without the budget being exceeded.
+        """Return whether a call fits into the budget.
 
         Args:
             key: Of the record.
-            most: What the call can cost at most.
-            budget: Most that may be spent in all; None is no limit.
-            once: The server charges calls with one idempotency key once.
+            most: The most that the call can cost.
+            budget: The most that may be spent in total; None is no limit.
+            once: The server charges all calls with one idempotency key once.
         """
         if budget is None:
             return True
@@ -47,23 +47,23 @@ class Ledger:
         return self.most + new <= budget * (1 + _ROUNDING)
 
     def charge(self, key: str, most: float, *, once: bool) -> None:
-        """Charge a call that is about to be sent."""
+        """Reserve the cost of a call that is about to be sent."""
         before = self._open.get(key, 0.0)
         self._put(key, max(before, most) if once else before + most)
 
     def refund(self, key: str, most: float, *, once: bool) -> None:
-        """Take back the charge of a call that was refused, and was sent before without an end."""
-        if not once:  # else one charge stands for all of them
+        """Release the reservation of a refused call whose earlier attempts have no known end."""
+        if not once:  # else one reservation covers all attempts
             self._put(key, max(0.0, self._open.get(key, 0.0) - most))
 
     def settle(self, key: str, most: float, cost: float | None, *, once: bool) -> None:
-        """Take the end of a call in: what the next one of this record is charged is another call.
+        """Record the end of a call.
 
         Args:
             key: Of the record.
-            most: What the call was charged.
-            cost: What it cost; None where that is not known.
-            once: As in `charge`.
+            most: What was reserved for the call.
+            cost: What it cost; None if unknown.
+            once: As in `fits`.
         """
         held = self._open.get(key, 0.0)
         if cost is not None:
@@ -77,4 +77,4 @@ class Ledger:
         if amount is not None:
             self._open[key] = amount
         if not self._open:
-            self._open_total = 0.0  # what rounding left
+            self._open_total = 0.0  # drop rounding errors

@@ -1,4 +1,4 @@
-"""What a failed call means: what it is called, whether asking again has sense, and what it cost."""
+"""Classify failed calls: their kind, whether a retry makes sense, and whether they cost money."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ from ...errors import (
 )
 from ...inference.remote.backoff import may_pass
 from ...inference.remote.finish_reasons import judge_end
+from ...inference.remote.sse import whole_characters
 from ..teachers.client_faults import fault_place, fault_text, first_fault, translate_fault
 from ..teachers.protocol import Prompt, TeacherAnswer, count_tokens, prompt_bytes
 from .label_run import FaultKind
 
 _MISTAKES = (ConfigError, ScriptError, EngineClosedError, MissingDependencyError)
-"""Of the caller, told by checks of our own: every other record would fail in the same way, and
-nothing was sent. What a client raises by itself, a TypeError too, concerns one answer."""
+"""Mistakes of the caller, found by our own checks before anything was sent: all other records would
+fail in the same way. Whatever a client raises itself, even a TypeError, concerns one answer."""
 _MAY_HAVE_COST = frozenset({408, 502, 504})
-"""A gateway gave up; what stands behind it may have answered."""
+"""A gateway gave up; the server behind it may have answered, and charged."""
 _LATER = frozenset({408, 425, 500, 502, 503, 504, 529})
 
 
 @dataclass(frozen=True)
 class CallFault:
-    """A call that gave no label."""
+    """A call that produced no label."""
 
     kind: FaultKind
     message: str
     again: bool
-    """Another attempt may do better."""
+    """A retry may succeed."""
     answered: bool
-    """The whole response was seen, so the call has ended."""
+    """The whole response arrived, so the call has ended."""
     free: bool
     """It is known to have cost nothing."""
     ends_run: bool = False
-    """All other records would fail in the same way; the record is not given up."""
+    """All other records would fail in the same way: the run stops, without a dead letter."""
     raises: bool = False
-    """The caller has made a mistake and is to be told by the exception itself."""
+    """The exception is the caller's mistake and is raised to the caller."""
     retry_after: str | None = None
-    """What the server says of when to come back."""
+    """The server's Retry-After."""
     alike: str | None = None
-    """What tells that many records fail for one reason, which is not theirs: ten in a row end the
-    run. None for faults that may well be of the records."""
+    """Name of a cause that is not the record's own: ten records in a row with the same one stop the
+    run. None for faults that may be caused by the record."""
 
 
 def judge_fault(fault: BaseException) -> CallFault:
-    """Say what an exception of `Teacher.ask` means.
+    """Classify an exception of `Teacher.ask`.
 
-    Providers charge for answers, not for refusals; where it cannot be known, a call counts as paid.
+    Providers charge for answers, not for refusals; where that is unknown, a call counts as paid.
     """
     fault = first_fault(fault)
-    message = readable(fault_text(fault))
+    message = whole_characters(fault_text(fault))
     if isinstance(fault, _MISTAKES):
         return CallFault("unknown", message, True, answered=True, free=True, raises=True)
-    if isinstance(fault, BrokenAnswerError):  # what came before it broke off may be charged
+    if isinstance(fault, BrokenAnswerError):  # the part that arrived may be charged
         kind: FaultKind = "rate_limit" if fault.status == 429 else "llm_api_error"
         return CallFault(kind, message, again=may_pass(fault), answered=True, free=False)
     if isinstance(fault, RemoteError):
@@ -73,8 +74,7 @@ def judge_fault(fault: BaseException) -> CallFault:
         return CallFault("llm_api_error", message, again=True, answered=True, free=True)
     if isinstance(fault, GenerationError):  # too long, withheld, or not known to be whole
         return CallFault("bad_request", message, again=False, answered=True, free=False)
-    told = translate_fault(fault)
-    if told is not None:
+    if (told := translate_fault(fault)) is not None:
         return judge_fault(told)
     message, name = f"{fault_place(fault)}: {message}", type(fault).__name__
     return CallFault("unknown", message, again=True, answered=True, free=False, alike=name)
@@ -83,17 +83,16 @@ def judge_fault(fault: BaseException) -> CallFault:
 def _judge_status(fault: RemoteError, message: str) -> CallFault:
     status = fault.status
     if status is None:
-        return CallFault(
-            "connection", message, again=True, answered=False, free=False, alike="connection"
-        )
+        kind: FaultKind = "connection"
+        return CallFault(kind, message, True, answered=False, free=False, alike="connection")
     if status == 200:
         return CallFault("json_parse_error", message, again=True, answered=True, free=False)
     if status == 429:
         told = fault.retry_after
         return CallFault("rate_limit", message, True, answered=True, free=True, retry_after=told)
-    if status in (401, 402):  # 402: nothing left on the account
+    if status in (401, 402):  # 402: no credit left
         return CallFault("auth_error", message, False, answered=True, free=True, ends_run=True)
-    if status == 403:  # may be about this prompt only: moderation
+    if status == 403:  # may concern this prompt only: moderation
         return CallFault("auth_error", message, again=False, answered=True, free=True)
     if status in _LATER or status >= 500:
         doubtful = status in _MAY_HAVE_COST
@@ -110,11 +109,11 @@ def _judge_status(fault: RemoteError, message: str) -> CallFault:
 
 
 def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None:
-    """Say why a whole answer is no label; None where it is one.
+    """Return why a whole answer is no label; None where it is one.
 
     Args:
-        answer: What the teacher said.
-        verdict: What the check said of it, None for good; not looked at for empty and cut answers.
+        answer: The teacher's answer.
+        verdict: The check's objection, None for none; ignored for empty and cut answers.
     """
     if answer.finish_reason == "length":
         told = (
@@ -122,22 +121,23 @@ def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None
             "shorten the prompt where the model's context is full"
         )
         return _no_label("truncated", told)
-    end = judge_end(answer.finish_reason)
-    if end.verdict != "good":
-        return _no_label("bad_request", readable(end.message))
+    if answer.finish_reason != "stop":  # a teacher of the user's own may return any word
+        end = judge_end(answer.finish_reason)
+        if end.verdict != "good":
+            return _no_label("bad_request", whole_characters(end.message))
     if not answer.text.strip():
         told = "the answer is empty"
         if answer.thoughts:
             told = "the answer holds thoughts alone; raise max_tokens, or let the model think less"
         return _no_label("empty_response", told)
-    return None if verdict is None else _no_label("rejected", readable(verdict))
+    return None if verdict is None else _no_label("rejected", whole_characters(verdict))
 
 
 def whole_answer(said: object, prompt: Prompt) -> TeacherAnswer:
-    """Check what a teacher gave, and mend what can be mended.
+    """Check the return value of `Teacher.ask`, and repair half characters and missing counts.
 
     Args:
-        said: What `Teacher.ask` returned; teachers of others may give anything.
+        said: A teacher of the user's own may return anything.
         prompt: What was asked; a byte counts as a token where the teacher does not count.
 
     Raises:
@@ -148,26 +148,15 @@ def whole_answer(said: object, prompt: Prompt) -> TeacherAnswer:
         raise TypeError(
             f"the teacher gave a {type(given).__name__}; a TeacherAnswer with a text is needed"
         )
-    text = readable(said.text)
+    text = whole_characters(said.text)
     return replace(
         said,
         text=text,
-        thoughts=readable(str(said.thoughts or "")),
+        thoughts=whole_characters(str(said.thoughts or "")),
         prompt_tokens=count_tokens(said.prompt_tokens, prompt_bytes(prompt)),
         completion_tokens=count_tokens(said.completion_tokens, len(text.encode())),
-        model=readable(str(said.model or "")),
+        model=whole_characters(str(said.model or "")),
     )
-
-
-def readable(text: str) -> str:
-    """Put U+FFFD in the place of half surrogate pairs, which no file can hold; join whole ones.
-
-    >>> readable("a\\ud83d"), readable("\\ud83d\\ude00") == "\\U0001f600"
-    ('a\ufffd', True)
-    """
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _no_label(kind: FaultKind, message: str) -> CallFault:

@@ -1,19 +1,18 @@
-"""`calls.jsonl`: each call before it is sent, each outcome when it is there; all else follows from
-it.
+"""`calls.jsonl`: a write-ahead log of calls and outcomes, from which all other state is derived.
 
-One line is one `write`, which a killed process has either made or not; a line that a full disk or a
-power failure cut off is dropped when the file is opened. What a line says:
+Each line is one `write`, which a killed process has either made or not; a line that a full disk or
+a power failure cut off is dropped when the file is opened. The lines:
 
-    {"t": "folder", "version": 1, "nonce": "..."}                      the first line
+    {"t": "folder", "version": 1, "nonce": "..."}                      first line
     {"t": "sent", "key": k, "call": 0, "most": 0.01, "once": false}
     {"t": "answer", "key": k, "call": 0, "text": "...", "tokens": [12, 3], "cost": 0.002, ...}
-    {"t": "good", "key": k}                                            the check took the answer
+    {"t": "good", "key": k}                                            the check accepted the answer
     {"t": "fault", "key": k, "call": 0, "kind": "timeout", "say": "...", "cost": null, ...}
     {"t": "dead", "key": k, "kind": "timeout", "say": "...", "attempts": 5}
-    {"t": "again", "key": k}                                           a dead one is to be retried
+    {"t": "again", "key": k}                                           ask again for a dead letter
 
-An answer is written before the check looks at it, so that a slow one costs no answer where the
-process dies; it is a label once it is good. What was sent and has no outcome was under way when the
+An answer is written before the check runs, so that it survives a crash during a slow check; it
+becomes a label once it is good. A call that was sent and has no outcome was in flight when the
 process died.
 """
 
@@ -43,10 +42,10 @@ _VERSION = 1
 
 
 class Journal:
-    """The open file and what it says; one process, one thread at a time."""
+    """The open file and the state it describes; for one process and thread at a time."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Open the file, or make it, and read it.
+        """Open or create the file, and read it.
 
         Raises:
             ConfigError: Another process has it open.
@@ -55,18 +54,18 @@ class Journal:
         self.path = Path(folder) / CALLS_FILE
         self.labels: dict[str, TeacherAnswer] = {}
         self.unjudged: dict[str, TeacherAnswer] = {}
-        """Answers that the check has not looked at yet."""
+        """Answers that the check has not judged yet."""
         self.dead: dict[str, LabelFault] = {}
         self.attempts: Counter[str] = Counter()
-        """Calls of a record with an outcome, since it was begun or given up."""
+        """Calls with an outcome by record, since it was first asked or revived."""
         self.rejections: Counter[str] = Counter()
         """Of these, whole answers that were no labels."""
         self.under_way: set[str] = set()
-        """Records whose last call has no outcome yet; after opening, those that a death cut off."""
+        """Records whose last call has no outcome; after opening, those that a crash interrupted."""
         self.ledger = Ledger()
         self._calls: Counter[str] = Counter()
         self._unseen: Counter[str] = Counter()
-        """How often the call of a record that is next was sent without its end being seen."""
+        """How often the current call of a record was sent without a known end."""
         self._nonce = ""
         self._unsynced = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +80,7 @@ class Journal:
             raise
 
     def __enter__(self) -> Self:
-        """Give the journal."""
+        """Return the journal."""
         return self
 
     def __exit__(
@@ -90,27 +89,21 @@ class Journal:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Bring everything to the disk and close."""
+        """Flush to disk and close."""
         self.sync()
         os.close(self._file)
 
     def call_id(self, key: str) -> str:
-        """Name the next call of a record: another one once the last is known to have ended.
+        """Return the idempotency key of a record's next call; it changes when a call has ended.
 
-        An answer ends a call. A refusal does so only where the call was sent once: what was sent
-        before, and not seen to end, may have been answered all the same.
+        An answer ends a call. A refusal ends it only if the call was sent once: an earlier attempt
+        without a known end may still have been answered.
         """
         text = f"{self._nonce} {key} {self._calls[key]}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def sent(self, key: str, most: float, *, once: bool) -> None:
-        """Write that a call is about to be sent.
-
-        Args:
-            key: Of the record.
-            most: What the call can cost at most.
-            once: The server charges calls with one idempotency key once.
-        """
+        """Write that a call is about to be sent; arguments as in `Ledger.fits`."""
         call = self._calls[key]
         self._write({"t": "sent", "key": key, "call": call, "most": most, "once": once})
 
@@ -121,9 +114,9 @@ class Journal:
 
         Args:
             key: Of the record.
-            answer: What the teacher said.
-            good: It is a label; else `accept` or `failed` says later whether it is.
-            most: What the call was charged.
+            answer: The teacher's answer.
+            good: It is a label; otherwise `accept` or `failed` follows.
+            most: What was reserved for the call.
             cost: What it cost.
             once: As in `sent`.
         """
@@ -136,14 +129,14 @@ class Journal:
         })  # fmt: skip
 
     def accept(self, key: str) -> None:
-        """Write that the check took an answer."""
+        """Write that the check accepted an answer."""
         self._write({"t": "good", "key": key})
 
     def failed(
         self, key: str, fault: CallFault, *, most: float, cost: float | None, once: bool
     ) -> None:
-        """Write that a call gave no label, and what it cost where that is known."""
-        judged = key in self.unjudged  # its end, and its price, are written
+        """Write that a call gave no label, and its cost if known."""
+        judged = key in self.unjudged  # then the end of the call and its price are written already
         self._write({
             "t": "fault", "key": key, "call": self._calls[key], "kind": fault.kind,
             "say": fault.message, "ends": fault.answered and not judged, "judged": judged,
@@ -159,11 +152,11 @@ class Journal:
         )  # fmt: skip
 
     def revive(self, key: str) -> None:
-        """Write that a dead letter, or a label that a check no longer takes, is asked for again."""
+        """Write that a dead letter, or a label that the check now refuses, is asked for again."""
         self._write({"t": "again", "key": key})
 
     def sync(self) -> None:
-        """Bring what was written to the disk: a power failure then takes none of it."""
+        """Flush to disk, so that a power failure loses nothing written so far."""
         if self._unsynced:
             self._unsynced = False
             os.fsync(self._file)
@@ -251,7 +244,7 @@ class Journal:
 
 
 def _lock(file: int, path: Path) -> None:
-    if sys.platform == "win32":  # opens fail there by themselves where a file is locked
+    if sys.platform == "win32":  # has no fcntl
         return
     import fcntl
 

@@ -1,4 +1,4 @@
-"""`BatchLabeler`: many records to labels, by a teacher that fails, costs money and has limits.
+"""`BatchLabeler`: labels many records with a teacher that fails, costs money and has limits.
 
 labeler = BatchLabeler(open_teacher("ollama", model="qwen3:8b"), "outputs/labels")
 run = labeler.run([LabelTask(id="1", prompt="Question: ...\\n\\nAnswer:")])
@@ -21,30 +21,12 @@ from ..teachers.client_faults import fault_place
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .failures import judge_answer
 from .journal import Journal
-from .label_run import (
-    Check,
-    LabelFault,
-    Labelled,
-    LabelRun,
-    LabelSettings,
-    LabelTask,
-    Prices,
-)
-from .progress import LabelCounts, LabelNumbers, LabelProgress
+from .label_run import Check, LabelFault, Labelled, LabelRun, LabelSettings, LabelTask
+from .progress import LabelCounts, LabelProgress
 from .request_keys import PlannedLabel, plan_labels
 from .worker_loop import LabelLoop
 
-__all__ = [
-    "BatchLabeler",
-    "LabelFault",
-    "LabelNumbers",
-    "LabelProgress",
-    "LabelRun",
-    "LabelSettings",
-    "LabelTask",
-    "Labelled",
-    "Prices",
-]
+__all__ = ["BatchLabeler", "LabelSettings", "LabelTask"]
 logger = logging.getLogger(__name__)
 DEAD_LETTERS_FILE = "dead_letter.jsonl"
 _IN_DOUBT = LabelFault(
@@ -53,11 +35,11 @@ _IN_DOUBT = LabelFault(
 
 
 class BatchLabeler:
-    """Labels records; what was answered is never asked again, whatever happens to the process.
+    """Labels records; an answer that arrived is never asked for again, even after a crash.
 
-    The folder holds `calls.jsonl`, to which each call is written before it is sent and each outcome
-    as soon as it is there. It is the ledger and the cache: a later labeler in the same folder, for
-    other records too, asks only for what is not in it.
+    Each call is written to `calls.jsonl` in the folder before it is sent, and its outcome on
+    arrival. The file is ledger and cache: a later labeler in the same folder, also for other
+    records, asks only for answers that are not in it.
     """
 
     def __init__(
@@ -69,15 +51,15 @@ class BatchLabeler:
         settings: LabelSettings | None = None,
         check: Check | None = None,
     ) -> None:
-        """Say who labels and how; nothing is opened or sent yet.
+        """Set teacher, folder and limits; nothing is opened or sent yet.
 
         Args:
-            teacher: Who answers.
-            folder: Where calls and answers are kept; made when needed. One process at a time.
+            teacher: The model that answers.
+            folder: Keeps calls and answers; created when needed. One process at a time.
             profile: How answers are decoded; None for the defaults.
             settings: Limits, retries and money; None for the defaults.
-            check: Judges complete, non-empty answers; called again on those of the cache, so that
-                a stricter check asks anew. None takes all.
+            check: Judges complete, non-empty answers, also cached ones: those that a stricter check
+                refuses are asked for again. None accepts all.
         """
         self.teacher = teacher
         self.folder = Path(folder)
@@ -91,23 +73,22 @@ class BatchLabeler:
         *,
         progress: Callable[[LabelProgress], None] | None = None,
     ) -> LabelRun:
-        """Label tasks and wait; may be called where an event loop runs, as in notebooks.
+        """Label tasks and wait; also works where an event loop runs, as in notebooks.
 
-        The first task's answer may come last; the results are in the order of the tasks. Dead
-        letters are written to `dead_letter.jsonl` in the folder, those of this run only.
+        The dead letters of this run are written to `dead_letter.jsonl` in the folder.
 
         Args:
             tasks: What to label; ids are unique.
             progress: Called about once a second and at the end.
 
         Returns:
-            One result per task, and the numbers. The run ends early, and says so in `stopped`,
-            where the budget is used up, the key is refused, too many records fail, ten in a row
-            fail for one reason that is not theirs, or the server wants to be left alone for more
+            One result per task, in their order, and the numbers. The run ends early, and says so in
+            `stopped`, when the budget is used up, the key is refused, too many records fail, ten in
+            a row fail for one reason that is not their own, or the server's Retry-After is longer
             than ten minutes.
 
         Raises:
-            DataError: An id is there twice.
+            DataError: An id occurs twice.
             ConfigError: The teacher cannot do what the profile says; the folder is in use.
         """
         try:
@@ -122,7 +103,7 @@ class BatchLabeler:
         *,
         progress: Callable[[LabelProgress], None] | None = None,
     ) -> LabelRun:
-        """Label tasks from within an event loop: see `run`."""
+        """Label tasks within an event loop: see `run`."""
         listed, planned = plan_labels(tasks, self.profile, self.teacher)
         with Journal(self.folder) as journal:
             priced = self.settings.prices is not None
@@ -148,10 +129,9 @@ class BatchLabeler:
         return run
 
     def _is_there(self, one: PlannedLabel, journal: Journal, counts: LabelCounts) -> bool:
-        """Say whether a label is there that the check takes; settle what need not be asked."""
-        answer, count = journal.labels.get(one.key), len(one.places)
-        unjudged = journal.unjudged.get(one.key)
-        known = answer or unjudged
+        """Return whether the journal holds an accepted label; also settle dead letters."""
+        count, unjudged = len(one.places), journal.unjudged.get(one.key)
+        known = journal.labels.get(one.key) or unjudged
         if known is not None:
             known = self._view(known, one.task)
             verdict = None if self.check is None else self.check(one.task, known)
@@ -173,10 +153,10 @@ class BatchLabeler:
         return label_view(answer, task.prompt, keep_thoughts=self.settings.keep_thoughts)
 
     async def _close(self) -> None:
-        """Close the teacher; what it has answered is kept, whatever becomes of its connections."""
+        """Close the teacher; an error while closing costs no answer."""
         try:
             await self.teacher.close()
-        except Exception as fault:  # noqa: BLE001 - of any package
+        except Exception as fault:  # noqa: BLE001 - any error of a client's package
             logger.warning("the teacher did not close: %s: %s", fault_place(fault), fault)
 
     def _results(
@@ -213,7 +193,7 @@ class BatchLabeler:
 
 
 def _run_beside(work: Callable[[], Coroutine[Any, Any, LabelRun]]) -> LabelRun:
-    """Run in an event loop of another thread; an interruption of this one ends it there."""
+    """Run in an event loop of another thread; an interruption of this thread cancels it."""
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
     ended: list[LabelRun | BaseException] = []
 

@@ -1,8 +1,8 @@
-"""Calls and tokens per minute: how long the next call has to wait.
+"""Limits on calls and tokens per minute.
 
-Two rules hold at once. In no 60 seconds more is sent than the limit, counted exactly. Within them
-calls go out evenly, a hundredth of the limit in a burst at most, because servers that count by the
-minute often also count by the second.
+Two rules hold together: no window of 60 seconds exceeds the limit, and within it calls are spread
+evenly, with bursts of at most a hundredth of the limit, because servers that count by the minute
+often also count by the second.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ MINUTE_S = 60.0
 _BURST = 0.01
 _ROUNDING_S = 1e-9
 _LONGEST_NAP_S = 0.05
-"""Tokens that were reserved and not used come back while others wait for them."""
+"""Reserved tokens that were not used are released while other calls wait for them."""
 
 
 class Pace:
     """A limit on an amount per minute."""
 
     def __init__(self, per_minute: float) -> None:
-        """Start with nothing sent."""
+        """Start at zero."""
         self._limit = per_minute
         self._per_second = per_minute / MINUTE_S
         self._burst = per_minute * _BURST
@@ -32,23 +32,23 @@ class Pace:
         self._total = 0.0
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Say how many seconds an amount has to wait; 0 where it may go.
+        """Return the seconds that an amount has to wait; 0 if it may be sent now.
 
         Args:
-            amount: Of calls or tokens. One above the whole limit goes alone.
-            now: Seconds on a clock that never goes back.
+            amount: Calls or tokens. An amount above the whole limit is sent alone.
+            now: Seconds of a monotonic clock.
         """
         self._forget(now)
         evenly = (self._debt - max(0.0, self._burst - amount)) / self._per_second
         if evenly < _ROUNDING_S:
             evenly = 0.0
-        return max(evenly, self._until_room(amount, now))
+        return max(evenly, self._window_wait(amount, now))
 
     def take(self, amount: float, now: float) -> list[float]:
         """Count an amount as sent.
 
         Returns:
-            What `correct` takes, once the amount is known.
+            A handle for `correct`.
         """
         self._forget(now)
         entry = [now, amount]
@@ -58,20 +58,20 @@ class Pace:
         return entry
 
     def correct(self, entry: list[float], amount: float) -> None:
-        """Put the true amount in the place of the one that was taken."""
+        """Replace an expected amount by the real one."""
         change = amount - entry[1]
         entry[1] = amount
         self._debt = max(0.0, self._debt + change)
         if self._sent and self._sent[0][0] <= entry[0]:  # not forgotten yet
             self._total += change
 
-    def _until_room(self, amount: float, now: float) -> float:
-        room = self._limit - self._total - amount
-        if room >= 0:
+    def _window_wait(self, amount: float, now: float) -> float:
+        free = self._limit - self._total - amount
+        if free >= 0:
             return 0.0
         for sent_at, sent in self._sent:
-            room += sent
-            if room >= 0:
+            free += sent
+            if free >= 0:
                 return sent_at + MINUTE_S - now
         return self._sent[-1][0] + MINUTE_S - now if self._sent else 0.0
 
@@ -81,24 +81,24 @@ class Pace:
         while self._sent and self._sent[0][0] <= now - MINUTE_S:
             self._total -= self._sent.popleft()[1]
         if not self._sent:
-            self._total = 0.0  # what rounding left
+            self._total = 0.0  # drop rounding errors
 
 
 class TokenGuess:
-    """How many tokens a call will take, learnt from those before it."""
+    """Estimates the tokens of a call from those before it."""
 
     def __init__(self) -> None:
-        """Know nothing: guesses are the most that is possible."""
+        """Start without calls; estimates are then the maximum."""
         self._calls = self._bytes = self._asked = self._made = 0
 
     def guess(self, prompt_bytes: int, max_tokens: int) -> float:
-        """Expect tokens of prompt and answer together."""
+        """Estimate the tokens of prompt and answer together."""
         if not self._calls:
             return prompt_bytes + max_tokens
         return prompt_bytes * self._asked / self._bytes + self._made / self._calls
 
     def learn(self, prompt_bytes: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """Take in what a call took."""
+        """Add the tokens of a finished call."""
         self._calls += 1
         self._bytes += max(1, prompt_bytes)
         self._asked += prompt_tokens
@@ -106,7 +106,7 @@ class TokenGuess:
 
 
 class Limits:
-    """The gate that calls go through, in the order in which they come."""
+    """Admits calls in the order in which they arrive."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Limits:
         tokens_per_minute: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the gate.
+        """Set the limits.
 
         Args:
             requests_per_minute: Most calls in any minute; None is no limit.
@@ -129,21 +129,21 @@ class Limits:
         self._ended = False
 
     def end(self) -> None:
-        """Let everybody through who waits: the run is over, and they will send nothing."""
+        """Admit all waiting calls at once; the run is over, and they will send nothing."""
         self._ended = True
 
     def pause(self, seconds: float) -> None:
-        """Let nobody through for a time: the server said when to come back."""
+        """Admit no call for a time, as the server asked by Retry-After."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     async def admit(self, tokens: float) -> list[float] | None:
-        """Wait until a call may go.
+        """Wait until a call may be sent.
 
         Args:
-            tokens: Expected of prompt and answer together.
+            tokens: Estimate for prompt and answer together.
 
         Returns:
-            What `settle` takes; None where tokens are not limited.
+            A handle for `settle`; None where tokens are not limited.
         """
         if self._requests is None and self._tokens is None and self._clock() >= self._closed_until:
             return None
@@ -156,7 +156,7 @@ class Limits:
             return None if self._tokens is None else self._tokens.take(tokens, now)
 
     def settle(self, entry: list[float] | None, tokens: float) -> None:
-        """Put the true number of tokens in the place of the expected one."""
+        """Replace the expected number of tokens by the real one."""
         if self._tokens is not None and entry is not None:
             self._tokens.correct(entry, tokens)
 

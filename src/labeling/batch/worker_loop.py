@@ -1,8 +1,7 @@
-"""The loop of a labelling: which call goes when, and what its end means.
+"""The asynchronous loop of a labelling run.
 
-Of one record: wait for a slot, for the limits and for the budget; write the call down; send it;
-write its end down. Where that is no label and another attempt may help, leave the slot, wait and
-begin again.
+For each record: wait for a slot, the rate limits and the budget; write the call to the journal;
+send it; write its outcome. If that is no label and a retry may help, free the slot, wait, repeat.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from .request_keys import PlannedLabel
 
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
-"""Longest wait that a server may ask for; past it the run stops."""
+"""Longest Retry-After that is waited for; a longer one stops the run."""
 _MOST_ALIKE = 10
-"""Records in a row that may fail for one reason that is not theirs."""
+"""The run stops after so many records in a row that failed for one reason not their own."""
 _PROMPT_OVERHEAD = 256
-"""Tokens that a server's chat template may put around a prompt, at most."""
+"""Most tokens that a server's chat template adds to a prompt."""
 
 
 class LabelLoop:
-    """Gets the labels of one run into the journal."""
+    """Writes the labels of one run to the journal."""
 
     def __init__(
         self,
@@ -42,21 +41,22 @@ class LabelLoop:
         check: Check | None,
         counts: LabelCounts,
     ) -> None:
-        """Set the loop up; it belongs to the event loop that is running."""
+        """Set up within the running event loop."""
         self._teacher, self._journal, self._settings = teacher, journal, settings
         self._check, self._counts = check, counts
         self._once = bool(getattr(teacher, "honours_idempotency", False))
         self._limits = Limits(settings.requests_per_minute, settings.tokens_per_minute)
         self._guess = TokenGuess()
         self._slots = asyncio.Semaphore(settings.concurrency)
-        # More records than slots: some wait for their next attempt and need none.
+        # More records than slots, because those that wait for a retry hold no slot.
         self._places = asyncio.Semaphore(4 * settings.concurrency + 16)
         self._under_way = 0
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._alike: str | None = None
         self._in_a_row = self._answered_at = 0
-        """How many records in a row were given up for `_alike`, and the call answered last."""
+        """Records in a row that failed because of `_alike`, and the number of the newest answered
+        call."""
         self.stopped: Stopped | None = None
         self.message = ""
 
@@ -65,10 +65,10 @@ class LabelLoop:
         planned: Iterable[PlannedLabel],
         progress: Callable[[LabelProgress], None] | None,
     ) -> None:
-        """Get all labels, or stop.
+        """Get all labels, or stop early.
 
         Raises:
-            ConfigError: The teacher cannot do what is asked; other mistakes likewise.
+            ConfigError: The teacher cannot do what is asked. Other mistakes of the caller likewise.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -81,7 +81,7 @@ class LabelLoop:
                         labels.create_task(self._get(one))
                 ticker.cancel()
         except BaseExceptionGroup as faults:
-            raise first_fault(faults) from None  # who calls the labeler knows nothing of groups
+            raise first_fault(faults) from None  # callers expect no exception group
 
     async def _tick(self, progress: Callable[[LabelProgress], None] | None) -> None:
         while True:
@@ -107,14 +107,14 @@ class LabelLoop:
             self._places.release()
 
     async def _call(self, one: PlannedLabel) -> CallFault | None:
-        """Make one call; None where there is a label, or the run has stopped."""
+        """Make one call; return None where it gave a label or the run has stopped."""
         key, size = one.key, prompt_bytes(one.task.prompt)
         expected = self._guess.guess(size, one.profile.max_tokens)
-        most = self._most(size, one.profile.max_tokens)
+        most = self._cost(size + _PROMPT_OVERHEAD, one.profile.max_tokens)
         entry = await self._limits.admit(expected)
         if not await self._afford(key, most):
             return None
-        # No await in between: what is affordable now is charged now.
+        # No await between the budget check and this charge.
         call_id = self._journal.call_id(key)
         self._journal.sent(key, most, once=self._once)
         self._counts.calls += 1
@@ -124,10 +124,10 @@ class LabelLoop:
             answer = whole_answer(said, one.task.prompt)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException as fault:  # whatever a client raises concerns one answer
+        except BaseException as fault:  # any error of a client concerns one answer
             task = asyncio.current_task()
             if isinstance(fault, asyncio.CancelledError) and (task is None or task.cancelling()):
-                raise  # the run is cancelled; else a client has given up a call of its own
+                raise  # the run is cancelled; otherwise the client cancelled a call of its own
             judged = judge_fault(fault)
             self._write_fault(key, judged, most)
             self._limits.settle(entry, 0.0 if judged.free else expected)
@@ -146,12 +146,10 @@ class LabelLoop:
         return self._take(one, answer, most)
 
     def _take(self, one: PlannedLabel, answer: TeacherAnswer, most: float) -> CallFault | None:
-        """Write a whole answer down, and judge it."""
-        prices, journal = self._settings.prices, self._journal
-        used = answer.prompt_tokens, answer.completion_tokens
-        cost = 0.0 if prices is None else prices.cost(*used)
-        keep = self._settings.keep_thoughts
-        label = label_view(answer, one.task.prompt, keep_thoughts=keep)
+        """Write a whole answer to the journal, and judge it."""
+        settings, journal = self._settings, self._journal
+        cost = self._cost(answer.prompt_tokens, answer.completion_tokens)
+        label = label_view(answer, one.task.prompt, keep_thoughts=settings.keep_thoughts)
         fault = judge_answer(label, None)
         good = fault is None and self._check is None
         journal.answered(one.key, answer, good=good, most=most, cost=cost, once=self._once)
@@ -177,15 +175,14 @@ class LabelLoop:
             self._stop("auth_error", fault.message)
 
     def _gave_up(self, one: PlannedLabel, fault: CallFault, begun: int) -> bool:
-        """Make a dead letter of a record that has had its attempts; say whether it is one."""
+        """Make a record without further attempts a dead letter; return whether it is one."""
         journal, settings = self._journal, self._settings
-        attempts = journal.attempts[one.key]
-        more = (
+        attempts, rejections = journal.attempts[one.key], journal.rejections[one.key]
+        if (
             fault.again
             and attempts < settings.max_attempts
-            and journal.rejections[one.key] < settings.max_rejections
-        )
-        if more:
+            and rejections < settings.max_rejections
+        ):
             return False
         journal.give_up(one.key, LabelFault(fault.kind, fault.message, attempts))
         self._counts.finish(len(one.places), failed=True)
@@ -201,18 +198,16 @@ class LabelLoop:
             self._stop("rate_limit", f"{fault.message} (Retry-After: {told})")
             return
         if fault.kind == "rate_limit":
-            self._limits.pause(wait)  # for all: the others would be refused as well
+            self._limits.pause(wait)  # all calls: the others would be refused as well
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), wait)
 
-    def _most(self, prompt_size: int, max_tokens: int) -> float:
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         prices = self._settings.prices
-        if prices is None:
-            return 0.0
-        return prices.cost(prompt_size + _PROMPT_OVERHEAD, max_tokens)
+        return 0.0 if prices is None else prices.cost(prompt_tokens, completion_tokens)
 
     async def _afford(self, key: str, most: float) -> bool:
-        """Wait until a call fits into the budget; False where it never will."""
+        """Wait until a call fits into the budget; return False where it never will."""
         budget, ledger = self._settings.budget, self._journal.ledger
         while self.stopped is None:
             if ledger.fits(key, most, budget, once=self._once):
@@ -229,10 +224,10 @@ class LabelLoop:
         return False
 
     def _look_at_likeness(self, fault: CallFault, begun: int) -> None:
-        """Stop where one record after another fails for a reason that is not theirs.
+        """Stop when one record after another fails for a reason not its own.
 
-        A record that somebody was answered beside counts for nothing: at the end of a run only
-        those are left that are asked once more.
+        Records during whose attempts another call was answered do not count: at the end of a run,
+        only the retried ones are left.
         """
         same = fault.alike is not None and begun >= self._answered_at
         self._in_a_row = (self._in_a_row if fault.alike == self._alike else 0) + same
