@@ -1,17 +1,17 @@
-"""Records to tasks, and answers back into records, in the shapes that `stillroom distill` reads.
+"""Convert records to tasks, and answers to records in the shapes that `stillroom distill` reads.
 
-| keys of a record | the prompt | the answer goes to |
+| keys of a record | prompt | key of the answer |
 |---|---|---|
 | `messages`, `conversations` | the turns of system and user | a further turn |
 | `question`, `context`? | rendered in the format | `answer` |
 | `instruction`, `input`? | rendered in the format | `output` |
 | `prompt` | as it is: a text, or turns | `completion` |
-| any, with a template | the template, filled in | `completion`, beside `prompt` |
+| any, with a template | the filled template | `completion`, beside `prompt` |
 
-The first row that fits counts, and `record_shapes` reads the records here as it does for training:
-what a student is trained on is what the teacher was asked, and a record that could not be trained
-is refused before anything is asked. The mark of a label says which row it was. An answer that was
-there is kept under `..._before`, and all other columns stay as they are.
+The first row that fits counts. `record_shapes` reads the records as it does for training: a student is
+trained on what the teacher was asked, and a record that cannot be trained is refused before any
+call. The mark of a label names the row. An earlier answer is kept under `..._before`; all other
+columns are unchanged.
 """
 
 from __future__ import annotations
@@ -49,21 +49,19 @@ def label_tasks(
     template: str | None = None,
     id_key: str = "id",
 ) -> list[LabelTask]:
-    """Make tasks of records.
+    """Make one task per record.
 
     Args:
-        records: In one of the shapes above; shapes may be mixed. Their own answers are not looked
-            at.
-        form: How questions and instructions are rendered.
-        template: Text with `{name}` for the value of a column; other braces stay as they are. None
-            renders by shape.
-        id_key: Column of ids; equal ones are numbered, and records without get one from their
-            content.
+        records: In the shapes above, also mixed. Their own answers are ignored.
+        form: Format of questions and instructions.
+        template: Text with `{name}` for the value of a column; other braces are kept. None renders
+            by shape.
+        id_key: Column of ids; equal ones are numbered, and missing ones derived from the content.
 
     Raises:
-        DataError: A record has no known shape or no text in it, holds a value that JSON does not
+        DataError: A record has no known shape or no text there, holds a value that JSON does not
             know, or is a conversation that a student cannot be trained on.
-        ConfigError: The format is unknown; the template names no column, or one that no record has.
+        ConfigError: The format is unknown, or the template names no column.
     """
     if form not in FORMATS:
         raise ConfigError([f"the format is {form!r}; allowed are {sorted(FORMATS)}"])
@@ -87,14 +85,14 @@ def labelled_record(
     form: FormatName = "s2-qa",
     template: str | None = None,
 ) -> dict[str, Any]:
-    """Put an answer into its record, and who gave it under `label`.
+    """Add an answer to its record, and its provenance under `label`.
 
     Args:
         one: A task with its answer.
-        teacher: Name of who answered.
+        teacher: Name of the teacher.
         profile: How it was decoded.
         form: Format of the prompt.
-        template: That the prompt came from; None for the formats of `prompts`.
+        template: Template of the prompt; None for the formats of `prompts`.
 
     Raises:
         ValueError: The task has no answer.
@@ -119,7 +117,7 @@ def labelled_record(
 
 
 def mark_key(record: Record) -> str:
-    """Give the key of the mark: the second of `MARK_KEYS` where the first is a column of the table.
+    """Return the key of the mark: the second of `MARK_KEYS` if the first is a column of the table.
 
     >>> mark_key({"question": "Q"}), mark_key({"question": "Q", "label": "metal"})
     ('label', 'stillroom_label')
@@ -130,10 +128,9 @@ def mark_key(record: Record) -> str:
 
 
 def kept_columns(tasks: Sequence[LabelTask], *, template: str | None = None) -> dict[str, str]:
-    """Say which columns of the records make room for labels, and where their values are kept.
+    """Return which columns are renamed to make place for labels, with their new names.
 
-    Returns:
-        Column: the column that takes its values, or for `label`, that of the marks.
+    For a column `label`, it is the mark that gets the other name.
     """
     told: dict[str, str] = {}
     for task in tasks:
@@ -149,7 +146,7 @@ def kept_columns(tasks: Sequence[LabelTask], *, template: str | None = None) -> 
 
 
 def unknown_names(template: str, tasks: Sequence[LabelTask]) -> list[str]:
-    """List what stands in braces like the name of a column and is none: perhaps misspelt."""
+    """List names in braces that are no column, perhaps misspelt."""
     columns = {key for task in tasks for key in task.record}
     found = re.findall(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})", template)
     return [name for name in dict.fromkeys(found) if name not in columns]
@@ -169,7 +166,7 @@ def _prompt(record: Record, form: FormatName, number: int) -> Prompt:
 
 
 def _filler(template: str, records: Sequence[Record]) -> Callable[[Record, int], str]:
-    """Make what fills a template from a record; only names of columns are replaced."""
+    """Make a function that fills a template from a record; only column names are replaced."""
     columns = {key for record in records for key in record}
     found = sorted(set(re.findall(r"\{([^{}]+)\}", template)) & columns)
     if not found:
@@ -188,7 +185,7 @@ def _filler(template: str, records: Sequence[Record]) -> Callable[[Record, int],
 
 
 def _hash(record: Record, number: int) -> str:
-    """Hash a record; what cannot be hashed could not be written beside its label either."""
+    """Hash a record; one that cannot be hashed could not be written with its label either."""
     try:
         return record_hash(dict(record))
     except (TypeError, ValueError) as fault:
@@ -200,7 +197,7 @@ def _cell_text(value: object) -> str:
 
 
 def _unique(name: str, seen: Counter[str], taken: set[str]) -> str:
-    """Number a name that was there before."""
+    """Append a number to a name that was used before."""
     seen[name] += 1
     while seen[name] > 1 and f"{name}-{seen[name]}" in taken:
         seen[name] += 1

@@ -1,4 +1,4 @@
-"""Instructions by category, drawn to a target mix: EasyDistill's 32 categories and shares."""
+"""Classify instructions into EasyDistill's 32 categories, and resample them to its shares."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..batch.label_run import LabelTask
-from ..teachers.protocol import TeacherAnswer
-from .free_text import TextJob, field_of, tagged
+from .free_text import TextJob, field_of, needs_tags, tagged
 
 OTHERS: Final = "Others"
 SHARES: Final[dict[str, float]] = {
@@ -33,7 +31,7 @@ _BY_NAME: Final = {name.casefold(): name for name in SHARES}
 
 
 def classification(key: str = "instruction") -> TextJob:
-    """Find the category of an instruction."""
+    """Make the job that finds the category of an instruction."""
     return TextJob(
         write=lambda record: (
             f"Which category does the instruction belong to? One of: {', '.join(SHARES)}.\n\n"
@@ -41,12 +39,12 @@ def classification(key: str = "instruction") -> TextJob:
             "Write the category alone, between <answer> and </answer>."
         ),
         finish=lambda record, text: {**record, "category": category_of(text)},
-        check=_has_answer,
+        check=needs_tags("answer"),
     )
 
 
 def category_of(text: str) -> str:
-    """Read a category; what is none of them is `Others`.
+    """Read a category; anything unknown is `Others`.
 
     >>> category_of("<answer>math</answer>"), category_of("<answer>Knitting</answer>")
     ('Math', 'Others')
@@ -60,27 +58,23 @@ def resample(
     seed: int,
     shares: Mapping[str, float] = SHARES,
 ) -> list[dict[str, Any]]:
-    """Draw records so that each category has its share: floor(n * share) of n.
+    """Draw floor(n * share) records of each category, where n is the number of records.
 
-    A category with too few records is taken whole as often as it fits, and the rest is drawn.
+    A category with too few records is repeated whole, and the remainder is drawn.
 
     Args:
         records: With `category`.
-        seed: Of the drawing and of the order.
-        shares: Category -> share of the result, 0 to 1.
+        seed: Of the sampling and the order.
+        shares: Share of the result by category, 0 to 1.
     """
     source = random.Random(seed)
     drawn: list[dict[str, Any]] = []
     for category, share in shares.items():
-        there = [dict(record) for record in records if record["category"] == category]
-        # A share such as .167 of 1,000 is 167, whatever the binary fraction makes of it.
+        members = [dict(record) for record in records if record["category"] == category]
+        # The rounding error of a binary fraction must not cost a record: 0.167 of 1,000 is 167.
         wanted = math.floor(len(records) * share + 1e-9)
-        if there:
-            repeats, rest = divmod(wanted, len(there))
-            drawn += there * repeats + source.sample(there, rest)
+        if members:
+            repeats, rest = divmod(wanted, len(members))
+            drawn += members * repeats + source.sample(members, rest)
     source.shuffle(drawn)
     return drawn
-
-
-def _has_answer(task: LabelTask, answer: TeacherAnswer) -> str | None:
-    return None if tagged(answer.text, "answer") else "no_answer_tag"

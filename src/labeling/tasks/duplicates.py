@@ -1,9 +1,8 @@
-"""Texts that say nearly the same: found by the words that they share.
+"""Near-duplicate texts, found by the Jaccard index of their words and word pairs.
 
-The likeness of two texts is the Jaccard index of their words and pairs of neighbouring words. Of a
-text with n of these, all texts at least t alike share one of its first n - ceil(t n) + 1 under any
-fixed order (S. Chaudhuri et al., A Primitive Operator for Similarity Joins, ICDE 2006), so only
-those are indexed, and a hundred thousand texts take seconds.
+Under any fixed order of a text's n features, every text with a similarity of at least t shares one
+of its first n - ceil(t n) + 1 (S. Chaudhuri et al., A Primitive Operator for Similarity Joins, ICDE
+2006). Only those are indexed, so a hundred thousand texts take seconds.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from itertools import pairwise
 
 from ...errors import ConfigError
 
-# Scripts without spaces between words: each character counts as one.
+# In scripts without spaces between words, each character counts as a word.
 _WORDS = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
 )
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into words: NFC, case-folded, without punctuation and white space.
+    """Split a text into words, NFC-normalised and case-folded, without punctuation.
 
     >>> words_of("Which metal, then?")
     ['which', 'metal', 'then']
@@ -33,15 +32,14 @@ def words_of(text: str) -> list[str]:
 
 
 class SeenTexts:
-    """Remembers texts and finds those that are nearly the same."""
+    """Collects texts and finds near-duplicates among them."""
 
     def __init__(self, likeness: float = 0.9) -> None:
-        """Remember nothing.
+        """Start empty.
 
         Args:
-            likeness: From which on two texts are the same, above 0 to 1. At 1 only those of equal
-                words are. In a sentence of ten words with one replaced it is about 0.7, of thirty
-                words 0.9.
+            likeness: Least similarity of duplicates, above 0 to 1. At 1, only equal word sequences
+                are duplicates. Replacing one word of ten gives about 0.7, one of thirty 0.9.
 
         Raises:
             ConfigError: It is out of range.
@@ -58,11 +56,10 @@ class SeenTexts:
         return len(self._features)
 
     def add(self, text: str) -> int | None:
-        """Remember a text, unless it is there.
+        """Add a text unless it is a duplicate.
 
         Returns:
-            The number of the text that is the same or nearly so, counted from 0; None where there
-            is none, and the text was added.
+            The number of the text that it duplicates, from 0; None if it was added.
         """
         words = tuple(words_of(text)) or (text,)
         known = self._exact.get(words)
@@ -80,12 +77,12 @@ class SeenTexts:
         return None
 
     def _first(self, features: frozenset[str]) -> list[str]:
-        """Give the features that any text alike must share one of."""
+        """Return the features of which every near-duplicate shares at least one."""
         ordered = sorted(features, key=lambda feature: (zlib.crc32(feature.encode()), feature))
         return ordered[: len(ordered) - math.ceil(self._likeness * len(ordered) - 1e-9) + 1]
 
     def _near(self, features: frozenset[str], first: list[str]) -> int | None:
-        if self._likeness == 1:  # order counts too, and that was looked up
+        if self._likeness == 1:  # only equal sequences count, and those were looked up
             return None
         candidates = {number for feature in first for number in self._index.get(feature, ())}
         for number in sorted(candidates):

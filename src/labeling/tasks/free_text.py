@@ -1,7 +1,8 @@
-"""Jobs that turn records into other texts: what the teacher is asked, which answers are good, and
-what becomes of them. One record at a time, so that a missing field never shifts its neighbours.
+"""Jobs that turn records into other texts: the prompt, the check of the answer, the new record.
 
-| job | asked | good where | gives |
+Each works on one record at a time, so that a missing field never shifts its neighbours.
+
+| job | asked | accepted with | gives |
 |---|---|---|---|
 | expansion | prompt, some records | `<answer>` | `instruction` |
 | refinement | prompt, instruction | `<answer>` | the record with the new `instruction` |
@@ -33,20 +34,20 @@ _REWRITE = {
 
 @dataclass(frozen=True)
 class TextJob:
-    """What is done with each record."""
+    """One job, applied to each record."""
 
     write: Callable[[Record], str]
     """Writes the user turn."""
     finish: Callable[[Record, str], dict[str, Any]]
-    """Makes the new record of the old one and the answer."""
+    """Makes the new record from the old one and the answer."""
     check: Check | None = None
-    """Says why an answer is no good."""
+    """Judges answers."""
     samples: bool = False
-    """Whether equal prompts are asked again, for other answers."""
+    """Ask equal prompts again, for different answers."""
 
 
 def ask_turns(user: str, system: str | None = None) -> Prompt:
-    """Write what a teacher is asked as chat turns."""
+    """Return chat turns for a user's text and a system prompt."""
     turns = [{"role": "system", "content": system}] if system else []
     return [*turns, {"role": "user", "content": user}]
 
@@ -56,13 +57,12 @@ def text_tasks(
 ) -> Iterator[LabelTask]:
     """Write the tasks of a job, one per record."""
     for number, record in enumerate(records, start=1):
-        # Equal prompts share one answer, unless each is to give another.
         sample = number if job.samples else 0
         yield LabelTask(str(number), ask_turns(job.write(record), system), record, sample)
 
 
 def tagged(text: str, tag: str) -> str | None:
-    """Give the text between the first pair of tags, lines kept; None where there is none.
+    """Return the text between the first pair of tags; None where there is none.
 
     >>> tagged("So: <answer>one\\ntwo</answer> <answer>3</answer>", "answer")
     'one\\ntwo'
@@ -73,7 +73,7 @@ def tagged(text: str, tag: str) -> str | None:
 
 
 def needs_tags(*tags: str) -> Check:
-    """Make a check that refuses answers without some tags."""
+    """Make a check that refuses answers without these tags."""
 
     def check(task: LabelTask, answer: TeacherAnswer) -> str | None:
         missing = [tag for tag in tags if tagged(answer.text, tag) is None]
@@ -83,7 +83,7 @@ def needs_tags(*tags: str) -> Check:
 
 
 def refinement(prompt: str, key: str = "instruction") -> TextJob:
-    """Put an instruction better."""
+    """Make the job that improves an instruction."""
     return TextJob(
         write=lambda record: f"{prompt}\n{field_of(record, key)}",
         finish=lambda record, text: {**record, key: tagged(text, "answer")},
@@ -92,7 +92,7 @@ def refinement(prompt: str, key: str = "instruction") -> TextJob:
 
 
 def extraction(prompt: str, keys: Sequence[str] = ("data", "instruction")) -> TextJob:
-    """Find an instruction and its response in a text."""
+    """Make the job that finds an instruction and its response in a text."""
     return TextJob(
         write=lambda record: f"{prompt}\n{field_of(record, *keys)}",
         finish=lambda _, text: {
@@ -104,7 +104,7 @@ def extraction(prompt: str, keys: Sequence[str] = ("data", "instruction")) -> Te
 
 
 def thought(prompt: str, key: str = "instruction") -> TextJob:
-    """Write a chain of thought to a question; the question stays what it is."""
+    """Make the job that writes a chain of thought for a question."""
     return TextJob(
         write=lambda record: f"{prompt}\n{field_of(record, key)}",
         finish=lambda record, text: {**record, "instruction": field_of(record, key),
@@ -113,7 +113,7 @@ def thought(prompt: str, key: str = "instruction") -> TextJob:
 
 
 def answer(key: str = "instruction", output: str = "response") -> TextJob:
-    """Answer an instruction."""
+    """Make the job that answers an instruction."""
     return TextJob(
         write=lambda record: field_of(record, key),
         finish=lambda record, text: {**record, output: text},
@@ -123,7 +123,7 @@ def answer(key: str = "instruction", output: str = "response") -> TextJob:
 def rewriting(
     prompt: str, which: Rewriting, problem: str = "instruction", solution: str = "output"
 ) -> TextJob:
-    """Make the reasoning of a record shorter or longer."""
+    """Make the job that shortens or extends the reasoning of a record."""
     asked, closing = _REWRITE[which]
 
     def write(record: Record) -> str:
@@ -141,14 +141,14 @@ def rewriting(
 def expansion_records(
     records: Sequence[Record], *, in_context: int, wanted: int, seed: int, key: str = "instruction"
 ) -> list[dict[str, Any]]:
-    """Draw the examples that each new instruction is written after.
+    """Draw the examples for each new instruction.
 
     Args:
         records: At least `in_context`.
         in_context: Examples per new instruction, 1 or more.
         wanted: New instructions, 1 or more.
-        seed: Of the drawing.
-        key: Where an instruction stands.
+        seed: Of the sampling.
+        key: Column of the instructions.
 
     Returns:
         One record per new instruction, with its examples as a list under `examples`.
@@ -167,7 +167,7 @@ def expansion_records(
 
 
 def expansion(prompt: str) -> TextJob:
-    """Write a new instruction after the examples that `expansion_records` drew."""
+    """Make the job that writes a new instruction after the examples of `expansion_records`."""
     return TextJob(
         write=lambda record: f"{prompt}\n" + "".join(f"{text}\n" for text in record["examples"]),
         finish=lambda _, text: {"instruction": tagged(text, "answer")},
@@ -177,10 +177,10 @@ def expansion(prompt: str) -> TextJob:
 
 
 def field_of(record: Record, *keys: str) -> str:
-    """Give the text under the first of some keys that is there.
+    """Return the first text under some keys.
 
     Raises:
-        DataError: None is there, or it is no text.
+        DataError: None of them holds a text.
     """
     for key in keys:
         value = record.get(key)

@@ -1,21 +1,20 @@
-"""Few records to many: a teacher writes new questions in the manner of those that are there.
+"""Expand a few records to many: a teacher writes new questions like the given ones.
 
     teacher = open_teacher("ollama", model="qwen3:8b")
     grown = expand_records(fifty, teacher, "outputs/grown", ExpansionPlan(target=500))
 
-Three methods take turns. `instruction` shows some records and asks for one more of the kind
+Three methods alternate. `instruction` shows some records and asks for one more of the kind
 (Self-Instruct, Wang et al. 2022, arXiv 2212.10560); `persona` asks for one as a certain person
-would put it (Persona Hub, Ge et al. 2024, arXiv 2406.20094); `paraphrase` says one in other words,
-so that its answer stays right and is kept. The others come without an answer: label them next.
+would put it (Persona Hub, Ge et al. 2024, arXiv 2406.20094); `paraphrase` rewords a record, whose
+answer stays right and is kept. The other two give questions without an answer, to be labelled next.
 
-The same call goes on after an interruption: what is asked follows from the records, the plan and
-the answers so far, and these are in the folder.
+The same call continues after an interruption: the prompts depend only on the records, the plan and
+the earlier answers, which are in the folder.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,19 +27,20 @@ from ...records import sha256_text
 from ..batch.label_run import Labelled, LabelSettings, LabelTask, Stopped
 from ..batch.labeler import BatchLabeler
 from ..batch.progress import LabelProgress
-from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
+from ..teachers.protocol import DecodeProfile, Teacher
 from .duplicates import SeenTexts
+from .free_text import needs_tags, tagged
 
 Method = Literal["instruction", "paraphrase", "persona"]
 Record = Mapping[str, Any]
 Origin = dict[str, Any]
-"""How a record was made: `method`, and `parent` and `persona` where there are."""
+"""How a record was made: `method`, and `parent` and `persona` if any."""
 METHODS: tuple[Method, ...] = get_args(Method)
 TEXT_KEYS = {"question": "answer", "instruction": "output", "prompt": "completion"}
-"""Keys of what is asked, with those of the answer; the first that a record has counts."""
+"""Keys of questions and of their answers; the first question key that a record has counts."""
 
 _OURS, _OURS_BESIDE = "origin", "stillroom_origin"
-"""Key of the origin, and the one beside a column of the table that has this name."""
+"""Key of the origin, and the one used where the table has a column of the first name."""
 
 PERSONAS = (
     "a curious child of ten", "a teacher who prepares a lesson", "an engineer who needs the exact "
@@ -49,28 +49,27 @@ PERSONAS = (
     "a manager with one minute", "a grandparent who is new to computers",
     "a nurse on a night shift", "a clerk who fills in a form",
 )  # fmt: skip
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _END = "Write it between <answer> and </answer>, and nothing else between them."
 
 
 @dataclass(frozen=True)
 class ExpansionPlan:
-    """What is to become of the records."""
+    """How records are expanded."""
 
     target: int
-    """Records wanted in the end, those that are there included."""
+    """Records wanted in total, the given ones included."""
     methods: tuple[Method, ...] = METHODS
     """Used in turn."""
     in_context: int = 3
-    """Records shown for one of the kind, 1 or more; all where there are fewer."""
+    """Records shown by the method `instruction`, 1 or more; all where there are fewer."""
     likeness: float = 0.9
-    """From which on two texts are duplicates: `duplicates.SeenTexts`."""
+    """Least similarity of duplicates: `duplicates.SeenTexts`."""
     personas: tuple[str, ...] = PERSONAS
-    """Who asks, in the method `persona`."""
+    """For the method `persona`."""
     seed: int = 0
-    """Of what is shown with what."""
+    """Of the choice of examples, parents and personas."""
     most_rounds: int = 8
-    """Asking ends after so many rounds, or after one that brought nothing new."""
+    """Stop after so many rounds, or after one without a new record."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
@@ -90,15 +89,15 @@ class ExpansionPlan:
 
 @dataclass(frozen=True)
 class Expansion:
-    """What an expansion gave."""
+    """Outcome of an expansion."""
 
     records: list[dict[str, Any]]
-    """The records that were there, without duplicates, then the new ones."""
+    """The given records without duplicates, then the new ones."""
     new: int
     duplicates: int
-    """Answers that nearly said what was there; of the given records too."""
+    """Duplicates among answers and given records."""
     failed: int
-    """Calls that gave no text."""
+    """Calls without an answer."""
     rounds: int
     methods: Mapping[str, int] = field(default_factory=dict)
     """New records by method."""
@@ -117,20 +116,20 @@ def expand_records(
     settings: LabelSettings | None = None,
     progress: Callable[[LabelProgress], None] | None = None,
 ) -> Expansion:
-    """Let a teacher write records until there are enough.
+    """Let a teacher write new records until there are enough.
 
     Args:
-        records: With `question`, `instruction` or `prompt`; a few dozen do.
-        teacher: Who writes.
-        folder: Keeps the calls: `BatchLabeler`.
+        records: With `question`, `instruction` or `prompt`; a few dozen are enough.
+        teacher: The model that writes.
+        folder: Of the labeler; keeps the calls.
         plan: How many, by which methods.
         profile: How the teacher decodes; None samples at temperature 0.9.
         settings: Of the labeler.
-        progress: Called during each round with the records asked for in it.
+        progress: Called during each round with its numbers.
 
     Raises:
         EmptyDataError: There are no records.
-        DataError: A record has none of the keys, or no text in it.
+        DataError: A record has none of the keys, or no text there.
     """
     pool = _Pool(records, _text_key(records), plan)
     labeler = BatchLabeler(
@@ -138,12 +137,12 @@ def expand_records(
         folder,
         profile=profile or DecodeProfile(temperature=0.9, top_p=0.95),
         settings=settings,
-        check=check_tag,
+        check=needs_tags("answer"),
     )
     rounds, run = 0, None
     while len(pool.records) < plan.target and rounds < plan.most_rounds:
         before, missing = len(pool.records), plan.target - len(pool.records)
-        # A quarter more than is missing, because some will say what is there already.
+        # A quarter more than is missing, because some answers will be duplicates.
         asked = [pool.ask(rounds, number) for number in range(missing + missing // 4 + 1)]
         rounds += 1
         run = labeler.run([task for task, _ in asked], progress=progress)
@@ -164,7 +163,7 @@ def expand_records(
 
 
 class _Pool:
-    """The records so far, what is asked next, and what is made of the answers."""
+    """The records so far; writes the next prompts and adds the answers."""
 
     def __init__(self, records: Sequence[Record], key: str, plan: ExpansionPlan) -> None:
         self._key, self._plan, self._seen = key, plan, SeenTexts(plan.likeness)
@@ -176,7 +175,7 @@ class _Pool:
         self._origin_key = _OURS_BESIDE if own else _OURS
 
     def ask(self, round_: int, number: int) -> tuple[LabelTask, Origin]:
-        """Write one prompt; all of it follows from plan, records and the two numbers."""
+        """Write one prompt, determined by plan, records and the two numbers."""
         plan, key = self._plan, self._key
         chance = random.Random(f"{plan.seed} {round_} {number}")
         method = plan.methods[number % len(plan.methods)]
@@ -193,38 +192,23 @@ class _Pool:
         elif method == "persona":
             persona = origin["persona"] = chance.choice(plan.personas)
             text += f"Write a new one of its kind, on a related matter, as {persona} would put it. "
-        # The number of the sample: the same prompt once more is to give another text.
+        # A sample of its own, so that an equal prompt gives another text.
         sample = round_ * 1_000_000 + number
         return LabelTask(f"{round_}-{number}", text + _END, {"method": method}, sample), origin
 
     def take(self, one: Labelled, origin: Origin) -> None:
-        """Make a record of an answer, unless it is there already or there are enough."""
+        """Add an answer as a record, unless it is a duplicate or the target is reached."""
         if one.answer is None:
             self.failed += one.fault is not None
             return
         if len(self.records) == self._plan.target:
             return
-        text = read_tag(one.answer.text)
+        text = tagged(one.answer.text, "answer")
         if text is None or self._seen.add(text) is not None:
             self.duplicates += 1
             return
         self.records.append(_new_record(text, origin, self._key, self._origin_key))
         self.methods[origin["method"]] += 1
-
-
-def read_tag(text: str) -> str | None:
-    """Find what stands between `<answer>` and `</answer>`, first match; None where nothing does.
-
-    >>> read_tag("Sure: <answer>Which\\\\nmetal?</answer>")
-    'Which\\\\nmetal?'
-    """
-    found = _TAG.search(text)
-    return (found[1].strip() or None) if found else None
-
-
-def check_tag(task: LabelTask, answer: TeacherAnswer) -> str | None:
-    """Refuse answers without the tag: a `labeler.Check`."""
-    return "no_answer_tag" if read_tag(answer.text) is None else None
 
 
 def _text_key(records: Sequence[Record]) -> str:
@@ -249,7 +233,7 @@ def _is_origin(value: object) -> bool:
 def _new_record(text: str, origin: Origin, key: str, origin_key: str) -> dict[str, Any]:
     parent = origin.get("parent", {})
     kept = dict(parent) if origin["method"] == "paraphrase" else {}
-    # The mark of a label tells who answered the parent's words, not these.
+    # The mark of a label describes the answer to the parent's text, not to this one.
     marks = [name for name in MARK_KEYS if label_mark({name: kept.get(name)}) is not None]
     for name in ("id", *marks):
         kept.pop(name, None)

@@ -1,5 +1,4 @@
-"""Labels for instruction records: the teacher answers each in the form that students are trained
-and asked in."""
+"""Labels for instruction records: the teacher answers prompts in the students' own format."""
 
 from __future__ import annotations
 
@@ -38,20 +37,20 @@ def label_with_teacher(
 
     Args:
         teacher_model: A transformers causal language model.
-        teacher_tokenizer: Its own.
-        items: With `instruction` and, perhaps, `input`.
+        teacher_tokenizer: Its tokenizer.
+        items: With `instruction` and optionally `input`.
         batch_size: Records answered together.
         max_new_tokens: Answers that are not finished by then are no labels.
         temperature: 0 is greedy; above 0 samples.
-        top_p: Sample only from the likeliest tokens that have this probability together.
-        mode: Form of the prompts.
-        work_dir: Keeps each answer as soon as it is there, so that the same call goes on after a
-            crash; None keeps them in a temporary folder.
+        top_p: Sample only from the likeliest tokens that together have this probability.
+        mode: Format of the prompts.
+        work_dir: Keeps each answer as soon as it arrives, so that the same call continues after a
+            crash; None uses a temporary folder.
         seed: Of the samples.
 
     Returns:
         New records with `output`, in the order of `items`, other keys kept. Records without a
-        usable answer are left out; the log says how many and why.
+        usable answer are left out; a warning says how many and why.
 
     Raises:
         ConfigError: A setting is out of range, or the teacher was trained in another mode.
@@ -90,16 +89,7 @@ def label_records(
     profile: DecodeProfile,
     settings: LabelSettings,
 ) -> LabelRun:
-    """Ask a teacher one prompt per record; what the folder holds already is not asked again.
-
-    Args:
-        teacher: Who answers.
-        records: JSON objects.
-        prompts: One per record.
-        folder: Keeps calls and answers.
-        profile: How to decode.
-        settings: Limits, retries and money.
-    """
+    """Ask a teacher one prompt per record: `BatchLabeler` with tasks numbered from 1."""
     tasks = [
         LabelTask(id=str(number), prompt=prompt, record=record)
         for number, (record, prompt) in enumerate(zip(records, prompts, strict=True), start=1)
@@ -108,8 +98,10 @@ def label_records(
 
 
 def labelled_records(run: LabelRun) -> list[dict[str, Any]]:
-    """Give the records with their answers as `output`; the log counts those without."""
+    """Return the records with their answers as `output`; a warning counts those without."""
     reasons = Counter(one.fault.kind for one in run.failed if one.fault is not None)
+    if run.stopped is not None:
+        reasons[f"not asked, {run.message}"] = run.numbers.remaining
     if reasons:
         words = ", ".join(f"{count} {kind}" for kind, count in reasons.most_common())
         logger.warning("%d records have no label (%s)", sum(reasons.values()), words)

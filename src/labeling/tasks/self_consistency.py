@@ -1,7 +1,6 @@
-"""Chains of thought that a teacher agrees with itself about: several samples per question, and the
-answer that most of them end with.
+"""Self-consistency: sample several chains of thought per question, and keep the majority's answer.
 
-Source: self-consistency, Wang et al. 2022 (arXiv 2203.11171), section 2.
+Source: Wang et al. 2022, arXiv 2203.11171, section 2.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Reason = Literal["no_answer", "no_majority", "wrong_answer"]
 
 @dataclass(frozen=True)
 class ConsistentThoughts:
-    """What passed the gate, and why the rest did not."""
+    """Records that passed, and why the others did not."""
 
     records: list[dict[str, Any]]
     """With the chosen chain as `output`, and `agreement`: the share of samples with its answer."""
@@ -40,15 +39,15 @@ def consistent_thoughts(
     profile: DecodeProfile | None = None,
     settings: LabelSettings | None = None,
 ) -> ConsistentThoughts:
-    """Let a teacher reason about each question several times, and keep what it agrees about.
+    """Sample several chains of thought per question, and keep one of the majority's.
 
     Args:
-        teacher: Who reasons.
+        teacher: The model that reasons.
         records: `{instruction, input}`. Where a record has an `output`, its final answer is the
-            right one, and chains with another are dropped.
-        folder: Keeps the calls: `BatchLabeler`.
+            right one, and a majority with another answer is dropped.
+        folder: Of the labeler; keeps the calls.
         samples: Chains per question, 2 or more.
-        least_share: Share of the samples that must end with one answer: more than this, 0 up to 1.
+        least_share: The majority must have more than this share of the samples, 0 up to 1.
         profile: How to decode; None samples at temperature 0.7.
         settings: Of the labeler.
 
@@ -91,10 +90,10 @@ def choose_chain(
     """Choose the shortest chain among those that end with the most frequent answer.
 
     Args:
-        chains: Texts; samples that failed are missing.
+        chains: Texts, without the samples that failed.
         samples: How many were asked for.
         least_share: As in `consistent_thoughts`.
-        right: A text that ends with the right answer; empty where nobody knows it.
+        right: A text that ends with the right answer; empty if unknown.
 
     Returns:
         The chain and the share of the samples with its answer, or why there is none.

@@ -22,12 +22,10 @@ from stillroom.errors import (
 from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.inference.no_real_models import forbid_models
 from stillroom.inference.remote import backoff as retries
-from stillroom.labeling.batch import failures as call_faults
 from stillroom.labeling.batch.failures import judge_fault
 from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
-from stillroom.labeling.tasks import duplicates
-from stillroom.labeling.tasks import new_examples as expansion
+from stillroom.labeling.tasks import class_balance, duplicates, free_text, scores
 from stillroom.labeling.teachers import open_teacher as opening
 from stillroom.labeling.teachers import protocol as teachers
 from stillroom.labeling.teachers.langchain_model import LangChainTeacher
@@ -359,7 +357,7 @@ def test_no_server_is_asked_while_models_are_forbidden(serve):
 
 @pytest.mark.parametrize(
     "module",
-    [teachers, opening, call_faults, duplicates, expansion, retries],
+    [teachers, opening, class_balance, duplicates, free_text, scores, retries],
     ids=lambda m: m.__name__,
 )
 def test_examples_in_docstrings_hold(module):
