@@ -121,10 +121,9 @@ def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None
             "shorten the prompt where the model's context is full"
         )
         return _no_label("truncated", told)
-    if answer.finish_reason != "stop":  # a teacher of the user's own may return any word
-        end = judge_end(answer.finish_reason)
-        if end.verdict != "good":
-            return _no_label("bad_request", whole_characters(end.message))
+    reason: object = answer.finish_reason  # a teacher of the user's own may return any word
+    if reason != "stop" and (end := judge_end(reason)).verdict != "good":
+        return _no_label("bad_request", whole_characters(end.message))
     if not answer.text.strip():
         told = "the answer is empty"
         if answer.thoughts:

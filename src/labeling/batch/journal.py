@@ -39,6 +39,7 @@ from .label_run import LabelFault
 
 CALLS_FILE = "calls.jsonl"
 _VERSION = 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Journal:
@@ -162,7 +163,7 @@ class Journal:
             os.fsync(self._file)
 
     def _write(self, line: dict[str, Any]) -> None:
-        data = (json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        data = (_ENCODER.encode(line) + "\n").encode()
         written = os.write(self._file, data)
         if written != len(data):
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)

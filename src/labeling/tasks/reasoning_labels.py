@@ -99,7 +99,7 @@ def label_records(
 
 def labelled_records(run: LabelRun) -> list[dict[str, Any]]:
     """Return the records with their answers as `output`; a warning counts those without."""
-    reasons = Counter(one.fault.kind for one in run.failed if one.fault is not None)
+    reasons: Counter[str] = Counter(one.fault.kind for one in run.failed if one.fault is not None)
     if run.stopped is not None:
         reasons[f"not asked, {run.message}"] = run.numbers.remaining
     if reasons:
