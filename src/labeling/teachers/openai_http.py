@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -176,12 +177,7 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
             is whole (`inference.remote.finish_reasons`).
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
-    try:
-        told = json.loads(text)
-    except ValueError:
-        told = _join_chunks(text)
-    if isinstance(told, dict) and "done" in told and "choices" not in told:  # Ollama's own form
-        told = _join_chunks(text)
+    told = _parse_body(text)
     if isinstance(told, dict) and told.get("error"):
         raise RemoteError(
             f"the server failed: {error_text(json.dumps(told))}", status=error_status(told["error"])
@@ -190,6 +186,18 @@ def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RemoteError(f"the answer has no choices: {text[:200]!r}", status=200)
     return _answer(told, choices[0], prompt)
+
+
+def _parse_body(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    with suppress(ValueError):
+        told = json.loads(text)
+        # Ollama's own form, one object or one a line, is read as a stream.
+        if not isinstance(told, dict) or "choices" in told or "done" not in told:
+            return told
+    try:
+        return _join_chunks(text)
+    except (AttributeError, TypeError) as fault:
+        raise RemoteError(f"the server sent no answer: {text[:200]!r}", status=200) from fault
 
 
 def _join_chunks(text: str) -> dict[str, Any]:

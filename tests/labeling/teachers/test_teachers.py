@@ -214,6 +214,8 @@ def test_streams_that_nobody_asked_for_are_answers(content, answer):
         (json.dumps(OLLAMA[0]).encode(), "llm_api_error", "broke off", True),
         (b"<html>Welcome</html>", "json_parse_error", "a page", True),
         (b"", "json_parse_error", "no JSON", True),
+        (events('{"choices": ["x"]}'), "json_parse_error", "no answer", True),
+        (events(json.dumps({"choices": [{"delta": "x"}]})), "json_parse_error", "no answer", True),
     ],
 )  # fmt: skip
 def test_streams_without_a_whole_answer_are_no_labels(content, kind, words, again):
