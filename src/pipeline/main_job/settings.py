@@ -24,7 +24,7 @@ from ..options import (
 )
 from ..reading_options import check_reading
 
-ELEMENTS = Path(__file__).resolve().parents[1] / "data" / "elements.csv"
+ELEMENTS = Path(__file__).resolve().parents[2] / "data" / "elements.csv"
 """The bundled table: what a job without data is about."""
 STARTER = "starter"
 """Teacher that is trained from scratch on the table."""
