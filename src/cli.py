@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from . import __version__
 from .console import Console, quiet_libraries
-from .errors import ConfigError, StillroomError, nearest
 from .pipeline.options import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -21,6 +20,7 @@ from .pipeline.options import (
     Refused,
     add_verbose,
     device,
+    guarded,
     listed,
     model_faults,
     number,
@@ -33,8 +33,6 @@ from .pipeline.reading_options import OF_SOURCES, add_reading_options, reading_k
 
 if TYPE_CHECKING:
     from .pipeline import MainJob
-
-EXIT_INTERRUPTED: Final = 130
 
 
 def job_parser(program: str) -> CommandParser:
@@ -133,7 +131,7 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
     from .pipeline import run_main_job
 
     job, console = main_job(args), Console(args.verbose)
-    return _guarded(lambda: run_main_job(job, console), parser, args, str(job.run_dir()))
+    return guarded(lambda: run_main_job(job, console), parser, args, str(job.run_dir()))
 
 
 def run_chat(argv: Sequence[str] | None = None) -> int:
@@ -158,7 +156,7 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
 
         launch(MultiAgentWorkflow(args.checkpoint or newest_student()), port=args.port)
 
-    return _guarded(chat, parser, args, None)
+    return guarded(chat, parser, args, None)
 
 
 def _student_faults(checkpoint: str | None) -> list[str]:
@@ -179,7 +177,7 @@ def run_cache_logits(argv: Sequence[str] | None = None) -> int:
     parser = cache_parser()
     args = parser.read(argv, cache_faults)
     quiet_libraries()
-    return _guarded(lambda: cache_logits(args), parser, args, args.output)
+    return guarded(lambda: cache_logits(args), parser, args, args.output)
 
 
 def run_distill(argv: Sequence[str] | None = None) -> int:
@@ -189,7 +187,7 @@ def run_distill(argv: Sequence[str] | None = None) -> int:
     parser = distill_parser()
     args = parser.read(argv, distill_faults)
     quiet_libraries()
-    return _guarded(lambda: distill_file(args), parser, args, None)
+    return guarded(lambda: distill_file(args), parser, args, None)
 
 
 def run_easydistill(argv: Sequence[str] | None = None) -> int:
@@ -216,7 +214,7 @@ def _run_system(mode: Literal["system1", "system2"], argv: Sequence[str] | None)
     args = parser.read(argv, lambda given: systems_faults(given, mode))
     quiet_libraries()
     folder = args.output_dir or f"outputs/{mode}"
-    return _guarded(lambda: run_systems_job(args, mode), parser, args, folder)
+    return guarded(lambda: run_systems_job(args, mode), parser, args, folder)
 
 
 def run_export(argv: Sequence[str] | None = None) -> int:
@@ -259,7 +257,7 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         for line in rest:
             console.line("", line)
 
-    return _guarded(export, parser, args, None)
+    return guarded(export, parser, args, None)
 
 
 def _export_faults(args: argparse.Namespace) -> list[str]:
@@ -276,7 +274,7 @@ def run_label(argv: Sequence[str] | None = None) -> int:
     parser = label_parser()
     args = parser.read(argv, label_faults)
     quiet_libraries()
-    return _guarded(lambda: label_file(args), parser, args, args.output)
+    return guarded(lambda: label_file(args), parser, args, args.output)
 
 
 def run_expand(argv: Sequence[str] | None = None) -> int:
@@ -286,7 +284,7 @@ def run_expand(argv: Sequence[str] | None = None) -> int:
     parser = expand_parser()
     args = parser.read(argv, expand_faults)
     quiet_libraries()
-    return _guarded(lambda: expand_file(args), parser, args, args.output)
+    return guarded(lambda: expand_file(args), parser, args, args.output)
 
 
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
@@ -348,36 +346,6 @@ def _also(given: str) -> tuple[str, tuple[str, ...]]:
     if not equals or not column.strip() or not listed(words):
         raise argparse.ArgumentTypeError(f"{given!r}; write COLUMN=WORDS, e.g. area=size,how big")
     return column.strip(), listed(words)
-
-
-def _guarded(
-    work: Callable[[], object], parser: CommandParser, args: argparse.Namespace, folder: str | None
-) -> int:
-    """Turn a user's mistakes into one sentence, and an interruption into a way to go on."""
-    try:
-        work()
-    except KeyboardInterrupt:
-        if folder is not None and Path(folder).exists():
-            print(f"\ninterrupted; {folder} keeps the finished steps and the checkpoints.",
-                  file=sys.stderr)  # fmt: skip
-            print("The same command goes on from them.", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except StillroomError as fault:
-        if args.verbose:
-            raise
-        faults = fault.faults if isinstance(fault, ConfigError) else [str(fault)]
-        for line in faults:
-            print(f"stillroom: {parser.in_options(line)}", file=sys.stderr)
-        return EXIT_FAILED
-    except OSError as fault:
-        if args.verbose:
-            raise
-        place = f"{fault.filename}: " if fault.filename else ""
-        print(f"stillroom: {place}{fault.strerror or fault} (-v shows where)", file=sys.stderr)
-        return EXIT_FAILED
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ The encoding follows the byte-order mark, which is removed; without a mark it is
 from __future__ import annotations
 
 import codecs
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,24 @@ def read_written_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
         raise ConfigError([f"{path}: {fault}"]) from fault
 
 
+def read_written_yaml(path: str | Path) -> Any:  # noqa: ANN401 - any YAML value
+    """Read a YAML file.
+
+    Raises:
+        ConfigError: There is no such file, or it is no YAML; the message says where and why.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    written = read_written_text(path)
+    try:
+        return yaml.safe_load(written)
+    except (yaml.YAMLError, ValueError, RecursionError) as fault:
+        mark = getattr(fault, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        reason = getattr(fault, "problem", None) or " ".join(str(fault).split())
+        raise ConfigError([f"{path}{where}: is no YAML ({reason})"]) from fault
+
+
 def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
     """Check that a file holds an object, and give it as settings.
 
@@ -81,6 +100,17 @@ def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
         held = kind or ("true or false" if isinstance(value, bool) else "a number")
         raise ConfigError([f"{path} holds {held}; an object of settings is needed: {{...}}"])
     return {str(name): one for name, one in value.items()}
+
+
+def nearest_known(name: object, known: Iterable[str], what: str = "known key") -> str:
+    """Say which known name is nearest to an unknown one, or list them all.
+
+    >>> nearest_known("alfa", ["alpha", "beta"])
+    "the nearest known key is 'alpha'"
+    """
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f"the nearest {what} is {near[0]!r}" if near else f"known are {names}"
 
 
 def _reason(fault: Exception) -> str:

@@ -21,6 +21,7 @@ from ..files import folder_fault
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
 LARGEST_SEED: Final = 2**32 - 1
 """What the smallest of the random generators takes."""
 _DEVICE: Final = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
@@ -143,6 +144,51 @@ class CommandParser(argparse.ArgumentParser):
         near = [flag for flag in flags.values() if len(flag) > 4 and name.startswith(flag)]
         found = near[0] if near else nearest(name, flags.values())
         return f"there is no option {name}" + (f"; the nearest is {found}" if found else "")
+
+
+def guarded(
+    work: Callable[[], object],
+    parser: CommandParser,
+    args: argparse.Namespace,
+    folder: str | None = None,
+    *,
+    config_code: int = EXIT_FAILED,
+    prefix: str = "stillroom: ",
+) -> int:
+    """Run a command; errors are printed in one sentence each, without a traceback.
+
+    Args:
+        work: What the command does.
+        parser: Its options, which are named in the places of keywords.
+        args: With `verbose`, which lets errors through.
+        folder: Keeps finished steps when the command is interrupted.
+        config_code: Exit code for a configuration with faults.
+        prefix: Stands before each line.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        work()
+    except KeyboardInterrupt:
+        if folder is not None and Path(folder).exists():
+            print(f"\ninterrupted; {folder} keeps the finished steps and the checkpoints.\n"
+                  "The same command goes on from them.", file=sys.stderr)  # fmt: skip
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except (StillroomError, OSError) as fault:
+        if args.verbose:
+            raise
+        lines = [str(fault)]
+        if isinstance(fault, ConfigError):
+            lines = fault.faults
+        elif not isinstance(fault, StillroomError):
+            place = f"{fault.filename}: " if fault.filename else ""
+            lines = [f"{place}{fault.strerror or fault} (-v shows where)"]
+        print("\n".join(prefix + parser.in_options(line) for line in lines), file=sys.stderr)
+        return config_code if isinstance(fault, ConfigError) else EXIT_FAILED
+    return 0
 
 
 def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:

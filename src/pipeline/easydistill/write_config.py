@@ -1,5 +1,5 @@
-"""EasyDistill configurations of System 1 and System 2, written to be read by a person and run by
-`stillroom easydistill --config FILE`.
+"""EasyDistill configurations of System 1 and System 2, for a person to read and for
+`stillroom easydistill --config FILE` to run.
 """
 
 from __future__ import annotations
@@ -13,28 +13,14 @@ from ...files import write_json
 TEMPLATE: Final = "configs/chat_template/chat_template_kd.jinja"
 INSTRUCTIONS: Final = "data/train_instructions.json"
 _INFERENCE: Final = {
-    "enable_chunked_prefill": True,
-    "seed": 777,
-    "gpu_memory_utilization": 0.9,
-    "temperature": 0.8,
-    "trust_remote_code": True,
-    "enforce_eager": False,
-    "max_model_len": 4096,
-    "max_new_tokens": 512,
-}
+    "enable_chunked_prefill": True, "seed": 777, "gpu_memory_utilization": 0.9, "temperature": 0.8,
+    "trust_remote_code": True, "enforce_eager": False, "max_model_len": 4096, "max_new_tokens": 512,
+}  # fmt: skip
 _TRAINING: Final = {
-    "per_device_train_batch_size": 1,
-    "gradient_accumulation_steps": 8,
-    "save_steps": 200,
-    "logging_steps": 10,
-    "max_length": 512,
-    "learning_rate": 2e-5,
-    "weight_decay": 0.05,
-    "warmup_ratio": 0.1,
-    "lr_scheduler_type": "cosine",
-    "bf16": False,
-    "fp16": True,
-}
+    "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8, "save_steps": 200,
+    "logging_steps": 10, "max_length": 512, "learning_rate": 2e-5, "weight_decay": 0.05,
+    "warmup_ratio": 0.1, "lr_scheduler_type": "cosine", "bf16": False, "fp16": True,
+}  # fmt: skip
 
 
 def write_system1_config(
@@ -64,8 +50,8 @@ def write_system1_config(
         template_path: Chat template; None writes the usual name.
         instruction_path: File of instructions; those without an answer in `labeled_path` are
             labelled.
-        training: Values in the place of the usual ones.
-        inference: Values in the place of the usual ones.
+        training: Values that replace the usual ones.
+        inference: Values that replace the usual ones.
 
     Returns:
         `config_path`.
@@ -98,23 +84,16 @@ def write_system2_config(
     teacher_model: str | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write the configuration of System 2: a student learns chains of thought that are there.
+    """Write the configuration of System 2: a student learns given chains of thought.
+
+    Args and returns are those of `write_system1_config`, but for:
 
     Args:
-        student_model: Folder, hub name, or `every_second_layer` of the teacher.
         cot_path: File of `{instruction, input, output}`, the output a chain of thought.
-        out_dir: Where the student goes.
-        num_train_epochs: Passes over the data.
-        config_path: File to write.
-        template_path: Chat template; None writes the usual name.
         teacher_model: Only for a student that is made of its layers.
-        training: Values in the place of the usual ones.
-
-    Returns:
-        `config_path`.
     """
-    own = {"max_length": 1024, "learning_rate": 1e-5}
     models = {} if teacher_model is None else {"teacher": teacher_model}
+    changes = {"max_length": 1024, "learning_rate": 1e-5, **(training or {})}
     config = {
         "job_type": "kd_black_box_train_only",
         "dataset": {
@@ -124,18 +103,13 @@ def write_system2_config(
             "prompt_format": "system2",
         },
         "models": {**models, "student": student_model},
-        "training": _training(out_dir, num_train_epochs, {**own, **(training or {})}),
+        "training": _training(out_dir, num_train_epochs, changes),
     }
     write_json(Path(config_path), config)
     return config_path
 
 
-def _training(
-    out_dir: str, num_train_epochs: float, changes: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _training(out_dir: str, epochs: float, changes: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
-        "output_dir": out_dir,
-        "num_train_epochs": num_train_epochs,
-        **_TRAINING,
-        **(changes or {}),
-    }
+        "output_dir": out_dir, "num_train_epochs": epochs, **_TRAINING, **(changes or {})
+    }  # fmt: skip
