@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError
 from .files import read_json, write_json
+from .run_identity import changed_values
 
 PROGRESS_FILE = "progress.json"
 STALE = ("controls", "metrics.json", "report.html", "scores.png")
@@ -92,13 +93,35 @@ class RunFolder:
         )
 
 
-def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple[Path, str | None]:
-    """Choose the default folder of a run: the wanted one, or `<wanted>-2` and so on.
+def open_run_folder(
+    wanted: Path, identity: str, owner: Mapping[str, Any], *, is_named: bool
+) -> tuple[RunFolder, str | None]:
+    """Open the folder of a run.
 
     Args:
-        wanted: Folder to use where nothing else is in it.
+        wanted: The folder to take where nothing else is in it.
         identity: As in `RunFolder`.
         owner: As in `RunFolder`.
+        is_named: Whether the user named the folder; another one is not taken then.
+
+    Returns:
+        The folder; and, where it is not the wanted one, why.
+
+    Raises:
+        ConfigError: The named folder holds another run, or files that no run wrote.
+    """
+    reason = foreign(wanted, identity, owner) if is_named else None
+    if reason is not None:
+        raise ConfigError([
+            f"{wanted} {reason}, and is not written over; name another folder with --output-dir "
+            "(output_dir=), or delete this one"
+        ])  # fmt: skip
+    folder, why = (wanted, None) if is_named else owned_folder(wanted, identity, owner)
+    return RunFolder(folder, identity, owner), why
+
+
+def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple[Path, str | None]:
+    """Choose the wanted folder, or `<wanted>-2` and so on where another run has it.
 
     Returns:
         The folder, and why it is not the wanted one; None where it is.
@@ -109,20 +132,6 @@ def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple
     chosen = own[0] if own else next(place for place in places if _is_free(place))
     other = others[wanted]
     return chosen, None if chosen == wanted or other is None else f"{wanted} {other}"
-
-
-def require_owned(folder: Path, identity: str, owner: Mapping[str, Any]) -> None:
-    """Refuse a folder that a user named if it holds something else.
-
-    Raises:
-        ConfigError: It holds another run or other files.
-    """
-    reason = foreign(folder, identity, owner)
-    if reason is not None:
-        raise ConfigError([
-            f"{folder} {reason}, and is not written over; name another folder with --output-dir "
-            "(output_dir=), or delete this one"
-        ])  # fmt: skip
 
 
 def foreign(folder: Path, identity: str, owner: Mapping[str, Any]) -> str | None:
@@ -143,9 +152,9 @@ def foreign(folder: Path, identity: str, owner: Mapping[str, Any]) -> str | None
     if theirs.get("source") != owner.get("source"):
         source = theirs.get("source")
         data = source.get("data") if isinstance(source, Mapping) else source
-        changed = _changes(theirs.get("source"), owner.get("source"))
+        changed = changed_values(theirs.get("source"), owner.get("source"))
         return f"holds a run of {data}" + (f" ({changed})" if "data:" not in changed else "")
-    changed = _changes(theirs.get("settings"), owner.get("settings"))
+    changed = changed_values(theirs.get("settings"), owner.get("settings"))
     return f"holds a run with other settings ({changed})"
 
 
@@ -191,19 +200,3 @@ def _numbered(wanted: Path) -> Iterator[Path]:
     first = next(number for number in range(2, len(taken) + 3) if number not in taken)
     for number in sorted({*taken, first}):
         yield wanted.with_name(f"{wanted.name}-{number}")
-
-
-def _changes(theirs: Any, ours: Any, place: str = "") -> str:  # noqa: ANN401 - JSON values
-    """Describe the first few values that differ."""
-    if not isinstance(theirs, Mapping) or not isinstance(ours, Mapping):
-        return f"{place}: {_shown(theirs)} there, {_shown(ours)} here"
-    found = [
-        _changes(theirs.get(name), ours.get(name), f"{place}.{name}" if place else name)
-        for name in sorted({*theirs, *ours})
-        if theirs.get(name) != ours.get(name)
-    ]
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401
-    return f"{value:.4g}" if isinstance(value, float) else repr(value)

@@ -25,7 +25,8 @@ from ..errors import ConfigError, DataError, UnreadableFileError
 from ..files import read_json, write_json
 from ..inference.checkpoints.load_student import find_checkpoint
 from ..prompts import prompts_sha256
-from ..records import Example, data_hash, record_hash
+from ..records import Example, record_hash
+from ..run_identity import examples_hash
 from .distiller import DistillationSummary, ModelDistiller
 from .settings import DistillationConfig, config_hash
 from .stage_plan import STAGE, Stage, find_data, read_plan
@@ -116,9 +117,7 @@ def stage_identity(
     return record_hash(
         {
             "config": config_hash(DistillationConfig(**neutral), dtype=str(settings.dtype)),
-            "data": data_hash(
-                {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
-            ),
+            "data": examples_hash(examples),
             "prompts": prompts_sha256(),
             "models": models,
         }

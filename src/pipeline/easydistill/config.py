@@ -165,15 +165,12 @@ def read_job(path: str | Path) -> JobConfig:
     return check_job(as_settings(values, path), Path(path).resolve().parent)
 
 
-def check_job(
-    values: Values, beside: Path, records: Mapping[str, Sequence[Values]] | None = None
-) -> JobConfig:
+def check_job(values: Values, beside: Path) -> JobConfig:
     """Check a configuration of either generation.
 
     Args:
         values: Sections and `job_type`.
         beside: Folder in which files are looked for that are not below the current one.
-        records: As in `JobConfig`.
 
     Raises:
         ConfigError: The job is unknown or refused; or all faults: unknown and missing keys, values
@@ -205,7 +202,7 @@ def check_job(
     for key, value in models.items():
         models[key] = _found_model(value, beside)
     _log_ignored(given["inference"], models)
-    return JobConfig(job, **given, records=records or {})
+    return JobConfig(job, **given)
 
 
 def resolved_variable(text: str) -> str:

@@ -12,7 +12,7 @@ from ...console import Console
 from ...errors import ConfigError
 from ...prompts import prompts_sha256
 from ...records import data_hash, record_hash, sha256_text
-from ...run_folder import RunFolder, owned_folder, require_owned, source_of
+from ...run_folder import RunFolder, open_run_folder, source_of
 from ..options import require_source
 from .settings import STARTER, MainJob, Recipe
 
@@ -103,13 +103,10 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
         record_hash({"owner": owner, "prompts": prompts_sha256()})
         + data_hash(_jsonable(r) for r in watched)
     )
-    if job.output_dir:
-        require_owned(wanted, identity, owner)
-        return RunFolder(wanted, identity, owner)
-    folder, why = owned_folder(wanted, identity, owner)
+    run, why = open_run_folder(wanted, identity, owner, is_named=bool(job.output_dir))
     if why is not None:
-        console.line("folder", f"{why}; this one is written to {folder}")
-    return RunFolder(folder, identity, owner)
+        console.line("folder", f"{why}; this one is written to {run.path}")
+    return run
 
 
 def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value

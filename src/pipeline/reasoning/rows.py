@@ -77,12 +77,9 @@ def prepare_system1_dataset(
     """
     if relabel_with_teacher and (teacher_model is None or teacher_tokenizer is None):
         raise ConfigError(["Teacher model/tokenizer required for relabeling."])
-    rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions, reading)
-    if not rows:
-        return _say(NO_DATA_1, EmptyDataError, strict)
-    records = instruction_records(rows)
+    records = system1_records(slice_str, source=source, strict=strict, reading=reading)
     labelled = records
-    if relabel_with_teacher:
+    if records and relabel_with_teacher:
         from ...labeling.tasks.reasoning_labels import label_with_teacher
 
         labelled = label_with_teacher(
@@ -93,11 +90,20 @@ def prepare_system1_dataset(
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             work_dir=Path(f"{out_labeled}.work"),
-        )
-    if not labelled:
-        return _say(NO_DATA_1, EmptyDataError, strict)
-    save_json(out_instructions, records)
-    return save_json(out_labeled, labelled)
+        ) or _none(NO_DATA_1, EmptyDataError, strict)
+    if labelled:
+        save_json(out_instructions, records)
+        save_json(out_labeled, labelled)
+
+
+def system1_records(
+    slice_str: str, *, source: Source, strict: bool, reading: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Give the instruction records that `prepare_system1_dataset` writes, without a file."""
+    rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions, reading)
+    if not rows:
+        return _none(NO_DATA_1, EmptyDataError, strict)
+    return [dict(record) for record in instruction_records(rows)]
 
 
 def prepare_system2_dataset(
@@ -131,23 +137,50 @@ def prepare_system2_dataset(
         ValueError: The slice is none, or a setting is out of range.
         DataError: The rows are of no known shape, or nothing is left (with `strict`).
     """
+    records = system2_records(
+        slice_str,
+        rv_min,
+        cd_min,
+        source=source,
+        on_miss=on_miss,
+        two_tasks=two_tasks,
+        strict=strict,
+        reading=reading,
+    )
+    if records:
+        save_json(out_cot, records)
+
+
+def system2_records(
+    slice_str: str,
+    rv_min: float,
+    cd_min: float,
+    *,
+    source: Source,
+    strict: bool,
+    on_miss: OnMiss = "drop",
+    two_tasks: bool = False,
+    reading: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Give the records that `prepare_system2_dataset` writes, without a file."""
     least = thresholds(rv_min, cd_min)
     rows = _rows(source, slice_str, SYSTEM2_HUB, sample_problems, reading)
     if not rows:
-        return _say(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
+        return _none(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
     if schema_fault(rows[0]) is not None:
-        return _say(UNKNOWN_SCHEMA, DataError, strict)
+        return _none(UNKNOWN_SCHEMA, DataError, strict)
     records = thought_records(rows, least, on_miss=on_miss)
     if not records:
-        return _say(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
-    return save_json(out_cot, two_task_views(records) if two_tasks else records)
+        return _none(f"{NO_DATA_2} after filtering.", EmptyDataError, strict)
+    return [dict(r) for r in (two_task_views(records) if two_tasks else records)]
 
 
-def _say(message: str, kind: type[DataError], strict: bool) -> None:
-    """Tell why nothing was written: by a line, or by an error."""
+def _none(message: str, kind: type[DataError], strict: bool) -> list[dict[str, Any]]:
+    """Report why there are no records: by an error, or by a printed line."""
     if strict:
         raise kind(message)
     print(message)
+    return []
 
 
 def _rows(

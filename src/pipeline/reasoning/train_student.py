@@ -27,7 +27,8 @@ from ...inference.checkpoints.load_student import (
 from ...inference.checkpoints.training_records import TrainingRecords, read_training_records
 from ...inference.system_pair.answers import find_checkpoint
 from ...prompts import SystemMode, format_prompt, format_sha256
-from ...records import Example, data_hash, record_hash
+from ...records import Example, record_hash
+from ...run_identity import changed_parts, run_identity
 
 logger = logging.getLogger(__name__)
 
@@ -121,15 +122,13 @@ def training_identity(
     }
     if config.teacher_cache is not None:
         models["logits"] = {"manifest": file_sha256(Path(config.teacher_cache) / MANIFEST_FILE)}
-    return {
-        "config_hash": config_hash(neutral, dtype=dtype),
-        "data_hash": data_hash(
-            {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
-        ),
-        "prompt_sha256": format_sha256(mode),
-        "models_hash": record_hash(models),
-        "prompt_format": mode,
-    }
+    identity = run_identity(
+        config_hash=config_hash(neutral, dtype=dtype),
+        examples=examples,
+        prompt_sha256=format_sha256(mode),
+        models=models,
+    )
+    return {**identity, "prompt_format": mode}
 
 
 def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
@@ -140,9 +139,11 @@ def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
             return None
         try:
             records = read_training_records(found)
-            if records is not None and dict(records.identity) == dict(identity):
+            changed = changed_parts(records.identity if records else {}, identity)
+            if not changed:
                 verify_checkpoint(found)
                 return found
+            logger.info("%s holds another student: %s", found, changed)
         except CheckpointError as fault:
             logger.warning("%s: not taken (%s)", found, fault)
     return None

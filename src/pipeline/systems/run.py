@@ -20,7 +20,7 @@ from ...data.datasets.splits import slice_bounds
 from ...errors import ConfigError, EmptyDataError, StillroomError
 from ...prompts import SystemMode
 from ...records import sha256_text, split_position
-from ...run_folder import RunFolder, owned_folder, require_owned, source_of
+from ...run_folder import RunFolder, open_run_folder, source_of
 from ..options import (
     CommandParser,
     add_verbose,
@@ -125,9 +125,10 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
         words.append(teacher_path)
     if getattr(args, "relabel", False):
         with console.timed("labels") as words:
-            words.append(f"{_relabel(args, teacher_path, out)} answers of the teacher")
+            train = _relabel(args, teacher_path, train, out)
+            words.append(f"{len(train)} answers of the teacher")
     with console.timed("student") as words:
-        student_path = _distill(args, mode, teacher_path, out)
+        student_path = _distill(args, mode, teacher_path, train, out)
         words.append(student_path)
     teacher, student = load_teacher(teacher_path), load_student(student_path)
     loaded = {
@@ -168,13 +169,10 @@ def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) ->
     source |= {"slice": args.slice, **json.loads(json.dumps(reading))}
     owner = {"source": source, "settings": {"mode": mode, **settings}}
     identity = sha256_text(json.dumps(owner, sort_keys=True))
-    if args.output_dir:
-        require_owned(wanted, identity, owner)
-        return RunFolder(wanted, identity, owner)
-    folder, why = owned_folder(wanted, identity, owner)
+    run, why = open_run_folder(wanted, identity, owner, is_named=bool(args.output_dir))
     if why is not None:
-        console.line("folder", f"{why}; this one is written to {folder}")
-    return RunFolder(folder, identity, owner)
+        console.line("folder", f"{why}; this one is written to {run.path}")
+    return run
 
 
 def question_of(record: Mapping[str, Any]) -> str:
@@ -214,22 +212,18 @@ def hold_out(records: Sequence[Mapping[str, Any]], count: int) -> tuple[Records,
 
 
 def _data(args: argparse.Namespace, mode: SystemMode, out: Path) -> tuple[Records, Records]:
-    from ...data.datasets.json_files import read_json, save_json
-    from ..reasoning.rows import prepare_system1_dataset, prepare_system2_dataset
+    from ...data.datasets.json_files import save_json
+    from ..reasoning.rows import system1_records, system2_records
 
-    source = None if args.data == "hub" else args.data
-    everything, reading = str(out / "data" / "all.json"), reading_keywords(args)
-    if mode == "system1":
-        prepare_system1_dataset(
-            args.slice, out_instructions=everything, out_labeled=everything, source=source,
-            strict=True, reading=reading,
-        )  # fmt: skip
-    else:
-        prepare_system2_dataset(
-            args.slice, args.rv_min, args.cd_min, everything, source=source, strict=True,
-            reading=reading,
-        )  # fmt: skip
-    answered = [record for record in read_json(everything) if record["output"].strip()]
+    source, reading = None if args.data == "hub" else args.data, reading_keywords(args)
+    records = (
+        system1_records(args.slice, source=source, strict=True, reading=reading)
+        if mode == "system1"
+        else system2_records(
+            args.slice, args.rv_min, args.cd_min, source=source, strict=True, reading=reading
+        )
+    )
+    answered = [record for record in records if record["output"].strip()]
     train, held_out = hold_out(answered, args.held_out)
     save_json(out / "data" / "train.json", train)
     save_json(out / "data" / "held_out.json", held_out)
@@ -247,22 +241,23 @@ def _teacher(args: argparse.Namespace, mode: SystemMode, train: Records, out: Pa
     )
 
 
-def _relabel(args: argparse.Namespace, teacher_path: str, out: Path) -> int:
-    from ...data.datasets.json_files import read_json, save_json
+def _relabel(args: argparse.Namespace, teacher_path: str, train: Records, out: Path) -> Records:
+    from ...data.datasets.json_files import save_json
     from ...inference.system_pair.models import load_teacher
     from ...labeling.tasks.reasoning_labels import label_with_teacher
 
-    path = out / "data" / "train.json"
     labelled = label_with_teacher(
-        *load_teacher(teacher_path), read_json(path), batch_size=32, temperature=0.0,
+        *load_teacher(teacher_path), train, batch_size=32, temperature=0.0,
         max_new_tokens=args.max_new_tokens, work_dir=out / "labels",
     )  # fmt: skip
-    save_json(path, labelled)
-    return len(labelled)
+    save_json(out / "data" / "train.json", labelled)
+    return labelled
 
 
-def _distill(args: argparse.Namespace, mode: SystemMode, teacher_path: str, out: Path) -> str:
-    from .systems import distill_system1, distill_system2
+def _distill(
+    args: argparse.Namespace, mode: SystemMode, teacher_path: str, train: Records, out: Path
+) -> str:
+    from .systems import distill_system
 
     config = {
         "teacher_model": teacher_path,
@@ -272,8 +267,7 @@ def _distill(args: argparse.Namespace, mode: SystemMode, teacher_path: str, out:
         "out_dir": str(out / "student"),
         "config_path": str(out / "job.json"),
     }
-    distill = distill_system1 if mode == "system1" else distill_system2
-    found = distill(config, strict=True)
+    found = distill_system(mode, config, strict=True, records=train)
     if found is None:
         raise StillroomError("the distillation ended without a student")
     return found

@@ -10,9 +10,11 @@ run it, and give back a student that is proven to load.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from ...config import nearest_known
 from ...data.datasets.json_files import read_json
 from ...distillation.settings import FROM_TEACHER
 from ...distillation.starter_student import STARTER
@@ -27,13 +29,14 @@ from ...errors import (
 )
 from ...inference.system_pair.answers import find_checkpoint
 from ...prompts import SystemMode
-from ..easydistill.run import easydistill_main, run_job_file
+from ..easydistill.config import read_job
+from ..easydistill.run import easydistill_main, run_job
 from ..easydistill.write_config import (
     INSTRUCTIONS,
     write_system1_config,
     write_system2_config,
 )
-from ..reasoning.rows import NO_DATA_1, NO_DATA_2
+from ..reasoning.rows import NO_DATA_1, NO_DATA_2, Rows, read_rows
 from ..reasoning.starter_teachers import STUDENT_TRAINING, is_starter, train_starter_teacher
 
 _DEFAULTS: Final[dict[SystemMode, dict[str, Any]]] = {
@@ -80,8 +83,7 @@ def distill_system1(config: dict[str, Any], *, strict: bool = False) -> str | No
         ConfigError: A key is unknown.
         ModelNotFoundError: Whether the student exists could not be asked.
     """
-    settings = _settings(config, "system1")
-    return _told(lambda: _system1(settings), strict)
+    return distill_system("system1", config, strict=strict)
 
 
 def distill_system2(config: dict[str, Any], *, strict: bool = False) -> str | None:
@@ -99,8 +101,23 @@ def distill_system2(config: dict[str, Any], *, strict: bool = False) -> str | No
         ConfigError: A key is unknown.
         ModelNotFoundError: Whether the student exists could not be asked.
     """
-    settings = _settings(config, "system2")
-    return _told(lambda: _system2(settings), strict)
+    return distill_system("system2", config, strict=strict)
+
+
+def distill_system(
+    mode: SystemMode, config: Mapping[str, Any], *, strict: bool, records: Rows | None = None
+) -> str | None:
+    """Distil a student of either system.
+
+    Args:
+        mode: Which system.
+        config: As `distill_system1` or `distill_system2`.
+        strict: As there.
+        records: Those of the labelled file, where they are in memory already; it is not read then.
+    """
+    settings = _settings(config, mode)
+    exists = _student_exists(settings["student_model"])
+    return _told(lambda: _distill(settings, mode, records, student_exists=exists), strict)
 
 
 def run_easy_distill(config_path: str) -> int:
@@ -156,15 +173,19 @@ def run_training_tpu(
     max_length: int = 512,
     learning_rate: float = 2e-5,
 ) -> int:
-    """Train on a TPU: not offered; say what to use.
+    """Refuse to train on a TPU and print the call that trains without one.
+
+    Args:
+        labeled_path: As in `run_training_sft`, like the others.
 
     Returns:
         1.
     """
     print(
-        f"TPUs are not used: {student_model} was not trained on {labeled_path}. With torch_xla "
-        "(pip install torch_xla) a TPU could be had, but nothing here drives it. Use "
-        f"run_training_sft, with the same arguments, on CUDA or the CPU; {out_dir} is as it was."
+        f"TPUs are not used: {student_model} was not trained, and {out_dir} is as it was. With "
+        "torch_xla (pip install torch_xla) a TPU could be had, but nothing here drives it. On CUDA "
+        f"or the CPU: run_training_sft({labeled_path!r}, {student_model!r}, {out_dir!r}, "
+        f"num_epochs={num_epochs}, max_length={max_length}, learning_rate={learning_rate})"
     )
     return 1
 
@@ -200,8 +221,6 @@ def _told(work: Callable[[], str], strict: bool) -> str | None:
         if strict:
             raise told.fault from None
         print(told)
-    except _NotAsked as fault:
-        raise fault.cause from None
     except StillroomError as fault:
         if strict:
             raise
@@ -209,56 +228,48 @@ def _told(work: Callable[[], str], strict: bool) -> str | None:
     return None
 
 
-class _NotAsked(Exception):  # noqa: N818
-    """Whether a model exists could not be found out."""
-
-    def __init__(self, cause: StillroomError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def _system1(settings: Mapping[str, Any]) -> str:
-    path = str(settings["labeled_path"])
-    _require_student(settings, "system1")
-    records = _require_records(path, NO_DATA_1, NO_DATA_1)
-    teacher, training = _teacher(settings, records, "system1")
-    written = write_system1_config(
-        teacher,
-        settings["student_model"],
+def _distill(
+    settings: Mapping[str, Any], mode: SystemMode, records: Rows | None, *, student_exists: bool
+) -> str:
+    if not student_exists:
+        example = _DEFAULTS[mode]["student_model"]
+        message = f"Invalid student model: {settings['student_model']}\nExample: {example}"
+        told, name = message.replace("\n", ". "), settings["student_model"]
+        is_name = isinstance(name, str) and name.strip()
+        raise _Told(message, ModelNotFoundError(told) if is_name else ConfigError([told]))
+    missing, empty = (NO_DATA_1, NO_DATA_1) if mode == "system1" else (NO_COT_FILE, NO_DATA_2)
+    path = str(settings["labeled_path" if mode == "system1" else "cot_path"])
+    if records is None:
+        try:
+            records = read_rows(path)
+        except DataNotFoundError as fault:
+            raise _Told(missing, fault) from fault
+    if not records:
+        raise _Told(empty, EmptyDataError(empty, path=path))
+    teacher, training = _teacher(settings, records, mode)
+    handed_over = {"labeled_path": records}
+    places = (
         path,
         settings["out_dir"],
         settings["num_epochs"],
         settings["config_path"],
         settings["template_path"],
-        instruction_path=settings["instruction_path"] or _instructions_beside(path),
-        training=training,
-        inference=settings["inference"],
     )
-    return _run(written)
-
-
-def _system2(settings: Mapping[str, Any]) -> str:
-    path = str(settings["cot_path"])
-    _require_student(settings, "system2")
-    records = _require_records(path, NO_COT_FILE, NO_DATA_2)
-    teacher, training = _teacher(settings, records, "system2")
-    written = write_system2_config(
-        settings["student_model"],
-        path,
-        settings["out_dir"],
-        settings["num_epochs"],
-        settings["config_path"],
-        settings["template_path"],
-        teacher_model=teacher,
-        training=training,
-    )
-    return _run(written)
-
-
-def _run(config_path: str) -> str:
-    folder = run_job_file(config_path)
-    if folder is None or find_checkpoint(folder) is None:
-        raise DataError("the job ended without a student", path=config_path)
+    if mode == "system1":
+        asked = settings["instruction_path"] or _instructions_beside(path)
+        if asked == path:
+            handed_over["instruction_path"] = records
+        written = write_system1_config(
+            teacher, settings["student_model"], *places,
+            instruction_path=asked, training=training, inference=settings["inference"],
+        )  # fmt: skip
+    else:
+        written = write_system2_config(
+            settings["student_model"], *places, teacher_model=teacher, training=training
+        )
+    folder = run_job(replace(read_job(written), records=handed_over))
+    if find_checkpoint(folder) is None:
+        raise DataError("the job ended without a student", path=written)
     return folder
 
 
@@ -284,39 +295,27 @@ def _teacher(settings: Mapping[str, Any], records: Any, mode: SystemMode) -> Any
     return name, training
 
 
-def _require_records(path: str, missing: str, empty: str) -> Any:  # noqa: ANN401
-    try:
-        records = read_json(path)
-    except DataNotFoundError as fault:
-        raise _Told(missing, fault) from fault
-    if not records:
-        raise _Told(empty, EmptyDataError(empty, path=path))
-    return records
+def _student_exists(name: object) -> bool:
+    """Say whether a student can be loaded, or made of its teacher's layers.
 
-
-def _require_student(settings: Mapping[str, Any], mode: SystemMode) -> None:
-    """Refuse a student that provably does not exist; where nobody could be asked, say that."""
-    name = settings["student_model"]
+    Raises:
+        ModelNotFoundError: It is in no folder here, and the hub could not be asked.
+    """
     if name in FROM_TEACHER:
-        return
-    example = _DEFAULTS[mode]["student_model"]
-    message = f"Invalid student model: {name}\nExample: {example}"
+        return True
     if not isinstance(name, str) or not name.strip():
-        raise _Told(message, ConfigError([message.replace("\n", ". ")]))
-    if find_checkpoint(name) is not None:
-        return
+        return False
+    if find_checkpoint(name) is not None or Path(name).exists():
+        return find_checkpoint(name) is not None
     from ...inference.checkpoints.hub import hub_has
 
-    exists = False if Path(name).exists() else hub_has(name)
+    exists = hub_has(name)
     if exists is None:
-        raise _NotAsked(
-            ModelNotFoundError(
-                f"{name!r} is no folder here; whether the Hugging Face hub knows it could not be "
-                "asked. Connect, or give a folder that holds config.json and model.safetensors"
-            )
+        raise ModelNotFoundError(
+            f"{name!r} is no folder here; whether the Hugging Face hub knows it could not be "
+            "asked. Connect, or give a folder that holds config.json and model.safetensors"
         )
-    if not exists:
-        raise _Told(message, ModelNotFoundError(message.replace("\n", ". ")))
+    return exists
 
 
 def _settings(config: Mapping[str, Any], mode: SystemMode) -> dict[str, Any]:
