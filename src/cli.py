@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from . import __version__
 from .console import Console, quiet_libraries
+from .errors import nearest
 from .pipeline.options import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -22,13 +23,12 @@ from .pipeline.options import (
     device,
     guarded,
     listed,
-    model_faults,
     number,
-    output_faults,
     seed,
     text,
     whole_number,
 )
+from .pipeline.path_checks import model_faults, output_faults
 from .pipeline.reading_options import OF_SOURCES, add_reading_options, reading_keywords
 
 if TYPE_CHECKING:
@@ -119,19 +119,42 @@ def main_job(args: argparse.Namespace) -> MainJob:
     )
 
 
-def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -> int:
-    """Run the main job as a command.
+def _run(
+    argv: Sequence[str] | None,
+    parser: CommandParser,
+    check: Callable[[argparse.Namespace], Sequence[str]],
+    work: Callable[[argparse.Namespace], object],
+    folder: Callable[[argparse.Namespace], str | None] = lambda _: None,
+) -> int:
+    """Read the options of a command and run it.
+
+    Args:
+        argv: Words behind the command.
+        parser: Of its options.
+        check: Lists what is wrong with them, before anything heavy is loaded.
+        work: What the command does.
+        folder: The folder that keeps finished steps when the command is interrupted.
 
     Returns:
         0 done, 1 failed, 2 wrong options, 130 interrupted.
     """
-    parser = job_parser(program)
-    args = parser.read(argv, lambda given: main_job(given).faults())
+    args = parser.read(argv, check)
     quiet_libraries()
-    from .pipeline import run_main_job
+    return guarded(lambda: work(args), parser, args, folder(args))
 
-    job, console = main_job(args), Console(args.verbose)
-    return guarded(lambda: run_main_job(job, console), parser, args, str(job.run_dir()))
+
+def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -> int:
+    """Run the main job; the exit code is that of `_run`, like those of all commands."""
+
+    def work(args: argparse.Namespace) -> None:
+        from .pipeline import run_main_job
+
+        run_main_job(main_job(args), Console(args.verbose))
+
+    def run_folder(args: argparse.Namespace) -> str:
+        return str(main_job(args).run_dir())
+
+    return _run(argv, job_parser(program), lambda args: main_job(args).faults(), work, run_folder)
 
 
 def run_chat(argv: Sequence[str] | None = None) -> int:
@@ -146,21 +169,19 @@ def run_chat(argv: Sequence[str] | None = None) -> int:
         "--port", type=whole_number(1, 65535), help="default: the first free one from 7860"
     )
     add_verbose(parser)
-    args = parser.read(argv, lambda given: _student_faults(given.checkpoint))
-    quiet_libraries()
-    Console(args.verbose)
 
-    def chat() -> None:
+    def chat(args: argparse.Namespace) -> None:
+        Console(args.verbose)
         from .agentic_workflow.agent import MultiAgentWorkflow
         from .agentic_workflow.chat_page.page import launch, newest_student
 
         launch(MultiAgentWorkflow(args.checkpoint or newest_student()), port=args.port)
 
-    return guarded(chat, parser, args, None)
+    return _run(argv, parser, lambda args: _student_faults(args.checkpoint), chat)
 
 
 def _student_faults(checkpoint: str | None) -> list[str]:
-    """Say that the folder of a student is not there."""
+    """Report that there is no student to chat with."""
     if checkpoint is not None:
         return model_faults("checkpoint", checkpoint, hub=False)
     if not any(Path("outputs").glob("*/student/config.json")):
@@ -174,20 +195,14 @@ def run_cache_logits(argv: Sequence[str] | None = None) -> int:
     """Keep a teacher's logits for a file of training examples."""
     from .pipeline.commands.cache_logits import cache_faults, cache_logits, cache_parser
 
-    parser = cache_parser()
-    args = parser.read(argv, cache_faults)
-    quiet_libraries()
-    return guarded(lambda: cache_logits(args), parser, args, args.output)
+    return _run(argv, cache_parser(), cache_faults, cache_logits, lambda args: args.output)
 
 
 def run_distill(argv: Sequence[str] | None = None) -> int:
     """Distil a student by a JSON file of settings."""
     from .pipeline.commands.distill import distill_faults, distill_file, distill_parser
 
-    parser = distill_parser()
-    args = parser.read(argv, distill_faults)
-    quiet_libraries()
-    return guarded(lambda: distill_file(args), parser, args, None)
+    return _run(argv, distill_parser(), distill_faults, distill_file)
 
 
 def run_easydistill(argv: Sequence[str] | None = None) -> int:
@@ -210,11 +225,13 @@ def run_system2(argv: Sequence[str] | None = None) -> int:
 def _run_system(mode: Literal["system1", "system2"], argv: Sequence[str] | None) -> int:
     from .pipeline.systems.run import run_systems_job, systems_faults, systems_parser
 
-    parser = systems_parser(mode)
-    args = parser.read(argv, lambda given: systems_faults(given, mode))
-    quiet_libraries()
-    folder = args.output_dir or f"outputs/{mode}"
-    return guarded(lambda: run_systems_job(args, mode), parser, args, folder)
+    return _run(
+        argv,
+        systems_parser(mode),
+        lambda args: systems_faults(args, mode),
+        lambda args: run_systems_job(args, mode),
+        lambda args: args.output_dir or f"outputs/{mode}",
+    )
 
 
 def run_export(argv: Sequence[str] | None = None) -> int:
@@ -238,11 +255,9 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         "--prompts", type=text, help="JSON Lines with prompt and target, to measure a loss on"
     )
     add_verbose(parser)
-    args = parser.read(argv, _export_faults)
-    quiet_libraries()
-    console = Console(args.verbose)
 
-    def export() -> None:
+    def export(args: argparse.Namespace) -> None:
+        console = Console(args.verbose)
         from .inference.onnx_export.export import export_checkpoint
 
         with console.timed("export") as words:
@@ -257,7 +272,7 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         for line in rest:
             console.line("", line)
 
-    return guarded(export, parser, args, None)
+    return _run(argv, parser, _export_faults, export)
 
 
 def _export_faults(args: argparse.Namespace) -> list[str]:
@@ -271,20 +286,14 @@ def run_label(argv: Sequence[str] | None = None) -> int:
     """Let a teacher answer the records of a file."""
     from .pipeline.commands.label import label_faults, label_file, label_parser
 
-    parser = label_parser()
-    args = parser.read(argv, label_faults)
-    quiet_libraries()
-    return guarded(lambda: label_file(args), parser, args, args.output)
+    return _run(argv, label_parser(), label_faults, label_file, lambda args: args.output)
 
 
 def run_expand(argv: Sequence[str] | None = None) -> int:
     """Let a teacher write more records like those of a file."""
     from .pipeline.commands.label import expand_faults, expand_file, expand_parser
 
-    parser = expand_parser()
-    args = parser.read(argv, expand_faults)
-    quiet_libraries()
-    return guarded(lambda: expand_file(args), parser, args, args.output)
+    return _run(argv, expand_parser(), expand_faults, expand_file, lambda args: args.output)
 
 
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
@@ -317,8 +326,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Refused as refused:
             return int(str(refused.code))
         except BrokenPipeError:
-            # Who read the output, such as head, has ended; what Python still flushes at its end
-            # goes nowhere.
+            # The reader of the output, such as head, has ended. Python flushes the rest of the
+            # output at its exit, which would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FAILED
     width = max(map(len, COMMANDS)) + 2

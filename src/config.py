@@ -6,10 +6,9 @@ The encoding follows the byte-order mark, which is removed; without a mark it is
 from __future__ import annotations
 
 import codecs
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,17 +99,6 @@ def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
         held = kind or ("true or false" if isinstance(value, bool) else "a number")
         raise ConfigError([f"{path} holds {held}; an object of settings is needed: {{...}}"])
     return {str(name): one for name, one in value.items()}
-
-
-def nearest_known(name: object, known: Iterable[str], what: str = "known key") -> str:
-    """Say which known name is nearest to an unknown one, or list them all.
-
-    >>> nearest_known("alfa", ["alpha", "beta"])
-    "the nearest known key is 'alpha'"
-    """
-    names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"the nearest {what} is {near[0]!r}" if near else f"known are {names}"
 
 
 def _reason(fault: Exception) -> str:

@@ -46,7 +46,7 @@ class RunFolder:
         self.resumed = False
 
     def is_broken_off(self) -> bool:
-        """Say whether the folder holds an interrupted run with the same identity."""
+        """Tell whether the folder holds an interrupted run with the same identity."""
         earlier = _progress(self.path) or {}
         return earlier.get("identity") == self.identity and earlier.get("status") == "running"
 

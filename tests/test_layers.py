@@ -60,7 +60,8 @@ FLOORS = {
     ],
     "pipeline": [
         "options reasoning",
-        "easydistill reading_options",
+        "path_checks reading_options",
+        "easydistill",
         "commands main_job systems",
     ],
 }

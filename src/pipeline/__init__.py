@@ -1,9 +1,6 @@
-"""The main job: from a table to a student that answers, with numbers.
+"""The commands' work: the main job (`main_job`), System 1 and 2, EasyDistill, labelling.
 
-    load -> questions -> split -> teacher -> labels -> student and controls -> measure -> ask the
-    agents
-
-One file per step; `main_job` holds their order.
+Each package composes steps of the rooms; none of the rooms imports this one.
 """
 
 from .main_job.run import run_main_job

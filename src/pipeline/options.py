@@ -1,45 +1,43 @@
-"""What all commands have in common: their parser, the values of options, and how faults are told.
+"""The parser of all commands, the types of their options, and how errors are reported.
 
-A command is refused before anything heavy is imported, with all that is wrong: a type of an option
-gives a `Fault` in the place of a value, argparse goes on, and `CommandParser.read` tells them all.
+A command is refused with all its faults before anything heavy is imported: the type of an option
+returns a `Fault` instead of a value, argparse continues, and `CommandParser.read` prints them all.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from ..errors import ConfigError, DataError, StillroomError, nearest
-from ..files import folder_fault
+from ..errors import ConfigError, StillroomError, nearest
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 LARGEST_SEED: Final = 2**32 - 1
-"""What the smallest of the random generators takes."""
+"""Largest seed that all random generators accept."""
 _DEVICE: Final = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
 
 
 class Fault(str):
-    """What is wrong with the value of an option, to stand behind its name."""
+    """Why the value of an option is wrong; the name of the option is put before it."""
 
     __slots__ = ()
 
 
 class Refused(SystemExit):
-    """A command is not run; why was printed. The code is 2 for values that no option takes, and 1
-    where options name files, folders or models that cannot be used."""
+    """A command is not run, for a reason that was printed. The code is 2 for wrong values of
+    options, and 1 for files, folders or models that cannot be used."""
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that tells all faults at once, one sentence each, and the nearest option.
+    """A parser that reports all faults at once, in a sentence each, and names the nearest option.
 
     Args:
         program: The command as it is typed.
@@ -66,9 +64,8 @@ class CommandParser(argparse.ArgumentParser):
 
         Args:
             argv: Words behind the command; None for those of this process.
-            check: Lists what is wrong beyond single values; those with faults are at their defaults
-                meanwhile. It loads nothing heavy, and may raise a `StillroomError` in place of a
-                list.
+            check: Lists further faults, or raises a `StillroomError`. It sees the defaults in the
+                places of values with faults, and loads nothing heavy.
 
         Raises:
             Refused: There are faults; all of them were printed.
@@ -82,7 +79,7 @@ class CommandParser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> NoReturn:
-        """Tell what argparse found."""
+        """Print the error that argparse found."""
         self._tell([message])
         sys.exit(EXIT_USAGE)
 
@@ -91,7 +88,7 @@ class CommandParser(argparse.ArgumentParser):
         print("\n".join([*lines, f"{self.prog} --help lists the options"]), file=sys.stderr)
 
     def in_options(self, fault: str) -> str:
-        """Put options in the places of keywords: that a fault begins with, and those it advises.
+        """Replace keywords by options, at the start of a fault and in its advice.
 
         >>> parser = CommandParser("stillroom run", "")
         >>> _ = parser.add_argument("--gold-share")
@@ -119,7 +116,7 @@ class CommandParser(argparse.ArgumentParser):
         }
 
     def _value_faults(self, args: argparse.Namespace) -> list[str]:
-        """List the values with faults, and put the defaults in their places."""
+        """List the values with faults, and replace them by the defaults."""
         flags, faults = self._flags(), []
         for name, value in list(vars(args).items()):
             values = value if isinstance(value, list) else [value]
@@ -192,7 +189,7 @@ def guarded(
 
 
 def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
-    """List what a check gives or raises; empty when all is well."""
+    """List the faults that a check returns or raises."""
     try:
         found = check()
     except ConfigError as fault:
@@ -205,11 +202,11 @@ def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
 def number(
     least: float = -math.inf, most: float = math.inf, *, above: bool = False
 ) -> Callable[[str], float | Fault]:
-    """Make a reader of finite numbers.
+    """Make the type of an option that takes a finite number.
 
     Args:
-        least: Allowed from here on.
-        most: Allowed up to here.
+        least: Smallest allowed number.
+        most: Largest allowed number.
         above: Whether `least` itself is not allowed.
     """
     if most < math.inf:
@@ -231,7 +228,7 @@ def number(
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int | Fault]:
-    """Make a reader of whole numbers from `least` on, up to `most`."""
+    """Make the type of an option that takes a whole number from `least` to `most`."""
     allowed = f"a whole number from {least} on" if most is None else f"{least} to {most}"
 
     def read(text: str) -> int | Fault:
@@ -251,7 +248,7 @@ seed: Final = whole_number(0, LARGEST_SEED)
 
 
 def is_device(name: object) -> bool:
-    """Say whether a text names a device; whether it is there is seen when models are loaded."""
+    """Tell whether a text names a device, which may be absent from this machine."""
     return isinstance(name, str) and _DEVICE.fullmatch(name) is not None
 
 
@@ -263,7 +260,7 @@ def device(text: str) -> str:
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Make a reader of one of some words."""
+    """Make the type of an option that takes one of some words."""
 
     def read(text: str) -> str:
         if text in words:
@@ -290,90 +287,3 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks"
     )
-
-
-def require_source(source: str) -> None:
-    """Refuse a file, folder or pattern of data that names nothing; a URL is not looked at.
-
-    Raises:
-        DataNotFoundError: There is no such file, or no file matches.
-        DataError: The folder has no data, or the name cannot be looked up.
-    """
-    from ..data.readers.read_report import ReadReport
-    from ..data.readers.sources import find_files
-
-    if "://" in source:
-        return
-    try:
-        find_files(source, ReadReport(quiet=True))
-    except OSError as fault:
-        if isinstance(fault, StillroomError):
-            raise
-        raise DataError(f"cannot be read: {fault.strerror}", path=source) from fault
-
-
-def missing_source(source: str) -> list[str]:
-    """Say that a file, folder or pattern of data names nothing; a URL is not looked at."""
-    return faults_of(lambda: require_source(source))
-
-
-def model_faults(
-    role: str,
-    name: Any,  # noqa: ANN401
-    words: Sequence[str] = (),
-    *,
-    hub: bool = True,
-) -> list[str]:
-    """Say what is wrong with the name of a model, as far as it is seen without loading anything.
-
-    Args:
-        role: What the model is, for the message: `teacher`.
-        name: A folder, a name on the hub, or one of `words`.
-        words: Names that stand for something else, e.g. `starter`.
-        hub: Whether a name on the hub is allowed as well as a folder.
-    """
-    if not isinstance(name, str) or not name.strip():
-        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
-    if name in words:
-        return []
-    path = os.path.expanduser(name)
-    if os.path.isfile(path):
-        return [f"{role} is {name!r}, which is a file; name the folder of a model"]
-    if os.path.isdir(path):
-        return _folder_faults(role, Path(path))
-    looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
-    inside = "/" in name and os.path.isdir(name.split("/")[0])
-    if looks_like_path or inside or not hub:
-        return [f"{role} is {name!r}; there is no such folder"]
-    if not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name):
-        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
-    return []
-
-
-def _folder_faults(role: str, folder: Path) -> list[str]:
-    """Say that a folder holds nothing that could be loaded."""
-    names = ("config.json", "adapter_config.json")
-    if not any(True for name in names for place in (name, f"*/{name}") for _ in folder.glob(place)):
-        return [f"{role} is {str(folder)!r}, which holds no model: there is no config.json in it"]
-    config = folder / "config.json"
-    if config.is_file():
-        try:
-            is_model = "model_type" in json.loads(config.read_bytes())
-        except (OSError, ValueError, TypeError):
-            is_model = False
-        if not is_model:
-            return [
-                f"{role} is {str(folder)!r}; its config.json is of no model: it has no model_type"
-            ]
-    return []
-
-
-def output_faults(name: str, folder: str) -> list[str]:
-    """Say that a folder cannot be made or written to.
-
-    Args:
-        name: Keyword of the option that named it.
-        folder: What is to be written.
-    """
-    found = folder_fault(folder)
-    return [] if found is None else [f"{name} is {folder!r}, which {found}; name another folder"]

@@ -1,4 +1,4 @@
-"""The options of reading, the same on every command that reads a table or records."""
+"""The reading options, which are the same on every command that reads a table or records."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..errors import ConfigError
 from .options import Fault, listed, whole_number
 
 OF_DATABASES: Final = ("query", "table")
-"""Keywords of the readers that are no fields of `ReadOptions`."""
+"""Keywords of the readers beside the fields of `ReadOptions`."""
 OF_SOURCES: Final = (*OF_DATABASES, "records_path")
-"""Keywords that say what is read of a source; the main job has fields for them."""
+"""Keywords that select what is read from a source; the main job has fields for them."""
 _HELP: Final[dict[str, tuple[str, str]]] = {
     "query": ("SELECT", "statement to read from a database"),
     "table": ("NAME", "table to read whole from a database"),
     "records_path": ("KEYS", "keys that lead to the records in nested JSON, e.g. data.items"),
     "sheet": ("NAME", "sheet of a workbook; default: the first with anything on it"),
-    "encoding": ("NAME", "encoding of text, e.g. cp1252; default: found out"),
-    "sep": ("CHARACTER", r"character between cells, \t for a tab; default: found out"),
+    "encoding": ("NAME", "encoding of text, e.g. cp1252; default: detected"),
+    "sep": ("CHARACTER", r"character between cells, \t for a tab; default: detected"),
     "quote": ("CHARACTER", 'quote character of cells, or none (default ")'),
-    "escape": ("CHARACTER", "takes the meaning from the next character; default: found out"),
+    "escape": ("CHARACTER", "makes the next character part of the cell; default: detected"),
     "header": ("{auto,yes,no}", "whether the first line names the columns (default auto)"),
-    "skip_lines": ("N", "lines to pass over before the header"),
-    "comment": ("TEXT", "pass over lines that start with this text"),
+    "skip_lines": ("N", "lines to skip before the header"),
+    "comment": ("TEXT", "skip lines that start with this text"),
     "ragged": ("{error,pad,keep}", "rows that do not fit the header: refuse, fill up, keep cells"),
-    "null_values": ("MARK", "a spelling of nothing, e.g. '-'; may be given again"),
-    "keep_null_marks": ("", "take NA, NULL, nan and their like for text"),
+    "null_values": ("MARK", "text that marks an empty cell, e.g. '-'; may be given again"),
+    "keep_null_marks": ("", "read NA, NULL, nan and similar marks as text"),
     "columns": ("NAMES", "read only these columns, separated by commas"),
 }
 
@@ -55,7 +55,7 @@ def add_reading_options(parser: argparse.ArgumentParser, *, columns: bool = True
 
 
 def reading_keywords(args: argparse.Namespace, *, columns: bool = True) -> dict[str, Any]:
-    """Give what was typed as keywords of the readers; what was not typed is left out.
+    """Return the given options as keywords of the readers.
 
     Args:
         args: Options of a parser that `add_reading_options` filled.
@@ -74,7 +74,7 @@ def reading_keywords(args: argparse.Namespace, *, columns: bool = True) -> dict[
 
 
 def check_reading(keywords: object) -> None:
-    """Refuse keywords that no reader has, or that are out of range.
+    """Refuse keywords that no reader has, and values out of range.
 
     Raises:
         ConfigError: All faults.

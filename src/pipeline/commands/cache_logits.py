@@ -1,4 +1,4 @@
-"""`stillroom cache-logits`: a teacher's logits for a file of training examples, once and for all.
+"""`stillroom cache-logits`: compute and keep a teacher's logits for a file of training examples.
 
     stillroom cache-logits --teacher ./teacher --data train.jsonl --output ./cache
 
@@ -18,13 +18,11 @@ from ..options import (
     add_verbose,
     device,
     faults_of,
-    missing_source,
-    model_faults,
     one_of,
-    output_faults,
     text,
     whole_number,
 )
+from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
 
@@ -32,8 +30,8 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
     """Make the parser of the command's options."""
     parser = CommandParser(
         program,
-        "Keep what a teacher says about training examples, so that students are trained without "
-        "it.\nThe same command goes on after an interruption.\n\n"
+        "Keep a teacher's logits for training examples, so that students are trained without the\n"
+        "teacher. After an interruption the same command continues.\n\n"
         "Examples are lines of JSON, or any table, with the keys text, or question and answer, or\n"
         "instruction and output, or messages, or prompt and completion.",
         (f"{program} --teacher ./teacher --data train.jsonl --output ./cache",),
@@ -89,7 +87,7 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
 
 
 def cache_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options, as far as it is seen without loading the teacher."""
+    """List the faults in the options that can be found without loading the teacher."""
     from ...distillation.teacher.cache_format import grid_faults
 
     faults = [] if args.teacher is None else model_faults("teacher", args.teacher)
@@ -100,7 +98,7 @@ def cache_faults(args: argparse.Namespace) -> list[str]:
 
 
 def cache_logits(args: argparse.Namespace) -> None:
-    """Build the cache that the options describe, and say what it holds.
+    """Build the cache that the options describe and print what it holds.
 
     Raises:
         StillroomError: As `cache_teacher_logits`; data errors name the file.
@@ -109,7 +107,7 @@ def cache_logits(args: argparse.Namespace) -> None:
     from ...data.readers.read_table import read_table
 
     records = read_table(args.data, **reading_keywords(args))
-    # Here, because these load torch and transformers, and --help must not.
+    # This loads torch and transformers, which --help must not.
     from ...distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 
     settings = CacheSettings(

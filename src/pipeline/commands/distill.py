@@ -1,11 +1,11 @@
-"""`stillroom distill`: one distillation, or several stages, from a JSON file.
+"""`stillroom distill`: run one distillation, or several stages, described by a JSON file.
 
     stillroom distill configs/distillation/teacher_assistant.json num_epochs=2
     accelerate launch --config_file configs/accelerate/ddp.yaml -m stillroom distill mine.json
 
 The file holds the settings of `DistillationConfig`, `data` (a table or file of records) and, for
-several trainings in a row, `stages`; see `distillation/stage_plan.py`. The same command goes on
-after an interruption.
+several trainings in a row, `stages`; see `distillation/stage_plan.py`. After an interruption the
+same command continues.
 """
 
 from __future__ import annotations
@@ -21,15 +21,8 @@ from typing import Any
 from ...config import as_settings, read_written_json
 from ...console import Console
 from ...errors import ConfigError
-from ..options import (
-    CommandParser,
-    add_verbose,
-    faults_of,
-    is_device,
-    model_faults,
-    output_faults,
-    text,
-)
+from ..options import CommandParser, add_verbose, faults_of, is_device, text
+from ..path_checks import model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
 
@@ -59,7 +52,7 @@ def distill_parser(program: str = "stillroom distill") -> CommandParser:
 
 
 def distill_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with options, settings and files, as far as it is seen without torch."""
+    """List the faults in options, settings and files that can be found without torch."""
     faults = faults_of(lambda: reading_keywords(args))
     read: list[dict[str, Any]] = []
     faults += faults_of(lambda: read.append(read_settings(args.config, args.settings)))
@@ -111,7 +104,7 @@ def _model_faults(role: str, name: str) -> list[str]:
 
 
 def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
-    """Say which files of records are not there."""
+    """Report files of records that do not exist."""
     from ...distillation.stage_plan import find_data
 
     stages = config.get("stages")
@@ -124,7 +117,7 @@ def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
 
 
 def distill_file(args: argparse.Namespace) -> Path:
-    """Run what the file describes, and say what became of it.
+    """Run the trainings that the file describes and print their results.
 
     Returns:
         The folder of the last student.
@@ -135,7 +128,7 @@ def distill_file(args: argparse.Namespace) -> Path:
     console = Console(args.verbose)
     config = read_settings(args.config, args.settings)
     read = partial(read_records_of, reading=reading_keywords(args))
-    # Here, because these load torch and transformers, and --help must not.
+    # This loads torch and transformers, which --help must not.
     from ...distillation.torch_processes import is_main_process
 
     train = _stages if "stages" in config else _once
@@ -175,7 +168,7 @@ def _once(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) 
 
 
 def read_records_of(path: Path, reading: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Read records of any shape: a table, or the JSON files that training examples are kept in."""
+    """Read a table, or a JSON file of training examples."""
     from ...data.readers.read_table import read_table
     from ...distillation.stages import read_records
 

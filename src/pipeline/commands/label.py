@@ -1,19 +1,21 @@
-"""`stillroom label` and `stillroom expand`: a teacher's answers for a file of records, and more of
-such records.
+"""`stillroom label` and `stillroom expand`: let a teacher answer the records of a file, or write
+more records like them.
 
     stillroom label --data questions.csv --teacher ollama --model qwen3:8b --output outputs/labels
     stillroom expand --data fifty.csv --target 500 --teacher ollama --output outputs/grown
 
-`labels.jsonl` is what `stillroom distill` reads. The same command goes on after an interruption:
-what was answered is never asked, or paid for, again.
+`stillroom distill` reads `labels.jsonl`. After an interruption the same command continues; what was
+answered is not asked, or paid for, again.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,33 +24,30 @@ from ...config import read_written_text
 from ...console import Console
 from ...errors import ConfigError, LabelingStoppedError
 from ...files import write_json, write_json_lines
-from ...record_shapes import asked_shape
+from ...record_shapes import asked_shape, put_column
 from ..options import (
     CommandParser,
     add_verbose,
     faults_of,
     listed,
-    missing_source,
     number,
     one_of,
-    output_faults,
     text,
     whole_number,
 )
+from ..path_checks import missing_source, output_faults
 from ..reading_options import add_reading_options, reading_keywords
-from .label_options import (
+from .teacher_options import (
     add_teacher_options,
     chosen_profile,
     chosen_settings,
     chosen_teacher,
-    end_progress,
-    progress_line,
-    rename_columns,
     teacher_faults,
 )
 
 if TYPE_CHECKING:
     from ...labeling.batch.label_run import LabelRun
+    from ...labeling.batch.progress import LabelProgress
     from ...labeling.tasks.new_examples import ExpansionPlan
     from ...labeling.teachers.protocol import DecodeProfile
 
@@ -89,7 +88,7 @@ def label_parser(program: str = "stillroom label") -> CommandParser:
 
 
 def label_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    """List the faults in the options that can be found without asking the teacher."""
     faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
     return faults + faults_of(lambda: template_text(args.template))
 
@@ -131,20 +130,20 @@ def expand_parser(program: str = "stillroom expand") -> CommandParser:
 
 
 def expand_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options, as far as it is seen without asking the teacher."""
+    """List the faults in the options that can be found without asking the teacher."""
     faults = _data_faults(args) + teacher_faults(args) + faults_of(lambda: chosen_profile(args, 0))
     return faults + faults_of(lambda: _plan(args))
 
 
 def label_file(args: argparse.Namespace) -> None:
-    """Label the records that the options name, and say what became of them.
+    """Label the records that the options name and print the result.
 
     Raises:
         LabelingStoppedError: The run ended early.
         StillroomError: Data, teacher or settings cannot be used.
     """
     console, began = Console(args.verbose), time.monotonic()
-    # Here, because --help must load nothing heavy.
+    # --help must load nothing heavy.
     from ...labeling.batch.labeler import BatchLabeler
     from ...labeling.batch.records import (
         kept_columns,
@@ -164,10 +163,8 @@ def label_file(args: argparse.Namespace) -> None:
     for column, place in kept_columns(tasks, template=template).items():
         words = "holds the marks of the labels" if column == "label" else "keeps its values"
         console.line("column", f"{column!r} is there already; {place!r} {words}")
-    try:
-        run = labeler.run(tasks, progress=progress_line())
-    finally:
-        end_progress()
+    with _progress_line() as show:
+        run = labeler.run(tasks, progress=show)
     labelled = [
         labelled_record(one, teacher.name, profile, form=args.format, template=template)
         for one in run.labelled
@@ -193,20 +190,20 @@ def label_file(args: argparse.Namespace) -> None:
 
 
 def expand_file(args: argparse.Namespace) -> None:
-    """Write more records like those that the options name, and say what became of it.
+    """Write more records like those that the options name and print the result.
 
     Raises:
         LabelingStoppedError: The run ended early.
         StillroomError: Data, teacher or settings cannot be used.
     """
     console, began = Console(args.verbose), time.monotonic()
-    # Here, because --help must load nothing heavy.
+    # --help must load nothing heavy.
     from ...labeling.tasks.new_examples import expand_records
 
     plan = _plan(args)
     records, teacher = _records(args), chosen_teacher(args)
     console.head(f"stillroom: {len(records):,} records of {args.data}, expanded by {teacher.name}")
-    try:
+    with _progress_line() as show:
         grown = expand_records(
             records,
             teacher,
@@ -214,10 +211,8 @@ def expand_file(args: argparse.Namespace) -> None:
             plan,
             profile=chosen_profile(args, 0.9),
             settings=chosen_settings(args),
-            progress=progress_line(),
+            progress=show,
         )
-    finally:
-        end_progress()
     path = write_json_lines(Path(args.output) / GROWN_FILE, grown.records)
     by_method = ", ".join(f"{count:,} by {name}" for name, count in grown.methods.items())
     words = f"{grown.new:,} new ({by_method or 'none'}), {grown.duplicates:,} duplicates left out"
@@ -230,6 +225,26 @@ def expand_file(args: argparse.Namespace) -> None:
         raise LabelingStoppedError(told)
     if len(grown.records) < args.target:
         console.line("", f"{args.target:,} were wanted; the teacher had nothing new to say")
+
+
+@contextmanager
+def _progress_line() -> Iterator[Callable[[LabelProgress], None]]:
+    """Show progress: in one line that is overwritten on a terminal, else in one line a minute."""
+    shown_at, is_terminal = time.monotonic(), sys.stderr.isatty()
+
+    def show(progress: LabelProgress) -> None:
+        nonlocal shown_at
+        if is_terminal:
+            print(f"\r  {progress}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - shown_at >= 60:
+            shown_at = time.monotonic()
+            print(f"  {progress}", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -273,11 +288,11 @@ def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str
 
     records = read_table(args.data, **reading_keywords(args))
     names = {"question": args.question, _context_key(args, records): args.context}
-    return rename_columns(records, names, copied=copied)
+    return _rename_columns(records, names, copied=copied)
 
 
 def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str:
-    """Give the key that `--context` stands for: that of the records' shape.
+    """Return the key that `--context` stands for in the shape of the records.
 
     Raises:
         ConfigError: A context is given, and the records are asked in another way.
@@ -294,8 +309,40 @@ def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str
     ])  # fmt: skip
 
 
+def _rename_columns(
+    records: list[dict[str, Any]], names: Mapping[str, str | None], *, copied: bool = False
+) -> list[dict[str, Any]]:
+    """Give columns the names that labelling knows.
+
+    Args:
+        records: Of a table. Where another column has such a name, its values move to
+            `..._before`.
+        names: Known name: the table's; None for no change.
+        copied: Whether the columns are kept under their own names, too.
+
+    Raises:
+        ConfigError: No record has such a column.
+    """
+    wanted = {ours: theirs for ours, theirs in names.items() if theirs not in (None, ours)}
+    columns = {key for record in records for key in record}
+    missing = sorted({str(theirs) for theirs in names.values() if theirs is not None} - columns)
+    if missing:
+        raise ConfigError([f"there is no column {missing}; the table has {sorted(columns)}"])
+    if not wanted:
+        return records
+    named = []
+    for record in records:
+        told = dict(record)
+        if not copied:
+            told = {key: value for key, value in record.items() if key not in wanted.values()}
+        for ours, theirs in wanted.items():
+            told = put_column(told, ours, record.get(str(theirs)))
+        named.append(told)
+    return named
+
+
 def template_text(given: str | None) -> str | None:
-    """Read a template, which is a text or the name of a file that holds one."""
+    """Read a template: a text, or the name of a file that holds one."""
     if given is None or "{" in given:
         return given if given is None else given.lstrip("\ufeff")
     try:

@@ -18,12 +18,11 @@ from typing import Any, Final
 
 from ...config import (
     as_settings,
-    nearest_known,
     read_written_json,
     read_written_text,
     read_written_yaml,
 )
-from ...errors import ConfigError
+from ...errors import ConfigError, did_you_mean
 from ...prompts import SYSTEM_MODES
 from ..options import LARGEST_SEED
 from .jobs import STAGES, Job, find_job
@@ -225,7 +224,7 @@ def _key_faults(values: Values, job: Job) -> Iterator[str]:
         sections = ("job_type", *table)
         for name in values:
             if name not in sections:
-                yield f"unknown section {name!r}; {nearest_known(name, sections, 'known one')}"
+                yield f"unknown section {name!r}; {did_you_mean(name, sections, what='one')}"
     for section, keys in table.items():
         given = values.get(section)
         if given is not None and not isinstance(given, Mapping):
@@ -236,7 +235,7 @@ def _key_faults(values: Values, job: Job) -> Iterator[str]:
         for name, value in _mapping(given).items():
             fits, allowed = _KINDS.get(name, (None, ""))
             if name not in known:
-                hint = nearest_known(name, known, "known one")
+                hint = did_you_mean(name, known, what="one")
                 yield f"unknown key '{section}.{name}'; {hint}"
             elif fits and value is not None and not fits(value) and section not in _UNCHECKED:
                 yield f"{section}.{name} is {value!r}; allowed is {allowed}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ...console import Console, quiet_libraries
 from ...errors import ConfigError
-from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, output_faults, text
+from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, text
+from ..path_checks import output_faults
 
 if TYPE_CHECKING:
     from .config import JobConfig

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import ConfigError, GenerationError
-from ...labeling.batch.labeler import BatchLabeler
 from ...labeling.batch.label_run import Check, LabelRun, LabelSettings, LabelTask, Prices
+from ...labeling.batch.labeler import BatchLabeler
 from ...labeling.teachers.open_teacher import open_teacher
 from ...labeling.teachers.protocol import DecodeProfile, Teacher
 from ...prompts import SystemMode

@@ -1,4 +1,4 @@
-"""The last step: the agents are asked, and their answers stream to the terminal."""
+"""The last step: ask the agents some questions and stream their answers to the terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from ...data.questions.questions import QuestionSet
 from ...records import Example
 
 UNKNOWN = "What is the phone number of the moon?"
-"""Nothing in a table should match it."""
+"""A question that no table should answer."""
 
 
 def questions_to_ask(questions: QuestionSet) -> list[str]:
-    """Choose what the agents are asked: two answers, a summary, a check, and something unknown.
-
-    The wordings are held-out ones.
-    """
+    """Choose held-out questions: two facts, a summary, a check, and one without an answer."""
     held_out = questions.held_out
     facts = [e for e in held_out if e.task == "qa"]
     asked = [facts[len(facts) // 3].fields["text"], facts[2 * len(facts) // 3].fields["text"]]
@@ -69,7 +66,7 @@ def _stream_answer(workflow: MultiAgentWorkflow, question: str, console: Console
 
 
 def _how(final: Mapping[str, Any]) -> str:
-    """Say the route, the verdict and the place in the table."""
+    """Describe an answer: route, verdict and place in the table."""
     places = [
         f"row {source['row']}" + (f", column {source['column']}" if source.get("column") else "")
         for source in final.get("sources", [])

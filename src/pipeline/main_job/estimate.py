@@ -1,5 +1,5 @@
-"""What a job will cost in time and memory, found from a part of the table before anything large is
-made: questions from a few hundred records, and a few training steps of each size.
+"""Estimates the time and memory of a job before it starts, from the questions of a few hundred
+records and a few timed training steps.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from .teacher import (
 )
 
 SAMPLED_RECORDS: Final = 300
-"""Records that are asked about to see how much a table asks; a smaller table is taken whole."""
+"""Records whose questions are counted; a smaller table is taken whole."""
 TRIED_STEPS: Final = 3
-"""Steps that are timed, after one that is not."""
+"""Timed steps, after one untimed step."""
 STEP_OVERHEAD: Final = 1.25
-"""A whole step (optimizer, collation, callbacks) against forward and backward alone, about."""
+"""Time of a whole step (optimizer, collation, callbacks) by that of forward and backward alone."""
 FORWARD_SHARE: Final = 0.4
-"""A forward pass against forward and backward; what a student's step pays for its teacher."""
+"""Time of a forward pass by that of forward and backward: the teacher's part of a step."""
 REST_SHARE: Final = 0.2
-"""Labelling, measuring and asking against all training, about."""
+"""Time of labelling, measuring and asking by that of all training."""
 BYTES_PER_EXAMPLE: Final = 800
 """A question with its prompt, target and fields."""
 BYTES_PER_TOKEN: Final = 44
 """A token of a training example, as id and as label."""
 LEAST_ROWS: Final = 10
 LEAST_EFFORT: Final = 0.1
-"""Smaller ones are not worth advising."""
+"""Smaller efforts are not advised."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job costs on this machine, as a function of its size."""
+    """Time and memory of a job on this machine, as a function of its size."""
 
     recipe: Recipe
     controls: bool
@@ -105,8 +105,8 @@ class Estimate:
 def estimate_job(job: MainJob, source: Source) -> Estimate:
     """Estimate a job from a part of its table.
 
-    Times are rough (other work on the machine, answers of unusual length); they tell minutes from
-    hours. They are of a starter teacher; those of a named model are not known before it is loaded.
+    Times are rough: they distinguish minutes from hours. They hold for a starter teacher; those of
+    a named model are not known before it is loaded.
     """
     questions = _some_questions(job, source)
     asked = len(questions.table.rows) or 1
@@ -130,7 +130,7 @@ def estimate_job(job: MainJob, source: Source) -> Estimate:
 
 
 def require_affordable(job: MainJob, source: Source, console: Console) -> None:
-    """Print about how long the job will take here; beyond its limit ask, or refuse.
+    """Print how long the job will take; ask, or refuse, where that is above its limit.
 
     Raises:
         ConfigError: The job needs more minutes than `max_minutes` and nobody at a terminal says
@@ -180,7 +180,7 @@ def machine_memory() -> float:
 
 
 def in_words(minutes: float) -> str:
-    """Write a time as people say it.
+    """Write a time in minutes, hours or days.
 
     >>> in_words(0.2), in_words(95), in_words(400), in_words(20417)
     ('1 min', '95 min', '7 hours', '15 days')
@@ -226,7 +226,7 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
 
 
 def _some_questions(job: MainJob, source: Source) -> QuestionSet:
-    """Ask about records from all over the table."""
+    """Make questions for records spread evenly over the table."""
     step = max(1, math.ceil(len(source.records) / SAMPLED_RECORDS))
     skipped = {row for row, _ in source.profile.skipped_rows}
     kept = [record for row, record in enumerate(source.records, 1) if row not in skipped]
@@ -247,7 +247,7 @@ def _tokens_per_example(examples: Sequence[Example]) -> int:
 def _seconds_per_step(size: StarterSize, layers: int, batch: int, tokens: int) -> float:
     """Time forward and backward of an untrained model on random tokens."""
     model: Any = new_shape(size, layers=layers, seed=0)
-    # A generator of its own: the job's seeds must not depend on whether time was told.
+    # A separate generator: the estimate must not change the random numbers of the job.
     ids = torch.randint(
         size.vocabulary, (batch, tokens), generator=torch.Generator().manual_seed(0)
     )

@@ -1,4 +1,4 @@
-"""The proof: all models on the held-out questions, as numbers, pictures and a page."""
+"""Measures all models on the held-out questions: numbers, plots and the report page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import MainJob
 from .teacher import longest_answer
 
 LEAST_CALIBRATED = 20
-"""Questions below which a curve of confidence says nothing."""
+"""With fewer questions, confidence is not calibrated."""
 CONTROLS = (
     "student_untrained",
     "student_without_teacher",
@@ -38,7 +38,7 @@ def measure(
     run: RunFolder,
     console: Console,
 ) -> dict[str, ModelScores]:
-    """Ask all models the held-out questions, and write `metrics.json`."""
+    """Score all models on the held-out questions and write `metrics.json`."""
     began = time.monotonic()
     order = [name for name in CONTROLS if name in arms]
     given = load_checkpoint(teacher, device=job.device)
@@ -63,8 +63,7 @@ def measure(
 
 
 def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
-    """Fit the student's confidence on half of the held-out facts; the other half is left to check
-    it on."""
+    """Fit the student's confidence on half of the held-out facts; the other half checks it."""
     began = time.monotonic()
     chosen, _ = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
     if len(chosen) < LEAST_CALIBRATED:

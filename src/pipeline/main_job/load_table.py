@@ -1,4 +1,4 @@
-"""Read the table, say what was understood, make questions from it."""
+"""Read the table, print how it was understood, and make questions from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import ELEMENTS, MainJob
 
 @dataclass(frozen=True)
 class Source:
-    """A table, read, and what can be asked about it."""
+    """The records of a table, and its columns and keys."""
 
     records: list[dict[str, Any]]
     profile: TableProfile
@@ -28,18 +28,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded(Source):
-    """A table, read and understood, with its questions."""
+    """A table with its questions."""
 
     questions: QuestionSet
 
 
 def load_table(job: MainJob, console: Console) -> Loaded:
-    """Read the table, say what was understood, and make questions from it."""
+    """Read the table, print how it was understood, and make questions from it."""
     return make_questions(job, read_source(job, console), console)
 
 
 def read_source(job: MainJob, console: Console) -> Source:
-    """Read the table, and say what was understood."""
+    """Read the table and print how it was understood."""
     read = iter_records(job.data, **job.reading_keywords())
     records = list(islice(console.progress(read, "reading", job.rows), job.rows))
     with console.busy("looking at the columns"):
@@ -99,6 +99,6 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
 
 
 def write_questions(folder: Path, questions: QuestionSet) -> None:
-    """Keep what was asked, for a look and for later evaluations."""
+    """Write the questions, for the user and for later evaluations."""
     write_examples(str(folder / "data" / "train.jsonl"), questions.train)
     write_examples(str(folder / "data" / "held_out.jsonl"), questions.held_out)

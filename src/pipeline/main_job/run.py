@@ -1,4 +1,7 @@
-"""The order of the main job's steps."""
+"""The main job, from a table to a student that answers: the order of its steps.
+
+load -> questions -> teacher -> labels -> student and controls -> measure -> ask the agents
+"""
 
 from __future__ import annotations
 
@@ -13,22 +16,23 @@ from ...errors import ConfigError
 from ...prompts import prompts_sha256
 from ...records import data_hash, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder, source_of
-from ..options import require_source
+from ..path_checks import require_source
 from .settings import STARTER, MainJob, Recipe
 
 if TYPE_CHECKING:
     from ...evaluation.scores import ModelScores
 
 LEAST_USEFUL = 2.0
-"""Percent of held-out questions right below which a student is said to have learned nothing."""
+"""A student that has fewer percent of the held-out questions right is said to have learned
+nothing."""
 
 
 def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> Path:
-    """Do the whole job.
+    """Run the whole job.
 
     Args:
-        job: What is made from what; a path stands for `MainJob(data=path)`.
-        console: Where lines are printed.
+        job: The settings; a path stands for `MainJob(data=path)`.
+        console: Prints the lines.
 
     Returns:
         The run folder: `teacher/`, `student/`, `controls/`, `metrics.json`, `report.html`,
@@ -37,11 +41,11 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     Raises:
         DataNotFoundError: There is no such file.
         DataError: The table cannot be used.
-        ConfigError: Settings do not fit, all faults at once; or the run folder that was named holds
+        ConfigError: Settings do not fit, all faults at once; or the named run folder holds
             something else.
-        ModelNotFoundError: A named model is not there.
+        ModelNotFoundError: There is no such model.
     """
-    console = console or Console()  # first: it holds back what libraries say when they are loaded
+    console = console or Console()  # first: it silences libraries while they are loaded
     job = job if isinstance(job, MainJob) else MainJob(data=job)
     faults = job.faults()
     if faults:
@@ -52,7 +56,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     source = read_source(job, console)
     run = claim_folder(job, source.records, console)
     folder = run.path
-    # The rooms below load torch and transformers; what is refused above is refused without.
+    # These load torch and transformers; faults are reported before.
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
@@ -78,14 +82,14 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
 
 
 def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
-    """Choose the folder: the one that was named, or one that no other run has.
+    """Open the run folder: the named one, or one that no other run has.
 
     Raises:
         ConfigError: The named one holds another run, or other files.
     """
     wanted = job.run_dir()
     named = ("data", "query", "table", "records_path", "reading", "rows")
-    without = ("output_dir", "max_minutes", "device")  # these do not change what is learnt
+    without = ("output_dir", "max_minutes", "device")  # these do not change what is learned
     owner = {
         "source": source_of(
             str(job.data),
@@ -118,7 +122,7 @@ def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value
 
 
 def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Console) -> None:
-    """Say what was written, and what to do next; a student that learned nothing is called that."""
+    """Print what was written and what to do next, and warn of a student that learned nothing."""
     console.line(
         "written",
         f"{folder}/  student/ (safetensors, tokenizer, run.json, table.json, model card)  "
@@ -136,7 +140,7 @@ def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Conso
 
 
 def _advice(job: MainJob) -> str:
-    """Say what makes a student learn that has learned nothing."""
+    """Advise how a student that learned nothing would learn more."""
     effort = job.recipe.teacher_exposures / Recipe.teacher_exposures
     if effort < 1.0:
         return f"train for longer: --effort 1; it was {effort:.2g}"

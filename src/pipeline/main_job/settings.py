@@ -1,4 +1,4 @@
-"""What the main job is asked to do: plain values, one field per option of the command."""
+"""Settings of the main job: plain values, one field per option of the command."""
 
 from __future__ import annotations
 
@@ -14,50 +14,43 @@ from urllib.parse import urlsplit
 from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
 from ...data.readers.file_kinds import SUFFIX_KINDS
 from ...errors import ConfigError
-from ..options import (
-    LARGEST_SEED,
-    faults_of,
-    is_device,
-    missing_source,
-    model_faults,
-    output_faults,
-)
+from ..options import LARGEST_SEED, faults_of, is_device
+from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import check_reading
 
 ELEMENTS = Path(__file__).resolve().parents[2] / "data" / "elements.csv"
-"""The bundled table: what a job without data is about."""
+"""The bundled table, used where no data is named."""
 STARTER = "starter"
-"""Teacher that is trained from scratch on the table."""
+"""Name of the teacher that is trained from scratch on the table."""
 _TEXT_SUFFIXES: Final = (".txt", ".dat", ".xlsx", ".xlsm")
-"""Suffixes of tables that are told by their content."""
+"""Suffixes of tables whose format is found from their content."""
 _NOT_IN_NAMES: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|\[\]]+')
 _LONGEST_NAME: Final = 200
-"""Bytes of a run folder's name; a number may come behind."""
+"""Most bytes of a run folder's name; a number may be appended."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast things are trained; the defaults were tuned on the bundled table's
-    size."""
+    """Length and learning rates of the trainings; the defaults were tuned on tables of the bundled
+    one's size."""
 
     teacher_exposures: float = 49.0
-    """How often the teacher sees each fact, all tasks and phrasings together."""
+    """How often the teacher sees each fact, in all tasks and phrasings together."""
     student_exposures: float = 23.5
     """How often each student sees each fact."""
     batch_tokens: int = 2048
     """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
     teacher_least_steps: int = 800
-    """Optimizer steps of the teacher on the smallest table: what judging takes however few the
-    facts."""
+    """Least optimizer steps of the teacher: judging needs them however few the facts are."""
     student_least_steps: int = 400
-    """Optimizer steps of each student on the smallest table."""
+    """Least optimizer steps of each student."""
     learning_rate: float = 4.8e-3
     """Of embeddings and norms (AdamW)."""
     matrix_learning_rate: float = 2.4e-3
     """Of the matrices inside the layers (Muon)."""
     decay_ratio: float = 0.6
-    """Share of the steps in which the learning rates fall. Judging answers is learned late and in
-    small steps: falling rates from the middle on were worth more than higher ones."""
+    """Share of the steps in which the learning rates fall. Judging is learned late and in small
+    steps: rates that fall from the middle on scored better than higher ones."""
     temperature: float = 1.0
     """Of the soft targets, above 0."""
     alpha: float = 0.5
@@ -97,7 +90,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class MainJob:
-    """What is made from what. Field names are the command's options.
+    """A job. Fields have the names of the command's options.
 
     Raises:
         ConfigError: Values out of range; all faults at once.
@@ -126,9 +119,9 @@ class MainJob:
     templates: str | tuple[str, ...] | None = None
     """Question templates with {key} and {label}; a single text is one template."""
     also_called: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    """Column -> what people say for it too, e.g. `{"area": ("size", "how big")}`."""
+    """Column -> other words for it, e.g. `{"area": ("size", "how big")}`."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How the file is read: fields of `data.options.ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
+    """How the file is read: fields of `ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
     teacher: str | Path = STARTER
     """`starter`, a checkpoint folder, or the name of a causal model on the hub."""
     student: str | Path | None = None
@@ -138,11 +131,11 @@ class MainJob:
     seed: int = 0
     """Of the questions, the split and the trainings, 0 to 4,294,967,295."""
     output_dir: str | Path | None = None
-    """Run folder; `outputs/<name of the data>` when None, or one beside it where that holds another
-    run."""
+    """Run folder; None takes `outputs/<name of the data>`, or one beside it where another run has
+    that."""
     max_minutes: float | None = 60.0
-    """A job that is estimated to take longer is refused before it begins, or asked for at a
-    terminal; None for no limit."""
+    """A job that is estimated to take longer is refused before it begins, unless the user agrees at
+    a terminal; None for no limit."""
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1`; None takes CUDA where there is one."""
     controls: bool = True
@@ -201,7 +194,7 @@ class MainJob:
         return faults
 
     def faults(self) -> list[str]:
-        """List what is wrong with the files and folders that are named; nothing is loaded."""
+        """List the faults in named files and folders, without loading anything."""
         faults = missing_source(str(self.data))
         faults += _teacher_faults(str(self.teacher))
         if self.student is not None:
@@ -211,7 +204,7 @@ class MainJob:
         return faults
 
     def run_dir(self) -> Path:
-        """Give the folder that everything is written to, unless another run has it."""
+        """Return the folder that the job writes to, unless another run has it."""
         if self.output_dir:
             return Path(self.output_dir)
         return Path("outputs") / run_name(str(self.data), self.table)
@@ -262,7 +255,7 @@ def _teacher_faults(teacher: str) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """Leave out the suffixes of formats and compressions, and no other ones."""
+    """Remove the suffixes of formats and compressions only."""
     for known in (PACKED_SUFFIXES, (*SUFFIX_KINDS, *_TEXT_SUFFIXES)):
         path = Path(name)
         if path.suffix.lower() in known:
@@ -271,7 +264,7 @@ def _stem(name: str) -> str:
 
 
 def _as_name(text: str, otherwise: str = "run") -> str:
-    """Make a name for a folder of any text."""
+    """Turn any text into the name of a folder."""
     name = _NOT_IN_NAMES.sub("-", text).strip(" .-").encode(errors="ignore")[:_LONGEST_NAME]
     return name.decode(errors="ignore").strip(" .-") or otherwise
 

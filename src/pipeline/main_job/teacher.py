@@ -24,9 +24,9 @@ from .load_table import Loaded
 from .settings import STARTER, MainJob, Recipe
 
 CHARACTERS_PER_TOKEN = 3
-"""What small tokenizers reach on tables, about."""
+"""About what small tokenizers reach on tables."""
 LONGEST_EXAMPLE = 4096
-"""Tokens of prompt and answer together that are trained on at most; longer ones are an error."""
+"""Most tokens of prompt and answer together; longer examples are an error."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ def _plan(examples: Sequence[Example], exposures: float, least_steps: int, recip
 
 
 def plan_batch(examples: Sequence[Example], recipe: Recipe) -> int:
-    """Choose the examples of an optimizer step by their length: so many tokens a step."""
+    """Choose how many examples have the wanted number of tokens per optimizer step together."""
     characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
     return int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
 
 
 def plan_steps(facts: float, batch: int, exposures: float, least_steps: int) -> int:
-    """Choose the optimizer steps: so many looks at each fact."""
+    """Choose the optimizer steps so that each fact is seen `exposures` times."""
     return max(least_steps, round(facts * exposures / batch))
 
 
@@ -79,14 +79,14 @@ def plan_vocabulary(characters: int) -> int:
 
 
 def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
-    """Give the new tokens that the longest target needs, with some room."""
+    """Return the new tokens that the longest target needs, with a margin."""
     targets = sorted({e.target or "" for e in examples}, key=len)[-50:]
     ids = checkpoint.tokenizer(targets, add_special_tokens=False)["input_ids"]
     return max(64, max(map(len, ids)) + 16)
 
 
 def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path | str:
-    """Train the starter teacher, or take the one that was named."""
+    """Train the starter teacher, or use the named one."""
     if job.teacher != STARTER:
         console.line("teacher", f"{job.teacher}, used as it is")
         return str(job.teacher)

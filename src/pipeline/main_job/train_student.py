@@ -18,14 +18,14 @@ from .settings import MainJob
 from .teacher import LONGEST_EXAMPLE, Plan, plan_student
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
-"""Share of each task: answers come with the teacher's layers, judging is learned anew."""
+"""Share of each task: the teacher's layers answer already, while judging is learned anew."""
 NAMES = {
     "student": "student",
     "student_without_teacher": "  no teacher",
     "student_teacher_text": "  its text",
     "student_all_gold": "  all gold",
 }
-"""What the terminal calls the rows."""
+"""Names of the students in the terminal."""
 
 
 def get_students(
@@ -106,7 +106,7 @@ def _train_student(
     distiller.load_student_model()
     if name == "student" and job.controls:
         _save_untrained(distiller, run.path / "controls" / "student_untrained")
-    # The same seed for all: with equal data the streams, and so the batches, are equal.
+    # The same seed for all students: with equal data they get equal batches.
     stream = training_stream(
         examples,
         loaded.questions.table,
@@ -126,7 +126,7 @@ def _train_student(
 
 
 def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:
-    """Keep the student as it was before any step, for the zero-step row."""
+    """Save the student as it is before the first step, as a control."""
     save_checkpoint(
         folder,
         distiller.student_model,

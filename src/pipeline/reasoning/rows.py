@@ -1,5 +1,5 @@
-"""Training data of System 1 (following instructions) and System 2 (reasoning in steps), from the
-hub, from any file, or from the samples made by rule.
+"""Training data of System 1 (following instructions) and System 2 (reasoning in steps): from the
+hub, from any file, or from generated samples.
 
 prepare_system1_dataset("train[:500]", source="instruction-data.json")
 prepare_system2_dataset("train[:500]", source="gsm8k/train.jsonl.gz")
@@ -58,8 +58,8 @@ def prepare_system1_dataset(
         slice_str: Which part, as `datasets` writes it: `train[:1000]`, `train[10%:20%]`.
         teacher_model: Gives new answers, with `relabel_with_teacher`.
         teacher_tokenizer: Its own.
-        relabel_with_teacher: Whether the answers of the data are replaced by the teacher's.
-            Records that it gives no usable answer to are left out of `out_labeled`.
+        relabel_with_teacher: Replace the answers of the data by the teacher's. Records without a
+            usable answer are left out of `out_labeled`.
         out_instructions: File of `{instruction, input, output}` as in the data.
         out_labeled: File of the same records with the answers to train on.
         source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
@@ -67,11 +67,11 @@ def prepare_system1_dataset(
         max_new_tokens: Of the teacher's answers.
         batch_size: Records that the teacher answers together.
         temperature: Of the teacher.
-        strict: Raise where nothing is to be written, in place of a printed line.
-        reading: How a file is read: `query`, `table`, and the fields of `ReadOptions`.
+        strict: Raise an error, instead of printing a line, where there is nothing to write.
+        reading: Options of reading a file: `query`, `table`, and the fields of `ReadOptions`.
 
     Raises:
-        ValueError: Relabelling is asked for without a teacher, or the slice is none.
+        ValueError: Relabelling is asked for without a teacher, or the slice cannot be read.
         EmptyDataError: The slice is empty (with `strict`).
         DataError: A record cannot be used; nothing was written.
     """
@@ -127,15 +127,15 @@ def prepare_system2_dataset(
         out_cot: File of `{instruction, input, output}`.
         source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
             the hub's `alibaba-pai/OmniThought`.
-        on_miss: What becomes of questions without a chain that passes: `drop`, or `first`.
-        two_tasks: Whether each question becomes two records, `[label]` with the final answer alone
-            and `[rationale]` with the whole chain.
-        strict: Raise where nothing is to be written, in place of a printed line.
+        on_miss: For questions none of whose chains passes: `drop` them, or take the `first` chain.
+        two_tasks: Make two records of each question, `[label]` with the final answer alone and
+            `[rationale]` with the whole chain.
+        strict: Raise an error, instead of printing a line, where there is nothing to write.
         reading: As in `prepare_system1_dataset`.
 
     Raises:
-        ValueError: The slice is none, or a setting is out of range.
-        DataError: The rows are of no known shape, or nothing is left (with `strict`).
+        ValueError: The slice cannot be read, or a setting is out of range.
+        DataError: With `strict`: the rows have no known shape, or no record is left.
     """
     records = system2_records(
         slice_str,
@@ -196,7 +196,7 @@ def _rows(
 
 
 def read_rows(source: str | Path | Rows, reading: Mapping[str, Any] | None = None) -> Rows:
-    """Read all rows of a file, a folder or a `datasets.Dataset`; rows are given back as they are.
+    """Read all rows of a file, a folder or a `datasets.Dataset`; other rows are returned as given.
 
     Args:
         source: A file, a folder, or rows.
@@ -225,7 +225,7 @@ def _from_hub(name: str, slice_str: str) -> Rows:
     try:
         found = datasets.load_dataset(name, split=slice_str)
         return dataset_records(found) if isinstance(found, datasets.Dataset) else list(found)
-    except ValueError:  # the slice is none
+    except ValueError:  # the slice cannot be read
         raise
     except Exception as fault:  # each of its libraries has errors of its own
         raise DataNotFoundError(

@@ -1,5 +1,5 @@
-"""A starter teacher for Systems 1 and 2: a tokenizer and a small model trained from scratch on the
-answers of a data set, where no teacher can be had. It knows that data set and nothing else.
+"""A starter teacher for Systems 1 and 2: a tokenizer and a small model, trained from scratch on the
+answers of a data set for use where no teacher is available. It knows nothing but that data set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH: Final = 32
 LONGEST: Final = 1024
 """Tokens of prompt and answer; longer answers are cut."""
 POSITIONS: Final = 2 * LONGEST
-"""What the model attends to: held-out records may be longer than those trained on."""
+"""Longest input of the model: held-out records may be longer than those trained on."""
 STUDENT_TRAINING: Final[dict[str, Any]] = {
     "per_device_train_batch_size": BATCH,
     "gradient_accumulation_steps": 1,
@@ -31,8 +31,8 @@ STUDENT_TRAINING: Final[dict[str, Any]] = {
     "optimizer": "muon",
     "max_length": LONGEST,
 }
-"""What suits the student of a starter: a model of a million weights wants far larger steps than the
-usual students, which begin as able models."""
+"""Settings for the student of a starter: a model of a million weights needs far larger steps than
+students that start as pretrained models."""
 
 
 def train_starter_teacher(
@@ -44,11 +44,11 @@ def train_starter_teacher(
     seed: int = 0,
     size: StarterSize | None = None,
 ) -> str:
-    """Train a starter teacher on labelled records, unless it is there already.
+    """Train a starter teacher on labelled records, unless the folder holds it already.
 
     Args:
         records: `{instruction, input, output}`.
-        out_dir: Where it goes; a folder that is there is replaced, if another training made it.
+        out_dir: Its folder; what another training left there is replaced.
         mode: Form of the prompts.
         num_epochs: Passes over the records.
         seed: Of weights and batches.
@@ -93,7 +93,7 @@ def train_starter_teacher(
 
 
 def is_starter(folder: object) -> bool:
-    """Say whether a folder holds a starter teacher, by what its `run.json` says it was made of."""
+    """Tell from its `run.json` whether a folder holds a starter teacher."""
     if not isinstance(folder, str) or not (Path(folder) / RUN_FILE).is_file():
         return False
     made = (read_run(Path(folder)) or {}).get("student", {})

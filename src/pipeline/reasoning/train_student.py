@@ -1,6 +1,6 @@
-"""One training on instruction records, and the folder its student goes to.
+"""Train a student on instruction records, and choose its folder.
 
-A finished student of equal settings, data, prompts and models is taken as it is. One of other
+A finished student of the same settings, data, prompts and models is reused. A student of other
 settings or data is never overwritten: the new one goes into a folder beside it.
 """
 
@@ -10,6 +10,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def training_examples_of(records: Sequence[Mapping[str, Any]], mode: SystemMode) -> list[Example]:
-    """Render the prompts of labelled records; those without an output are left out, and counted.
+    """Render the prompts of labelled records; the log counts those left out for lack of an output.
 
     Raises:
         EmptyDataError: No record has an output.
@@ -47,10 +48,7 @@ def training_examples_of(records: Sequence[Mapping[str, Any]], mode: SystemMode)
             continue
         prompt = format_prompt(str(record["instruction"]), str(record.get("input") or ""), mode)
         content = record_hash({"prompt": prompt, "target": target})[:24]
-        count = 0
-        while f"{content}-{count}" in examples:
-            count += 1
-        name = f"{content}-{count}"
+        name = next(n for n in (f"{content}-{i}" for i in count()) if n not in examples)
         focus = (0, weights[record["view"]]) if "view" in record else None
         examples[name] = Example(
             name, prompt, target, task="text", fields=dict(record), focus=focus
@@ -71,21 +69,21 @@ def train_student(
     *,
     overwrite: bool = False,
 ) -> str:
-    """Train a student on labelled records, unless it is there already.
+    """Train a student on labelled records, unless a finished one can be reused.
 
     Args:
         config: The settings; `output_dir` is where the student goes.
         records: `{instruction, input, output}`.
         mode: Form of the prompts.
-        overwrite: Replace another student in `output_dir`, in place of going beside it.
+        overwrite: Replace another student in `output_dir` instead of training beside it.
 
     Returns:
         The folder of a student that loads, computes and answers: `output_dir` as given, or the
         folder beside it that was taken.
 
     Raises:
-        StillroomError: The settings, the data or a model cannot be used, or what was written does
-            not load.
+        StillroomError: The settings, the data or a model cannot be used, or the written student
+            does not load.
     """
     examples = training_examples_of(records, mode)
     identity = training_identity(config, examples, mode)
@@ -111,8 +109,8 @@ def train_student(
 def training_identity(
     config: DistillationConfig, examples: Sequence[Example], mode: SystemMode
 ) -> dict[str, str]:
-    """Hash what decides what a student becomes: settings, data, prompts, the models' weights and
-    the teacher's kept logits."""
+    """Hash what decides the student: settings, data, prompts, the models' weights and the teacher's
+    kept logits."""
     dtype = config.dtype or str(choose_training_dtype(choose_device(config.device)))
     neutral = replace(config, teacher_model_name="-", student_model_name="every_second_layer")
     uses_teacher = config.alpha > 0.0 or config.student_model_name in FROM_TEACHER
@@ -132,7 +130,7 @@ def training_identity(
 
 
 def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
-    """Find a student of just this training, in a folder or beside it, that loads and computes."""
+    """Find a student of the same training, in a folder or beside it, that loads and computes."""
     for folder in _folders(out_dir):
         found = find_checkpoint(folder)
         if found is None:
@@ -150,14 +148,11 @@ def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
 
 
 def free_folder(out_dir: str) -> str:
-    """Give the folder, or the first one beside it that holds no student."""
+    """Return the folder, or the first one beside it that holds no student."""
     return next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
 
 
 def _folders(out_dir: str) -> Iterator[str]:
-    """Name the folder and those beside it, without end."""
+    """Yield the folder and those beside it: `-run2`, `-run3` and so on."""
     yield out_dir
-    number = 2
-    while True:
-        yield f"{out_dir.rstrip('/')}-run{number}"
-        number += 1
+    yield from (f"{out_dir.rstrip('/')}-run{number}" for number in count(2))

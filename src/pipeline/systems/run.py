@@ -1,5 +1,5 @@
-"""`stillroom system1` and `stillroom system2`: from a data set to a student beside its teacher,
-with a score on records that were kept out.
+"""`stillroom system1` and `stillroom system2`: distil a student from a data set, and score it and
+its teacher on held-out records.
 
     stillroom system1
     stillroom system1 --data instruction-data.json --slice 'train[:600]'
@@ -21,18 +21,8 @@ from ...errors import ConfigError, EmptyDataError, StillroomError
 from ...prompts import SystemMode
 from ...records import sha256_text, split_position
 from ...run_folder import RunFolder, open_run_folder, source_of
-from ..options import (
-    CommandParser,
-    add_verbose,
-    faults_of,
-    missing_source,
-    model_faults,
-    number,
-    output_faults,
-    seed,
-    text,
-    whole_number,
-)
+from ..options import CommandParser, add_verbose, faults_of, number, seed, text, whole_number
+from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
 COMPARED: Final = 3
@@ -86,7 +76,7 @@ def systems_parser(mode: SystemMode) -> CommandParser:
 
 
 def systems_faults(args: argparse.Namespace, mode: SystemMode) -> list[str]:
-    """List what is wrong with the options, as far as it is seen without loading a model."""
+    """List the faults in the options that can be found without loading a model."""
     faults = [] if args.data in ("sample", "hub") else missing_source(args.data)
     try:
         slice_bounds(args.slice, 1000)
@@ -101,7 +91,7 @@ def systems_faults(args: argparse.Namespace, mode: SystemMode) -> list[str]:
 
 
 def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any]:
-    """Run all steps, and print what became of each.
+    """Run all steps and print the result of each.
 
     Returns:
         `checkpoint` of the student, and the `HeldOutScores` of `teacher` and `student`.
@@ -115,7 +105,7 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     out = run.path
     train, held_out = _data(args, mode, out)
     console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
-    # Here, because these load torch and transformers, and --help must not.
+    # These load torch and transformers, which --help must not.
     from ...evaluation.compare_models import compare_models
     from ...evaluation.held_out import describe_scores, score_held_out
     from ...inference.system_pair.models import load_student, load_teacher
@@ -152,7 +142,7 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
 
 
 def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) -> RunFolder:
-    """Choose the folder: the one that was named, or one that no other run has.
+    """Open the run folder: the named one, or one that no other run has.
 
     Raises:
         ConfigError: The named one holds another run, or other files.
@@ -176,19 +166,19 @@ def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) ->
 
 
 def question_of(record: Mapping[str, Any]) -> str:
-    """Write instruction and input as one text; rendered, it is the prompt of both."""
+    """Write instruction and input as one text, which is rendered like the two of them."""
     given = record.get("input")
     return f"{record['instruction']}\nInput: {given}" if given else str(record["instruction"])
 
 
 def hold_out(records: Sequence[Mapping[str, Any]], count: int) -> tuple[Records, Records]:
-    """Keep some records out of the training, the same ones every time.
+    """Keep some records out of the training, the same ones in every run.
 
-    Records with one question stay together, so that no held-out question is trained on.
+    Records with the same question stay together, so that no held-out question is trained on.
 
     Args:
         records: With an output each.
-        count: About how many to keep out; a fifth of the records at most.
+        count: About how many to keep out; at most a fifth of the records.
 
     Returns:
         Records to train on, and those kept out.

@@ -1,5 +1,5 @@
 """System 1 and System 2 from end to end: check the student and the data, write the configuration,
-run it, and give back a student that is proven to load.
+run it, and return the folder of a student that loads.
 
     distill_system1({"student_model": "Qwen/Qwen2.5-0.5B-Instruct", "num_epochs": 1})
     distill_system2({"cot_path": "data/omnithought_cot.json", "out_dir": "./reasoner"})
@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ...config import nearest_known
 from ...data.datasets.json_files import read_json
 from ...distillation.settings import FROM_TEACHER
 from ...distillation.starter_student import STARTER
@@ -73,15 +72,15 @@ def distill_system1(config: dict[str, Any], *, strict: bool = False) -> str | No
         config: All optional: `teacher_model`, `student_model`, `labeled_path`, `num_epochs`,
             `out_dir`, `config_path`, `template_path`; and `instruction_path`, `training` and
             `inference`, which go into the configuration that is written.
-        strict: Raise what went wrong, in place of a printed line.
+        strict: Raise errors instead of printing them.
 
     Returns:
-        The folder of the student: `out_dir` as given, or the folder beside it where another
-        student lies there; None where nothing was distilled.
+        The folder of the student: `out_dir` as given, or one beside it where `out_dir` holds
+        another student; None where nothing was distilled.
 
     Raises:
         ConfigError: A key is unknown.
-        ModelNotFoundError: Whether the student exists could not be asked.
+        ModelNotFoundError: The hub could not be asked whether the student exists.
     """
     return distill_system("system1", config, strict=strict)
 
@@ -92,14 +91,14 @@ def distill_system2(config: dict[str, Any], *, strict: bool = False) -> str | No
     Args:
         config: All optional: `student_model`, `cot_path`, `num_epochs`, `out_dir`, `config_path`,
             `template_path`; and `training`, and `teacher_model` for a student made of its layers.
-        strict: Raise what went wrong, in place of a printed line.
+        strict: Raise errors instead of printing them.
 
     Returns:
         As `distill_system1`.
 
     Raises:
         ConfigError: A key is unknown.
-        ModelNotFoundError: Whether the student exists could not be asked.
+        ModelNotFoundError: The hub could not be asked whether the student exists.
     """
     return distill_system("system2", config, strict=strict)
 
@@ -191,10 +190,10 @@ def run_training_tpu(
 
 
 def check_resume(out_dir: str) -> str | None:
-    """Find the checkpoint that a broken-off training in `out_dir` would go on from.
+    """Find the checkpoint from which an interrupted training in `out_dir` would continue.
 
     Returns:
-        Its folder; None where training would begin at the start.
+        Its folder; None where training would start anew.
     """
     from ...distillation.training.resuming import last_whole_checkpoint
 
@@ -206,7 +205,7 @@ def check_resume(out_dir: str) -> str | None:
 
 
 class _Told(Exception):  # noqa: N818 - carries a message that is printed as it stands
-    """A message of the interface, and the error that stands for it."""
+    """A message that is printed, and the error that is raised in its place with `strict`."""
 
     def __init__(self, message: str, fault: StillroomError) -> None:
         super().__init__(message)
@@ -214,7 +213,7 @@ class _Told(Exception):  # noqa: N818 - carries a message that is printed as it 
 
 
 def _told(work: Callable[[], str], strict: bool) -> str | None:
-    """Do something; what goes wrong is printed, or raised where errors are wanted."""
+    """Run `work`; print its error, or raise it with `strict`."""
     try:
         return work()
     except _Told as told:
@@ -274,9 +273,9 @@ def _distill(
 
 
 def _instructions_beside(labeled_path: str) -> str:
-    """Give the usual file of instructions where it belongs to these labels, else the labels' own.
+    """Give the usual file of instructions where it lies beside these labels, else the labels' file.
 
-    Instructions of another data set must not be labelled and trained on by the way.
+    Instructions of another data set must not be labelled and trained on.
     """
     usual = Path(INSTRUCTIONS)
     same = Path(labeled_path).parent.resolve() == usual.parent.resolve()
@@ -284,8 +283,8 @@ def _instructions_beside(labeled_path: str) -> str:
 
 
 def _teacher(settings: Mapping[str, Any], records: Any, mode: SystemMode) -> Any:  # noqa: ANN401
-    """Give the teacher's name, trained here if it is a starter, and what its student's training
-    wants."""
+    """Give the name of the teacher, which is trained first if it is a starter, and the settings
+    that suit its student."""
     name, training = settings["teacher_model"], settings["training"] or {}
     if name == STARTER:
         folder = f"{str(settings['out_dir']).rstrip('/')}-teacher"

@@ -1,32 +1,18 @@
-"""Options that all commands with a teacher share, and what they mean."""
+"""Options that all commands with a teacher share, and the teacher and settings that they choose."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import re
-import sys
-import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import ConfigError, nearest
-from ...record_shapes import put_column
-from ..options import (
-    Fault,
-    device,
-    faults_of,
-    model_faults,
-    number,
-    one_of,
-    seed,
-    text,
-    whole_number,
-)
+from ...errors import nearest
+from ..options import Fault, device, faults_of, number, one_of, seed, text, whole_number
+from ..path_checks import model_faults
 
 if TYPE_CHECKING:
     from ...labeling.batch.label_run import LabelSettings
-    from ...labeling.batch.progress import LabelProgress
     from ...labeling.teachers.protocol import DecodeProfile, Teacher
 
 
@@ -80,8 +66,8 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--keep-thoughts",
         action="store_true",
-        help="what a reasoning model thinks is part of its answer (so for --format system2); else "
-        "it is left off",
+        help="the thoughts of a reasoning model are part of its answer, as with --format system2; "
+        "else they are left out",
     )
     add = parser.add_argument_group("limits and money").add_argument
     add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
@@ -121,7 +107,7 @@ def prices(given: str) -> tuple[float, float] | Fault:
 
 
 def teacher_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options of a teacher, as far as it is seen without asking it."""
+    """List the faults in the options of a teacher that can be found without asking it."""
     from ...labeling.teachers.open_teacher import server_address
 
     address: list[str | None] = []
@@ -134,7 +120,7 @@ def teacher_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _near_server(name: str | None) -> list[str]:
-    """Say which server was meant by a name that is nearly one."""
+    """Name the server that a misspelt name or address is probably meant for."""
     from ...labeling.teachers.open_teacher import PROVIDERS
 
     if name is None or os.path.exists(name):
@@ -146,10 +132,10 @@ def _near_server(name: str | None) -> list[str]:
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:
-    """Open the teacher of the options, and look whether its server is there.
+    """Open the teacher that the options name, and make sure that its server answers.
 
     Raises:
-        StillroomError: As `teachers.open_teacher` and `opening.require_server`.
+        StillroomError: As `open_teacher` and `require_server`.
     """
     from ...labeling.teachers.open_teacher import open_teacher, require_server
 
@@ -167,7 +153,7 @@ def chosen_teacher(args: argparse.Namespace) -> Teacher:
 
 
 def chosen_settings(args: argparse.Namespace) -> LabelSettings:
-    """Make the labeler's settings of the options.
+    """Build the labeler's settings from the options.
 
     Raises:
         ConfigError: They are out of range, or there is a budget without prices.
@@ -189,11 +175,11 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
 
 
 def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfile:
-    """Make the decode profile of the options.
+    """Build the decode profile from the options.
 
     Args:
         args: The options.
-        temperature: Where none is given.
+        temperature: Used where the options name none.
 
     Raises:
         ConfigError: A value is out of range.
@@ -207,56 +193,3 @@ def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfil
         seed=args.seed,
         stop=tuple(args.stop),
     )
-
-
-def progress_line() -> Callable[[LabelProgress], None]:
-    """Make what shows progress: one line that is written over on a terminal, else one a minute."""
-    shown_at = time.monotonic()
-
-    def show(progress: LabelProgress) -> None:
-        nonlocal shown_at
-        if sys.stderr.isatty():
-            print(f"\r  {progress}\x1b[K", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - shown_at >= 60:
-            shown_at = time.monotonic()
-            print(f"  {progress}", file=sys.stderr, flush=True)
-
-    return show
-
-
-def end_progress() -> None:
-    """Clear the line of the progress."""
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def rename_columns(
-    records: list[dict[str, Any]], names: Mapping[str, str | None], *, copied: bool = False
-) -> list[dict[str, Any]]:
-    """Give columns the names that are known.
-
-    Args:
-        records: Of a table. A column that has such a name already makes room for it: its values are
-            kept under `..._before`.
-        names: Known name: the table's; None for no change.
-        copied: The columns keep their own names, too.
-
-    Raises:
-        ConfigError: No record has such a column.
-    """
-    wanted = {ours: theirs for ours, theirs in names.items() if theirs not in (None, ours)}
-    columns = {key for record in records for key in record}
-    missing = sorted({str(theirs) for theirs in names.values() if theirs is not None} - columns)
-    if missing:
-        raise ConfigError([f"there is no column {missing}; the table has {sorted(columns)}"])
-    if not wanted:
-        return records
-    named = []
-    for record in records:
-        told = dict(record)
-        if not copied:
-            told = {key: value for key, value in record.items() if key not in wanted.values()}
-        for ours, theirs in wanted.items():
-            told = put_column(told, ours, record.get(str(theirs)))
-        named.append(told)
-    return named

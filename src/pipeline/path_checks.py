@@ -1,0 +1,101 @@
+"""Checks of the files, folders and models that options name, before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, StillroomError
+from ..files import folder_fault
+from .options import faults_of
+
+
+def require_source(source: str) -> None:
+    """Refuse a file, folder or pattern of data that names nothing; a URL is not looked at.
+
+    Raises:
+        DataNotFoundError: There is no such file, or no file matches.
+        DataError: The folder has no data, or the name cannot be looked up.
+    """
+    from ..data.readers.read_report import ReadReport
+    from ..data.readers.sources import find_files
+
+    if "://" in source:
+        return
+    try:
+        find_files(source, ReadReport(quiet=True))
+    except OSError as fault:
+        if isinstance(fault, StillroomError):
+            raise
+        raise DataError(f"cannot be read: {fault.strerror}", path=source) from fault
+
+
+def missing_source(source: str) -> list[str]:
+    """Report a file, folder or pattern that names no data; URLs are not checked."""
+    return faults_of(lambda: require_source(source))
+
+
+def model_faults(
+    role: str,
+    name: Any,  # noqa: ANN401
+    words: Sequence[str] = (),
+    *,
+    hub: bool = True,
+) -> list[str]:
+    """List the faults in the name of a model that can be found without loading anything.
+
+    Args:
+        role: What the model is, for the message: `teacher`.
+        name: A folder, a name on the hub, or one of `words`.
+        words: Names that stand for something else, e.g. `starter`.
+        hub: Whether a name on the hub is allowed as well as a folder.
+    """
+    if not isinstance(name, str) or not name.strip():
+        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
+    if name in words:
+        return []
+    path = os.path.expanduser(name)
+    if os.path.isfile(path):
+        return [f"{role} is {name!r}, which is a file; name the folder of a model"]
+    if os.path.isdir(path):
+        return _folder_faults(role, Path(path))
+    looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
+    inside = "/" in name and os.path.isdir(name.split("/")[0])
+    if looks_like_path or inside or not hub:
+        return [f"{role} is {name!r}; there is no such folder"]
+    if not re.fullmatch(r"[\w.-]{1,96}(/[\w.-]{1,96})?", name):
+        return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
+    return []
+
+
+def _folder_faults(role: str, folder: Path) -> list[str]:
+    """Report a folder that holds no model."""
+    names = ("config.json", "adapter_config.json")
+    if not any(True for name in names for place in (name, f"*/{name}") for _ in folder.glob(place)):
+        return [f"{role} is {str(folder)!r}, which holds no model: there is no config.json in it"]
+    config = folder / "config.json"
+    if config.is_file():
+        try:
+            is_model = "model_type" in json.loads(config.read_bytes())
+        except (OSError, ValueError, TypeError):
+            is_model = False
+        if not is_model:
+            return [
+                f"{role} is {str(folder)!r}; its config.json is of no model: it has no model_type"
+            ]
+    return []
+
+
+def output_faults(name: str, folder: str) -> list[str]:
+    """Report a folder that cannot be made or written to.
+
+    Args:
+        name: Keyword of the option that named it.
+        folder: What is to be written.
+    """
+    found = folder_fault(folder)
+    return [] if found is None else [f"{name} is {folder!r}, which {found}; name another folder"]
