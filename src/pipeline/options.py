@@ -199,6 +199,17 @@ def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
     return [str(one) for one in found] if isinstance(found, (list, tuple)) else []
 
 
+def is_number(
+    value: object, least: float = -math.inf, most: float = math.inf, *, above: bool = False
+) -> bool:
+    """Tell whether a value is a finite number from `least`, or only `above` it, to `most`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return least <= value <= most and not (above and value == least)
+
+
 def number(
     least: float = -math.inf, most: float = math.inf, *, above: bool = False
 ) -> Callable[[str], float | Fault]:
@@ -219,10 +230,9 @@ def number(
             value = float(text)
         except ValueError:
             value = math.nan
-        fits = least < value <= most if above else least <= value <= most
-        return (
-            value if fits and math.isfinite(value) else Fault(f"is {text!r}; allowed is {allowed}")
-        )
+        if is_number(value, least, most, above=above):
+            return value
+        return Fault(f"is {text!r}; allowed is {allowed}")
 
     return read
 

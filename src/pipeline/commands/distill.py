@@ -208,36 +208,25 @@ def _override(config: dict[str, Any], override: str) -> None:
     key, equals, given = override.partition("=")
     if not equals or not key:
         raise ConfigError([f"{override!r} is no setting; write key=value"])
-    _put(config, key.split("."), _value(given), override)
-
-
-def _put(place: Any, keys: Sequence[str], value: Any, override: str) -> None:  # noqa: ANN401
-    for key in keys[:-1]:
-        place = _at(place, key, override)
-    if isinstance(place, list):
-        place[_number(place, keys[-1], override)] = value
-    elif isinstance(place, dict):
-        place[keys[-1]] = value
-    else:
-        raise ConfigError([f"{override!r}: there is nothing to set inside of {place!r}"])
-
-
-def _at(place: Any, key: str, override: str) -> Any:  # noqa: ANN401
-    if isinstance(place, list):
-        return place[_number(place, key, override)]
-    if isinstance(place, Mapping) and key in place:
-        return place[key]
-    raise ConfigError([f"{override!r}: the file has no {key!r}"])
-
-
-def _number(place: list[Any], key: str, override: str) -> int:
-    if not key.isdecimal() or int(key) >= len(place):
-        raise ConfigError([f"{override!r}: {key!r} is not 0 to {len(place) - 1}"])
-    return int(key)
-
-
-def _value(given: str) -> Any:  # noqa: ANN401
+    *outer, last = key.split(".")
+    place: Any = config
+    for part in outer:
+        place = place[_key_in(place, part, override)]
     try:
-        return json.loads(given)
+        value = json.loads(given)
     except ValueError:
-        return given
+        value = given
+    place[_key_in(place, last, override, may_be_new=True)] = value
+
+
+def _key_in(place: Any, key: str, override: str, *, may_be_new: bool = False) -> str | int:  # noqa: ANN401
+    """Check that a list or mapping has a key; the last key of an override may be new."""
+    if isinstance(place, list):
+        if key.isdecimal() and int(key) < len(place):
+            return int(key)
+        raise ConfigError([f"{override!r}: {key!r} is not 0 to {len(place) - 1}"])
+    if not isinstance(place, dict):
+        raise ConfigError([f"{override!r}: there is nothing to set inside of {place!r}"])
+    if not may_be_new and key not in place:
+        raise ConfigError([f"{override!r}: the file has no {key!r}"])
+    return key

@@ -145,12 +145,7 @@ def label_file(args: argparse.Namespace) -> None:
     console, began = Console(args.verbose), time.monotonic()
     # --help must load nothing heavy.
     from ...labeling.batch.labeler import BatchLabeler
-    from ...labeling.batch.records import (
-        kept_columns,
-        label_tasks,
-        labelled_record,
-        unknown_names,
-    )
+    from ...labeling.batch.records import kept_columns, label_tasks, labelled_record, unknown_names
 
     profile, template = chosen_profile(args, 0.0), template_text(args.template)
     # With a copied column the table's own stays, and templates may name it.

@@ -7,11 +7,11 @@ once. A configuration of 2.0 is then put into the keys of 1.0. Null counts as no
 from __future__ import annotations
 
 import logging
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +24,8 @@ from ...config import (
 )
 from ...errors import ConfigError, did_you_mean
 from ...prompts import SYSTEM_MODES
-from ..options import LARGEST_SEED
-from .jobs import STAGES, Job, find_job
+from ..options import LARGEST_SEED, is_number
+from .jobs import Job, find_job
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +75,6 @@ _UNCHECKED: Final = ("models", "training")
 """Values of these sections are checked where they are used."""
 
 
-def _number(least: float, most: float = math.inf, *, above: bool = False) -> Callable[[Any], bool]:
-    return lambda value: (
-        type(value) in (int, float) and math.isfinite(value) and least <= value <= most
-        and not (above and value == least)
-    )  # fmt: skip
-
-
 _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     name: (fits, allowed)
     for names, fits, allowed in (
@@ -97,12 +90,12 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         ("max_new_tokens", lambda value: type(value) is int, "a whole number from 1 on"),
         ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
          f"0 to {LARGEST_SEED}"),
-        ("timeout requests_per_minute tokens_per_minute", _number(0, above=True),
+        ("timeout requests_per_minute tokens_per_minute", partial(is_number, least=0, above=True),
          "a number above 0"),
-        ("budget prompt_price completion_price", _number(0), "a number from 0 on"),
-        ("temperature", _number(0, 100), "0 to 100"),
-        ("top_p", _number(0, 1, above=True), "above 0 to 1"),
-        ("kd_ratio train_ratio", _number(0, 1), "0 to 1"),
+        ("budget prompt_price completion_price", partial(is_number, least=0), "a number from 0 on"),
+        ("temperature", partial(is_number, least=0, most=100), "0 to 100"),
+        ("top_p", partial(is_number, least=0, most=1, above=True), "above 0 to 1"),
+        ("kd_ratio train_ratio", partial(is_number, least=0, most=1), "0 to 1"),
         ("prompt_format", lambda value: value in SYSTEM_MODES, " or ".join(SYSTEM_MODES)),
         ("distillation_type", lambda value: value in tuple(OBJECTIVES), " or ".join(OBJECTIVES)),
     )
@@ -252,9 +245,8 @@ def _trainer_fields() -> tuple[str, ...]:
 
 
 def _missing(sections: Mapping[str, Values], job: Job) -> Iterator[str]:
-    stage = STAGES[job.stage or ""]
-    needed = ["dataset.instruction_path"] if stage.labels_first and job.teacher != "none" else []
-    needed += stage.needs
+    needed = ["dataset.instruction_path"] if job.labels_first else []
+    needed += job.definition.needs
     needed += {"local": ["models.teacher"], "api": ["inference.base_url"], "none": []}[job.teacher]
     for name in needed:
         section, key = name.split(".")
@@ -281,7 +273,7 @@ def _from_v2(
                 except ConfigError as fault:
                     faults += fault.faults
     defaults: Values = {"temperature": 0.7, "max_tokens": 2048, "max_workers": 1}
-    if STAGES[job.stage or ""].judges:
+    if job.definition.judges:
         defaults = {"temperature": 0.0, "max_tokens": 512, "max_workers": 10}
         used["generation"] = used["eval"]
         used["backend"] = used["eval_backend"] or used["backend"]

@@ -110,13 +110,22 @@ class Job:
     """The job to use instead."""
 
     @property
+    def definition(self) -> Stage:
+        """The row of `STAGES`, for a job that is run."""
+        return STAGES[self.stage or ""]
+
+    @property
+    def labels_first(self) -> bool:
+        """Whether its teacher first answers what `labeled_path` lacks."""
+        return self.definition.labels_first and self.teacher != "none"
+
+    @property
     def described(self) -> str:
-        """What a job reads and writes, or why it is refused; its line in the list."""
+        """What it reads and writes, or why it is refused; its line in the list."""
         if self.stage is None:
             return f"refused  {self.reason}"
-        labels_first = STAGES[self.stage].labels_first and self.teacher != "none"
-        first = "instruction_path -> teacher -> " if labels_first else ""
-        return f"run      {first}{STAGES[self.stage].flow}"
+        first = "instruction_path -> teacher -> " if self.labels_first else ""
+        return f"run      {first}{self.definition.flow}"
 
 
 _RL: Final = "needs an online RL stack and a reward model"

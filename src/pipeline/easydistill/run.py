@@ -78,7 +78,6 @@ def run_job_file(path: str | Path) -> str:
 
 def run_job(config: JobConfig) -> str:
     """Run a job; as `run_job_file`."""
-    from .jobs import STAGES
     from .settings import check_training
 
     check_training(config)
@@ -92,5 +91,5 @@ def run_job(config: JobConfig) -> str:
         faults += output_faults("training.output_dir", folder)
     if faults:
         raise ConfigError(faults)
-    module, function = STAGES[str(config.job.stage)].function.split(".")
+    module, function = config.job.definition.function.split(".")
     return str(getattr(import_module(f".{module}", __package__), function)(config))

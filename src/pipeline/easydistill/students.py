@@ -112,7 +112,8 @@ def _labels(config: JobConfig, mode: SystemMode) -> Records:
         EmptyDataError: There is nothing to train on.
     """
     place = Path(config.dataset["labeled_path"])
-    known = _instructions(config, "labeled_path") if place.is_file() else []
+    is_there = place.is_file() or "labeled_path" in config.records
+    known = _instructions(config, "labeled_path") if is_there else []
     if config.job.teacher == "none":
         return known
     asked = _instructions(config, "instruction_path")

@@ -12,7 +12,6 @@ from ...labeling.teachers.open_teacher import open_teacher
 from ...labeling.teachers.protocol import DecodeProfile, Teacher
 from ...prompts import SystemMode
 from .config import JobConfig, resolved_variable
-from .jobs import STAGES
 
 
 def ask_teacher(
@@ -37,7 +36,7 @@ def ask_teacher(
         GenerationError: The run stopped before its end; the same command goes on.
     """
     inference, local = config.inference, config.job.teacher == "local"
-    stage = STAGES[str(config.job.stage)]
+    stage = config.job.definition
     profile = DecodeProfile(
         max_tokens=inference.get("max_new_tokens", stage.new_tokens),
         temperature=inference.get("temperature", 0.0 if stage.judges else 0.8),

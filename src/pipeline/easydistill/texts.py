@@ -15,7 +15,6 @@ from ...labeling.tasks.free_text import TextJob, text_tasks
 from ...labeling.tasks.scores import check_score, score_tasks, scored_records
 from ..reasoning.rows import read_rows
 from .config import JobConfig
-from .jobs import STAGES
 from .teacher import ask_teacher
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def run_resampling(config: JobConfig) -> str:
 
 def run_scores(config: JobConfig) -> str:
     """Let a judge score records; a record that lacks a score says why."""
-    records, judged = _records(config), STAGES[str(config.job.stage)].judges or "answer"
+    records, judged = _records(config), config.job.definition.judges or "answer"
     tasks = score_tasks(
         judged,
         records,

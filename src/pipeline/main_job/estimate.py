@@ -22,13 +22,7 @@ from ...errors import ConfigError
 from ...records import Example
 from .load_table import Source
 from .settings import STARTER, MainJob, Recipe
-from .teacher import (
-    CHARACTERS_PER_TOKEN,
-    plan_batch,
-    plan_steps,
-    plan_vocabulary,
-    table_characters,
-)
+from .teacher import CHARACTERS_PER_TOKEN, plan_batch, plan_steps, plan_vocabulary, table_characters
 
 SAMPLED_RECORDS: Final = 300
 """Records whose questions are counted; a smaller table is taken whole."""

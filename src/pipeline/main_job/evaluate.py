@@ -78,10 +78,7 @@ def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
 
 
 def write_report(
-    job: MainJob,
-    loaded: Loaded,
-    folder: Path,
-    scores: dict[str, ModelScores],
+    job: MainJob, loaded: Loaded, folder: Path, scores: dict[str, ModelScores]
 ) -> None:
     """Write plots, the report page and the student's model card."""
     plot_scores(scores, folder / "scores.png")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
 from ...data.readers.file_kinds import SUFFIX_KINDS
 from ...errors import ConfigError
-from ..options import LARGEST_SEED, faults_of, is_device
+from ..options import LARGEST_SEED, faults_of, is_device, is_number
 from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import check_reading
 
@@ -61,12 +60,12 @@ class Recipe:
         faults = [
             f"{name} is {value!r}; allowed is a number above 0"
             for name, value in asdict(self).items()
-            if name not in ("alpha", "decay_ratio") and not _is_number(value, above=0.0)
+            if name not in ("alpha", "decay_ratio") and not is_number(value, 0, above=True)
         ]
         faults += [
             f"{name} is {getattr(self, name)!r}; allowed is 0 to 1"
             for name in ("alpha", "decay_ratio")
-            if not _is_share(getattr(self, name))
+            if not is_number(getattr(self, name), 0, 1)
         ]
         if faults:
             raise ConfigError(faults)
@@ -77,7 +76,7 @@ class Recipe:
         Raises:
             ConfigError: `effort` is not above 0.
         """
-        if not _is_number(effort, above=0.0):
+        if not is_number(effort, 0, above=True):
             raise ConfigError([f"effort is {effort!r}; allowed is a number above 0"])
         return replace(
             self,
@@ -160,37 +159,35 @@ class MainJob:
             raise ConfigError(faults)
 
     def _value_faults(self) -> list[str]:
-        faults = []
-        for name in ("data", "teacher"):
-            if not _is_text(getattr(self, name)):
-                faults.append(f"{name} is {getattr(self, name)!r}; allowed is a text")
-        for name in (
-            "query", "table", "records_path", "question", "answer", "context", "key", "student",
-            "output_dir",
-        ):  # fmt: skip
-            if getattr(self, name) is not None and not _is_text(getattr(self, name)):
-                faults.append(f"{name} is {getattr(self, name)!r}; allowed is a text, or None")
-        for name in ("columns", "templates"):
-            value = getattr(self, name)
-            if value is not None and not (value and all(map(_is_text, value))):
-                faults.append(f"{name} is {value!r}; allowed are one or more texts, or None")
-        if not isinstance(self.also_called, Mapping) or not all(
-            _is_text(one) for words in self.also_called.values() for one in words
-        ):
-            faults.append(f"also_called is {self.also_called!r}; allowed is column -> texts")
+        def none_or(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+            return lambda value: value is None or fits(value)
+
+        checks: list[tuple[str, Callable[[Any], bool], str]] = [
+            ("data teacher", _is_text, "is a text"),
+            ("query table records_path question answer context key student output_dir",
+             none_or(_is_text), "is a text, or None"),
+            ("columns templates", none_or(lambda value: value and all(map(_is_text, value))),
+             "are one or more texts, or None"),
+            ("also_called", lambda value: isinstance(value, Mapping) and all(
+                _is_text(one) for words in value.values() for one in words), "is column -> texts"),
+            ("gold_share", lambda value: is_number(value, 0, 1), "is 0 to 1"),
+            ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
+             f"is 0 to {LARGEST_SEED}"),
+            ("rows", none_or(lambda value: type(value) is int and value > 0),
+             "is a whole number from 1 on, or None"),
+            ("max_minutes", none_or(lambda value: is_number(value, 0, above=True)),
+             "is above 0, or None"),
+            ("device", none_or(is_device), "are cpu, cuda, cuda:1 and so on"),
+        ]  # fmt: skip
+        faults = [
+            f"{name} is {value!r}; allowed {allowed}"
+            for names, fits, allowed in checks
+            for name in names.split()
+            if not fits(value := getattr(self, name))
+        ]
         if self.query is not None and self.table is not None:
             faults.append("query is given, and so is --table (table=); give one of them")
         faults += faults_of(lambda: check_reading(self.reading))
-        if not _is_share(self.gold_share):
-            faults.append(f"gold_share is {self.gold_share!r}; allowed is 0 to 1")
-        if type(self.seed) is not int or not 0 <= self.seed <= LARGEST_SEED:
-            faults.append(f"seed is {self.seed!r}; allowed is 0 to {LARGEST_SEED}")
-        if self.rows is not None and (type(self.rows) is not int or self.rows < 1):
-            faults.append(f"rows is {self.rows!r}; allowed is a whole number from 1 on, or None")
-        if self.max_minutes is not None and not _is_number(self.max_minutes, above=0.0):
-            faults.append(f"max_minutes is {self.max_minutes!r}; allowed is above 0, or None")
-        if self.device is not None and not is_device(self.device):
-            faults.append(f"device is {self.device!r}; allowed are cpu, cuda, cuda:1 and so on")
         return faults
 
     def faults(self) -> list[str]:
@@ -277,16 +274,3 @@ def _as_texts(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and "\0" not in value
-
-
-def _is_number(value: object, *, above: float) -> bool:
-    return (
-        isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and value > above
-        and math.isfinite(value)
-    )
-
-
-def _is_share(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

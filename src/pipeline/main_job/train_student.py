@@ -108,11 +108,7 @@ def _train_student(
         _save_untrained(distiller, run.path / "controls" / "student_untrained")
     # The same seed for all students: with equal data they get equal batches.
     stream = training_stream(
-        examples,
-        loaded.questions.table,
-        plan.examples,
-        seed=job.seed + 1,
-        weights=STUDENT_WEIGHTS,
+        examples, loaded.questions.table, plan.examples, seed=job.seed + 1, weights=STUDENT_WEIGHTS
     )
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)
     distiller.save_distilled_model(folder)

@@ -30,11 +30,7 @@ from ...inference.system_pair.answers import find_checkpoint
 from ...prompts import SystemMode
 from ..easydistill.config import read_job
 from ..easydistill.run import easydistill_main, run_job
-from ..easydistill.write_config import (
-    INSTRUCTIONS,
-    write_system1_config,
-    write_system2_config,
-)
+from ..easydistill.write_config import INSTRUCTIONS, write_system1_config, write_system2_config
 from ..reasoning.rows import NO_DATA_1, NO_DATA_2, Rows, read_rows
 from ..reasoning.starter_teachers import STUDENT_TRAINING, is_starter, train_starter_teacher
 
@@ -295,7 +291,7 @@ def _teacher(settings: Mapping[str, Any], records: Any, mode: SystemMode) -> Any
 
 
 def _student_exists(name: object) -> bool:
-    """Say whether a student can be loaded, or made of its teacher's layers.
+    """Tell whether a student can be loaded, or made of its teacher's layers.
 
     Raises:
         ModelNotFoundError: It is in no folder here, and the hub could not be asked.
@@ -318,7 +314,7 @@ def _student_exists(name: object) -> bool:
 
 
 def _settings(config: Mapping[str, Any], mode: SystemMode) -> dict[str, Any]:
-    """Put a config over the defaults; all unknown keys are named at once."""
+    """Put a config over the defaults; all unknown keys are reported at once."""
     known = _DEFAULTS[mode]
     faults = [
         f"unknown key {key!r}; {did_you_mean(key, known)}" for key in config if key not in known

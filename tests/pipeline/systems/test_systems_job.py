@@ -37,6 +37,10 @@ def test_the_default_needs_nothing(mode, tmp_path, monkeypatch, capsys):
     check_run(capsys, mode)
     assert main([mode, "--slice", "train[:60]", *QUICK]) == 0
     assert "Existing checkpoint found at out/student." in capsys.readouterr().out
+    assert main(["easydistill", "--config", "out/job.json"]) == 0
+    assert "Existing checkpoint found at out/student." in capsys.readouterr().out, (
+        "the files hold what was handed over in memory"
+    )
 
 
 PUBLIC = [
