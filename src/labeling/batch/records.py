@@ -8,8 +8,8 @@
 | `prompt` | as it is: a text, or turns | `completion` |
 | any, with a template | the filled template | `completion`, beside `prompt` |
 
-The first row that fits counts. `record_shapes` reads the records as it does for training: a student is
-trained on what the teacher was asked, and a record that cannot be trained is refused before any
+The first row that fits counts. `record_shapes` reads the records as it does for training: a student
+is trained on what the teacher was asked, and a record that cannot be trained is refused before any
 call. The mark of a label names the row. An earlier answer is kept under `..._before`; all other
 columns are unchanged.
 """
