@@ -23,11 +23,11 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .distillation.distiller import DistillationLoss as DistillationLoss
     from .distillation.distiller import ModelDistiller as ModelDistiller
     from .distillation.distiller import create_distiller_from_config as create_distiller_from_config
-    from .evaluation.compare import evaluate_models as evaluate_models
+    from .evaluation.compare_models import compare_models as compare_models
+    from .evaluation.evaluate_models import evaluate_models as evaluate_models
     from .evaluation.held_out import describe_scores as describe_scores
     from .evaluation.held_out import evaluate_student as evaluate_student
     from .evaluation.held_out import score_held_out as score_held_out
-    from .evaluation.side_by_side import compare_models as compare_models
     from .inference.chat.chat_model import ChatStudent as ChatStudent
     from .inference.chat.scripted_model import ScriptedModel as ScriptedModel
     from .inference.checkpoints.load_student import load_checkpoint as load_checkpoint
