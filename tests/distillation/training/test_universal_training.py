@@ -268,7 +268,7 @@ def test_texts_alone_train_whatever_the_tokenizers(folders):
         ({"teacher_cache": "cache"}, "sorts all of the teacher's probabilities"),
         ({"task": "classification"}, "is for different tokenizers"),
         ({"hidden_weight": 0.1}, "hidden_weight compares states of the same tokens"),
-        ({"attention_weight": 0.1}, "attention_weight compares states of equal tokens"),
+        ({"attention_weight": 0.1}, "attention_weight compares states of the same tokens"),
         ({"on_policy": True, "alpha": 1.0}, "on_policy has the objectives"),
         ({"objective": "universal"}, "allowed are .*universal_logit"),
     ],
