@@ -236,7 +236,7 @@ def _exchange(value: object, key: str, number: int) -> tuple[list[dict[str, str]
 def _one_exchange(roles: list[str], key: str, number: int) -> DataError:
     return DataError(
         f"has the roles {roles}; a record is one exchange: an optional system turn, one user and "
-        "one assistant turn. Split longer conversations into exchanges",
+        "one assistant turn. Cut longer conversations into exchanges",
         row=number,
         column=key,
     )
