@@ -49,7 +49,7 @@ class CallFault:
     """The exception is the caller's mistake and is raised to the caller."""
     retry_after: str | None = None
     """The server's Retry-After."""
-    alike: str | None = None
+    shared_cause: str | None = None
     """Name of a cause that is not the record's own: ten records in a row with the same one stop the
     run. None for faults that may be caused by the record."""
 
@@ -77,14 +77,14 @@ def judge_fault(fault: BaseException) -> CallFault:
     if (told := translate_fault(fault)) is not None:
         return judge_fault(told)
     message, name = f"{fault_place(fault)}: {message}", type(fault).__name__
-    return CallFault("unknown", message, again=True, answered=True, free=False, alike=name)
+    return CallFault("unknown", message, again=True, answered=True, free=False, shared_cause=name)
 
 
 def _judge_status(fault: RemoteError, message: str) -> CallFault:
     status = fault.status
     if status is None:
         kind: FaultKind = "connection"
-        return CallFault(kind, message, True, answered=False, free=False, alike="connection")
+        return CallFault(kind, message, True, answered=False, free=False, shared_cause="connection")
     if status == 200:
         return CallFault("json_parse_error", message, again=True, answered=True, free=False)
     if status == 429:
@@ -105,7 +105,7 @@ def _judge_status(fault: RemoteError, message: str) -> CallFault:
             retry_after=fault.retry_after,
         )
     missing = "no such model or address" if status == 404 else None
-    return CallFault("bad_request", message, False, answered=True, free=True, alike=missing)
+    return CallFault("bad_request", message, False, answered=True, free=True, shared_cause=missing)
 
 
 def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None:

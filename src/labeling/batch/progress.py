@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..teachers.protocol import TeacherAnswer
@@ -79,24 +79,16 @@ class LabelProgress:
 class LabelCounts:
     """Counts tasks, calls, tokens and faults of a run."""
 
-    def __init__(
-        self,
-        total: int,
-        ledger: Ledger,
-        *,
-        priced: bool,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Start to count.
+    def __init__(self, total: int, ledger: Ledger, *, priced: bool) -> None:
+        """Start at zero.
 
         Args:
             total: Tasks of the run.
             ledger: What calls cost.
             priced: Prices are known.
-            clock: Seconds.
         """
-        self._total, self._ledger, self._priced, self._clock = total, ledger, priced, clock
-        self._began, self._known_before = clock(), ledger.known
+        self._total, self._ledger, self._priced = total, ledger, priced
+        self._began, self._known_before = time.monotonic(), ledger.known
         self._newest: deque[bool] = deque(maxlen=_NEWEST)
         self.labelled = self.cached = self.failed = 0
         self.calls = self.retries = self.prompt_tokens = self.completion_tokens = 0
@@ -130,7 +122,7 @@ class LabelCounts:
 
     def progress(self) -> LabelProgress:
         """Return the state of the run, with estimates for the rest."""
-        done, seconds = self.labelled + self.failed, self._clock() - self._began
+        done, seconds = self.labelled + self.failed, time.monotonic() - self._began
         asked = done - self.cached
         left = (self._total - done) / asked if asked else None
         cost = self._cost()
@@ -159,7 +151,7 @@ class LabelCounts:
             faults=dict(sorted(self.faults.items())),
             cost=self._cost(),
             spent=self._ledger.most if self._priced else None,
-            seconds=self._clock() - self._began,
+            seconds=time.monotonic() - self._began,
             repaired=self.repaired,
             thoughts=self.thoughts,
         )

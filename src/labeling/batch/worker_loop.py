@@ -24,7 +24,7 @@ from .request_keys import PlannedLabel
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
 """Longest Retry-After that is waited for; a longer one stops the run."""
-_MOST_ALIKE = 10
+_MOST_IN_A_ROW = 10
 """The run stops after so many records in a row that failed for one reason not their own."""
 _PROMPT_OVERHEAD = 256
 """Most tokens that a server's chat template adds to a prompt."""
@@ -49,13 +49,13 @@ class LabelLoop:
         self._guess = TokenGuess()
         self._slots = asyncio.Semaphore(settings.concurrency)
         # More records than slots, because those that wait for a retry hold no slot.
-        self._places = asyncio.Semaphore(4 * settings.concurrency + 16)
+        self._open_records = asyncio.Semaphore(4 * settings.concurrency + 16)
         self._under_way = 0
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
-        self._alike: str | None = None
+        self._shared_cause: str | None = None
         self._in_a_row = self._answered_at = 0
-        """Records in a row that failed because of `_alike`, and the number of the newest answered
+        """Records in a row that failed because of `_shared_cause`; number of the newest answered
         call."""
         self.stopped: Stopped | None = None
         self.message = ""
@@ -75,7 +75,7 @@ class LabelLoop:
                 ticker = group.create_task(self._tick(progress))
                 async with asyncio.TaskGroup() as labels:
                     for one in planned:
-                        await self._places.acquire()
+                        await self._open_records.acquire()
                         if self.stopped is not None:
                             break
                         labels.create_task(self._get(one))
@@ -104,7 +104,7 @@ class LabelLoop:
                     return
                 self._counts.retries += 1
         finally:
-            self._places.release()
+            self._open_records.release()
 
     async def _call(self, one: PlannedLabel) -> CallFault | None:
         """Make one call; return None where it gave a label or the run has stopped."""
@@ -138,7 +138,7 @@ class LabelLoop:
             self._under_way -= 1
             self._settled.set()
         self._counts.repaired += answer.text != said.text
-        self._alike, self._in_a_row, self._answered_at = None, 0, self._counts.calls
+        self._shared_cause, self._in_a_row, self._answered_at = None, 0, self._counts.calls
         asked, made = answer.prompt_tokens, answer.completion_tokens
         self._guess.learn(size, asked, made)
         self._limits.settle(entry, asked + made)
@@ -161,7 +161,7 @@ class LabelLoop:
         if not good:
             journal.accept(one.key)
         self._counts.finish(len(one.places), failed=False, cached=len(one.places) - 1)
-        self._look_at_errors()
+        self._stop_on_error_rate()
         return None
 
     def _write_fault(
@@ -186,8 +186,8 @@ class LabelLoop:
             return False
         journal.give_up(one.key, LabelFault(fault.kind, fault.message, attempts))
         self._counts.finish(len(one.places), failed=True)
-        self._look_at_likeness(fault, begun)
-        self._look_at_errors()
+        self._stop_on_shared_cause(fault, begun)
+        self._stop_on_error_rate()
         return True
 
     async def _back_off(self, one: PlannedLabel, fault: CallFault) -> None:
@@ -223,23 +223,23 @@ class LabelLoop:
             await self._settled.wait()
         return False
 
-    def _look_at_likeness(self, fault: CallFault, begun: int) -> None:
+    def _stop_on_shared_cause(self, fault: CallFault, begun: int) -> None:
         """Stop when one record after another fails for a reason not its own.
 
         Records during whose attempts another call was answered do not count: at the end of a run,
         only the retried ones are left.
         """
-        same = fault.alike is not None and begun >= self._answered_at
-        self._in_a_row = (self._in_a_row if fault.alike == self._alike else 0) + same
-        self._alike = fault.alike
-        if same and self._in_a_row >= _MOST_ALIKE:
+        same = fault.shared_cause is not None and begun >= self._answered_at
+        self._in_a_row = (self._in_a_row if fault.shared_cause == self._shared_cause else 0) + same
+        self._shared_cause = fault.shared_cause
+        if same and self._in_a_row >= _MOST_IN_A_ROW:
             self._stop(
                 "same_fault",
                 f"{self._in_a_row} records in a row failed in the same way, the last of them with: "
                 f"{fault.message}",
             )
 
-    def _look_at_errors(self) -> None:
+    def _stop_on_error_rate(self) -> None:
         rate, allowed = self._counts.error_rate(), self._settings.max_error_rate
         if rate is not None and allowed is not None and rate > allowed:
             self._stop(
