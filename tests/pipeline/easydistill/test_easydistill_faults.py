@@ -81,6 +81,32 @@ def test_all_faults_come_at_once(job_folder, capsys):
         assert part in told
 
 
+SECOND = {
+    "backend": {"base_url": "http://127.0.0.1:9/$NOT_SET", "timeout": 0},
+    "dataset": {"input_path": "none.json"},
+    "generation": {"prompt_template": "Ask {instruction}", "tempreature": 1},
+}
+
+
+def test_all_faults_of_the_second_generation_have_its_own_names(job_folder, capsys):
+    assert run(job_folder, {"job_type": "instruction_refinement", **SECOND}) == 2
+    told = capsys.readouterr().err
+    assert sorted(line.split(" ")[0] for line in told.splitlines()) == [
+        "Config", "Input", "backend.timeout", "dataset.output_path", "generation.prompt_template",
+        "unknown",
+    ]  # fmt: skip
+
+
+def test_null_counts_as_not_given(job_folder, capsys):
+    config = copy.deepcopy(GOOD)
+    config["inference"] |= {"temperature": None, "max_workers": None, "base_url": None}
+    config["dataset"]["seed"] = None
+    assert run(job_folder, config) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "inference.base_url is missing; instruction_refinement_api needs it"
+    ]
+
+
 def test_a_configuration_without_a_job(job_folder, capsys):
     assert run(job_folder, {"models": {}, "dataset": {}}) == 2
     assert "job_type is missing" in capsys.readouterr().err
