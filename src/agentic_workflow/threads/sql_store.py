@@ -6,11 +6,11 @@ lease. The newest checkpoint is the one stored last, by a serial number: checkpo
 clock of the machine that made them, and clocks of several machines differ. Rows hold bytes;
 `checkpointer` converts them to and from LangGraph's types.
 
-The savers of langgraph-checkpoint-sqlite 3.1 and langgraph-checkpoint-postgres 3.2 were tried in
-place of these statements. Each `put` commits by itself, so a turn with two puts can be half stored,
-and lease check and rows are not one transaction. With them an SQLite turn took 36 to 52 ms instead
-of 7 to 10. Neither can delete runs or copy threads. Pruning is missing (SQLite) or refuses threads
-with delta channels (PostgreSQL), and the JSONB of PostgreSQL rejects a text with a NUL character.
+LangGraph's savers (langgraph-checkpoint-sqlite 3.1, -postgres 3.2) were tried in place of these
+statements. A `put` commits by itself, so a turn of two puts can be half stored, and lease check and
+rows are not one transaction; an SQLite turn took 36 to 52 ms instead of 7 to 10 (busy machine).
+Overriding `SqliteSaver.cursor` mends both, but neither saver can delete runs or copy threads,
+pruning is missing (SQLite) or refuses delta channels (PostgreSQL), and JSONB rejects NUL in a text.
 """
 
 from __future__ import annotations
