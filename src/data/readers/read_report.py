@@ -68,7 +68,9 @@ class ReadReport:
             f"{getattr(self, name)} {text}" for name, text in words.items() if getattr(self, name)
         ]
         if self.null_marks:
-            shown = ", ".join(f"{n} cells {mark!r}" for mark, n in sorted(self.null_marks.items()))
+            shown = ", ".join(
+                f"{n} cell{'s' * (n != 1)} {mark!r}" for mark, n in sorted(self.null_marks.items())
+            )
             lines.append(f"{shown} became null; if they are values, {advise(keep_null_marks=True)}")
         lines += [f"{n} records dropped: {c!r} is null" for c, n in sorted(self.dropped.items())]
         lines += [f"{n} nulls in {c!r} became empty text" for c, n in sorted(self.filled.items())]

@@ -234,7 +234,7 @@ def test_marks_of_nothing_are_told_once_with_their_counts(tmp_path, caplog):
     told = [r.getMessage() for r in caplog.records if "keep_null_marks" in r.getMessage()]
     assert len(told) == 1
     assert "3001 cells 'NULL'" in told[0]
-    assert "1 cells '\\\\N'" in told[0]
+    assert "1 cell '\\\\N'" in told[0]
     assert "pass --keep-null-marks (keep_null_marks=True)" in told[0]
 
 
