@@ -13,7 +13,8 @@ import pytest
 import stillroom
 
 ROOT = Path(__file__).resolve().parents[1]
-CLEAN = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH", "MAKEFLAGS")}
+DROPPED = ("PYTHONPATH", "MYPYPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+CLEAN = {name: value for name, value in os.environ.items() if name not in DROPPED}
 
 
 def run(*command, cwd):

@@ -3,7 +3,9 @@
 Needs `playwright` (Python) and a system Chromium; skips where either is missing.
 """
 
+import asyncio
 import dataclasses
+import gc
 import shutil
 import threading
 import urllib.request
@@ -57,6 +59,11 @@ def address(table, gate):
 
     yield launch(launched, block=False)
     gradio.close_all()
+    # Gradio asks for the main thread's event loop and leaves it open; unclosed it would be a
+    # warning in the middle of another test.
+    for loop in [one for one in gc.get_objects() if isinstance(one, asyncio.BaseEventLoop)]:
+        if not loop.is_running() and not loop.is_closed():
+            loop.close()
 
 
 @pytest.fixture(scope="module")
