@@ -61,7 +61,8 @@ def address(table, gate):
     gradio.close_all()
     # Gradio asks for the main thread's event loop and leaves it open; unclosed it would be a
     # warning in the middle of another test.
-    for loop in [one for one in gc.get_objects() if isinstance(one, asyncio.BaseEventLoop)]:
+    # By type, since isinstance would ask each object for its class, and some of torch's warn then.
+    for loop in [one for one in gc.get_objects() if issubclass(type(one), asyncio.BaseEventLoop)]:
         if not loop.is_running() and not loop.is_closed():
             loop.close()
 
