@@ -67,6 +67,9 @@ def job_parser(program: str) -> CommandParser:
     add("--student", help="a folder or a model of the hub; default: made from the teacher")
     add("--gold-share", type=number(0, 1), default=0.5,
         help="share of facts with gold answers, 0 to 1 (default 0.5)")  # fmt: skip
+    add("--teacher-least", type=number(0, 1), default=0.8,
+        help="a named teacher that has fewer of the held-out questions right labels nothing and "
+        "ends the job; 0 to 1 (default 0.8)")  # fmt: skip
     add("--temperature", type=number(0, above=True), help="of the soft targets, above 0")
     add("--alpha", type=number(0, 1), help="weight of the soft targets, 0 to 1")
     add("--effort", type=number(0, above=True), default=1.0,
@@ -110,6 +113,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         teacher=args.teacher,
         student=args.student,
         gold_share=args.gold_share,
+        teacher_least=args.teacher_least,
         seed=args.seed,
         output_dir=args.output_dir,
         max_minutes=None if args.yes else args.max_minutes,

@@ -219,7 +219,8 @@ class BrokenAnswerError(RemoteError):
 
 
 class LabelingStoppedError(StillroomError, RuntimeError):
-    """Labelling ended early (budget, key or error rate); the labels so far are kept."""
+    """Labelling ended early (budget, key, error rate, a teacher that knows too little); the labels so
+    far are kept."""
 
 
 class ScriptError(StillroomError, AssertionError):

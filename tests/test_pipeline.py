@@ -16,11 +16,13 @@ import pytest
 from project_paths import ROOT
 from stillroom.cli import job_parser, main
 from stillroom.console import Console
+from stillroom.errors import LabelingStoppedError
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.tasks.main_job_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
 from stillroom.pipeline.main_job.load_table import load_table, read_source
 from stillroom.pipeline.main_job.teacher import plan_teacher
+from stillroom.pipeline.main_job.teacher_knowledge import require_knowledge
 from stillroom.records import Example
 from stillroom.run_folder import RunFolder
 
@@ -337,3 +339,14 @@ def test_the_commands_of_the_readme_exist():
 def test_a_run_folder_is_named_after_its_data():
     assert MainJob().run_dir().as_posix() == "outputs/elements"
     assert MainJob(data="sqlite:///shop.db", table="tracks").run_dir().name == "tracks"
+
+
+@pytest.mark.parametrize(("score", "least", "stops"), [
+    (0.79, 0.8, True), (0.8, 0.8, False), (0.0, 0.0, False), (1.0, 1.0, False),
+])  # fmt: skip
+def test_a_teacher_that_knows_less_than_the_least_stops_the_job(score, least, stops):
+    job = MainJob(teacher="ollama", teacher_least=least)
+    with pytest.raises(LabelingStoppedError, match=r"79.0 %.*80 %.*Look") if stops else (
+        nullcontext()
+    ):  # fmt: skip
+        require_knowledge(score, 40, job, "Look.")

@@ -127,6 +127,9 @@ class MainJob:
     """A folder or name; None makes the student from every second layer of the teacher."""
     gold_share: float = 0.5
     """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
+    teacher_least: float = 0.8
+    """Least share of held-out questions, 0 to 1, that a named teacher answers right before it may
+    label; below it the job stops before any student is trained. 0 never stops."""
     seed: int = 0
     """Of the questions, the split and the trainings, 0 to 4,294,967,295."""
     output_dir: str | Path | None = None
@@ -170,7 +173,7 @@ class MainJob:
              "are one or more texts, or None"),
             ("also_called", lambda value: isinstance(value, Mapping) and all(
                 _is_text(one) for words in value.values() for one in words), "is column -> texts"),
-            ("gold_share", lambda value: is_number(value, 0, 1), "is 0 to 1"),
+            ("gold_share teacher_least", lambda value: is_number(value, 0, 1), "is 0 to 1"),
             ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
              f"is 0 to {LARGEST_SEED}"),
             ("rows", none_or(lambda value: type(value) is int and value > 0),
