@@ -28,3 +28,18 @@ def shared_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def real_model():
+    """Give a function that finds a packaged model in the model cache, or skips the test."""
+    from stillroom.errors import ModelNotFoundError
+    from stillroom.inference.sources.find_model import find_model
+
+    def find(name: str) -> Path:
+        try:
+            return Path(find_model(name))
+        except ModelNotFoundError as fault:
+            pytest.skip(str(fault))
+
+    return find

@@ -21,7 +21,7 @@ MOST_FILES = 20
 FLOORS = {
     "data": ["datasets readers", "questions", "data_preparation"],
     "inference": [
-        "constrained llama no_real_models",
+        "constrained llama no_real_models sources",
         "checkpoints tool_calls",
         "scoring",
         "engine",

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, StillroomError
+from ..errors import DataError, ModelNotFoundError, StillroomError
 from ..files import folder_fault
+from ..inference.sources.find_model import find_model, is_gguf
 from .options import faults_of
 
 
@@ -50,7 +51,8 @@ def model_faults(
 
     Args:
         role: What the model is, for the message: `teacher`.
-        name: A folder, a name on the hub, or one of `words`.
+        name: A folder, a `.gguf` file, an alias such as `smollm2`, a name on the hub, or one of
+            `words`.
         words: Names that stand for something else, e.g. `starter`.
         hub: Whether a name on the hub is allowed as well as a folder.
     """
@@ -59,10 +61,16 @@ def model_faults(
     if name in words:
         return []
     path = os.path.expanduser(name)
+    if is_gguf(Path(path)):
+        return []
     if os.path.isfile(path):
-        return [f"{role} is {name!r}, which is a file; name the folder of a model"]
-    if os.path.isdir(path):
-        return _folder_faults(role, Path(path))
+        return [f"{role} is {name!r}, which is a file; name the folder of a model or a .gguf file"]
+    try:
+        found = find_model(name)
+    except ModelNotFoundError as fault:
+        return [f"{role} is {name!r}: {fault}"]
+    if isinstance(found, Path):
+        return _folder_faults(role, found)
     looks_like_path = name[0] in "./~\\" or name.count("/") > 1 or name.endswith("/")
     inside = "/" in name and os.path.isdir(name.split("/")[0])
     if looks_like_path or inside or not hub:

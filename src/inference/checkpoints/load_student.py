@@ -27,6 +27,7 @@ from ...errors import CheckpointError, ConfigError, ModelNotFoundError
 from ...files import atomic_folder, file_sha256, write_json, write_text
 from ...prompts import prompts_sha256
 from ..no_real_models import check_models_allowed
+from ..sources.find_model import find_model
 from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
 from .config_allowlist import GENERATION_KEYS, config_faults, generation_arguments, left_out
 from .folder_checks import ModelFiles, check_model_files, shape_faults
@@ -111,10 +112,11 @@ def load_checkpoint(
     dtype: torch.dtype | None = None,
     kinds: tuple[ModelKind, ...] = ("causal",),
 ) -> Checkpoint:
-    """Load a checkpoint folder, or a model of the Hugging Face hub.
+    """Load a checkpoint folder, a model of the model cache, or one of the Hugging Face hub.
 
     Args:
-        name_or_path: Folder, or hub name such as `Qwen/Qwen2.5-0.5B-Instruct`. A folder goes first.
+        name_or_path: Folder; or as `find_model` takes it: a `.gguf` file or the alias of a packaged
+            model, such as `smollm2`; or a hub name such as `Qwen/Qwen2.5-0.5B-Instruct`.
         device: Where to put the weights; None chooses (`choose_device`).
         dtype: Type of the weights; None gives float32 on the CPU and the stored type elsewhere.
         kinds: Kinds of models that the caller can use.
@@ -123,14 +125,14 @@ def load_checkpoint(
         CheckpointError: The folder lacks a part, is damaged, unsafe, or was trained on other
             prompts.
         ModelNotFoundError: There is no such folder, and the hub does not know it or is out of
-            reach.
+            reach; or the model of an alias was not added to the model cache.
         ScriptError: A test forbids real models (`forbid_models`).
     """
     check_models_allowed(str(name_or_path))
     place = device if isinstance(device, torch.device) else choose_device(device)
     if dtype is None and place.type == "cpu":
         dtype = torch.float32
-    folder = Path(name_or_path).expanduser()
+    folder = Path(find_model(name_or_path)).expanduser()
     if folder.is_dir():
         checkpoint = _load_folder(folder, folder.resolve().name, dtype, kinds)
     elif folder.exists():

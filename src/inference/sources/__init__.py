@@ -1,0 +1,1 @@
+"""Models by name: packaged models, GGUF files and the cache that keeps them converted."""

@@ -1,0 +1,97 @@
+"""The model cache: one folder per converted model, complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ...files import atomic_folder, write_json
+
+SOURCE_FILE: Final = "source.json"
+"""Beside the weights: where they are from, their licence and hashes."""
+FORMAT: Final = 1
+"""Of the conversion; a folder of another format is converted again."""
+
+
+def model_cache() -> Path:
+    """Return the folder of the model cache, which may not exist yet.
+
+    It is `$STILLROOM_MODELS`, else `stillroom/models` in the user's cache folder.
+    """
+    given = os.environ.get("STILLROOM_MODELS")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        base = "~/Library/Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "stillroom" / "models"
+
+
+def read_source(folder: Path) -> dict[str, Any] | None:
+    """Read where the model in a folder of the cache is from.
+
+    Returns:
+        Contents of `source.json`; None where it is missing, damaged or of another format.
+    """
+    try:
+        found = json.loads((folder / SOURCE_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def cached_model(name: str, sha256: str) -> Path | None:
+    """Find a model in the cache.
+
+    Args:
+        name: Its folder in the cache.
+        sha256: Hash of the wheel or file that it must be made from.
+    """
+    folder = model_cache() / name
+    source = read_source(folder)
+    return folder if source is not None and source.get("sha256") == sha256 else None
+
+
+@contextmanager
+def filling(name: str) -> Iterator[Path]:
+    """Yield a temporary folder that becomes the folder `name` of the cache when the block succeeds.
+
+    Hold `locked(name)` around it.
+    """
+    final = model_cache() / name
+    for leftover in final.parent.glob(f"{name}.*-*"):  # of processes that were killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    with atomic_folder(final) as temporary:
+        yield temporary
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Let one process at a time fill a folder of the cache; others wait for its end."""
+    root = model_cache()
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / f".{name}.lock", "a+b") as file:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # closing the file ends the lock
+
+
+def write_source(folder: Path, source: dict[str, Any]) -> None:
+    """Write `source.json`."""
+    write_json(folder / SOURCE_FILE, {"format": FORMAT, **source})
