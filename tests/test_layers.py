@@ -35,6 +35,7 @@ FLOORS = {
         "batches settings_checks torch_processes",
         "loss_curve losses settings",
         "stage_plan students teacher",
+        "pruning",
         "training",
         "distiller",
         "stages starter_student",

@@ -10,6 +10,7 @@ Models may also be loaded elsewhere and assigned to the attributes.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,13 +34,22 @@ from ..inference.checkpoints.padding import agree_on_padding
 from ..records import Example
 from .batches.batching import TokenizedExample, collator_for
 from .batches.forward import Batch
-from .batches.model_kinds import TASK_KINDS
+from .batches.model_kinds import TASK_KINDS, model_kind
 from .losses.distillation_loss import DistillationLoss
+from .pruning.prune_teacher import StudentSize, describe, prune_teacher
+from .pruning.vocabulary_trim import over_vocabulary_of
 from .runtime_patches import no_shard_bars
-from .settings import FROM_SCRATCH, FROM_TEACHER, DistillationConfig, read_config
+from .settings import (
+    EVERY_SECOND,
+    FROM_SCRATCH,
+    FROM_TEACHER,
+    PRUNED,
+    DistillationConfig,
+    read_config,
+)
 from .students.adapters import PROBE_EXAMPLES, TrainedAdapter
 from .students.freezing import only_trainable
-from .students.open_students import made_student
+from .students.open_students import half_of, student_from_scratch
 from .students.prepared_models import (
     finish_student,
     prepare_teacher,
@@ -67,6 +77,8 @@ from .training.run_record import DistillationSummary, describe_run, weights_sha2
 from .training.sharding import whole_student
 from .training_data import Record
 
+logger = logging.getLogger(__name__)
+
 __all__ = [
     "DistillationConfig",
     "DistillationLoss",
@@ -89,6 +101,7 @@ class ModelDistiller:
         teacher_model: Frozen and in eval mode from training on; None until loaded or assigned.
         teacher_tokenizer: Loaded with it, or assigned; None means the student's.
         student_model: None until loaded or assigned.
+        pruning: What a `from_teacher` student kept of its teacher; None for others.
         loss_fn: A `DistillationLoss`; assign a subclass to train on your own loss.
     """
 
@@ -106,6 +119,8 @@ class ModelDistiller:
         self.teacher_tokenizer: Any = None
         self._run: dict[str, Any] | None = None
         self._left_out: dict[str, list[str]] = {}
+        self._stored: dict[str, torch.dtype | None] = {}
+        self.pruning: dict[str, Any] | None = None
         self._losses: list[tuple[int, float]] = []
         self._adapter: TrainedAdapter | None = None
 
@@ -122,7 +137,7 @@ class ModelDistiller:
             config.teacher_model_name, device=place, dtype=dtype, kinds=TASK_KINDS[config.task]
         )
         self.teacher_model, self.teacher_tokenizer = loaded.model, loaded.tokenizer
-        self._note_left_out("teacher", loaded)
+        self._note_loaded("teacher", loaded)
 
     def load_student_model(self) -> None:
         """Load the student that the settings name, or make it from the teacher, in float32.
@@ -130,23 +145,78 @@ class ModelDistiller:
         Raises:
             ModelNotFoundError: The model does not exist.
             CheckpointError: Its folder is damaged or unsafe.
-            ConfigError: It cannot be made from this teacher.
+            ConfigError: It cannot be made from this teacher, or only from records, see
+                `make_student`.
         """
         config, name = self.config, self.config.student_model_name
+        if name == PRUNED:
+            raise ConfigError(
+                [f"the student {PRUNED!r} is measured on records: call make_student(records), or "
+                 "distill(records), which does so"]
+            )  # fmt: skip
         if name not in (*FROM_TEACHER, FROM_SCRATCH):
             place, kinds = student_place(config, self.device), TASK_KINDS[config.task]
             loaded = load_checkpoint(name, device=place, dtype=torch.float32, kinds=kinds)
             self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
-            self._note_left_out("student", loaded)
+            self._note_loaded("student", loaded)
             return
         if self.teacher_model is None:
             self.load_teacher_model()
-        layers = config.student_layers if name == FROM_SCRATCH else None
-        self.student_model = made_student(
-            self.teacher_model, layers=layers, width=config.student_width, seed=config.seed
-        ).to(student_place(config, self.device))
+        teacher = self.teacher_model
+        if name == EVERY_SECOND:
+            self.student_model = half_of(teacher)
+            self._stored["student"] = self._stored.get("teacher")
+        else:
+            self.student_model = student_from_scratch(
+                teacher.config,
+                layers=config.student_layers or 0,
+                width=config.student_width or 0,
+                seed=config.seed,
+                kind=model_kind(teacher),
+            )
+        self.student_model.to(student_place(config, self.device))
         if self.tokenizer is None:
             self.tokenizer = self.teacher_tokenizer
+
+    def make_student(self, training_data: Iterable[Record]) -> None:
+        """Make the student that the settings name; `from_teacher` is pruned on these records.
+
+        Its tokenizer, and a teacher over the same vocabulary, become `tokenizer`, `teacher_model`
+        and `teacher_tokenizer`. `distill` calls it where no student is there.
+
+        Args:
+            training_data: As for `distill`.
+
+        Raises:
+            ConfigError: The teacher cannot be pruned to these sizes.
+            DataError: A record cannot be used (`EmptyDataError`: there are none).
+        """
+        self._make_student(examples_of(training_data, self.config.task))
+
+    def _make_student(self, examples: Sequence[Example]) -> None:
+        config = self.config
+        if config.student_model_name != PRUNED:
+            self.load_student_model()
+            return
+        if self.teacher_model is None:
+            self.load_teacher_model()
+        readers = Models(self.teacher_model, self.teacher_tokenizer or self.tokenizer)
+        items = self._items(examples, readers)
+        size = StudentSize(
+            share=config.student_size,
+            layers=config.student_layers,
+            keep_layers=config.keep_layers,
+            feed_forward=config.student_feed_forward,
+            vocabulary=config.student_vocabulary,
+        )
+        made = prune_teacher(
+            self.teacher_model, readers.tokenizer, items, collator_of(readers), size
+        )
+        self.student_model = made.model.to(student_place(config, self.device))
+        self.teacher_model = made.teacher
+        self.tokenizer = self.teacher_tokenizer = made.tokenizer
+        self._stored["student"], self.pruning = self._stored.get("teacher"), made.report
+        logger.info("student: %s", describe(made.report))
 
     def prepare_data(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """Turn plain texts into one padded batch: `input_ids`, `attention_mask`, `labels`, (B, T).
@@ -182,7 +252,7 @@ class ModelDistiller:
         began = time.monotonic()
         examples = examples_of(training_data, self.config.task)
         cache = self._open_cache()
-        models = self._load_missing()
+        models = self._load_missing(examples)
         items = self._tokenize(examples)
         if cache is not None:
             self._require_fit(cache, examples, items)
@@ -238,6 +308,8 @@ class ModelDistiller:
             student=self.student_model,
             teacher_cache=None if cache is None else cache.manifest,
         )
+        if self.pruning is not None:
+            run["student"] |= {"pruning": self.pruning}
         return run | ({"left_out_settings": dict(self._left_out)} if self._left_out else {})
 
     def _finish(self, trainer: Any, trained: Any, probe: Batch, run: Mapping[str, Any]) -> None:  # noqa: ANN401
@@ -280,6 +352,7 @@ class ModelDistiller:
                     self._run,
                     losses=self._losses,
                     adapter=self._adapter,
+                    dtype=self._stored.get("student"),
                 )
         return Path(output_dir or self.config.output_dir)
 
@@ -293,8 +366,10 @@ class ModelDistiller:
         loaded = load_checkpoint(model_path, device=self.device, kinds=TASK_KINDS[self.config.task])
         self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
         self._run, self._losses, self._adapter = loaded.run, [], None
+        self._stored["student"] = loaded.stored_dtype
 
-    def _note_left_out(self, role: str, loaded: Checkpoint) -> None:
+    def _note_loaded(self, role: str, loaded: Checkpoint) -> None:
+        self._stored[role] = loaded.stored_dtype
         if loaded.left_out:
             self._left_out[role] = list(loaded.left_out)
 
@@ -326,9 +401,9 @@ class ModelDistiller:
             sources={example.id: example.source for example in examples},
         )
 
-    def _load_missing(self) -> Models:
+    def _load_missing(self, examples: Sequence[Example]) -> Models:
         if self.student_model is None:
-            self.load_student_model()
+            self._make_student(examples)
         if self._runs_teacher() and self.teacher_model is None:
             self.load_teacher_model()
         if self.tokenizer is None:
@@ -342,11 +417,21 @@ class ModelDistiller:
                 device=self.device,
                 dtype=self._dtype(),
             )
+        self._share_vocabulary()
         models = self._models()
         if self.config.task == "classification":
             readers = [m for m in (models.student, models.teacher) if m is not None]
             agree_on_padding(self.tokenizer, *readers)
         return models
+
+    def _share_vocabulary(self) -> None:
+        """Put the teacher over the student's vocabulary, where that is a trimmed one of its own."""
+        models = self._models()
+        if models.teacher is None or models.own_tokens or self.teacher_tokenizer is None:
+            return
+        trimmed = over_vocabulary_of(models.teacher, self.teacher_tokenizer, self.tokenizer)
+        if trimmed is not None:
+            self.teacher_model, self.teacher_tokenizer = trimmed, self.tokenizer
 
     def _models(self) -> Models:
         return Models(
@@ -358,7 +443,9 @@ class ModelDistiller:
         )
 
     def _tokenize(self, examples: Sequence[Example]) -> list[Any]:
-        models = self._models()
+        return self._items(examples, self._models())
+
+    def _items(self, examples: Sequence[Example], models: Models) -> list[Any]:
         return items_of(
             examples,
             models,

@@ -7,8 +7,13 @@ from typing import Final, Literal
 IGNORED: Final = -100
 """Label of a position that is not supervised; the value transformers and torch use."""
 
-FROM_TEACHER: Final = ("every_second_layer", "from_teacher")
-"""Student names that mean a copy of every second layer of the teacher. Both mean the same."""
+EVERY_SECOND: Final = "every_second_layer"
+"""Student name that means a copy of every second layer of the teacher, whatever they do: for
+teachers that were trained for it, such as the starter. A pretrained one loses all it knows."""
+PRUNED: Final = "from_teacher"
+"""Student name that means a teacher pruned by what its parts do on the training data."""
+FROM_TEACHER: Final = (EVERY_SECOND, PRUNED)
+"""Student names that need no weights but the teacher's."""
 FROM_SCRATCH: Final = "from_scratch"
 """Student name that means an untrained model in the teacher's family, of `student_layers` and
 `student_width`."""

@@ -10,8 +10,10 @@ from typing import Any, Final, Literal
 from ..errors import ConfigError, did_you_mean
 from ..files import write_json
 from ..records import record_hash
+from .setting_names import EVERY_SECOND as EVERY_SECOND
 from .setting_names import FROM_SCRATCH as FROM_SCRATCH
 from .setting_names import FROM_TEACHER as FROM_TEACHER
+from .setting_names import PRUNED as PRUNED
 from .setting_names import (
     AttentionMeasure,
     HiddenMeasure,
@@ -45,8 +47,8 @@ class DistillationConfig:
     teacher_model_name: str = "gpt2"
     """Checkpoint folder or name on the hub."""
     student_model_name: str = "distilgpt2"
-    """Checkpoint folder, name on the hub, `every_second_layer` of the teacher, or
-    `from_scratch`."""
+    """Checkpoint folder, name on the hub, `from_teacher` (what the training data needs of
+    the teacher), `every_second_layer` of the teacher, or `from_scratch`."""
     temperature: float = 2.0
     """Softens both distributions in the divergence; above 0."""
     alpha: float = 0.5
@@ -87,9 +89,21 @@ class DistillationConfig:
     too_long: TooLong = "truncate"
     """Longer examples than `max_length` are cut and counted in a warning, or an `error`."""
     student_layers: int | None = None
-    """Layers of a `from_scratch` student."""
+    """Layers of a `from_scratch` student; of a `from_teacher` one how many are kept."""
     student_width: int | None = None
     """Hidden size of a `from_scratch` student."""
+    student_size: float | None = None
+    """Most parameters of a `from_teacher` student, as a share of the teacher's; vocabulary, layers
+    and feed-forward channels follow from it where they are not set. With none of these it is a
+    half."""
+    keep_layers: Sequence[int] | None = None
+    """The teacher's layers that a `from_teacher` student keeps, counted from 0, ascending; None
+    chooses them by what they do on the training data."""
+    student_feed_forward: int | None = None
+    """Channels that each feed-forward layer of a `from_teacher` student keeps."""
+    student_vocabulary: int | None = None
+    """Tokens that a `from_teacher` student keeps: all bytes, special tokens and those of the
+    training data, and the most frequent others up to this many."""
     teacher_cache: str | None = None
     """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded."""
     task: Task = "generation"

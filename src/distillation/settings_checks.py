@@ -18,6 +18,7 @@ from ..errors import nearest
 from .setting_names import (
     FROM_SCRATCH,
     FROM_TEACHER,
+    PRUNED,
     UNIVERSAL,
     AttentionMeasure,
     HiddenMeasure,
@@ -115,6 +116,16 @@ ALLOWED: Final[dict[str, Rule]] = {
     "save_steps": _null_or(_COUNT),
     "student_layers": _null_or(_COUNT),
     "student_width": _null_or(_COUNT),
+    "student_size": _null_or((
+        lambda v: _is_number(v) and 0.0 < v < 1.0, "is above 0 and below 1, a share of the teacher"
+    )),
+    "keep_layers": _null_or((
+        lambda v: isinstance(v, (list, tuple)) and bool(v)
+        and all(type(layer) is int and layer >= 0 for layer in v) and list(v) == sorted(set(v)),
+        "is a list of layers of the teacher, ascending, counted from 0",
+    )),
+    "student_feed_forward": _null_or(_COUNT),
+    "student_vocabulary": _null_or(_COUNT),
     "num_epochs": _ABOVE_0,
     "learning_rate": _ABOVE_0,
     "matrix_learning_rate": _ABOVE_0,
@@ -154,12 +165,16 @@ _NEED_ADAPTER: Final = (
     "lora_alpha", "lora_dropout", "lora_target_modules", "lora_modules_to_save", "load_in_4bit",
     "keep_adapter",
 )  # fmt: skip
+_NEED_PRUNED: Final = (
+    "student_size", "keep_layers", "student_feed_forward", "student_vocabulary"
+)  # fmt: skip
 _ON_POLICY: Final = frozenset({
     "teacher_model_name", "student_model_name", "temperature", "alpha", "max_length", "batch_size",
     "num_epochs", "learning_rate", "output_dir", "seed", "gradient_accumulation_steps", "max_steps",
     "objective", "optimizer", "matrix_learning_rate", "weight_decay", "warmup_ratio",
     "lr_scheduler", "decay_ratio", "max_grad_norm", "student_layers", "student_width", "dtype",
-    "device", "save_steps", "progress", "trainable", "on_policy", "max_completion_length",
+    *_NEED_PRUNED, "device", "save_steps", "progress", "trainable", "on_policy",
+    "max_completion_length",
 })  # fmt: skip
 """Settings that TRL's trainer follows."""
 
@@ -277,6 +292,18 @@ def _combinations(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> lis
             values["keep_adapter"] is True and student in (*FROM_TEACHER, FROM_SCRATCH),
             f"keep_adapter: an adapter of {student!r} has no base that could be loaded again; save "
             "such a student first, and name its folder",
+        ),
+        *(
+            (
+                student != PRUNED and values[name] != defaults[name],
+                f"{name} is {values[name]!r} and student_model_name is {student!r}; it is for "
+                f"student_model_name={PRUNED!r}",
+            )
+            for name in _NEED_PRUNED
+        ),
+        (
+            values["keep_layers"] is not None and values["student_layers"] is not None,
+            "keep_layers names the layers; leave student_layers out",
         ),
         *(
             (

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...inference.checkpoints.architectures import ModelKind, auto_class
-from ..batches.model_kinds import model_kind
 
 Model = Any
 """A model of transformers, whose classes are skipped by the type checker."""
@@ -27,6 +26,27 @@ _LAYER_KEY: Final = re.compile(
 )
 """Names of layer weights in Llama, Qwen, Mistral, Gemma, ..., in GPT-2, in BERT and similar models,
 and in both halves of T5."""
+
+
+def layer_modules(model: Model) -> dict[str, list[nn.Module]]:
+    """Find a model's layers, in their order.
+
+    Returns:
+        `main` for the layers of a decoder or an encoder; an encoder-decoder has those of the
+        encoder there, and `decoder` for those of the decoder.
+
+    Raises:
+        ConfigError: The layers have unknown names.
+    """
+    found: dict[str, list[nn.Module]] = {}
+    for name, module in model.named_modules():
+        if (match := _LAYER_KEY.match(f"{name}.")) and not match[3].strip("."):
+            found.setdefault(_stack(match[1]), []).append(module)
+    if not found:
+        raise ConfigError(
+            [f"the layers of {type(model).__name__} have unknown names; use 'from_scratch'"]
+        )
+    return found
 
 
 def every_second_layer(layers: int) -> list[int]:
@@ -81,20 +101,6 @@ def layers_from_teacher(
     if hasattr(teacher, "generation_config"):
         student.generation_config = copy.deepcopy(teacher.generation_config)
     return student.float().to(teacher.device).train()
-
-
-def made_student(teacher: Model, *, layers: int | None, width: int | None, seed: int = 0) -> Model:
-    """Make a student from every second layer of a teacher, or an untrained one with `layers`.
-
-    Raises:
-        ConfigError: This teacher or these sizes do not allow it.
-    """
-    if layers is None:
-        return half_of(teacher)
-    kind = model_kind(teacher)
-    return student_from_scratch(
-        teacher.config, layers=layers, width=width or 0, seed=seed, kind=kind
-    )
 
 
 def half_of(teacher: Model) -> Model:

@@ -61,6 +61,8 @@ class Checkpoint:
     """Contents of `run.json`; None for models that stillroom did not make."""
     left_out: tuple[str, ...] = ()
     """Unknown settings of config.json and generation_config.json, which were ignored."""
+    stored_dtype: torch.dtype | None = None
+    """Type of the weights in the folder; None where config.json does not name it."""
 
     @property
     def device(self) -> torch.device:
@@ -318,7 +320,14 @@ def _load_folder(
     )
     if unread:
         _log_left_out(folder, unread)
-    return Checkpoint(model, tokenizer, folder, name, run, unread)
+    return Checkpoint(model, tokenizer, folder, name, run, unread, _stored_dtype(files.config))
+
+
+def _stored_dtype(config: Mapping[str, Any]) -> torch.dtype | None:
+    """Read the type of a folder's weights from its config.json; older files call it torch_dtype."""
+    named = str(config.get("dtype") or config.get("torch_dtype") or "").removeprefix("torch.")
+    known = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    return known.get(named)
 
 
 @cache

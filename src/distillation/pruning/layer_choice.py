@@ -1,0 +1,136 @@
+"""Choose the layers of a teacher that a student keeps, by what each one does on the user's records.
+
+A layer that hardly turns the hidden states that pass through it can be left out at little cost. Its
+influence is 1 - cos of the angle between its input and its output, averaged over the tokens of the
+records. Layers are left out one at a time, and the others are measured again after each: two
+neighbours that do the same work may both look idle, and one of them is needed.
+
+Layers must not be left out by their number alone. A pretrained model of 30 layers without every
+second one knows nothing (`benchmarks/size_curve.py`).
+
+Sources: block influence: ShortGPT, Men et al. 2024, sec. 3.2 (arXiv 2403.03853); measured again
+after each removal: Minitron, Muralidharan et al. 2024, sec. 2.2 (arXiv 2407.14679).
+
+Sizes: B examples, T positions, H hidden size, N compared positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ...errors import ConfigError
+from ..batches.forward import Batch, model_inputs, trial_of
+from ..students.open_students import layer_modules
+
+Model = Any
+"""A model of transformers, whose classes are skipped by the type checker."""
+
+
+@dataclass(frozen=True)
+class ChosenLayers:
+    """The layers that a student keeps."""
+
+    keep: tuple[int, ...]
+    """Ascending, counted from 0; in an encoder-decoder those of the encoder."""
+    keep_decoder: tuple[int, ...] | None
+    """Of an encoder-decoder's decoder; else None."""
+    influence: dict[int, float]
+    """Layer -> influence when it was left out; for kept ones at the end. 0 is an idle layer."""
+
+
+def choose_layers(model: Model, batches: Sequence[Batch], count: int) -> ChosenLayers:
+    """Choose the layers whose absence would be felt most.
+
+    Args:
+        model: The teacher: a decoder, an encoder, or both.
+        batches: Some of the user's records, on the model's device.
+        count: Layers to keep in each stack, 1 to all of them.
+
+    Raises:
+        ConfigError: There are not so many layers, or the layers have unknown names.
+    """
+    stacks = layer_modules(model)
+    for name, layers in stacks.items():
+        if not 1 <= count <= len(layers):
+            raise ConfigError([f"{count} layers are to be kept in the {name} stack, which has "
+                               f"{len(layers)}"])  # fmt: skip
+    kept = {name: list(range(len(layers))) for name, layers in stacks.items()}
+    left_out: dict[int, float] = {}
+    measured = block_influence(model, batches)
+    while any(len(numbers) > count for numbers in kept.values()):
+        for name, numbers in kept.items():
+            if len(numbers) > count:
+                least = min(numbers, key=lambda number: measured[name][number])
+                numbers.remove(least)
+                left_out[least] = measured[name][least]
+        skipped = [
+            layer
+            for name, layers in stacks.items()
+            for number, layer in enumerate(layers)
+            if number not in kept[name]
+        ]
+        # The blocks of T5 hand on more than hidden states, so its layers are measured once.
+        if not model.config.is_encoder_decoder:
+            with without_layers(skipped):
+                measured = block_influence(model, batches)
+    main = {number: measured["main"][number] for number in kept["main"]}
+    return ChosenLayers(
+        keep=tuple(kept["main"]),
+        keep_decoder=tuple(kept["decoder"]) if "decoder" in kept else None,
+        influence={**left_out, **main},
+    )
+
+
+def block_influence(model: Model, batches: Sequence[Batch]) -> dict[str, list[float]]:
+    """Measure how much each layer turns the hidden states of some records, 0 (not at all) to 2.
+
+    Returns:
+        For each stack of layers the influence of each layer.
+    """
+    stacks = layer_modules(model)
+    sums = {name: torch.zeros(len(layers), dtype=torch.float64) for name, layers in stacks.items()}
+    present: dict[str, Any] = {}  # tensors (B, T)
+
+    def measuring(name: str, number: int) -> Callable[..., None]:
+        def measure(_: nn.Module, args: Any, options: Any, out: Any) -> None:  # noqa: ANN401
+            before = args[0] if args else options["hidden_states"]  # (B, T, H)
+            after = out[0] if isinstance(out, tuple) else out
+            rows = present[name]
+            cosine = functional.cosine_similarity(before[rows].float(), after[rows].float(), dim=-1)
+            sums[name][number] += float((1.0 - cosine).sum())
+
+        return measure
+
+    total = dict.fromkeys(stacks, 0)
+    with ExitStack() as stack:
+        stack.enter_context(trial_of(model))
+        for name, layers in stacks.items():
+            for number, layer in enumerate(layers):
+                hook = layer.register_forward_hook(measuring(name, number), with_kwargs=True)
+                stack.callback(hook.remove)
+        for batch in batches:
+            present["main"] = batch["attention_mask"].bool()
+            present["decoder"] = batch["labels"] >= 0 if batch["labels"].dim() == 2 else None
+            for name in stacks:
+                total[name] += int(present[name].sum())
+            model(**model_inputs(batch))
+    return {name: (values / max(total[name], 1)).tolist() for name, values in sums.items()}
+
+
+@contextmanager
+def without_layers(layers: Sequence[nn.Module]) -> Iterator[None]:
+    """Let hidden states pass by some layers of a decoder or encoder, until the end of the block."""
+    for layer in layers:
+        layer.forward = lambda hidden_states, *_, **__: hidden_states
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward

@@ -1,0 +1,226 @@
+"""Trim a model's vocabulary to what a task needs, exactly for the tokens that stay.
+
+Embeddings and head lose the rows of left-out tokens and nothing else, so the logits of the others
+stay what they were. Kept are all bytes, all special tokens, the tokens of the user's texts with
+those that they are merged from, and the most frequent others. So any text can still be written in
+tokens, the user's texts in the same ones as before, and unseen wordings in not many more.
+
+Byte pairs are merged by rank, lowest first. A merge that never happens in a text can be left out
+without changing the tokens of that text, and all merges that happen in the user's texts stay.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import ConfigError
+from ...inference.checkpoints.tokenizer_files import load_tokenizer
+from ..batches.model_kinds import model_kind
+
+Model = Any
+"""A model of transformers, whose classes are skipped by the type checker."""
+
+_TOKEN_SETTINGS: Final = ("bos_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+                          "forced_eos_token_id", "decoder_start_token_id")  # fmt: skip
+
+
+def can_trim(model: Model, tokenizer: Any) -> bool:  # noqa: ANN401
+    """Tell whether a model's vocabulary can be trimmed."""
+    kind = json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("type")
+    return model_kind(model) == "causal" and kind == "BPE"
+
+
+def choose_tokens(tokenizer: Any, used: Iterable[int], size: int) -> list[int]:  # noqa: ANN401
+    """Choose the ids that stay: ascending, about `size` of them, more where the texts need more.
+
+    Args:
+        tokenizer: Of the teacher; byte pairs (BPE).
+        used: Ids in the user's texts.
+        size: Tokens to keep, 1 or more. What is not needed is filled up in the order of the merges,
+            which is that of their frequency when the tokenizer was trained.
+
+    Raises:
+        ConfigError: The tokenizer is of another kind.
+    """
+    written = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary, merges = _byte_pairs(written)
+    made = {left + right for left, right in merges}
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    keep = {token for token in vocabulary if token not in made}
+    ids = {number: token for token, number in vocabulary.items()}
+    for number in set(used):
+        if (token := ids.get(number)) is not None:
+            keep |= _merged_from(token, ranks)
+    added = {token["id"] for token in written["added_tokens"]}
+    for left, right in merges:
+        if len(keep) + len(added) >= size:
+            break
+        keep.add(left + right)
+    return sorted({vocabulary[token] for token in keep} | added)
+
+
+def template_ids(tokenizer: Any) -> list[int]:  # noqa: ANN401
+    """Give the ids that a tokenizer's chat template writes; empty without a template."""
+    if not tokenizer.chat_template:
+        return []
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def trim_tokenizer(tokenizer: Any, keep: list[int]) -> Any:  # noqa: ANN401
+    """Make the tokenizer of a trimmed vocabulary: the kept ids in their order, counted from 0.
+
+    Args:
+        tokenizer: Of the teacher; stays as it is.
+        keep: From `choose_tokens`.
+    """
+    written = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary, merges = _byte_pairs(written)
+    numbers = {old: new for new, old in enumerate(keep)}
+    kept = {token: numbers[old] for token, old in vocabulary.items() if old in numbers}
+    written["model"]["vocab"] = kept
+    written["model"]["merges"] = [
+        [left, right] for left, right in merges if {left, right, left + right} <= kept.keys()
+    ]
+    for token in written["added_tokens"]:
+        token["id"] = numbers[token["id"]]
+    _renumber_processor(written.get("post_processor"), numbers)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        path = Path(folder, "tokenizer.json")
+        path.write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
+        trimmed = load_tokenizer(Path(folder))
+    trimmed.padding_side = tokenizer.padding_side
+    return trimmed
+
+
+def trim_model(model: Model, keep: list[int]) -> None:
+    """Leave the rows of other tokens out of a causal model's embeddings and head, in place.
+
+    Raises:
+        ConfigError: The model is of another kind.
+    """
+    if (kind := model_kind(model)) != "causal":
+        raise ConfigError([f"the vocabulary of a {kind} model is not trimmed; leave it whole"])
+    rows = torch.tensor(keep, device=model.device)
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head.weight is embeddings.weight
+    embeddings.weight = _rows_of(embeddings.weight, rows)
+    embeddings.num_embeddings = len(keep)
+    head.weight = embeddings.weight if tied else _rows_of(head.weight, rows)
+    head.out_features = len(keep)
+    if head.bias is not None:
+        head.bias = _rows_of(head.bias, rows)
+    numbers = {old: new for new, old in enumerate(keep)}
+    if embeddings.padding_idx is not None:
+        embeddings.padding_idx = numbers.get(embeddings.padding_idx)
+    model.config.vocab_size = len(keep)
+    for settings in (model.config, model.generation_config):
+        for name in _TOKEN_SETTINGS:
+            given = getattr(settings, name, None)
+            if isinstance(given, list):
+                setattr(settings, name, [numbers[i] for i in given if i in numbers])
+            elif given is not None:
+                setattr(settings, name, numbers.get(given))
+
+
+def over_vocabulary_of(teacher: Model, tokenizer: Any, student_tokenizer: Any) -> Model | None:  # noqa: ANN401
+    """Give a teacher over a student's vocabulary, where that is a trimmed one of the teacher's.
+
+    What the teacher would give to left-out tokens, the student cannot give: the teacher's
+    probabilities are those of the kept tokens, summing to 1.
+
+    Args:
+        teacher: Stays as it is; the result shares all other weights with it.
+        tokenizer: Of the teacher.
+        student_tokenizer: Of the student.
+
+    Returns:
+        None where `trim_tokenizer` cannot have made the student's tokenizer of the teacher's.
+    """
+    keep = _tokens_of(tokenizer, student_tokenizer)
+    if keep is None:
+        return None
+    trimmed = sharing_copy(teacher)
+    trim_model(trimmed, keep)
+    return trimmed
+
+
+def _tokens_of(tokenizer: Any, student_tokenizer: Any) -> list[int] | None:  # noqa: ANN401
+    """Give the teacher's id of each of a student's tokens, if the student's are a trimmed set."""
+    theirs, ours = tokenizer.get_vocab(), student_tokenizer.get_vocab()
+    keep = [theirs[token] for token in sorted(ours, key=ours.__getitem__) if token in theirs]
+    if len(keep) != len(ours) or len(keep) >= len(theirs) or keep != sorted(keep):
+        return None
+    try:
+        again = trim_tokenizer(tokenizer, keep)
+    except (ConfigError, KeyError):
+        return None
+    return keep if _state(again) == _state(student_tokenizer) else None
+
+
+def sharing_copy(model: Model) -> Model:
+    """Copy a model's modules and settings; its tensors are shared until they are replaced."""
+    tensors = chain(model.parameters(), model.buffers())
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def _state(tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Read what decides the ids of a text; padding and truncation are set by each call."""
+    written: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {k: v for k, v in written.items() if k not in ("padding", "truncation")}
+
+
+def _byte_pairs(written: Mapping[str, Any]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Read vocabulary and merges of a tokenizer.json."""
+    model = written["model"]
+    if model.get("type") != "BPE":
+        raise ConfigError(
+            [f"the tokenizer is of type {model.get('type')!r}, and only byte pairs (BPE) are "
+             "trimmed; leave student_vocabulary out"]
+        )  # fmt: skip
+    pairs = (m.split(" ", 1) if isinstance(m, str) else m for m in model["merges"])
+    return model["vocab"], [(left, right) for left, right in pairs]
+
+
+def _merged_from(token: str, ranks: Mapping[tuple[str, str], int]) -> set[str]:
+    """List a token and all tokens that are merged on the way to it."""
+    parts, found = list(token), {token}
+    while len(parts) > 1:
+        rank, place = min(
+            (ranks.get((left, right), len(ranks)), place)
+            for place, (left, right) in enumerate(pairwise(parts))
+        )
+        if rank == len(ranks):
+            break
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]
+        found.add(parts[place])
+    return found
+
+
+def _renumber_processor(part: Any, numbers: Mapping[int, int]) -> None:  # noqa: ANN401
+    """Write the new ids of the tokens that a post-processor adds."""
+    if not isinstance(part, dict):
+        return
+    for step in part.get("processors", ()):
+        _renumber_processor(step, numbers)
+    for token in (part.get("special_tokens") or {}).values():
+        token["ids"] = [numbers[number] for number in token["ids"]]
+    for name in ("sep", "cls"):
+        if name in part:
+            part[name][1] = numbers[part[name][1]]
+
+
+def _rows_of(weight: Tensor, rows: Tensor) -> nn.Parameter:
+    return nn.Parameter(weight.detach()[rows].clone(), requires_grad=weight.requires_grad)
