@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .errors import ConfigError
 
 FormatName = Literal["s2-qa", "s2-summarize", "s2-validate", "system1", "system2"]
 SystemMode = Literal["system1", "system2"]
 """System 1 follows an instruction; System 2 reasons in steps before its answer."""
+Turn = Mapping[str, Any]
+"""A chat turn: `role` (`system`, `user` or `assistant`) and `content`."""
+Prompt = str | Sequence[Turn]
+"""A rendered prompt, or chat turns of which the last is the user's."""
 
 THINK = "Please think step by step and explain your reasoning before giving the final answer."
 
@@ -118,6 +122,67 @@ def join_of(prompt: str) -> str:
         return FORMATS["system1"].joint
     last = prompt.rsplit("\n\n", 1)[-1]
     return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
+
+
+_JUDGED = re.compile(r"(.*)\n\nAnswer: (.*)\n\n(Is this answer right\?)", re.DOTALL)
+_SPEAKERS = {"user": "User: ", "assistant": "Assistant: "}
+
+
+def as_turns(prompt: Prompt) -> list[dict[str, Any]]:
+    r"""Write a prompt as turns for a model with a chat template.
+
+    The words that a format puts around a question are for models that continue a text: a chat model
+    gets the question alone, so a rendered question and the bare one are the same prompt. The
+    question of `s2-validate` comes after the answer to be judged, as a turn of its own, so the
+    prompt begins as that of `s2-qa`. Other texts are one user turn as they are.
+
+    Args:
+        prompt: A text, or at least one turn. Earlier turns are kept as they are.
+
+    >>> [turn["content"] for turn in as_turns("Question: Q\n\nAnswer:")]
+    ['Q']
+    >>> [turn["content"] for turn in as_turns(render("s2-validate", "Q", answer="A"))]
+    ['Q', 'A', 'Is this answer right?']
+    """
+    if not isinstance(prompt, str):
+        earlier, last = [dict(turn) for turn in prompt[:-1]], dict(prompt[-1])
+        asks = last["role"] == "user" and isinstance(last["content"], str)
+        return [*earlier, *(as_turns(last["content"]) if asks else [last])]
+    # The order of `join_of`: a user's text may end like another format.
+    if prompt.startswith("User: ") and prompt.endswith("\nAssistant:"):
+        return [_user(prompt.removeprefix("User: ").removesuffix("\nAssistant:"))]
+    if not prompt.startswith(("Question: ", "Context: ")):
+        return [_user(prompt)]
+    judged = _JUDGED.fullmatch(prompt)
+    if judged:
+        question, answer, ask = judged.groups()
+        said = {"role": "assistant", "content": answer}
+        return [_user(question.removeprefix("Question: ")), said, _user(ask)]
+    return [_user(prompt.removesuffix("\n\nAnswer:").removeprefix("Question: "))]
+
+
+def as_text(prompt: Prompt, form: FormatName = "s2-qa") -> str:
+    r"""Write a prompt as text for a model without a chat template.
+
+    Args:
+        prompt: A text, which is kept, or turns. The system's words and the conversation before the
+            last turn become the context.
+        form: Format of the last turn.
+
+    >>> as_text([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}])
+    'Context: S\n\nQuestion: Q\n\nAnswer:'
+    """
+    if isinstance(prompt, str):
+        return prompt
+    *earlier, last = prompt
+    said = [f"{_SPEAKERS[t['role']]}{t['content']}" for t in earlier if t["role"] in _SPEAKERS]
+    told = [turn["content"] for turn in earlier if turn["role"] not in _SPEAKERS]
+    context = "\n\n".join(part for part in ("\n".join(said), *told) if part)
+    return render(form, last["content"], context=context)
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
 
 
 _VERDICT = re.compile(

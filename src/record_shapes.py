@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard
 
 from .errors import DataError
-from .prompts import FORMATS, FormatName, render
+from .prompts import FORMATS, FormatName, Prompt, render
 
 Record = Mapping[str, Any]
 Shape = Literal["messages", "conversations", "question", "instruction", "prompt"]
@@ -58,14 +58,11 @@ class Asked:
     turns: list[dict[str, str]] | None = None
     """The turns of `system` and `user`, for a conversation."""
 
-    def prompt(self, form: FormatName) -> str:
-        """Render the prompt of a student; a record with a ready prompt gives that prompt.
-
-        Turns are always rendered in `s2-qa`. A teacher gets them as chat turns, in no format.
-        """
+    def prompt(self, form: FormatName) -> Prompt:
+        """Give the prompt: turns as they are, a ready prompt too, a question in a format."""
         if self.turns is not None:
-            form = "s2-qa"
-        elif self.shape == "prompt":
+            return self.turns
+        if self.shape == "prompt":
             return self.text
         return render(form, self.text, context=self.context)
 

@@ -36,7 +36,7 @@ class Example:
     id: str
     """Unique in its data set, the same in every run."""
     prompt: str
-    """The rendered prompt, from `prompts.render`."""
+    """The rendered prompt, from `prompts.render`; for a conversation, its turns as text."""
     target: str | None = None
     """The completion to learn; None while unlabelled."""
     task: Task = "qa"
@@ -51,6 +51,13 @@ class Example:
     loss. For the decisive word of a longer target."""
     label: dict[str, Any] | None = None
     """Origin of the target: None for gold, else at least `{"teacher": ..., "prompt_hash": ...}`."""
+    turns: list[dict[str, str]] | None = None
+    """The turns of a conversation up to the answer, for models with a chat template."""
+
+    @property
+    def asked(self) -> str | list[dict[str, str]]:
+        """The prompt to give to a model, a `prompts.Prompt`."""
+        return self.prompt if self.turns is None else self.turns
 
     def to_dict(self) -> dict[str, Any]:
         """Give the example as plain JSON values."""

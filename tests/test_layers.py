@@ -22,7 +22,9 @@ FLOORS = {
     "data": ["datasets readers", "questions", "data_preparation"],
     "inference": [
         "constrained llama no_real_models sources",
-        "checkpoints tool_calls",
+        "tool_calls",
+        "prompt_tokens",
+        "checkpoints",
         "scoring",
         "engine",
         "generate onnx_export remote",

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import DataError, EmptyDataError
+from ..prompts import Prompt, as_text
 from ..record_shapes import answered_shape, read_answer, read_asked, require_text
 from ..records import Example, record_hash
 
@@ -60,7 +61,7 @@ def training_examples(records: Iterable[Record]) -> list[Example]:
 
 
 def examples_from(
-    records: Iterable[Record], read: Callable[[object, int], tuple[str, str | None]]
+    records: Iterable[Record], read: Callable[[object, int], tuple[Prompt, str | None]]
 ) -> list[Example]:
     """Make an example of each record, in the order given.
 
@@ -77,16 +78,20 @@ def examples_from(
         if isinstance(record, Example):
             examples.append(record)
             continue
-        prompt, target = read(record, number)
+        asked, target = read(record, number)
+        prompt = as_text(asked)
+        turns = None if isinstance(asked, str) else [dict(turn) for turn in asked]
         content = record_hash({"prompt": prompt, "target": target})[:24]
-        examples.append(Example(f"{content}-{seen[content]}", prompt, target, task="text"))
+        examples.append(
+            Example(f"{content}-{seen[content]}", prompt, target, task="text", turns=turns)
+        )
         seen[content] += 1
     if not examples:
         raise EmptyDataError("there are no training records; give at least one")
     return examples
 
 
-def _prompt_and_target(record: object, number: int) -> tuple[str, str]:
+def _prompt_and_target(record: object, number: int) -> tuple[Prompt, str]:
     if not isinstance(record, Mapping):
         raise DataError(
             f"is a {type(record).__name__}; give mappings with the keys {SHAPES}", row=number

@@ -77,7 +77,7 @@ def evaluate_models(
     """
     _check_held_out(held_out, training_prompts or set())
     checkpoints = _load_all({TEACHER: teacher, STUDENT: student}, controls or {}, device)
-    prompts = [example.prompt for example in held_out]
+    prompts = [example.asked for example in held_out]
     targets = [example.target or "" for example in held_out]
     answers: dict[str, ModelAnswers] = {}
     for name, checkpoint in checkpoints.items():

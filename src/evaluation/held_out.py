@@ -17,7 +17,7 @@ from ..inference.generate import generate_texts
 from ..inference.scoring.choices import score_completions
 from ..inference.system_pair.answers import checkpoint_of, require_mode
 from ..inference.system_pair.final_answers import final_answer, same_answer
-from ..prompts import SystemMode, format_prompt
+from ..prompts import Prompt, SystemMode, format_prompt
 from .metrics import bleu, exact_match, mean_rouge_l, perplexity, wilson_interval
 
 
@@ -41,7 +41,7 @@ class ModelAnswers:
 
 def answer_held_out(
     checkpoint: Checkpoint,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     targets: Sequence[str],
     *,
     max_new_tokens: int,
@@ -52,7 +52,7 @@ def answer_held_out(
 
     Args:
         checkpoint: The model.
-        prompts: (N,), rendered.
+        prompts: (N,), rendered texts or turns.
         targets: (N,).
         max_new_tokens: Most tokens of an answer.
         batch_size: Prompts answered together.

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from ..prompts import Prompt
 from .checkpoints.load_student import Checkpoint
 from .engine.detokenize import decode_answer
 from .engine.protocol import FinishReason, GenerationRequest
@@ -43,7 +44,7 @@ class Generation:
 
 def generate_texts(
     checkpoint: Checkpoint,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     *,
     max_new_tokens: int = 128,
     temperature: float = 0.0,
@@ -56,7 +57,8 @@ def generate_texts(
 
     Args:
         checkpoint: Model and tokenizer.
-        prompts: Rendered prompts (`prompts.render`), without the separator before the answer.
+        prompts: Rendered prompts (`prompts.render`), without the separator before the answer, or
+            chat turns.
         max_new_tokens: Most tokens per answer; the prompt does not count.
         temperature: 0 is greedy; above 0 samples.
         top_p: Probability mass sampled from, above 0 to 1.

@@ -21,8 +21,7 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from ...errors import ConfigError, DataError, EmptyDataError
-from ...inference.scoring.choices import prompt_ids
-from ...prompts import join_of
+from ...inference.prompt_tokens.prompt_ids import answer_end, answer_text, prompt_ids
 from ...records import Example
 from ..setting_names import IGNORED, TooLong
 
@@ -106,11 +105,12 @@ def tokenize_examples(
 ) -> list[TokenizedExample]:
     """Turn labelled examples into token ids, in the order given.
 
-    An example with an empty prompt is a plain text, which is supervised as a whole.
+    An example with an empty prompt is a plain text, which is supervised as a whole. Of all others
+    only the answer is supervised, with the token that ends it.
 
     Args:
         examples: Each with a target.
-        tokenizer: The student's; needs an end token.
+        tokenizer: The student's; needs an end token. Its chat template is used where it has one.
         max_length: Most tokens of prompt, completion and end token together; at least 2.
         too_long: `error` names the first example that does not fit. `truncate` cuts the end of the
             completion, with its end token, or, where the prompt alone is too long, the beginning of
@@ -131,8 +131,10 @@ def tokenize_examples(
     listed = list(examples)
     if not listed:
         raise EmptyDataError("there are no training examples; give at least one")
-    prompts = prompt_ids(tokenizer, [example.prompt for example in listed])
-    texts = [completion_text(example) for example in listed]
+    prompts = prompt_ids(tokenizer, [example.asked for example in listed])
+    texts = [completion_text(example, tokenizer) for example in listed]
+    turn_end, text_end = int(answer_end(tokenizer) or 0), int(tokenizer.eos_token_id)
+    ends = [turn_end if example.prompt else text_end for example in listed]
     # Names of special tokens in a record are read as plain text, as in serving.
     options = {"add_special_tokens": False, "split_special_tokens": True}
     if any(example.focus is not None for example in listed):
@@ -146,8 +148,8 @@ def tokenize_examples(
     }
     cut = _Cuts()
     items = [
-        _fit(example, prompt, [*completion, int(tokenizer.eos_token_id)], max_length, too_long, cut)
-        for example, prompt, completion in zip(listed, prompts, completions, strict=True)
+        _fit(example, prompt, [*completion, end], max_length, too_long, cut)
+        for example, prompt, completion, end in zip(listed, prompts, completions, ends, strict=True)
     ]
     cut.report(len(items), max_length)
     return [
@@ -184,8 +186,8 @@ class _Cuts:
             )  # fmt: skip
 
 
-def completion_text(example: Example) -> str:
-    """Give the text after the prompt: the separator of the prompt's format, then the target.
+def completion_text(example: Example, tokenizer: Tokenizer) -> str:
+    """Give the text after the prompt: what separates the two for this tokenizer, and the target.
 
     Raises:
         DataError: The example has no target.
@@ -195,7 +197,7 @@ def completion_text(example: Example) -> str:
             f"example {example.id!r} has no target to train on; label it or drop it",
             row=example.source.row if example.source else None,
         )
-    return join_of(example.prompt) + example.target if example.prompt else example.target
+    return answer_text(tokenizer, example.asked, example.target)
 
 
 def _fit(

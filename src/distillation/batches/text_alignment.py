@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ from .packing import PackingCollator
 
 logger = logging.getLogger(__name__)
 
+START: Final = -(1 << 30)
+"""Stands for the start of a completion, wherever its target begins."""
 FEW_ALIGNED = 0.5
 """A smaller share of supervised positions with a teacher causes a warning."""
 
@@ -74,8 +77,7 @@ def align_examples(
     theirs = tokenize_examples(
         examples, teacher_tokenizer, max_length=max_length, too_long=too_long
     )
-    texts = [completion_text(example) for example in examples]
-    ours, others = (text_cuts(texts, tokenizer) for tokenizer in both)
+    ours, others = (completion_cuts(examples, tokenizer) for tokenizer in both)
     # Offsets do not distinguish several tokens of one character; equal vocabularies need none.
     same = student_tokenizer.get_vocab() == teacher_tokenizer.get_vocab()
     aligned = [
@@ -92,6 +94,20 @@ def align_examples(
         supervised,
     )
     return aligned
+
+
+def completion_cuts(examples: Sequence[Example], tokenizer: Tokenizer) -> list[dict[int, int]]:
+    """Find where a tokenizer cuts completions, counted in characters of the target.
+
+    The text before the target, which differs between models with a chat template and without one,
+    has negative numbers; the start of the completion is `START`.
+    """
+    texts = [completion_text(example, tokenizer) for example in examples]
+    found = []
+    for example, text, cuts in zip(examples, texts, text_cuts(texts, tokenizer), strict=True):
+        lead = len(text) - len(example.target or "")
+        found.append({(at - lead if at else START): count for at, count in cuts.items()})
+    return found
 
 
 def text_cuts(texts: Sequence[str], tokenizer: Tokenizer) -> list[dict[int, int]]:

@@ -74,7 +74,7 @@ class CacheSpec:
     tokenizer_sha256: str
     """Hash of the tokens of ids 0 to `vocab_size` - 1."""
     template_sha256: str
-    """Hash of the prompts."""
+    """Hash of the prompts: of the chat template, or of the formats where there is none."""
     vocab_size: int
     """V_eff: ids that tokenizer and head share."""
     data_hash: str

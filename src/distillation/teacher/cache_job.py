@@ -20,7 +20,7 @@ from ...inference.checkpoints.load_student import (
     load_checkpoint,
     package_versions,
 )
-from ...prompts import prompts_sha256
+from ...inference.prompt_tokens.prompt_ids import prompts_hash
 from ..batches.batching import TokenizedExample, collator_for, tokenize_examples
 from ..batches.vocabulary import shared_vocabulary, token_count
 from ..runtime_patches import keep_freed_memory
@@ -120,7 +120,7 @@ def cache_teacher_logits(settings: CacheSettings, records: Iterable[Record]) -> 
     spec = CacheSpec(
         teacher=_identity(settings.teacher, teacher.model, dtype),
         tokenizer_sha256=vocabulary_sha256(teacher.tokenizer, vocabulary),
-        template_sha256=prompts_sha256(),
+        template_sha256=prompts_hash(teacher.tokenizer),
         vocab_size=vocabulary,
         data_hash=sequences_hash(sequences),
         k=settings.top_k,

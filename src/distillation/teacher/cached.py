@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import ConfigError, DataError
 from ...inference.checkpoints.load_student import package_versions
-from ...prompts import prompts_sha256
+from ...inference.prompt_tokens.prompt_ids import prompts_hash
 from ...records import Source
 from ..batches.batching import TokenizedExample
 from ..batches.forward import Batch, document_spans
@@ -146,7 +146,7 @@ def require_fit(
     run = {
         "teacher": known_identity(teacher_name, commit),
         "tokenizer_sha256": vocabulary_sha256(tokenizer, cache.vocabulary),
-        "template_sha256": prompts_sha256(),
+        "template_sha256": prompts_hash(tokenizer),
         "vocab_size": min(cache.vocabulary, token_count(tokenizer)),
         "data_hash": sequences_hash(plan_sequences(items)),
         **limits,

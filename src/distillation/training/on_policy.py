@@ -18,7 +18,7 @@ import torch
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
 from ...errors import ConfigError, MissingDependencyError, VocabularyError
-from ...inference.scoring.choices import prompt_ids
+from ...inference.prompt_tokens.prompt_ids import prompt_ids, prompt_text
 from ...records import Example
 from ..loss_curve import LossHistory, ShowProgress
 from ..settings import DistillationConfig
@@ -112,8 +112,8 @@ def _prompts(
     config: DistillationConfig,
 ) -> list[str]:
     """Give the prompts, after checking that TRL tokenises them as serving does."""
-    prompts = [example.prompt for example in examples]
-    ours = prompt_ids(tokenizer, prompts)
+    prompts = [prompt_text(tokenizer, example.asked) for example in examples]
+    ours = prompt_ids(tokenizer, [example.asked for example in examples])
     theirs = tokenizer(prompts)["input_ids"]
     longest = config.max_length - config.max_completion_length
     for example, mine, other in zip(examples, ours, theirs, strict=True):

@@ -21,7 +21,7 @@ from ...inference.checkpoints.load_student import (
     load_checkpoint,
     save_checkpoint,
 )
-from ...prompts import join_of
+from ...inference.prompt_tokens.prompt_ids import answer_text, prompt_text
 from ...records import data_hash, sha256_text
 from ..settings import DistillationConfig
 from .on_policy import trl_arguments
@@ -62,8 +62,8 @@ def train_preferences(
     student = loaded.model.float()
     joined = [
         {
-            "prompt": pair["prompt"],
-            **{key: join_of(pair["prompt"]) + pair[key] for key in KEYS[1:]},
+            "prompt": prompt_text(loaded.tokenizer, pair["prompt"]),
+            **{key: answer_text(loaded.tokenizer, pair["prompt"], pair[key]) for key in KEYS[1:]},
         }
         for pair in pairs
     ]

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
-from ...prompts import join_of
+from ...prompts import as_turns
 from ..checkpoints.load_student import Checkpoint
 from ..constrained.grammar import constrain
 from ..engine.protocol import LogitsConstraint
+from ..prompt_tokens.prompt_ids import answer_lead
+from ..prompt_tokens.template_turns import template_ids
 from ..scoring.choices import encode_prompt
 from ..scoring.model_limits import context_length, end_token_ids
 from ..tool_calls.parse import CLOSE_TAG, OPEN_TAG, Tags, shorter_lists
 from .messages import chat_turns, plain_prompt
 from .response_format import AnswerForm
-from .template_turns import template_ids
 
 PROMPT_SHARE = 0.75
 """Share of the context; closed lists are shortened in a prompt with tools that takes more."""
@@ -24,11 +25,8 @@ TOLD_VALUES = (64, 16, 4, 0)
 
 
 def uses_template(checkpoint: Checkpoint) -> bool:
-    """Return whether the model's chat template renders its prompts.
-
-    Students of stillroom were trained on plain prompts, whatever template their tokenizer has.
-    """
-    return checkpoint.run is None and bool(checkpoint.tokenizer.chat_template)
+    """Return whether the model's chat template renders its prompts."""
+    return bool(checkpoint.tokenizer.chat_template)
 
 
 def call_tags(checkpoint: Checkpoint) -> Tags:
@@ -79,7 +77,7 @@ def _prompt_ids(
     if not uses_template(checkpoint):
         return encode_prompt(checkpoint, plain_prompt(messages, tools))
     shorter = shorter_lists(form.callable_tools, most_values)
-    return template_ids(tokenizer, chat_turns(messages), shorter, tools)
+    return template_ids(tokenizer, as_turns(chat_turns(messages)), shorter, tools)
 
 
 def form_constraint(
@@ -92,6 +90,6 @@ def form_constraint(
     """
     if form.grammar is None:
         return None
-    lead = "" if uses_template(checkpoint) else join_of(plain_prompt(messages))
+    lead = answer_lead(checkpoint.tokenizer, plain_prompt(messages))
     ends = end_token_ids(checkpoint.model, checkpoint.tokenizer)
     return constrain(form.grammar, checkpoint.tokenizer, ends, lead=lead)

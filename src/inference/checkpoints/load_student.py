@@ -27,12 +27,13 @@ from ...errors import CheckpointError, ConfigError, ModelNotFoundError
 from ...files import atomic_folder, file_sha256, write_json, write_text
 from ...prompts import prompts_sha256
 from ..no_real_models import check_models_allowed
+from ..prompt_tokens.prompt_ids import template_sha256
 from ..sources.find_model import find_model
 from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
 from .config_allowlist import GENERATION_KEYS, config_faults, generation_arguments, left_out
 from .folder_checks import ModelFiles, check_model_files, shape_faults
 from .padding import agree_on_padding
-from .run_file import RUN_FILE, SCHEMA_VERSION, read_run
+from .run_file import RUN_FILE, SCHEMA_VERSION, TEMPLATE_KEY, read_run, require_template
 from .tokenizer_files import load_tokenizer, write_golden_ids
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,10 @@ def save_checkpoint(
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         write_golden_ids(temporary, tokenizer)
-        made = {"tokenizer_sha256": file_sha256(temporary / "tokenizer.json")}
+        made = {
+            "tokenizer_sha256": file_sha256(temporary / "tokenizer.json"),
+            TEMPLATE_KEY: template_sha256(tokenizer),
+        }
         write_json(temporary / RUN_FILE, {**_run_defaults(), **run, **made})
         for name, text in (files or {}).items():
             if Path(name).name != name:
@@ -306,6 +310,7 @@ def _load_folder(
     require_kind(folder, files.config, kinds)
     run = read_run(folder)
     tokenizer = load_tokenizer(folder)
+    require_template(folder, run, tokenizer)
     try:
         config = make_config(files.config)
     except CheckpointError as fault:

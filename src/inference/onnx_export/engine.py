@@ -22,7 +22,7 @@ import torch
 from ...errors import CheckpointError, GenerationError
 from ..checkpoints.folder_checks import read_checked_json
 from ..checkpoints.load_student import Checkpoint, complete_tokenizer
-from ..checkpoints.run_file import read_run
+from ..checkpoints.run_file import read_run, require_template
 from ..checkpoints.tokenizer_files import load_tokenizer
 from ..engine.batch_engine import BatchEngine
 from ..engine.worker_thread import ServedModel
@@ -100,6 +100,7 @@ def _checkpoint(export: Export) -> Checkpoint:
     """Make a checkpoint of an export's tokenizer and configs."""
     folder = export.folder
     run, tokenizer = read_run(folder), load_tokenizer(folder)
+    require_template(folder, run, tokenizer)
     complete_tokenizer(tokenizer, export.name)
     if max(tokenizer.get_vocab().values()) >= export.shape.vocabulary:
         raise CheckpointError(

@@ -24,6 +24,7 @@ from ..checkpoints.folder_checks import check_settings
 from ..checkpoints.load_student import Checkpoint, load_checkpoint
 from ..engine.protocol import GenerationRequest
 from ..engine.transformers_engine import serve_checkpoint
+from ..prompt_tokens.prompt_ids import answer_end
 from ..scoring.choices import encode_completion, encode_prompt
 from ..scoring.model_limits import context_length
 from .folder import (
@@ -177,7 +178,7 @@ def _sample(lines: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 def _reads_of(checkpoint: Checkpoint, lines: Sequence[dict[str, Any]], path: Path) -> list[Read]:
     """Tokenise prompts and targets; the checkpoint generates missing targets."""
-    room, end = context_length(checkpoint.model), checkpoint.tokenizer.eos_token_id
+    room, end = context_length(checkpoint.model), answer_end(checkpoint.tokenizer)
     ending = [] if end is None else [end]
     reads = []
     with closing(serve_checkpoint(checkpoint)) as engine:

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...errors import GenerationError
-from ...prompts import join_of
+from ...prompts import Prompt, join_of
 from ..checkpoints.load_student import Checkpoint
+from ..prompt_tokens.prompt_ids import answer_end, answer_ids, prompt_ids
 from .model_limits import DAMAGED, check_room, context_length, model_lock
 
 IGNORED = -100
@@ -26,29 +27,14 @@ _MOST_LOGITS = 1 << 26
 """Logits held at once, 256 MiB: large vocabularies get smaller batches."""
 
 
-def encode_prompt(checkpoint: Checkpoint, prompt: str) -> list[int]:
-    """Tokenise a rendered prompt as in training; see `prompt_ids`."""
+def encode_prompt(checkpoint: Checkpoint, prompt: Prompt) -> list[int]:
+    """Tokenise a prompt as in training."""
     return prompt_ids(checkpoint.tokenizer, [prompt])[0]
 
 
-def prompt_ids(tokenizer: Any, prompts: list[str]) -> list[list[int]]:  # noqa: ANN401
-    """Tokenise prompts for training and serving alike.
-
-    The tokenizer's start token is kept, its end token removed. Names of special tokens inside a
-    prompt are plain text, so a user's record cannot end the prompt.
-    """
-    ids: list[list[int]] = tokenizer(prompts, split_special_tokens=True)["input_ids"]
-    end = tokenizer.eos_token_id
-    # If one token is both start and end, the start token of an empty prompt must stay.
-    return [row[:-1] if len(row) > 1 and row[-1] == end else row for row in ids]
-
-
-def encode_completion(checkpoint: Checkpoint, prompt: str, completion: str) -> list[int]:
-    """Tokenise the separator of the prompt's format and the text that follows it."""
-    ids: list[int] = checkpoint.tokenizer(
-        join_of(prompt) + completion, add_special_tokens=False, split_special_tokens=True
-    )["input_ids"]
-    return ids
+def encode_completion(checkpoint: Checkpoint, prompt: Prompt, completion: str) -> list[int]:
+    """Tokenise what separates prompt and answer, and the text that follows it."""
+    return answer_ids(checkpoint.tokenizer, prompt, completion)
 
 
 def encode_choices(
@@ -56,10 +42,10 @@ def encode_choices(
 ) -> tuple[list[int], list[list[int]]]:
     """Tokenise a prompt and the choices after it.
 
-    Students of stillroom were trained on prompt and completion tokenised apart. Other models were
-    trained on whole texts, in which the last word of a prompt can become another token (`"a "` and
-    `"b"`, but `"a"` and `" b"`); for them each whole text is tokenised, and the choices begin after
-    the longest common beginning.
+    Students of stillroom were trained on prompt and completion tokenised apart, and chat templates
+    separate the two. Other models were trained on whole texts, in which the last word of a prompt
+    can become another token (`"a "` and `"b"`, but `"a"` and `" b"`); for them each whole text is
+    tokenised, and the choices begin after the longest common beginning.
 
     Args:
         checkpoint: Model and tokenizer.
@@ -77,7 +63,7 @@ def encode_choices(
     """
     ids = encode_prompt(checkpoint, prompt)
     check_room(len(ids), checkpoint.model)
-    if checkpoint.run is not None:
+    if checkpoint.run is not None or checkpoint.tokenizer.chat_template:
         answers = [encode_completion(checkpoint, prompt, choice) for choice in choices]
     else:
         joint = "" if prompt[-1:].isspace() else join_of(prompt)
@@ -85,8 +71,8 @@ def encode_choices(
         # Every choice keeps a token of its own, and the prompt its first.
         common = max(1, min((_common(ids, row[:-1]) for row in whole), default=1))
         ids, answers = ids[:common], [row[common:] for row in whole]
-    end = [checkpoint.tokenizer.eos_token_id] if with_end else []
-    answers = [[*answer, *end] for answer in answers]
+    end = answer_end(checkpoint.tokenizer) if with_end else None
+    answers = [answer if end is None else [*answer, end] for answer in answers]
     _check_choices(checkpoint, len(ids), choices, answers)
     return ids, answers
 
@@ -170,7 +156,7 @@ def _score_part(
 @torch.inference_mode()
 def score_completions(
     checkpoint: Checkpoint,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     completions: Sequence[str],
     *,
     batch_size: int = 32,
@@ -191,9 +177,10 @@ def score_completions(
     Raises:
         GenerationError: A pair does not fit into the model's context.
     """
-    end = checkpoint.tokenizer.eos_token_id
+    end = answer_end(checkpoint.tokenizer)
+    ending = [] if end is None else [end]
     pairs = [
-        (encode_prompt(checkpoint, p), [*encode_completion(checkpoint, p, c), end])
+        (encode_prompt(checkpoint, p), [*encode_completion(checkpoint, p, c), *ending])
         for p, c in zip(prompts, completions, strict=True)
     ]
     for prompt, answer in pairs:

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from ...errors import GenerationError
 from ..checkpoints.load_student import Checkpoint, load_checkpoint
-from .choices import prompt_ids
+from ..prompt_tokens.prompt_ids import text_ids
 from .model_limits import context_length, model_lock
 
 _MOST_TOKENS = 8192
@@ -60,7 +60,7 @@ class StudentEmbeddings(Embeddings):
         if not texts:
             return []
         tokenizer, room = self.checkpoint.tokenizer, context_length(self.checkpoint.model)
-        ids = [row or [tokenizer.eos_token_id] for row in prompt_ids(tokenizer, list(texts))]
+        ids = [row or [tokenizer.eos_token_id] for row in text_ids(tokenizer, list(texts))]
         parts = [
             (i, row[at : at + room]) for i, row in enumerate(ids) for at in range(0, len(row), room)
         ]

@@ -7,6 +7,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ...errors import GenerationError
+from ..prompt_tokens.prompt_ids import answer_end
 
 DAMAGED = "the model's logits are no finite numbers; its weights are damaged"
 
@@ -21,12 +22,12 @@ def model_lock(model: Any) -> threading.Lock:  # noqa: ANN401 - transformers is 
 
 
 def end_token_ids(model: Any, tokenizer: Any) -> frozenset[int]:  # noqa: ANN401
-    """Collect the end tokens of the generation config and the tokenizer."""
+    """Collect the end tokens of the generation config, the tokenizer and its chat template."""
     generation = getattr(model, "generation_config", None)
     ids = getattr(generation, "eos_token_id", None)
     listed = [] if ids is None else ids if isinstance(ids, list) else [ids]
-    own = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    return frozenset(int(token) for token in [*listed, *own])
+    own = [tokenizer.eos_token_id, answer_end(tokenizer)]
+    return frozenset(int(token) for token in [*listed, *own] if token is not None)
 
 
 def context_length(model: Any) -> int:  # noqa: ANN401

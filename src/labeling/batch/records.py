@@ -161,8 +161,7 @@ def _prompt(record: Record, form: FormatName, number: int) -> Prompt:
             "asked (--question), or give a template with columns in braces (--template)",
             row=number,
         )
-    asked = read_asked(record, shape, number)
-    return asked.turns if asked.turns is not None else asked.prompt(form)
+    return read_asked(record, shape, number).prompt(form)
 
 
 def _filler(template: str, records: Sequence[Record]) -> Callable[[Record, int], str]:

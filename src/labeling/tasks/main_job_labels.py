@@ -60,7 +60,7 @@ def label_examples(
     )
     profile = DecodeProfile(max_tokens=max_new_tokens)
     run = BatchLabeler(teacher, folder, profile=profile, settings=settings).run(
-        LabelTask(str(place), examples[place].prompt) for place in order
+        LabelTask(str(place), examples[place].asked) for place in order
     )
     label = {"teacher": teacher.name, "prompt_hash": prompts_sha256()[:12]}
     report = LabelReport([], [])

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from langchain_core.messages import convert_to_messages
 
 from ...errors import ConfigError
-from ...inference.chat.chat_prompts import chat_prompt_ids
-from ...inference.chat.response_format import AnswerForm
 from ...inference.checkpoints.load_student import Checkpoint, choose_device, load_checkpoint
 from ...inference.checkpoints.quantization import Bits, is_quantized, quantize, why_not_quantized
 from ...inference.engine.batch_engine import BatchEngine
@@ -25,7 +22,7 @@ from ...inference.engine.protocol import GenerationRequest
 from ...inference.engine.token_stream import AnswerStream
 from ...inference.engine.transformers_engine import serve_checkpoint
 from ...inference.scoring.choices import encode_prompt
-from .protocol import DecodeProfile, Prompt, TeacherAnswer, prompt_turns
+from .protocol import DecodeProfile, Prompt, TeacherAnswer
 
 logger = logging.getLogger(__name__)
 _MOST_WAITING = 1 << 20  # `BatchLabeler` limits the number of calls at once
@@ -69,7 +66,7 @@ class LocalTeacher:
             )
         stream = self._engine.submit(
             GenerationRequest(
-                self._prompt_ids(prompt),
+                encode_prompt(self._checkpoint, prompt),
                 max_tokens=profile.max_tokens,
                 temperature=profile.temperature,
                 top_p=profile.top_p,
@@ -110,12 +107,6 @@ class LocalTeacher:
                 return said, True
         said += text.finish()
         return said, text.stopped
-
-    def _prompt_ids(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt, str):
-            return encode_prompt(self._checkpoint, prompt)
-        messages = convert_to_messages(prompt_turns(prompt))
-        return chat_prompt_ids(self._checkpoint, messages, AnswerForm())
 
 
 def load_local_teacher(

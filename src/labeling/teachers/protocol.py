@@ -6,23 +6,16 @@ retries, limits and money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ...errors import ConfigError
 from ...inference.engine.protocol import FinishReason
+from ...prompts import Prompt as Prompt
 
 _MOST_TOKENS = 10**9
 """Of one call."""
-Turn = Mapping[str, str]
-"""A chat turn: `role` (`system`, `user` or `assistant`) and `content`."""
-Prompt = str | Sequence[Turn]
-"""A rendered prompt or chat turns.
-
-A local teacher continues a rendered prompt as it is, and formats turns with its chat template. A
-server's chat endpoint and a LangChain model take a rendered prompt as one user turn.
-"""
 
 
 @dataclass(frozen=True)

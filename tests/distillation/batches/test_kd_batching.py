@@ -53,6 +53,7 @@ class WithStartAndEnd:
     """A tokenizer that writes start and end tokens by itself, as Llama's and T5's do."""
 
     eos_token_id = 1
+    chat_template = None
 
     def __call__(self, texts, add_special_tokens=True, **_options):
         rows = [[ord(c) for c in text] for text in texts]

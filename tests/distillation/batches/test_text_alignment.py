@@ -45,7 +45,7 @@ def test_both_sides_of_a_pair_have_read_the_same_characters(student, teacher):
         assert item.teacher.input_ids == other.input_ids
         for ours, its in item.teacher.aligned:
             ends = [
-                prefix(completion_text(example), tokenizer, place - start.prompt_length)
+                prefix(completion_text(example, tokenizer), tokenizer, place - start.prompt_length)
                 for tokenizer, place, start in ((student, ours, item), (teacher, its, other))
             ]
             assert ends[0] == ends[1]

@@ -345,9 +345,9 @@ def test_a_chat_template_is_used_by_models_that_came_with_one(restless):
     assert tokenizer.decode(ids).strip() == "[system] S\n[user] hello\n[assistant]"
     marked = chat_prompt_ids(foreign, [HumanMessage(f"a {tokenizer.eos_token} b")], free)
     assert tokenizer.eos_token_id not in marked, "a user's text became a control token"
-    own = Checkpoint(restless.model, tokenizer, None, "own", {"status": "complete"})
+    own = Checkpoint(restless.model, make_tokenizer(), None, "own", {"status": "complete"})
     asked = chat_prompt_ids(own, [HumanMessage("hello")], free)
-    assert tokenizer.decode(asked).strip() == "hello", "trained on plain prompts, asked with them"
+    assert own.tokenizer.decode(asked).strip() == "hello", "a model without a template"
 
 
 @pytest.mark.parametrize("template", [False, True])

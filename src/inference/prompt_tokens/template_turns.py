@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -25,7 +26,30 @@ Turns = list[Turn]
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _MOST_KEPT = 1000
 """Shapes of conversations whose form is cached, for each tokenizer."""
+_CLOCK = (
+    "{% macro strftime_now(form='') %}"
+    "{{ '2024-07-26' if '%m' in form else '26 Jul 2024' }}"
+    "{% endmacro +%}"
+)
+"""Put before templates that write today's date: a prompt must have the same tokens on every day.
+Llama's templates fall back to this date."""
 _forms: WeakKeyDictionary[Any, dict[object, Callable[[Turns], Turns]]] = WeakKeyDictionary()
+_frames: WeakKeyDictionary[Any, dict[str, AnswerFrame]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class AnswerFrame:
+    """What a chat template writes around an answer."""
+
+    header: str
+    """The rest of the prompt, which the template leaves out when it is asked for a prompt: the
+    assistant's header of templates that do not know `add_generation_prompt`, or the end of a
+    thought that the prompt opens."""
+    lead: str
+    """Blanks between prompt and answer. They belong to the answer: many tokenizers join a blank and
+    the word after it."""
+    end_id: int
+    """The token after an answer."""
 
 
 def template_ids(
@@ -38,7 +62,7 @@ def template_ids(
 
     Args:
         tokenizer: Has a chat template.
-        turns: As `messages.chat_turns` writes them, at least one.
+        turns: At least one; from `prompts.as_turns` or `messages.chat_turns`.
         tools: Tools that may be called, for templates that describe them.
         tools_text: The same as text, for other templates; becomes a system turn.
 
@@ -54,11 +78,62 @@ def template_ids(
         tools = None
     change = _change(tokenizer, given, tools)
     ids: list[int] = _render(tokenizer, change(given), tools, tokenize=True)
-    return ids
+    header = answer_frame(tokenizer).header
+    return ids + tokenizer(header, add_special_tokens=False)["input_ids"] if header else ids
 
 
-def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:  # noqa: ANN401
-    """Render turns.
+def template_text(tokenizer: Any, turns: Sequence[Mapping[str, Any]]) -> str:  # noqa: ANN401
+    """Render turns as the text of a prompt, for trainers that tokenise by themselves.
+
+    Names of special tokens in the turns are special tokens there; compare the ids.
+
+    Raises:
+        GenerationError: The template refuses the turns in every form.
+    """
+    given = [dict(turn) for turn in turns]
+    change = _change(tokenizer, given, None)
+    text: str = _render(tokenizer, change(given), None, tokenize=False)
+    return text + answer_frame(tokenizer).header
+
+
+def answer_frame(tokenizer: Any) -> AnswerFrame:  # noqa: ANN401 - transformers is untyped
+    """Find out what a tokenizer's chat template writes around an answer."""
+    kept = _frames.setdefault(tokenizer, {})
+    template = str(tokenizer.chat_template)
+    if template not in kept:
+        kept[template] = _find_frame(tokenizer)
+    return kept[template]
+
+
+def _find_frame(tokenizer: Any) -> AnswerFrame:  # noqa: ANN401
+    asked: Turns = [{"role": "user", "content": "zq0text"}]
+    answered: Turns = [*asked, {"role": "assistant", "content": "zq1text"}]
+    try:
+        change = _change(tokenizer, asked, None)
+        prompt = _render(tokenizer, change(asked), None, tokenize=False)
+        whole = _render(tokenizer, change(answered), None, tokenize=False, asks=False)
+    except GenerationError:  # such as a template that needs tools
+        return AnswerFrame("", "", int(tokenizer.eos_token_id))
+    before, found, after = whole.rpartition("zq1text")
+    ends = tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
+    special = set(tokenizer.all_special_ids)
+    end = next((token for token in ends if token in special), tokenizer.eos_token_id)
+    between = before[len(prompt) :] if before.startswith(prompt) else ""
+    if not between and prompt.rstrip().endswith("<think>"):
+        between = "\n</think>\n\n"
+    header = between.rstrip(" ")
+    return AnswerFrame(header, between[len(header) :], int(end))
+
+
+def _render(
+    tokenizer: Any,  # noqa: ANN401 - transformers is untyped
+    turns: Turns,
+    tools: Any,  # noqa: ANN401
+    *,
+    tokenize: bool,
+    asks: bool = True,
+) -> Any:  # noqa: ANN401
+    """Render turns, up to the answer that is asked for.
 
     Raises:
         GenerationError: The template refuses them.
@@ -67,11 +142,14 @@ def _render(tokenizer: Any, turns: Turns, tools: Any, *, tokenize: bool) -> Any:
 
     # Templates concatenate these; a tokenizer without one gets an empty text.
     lacking = {name: "" for name in _SPECIAL if getattr(tokenizer, name, None) is None}
+    template: str = tokenizer.get_chat_template(None, list(tools) if tools else None)
     try:
         made = tokenizer.apply_chat_template(
             turns,
+            chat_template=_CLOCK + template if "strftime_now" in template else template,
             tools=list(tools) if tools else None,
-            add_generation_prompt=True,
+            add_generation_prompt=asks,
+            enable_thinking=False,  # since no thoughts are trained
             # Names of special tokens in a message stay plain text; markers contain none.
             sanitize_control_tokens=tokenize,
             tokenize=tokenize,

@@ -10,7 +10,7 @@ from forms import without_tags
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from stillroom.errors import GenerationError
 from stillroom.inference.chat.messages import chat_turns
-from stillroom.inference.chat.template_turns import template_ids
+from stillroom.inference.prompt_tokens.template_turns import template_ids
 
 IN_USE = [
     path
@@ -147,7 +147,7 @@ def test_what_a_template_takes_is_not_changed():
     template = "{% for m in messages %}" + SHOWN + "{% endfor %}"
     for messages in ([S, S2, H], [A, H, H2, S]):
         turns = [f"[{turn['role']}] {turn['content']}\n" for turn in chat_turns(messages)]
-        assert rendered(template, messages) == "".join(turns)
+        assert rendered(template, messages) == "".join(turns) + "[assistant]"
 
 
 def test_another_template_is_asked_anew():
