@@ -174,11 +174,15 @@ def as_text(prompt: Prompt, form: FormatName = "s2-qa") -> str:
     """
     if isinstance(prompt, str):
         return prompt
-    *earlier, last = prompt
-    said = [f"{_SPEAKERS[t['role']]}{t['content']}" for t in earlier if t["role"] in _SPEAKERS]
-    told = [turn["content"] for turn in earlier if turn["role"] not in _SPEAKERS]
-    context = "\n\n".join(part for part in ("\n".join(said), *told) if part)
-    return render(form, last["content"], context=context)
+    return render(form, prompt[-1]["content"], context=context_of(prompt))
+
+
+def context_of(turns: Sequence[Turn]) -> str:
+    """Write what was said before the last turn, one line each, and after it the system's words."""
+    before = turns[:-1]
+    said = [f"{_SPEAKERS[t['role']]}{t['content']}" for t in before if t["role"] in _SPEAKERS]
+    told = [turn["content"] for turn in before if turn["role"] not in _SPEAKERS]
+    return "\n\n".join(part for part in ("\n".join(said), *told) if part)
 
 
 def _user(text: str) -> dict[str, Any]:

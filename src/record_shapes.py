@@ -2,8 +2,8 @@
 
 | keys | question | answer |
 |---|---|---|
-| `messages` | an optional system turn and one user turn | the assistant's turn after them |
-| `conversations` | the same in ShareGPT's form: `from`, `value` | the turn of `gpt` after them |
+| `messages` | an optional system turn, user and assistant in turn | the last assistant's turn |
+| `conversations` | the same in ShareGPT's form: `from`, `value` | the last turn of `gpt` |
 | `question`, `context`? | a question | `answer` |
 | `instruction`, `input`? | an instruction (Alpaca) | `output` |
 | `prompt` | a text as it is, or turns (TRL) | `completion`: a text, or a list of one turn |
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeGuard
 
 from .errors import DataError
-from .prompts import FORMATS, FormatName, Prompt, render
+from .prompts import FORMATS, FormatName, Prompt, context_of, render
 
 Record = Mapping[str, Any]
 Shape = Literal["messages", "conversations", "question", "instruction", "prompt"]
@@ -54,9 +54,9 @@ class Asked:
     text: str
     """The question, the instruction, the user's turn or the prompt."""
     context: str | None = None
-    """Text that the question is about, or the system turn."""
+    """Text that the question is about, or the system's words and the conversation before."""
     turns: list[dict[str, str]] | None = None
-    """The turns of `system` and `user`, for a conversation."""
+    """The turns up to the answer, for a conversation."""
 
     def prompt(self, form: FormatName) -> Prompt:
         """Give the prompt: turns as they are, a ready prompt too, a question in a format."""
@@ -115,8 +115,7 @@ def read_asked(record: Record, shape: Shape, number: int) -> Asked:
     value = record[shape]
     if shape in ("messages", "conversations") or (shape == "prompt" and _is_list(value)):
         turns, _ = _exchange(value, shape, number)
-        system = turns[0]["content"] if len(turns) == 2 else None
-        return Asked(shape, turns[-1]["content"], system, turns)
+        return Asked(shape, turns[-1]["content"], context_of(turns) or None, turns)
     text = require_text(value, shape, number)
     key = _CONTEXTS.get(shape)
     context = None if key is None else _context(record.get(key), key, number)
@@ -134,7 +133,7 @@ def read_answer(record: Record, shape: Shape, number: int) -> str:
     if shape in ("messages", "conversations"):
         _, answer = _exchange(value, shape, number)
         if answer is None:
-            raise _one_exchange(_roles(_turns(value, shape, number)), key, number)
+            raise _no_conversation(_roles(_turns(value, shape, number)), key, number)
         return answer
     if shape == "prompt" and _is_list(value):
         turns = _turns(value, key, number)
@@ -217,23 +216,24 @@ def _context(value: object, key: str, number: int) -> str | None:
 
 
 def _exchange(value: object, key: str, number: int) -> tuple[list[dict[str, str]], str | None]:
-    """Read one exchange: an optional system turn and the user turn; the answer or None.
+    """Read a conversation: the turns up to the last user's turn, and the answer to it or None.
 
     Raises:
-        DataError: The turns are not one exchange.
+        DataError: User and assistant do not alternate.
     """
     turns = _turns(value, key, number)
     roles = _roles(turns)
     answer = turns.pop()["content"] if roles[-1:] == ["assistant"] else None
-    if _roles(turns) not in (["user"], ["system", "user"]):
-        raise _one_exchange(roles, key, number)
+    spoken = _roles(turns)[1 if roles[0] == "system" else 0 :]
+    if len(spoken) % 2 == 0 or spoken != (["user", "assistant"] * len(spoken))[: len(spoken)]:
+        raise _no_conversation(roles, key, number)
     return turns, answer
 
 
-def _one_exchange(roles: list[str], key: str, number: int) -> DataError:
+def _no_conversation(roles: list[str], key: str, number: int) -> DataError:
     return DataError(
-        f"has the roles {roles}; a record is one exchange: an optional system turn, one user and "
-        "one assistant turn. Cut longer conversations into exchanges",
+        f"has the roles {roles}; a record is a conversation: an optional system turn, then user "
+        "and assistant in turn. The last assistant turn is its answer",
         row=number,
         column=key,
     )

@@ -2,11 +2,11 @@
 
 | keys | meaning |
 |---|---|
-| `messages` | one exchange: an optional system text (context), one user and one assistant turn |
+| `messages` | a conversation of user and assistant; the last assistant turn is learned |
 | `conversations` | the same as ShareGPT writes it |
 | `question`, `answer`, `context`? | a question; rendered as `s2-qa` |
 | `instruction`, `output`, `input`? | Alpaca; rendered as `s2-qa` with `input` as context |
-| `prompt`, `completion` or `target` | an unchanged prompt; lists of messages are one exchange |
+| `prompt`, `completion` or `target` | an unchanged prompt; lists of messages are a conversation |
 | `text` | a plain text, supervised as a whole |
 
 The first row that fits is used. Records written by `stillroom label` are marked with the shape of

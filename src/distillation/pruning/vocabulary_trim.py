@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...inference.checkpoints.tokenizer_files import load_tokenizer
+from ...inference.prompt_tokens.prompt_ids import answer_end, answer_ids, prompt_ids
 from ..batches.model_kinds import model_kind
 
 Model = Any
@@ -72,10 +73,10 @@ def template_ids(tokenizer: Any) -> list[int]:  # noqa: ANN401
     """Give the ids that a tokenizer's chat template writes; empty without a template."""
     if not tokenizer.chat_template:
         return []
-    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+    roles = ("system", "user", "assistant", "user")
+    turns = [{"role": role, "content": "Hello"} for role in roles]
+    ids = [number for row in prompt_ids(tokenizer, [turns, turns[1:]]) for number in row]
+    return [*ids, *answer_ids(tokenizer, turns, ""), int(answer_end(tokenizer) or 0)]
 
 
 def trim_tokenizer(tokenizer: Any, keep: list[int]) -> Any:  # noqa: ANN401

@@ -137,9 +137,9 @@ def test_labels_of_labels_replace_them_and_their_marks():
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"messages": [turn("user", "A"), turn("assistant", "B"), turn("user", "C")]}, "Cut long"),
-        ({"messages": [turn("assistant", "A")]}, "one user"),
-        ({"messages": [turn("user", "A"), turn("user", "B")]}, "one user"),
+        ({"messages": [turn("system", "A"), turn("assistant", "B")]}, "user and assistant in turn"),
+        ({"messages": [turn("assistant", "A")]}, "user and assistant in turn"),
+        ({"messages": [turn("user", "A"), turn("user", "B")]}, "user and assistant in turn"),
         ({"messages": [turn("robot", "A")]}, "a turn of 'robot'; roles"),
         ({"messages": [turn("user", "A"), turn("tool", "B")]}, "a turn of 'tool'; roles"),
         ({"messages": [turn("user", [{"type": "image_url", "image_url": {}}])]}, "'image_url'; on"),
@@ -148,7 +148,7 @@ def test_labels_of_labels_replace_them_and_their_marks():
         ({"messages": []}, "needs a list"),
         ({"messages": "Hi"}, "needs a list"),
         ({"conversations": [{"from": "human", "value": 5}]}, "a part of type 'int'"),
-        ({"prompt": [turn("user", "A")] * 2, "completion": []}, "one user"),
+        ({"prompt": [turn("user", "A")] * 2, "completion": []}, "in turn"),
         ({"question": None}, "column 'question': is None; a text"),
         ({"question": 5}, "is 5; a text"),
         ({"question": float("nan")}, "is None; a text"),
