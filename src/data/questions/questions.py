@@ -126,6 +126,10 @@ def _ambiguous_facts(examples: Sequence[Example]) -> set[str]:
     }
 
 
+WORDING_SHARE = 0.5
+"""Share of the questions that are put in one of the further wordings, where there are any."""
+
+
 def training_stream(
     examples: Sequence[Example],
     table: FactTable,
@@ -134,6 +138,8 @@ def training_stream(
     seed: int = 0,
     weights: Mapping[str, float] | None = None,
     fresh_negatives: bool = False,
+    wordings: Mapping[str, Sequence[str]] | None = None,
+    wording_share: float = WORDING_SHARE,
 ) -> list[Example]:
     """Draw training examples in varied wording, with the tasks mixed by weight.
 
@@ -144,12 +150,17 @@ def training_stream(
         seed: The same seed draws the same examples.
         weights: Task -> share of the examples; None for `TASK_WEIGHTS`.
         fresh_negatives: Draw a new wrong answer for each "no" in `validate`. Needs gold answers.
+        wordings: Column -> further wordings with `{key}`. The answer to a question does not depend
+            on its wording, so a question keeps its target in another one.
+        wording_share: Share of the questions, 0 to 1, that are put in one of the further wordings.
 
     Returns:
         `count` examples with new ids. Within a task each example is drawn equally often, in
         shuffled rounds.
     """
     rng = random.Random(seed)
+    # A generator of its own: without wordings a seed draws the same stream as ever.
+    reword = _Reworder(wordings or {}, wording_share, random.Random(f"{seed}:wordings"))
     by_task: dict[str, list[Example]] = {}
     for example in examples:
         by_task.setdefault(example.task, []).append(example)
@@ -162,13 +173,74 @@ def training_stream(
         if not rounds[task]:
             rounds[task] = list(by_task[task])
             rng.shuffle(rounds[task])
-        varied = _varied(rounds[task].pop(), rng, values if fresh_negatives else None)
+        drawn = reword(rounds[task].pop())
+        varied = _varied(drawn, rng, values if fresh_negatives else None)
         stream.append(replace(varied, id=f"{varied.id}#{len(stream)}"))
     return stream
 
 
 TASK_WEIGHTS = {"qa": 0.25, "summarize": 0.08, "validate": 0.67}
 """Share of each task in training; summaries are few but long, validation is the hardest task."""
+
+
+@dataclass(frozen=True)
+class _Reworder:
+    """Puts questions in further wordings of their column."""
+
+    wordings: Mapping[str, Sequence[str]]
+    share: float
+    rng: random.Random
+
+    def __call__(self, example: Example) -> Example:
+        known = self.wordings.get(example.fields.get("column", ""), ())
+        if not known or self.rng.random() >= self.share:
+            return example
+        text = fill(self.rng.choice(known), example.fields["key"])
+        return replace(example, fields={**example.fields, "text": text})
+
+
+def draw_wordings(
+    examples: Sequence[Example],
+    wordings: Mapping[str, Sequence[str]],
+    count: int,
+    *,
+    seed: int = 0,
+) -> list[Example]:
+    """Draw unlabelled questions in further wordings, for a teacher that gives texts alone.
+
+    Args:
+        examples: Those of task `qa` are reworded; one wording of each fact is enough.
+        wordings: Column -> wordings with `{key}`.
+        count: Questions to draw; less where there are no more of them.
+        seed: The same seed draws the same questions.
+
+    Returns:
+        Different questions without target, all facts equally often, in shuffled order.
+    """
+    by_fact = {e.fact: e for e in examples if e.task == "qa" and e.fact is not None}
+    rng = random.Random(f"{seed}:drawn")
+    open_: dict[str, list[str]] = {}
+    for fact, example in by_fact.items():
+        known = list(wordings.get(example.fields["column"], ()))
+        rng.shuffle(known)
+        open_[fact] = known
+    drawn: list[Example] = []
+    while len(drawn) < count and any(open_.values()):
+        facts = [fact for fact, known in open_.items() if known]
+        rng.shuffle(facts)
+        for fact in facts[: count - len(drawn)]:
+            example, number = by_fact[fact], len(open_[fact])
+            text = fill(open_[fact].pop(), example.fields["key"])
+            drawn.append(
+                replace(
+                    example,
+                    id=f"{fact}:wording:{number}",
+                    prompt=render("s2-qa", text, context=example.fields["context"]),
+                    target=None,
+                    fields={**example.fields, "text": text},
+                )
+            )
+    return drawn
 
 
 def _varied(
