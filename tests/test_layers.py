@@ -31,7 +31,7 @@ FLOORS = {
         "open_engine system_pair",
         "chat",
     ],
-    "labeling": ["teachers", "batch", "tasks"],
+    "labeling": ["teachers", "batch", "tasks", "wordings"],
     "distillation": [
         "runtime_patches setting_names training_data",
         "batches settings_checks torch_processes",

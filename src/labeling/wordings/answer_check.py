@@ -148,6 +148,8 @@ class AnswerCheck:
 
     def _ask(self, questions: Sequence[tuple[str, str, TableRow]]) -> list[bool]:
         """Ask (column, wording, record) and return which answers are right."""
+        if not questions:
+            return []
         tasks = []
         for number, (column, wording, row) in enumerate(questions):
             text = wording.replace("{key}", key_of(self._table, row, column) or "", 1)

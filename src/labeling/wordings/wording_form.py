@@ -24,7 +24,8 @@ def read_lines(text: str) -> list[str]:
     >>> read_lines('1. "What is X?"\\n- How big is X?\\n\\n')
     ['What is X?', 'How big is X?']
     """
-    lines = (_LINE_START.sub("", line).strip(_QUOTES) for line in text.splitlines())
+    lines = (_LINE_START.sub("", line.replace("**", "")).strip(_QUOTES)
+             for line in text.splitlines())  # fmt: skip
     return [line for line in lines if line]
 
 

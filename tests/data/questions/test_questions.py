@@ -13,7 +13,11 @@ from stillroom.data.questions.phrasings import (
     paraphrases,
 )
 from stillroom.data.questions.profile import column_label, profile_table
-from stillroom.data.questions.questions import build_question_set, training_stream
+from stillroom.data.questions.questions import (
+    build_question_set,
+    draw_wordings,
+    training_stream,
+)
 from stillroom.data.readers.cells import cell_text
 from stillroom.errors import ConfigError, DataError, EmptyDataError, UnknownColumnError
 
@@ -237,6 +241,45 @@ def test_the_stream_is_seeded_varied_and_never_asks_a_held_out_wording_as_it_sta
         assert origin.fields["key"].lower() in example.prompt.lower()
         if example.task == "validate" and example.fields["verdict"] == "no":
             assert f"Answer: {example.fields['right']}\n" not in example.prompt
+
+
+def test_further_wordings_replace_a_share_of_the_questions_and_nothing_else():
+    made = question_set()
+    column = made.table.columns[0].name
+    wordings = {column: ("How about {key}, then?", "Say it of {key}!")}
+    plain = training_stream(made.train, made.table, 3000, seed=3)
+    assert training_stream(made.train, made.table, 3000, seed=3, wordings={}) == plain
+    mixed = training_stream(made.train, made.table, 3000, seed=3, wordings=wordings)
+    targets = {e.id: (e.fact, e.target) for e in made.train}
+    assert all(targets[e.id.split("#")[0]] == (e.fact, e.target) for e in mixed)
+    asked = [e for e in mixed if e.fields.get("column") == column]
+    reworded = [e for e in asked if "about" in e.fields["text"] or "Say it" in e.fields["text"]]
+    assert 0.4 < len(reworded) / len(asked) < 0.6
+    assert {e.task for e in reworded} == {"qa", "validate"}
+    for example in reworded:
+        assert example.fields["key"].casefold() in example.prompt.casefold()
+        assert "about" in example.prompt.casefold() or "say it" in example.prompt.casefold()
+    whole = training_stream(made.train, made.table, 500, wordings=wordings, wording_share=1.0)
+    texts = {e.fields["text"] for e in whole if e.fields.get("column") == column}
+    assert len(texts) == 2 * len(made.table.rows)
+
+
+def test_wordings_are_drawn_once_per_fact_and_without_a_label():
+    made = question_set()
+    column = made.table.columns[0].name
+    wordings = {column: ("How about {key}, then?", "Say it of {key}!", "{key}, please?")}
+    facts = {e.fact for e in made.train if e.task == "qa" and e.fields["column"] == column}
+    drawn = draw_wordings(made.train, wordings, 2 * len(facts), seed=1)
+    assert drawn == draw_wordings(made.train, wordings, 2 * len(facts), seed=1)
+    assert Counter(Counter(e.fact for e in drawn).values()) == {2: len(facts)}
+    assert {e.fact for e in drawn} == facts
+    every = draw_wordings(made.train, wordings, 10_000)
+    assert len(every) == 3 * len(facts) == len({e.id for e in every})
+    for example in every:
+        assert example.target is None
+        assert example.task == "qa"
+        assert example.fields["text"] in example.prompt
+        assert example.fields["key"] in example.fields["text"]
 
 
 def test_questions_that_are_given_are_paraphrased():
