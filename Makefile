@@ -5,10 +5,11 @@ READY  := $(VENV)/.ready
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test check format clean link
+.PHONY: help demo demo-pretrained chat test check format clean link
 
 help:
 	@echo "make demo    from the elements table to a student that answers, about six minutes"
+	@echo "make demo-pretrained   a pretrained teacher and its student, at most 30 minutes"
 	@echo "make chat    talk to it on 127.0.0.1"
 	@echo "make test    the tests"
 	@echo "make check   format, lint, types, layers"
@@ -29,6 +30,10 @@ link:
 
 demo: $(READY)
 	@$(RUN) examples/complete_pipeline.py
+
+demo-pretrained: $(READY)
+	@$(RUN) -m stillroom models add smollm2
+	@$(RUN) examples/pretrained_teacher.py
 
 chat: $(READY)
 	@$(RUN) examples/chat_ui.py

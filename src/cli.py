@@ -65,6 +65,11 @@ def job_parser(program: str) -> CommandParser:
     )  # fmt: skip
     add("--teacher", default="starter", help="starter, a folder, or a model of the hub")
     add("--student", help="a folder or a model of the hub; default: made from the teacher")
+    add(
+        "--asked", type=text, metavar="FILE",
+        help="questions in people's own words to measure with: a CSV file with column and "
+        "question, in which {key} stands for the record",
+    )  # fmt: skip
     add("--gold-share", type=number(0, 1), default=0.5,
         help="share of facts with gold answers, 0 to 1 (default 0.5)")  # fmt: skip
     add("--teacher-least", type=number(0, 1), default=0.8,
@@ -94,7 +99,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
     Raises:
         ConfigError: Values do not fit; all faults at once.
     """
-    from .pipeline import MainJob, Recipe
+    from .pipeline import MainJob, Recipe, Tuning
     from .pipeline.main_job.settings import ELEMENTS
 
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
@@ -112,6 +117,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         reading=reading,
         teacher=args.teacher,
         student=args.student,
+        asked=args.asked,
         gold_share=args.gold_share,
         teacher_least=args.teacher_least,
         seed=args.seed,
@@ -120,6 +126,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         device=args.device,
         controls=not args.no_controls,
         recipe=dataclasses.replace(Recipe().scaled(args.effort), **changed),
+        tuning=Tuning().scaled(args.effort),
     )
 
 

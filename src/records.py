@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .files import read_json_lines, write_json_lines
 
-Task = Literal["qa", "summarize", "validate", "text"]
+Task = Literal["qa", "summarize", "validate", "text", "asked"]
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,17 @@ from typing import Any, Literal
 from .metrics import wilson_interval
 from .scores import ModelScores, percent, tasks_of
 
-Role = Literal["teacher", "student"]
+Role = Literal["teacher", "taught_teacher", "student"]
 
 _WHAT = {
     "teacher": (
         "A small teacher, **trained from scratch on this one table** and on nothing else: it has "
         "no general knowledge and cannot hold a conversation. Its purpose is to label training "
         "data for a student."
+    ),
+    "taught_teacher": (
+        "A pretrained model that was **taught one table**. Its purpose is to label training data "
+        "for a student; what it knew before it may have forgotten."
     ),
     "student": (
         "A small student, distilled from a teacher to answer questions about one table. Its "

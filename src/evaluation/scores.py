@@ -33,10 +33,15 @@ ROWS: dict[str, tuple[str, str]] = {
         "The same student with gold answers for all questions: the effect of labelling more by "
         "hand.",
     ),
+    "student_from_scratch": (
+        "small, from scratch",
+        "An untrained small model with the student's data and soft targets: the effect of the "
+        "weights that a named teacher comes with.",
+    ),
 }
 """Known models in the order of the table: name in the table, and description."""
 
-_TASKS = ("qa", "summarize", "validate", "text")
+_TASKS = ("qa", "asked", "summarize", "validate", "text")
 _HEADS = {"summarize": "summary"}
 _MAX_WIDTH = 110
 _MISSING = "-"

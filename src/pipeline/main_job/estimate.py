@@ -20,8 +20,16 @@ from ...data.questions.questions import QuestionSet, build_question_set
 from ...distillation.starter_student import StarterSize, new_shape
 from ...errors import ConfigError
 from ...records import Example
+from .estimate_named import (
+    ANSWER_PASSES,
+    SCORED_PASSES,
+    STUDENT_SHARE,
+    named_bytes,
+    require_same_tokens,
+    time_steps,
+)
 from .load_table import Source
-from .settings import STARTER, MainJob, Recipe
+from .settings import STARTER, MainJob, Recipe, Tuning
 from .teacher import CHARACTERS_PER_TOKEN, plan_batch, plan_steps, plan_vocabulary, table_characters
 
 SAMPLED_RECORDS: Final = 300
@@ -47,7 +55,7 @@ LEAST_EFFORT: Final = 0.1
 class Estimate:
     """Time and memory of a job on this machine, as a function of its size."""
 
-    recipe: Recipe
+    recipe: Recipe | Tuning
     controls: bool
     records: int
     facts_per_record: float
@@ -60,7 +68,10 @@ class Estimate:
     teacher_step_s: float
     student_step_s: float
     """Of a step without a teacher."""
-    teacher_is_trained: bool = True
+    rest_s_per_record: float | None = None
+    """Of labelling and measuring; None takes `REST_SHARE` of the training."""
+    weights_bytes: float = 0.0
+    """Memory of a named teacher, its students and their training."""
 
     def minutes(self, records: int | None = None, effort: float = 1.0) -> float:
         """Give the minutes of the whole job.
@@ -76,22 +87,22 @@ class Estimate:
             + student * (self.student_step_s + FORWARD_SHARE * self.teacher_step_s)
             + (3 * student * self.student_step_s if self.controls else 0.0)
         )
-        return training_s * (1.0 + REST_SHARE) / 60.0
+        if self.rest_s_per_record is None:
+            return training_s * (1.0 + REST_SHARE) / 60.0
+        return (training_s + (records or self.records) * self.rest_s_per_record) / 60.0
 
     def bytes(self, records: int | None = None) -> float:
         """Give the memory that questions and the longest training take."""
         questions = (records or self.records) * self.examples_per_record
         trained = max(self.steps(self.recipe, records)) * self.batch
         per_trained = BYTES_PER_EXAMPLE / 2 + self.tokens * BYTES_PER_TOKEN
-        return questions * BYTES_PER_EXAMPLE + trained * per_trained
+        return self.weights_bytes + questions * BYTES_PER_EXAMPLE + trained * per_trained
 
-    def steps(self, recipe: Recipe, records: int | None = None) -> tuple[int, int]:
+    def steps(self, recipe: Recipe | Tuning, records: int | None = None) -> tuple[int, int]:
         """Count the optimizer steps of the teacher and of each student."""
         facts = (records or self.records) * self.facts_per_record
         return (
-            plan_steps(facts, self.batch, recipe.teacher_exposures, recipe.teacher_least_steps)
-            if self.teacher_is_trained
-            else 0,
+            plan_steps(facts, self.batch, recipe.teacher_exposures, recipe.teacher_least_steps),
             plan_steps(facts, self.batch, recipe.student_exposures, recipe.student_least_steps),
         )
 
@@ -99,14 +110,19 @@ class Estimate:
 def estimate_job(job: MainJob, source: Source) -> Estimate:
     """Estimate a job from a part of its table.
 
-    Times are rough: they distinguish minutes from hours. They hold for a starter teacher; those of
-    a named model are not known before it is loaded.
+    Times are rough: they distinguish minutes from hours.
+
+    Raises:
+        ConfigError: A named student has another tokenizer than its teacher.
     """
     questions = _some_questions(job, source)
     asked = len(questions.table.rows) or 1
     asked_of = len(source.records) - len(source.profile.skipped_rows)
     share = asked / max(1, asked_of)
     examples = [*questions.train, *questions.held_out]
+    if job.teacher != STARTER:
+        return _estimate_named(job, questions, asked_of, asked)
+    require_same_tokens(job, None)
     tokens, batch = _tokens_per_example(questions.train), plan_batch(questions.train, job.recipe)
     size = StarterSize(vocabulary=plan_vocabulary(round(table_characters(questions.table) / share)))
     return Estimate(
@@ -119,7 +135,30 @@ def estimate_job(job: MainJob, source: Source) -> Estimate:
         batch=batch,
         teacher_step_s=_seconds_per_step(size, size.layers, batch, tokens),
         student_step_s=_seconds_per_step(size, size.layers // 2, batch, tokens),
-        teacher_is_trained=job.teacher == STARTER,
+    )
+
+
+def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled: int) -> Estimate:
+    """Estimate a job whose teacher is a named model, from a few of its steps."""
+    times = time_steps(job, questions)
+    examples = [*questions.train, *questions.held_out]
+    labels = sum(not questions.is_gold(e) for e in questions.train)
+    students = 6 if job.controls else 1
+    held_out = len(questions.held_out) * (2 if job.asked else 1)
+    passes = ANSWER_PASSES * labels + SCORED_PASSES * held_out * (1 + STUDENT_SHARE * students)
+    forward_s = FORWARD_SHARE * times.teacher_s / job.tuning.batch
+    return Estimate(
+        recipe=job.tuning,
+        controls=job.controls,
+        records=records,
+        facts_per_record=len({e.fact for e in examples}) / sampled,
+        examples_per_record=len(examples) / sampled,
+        tokens=times.tokens,
+        batch=job.tuning.batch,
+        teacher_step_s=times.teacher_s,
+        student_step_s=times.student_s,
+        rest_s_per_record=passes * forward_s / sampled,
+        weights_bytes=named_bytes(job),
     )
 
 
@@ -130,27 +169,28 @@ def require_affordable(job: MainJob, source: Source, console: Console) -> None:
         ConfigError: The job needs more minutes than `max_minutes` and nobody at a terminal says
             yes, or more memory than the machine has; the message says which smaller jobs do fit.
     """
+    memory = machine_memory()
+    if job.teacher != STARTER and named_bytes(job) > memory:
+        raise ConfigError(
+            [f"{job.teacher} and its student need about {named_bytes(job) / 1e9:.0f} GB of memory, "
+             f"and this machine has {memory / 1e9:.0f} GB; name a smaller teacher"]
+        )  # fmt: skip
     with console.busy("estimating the time"):
         estimate = estimate_job(job, source)
-    named = job.teacher != STARTER or job.student is not None
-    memory, minutes = machine_memory(), estimate.minutes()
-    arms = "1 student and 3 controls" if job.controls else "1 student"
-    if named:
-        steps = estimate.steps(job.recipe)[1]
-        console.line("time", f"{arms}, {steps:,} steps each; the bar tells what a step of "
-                             "the named models takes here")  # fmt: skip
-    else:
-        console.line("time", f"about {in_words(minutes)}: teacher, {arms}, measuring")
+    minutes = estimate.minutes()
+    controls = 3 if job.teacher == STARTER else 4
+    arms = f"1 student and {controls} controls" if job.controls else "1 student"
+    console.line("time", f"about {in_words(minutes)}: teacher, {arms}, measuring")
     if estimate.bytes() > memory:
         raise ConfigError(
             [
                 f"this job needs about {estimate.bytes() / 1e9:.0f} GB of memory, and this machine "
-                f"has {memory / 1e9:.0f} GB. {_smaller(job, source, estimate, named, memory)}"
+                f"has {memory / 1e9:.0f} GB. {_smaller(job, source, estimate, memory)}"
             ]
         )
-    if named or job.max_minutes is None or minutes <= job.max_minutes:
+    if job.max_minutes is None or minutes <= job.max_minutes:
         return
-    advice = _smaller(job, source, estimate, named, memory)
+    advice = _smaller(job, source, estimate, memory)
     told = f"about {in_words(minutes)} are more than {job.max_minutes:g} min (--max-minutes)"
     if console.asks():
         console.line("", f"{told}. {advice}")
@@ -185,9 +225,9 @@ def in_words(minutes: float) -> str:
     return f"{hours} hours" if hours <= 72 else f"{math.ceil(hours / 24)} days"
 
 
-def _smaller(job: MainJob, source: Source, estimate: Estimate, named: bool, memory: float) -> str:
+def _smaller(job: MainJob, source: Source, estimate: Estimate, memory: float) -> str:
     """Name options that make the job fit its limits."""
-    limit = math.inf if named or job.max_minutes is None else job.max_minutes
+    limit = math.inf if job.max_minutes is None else job.max_minutes
 
     def fits(records: int, effort: float = 1.0) -> bool:
         return estimate.minutes(records, effort) <= limit and estimate.bytes(records) <= memory
@@ -195,8 +235,8 @@ def _smaller(job: MainJob, source: Source, estimate: Estimate, named: bool, memo
     ways = []
     rows = _largest(fits, estimate.records)
     if rows >= LEAST_ROWS:
-        minutes = "" if named else f" (about {in_words(estimate.minutes(rows))})"
-        ways.append(f"--rows {rows}{minutes} takes the first records")
+        minutes = in_words(estimate.minutes(rows))
+        ways.append(f"--rows {rows} (about {minutes}) takes the first records")
     columns = source.profile.columns
     width = _largest(lambda n: fits(math.ceil(estimate.records * n / len(columns))), len(columns))
     if width and not any("," in name for name in columns):

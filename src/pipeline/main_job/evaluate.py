@@ -26,6 +26,7 @@ CONTROLS = (
     "student_without_teacher",
     "student_teacher_text",
     "student_all_gold",
+    "student_from_scratch",
 )
 """Rows beside teacher and student, in the order of the table."""
 
@@ -42,12 +43,13 @@ def measure(
     began = time.monotonic()
     order = [name for name in CONTROLS if name in arms]
     given = load_checkpoint(teacher, device=job.device)
+    held_out = [*loaded.questions.held_out, *loaded.asked]
     scores = evaluate_models(
         given,
         arms["student"],
-        loaded.questions.held_out,
+        held_out,
         controls={name: arms[name] for name in order},
-        max_new_tokens=longest_answer(given, loaded.questions.held_out),
+        max_new_tokens=longest_answer(given, held_out),
         batch_size=128,
         training_prompts={e.prompt for e in loaded.questions.train},
         device=job.device,
@@ -55,7 +57,7 @@ def measure(
     write_json(run.path / "metrics.json", {name: score.to_dict() for name, score in scores.items()})
     console.line(
         "measured",
-        f"{len(loaded.questions.held_out):,} held-out questions, {len(scores)} models",
+        f"{len(held_out):,} held-out questions, {len(scores)} models",
         time.monotonic() - began,
     )
     console.block(format_table(scores))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ...console import Console
+from ...data.questions.asked_questions import asked_examples, read_wordings
 from ...data.questions.profile import TableProfile, profile_table
 from ...data.questions.questions import SUMMARY_COLUMNS, QuestionSet, build_question_set
 from ...data.readers.read_table import iter_records
 from ...errors import ConfigError, DataError
-from ...records import write_examples
+from ...records import Example, write_examples
 from ...tables import also_faults
 from .settings import ELEMENTS, MainJob
 
@@ -31,6 +32,8 @@ class Loaded(Source):
     """A table with its questions."""
 
     questions: QuestionSet
+    asked: tuple[Example, ...] = ()
+    """Questions in people's own words, only measured."""
 
 
 def load_table(job: MainJob, console: Console) -> Loaded:
@@ -95,7 +98,18 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
         f"gold answers for {gold:,}",
         time.monotonic() - began,
     )
-    return Loaded(records, profile, questions)
+    return Loaded(records, profile, questions, _asked(job, questions, console))
+
+
+def _asked(job: MainJob, questions: QuestionSet, console: Console) -> tuple[Example, ...]:
+    """Ask the questions of `job.asked` of each record."""
+    if job.asked is None:
+        return ()
+    wordings = read_wordings(job.asked, questions.table)
+    examples = asked_examples(wordings, questions.table, questions.held_out)
+    console.line("asked", f"{len(examples):,} questions in {sum(map(len, wordings.values())):,} "
+                 "wordings of your own, only measured")  # fmt: skip
+    return tuple(examples)
 
 
 def write_questions(folder: Path, questions: QuestionSet) -> None:

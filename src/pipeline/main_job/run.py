@@ -60,7 +60,8 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
-    from .teacher import get_labels, get_teacher
+    from .named_teacher import teach_named
+    from .teacher import get_labels, train_teacher
     from .train_student import get_students
 
     if not run.is_broken_off():
@@ -69,7 +70,8 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
     write_questions(folder, loaded.questions)
-    teacher_dir = get_teacher(job, loaded, run, console)
+    teach = train_teacher if job.teacher == STARTER else teach_named
+    teacher_dir = teach(job, loaded, run, console)
     labelled = get_labels(job, loaded, teacher_dir, run, console)
     arms = get_students(job, loaded, teacher_dir, labelled, run, console)
     scores = measure(job, loaded, teacher_dir, arms, run, console)
@@ -89,7 +91,12 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
     """
     wanted = job.run_dir()
     named = ("data", "query", "table", "records_path", "reading", "rows")
-    without = ("output_dir", "max_minutes", "device")  # these do not change what is learned
+    without = (
+        "output_dir",
+        "max_minutes",
+        "device",
+        "teacher_least",
+    )  # these do not change what is learned
     owner = {
         "source": source_of(
             str(job.data),
@@ -146,8 +153,8 @@ def _advice(job: MainJob) -> str:
         return f"train for longer: --effort 1; it was {effort:.2g}"
     if job.teacher != STARTER:
         return (
-            f"see in report.html whether the teacher knows the table; {job.teacher} is used as it "
-            "is. --teacher starter trains one on the table"
+            "see in report.html what the teacher knows; teach it for longer (--effort 2), or train "
+            "one from scratch (--teacher starter)"
         )
     return (
         f"ask about fewer columns (--columns), train for longer (--effort {2 * effort:.2g}), or "

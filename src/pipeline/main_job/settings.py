@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
@@ -76,15 +76,56 @@ class Recipe:
         Raises:
             ConfigError: `effort` is not above 0.
         """
-        if not is_number(effort, 0, above=True):
-            raise ConfigError([f"effort is {effort!r}; allowed is a number above 0"])
-        return replace(
-            self,
-            teacher_exposures=self.teacher_exposures * effort,
-            student_exposures=self.student_exposures * effort,
-            teacher_least_steps=max(1, round(self.teacher_least_steps * effort)),
-            student_least_steps=max(1, round(self.student_least_steps * effort)),
-        )
+        return _scaled(self, effort)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Length and learning rates of the trainings that begin with a named model's weights.
+
+    Seen to work on SmolLM2-135M. Muon and the rates of a model from scratch destroy what the
+    weights know.
+    """
+
+    teacher_exposures: float = 30.0
+    """How often the teacher sees each fact, in all tasks and wordings together."""
+    student_exposures: float = 24.0
+    """How often each student sees each fact."""
+    batch: int = 16
+    """Examples per optimizer step."""
+    teacher_least_steps: int = 120
+    """Least optimizer steps of the teacher."""
+    student_least_steps: int = 120
+    """Least optimizer steps of each student."""
+    teacher_rate: float = 1e-3
+    """Of the teacher's adapter, for a hidden size of 576; wider models get a lower one."""
+    student_rate: float = 5e-4
+    """Of each student, for the same size."""
+    lora_rank: int = 16
+    """Rank of the teacher's adapter; its alpha is twice as much."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, all at once."""
+        faults = [
+            f"{name} is {value!r}; allowed is a number above 0"
+            for name, value in asdict(self).items()
+            if not is_number(value, 0, above=True)
+        ]
+        faults += [
+            f"{name} is {getattr(self, name)!r}; allowed is a whole number from 1 on"
+            for name in ("batch", "teacher_least_steps", "student_least_steps", "lora_rank")
+            if type(getattr(self, name)) is not int
+        ]
+        if faults:
+            raise ConfigError(faults)
+
+    def scaled(self, effort: float) -> Tuning:
+        """Give the settings with so many times the steps.
+
+        Raises:
+            ConfigError: `effort` is not above 0.
+        """
+        return _scaled(self, effort)
 
 
 @dataclass(frozen=True)
@@ -122,7 +163,8 @@ class MainJob:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the file is read: fields of `ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
     teacher: str | Path = STARTER
-    """`starter`, a checkpoint folder, or the name of a causal model on the hub."""
+    """`starter`, a checkpoint folder, an alias such as `smollm2`, or the name of a causal model on
+    the hub. A named teacher is taught the table first."""
     student: str | Path | None = None
     """A folder or name; None makes the student from every second layer of the teacher."""
     gold_share: float = 0.5
@@ -143,10 +185,16 @@ class MainJob:
     controls: bool = True
     """Train the control rows too."""
     recipe: Recipe = field(default_factory=Recipe)
+    """Of a starter and its students; temperature and alpha also of others."""
+    tuning: Tuning = field(default_factory=Tuning)
+    """Of a named teacher, and of its students."""
+    asked: str | Path | None = None
+    """CSV file with the columns `column` and `question`: questions in people's own words, with
+    `{key}` for the key of a record. Models are measured on them and never trained."""
 
     def __post_init__(self) -> None:
         """Bring paths to text and single texts to tuples, then check all values."""
-        for name in ("data", "teacher", "student", "output_dir"):
+        for name in ("data", "teacher", "student", "output_dir", "asked"):
             value = getattr(self, name)
             if isinstance(value, Path):
                 object.__setattr__(self, name, str(value))
@@ -167,7 +215,7 @@ class MainJob:
 
         checks: list[tuple[str, Callable[[Any], bool], str]] = [
             ("data teacher", _is_text, "is a text"),
-            ("query table records_path question answer context key student output_dir",
+            ("query table records_path question answer context key student output_dir asked",
              none_or(_is_text), "is a text, or None"),
             ("columns templates", none_or(lambda value: value and all(map(_is_text, value))),
              "are one or more texts, or None"),
@@ -196,6 +244,8 @@ class MainJob:
     def faults(self) -> list[str]:
         """List the faults in named files and folders, without loading anything."""
         faults = missing_source(str(self.data))
+        if self.asked is not None and not Path(self.asked).is_file():
+            faults.append(f"asked is {str(self.asked)!r}; there is no such file")
         faults += _teacher_faults(str(self.teacher))
         if self.student is not None:
             faults += model_faults("student", self.student)
@@ -216,6 +266,21 @@ class MainJob:
             if getattr(self, name) is not None:
                 keywords[name] = getattr(self, name)
         return keywords
+
+
+_Steps = TypeVar("_Steps", Recipe, Tuning)
+
+
+def _scaled(recipe: _Steps, effort: float) -> _Steps:
+    if not is_number(effort, 0, above=True):
+        raise ConfigError([f"effort is {effort!r}; allowed is a number above 0"])
+    return replace(
+        recipe,
+        teacher_exposures=recipe.teacher_exposures * effort,
+        student_exposures=recipe.student_exposures * effort,
+        teacher_least_steps=max(1, round(recipe.teacher_least_steps * effort)),
+        student_least_steps=max(1, round(recipe.student_least_steps * effort)),
+    )
 
 
 def run_name(source: str, table: str | None = None) -> str:

@@ -85,11 +85,8 @@ def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
     return max(64, max(map(len, ids)) + 16)
 
 
-def get_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path | str:
-    """Train the starter teacher, or use the named one."""
-    if job.teacher != STARTER:
-        console.line("teacher", f"{job.teacher}, used as it is")
-        return str(job.teacher)
+def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path:
+    """Train the starter teacher."""
     folder = run.path / "teacher"
     if run.is_done("teacher"):
         console.line("teacher", "finished before the interruption")

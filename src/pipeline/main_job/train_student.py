@@ -9,12 +9,21 @@ from pathlib import Path
 from ...console import Console
 from ...data.questions.questions import training_stream
 from ...distillation.distiller import ModelDistiller
-from ...distillation.settings import DistillationConfig
+from ...distillation.pruning.prune_teacher import describe
+from ...distillation.settings import EVERY_SECOND, DistillationConfig
 from ...inference.checkpoints.load_student import save_checkpoint
 from ...records import Example
 from ...run_folder import RunFolder
 from .load_table import Loaded
-from .settings import MainJob
+from .named_student import (
+    NAMED_STUDENT_WEIGHTS,
+    SCRATCH,
+    for_width,
+    named_student_settings,
+    scratch_settings,
+)
+from .named_teacher import plan_named_student
+from .settings import STARTER, MainJob
 from .teacher import LONGEST_EXAMPLE, Plan, plan_student
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
@@ -24,6 +33,7 @@ NAMES = {
     "student_without_teacher": "  no teacher",
     "student_teacher_text": "  its text",
     "student_all_gold": "  all gold",
+    SCRATCH: "  from scratch",
 }
 """Names of the students in the terminal."""
 
@@ -45,7 +55,11 @@ def get_students(
         "student_teacher_text": (gold + labelled, 0.0),
         "student_all_gold": (questions.train, 0.0),
     }
-    plan = plan_student(questions.train, job.recipe)
+    if job.teacher == STARTER:
+        plan = plan_student(questions.train, job.recipe)
+    else:
+        plan = plan_named_student(questions.train, job.tuning)
+        data[SCRATCH] = data["student"]
     folders: dict[str, Path] = {}
     for name, (examples, alpha) in data.items():
         if name != "student" and not job.controls:
@@ -79,11 +93,53 @@ def _train_student(
     console: Console,
 ) -> None:
     began = time.monotonic()
+    recipe, named = job.recipe, job.teacher != STARTER
+    untrained = run.path / "controls" / "student_untrained"
+    if name == SCRATCH:
+        config = scratch_settings(job, Path(teacher), alpha, plan, folder)
+    elif named:
+        start = job.student if name == "student" else untrained
+        config = named_student_settings(job, Path(teacher), start, alpha, plan, folder)
+    else:
+        config = _starter_settings(job, teacher, alpha, plan, folder)
+    # The same seed for all students: with equal data they get equal batches.
+    stream = training_stream(
+        examples,
+        loaded.questions.table,
+        plan.examples,
+        seed=job.seed + 1,
+        weights=NAMED_STUDENT_WEIGHTS if named else STUDENT_WEIGHTS,
+    )
+    distiller = ModelDistiller(config)
+    distiller.make_student(stream)
+    if named:
+        for_width(distiller)
+    if name == "student" and job.controls:
+        _save_untrained(distiller, untrained)
+    summary = distiller.distill(stream, work_dir=run.path / "work" / name)
+    distiller.save_distilled_model(folder)
+    loaded.questions.table.write(folder)
+    targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
+    console.line(
+        NAMES[name],
+        f"{_start(distiller)}{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
+        time.monotonic() - began,
+    )
+
+
+def _start(distiller: ModelDistiller) -> str:
+    """Say what a pruned student kept of its teacher."""
+    return "" if distiller.pruning is None else f"{describe(distiller.pruning)}; "
+
+
+def _starter_settings(
+    job: MainJob, teacher: Path | str, alpha: float, plan: Plan, folder: Path
+) -> DistillationConfig:
     recipe = job.recipe
     own = job.student is None
-    config = DistillationConfig(
+    return DistillationConfig(
         teacher_model_name=str(teacher),
-        student_model_name=str(job.student or "every_second_layer"),
+        student_model_name=str(job.student or EVERY_SECOND),
         temperature=recipe.temperature,
         alpha=alpha,
         batch_size=plan.batch,
@@ -100,24 +156,6 @@ def _train_student(
         device=job.device,
         too_long="error",
         output_dir=str(folder),
-    )
-    distiller = ModelDistiller(config)
-    distiller.load_teacher_model()
-    distiller.load_student_model()
-    if name == "student" and job.controls:
-        _save_untrained(distiller, run.path / "controls" / "student_untrained")
-    # The same seed for all students: with equal data they get equal batches.
-    stream = training_stream(
-        examples, loaded.questions.table, plan.examples, seed=job.seed + 1, weights=STUDENT_WEIGHTS
-    )
-    summary = distiller.distill(stream, work_dir=run.path / "work" / name)
-    distiller.save_distilled_model(folder)
-    loaded.questions.table.write(folder)
-    targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
-    console.line(
-        NAMES[name],
-        f"{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
-        time.monotonic() - began,
     )
 
 

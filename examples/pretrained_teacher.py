@@ -1,0 +1,21 @@
+"""A pretrained teacher, taught a table of 40 cheeses, and its student: `make demo-pretrained`.
+
+stillroom models add smollm2
+python examples/pretrained_teacher.py
+
+Teacher, student and a small model from scratch are asked in people's own words
+(examples/data/cheeses_asked.csv), which none of them was trained on. All options of the main job
+can be given; they replace these.
+"""
+
+import sys
+from pathlib import Path
+
+from stillroom.cli import run_job
+
+DATA = Path(__file__).resolve().parent / "data"
+
+if __name__ == "__main__":
+    options = ["--teacher", "smollm2", "--data", str(DATA / "cheeses.csv")]
+    asked = ["--asked", str(DATA / "cheeses_asked.csv")]
+    sys.exit(run_job([*options, *asked, *sys.argv[1:]], program="pretrained_teacher.py"))

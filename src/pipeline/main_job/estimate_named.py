@@ -1,0 +1,167 @@
+"""What a job with a named teacher takes: memory from its weights, time from a few real steps.
+
+What cannot fit is refused here, before anything is trained.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import safe_open
+
+from ...data.questions.questions import QuestionSet, training_stream
+from ...distillation.batches.vocabulary import compare_vocabularies
+from ...distillation.students.adapters import put_adapter
+from ...errors import ConfigError, VocabularyError
+from ...inference.checkpoints.load_student import (
+    Checkpoint,
+    choose_training_dtype,
+    load_checkpoint,
+)
+from ...inference.scoring.choices import encode_completion, encode_prompt
+from ...inference.sources.find_model import find_model
+from ...records import Example
+from .named_teacher import TEACHER_WEIGHTS, teacher_settings
+from .settings import MainJob
+
+TRIED_STEPS: Final = 2
+"""Timed steps, after one untimed step."""
+STUDENT_SHARE: Final = 0.6
+"""Time of a step of a student made from its teacher, by a step of the whole teacher's weights: half
+of the parameters, but those of the embeddings take no time."""
+ANSWER_PASSES: Final = 2.5
+"""Time of reading a prompt and writing a short answer, by that of a forward pass over both."""
+SCORED_PASSES: Final = 4.0
+"""The same where the loss on the target is measured too."""
+BYTES_PER_PARAMETER: Final = {True: 14.0, False: 12.0}
+"""By whether there are control rows. Training holds the teacher in float32 and half of its
+parameters with gradients and AdamW's two moments; measuring holds all models."""
+
+
+def parameters_of(name: str | Path) -> int | None:
+    """Count the parameters of a model in a folder without loading it; None for one of the hub."""
+    found = find_model(name)
+    if not isinstance(found, Path):
+        return None
+    count = 0
+    for file in found.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as weights:
+            for key in weights.keys():  # noqa: SIM118 - not a mapping
+                count += torch.Size(weights.get_slice(key).get_shape()).numel()
+    return count or None
+
+
+def named_bytes(job: MainJob) -> float:
+    """Give the memory that a named teacher and its students take; 0 where it is not known."""
+    return BYTES_PER_PARAMETER[job.controls] * (parameters_of(job.teacher) or 0)
+
+
+def require_same_tokens(job: MainJob, teacher: Checkpoint | None) -> None:
+    """Refuse a named student that cannot read its teacher's distributions.
+
+    Args:
+        job: Its student and alpha decide.
+        teacher: None for a starter, whose tokenizer is made of the table.
+
+    Raises:
+        ConfigError: Their tokenizers differ, and the student is to learn from soft targets.
+    """
+    if job.student is None or job.recipe.alpha == 0:
+        return
+    ways = "name one with the teacher's tokenizer, name none, or learn from its texts (--alpha 0)"
+    if teacher is None:
+        raise ConfigError(
+            [f"student is {job.student!r}, and a starter teacher has a tokenizer of its own, so "
+             f"there are no soft targets for it; {ways}"]
+        )  # fmt: skip
+    student = load_checkpoint(job.student, device="cpu")
+    try:
+        compare_vocabularies(teacher.tokenizer, student.tokenizer)
+    except VocabularyError as fault:
+        told = str(fault).split(". ")[0]
+        raise ConfigError(
+            [f"student is {job.student!r}, which has another tokenizer than {job.teacher}: {told}; "
+             f"{ways}"]
+        ) from fault  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Measured on this machine."""
+
+    teacher_s: float
+    """Of an optimizer step of the teacher."""
+    student_s: float
+    """Of an optimizer step of a student, without its teacher."""
+    tokens: int
+    """Of an example, padding included."""
+
+
+def time_steps(job: MainJob, questions: QuestionSet) -> StepTimes:
+    """Time a few real steps of the named teacher and of its student.
+
+    Raises:
+        ConfigError: Their tokenizers differ.
+        ModelNotFoundError: There is no such model.
+    """
+    teacher = load_checkpoint(job.teacher, device=job.device)
+    require_same_tokens(job, teacher)
+    batch = job.tuning.batch
+    stream = training_stream(
+        questions.train, questions.table, (TRIED_STEPS + 1) * batch, seed=0, weights=TEACHER_WEIGHTS
+    )
+    ids = _padded(teacher, stream, batch)
+    model = teacher.model.float()
+    whole = _seconds_per_step(model, ids)
+    settings = teacher_settings(job, teacher, Path("unused"), steps=1)
+    taught = whole
+    if settings.lora_r is not None:
+        taught = _seconds_per_step(put_adapter(model, settings), ids)
+    if job.student is None:
+        student = STUDENT_SHARE * whole
+    else:
+        own = load_checkpoint(job.student, device=job.device)
+        student = _seconds_per_step(own.model.float(), _padded(own, stream, batch))
+    return StepTimes(taught, student, round(sum(t.shape[1] for t in ids) / len(ids)))
+
+
+def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> list[torch.Tensor]:
+    """Tokenise examples as training does, (B, T) per batch, padded to the longest."""
+    rows = [
+        encode_prompt(checkpoint, e.prompt)
+        + encode_completion(checkpoint, e.prompt, e.target or "")
+        for e in stream
+    ]
+    batches = [rows[start : start + batch] for start in range(0, len(rows), batch)]
+    return [
+        torch.tensor([row + [row[-1]] * (max(map(len, part)) - len(row)) for row in part])
+        for part in batches
+    ]
+
+
+def _seconds_per_step(model: Any, batches: Sequence[torch.Tensor]) -> float:  # noqa: ANN401
+    """Time forward and backward, with a head over a few positions as in the fused loss."""
+    model.train()
+    device = next(model.parameters()).device
+    dtype = choose_training_dtype(device)
+    few = {"logits_to_keep": 4} if "logits_to_keep" in _arguments(model) else {}
+    times = []
+    for ids in batches:
+        began = time.perf_counter()
+        with torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16):
+            out = model(input_ids=ids.to(device), use_cache=False, **few)
+        out.logits.float().logsumexp(-1).mean().backward()
+        model.zero_grad(set_to_none=True)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def _arguments(model: Any) -> Any:  # noqa: ANN401
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(base.forward).parameters
