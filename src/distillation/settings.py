@@ -118,7 +118,7 @@ class DistillationConfig:
     hidden_weight: float = 0.0
     """Weight of a loss between hidden states of student and teacher; 0 leaves it out."""
     hidden_measure: HiddenMeasure = "mse"
-    """`mse` or `cosine`."""
+    """`mse` (the squared error relative to the teacher's squared length) or `cosine`."""
     attention_weight: float = 0.0
     """Weight of a loss between their attention maps; 0 leaves it out."""
     attention_measure: AttentionMeasure = "kl"

@@ -30,7 +30,11 @@ Pair = tuple[int, int]
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum the squared error of hidden states, averaged over their H components.
+    """Sum the squared error of hidden states relative to the teacher's squared length.
+
+    0 is the teacher, and 1 a student that is zero. Without the division real models begin at tens
+    of thousands, because a few channels of the first token are a thousand times as large as the
+    others (Sun et al. 2024, arXiv 2402.17762), and the loss on logits is drowned.
 
     Args:
         student: (B, T, H), projected to the teacher's width where the widths differ.
@@ -41,7 +45,8 @@ def hidden_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCoun
         The sum over positions (a scalar) and their number, as for the other measures.
     """
     ours, theirs = _wide(student[compared]), _wide(teacher.detach()[compared])  # (N, H)
-    return (ours - theirs).square().mean(-1).sum(), len(ours)
+    length = theirs.square().sum(-1).clamp(min=torch.finfo(theirs.dtype).tiny)  # (N,)
+    return ((ours - theirs).square().sum(-1) / length).sum(), len(ours)
 
 
 def hidden_cosine(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:

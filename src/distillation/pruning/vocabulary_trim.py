@@ -61,12 +61,12 @@ def choose_tokens(tokenizer: Any, used: Iterable[int], size: int) -> list[int]: 
     for number in set(used):
         if (token := ids.get(number)) is not None:
             keep |= _merged_from(token, ranks)
-    added = {token["id"] for token in written["added_tokens"]}
+    chosen = {vocabulary[token] for token in keep} | {t["id"] for t in written["added_tokens"]}
     for left, right in merges:
-        if len(keep) + len(added) >= size:
+        if len(chosen) >= size:
             break
-        keep.add(left + right)
-    return sorted({vocabulary[token] for token in keep} | added)
+        chosen.add(vocabulary[left + right])
+    return sorted(chosen)
 
 
 def template_ids(tokenizer: Any) -> list[int]:  # noqa: ANN401

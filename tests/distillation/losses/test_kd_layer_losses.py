@@ -50,7 +50,10 @@ def test_identical_layers_are_zero_and_unlike_ones_are_not(name, measure):
 
 def test_values_are_those_of_torch():
     student, teacher = hidden(0), hidden(1)
-    expected = functional.mse_loss(student[COMPARED], teacher[COMPARED])
+    ours, theirs = student[COMPARED], teacher[COMPARED]
+    expected = torch.stack(
+        [functional.mse_loss(s, t) / t.square().mean() for s, t in zip(ours, theirs, strict=True)]
+    ).mean()
     total, count = HIDDEN_MEASURES["mse"](student, teacher, COMPARED)
     assert count == 8
     assert float(total / count) == pytest.approx(float(expected))
@@ -58,6 +61,19 @@ def test_values_are_those_of_torch():
     expected = functional.cosine_embedding_loss(student[COMPARED], teacher[COMPARED], target)
     total, count = HIDDEN_MEASURES["cosine"](student, teacher, COMPARED)
     assert float(total / count) == pytest.approx(float(expected))
+
+
+def test_the_size_of_hidden_states_does_not_matter():
+    """One position of a real model is a thousand times as large as the others."""
+    student, teacher = hidden(0), hidden(1)
+    expected = HIDDEN_MEASURES["mse"](student, teacher, COMPARED)[0]
+    student[:, 0] *= 1000.0
+    teacher[:, 0] *= 1000.0
+    assert float(HIDDEN_MEASURES["mse"](student, teacher, COMPARED)[0]) == pytest.approx(
+        float(expected)
+    )
+    nothing = HIDDEN_MEASURES["mse"](torch.zeros_like(teacher), teacher, COMPARED)
+    assert float(nothing[0] / nothing[1]) == pytest.approx(1.0)
 
 
 def test_attention_divergence_is_that_of_torch():
