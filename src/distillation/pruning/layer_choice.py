@@ -19,15 +19,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from ...errors import ConfigError
+from ..batches.batching import supervised_rows
 from ..batches.forward import Batch, model_inputs, trial_of
+from ..batches.model_kinds import shifts_labels
 from ..students.open_students import layer_modules
+
+SHORTLIST: Final = 6
+"""Layers of which each one's absence is tried before one is left out."""
 
 Model = Any
 """A model of transformers, whose classes are skipped by the type checker."""
@@ -45,13 +50,16 @@ class ChosenLayers:
     """Layer -> influence when it was left out; for kept ones at the end. 0 is an idle layer."""
 
 
-def choose_layers(model: Model, batches: Sequence[Batch], count: int) -> ChosenLayers:
-    """Choose the layers whose absence would be felt most.
+def choose_layers(
+    model: Model, batches: Sequence[Batch], count: int, *, shortlist: int = SHORTLIST
+) -> ChosenLayers:
+    """Choose the layers whose absence would cost most.
 
     Args:
         model: The teacher: a decoder, an encoder, or both.
         batches: Some of the user's records, on the model's device.
         count: Layers to keep in each stack, 1 to all of them.
+        shortlist: Of so many idle layers the one whose absence moves the answers least is left out.
 
     Raises:
         ConfigError: There are not so many layers, or the layers have unknown names.
@@ -59,26 +67,31 @@ def choose_layers(model: Model, batches: Sequence[Batch], count: int) -> ChosenL
     stacks = layer_modules(model)
     for name, layers in stacks.items():
         if not 1 <= count <= len(layers):
-            raise ConfigError([f"{count} layers are to be kept in the {name} stack, which has "
-                               f"{len(layers)}"])  # fmt: skip
+            raise ConfigError(
+                [f"{count} layers are to be kept; the {name} stack has {len(layers)}"]
+            )
     kept = {name: list(range(len(layers))) for name, layers in stacks.items()}
     left_out: dict[int, float] = {}
+    # The blocks of T5 hand on more than hidden states, so none can be skipped in it.
+    skips = not model.config.is_encoder_decoder
+    answers = [_answers(model, batch) for batch in batches] if skips else []
     measured = block_influence(model, batches)
     while any(len(numbers) > count for numbers in kept.values()):
         for name, numbers in kept.items():
-            if len(numbers) > count:
-                least = min(numbers, key=lambda number: measured[name][number])
-                numbers.remove(least)
-                left_out[least] = measured[name][least]
-        skipped = [
-            layer
-            for name, layers in stacks.items()
-            for number, layer in enumerate(layers)
-            if number not in kept[name]
-        ]
-        # The blocks of T5 hand on more than hidden states, so its layers are measured once.
-        if not model.config.is_encoder_decoder:
-            with without_layers(skipped):
+            if len(numbers) <= count:
+                continue
+            idle = sorted(numbers, key=lambda number: measured[name][number])  # noqa: B023
+            least = idle[0]
+            if skips:
+                gone = [stacks[name][number] for number in left_out]
+                least = min(
+                    idle[:shortlist],
+                    key=lambda n: _moved(model, batches, answers, [*gone, stacks[name][n]]),  # noqa: B023
+                )
+            numbers.remove(least)
+            left_out[least] = measured[name][least]
+        if skips:
+            with without_layers([stacks["main"][number] for number in left_out]):
                 measured = block_influence(model, batches)
     main = {number: measured["main"][number] for number in kept["main"]}
     return ChosenLayers(
@@ -86,6 +99,27 @@ def choose_layers(model: Model, batches: Sequence[Batch], count: int) -> ChosenL
         keep_decoder=tuple(kept["decoder"]) if "decoder" in kept else None,
         influence={**left_out, **main},
     )
+
+
+def _answers(model: Model, batch: Batch) -> Tensor:
+    """Give the log-probabilities at the supervised positions, (N, V); of a classifier (B, C)."""
+    with trial_of(model):
+        logits = model(**model_inputs(batch)).logits
+    if logits.dim() == 3:
+        logits, _ = supervised_rows(logits, batch["labels"], shift=shifts_labels(model))
+    return logits.float().log_softmax(-1)
+
+
+def _moved(
+    model: Model, batches: Sequence[Batch], answers: Sequence[Tensor], skipped: Sequence[nn.Module]
+) -> float:
+    """Sum the divergence of a model's answers from those that it gives with all layers, in nats."""
+    total = 0.0
+    with without_layers(skipped):
+        for batch, log_p in zip(batches, answers, strict=True):
+            log_q = _answers(model, batch)
+            total += float((log_p.exp() * (log_p - log_q)).sum())
+    return total
 
 
 def block_influence(model: Model, batches: Sequence[Batch]) -> dict[str, list[float]]:

@@ -40,8 +40,11 @@ MEASURED_EXAMPLES: Final = 64
 BATCH_TOKENS: Final = 2048
 """Most tokens of a batch that is measured, padding included."""
 DEFAULT_SHARE: Final = 0.5
-KEPT_TOKENS: Final = 4096
-"""Tokens that a student by `share` keeps; more where the records need more."""
+EMBEDDINGS_SHARE: Final = 0.1
+"""Share of its parameters that a student by `share` spends on embeddings and head, if its records
+do not need more. Unseen wordings suffer where rare words fall apart: a taught SmolLM2 of 49,152
+tokens answers 96 % of some with 16,384 of them, 93 % with 8,192, 91 % with 4,096 and 88 % with
+2,048."""
 
 
 class TrainingItem(Protocol):
@@ -112,7 +115,7 @@ def prune_teacher(
     batches = measured_batches(items, collate, teacher.device)
     tokens = size.vocabulary
     if tokens is None and size.share is not None and can_trim(teacher, tokenizer):
-        tokens = KEPT_TOKENS
+        tokens = int(EMBEDDINGS_SHARE * size.share * whole / _parameters_per_token(teacher))
     if tokens is not None and tokens < len(tokenizer):
         used = chain.from_iterable(item.input_ids for item in items)
         keep = choose_tokens(tokenizer, chain(used, template_ids(tokenizer)), tokens)
@@ -150,6 +153,13 @@ def describe(report: dict[str, Any]) -> str:
     parts.append(f"{report['vocabulary']:,} tokens")
     share = report["parameters"] / report["teacher_parameters"]
     return ", ".join([*parts, f"{share:.0%} of its parameters".replace("%", " %")])
+
+
+def _parameters_per_token(model: Model) -> int:
+    """Count the parameters that a causal model has for each token of its vocabulary."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    width = int(embeddings.weight.shape[1])
+    return width if head.weight is embeddings.weight else width + int(head.weight.shape[1])
 
 
 def _ranges(numbers: Sequence[int]) -> str:
