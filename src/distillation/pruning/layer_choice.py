@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import ConfigError
@@ -80,13 +80,13 @@ def choose_layers(
         for name, numbers in kept.items():
             if len(numbers) <= count:
                 continue
-            idle = sorted(numbers, key=lambda number: measured[name][number])  # noqa: B023
+            idle = sorted(numbers, key=lambda number: measured[name][number])
             least = idle[0]
             if skips:
                 gone = [stacks[name][number] for number in left_out]
                 least = min(
                     idle[:shortlist],
-                    key=lambda n: _moved(model, batches, answers, [*gone, stacks[name][n]]),  # noqa: B023
+                    key=lambda n: _moved(model, batches, answers, [*gone, stacks[name][n]]),
                 )
             numbers.remove(least)
             left_out[least] = measured[name][least]

@@ -35,7 +35,7 @@ from .vocabulary_trim import (
 Model = Any
 """A model of transformers, whose classes are skipped by the type checker."""
 
-MEASURED_EXAMPLES: Final = 64
+MEASURED_EXAMPLES: Final = 16
 """Records on which layers and channels are measured, spread evenly over those given."""
 BATCH_TOKENS: Final = 2048
 """Most tokens of a batch that is measured, padding included."""
