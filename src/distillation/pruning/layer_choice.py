@@ -104,7 +104,7 @@ def choose_layers(
 def _answers(model: Model, batch: Batch) -> Tensor:
     """Give the log-probabilities at the supervised positions, (N, V); of a classifier (B, C)."""
     with trial_of(model):
-        logits = model(**model_inputs(batch)).logits
+        logits: Tensor = model(**model_inputs(batch)).logits
     if logits.dim() == 3:
         logits, _ = supervised_rows(logits, batch["labels"], shift=shifts_labels(model))
     return logits.float().log_softmax(-1)

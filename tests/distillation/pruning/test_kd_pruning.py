@@ -22,6 +22,7 @@ from stillroom.distillation.pruning.vocabulary_trim import (
     trim_model,
     trim_tokenizer,
 )
+from stillroom.distillation.students.open_students import layers_from_teacher
 from stillroom.errors import ConfigError
 from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 
@@ -69,6 +70,31 @@ def test_layers_are_measured_again_after_each_removal():
     again = choose_layers(teacher, batches(), 3)
     assert again.influence[first] == pytest.approx(before[first])
     assert any(again.influence[n] != pytest.approx(before[n], rel=1e-6) for n in again.keep)
+
+
+def test_of_the_idle_layers_the_one_that_moves_the_answers_least_goes():
+    """The oracle is each student of three layers and its divergence at the supervised positions."""
+    teacher = kd_models.llama(layers=4).eval()
+    batch = Collator(0)(kd_models.random_items(12))
+    chosen = choose_layers(teacher, [batch], 3, shortlist=4)
+    supervised = batch["labels"][:, 1:] != -100
+
+    def answers(model):
+        with torch.no_grad():
+            return model(batch["input_ids"]).logits[:, :-1][supervised].log_softmax(-1)
+
+    whole = answers(teacher)
+    divergences = {
+        left_out: torch.nn.functional.kl_div(
+            answers(layers_from_teacher(teacher, [n for n in range(4) if n != left_out]).eval()),
+            whole,
+            reduction="sum",
+            log_target=True,
+        ).item()
+        for left_out in range(4)
+    }
+    best = min(divergences, key=divergences.__getitem__)
+    assert chosen.keep == tuple(n for n in range(4) if n != best)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "qwen3", "gemma3"])
