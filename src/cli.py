@@ -256,9 +256,15 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         ),
     )
     parser.add_argument("checkpoint", help="a checkpoint folder")
-    parser.add_argument(
-        "--int8", action="store_true", help="a quarter of the size; the loss is told"
-    )
+    sizes = parser.add_mutually_exclusive_group()
+    for dtype, help_text in (
+        ("int8", "a quarter of the size; the loss is told"),
+        ("int4", "a sixth of the size, with a larger loss"),
+    ):
+        sizes.add_argument(
+            f"--{dtype}", dest="dtype", action="store_const", const=dtype, default="float32",
+            help=help_text,
+        )  # fmt: skip
     parser.add_argument(
         "--output", type=text, help="folder to write; default: export, in the checkpoint"
     )
@@ -272,14 +278,15 @@ def run_export(argv: Sequence[str] | None = None) -> int:
         from .inference.onnx_export.export import export_checkpoint
 
         with console.timed("export") as words:
-            dtype: Literal["int8", "float32"] = "int8" if args.int8 else "float32"
             made = export_checkpoint(
-                args.checkpoint, dtype=dtype, output=args.output, prompts=args.prompts
+                args.checkpoint, dtype=args.dtype, output=args.output, prompts=args.prompts
             )
             sizes = f"{made.bytes_before / 1e6:.1f} MB -> {made.bytes_after / 1e6:.1f} MB"
             words += [f"{made.dtype}, {sizes}", f"in {made.folder}"]
         first, *rest = made.loss.lines()
-        console.line("loss" if args.int8 else "check", f"{first} ({made.prompts_from})")
+        console.line(
+            "check" if args.dtype == "float32" else "loss", f"{first} ({made.prompts_from})"
+        )
         for line in rest:
             console.line("", line)
 

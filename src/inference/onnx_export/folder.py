@@ -32,7 +32,7 @@ from ..checkpoints.folder_checks import (
     shape_faults,
 )
 from ..checkpoints.load_student import package_versions
-from .layout import ExportDtype, ExportShape, describe
+from .layout import DTYPES, ExportDtype, ExportShape, describe
 
 EXPORT_FOLDER = "export"
 MANIFEST_FILE = "export.json"
@@ -167,7 +167,7 @@ def _check_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     source = manifest.get("source")
     hashes = source.get("sha256") if isinstance(source, dict) else None
     known = (
-        manifest.get("dtype") in ("float32", "int8")
+        manifest.get("dtype") in DTYPES
         and isinstance(manifest.get("weights_sha256"), str)
         and isinstance(hashes, dict)
         and all(

@@ -2,8 +2,8 @@
 
 The graph is built here and never stored, so that a foreign export contains only numbers. It uses
 the fused operators of ONNX Runtime: `GroupQueryAttention` applies RoPE, writes keys and values in
-place and attends, over rows of different lengths; `MatMulNBits` multiplies with weights of eight
-bits.
+place and attends, over rows of different lengths; `MatMulNBits` multiplies with weights of eight or
+four bits.
 
 Inputs: ids (B, S); lengths (B,), tokens of each row, the new ones included, minus one; total, the
 longest; places (P,), which of the B S new tokens to give logits of. Per layer the buffers of keys
@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .layout import ZERO, ExportDtype, ExportShape, block_size
+from .layout import ZERO, Bits, ExportDtype, ExportShape, block_size, layer_bits, word_bits
 
 _FUSED = "com.microsoft"
 _OPSET, _IR_VERSION = 21, 10
@@ -54,16 +54,21 @@ class _Graph:
         """Multiply with a stored matrix of (N, K, whether it has a bias)."""
         outputs, inputs, biased = sizes
         result = f"{matrix}.product"
-        if self.dtype == "float32":
+        bits = layer_bits(self.dtype)
+        if bits is None:
             self.add("MatMul", [given, matrix], result)
         else:
-            self.eight_bits(given, matrix, outputs, inputs, result)
+            self.multiply_blocks(given, matrix, (outputs, inputs), bits, result)
         return self.add("Add", [result, f"{matrix}.bias"], f"{result}.sum") if biased else result
 
-    def eight_bits(self, given: str, matrix: str, outputs: int, inputs: int, result: str) -> None:
+    def multiply_blocks(
+        self, given: str, matrix: str, sizes: tuple[int, int], bits: Bits, result: str
+    ) -> None:
+        """Multiply with a matrix of (N, K) stored in blocks."""
+        outputs, inputs = sizes
         self.add(
             "MatMulNBits", [given, f"{matrix}.codes", f"{matrix}.scales"], result, fused=True,
-            K=inputs, N=outputs, bits=8, block_size=block_size(inputs),
+            K=inputs, N=outputs, bits=bits, block_size=block_size(inputs, bits),
             accuracy_level=4,  # each row of inputs is rounded to eight bits as well
         )  # fmt: skip
 
@@ -119,12 +124,13 @@ def build_graph(
 
 def _embed(graph: _Graph) -> str:
     """Embed ids (B, S) as (B, S, W)."""
-    if graph.dtype == "float32":
+    bits = word_bits(graph.dtype)
+    if bits is None:
         return graph.add("Gather", ["embedding", "ids"], "hidden")
     width = graph.shape.width
     graph.add("Gather", ["embedding.codes", "ids"], "codes")  # (B, S, W / block, block)
     graph.add("Cast", ["codes"], "codes.float", to=TensorProto.FLOAT)
-    graph.constant("zero", np.float32(ZERO))
+    graph.constant("zero", np.float32(ZERO[bits]))
     graph.add("Sub", ["codes.float", "zero"], "codes.signed")
     graph.add("Gather", ["embedding.scales", "ids"], "scales")
     graph.constant("last", np.array([-1], np.int64))
@@ -187,10 +193,12 @@ def _head(graph: _Graph, scaled: str) -> None:
     graph.add("Reshape", [scaled, "tokens"], "scaled.flat")  # (B S, W)
     graph.add("Gather", ["scaled.flat", "places"], "scaled.places", axis=0)
     head = "embedding" if shape.tied else "head"
-    if graph.dtype == "float32":  # same layout as the embedding, so that they can be shared
+    bits = word_bits(graph.dtype)
+    if bits is None:  # same layout as the embedding, so that they can be shared
         graph.add("Gemm", ["scaled.places", head], "logits", transB=1)
     else:
-        graph.eight_bits("scaled.places", head, shape.vocabulary, shape.width, "logits")
+        sizes = (shape.vocabulary, shape.width)
+        graph.multiply_blocks("scaled.places", head, sizes, bits, "logits")
 
 
 def _serialise(graph: _Graph) -> tuple[bytes, dict[str, np.ndarray]]:

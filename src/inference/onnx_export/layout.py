@@ -3,9 +3,10 @@
 The sizes are read from config.json alone, so that a folder whose tensors do not fit is refused
 before anything is built from it.
 
-Weights are stored as float32, or as eight bits in blocks: every block of a row has one scale, its
-largest magnitude divided by 127, and each weight is rounded to a multiple of it. Symmetric, because
-the kernels then need no zero point. No calibration data is needed.
+Matrices are stored as float32, or as eight or four bits in blocks: every block of a row has one
+scale, and each weight is rounded to a multiple of it. Symmetric, because the kernels then need no
+zero point. No calibration data is needed. In an export of four bits the embedding and the head keep
+eight: they decide the logits directly, and are a fifth of a small model.
 
 Sizes: W width, D size of a head, H heads, G key-value heads, I inner width, V vocabulary, K inputs
 of a matrix, N outputs.
@@ -21,15 +22,19 @@ from torch import Tensor
 
 from ...errors import ExportError
 
-ExportDtype = Literal["float32", "int8"]
+ExportDtype = Literal["float32", "int8", "int4"]
+DTYPES: tuple[ExportDtype, ...] = ("float32", "int8", "int4")
+Bits = Literal[4, 8]
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 _ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 """Kinds of RoPE whose frequencies do not depend on the length of the sequence."""
 _MOST_POSITIONS = 1 << 18
 """The sines and cosines of all positions are stored: 134 MB at this length with heads of 64."""
 _BLOCKS = (128, 64, 32, 16)
-ZERO = 128
-"""The code of weight 0 in ONNX Runtime for eight bits without zero points."""
+_FOUR_BIT_BLOCK = 32
+_LARGEST_AT = (-9.0, -8.5, -8.0, -7.5, -7.0, -6.5, 7.0, 7.5, 8.0)
+ZERO: dict[Bits, int] = {8: 128, 4: 8}
+"""The code of weight 0 in ONNX Runtime where there are no zero points."""
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Name to safetensors type and shape."""
@@ -84,7 +89,7 @@ class ExportShape:
             "rope_scale": ("F32", (1,)),
         }
         for name in ("embedding",) if self.tied else ("embedding", "head"):
-            found |= _stored(name, self.vocabulary, self.width, dtype, transposed=False)
+            found |= _stored(name, self.vocabulary, self.width, word_bits(dtype), transposed=False)
         for layer in range(self.layers):
             for name in ("norm_before", "norm_between"):
                 found[f"{layer}.{name}"] = ("F32", (self.width,))
@@ -92,18 +97,31 @@ class ExportShape:
                 for name in ("query_norm", "key_norm"):
                     found[f"{layer}.{name}"] = ("F32", (self.head_size,))
             for name, (outputs, inputs, biased) in self.matrices(layer).items():
-                found |= _stored(name, outputs, inputs, dtype, transposed=True)
+                found |= _stored(name, outputs, inputs, layer_bits(dtype), transposed=True)
                 if biased:
                     found[f"{name}.bias"] = ("F32", (outputs,))
         return found
 
 
-def block_size(inputs: int) -> int:
-    """Choose how many weights of a row share a scale: the largest size that divides the row.
+def layer_bits(dtype: ExportDtype) -> Bits | None:
+    """Return the bits of a weight of the layers; None for float32."""
+    return None if dtype == "float32" else 8 if dtype == "int8" else 4
 
-    Larger blocks are faster: one AVX-512 core reached 82 % of its memory bandwidth with 128, and
-    65 % with 32 (benchmarks/results/inference.md).
+
+def word_bits(dtype: ExportDtype) -> Bits | None:
+    """Return the bits of a weight of the embedding and the head; None for float32."""
+    return None if dtype == "float32" else 8
+
+
+def block_size(inputs: int, bits: Bits) -> int:
+    """Choose how many weights of a row share a scale.
+
+    For eight bits the largest size that divides the row, since larger blocks are faster: one
+    AVX-512 core reached 82 % of its memory bandwidth with 128, and 65 % with 32
+    (benchmarks/results/inference.md). For four bits 32, since there the loss grows with the block.
     """
+    if bits == 4:
+        return _FOUR_BIT_BLOCK
     return next((block for block in _BLOCKS if inputs % block == 0), 32)
 
 
@@ -174,15 +192,15 @@ def _windows(config: Any) -> tuple[int, ...]:  # noqa: ANN401
 
 
 def _stored(
-    name: str, outputs: int, inputs: int, dtype: ExportDtype, *, transposed: bool
+    name: str, outputs: int, inputs: int, bits: Bits | None, *, transposed: bool
 ) -> Tensors:
     """Return the stored tensors of a matrix; `transposed` is (K, N), the faster layout."""
-    if dtype == "float32":
+    if bits is None:
         return {name: ("F32", (inputs, outputs) if transposed else (outputs, inputs))}
-    block = block_size(inputs)
+    block = block_size(inputs, bits)
     blocks = -(-inputs // block)
     return {
-        f"{name}.codes": ("U8", (outputs, blocks, block)),
+        f"{name}.codes": ("U8", (outputs, blocks, block * bits // 8)),
         f"{name}.scales": ("F32", (outputs, blocks)),
     }
 
@@ -201,41 +219,83 @@ def lay_out(model: Any, shape: ExportShape, dtype: ExportDtype) -> dict[str, Ten
         "frequencies": body.rotary_emb.inv_freq.float(),
         "rope_scale": torch.tensor([float(body.rotary_emb.attention_scaling)]),
     }
-    stored |= _matrix("embedding", body.embed_tokens.weight, dtype, transposed=False)
+    bits = word_bits(dtype)
+    stored |= _matrix("embedding", body.embed_tokens.weight, bits, transposed=False)
     if not shape.tied:
-        stored |= _matrix("head", model.lm_head.weight, dtype, transposed=False)
+        stored |= _matrix("head", model.lm_head.weight, bits, transposed=False)
     for number, layer in enumerate(body.layers):
-        stored |= _layer(number, layer, shape, dtype)
+        stored |= _layer(number, layer, shape, layer_bits(dtype))
     return {name: tensor.detach().contiguous() for name, tensor in stored.items()}
 
 
-def quantise(weight: Tensor, block: int) -> tuple[Tensor, Tensor]:
-    """Round a matrix (N, K) to eight bits.
+def quantise(weight: Tensor, bits: Bits) -> tuple[Tensor, Tensor]:
+    """Round a matrix (N, K) to eight or four bits, in blocks of `block_size`.
 
     Args:
-        weight: float32.
-        block: Weights that share a scale; the last block of a row is padded with zeros.
+        weight: float32; the last block of a row is padded with zeros.
+        bits: Of a code.
 
     Returns:
         Codes (N, K / block, block) uint8 and scales (N, K / block) float32:
-        weight = (code - 128) * scale, with an error of at most half a scale.
+        weight = (code - `ZERO[bits]`) * scale. With eight bits the error is at most half a scale;
+        with four, see `_four_bit_scales`. `pack` halves codes of four bits.
     """
     rows, inputs = weight.shape
+    block = block_size(inputs, bits)
     blocks = -(-inputs // block)
     padded = torch.nn.functional.pad(weight.float(), (0, blocks * block - inputs))
     parts = padded.view(rows, blocks, block)
-    scales = parts.abs().amax(dim=-1) / 127
-    # A block of zeros has scale 0; any divisor gives it code 128.
-    divisors = torch.where(scales > 0, scales, torch.ones_like(scales))
-    codes = (parts / divisors[..., None]).round_().clamp_(-127, 127).add_(ZERO)
-    return codes.to(torch.uint8), scales
+    if bits == 8:
+        scales = parts.abs().amax(dim=-1) / 127
+        codes = _round(parts, scales, -127, 127)
+    else:
+        scales = _four_bit_scales(parts)
+        codes = _round(parts, scales, -8, 7)
+    return codes.add_(ZERO[bits]).to(torch.uint8), scales
+
+
+def _round(parts: Tensor, scales: Tensor, least: int, most: int) -> Tensor:
+    # A block of zeros has scale 0; any divisor gives it the code of 0.
+    divisors = torch.where(scales == 0, 1.0, scales)
+    return (parts / divisors[..., None]).round_().clamp_(least, most)
+
+
+def _four_bit_scales(parts: Tensor) -> Tensor:
+    """Find the scale (N, blocks) of least error of each block.
+
+    The squared error of a weight counts by its own square, as large weights matter most: on
+    SmolLM2-135M the perplexity grew by 21 to 25 %, and by 28 to 30 % with errors that count alike.
+
+    The weight of largest magnitude is laid on a few places around both ends of the codes, -8 and 7,
+    mostly on the further one; so a scale may be negative. For given codes q and importances a = w w
+    the best scale is <a w, q> / <a q, q>.
+    """
+    largest = parts.gather(-1, parts.abs().argmax(dim=-1, keepdim=True)).squeeze(-1)
+    importance = parts.square()
+    best = torch.zeros_like(largest)
+    least = importance.square().sum(dim=-1)  # the error of scale 0
+    for place in _LARGEST_AT:
+        codes = _round(parts, largest / place, -8, 7)
+        weighted = importance * codes
+        scales = (weighted * parts).sum(dim=-1) / (weighted * codes).sum(dim=-1)
+        scales.nan_to_num_(0.0)
+        codes = _round(parts, scales, -8, 7)
+        error = ((parts - codes * scales[..., None]).square() * importance).sum(dim=-1)
+        best = torch.where(error < least, scales, best)
+        least = torch.minimum(error, least)
+    return best
+
+
+def pack(codes: Tensor) -> Tensor:
+    """Put two codes of four bits into a byte, the first of each pair into its lower half."""
+    return codes[..., 0::2] | (codes[..., 1::2] << 4)
 
 
 def _layer(
     number: int,
     layer: Any,  # noqa: ANN401
     shape: ExportShape,
-    dtype: ExportDtype,
+    bits: Bits | None,
 ) -> dict[str, Tensor]:
     attention, mlp = layer.self_attn, layer.mlp
     readers = (attention.q_proj, attention.k_proj, attention.v_proj)
@@ -254,16 +314,14 @@ def _layer(
         stored[f"{number}.key_norm"] = attention.k_norm.weight
     for name, parts in joined.items():
         weight = torch.cat([part.weight for part in parts])
-        stored |= _matrix(f"{number}.{name}", weight, dtype, transposed=True)
+        stored |= _matrix(f"{number}.{name}", weight, bits, transposed=True)
         if parts[0].bias is not None:
             stored[f"{number}.{name}.bias"] = torch.cat([part.bias for part in parts])
     return stored
 
 
-def _matrix(
-    name: str, weight: Tensor, dtype: ExportDtype, *, transposed: bool
-) -> dict[str, Tensor]:
-    if dtype == "float32":
+def _matrix(name: str, weight: Tensor, bits: Bits | None, *, transposed: bool) -> dict[str, Tensor]:
+    if bits is None:
         return {name: weight.t() if transposed else weight}
-    codes, scales = quantise(weight.detach(), block_size(weight.shape[1]))
-    return {f"{name}.codes": codes, f"{name}.scales": scales}
+    codes, scales = quantise(weight.detach(), bits)
+    return {f"{name}.codes": pack(codes) if bits == 4 else codes, f"{name}.scales": scales}

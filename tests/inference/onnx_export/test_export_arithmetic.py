@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from stillroom.errors import ExportError
-from stillroom.inference.onnx_export.layout import ZERO, block_size, describe, lay_out, quantise
+from stillroom.inference.onnx_export.layout import (
+    DTYPES,
+    ZERO,
+    block_size,
+    describe,
+    lay_out,
+    pack,
+    quantise,
+)
 from stillroom.inference.scoring.choices import score_continuations as score_by_transformers
 from tiny_model import make_model, make_tokenizer
 from transformers import (
@@ -145,28 +153,35 @@ def wanted_first(model, prompt, answers):
     return sums
 
 
+def rounded(weight, bits):
+    """What the codes and scales of a matrix stand for."""
+    codes, scales = quantise(weight, bits)
+    return ((codes.float() - ZERO[bits]) * scales[..., None]).flatten(1)[:, : weight.shape[1]]
+
+
 @pytest.mark.parametrize("name", ["llama, tied", "llama, biases", "qwen3"])
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
 @torch.inference_mode()
-def test_eight_bits_are_close_to_the_rounded_weights_in_float32(name):
+def test_few_bits_are_close_to_the_rounded_weights_in_float32(name, dtype):
     """The reference is transformers with every matrix rounded as `quantise` says."""
     model = make(MODELS[name])
-    session = export(model, "int8")
+    session = export(model, dtype)
     exact = [last_logits(model, ids) for ids in ([5, 6, 7], [9] * 20)]
+    words = {id(model.get_input_embeddings().weight), id(model.lm_head.weight)}
     for parameter in {id(p): p for p in model.parameters() if p.dim() == 2}.values():
-        codes, scales = quantise(parameter, block_size(parameter.shape[1]))
-        rounded = (codes.float() - ZERO) * scales[..., None]
-        parameter.copy_(rounded.flatten(1)[:, : parameter.shape[1]])
+        parameter.copy_(rounded(parameter, 8 if dtype == "int8" or id(parameter) in words else 4))
     found = ExportedBatch(session).add([[5, 6, 7], [9] * 20])
     for one, ids, before in zip(found, ([5, 6, 7], [9] * 20), exact, strict=True):
         wanted = last_logits(model, ids)
         # What is left is the rounding of inputs to eight bits.
         assert float((one - wanted).norm() / wanted.norm()) < 0.1
-        assert float((one - before).norm() / before.norm()) < 0.2
+        assert float((one - before).norm() / before.norm()) < (0.2 if dtype == "int8" else 0.5)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
 @torch.inference_mode()
-def test_a_row_does_not_depend_on_the_rows_beside_it_in_eight_bits():
-    session = export(make(MODELS["llama"]), "int8")
+def test_a_row_does_not_depend_on_the_rows_beside_it_in_few_bits(dtype):
+    session = export(make(MODELS["llama"]), dtype)
     alone = ExportedBatch(session).add([[5, 6, 7, 8]])[0].clone()
     among = ExportedBatch(session).add([[5, 6, 7, 8], [250, 1, 99, 3], [11, 11, 11, 11]])[0]
     torch.testing.assert_close(among, alone, rtol=0, atol=1e-4 * float(alone.abs().max()))
@@ -176,12 +191,37 @@ def test_a_row_does_not_depend_on_the_rows_beside_it_in_eight_bits():
 def test_eight_bits_are_off_by_half_a_step_at_most(inputs):
     weight = torch.randn(7, inputs, generator=torch.Generator().manual_seed(3))
     weight[2] = 0
-    codes, scales = quantise(weight, block_size(inputs))
+    codes, scales = quantise(weight, 8)
     assert codes.min() >= 1  # so that a weight and its negative are equally exact
-    rounded = ((codes.float() - ZERO) * scales[..., None]).flatten(1)
-    assert torch.equal(rounded[:, inputs:], torch.zeros_like(rounded[:, inputs:]))
+    assert bool((codes.flatten(1)[:, inputs:] == ZERO[8]).all())
     room = scales.repeat_interleave(codes.shape[2], dim=1)[:, :inputs] / 2
-    assert bool(((rounded[:, :inputs] - weight).abs() <= room * 1.0001).all())
+    assert bool(((rounded(weight, 8) - weight).abs() <= room * 1.0001).all())
+
+
+@pytest.mark.parametrize("inputs", [64, 100, 896])
+def test_no_usual_scale_of_four_bits_has_a_smaller_error(inputs):
+    """Against every block's largest magnitude at 7 and at 8; errors count by the weight squared."""
+    weight = torch.randn(50, inputs, generator=torch.Generator().manual_seed(3))
+    weight[2] = 0
+    block = block_size(inputs, 4)
+    width = -(-inputs // block) * block
+    padded = torch.nn.functional.pad(weight, (0, width - inputs)).view(50, -1, block)
+    found = torch.nn.functional.pad(rounded(weight, 4), (0, width - inputs)).view_as(padded)
+    assert bool((found[2] == 0).all())
+
+    def error(approximate):
+        return ((approximate - padded) * padded).square().sum(dim=-1)
+
+    for most in (7, 8):
+        scales = padded.abs().amax(dim=-1, keepdim=True).clamp_min(1e-30) / most
+        usual = (padded / scales).round().clamp(-8, 7) * scales
+        assert bool((error(found) <= 1.0001 * error(usual)).all())
+        assert float(error(found).sum()) < 0.8 * float(error(usual).sum())
+
+
+def test_two_codes_share_a_byte_the_first_in_its_lower_half():
+    codes = torch.tensor([[[1, 2, 15, 0]]], dtype=torch.uint8)
+    assert pack(codes).tolist() == [[[0x21, 0x0F]]]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +242,7 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(config, said):
 
 def test_all_tensors_are_named_beforehand():
     model = make_model(make_tokenizer(), head_dim=16)
-    for dtype in ("float32", "int8"):
+    for dtype in DTYPES:
         named = describe(model.config).tensors(dtype)
         stored = lay_out(model, describe(model.config), dtype)
         assert {name: tuple(t.shape) for name, t in stored.items()} == {
