@@ -1,6 +1,8 @@
 """A teacher in this process: a checkpoint folder or a hub model, unquantised or in 8 or 4 bits.
 
-Prompts asked at the same time are decoded in one batch, by the engine that also serves students.
+Prompts asked at the same time are decoded in one batch, by the engine that also serves students. On
+a CPU an export of the folder (`stillroom export`) computes instead of torch, where there is one;
+`export_teacher` makes one that is good enough to label with.
 """
 
 from __future__ import annotations
@@ -8,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...errors import ConfigError
+from ...errors import CheckpointError, ConfigError, ExportError, MissingDependencyError
+from ...inference.checkpoints.folder_checks import read_checked_json
 from ...inference.checkpoints.load_student import Checkpoint, choose_device, load_checkpoint
 from ...inference.checkpoints.quantization import Bits, is_quantized, quantize, why_not_quantized
 from ...inference.engine.batch_engine import BatchEngine
@@ -21,7 +26,11 @@ from ...inference.engine.detokenize import TextStream, decode_answer
 from ...inference.engine.protocol import GenerationRequest
 from ...inference.engine.token_stream import AnswerStream
 from ...inference.engine.transformers_engine import serve_checkpoint
+from ...inference.onnx_export.engine import serve_export
+from ...inference.onnx_export.export import Exported, export_checkpoint
+from ...inference.onnx_export.folder import EXPORT_FOLDER, MANIFEST_FILE, find_export
 from ...inference.scoring.choices import encode_prompt
+from ...inference.sources.find_model import find_model
 from .protocol import DecodeProfile, Prompt, TeacherAnswer
 
 logger = logging.getLogger(__name__)
@@ -30,19 +39,37 @@ _PROBED = 64
 
 
 class LocalTeacher:
-    """Implements `protocol.Teacher` with a loaded checkpoint."""
+    """Implements `protocol.Teacher` with a loaded checkpoint, or an export."""
 
-    def __init__(self, checkpoint: Checkpoint, *, most_running: int = 128) -> None:
-        """Take a loaded model.
+    def __init__(self, model: Checkpoint | Path, *, most_running: int = 128) -> None:
+        """Take a model.
 
         Args:
-            checkpoint: A causal model and its tokenizer; may be quantised.
+            model: A causal model and its tokenizer, which may be quantised; or the folder of an
+                export, which is opened.
             most_running: Most prompts decoded together, within the concurrency of the labeler;
                 memory grows with it.
+
+        Raises:
+            ExportError: The export is not usable, or was made from another checkpoint.
+            CheckpointError: Its settings or files are not safe to load.
+            MissingDependencyError: ONNX Runtime is not installed.
         """
-        self._checkpoint, self._most_running = checkpoint, most_running
+        limits = {"most_running": most_running, "most_waiting": _MOST_WAITING}
+        self._serve: Callable[[], BatchEngine]
         self._engine: BatchEngine | None = None
-        self._revision = weights_revision(checkpoint.model)
+        if isinstance(model, Checkpoint):
+            self._serve = partial(serve_checkpoint, model, **limits)
+            self._checkpoint, self._revision = model, weights_revision(model.model)
+            return
+        self._serve = partial(serve_export, model, **limits)
+        self._engine = self._serve()
+        checkpoint = self._engine.checkpoint
+        if checkpoint is None:
+            raise RuntimeError(f"the engine of {model} has no tokenizer")
+        self._checkpoint = checkpoint
+        manifest = read_checked_json(model, MANIFEST_FILE)
+        self._revision = f"{manifest['dtype']}-{manifest['weights_sha256'][:12]}"
 
     @property
     def name(self) -> str:
@@ -61,9 +88,7 @@ class LocalTeacher:
         if profile.extra:
             raise ConfigError([f"extra is for servers; this teacher runs here: {profile.extra}"])
         if self._engine is None:
-            self._engine = serve_checkpoint(
-                self._checkpoint, most_running=self._most_running, most_waiting=_MOST_WAITING
-            )
+            self._engine = self._serve()
         stream = self._engine.submit(
             GenerationRequest(
                 encode_prompt(self._checkpoint, prompt),
@@ -116,8 +141,9 @@ def load_local_teacher(
 
     Args:
         model: A checkpoint folder, a hub name, or a loaded checkpoint, which is quantised in place.
-        bits: 8 or 4 for its linear layers, by bitsandbytes; None for its own weights. Where this
-            machine cannot, the teacher runs unquantised and a warning says why.
+        bits: 8 or 4 for its linear layers, by bitsandbytes; None for the folder's export on a CPU,
+            where there is one, else for its own weights. Where this machine cannot, the teacher
+            runs unquantised and a warning says why.
         device: Torch device; None chooses. A loaded checkpoint stays on its device.
 
     Raises:
@@ -128,6 +154,10 @@ def load_local_teacher(
     if bits not in (None, 4, 8):
         raise ConfigError([f"bits is {bits!r}; allowed are 8, 4 and None"])
     place = model.device if isinstance(model, Checkpoint) else choose_device(device)
+    if bits is None and place.type == "cpu" and not isinstance(model, Checkpoint):
+        exported = _open_export(model)
+        if exported is not None:
+            return exported
     wanted: Bits | None = None if bits is None else 4 if bits == 4 else 8
     if wanted is not None and (reason := why_not_quantized(wanted, place)) is not None:
         logger.warning("the teacher runs unquantised, with more memory: %s", reason)
@@ -142,6 +172,64 @@ def load_local_teacher(
         quantised = quantize(checkpoint.model, wanted, device=place, dtype=dtype)
         checkpoint = dataclasses.replace(checkpoint, model=quantised.eval())
     return LocalTeacher(checkpoint)
+
+
+def _open_export(model: str | Path) -> LocalTeacher | None:
+    """Open the export of a folder, if it has a usable one."""
+    folder = Path(find_model(model))
+    found = find_export(folder)
+    if found is None:
+        return None
+    try:
+        return LocalTeacher(found)
+    except (ExportError, CheckpointError, MissingDependencyError) as fault:
+        if found == folder:  # there is nothing else in it
+            raise
+        logger.warning("the export is not used, transformers computes instead: %s", fault)
+    return None
+
+
+def export_teacher(
+    folder: str | Path,
+    *,
+    prompts: str | Path | None = None,
+    most_loss: float = 0.01,
+    device: str | None = None,
+) -> Exported | None:
+    """Export a taught teacher, so that it labels and answers faster; it decides by itself how.
+
+    On a CPU, eight bits are taken if they cost the teacher's answers little, else float32. The
+    export is written into the folder, where `open_teacher` and the engines find it. At 135 million
+    parameters it costs about as much as a few hundred labels: not worth it below some thousand.
+
+    Args:
+        folder: The teacher's checkpoint.
+        prompts: JSON Lines with `prompt` and an optional `target` to measure the loss on; None
+            takes the held-out examples of the folder's run.
+        most_loss: Most growth of the perplexity of the answers, as a share, at which eight bits are
+            taken.
+        device: Where the teacher will run; None chooses.
+
+    Returns:
+        What was written; None where nothing was: it runs on a GPU, ONNX Runtime is not installed,
+        or the architecture has no export.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged or not safe to load.
+        ModelNotFoundError: There is no such folder.
+        DataError: The prompts are not as described.
+    """
+    if choose_device(device).type != "cpu":
+        return None
+    place = Path(folder).expanduser()
+    try:
+        made = export_checkpoint(place, dtype="int8", output=place / EXPORT_FOLDER, prompts=prompts)
+        if made.loss.perplexity_after <= (1 + most_loss) * made.loss.perplexity_before:
+            return made
+        return export_checkpoint(place, output=place / EXPORT_FOLDER, prompts=prompts)
+    except (ExportError, MissingDependencyError) as fault:
+        logger.info("the teacher is not exported: %s", fault)
+        return None
 
 
 def weights_revision(model: Any) -> str:  # noqa: ANN401 - transformers is untyped

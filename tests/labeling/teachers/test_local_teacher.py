@@ -13,16 +13,17 @@ from project_paths import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "inference"))
 
 from stillroom.errors import ConfigError, GenerationError
+from stillroom.files import write_json_lines
 from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
 from stillroom.inference.checkpoints.quantization import is_quantized
 from stillroom.inference.generate import generate_texts
 from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
 from stillroom.labeling.teachers import local_model as local_teacher
-from stillroom.labeling.teachers.local_model import weights_revision
+from stillroom.labeling.teachers.local_model import export_teacher, weights_revision
 from stillroom.labeling.teachers.open_teacher import open_teacher
 from stillroom.labeling.teachers.protocol import DecodeProfile
-from tiny_model import PAIRS, make_model, make_tokenizer, make_trained
+from tiny_model import PAIRS, make_model, make_tokenizer, make_trained, train
 
 TASKS = [LabelTask(str(n), prompt) for n, prompt in enumerate(PAIRS)]
 
@@ -135,3 +136,48 @@ def test_another_model_of_the_same_name_has_other_labels(tmp_path):
         changed.model.model.layers[0].mlp.up_proj.weight[0, 0] += 1e-3
     assert weights_revision(changed.model) != weights_revision(make_trained().model)
     assert weights_revision(copied().model) == weights_revision(make_trained().model)
+
+
+@pytest.fixture
+def exportable(tmp_path):
+    """A folder of a taught teacher with heads of a size that exports take, and prompts."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer, head_dim=16)
+    train(model, tokenizer)
+    lines = [{"prompt": prompt, "target": target} for prompt, target in PAIRS.items()]
+    write_json_lines(tmp_path / "prompts.jsonl", lines)
+    return save_checkpoint(tmp_path / "teacher", model, tokenizer, {})
+
+
+@pytest.mark.parametrize(("most_loss", "dtype"), [(0.01, "int8"), (-1.0, "float32")])
+def test_an_exported_teacher_labels_without_its_weights(exportable, tmp_path, most_loss, dtype):
+    by_torch = open_teacher(str(exportable), device="cpu")
+    prompts = tmp_path / "prompts.jsonl"
+    made = export_teacher(exportable, prompts=prompts, most_loss=most_loss, device="cpu")
+    assert made.dtype == dtype
+    teacher = open_teacher(str(exportable), device="cpu")
+    assert not isinstance(teacher._checkpoint.model, torch.nn.Module)
+    assert teacher.name == by_torch.name == "teacher"
+    assert teacher.revision.startswith(dtype)
+    run = label(teacher, tmp_path / "one")
+    assert texts(run) == texts(label(by_torch, tmp_path / "two")) == list(PAIRS.values())
+    assert texts(label(teacher, tmp_path / "three")) == list(PAIRS.values())  # closed in between
+
+
+def test_a_stale_export_is_not_asked(exportable, tmp_path, caplog):
+    export_teacher(exportable, prompts=tmp_path / "prompts.jsonl", device="cpu")
+    tokenizer = make_tokenizer()
+    make_model(tokenizer, head_dim=16, initializer_range=0.3).save_pretrained(exportable)
+    with caplog.at_level(logging.WARNING):
+        teacher = open_teacher(str(exportable), device="cpu")
+    assert "the export is not used" in caplog.text
+    assert isinstance(teacher._checkpoint.model, torch.nn.Module)
+
+
+def test_a_teacher_without_an_export_of_its_kind_stays_as_it_is(tmp_path):
+    made = make_trained()
+    folder = save_checkpoint(tmp_path / "teacher", made.model, made.tokenizer, {})
+    assert export_teacher(folder, device="cpu") is None  # heads of size 8
+    assert not (folder / "export").exists()
