@@ -200,7 +200,7 @@ def export_teacher(
 
     On a CPU, eight bits are taken if they cost the teacher's answers little, else float32. The
     export is written into the folder, where `open_teacher` and the engines find it. At 135 million
-    parameters it costs about as much as a few hundred labels: not worth it below some thousand.
+    parameters it took 41 s with 40 prompts on one busy core: only worth it for many labels.
 
     Args:
         folder: The teacher's checkpoint.

@@ -208,7 +208,7 @@ def change(folder, **entries):
     ("entries", "said"),
     [
         ({"schema_version": 2}, "schema_version 2"),
-        ({"dtype": "int4"}, "lacks dtype"),
+        ({"dtype": "int2"}, "lacks dtype"),
         ({"dtype": "int8"}, "codes"),
         ({"source": {"sha256": {"../config.json": "0"}}}, "lacks dtype"),
         ({"weights_sha256": 5}, "lacks dtype"),
