@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -124,6 +125,56 @@ def join_of(prompt: str) -> str:
     return FORMATS["s2-summarize"].joint if last.startswith("Summarize the following: ") else " "
 
 
+def form_of(prompt: str) -> FormatName | None:
+    """Recognise the format of a rendered prompt; None for any other text.
+
+    >>> form_of(render("s2-qa", "Q")), form_of("Q")
+    ('s2-qa', None)
+    """
+    if prompt.startswith("User: ") and prompt.endswith("\nAssistant:"):
+        return "system2" if prompt.endswith(f"\n{THINK}\nAssistant:") else "system1"
+    if prompt.startswith(("Question: ", "Context: ")):
+        if prompt.endswith("\n\nAnswer:"):
+            return "s2-qa"
+        if _JUDGED.fullmatch(prompt):
+            return "s2-validate"
+    begins = "Summarize the following: "
+    with_context = prompt.startswith("Context: ") and f"\n\n{begins}" in prompt
+    return "s2-summarize" if prompt.startswith(begins) or with_context else None
+
+
+def question_form(prompts: Iterable[str]) -> FormatName | None:
+    """Find the format in which most questions among prompts are asked.
+
+    Args:
+        prompts: Of a training.
+
+    Returns:
+        `s2-qa`, `system1` or `system2`; None where most prompts that are no summaries or verdicts
+        are texts in no format.
+    """
+    forms = Counter(form_of(prompt) for prompt in prompts if prompt)
+    asked = {form: n for form, n in forms.items() if form in (None, "s2-qa", *SYSTEM_MODES)}
+    return max(asked, key=lambda form: asked[form], default=None)
+
+
+def ask_in(form: FormatName | None, text: str, context: str = "") -> str:
+    r"""Write a user's words as the question of a format.
+
+    Args:
+        form: From `question_form`; None changes nothing.
+        text: A bare question. A rendered prompt, and a text that ends with a colon, which asks to
+            be continued, are kept as they are.
+        context: Text before the question, where it is a bare one.
+
+    >>> ask_in("s2-qa", "Q"), ask_in("s2-qa", "SQL:")
+    ('Question: Q\n\nAnswer:', 'SQL:')
+    """
+    if form is None or form_of(text) is not None or text.rstrip().endswith(":"):
+        return text
+    return render(form, text, context=context)
+
+
 _JUDGED = re.compile(r"(.*)\n\nAnswer: (.*)\n\n(Is this answer right\?)", re.DOTALL)
 _SPEAKERS = {"user": "User: ", "assistant": "Assistant: "}
 
@@ -148,17 +199,17 @@ def as_turns(prompt: Prompt) -> list[dict[str, Any]]:
         earlier, last = [dict(turn) for turn in prompt[:-1]], dict(prompt[-1])
         asks = last["role"] == "user" and isinstance(last["content"], str)
         return [*earlier, *(as_turns(last["content"]) if asks else [last])]
-    # The order of `join_of`: a user's text may end like another format.
-    if prompt.startswith("User: ") and prompt.endswith("\nAssistant:"):
+    form = form_of(prompt)
+    if form == "s2-qa":
+        return [_user(prompt.removesuffix("\n\nAnswer:").removeprefix("Question: "))]
+    if form in SYSTEM_MODES:
         return [_user(prompt.removeprefix("User: ").removesuffix("\nAssistant:"))]
-    if not prompt.startswith(("Question: ", "Context: ")):
+    judged = _JUDGED.fullmatch(prompt) if form == "s2-validate" else None
+    if judged is None:
         return [_user(prompt)]
-    judged = _JUDGED.fullmatch(prompt)
-    if judged:
-        question, answer, ask = judged.groups()
-        said = {"role": "assistant", "content": answer}
-        return [_user(question.removeprefix("Question: ")), said, _user(ask)]
-    return [_user(prompt.removesuffix("\n\nAnswer:").removeprefix("Question: "))]
+    question, answer, ask = judged.groups()
+    said = {"role": "assistant", "content": answer}
+    return [_user(question.removeprefix("Question: ")), said, _user(ask)]
 
 
 def as_text(prompt: Prompt, form: FormatName = "s2-qa") -> str:

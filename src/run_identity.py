@@ -3,7 +3,7 @@
 | part | hash of |
 |---|---|
 | `config_hash` | the settings |
-| `data_hash` | the examples: id, prompt and target |
+| `data_hash` | the examples: id, prompt, target, and turns if any |
 | `prompt_sha256` | the form of the prompts |
 | `models_hash` | the models, and the teacher's kept logits |
 """
@@ -26,7 +26,11 @@ _NAMES: Final = {
 
 def examples_hash(examples: Iterable[Example]) -> str:
     """Hash what is trained on, whatever the order."""
-    return data_hash({"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples)
+    return data_hash(
+        {"id": e.id, "prompt": e.prompt, "target": e.target}
+        | ({} if e.turns is None else {"turns": e.turns})
+        for e in examples
+    )
 
 
 def run_identity(

@@ -306,6 +306,7 @@ class ModelDistiller:
             dtype=self._dtype(),
             teacher=self.teacher_model,
             student=self.student_model,
+            tokenizer=self.tokenizer,
             teacher_cache=None if cache is None else cache.manifest,
         )
         if self.pruning is not None:

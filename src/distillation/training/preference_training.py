@@ -11,6 +11,7 @@ import copy
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback
 
@@ -22,6 +23,7 @@ from ...inference.checkpoints.load_student import (
     save_checkpoint,
 )
 from ...inference.prompt_tokens.prompt_ids import answer_text, prompt_text
+from ...prompts import question_form
 from ...records import data_hash, sha256_text
 from ..settings import DistillationConfig
 from .on_policy import trl_arguments
@@ -86,10 +88,11 @@ def train_preferences(
         trainer.remove_callback(PrinterCallback)
         trainer.remove_callback(ProgressCallback)
         done = trainer.train()
-    run = {
+    run: dict[str, Any] = {
         "config": config.to_dict() | {"beta": beta, "loss": "dpo"},
         "data_hash": data_hash(dict(pair) for pair in pairs),
         "split": {"train": len(pairs)},
+        "prompt_form": question_form(pair["prompt"] for pair in pairs),
         "student": {"id": config.student_model_name, "revision": None},
         "steps": int(done.global_step),
         "metrics": {"loss": float(done.training_loss)},

@@ -19,6 +19,7 @@ from typing import Any, Final
 from transformers import TrainerCallback
 
 from ...files import read_json, write_json
+from ...inference.checkpoints.run_file import TEMPLATE_KEY
 from ..loss_curve import CURVE_FILE, LOSSES_FILE
 from ..torch_processes import is_main_process, main_process_first
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MARKER_FILE: Final = "whole.json"
 RUN_FILE: Final = "run.json"
-IDENTITY: Final = ("config_hash", "data_hash", "prompt_sha256", "models_sha256")
+IDENTITY: Final = ("config_hash", "data_hash", "prompt_sha256", TEMPLATE_KEY, "models_sha256")
 """Fields of `run.json` that must be equal for an interrupted run to continue."""
 KEPT_CHECKPOINTS: Final = 2
 """The previous one stays until the new one has its marker."""

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 
 from ...inference.checkpoints.load_student import package_versions
-from ...prompts import prompts_sha256
-from ...records import Example, data_hash
+from ...inference.checkpoints.run_file import TEMPLATE_KEY
+from ...inference.prompt_tokens.prompt_ids import template_sha256
+from ...prompts import prompts_sha256, question_form
+from ...records import Example
+from ...run_identity import examples_hash
 from ..settings import DistillationConfig, config_hash
 from ..teacher.cache_format import Manifest
 
@@ -43,6 +46,7 @@ def describe_run(
     dtype: torch.dtype,
     teacher: Any,  # noqa: ANN401 - a transformers model or None
     student: Any,  # noqa: ANN401 - a transformers model
+    tokenizer: Any = None,  # noqa: ANN401
     teacher_cache: Manifest | None = None,
 ) -> dict[str, Any]:
     """Describe a run before it begins, with the cache that replaces its teacher, if any.
@@ -61,11 +65,11 @@ def describe_run(
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
         "config": {**config.to_dict(), "dtype": name},
         "config_hash": config_hash(config, dtype=name, teacher_cache_sha256=cache),
-        "data_hash": data_hash(
-            {"id": e.id, "prompt": e.prompt, "target": e.target} for e in examples
-        ),
+        "data_hash": examples_hash(examples),
         "split": {"train": len(examples)},
         "prompt_sha256": prompts_sha256(),
+        "prompt_form": question_form(e.prompt for e in examples),
+        TEMPLATE_KEY: None if tokenizer is None else template_sha256(tokenizer),
         "view_hash": None,
         "sample_id_version": 1,
         "teacher": {"id": config.teacher_model_name, "revision": revision},

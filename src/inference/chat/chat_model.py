@@ -3,7 +3,7 @@
     from stillroom.inference.chat.chat_model import ChatStudent
 
     model = ChatStudent(model="outputs/elements/student")
-    print(model.invoke("Question: What is the symbol of gold?\\n\\nAnswer:").text)
+    print(model.invoke("What is the symbol of gold?").text)
 
 Stop texts, cancelling, streaming, usage and errors follow LangChain's contract, and the event loop
 is never blocked. An engine computes; all chat models of one checkpoint share it.
@@ -48,8 +48,10 @@ _Prepared = tuple[GenerationRequest, AnswerText, AnswerReader]
 class ChatStudent(BaseChatModel):
     """Answer chat messages with a checkpoint.
 
-    The tokenizer's chat template renders the messages. A checkpoint that stillroom trained, or a
-    model without template, gets the last human message as it is; see `messages.plain_prompt`.
+    The tokenizer's chat template renders the messages. A student that was trained without one gets
+    a bare question in the format of its training, with the other messages as context
+    (`messages.asked_in`), any other model the last human message as it is
+    (`messages.plain_prompt`).
 
     Raises:
         CheckpointError: The folder lacks a part or is not safe to load.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
-from ...prompts import as_turns
+from ...prompts import FORMATS, FormatName, as_turns, ask_in
 from ..checkpoints.load_student import Checkpoint
 from ..constrained.grammar import constrain
 from ..engine.protocol import LogitsConstraint
@@ -15,7 +15,7 @@ from ..prompt_tokens.template_turns import template_ids
 from ..scoring.choices import encode_prompt
 from ..scoring.model_limits import context_length, end_token_ids
 from ..tool_calls.parse import CLOSE_TAG, OPEN_TAG, Tags, shorter_lists
-from .messages import chat_turns, plain_prompt
+from .messages import asked_in, chat_turns, plain_prompt
 from .response_format import AnswerForm
 
 PROMPT_SHARE = 0.75
@@ -75,9 +75,26 @@ def _prompt_ids(
 ) -> list[int]:
     tokenizer, tools = checkpoint.tokenizer, form.prompt_text(most_values)
     if not uses_template(checkpoint):
-        return encode_prompt(checkpoint, plain_prompt(messages, tools))
+        return encode_prompt(checkpoint, _plain_prompt(checkpoint, messages, tools))
     shorter = shorter_lists(form.callable_tools, most_values)
-    return template_ids(tokenizer, as_turns(chat_turns(messages)), shorter, tools)
+    turns = chat_turns(messages)
+    if turns[-1]["role"] == "user" and not tools:
+        asked = ask_in(_trained_form(checkpoint), turns[-1]["content"])
+        turns[-1] = {**turns[-1], "content": asked}
+    return template_ids(tokenizer, as_turns(turns), shorter, tools)
+
+
+def _plain_prompt(checkpoint: Checkpoint, messages: Sequence[BaseMessage], tools: str) -> str:
+    """Write messages as text: a bare question in the format that the student was trained on."""
+    form = _trained_form(checkpoint)
+    # No student is trained on prompts with tools.
+    return plain_prompt(messages, tools) if tools or form is None else asked_in(form, messages)
+
+
+def _trained_form(checkpoint: Checkpoint) -> FormatName | None:
+    """Give the format of the questions that a student was trained on; None if there is none."""
+    form = (checkpoint.run or {}).get("prompt_form")
+    return form if form in FORMATS else None
 
 
 def form_constraint(
@@ -90,6 +107,7 @@ def form_constraint(
     """
     if form.grammar is None:
         return None
-    lead = answer_lead(checkpoint.tokenizer, plain_prompt(messages))
+    prompt = _plain_prompt(checkpoint, messages, form.prompt_text())
+    lead = answer_lead(checkpoint.tokenizer, prompt)
     ends = end_token_ids(checkpoint.model, checkpoint.tokenizer)
     return constrain(form.grammar, checkpoint.tokenizer, ends, lead=lead)

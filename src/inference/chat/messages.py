@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from ...errors import GenerationError
+from ...prompts import FormatName, ask_in, context_of
 from ..remote.content_blocks import TEXT_BLOCKS
 from ..tool_calls.parse import arguments_text, call_text
 
@@ -79,6 +80,31 @@ def plain_prompt(messages: Sequence[BaseMessage], tools: str = "") -> str:
         if place != asked
     ]
     return tools + "".join(lines) + message_text(messages[asked])
+
+
+def asked_in(form: FormatName, messages: Sequence[BaseMessage]) -> str:
+    """Write messages as one prompt: the last human message as the question of a format.
+
+    The other messages are its context, as in training (`prompts.as_text`). A message that is a
+    prompt already is kept; see `prompts.ask_in`.
+
+    Args:
+        form: The format of the student's training.
+        messages: At least one.
+
+    Raises:
+        GenerationError: There are no messages, or the last human one has no text.
+    """
+    asked = _find_question(messages)
+    roles = {"human": "user", "ai": "assistant"}
+    others = [
+        {"role": roles.get(message.type, message.type), "content": _with_calls(message)}
+        for place, message in enumerate(messages)
+        if place != asked
+    ]
+    text = message_text(messages[asked])
+    question = ask_in(form, text, context_of([*others, {}]))
+    return plain_prompt(messages) if question == text else question
 
 
 def chat_turns(

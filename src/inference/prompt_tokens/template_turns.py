@@ -116,7 +116,8 @@ def _find_frame(tokenizer: Any) -> AnswerFrame:  # noqa: ANN401
         return AnswerFrame("", "", int(tokenizer.eos_token_id))
     before, found, after = whole.rpartition("zq1text")
     ends = tokenizer(after, add_special_tokens=False)["input_ids"] if found else []
-    special = set(tokenizer.all_special_ids)
+    # Not `all_special_ids`: it lacks tokens that only tokenizer.json names.
+    special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     end = next((token for token in ends if token in special), tokenizer.eos_token_id)
     between = before[len(prompt) :] if before.startswith(prompt) else ""
     if not between and prompt.rstrip().endswith("<think>"):
