@@ -89,7 +89,7 @@ class Tuning:
 
     teacher_exposures: float = 30.0
     """How often the teacher sees each fact, in all tasks and wordings together."""
-    student_exposures: float = 24.0
+    student_exposures: float = 15.0
     """How often each student sees each fact."""
     batch: int = 16
     """Examples per optimizer step."""

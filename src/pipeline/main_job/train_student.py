@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...console import Console
@@ -45,8 +45,22 @@ def get_students(
     labelled: list[Example],
     run: RunFolder,
     console: Console,
+    wordings: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Path]:
-    """Train the student and its controls: same start, same steps, other labels."""
+    """Train the student and its controls: same start, same steps, other labels.
+
+    Args:
+        job: The settings.
+        loaded: The table with its questions.
+        teacher: Its folder.
+        labelled: The teacher's labels.
+        run: The run folder.
+        console: Prints a line for each.
+        wordings: Column -> further wordings of its question, for all of them.
+
+    Returns:
+        Name -> folder.
+    """
     questions = loaded.questions
     gold = [e for e in questions.train if questions.is_gold(e)]
     data = {
@@ -72,7 +86,17 @@ def get_students(
             del folders[name]
             continue
         _train_student(
-            job, loaded, teacher, name, examples, alpha, plan, folders[name], run, console
+            job,
+            loaded,
+            teacher,
+            name,
+            examples,
+            alpha,
+            plan,
+            folders[name],
+            run,
+            console,
+            wordings or {},
         )
         run.done(name)
     if job.controls:
@@ -91,6 +115,7 @@ def _train_student(
     folder: Path,
     run: RunFolder,
     console: Console,
+    wordings: Mapping[str, Sequence[str]],
 ) -> None:
     began = time.monotonic()
     recipe, named = job.recipe, job.teacher != STARTER
@@ -109,6 +134,7 @@ def _train_student(
         plan.examples,
         seed=job.seed + 1,
         weights=NAMED_STUDENT_WEIGHTS if named else STUDENT_WEIGHTS,
+        wordings=wordings,
     )
     distiller = ModelDistiller(config)
     distiller.make_student(stream)
