@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ from .outcome import (
     TRIED_WORDINGS,
     TWICE,
     UNKNOWN,
+    Origin,
     WordingPlan,
     WordingResult,
     Wordings,
@@ -53,6 +54,9 @@ TOKENS_PER_WORDING = 24
 """Most tokens of the writer per wording, on average."""
 LEAST_USABLE = 0.25
 """A writer of which fewer lines are usable is not asked on. Of SmolLM2-135M's, 15 % are."""
+FRAME_SLACK = 0.1
+"""A frame may be so much nearer to another column where a teacher's answers are checked too: its
+kind fits, and small encoders do not know every idiom ("set me back")."""
 WAVE = 16
 """Wordings of a column that are asked about before it is looked whether there are enough."""
 Pool = dict[str, list[WordingResult]]
@@ -106,7 +110,11 @@ def write_wordings(
         )
     meanings = ColumnMeanings(table, encoder) if encoder is not None else None
     pool = collect(table, written, meanings, frames=plan.frames, seed=plan.seed)
-    pool = _judge_meaning(pool, meanings, plan.margin)
+    least: dict[Origin, float] = {
+        "teacher": plan.margin,
+        "frame": plan.margin if teacher is None else -FRAME_SLACK,
+    }
+    pool = _judge_meaning(pool, meanings, least)
     _reject_shared(pool)
     if teacher is None:
         return Wordings(_in_order(table, _first(pool, plan.wanted)), {"written": calls}, message)
@@ -163,8 +171,16 @@ def _write(
     return lines, calls, ""
 
 
-def _judge_meaning(pool: Pool, meanings: ColumnMeanings | None, margin: float) -> Pool:
-    """Reject wordings that another column is as near to, unless they name their own."""
+def _judge_meaning(
+    pool: Pool, meanings: ColumnMeanings | None, least: Mapping[Origin, float]
+) -> Pool:
+    """Reject wordings that another column is as near to, unless they name their own.
+
+    Args:
+        pool: The wordings.
+        meanings: The columns for an encoder; None rejects nothing.
+        least: Who wrote a wording -> least lead of its column.
+    """
     if meanings is None:
         return pool
     judged: Pool = {}
@@ -175,7 +191,7 @@ def _judge_meaning(pool: Pool, meanings: ColumnMeanings | None, margin: float) -
         for one in ones:
             if one.reason is None and one.origin != "label frame":
                 lead, fits = next(verdicts)
-                reason = OTHER_COLUMN if lead < margin else None if fits else OTHER_KIND
+                reason = OTHER_COLUMN if lead < least[one.origin] else None if fits else OTHER_KIND
                 one = replace(one, margin=round(lead, 4), reason=reason)
             judged[column].append(one)
     return judged

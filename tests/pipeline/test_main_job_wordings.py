@@ -1,0 +1,69 @@
+"""Wordings in the main job: what is printed, written and read again."""
+
+import re
+
+import pytest
+from stillroom.console import Console
+from stillroom.data.questions.profile import profile_table
+from stillroom.data.questions.questions import build_question_set, training_stream
+from stillroom.labeling.teachers.protocol import TeacherAnswer
+from stillroom.labeling.wordings.outcome import WordingPlan, Wordings
+from stillroom.pipeline.main_job.load_table import Loaded
+from stillroom.pipeline.main_job.wordings import get_wordings
+from stillroom.run_folder import open_run_folder
+
+RECORDS = [
+    {"name": name, "price": price, "maker": maker}
+    for name, price, maker in [("Otter", "24", "Holm"), ("Heron", "18", "Tarn"),
+                               ("Badger", "95", "Bryce"), ("Stoat", "31", "Ferrum")]
+]  # fmt: skip
+
+
+class Teacher:
+    """Knows the table when a question names the column."""
+
+    name, revision = "knower", None
+
+    def __init__(self):
+        self.asked = []
+
+    async def ask(self, prompt, profile, *, call_id=""):
+        self.asked.append(prompt)
+        record = next(one for one in RECORDS if one["name"] in prompt)
+        column = next(name for name in ("price", "maker") if name in prompt.lower())
+        return TeacherAnswer(record[column])
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture
+def loaded():
+    profile = profile_table(RECORDS, source="tools.csv", key="name")
+    return Loaded(RECORDS, profile, build_question_set(RECORDS, profile, gold_share=0.5))
+
+
+def test_wordings_are_told_written_and_read_again(loaded, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STILLROOM_MODELS", str(tmp_path / "no models"))
+    run, _ = open_run_folder(tmp_path / "run", "identity", {}, is_named=True)
+    run.begin()
+    teacher, plan = Teacher(), WordingPlan(wanted=6, records=2, calls=0)
+    found = get_wordings(loaded, teacher, run, Console(), plan=plan)
+    assert {name: len(texts) for name, texts in found.items()} == {"price": 6, "maker": 6}
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert f"at most {2 * 2 * (3 + 12):,} short questions, 10 min" in said
+    assert "12 wordings of 2 columns, 6 each" in said
+    assert "stillroom models add minilm" in said
+    written = Wordings.read(run.path / "data" / "wordings.jsonl")
+    assert written.templates == found
+    gold = {fact.split(":")[0] for fact in loaded.questions.gold_facts if "summary" not in fact}
+    names = {RECORDS[int(row) - 1]["name"] for row in gold}
+    assert all(any(name in prompt for name in names) for prompt in teacher.asked)
+    count = len(teacher.asked)
+    assert get_wordings(loaded, teacher, run, Console(), plan=plan) == found
+    assert len(teacher.asked) == count
+    stream = training_stream(
+        loaded.questions.train, loaded.questions.table, 400, wordings=found, wording_share=1.0
+    )
+    texts = {e.fields["text"] for e in stream if e.task == "qa"}
+    assert len(texts) == 2 * 6 * 4
