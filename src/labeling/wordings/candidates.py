@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 
 from ...tables import Column, FactTable
@@ -24,6 +24,7 @@ def collect(
     *,
     frames: bool,
     seed: int,
+    measured: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[WordingResult]]:
     """Collect the wordings of each column, rejected where their form is wrong or they are known.
 
@@ -34,6 +35,7 @@ def collect(
             none that do not name it, since nothing else tells which column they ask for.
         frames: Use the project's frames.
         seed: Of the order of the frames that name the column.
+        measured: Column -> wordings that models are measured on, which count as known.
 
     Returns:
         Column -> its wordings; sources take turns, so that the first ones are of all sources.
@@ -54,7 +56,9 @@ def collect(
                 _fill(column, "label frame", own),
             ]
         turns = chain.from_iterable(zip_longest(*sources))
-        pool[column.name] = _without_known(column, [one for one in turns if one is not None])
+        pool[column.name] = _without_known(
+            column, (measured or {}).get(column.name, ()), [one for one in turns if one is not None]
+        )
     return pool
 
 
@@ -87,10 +91,12 @@ def _fill(column: Column, origin: Origin, frames: Sequence[str]) -> list[Wording
     return filled
 
 
-def _without_known(column: Column, ones: Sequence[WordingResult]) -> list[WordingResult]:
+def _without_known(
+    column: Column, measured: Sequence[str], ones: Sequence[WordingResult]
+) -> list[WordingResult]:
     """Reject a teacher's duplicates, and leave out those of frames."""
     seen, kept = SeenTexts(likeness=1.0), []
-    for template in column.templates:
+    for template in (*column.templates, *measured):
         seen.add(template)
     for one in ones:
         if one.reason is not None or seen.add(one.wording) is None:

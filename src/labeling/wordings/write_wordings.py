@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +73,7 @@ def write_wordings(
     encoder: Embeddings | None = None,
     plan: WordingPlan | None = None,
     facts: Collection[str] | None = None,
+    measured: Mapping[str, Sequence[str]] | None = None,
     context: Context | None = None,
     settings: LabelSettings | None = None,
     progress: Progress | None = None,
@@ -89,6 +90,7 @@ def write_wordings(
         encoder: Judges meaning. Without it, frames that do not name the column are not used.
         plan: How many, how strictly; None for the defaults.
         facts: `row:column` of the cells that answers may be compared with; None for all.
+        measured: Column -> wordings with `{key}` that models are measured on; they stay held out.
         context: Writes the record of a row for a teacher that reads it.
         settings: Of the labeler; None for its defaults, which suit a server.
         progress: Called during the calls.
@@ -109,7 +111,7 @@ def write_wordings(
             table, Path(folder) / "written", writer, plan, settings, progress
         )
     meanings = ColumnMeanings(table, encoder) if encoder is not None else None
-    pool = collect(table, written, meanings, frames=plan.frames, seed=plan.seed)
+    pool = collect(table, written, meanings, frames=plan.frames, seed=plan.seed, measured=measured)
     least: dict[Origin, float] = {
         "teacher": plan.margin,
         "frame": plan.margin if teacher is None else -FRAME_SLACK,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ def get_wordings(
     *,
     writer: Path | str | Teacher | None = None,
     plan: WordingPlan | None = None,
+    measured: Mapping[str, Sequence[str]] | None = None,
     context: Context | None = None,
     settings: LabelSettings | None = None,
     device: str | None = None,
@@ -54,6 +56,7 @@ def get_wordings(
         console: Prints what will be asked at most, and the outcome.
         writer: Writes wordings: a model before it was taught the table; None uses frames alone.
         plan: How many, how strictly; None for the defaults.
+        measured: Column -> wordings that models are measured on; these stay held out.
         context: Writes the record of a row for a teacher that reads it.
         settings: Of the labeler; None suits the teacher.
         device: Torch device of local models; None chooses.
@@ -79,6 +82,7 @@ def get_wordings(
         encoder=_encoder(console, device),
         plan=plan,
         facts=loaded.questions.gold_facts or None,
+        measured=measured,
         context=context,
         settings=settings or (LOCAL if isinstance(asked, LocalTeacher) else None),
     )

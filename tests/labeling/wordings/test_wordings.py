@@ -235,6 +235,17 @@ def test_without_an_encoder_frames_name_their_column(tmp_path):
         assert not set(texts) & {t.replace("{label}", column) for t in TEMPLATES}
 
 
+def test_wordings_that_models_are_measured_on_stay_held_out(tmp_path):
+    measured = {"price": ["how much does {key} COST", "What's {key}'s price?"]}
+    found = write_wordings(
+        make_table(), tmp_path, writer=write(["How much does KEY cost?"]), encoder=WordEncoder(),
+        plan=WordingPlan(calls=1, wanted=200), measured=measured, settings=FAST,
+    )  # fmt: skip
+    texts = found.templates["price"]
+    assert "What does {key} cost?" in texts
+    assert not {"How much does {key} cost?", "What's {key}'s price?"} & set(texts)
+
+
 def test_with_an_encoder_a_column_takes_the_frames_of_its_kind(tmp_path):
     found = write_wordings(make_table(), tmp_path, encoder=WordEncoder())
     assert "How much does {key} cost?" in found.templates["price"]
