@@ -33,8 +33,9 @@ from ..inference.checkpoints.load_student import (
 from ..inference.checkpoints.padding import agree_on_padding
 from ..records import Example
 from .batches.batching import TokenizedExample, collator_for
+from .batches.classifier_data import PROBABILITIES, classes_of
 from .batches.forward import Batch
-from .batches.model_kinds import TASK_KINDS, model_kind
+from .batches.model_kinds import STUDENT_KINDS, TASK_KINDS, model_kind
 from .losses.distillation_loss import DistillationLoss
 from .pruning.prune_teacher import StudentSize, describe, prune_teacher
 from .pruning.vocabulary_trim import over_vocabulary_of
@@ -49,6 +50,7 @@ from .settings import (
 )
 from .students.adapters import PROBE_EXAMPLES, TrainedAdapter
 from .students.freezing import only_trainable
+from .students.label_heads import fitted_classifier
 from .students.open_students import half_of, student_from_scratch
 from .students.prepared_models import (
     finish_student,
@@ -60,6 +62,7 @@ from .students.prepared_models import (
 from .students.save_student import write_student
 from .teacher.cache_reader import TeacherCache
 from .teacher.cached import require_fit
+from .teacher.recorded import RecordedTeacher
 from .torch_processes import is_main_process, join_processes, local_device, main_process_first
 from .training.build_trainer import trainer_of
 from .training.callbacks import asks_teacher, reads_own_tokens
@@ -123,6 +126,7 @@ class ModelDistiller:
         self.pruning: dict[str, Any] | None = None
         self._losses: list[tuple[int, float]] = []
         self._adapter: TrainedAdapter | None = None
+        self._recorded = False
 
     def load_teacher_model(self) -> None:
         """Load the teacher that the settings name.
@@ -155,7 +159,7 @@ class ModelDistiller:
                  "distill(records), which does so"]
             )  # fmt: skip
         if name not in (*FROM_TEACHER, FROM_SCRATCH):
-            place, kinds = student_place(config, self.device), TASK_KINDS[config.task]
+            place, kinds = student_place(config, self.device), STUDENT_KINDS[config.task]
             loaded = load_checkpoint(name, device=place, dtype=torch.float32, kinds=kinds)
             self.student_model, self.tokenizer = loaded.model, loaded.tokenizer
             self._note_loaded("student", loaded)
@@ -251,6 +255,7 @@ class ModelDistiller:
         """
         began = time.monotonic()
         examples = examples_of(training_data, self.config.task)
+        self._recorded = any(PROBABILITIES in example.fields for example in examples)
         cache = self._open_cache()
         models = self._load_missing(examples)
         items = self._tokenize(examples)
@@ -275,6 +280,7 @@ class ModelDistiller:
                 folder,
                 replace(models, student=student),
                 cache=cache,
+                signal=RecordedTeacher() if self._recorded else None,
                 device=self.device,
                 dtype=self._dtype(),
                 loss_fn=self.loss_fn,
@@ -378,7 +384,8 @@ class ModelDistiller:
         return asks_teacher(self.config, self.loss_fn)
 
     def _runs_teacher(self) -> bool:
-        return self._needs_teacher() and self.config.teacher_cache is None
+        recorded = self._recorded or self.config.teacher_cache is not None
+        return self._needs_teacher() and not recorded
 
     def _open_cache(self) -> TeacherCache | None:
         folder = self.config.teacher_cache
@@ -402,6 +409,16 @@ class ModelDistiller:
             sources={example.id: example.source for example in examples},
         )
 
+    def _put_head(self, examples: Sequence[Example]) -> None:
+        """Make a classifier of an encoder or language model that is to classify."""
+        if self.config.task != "classification" or model_kind(self.student_model) != "causal":
+            return  # an encoder counts as causal here: it is neither of the other kinds
+        taught = self.teacher_model if self._runs_teacher() else None
+        classes = classes_of(examples) if taught is None else list(taught.config.label2id)
+        self.student_model = fitted_classifier(
+            self.student_model, self.tokenizer, examples, classes, max_length=self.config.max_length
+        )
+
     def _load_missing(self, examples: Sequence[Example]) -> Models:
         if self.student_model is None:
             self._make_student(examples)
@@ -409,6 +426,7 @@ class ModelDistiller:
             self.load_teacher_model()
         if self.tokenizer is None:
             raise ConfigError(["a student was assigned without a tokenizer; assign tokenizer too"])
+        self._put_head(examples)
         self._models().require_task(self.config.task)
         self.student_model.to(student_place(self.config, self.device))
         if self._runs_teacher():

@@ -107,8 +107,9 @@ class DistillationConfig:
     teacher_cache: str | None = None
     """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded."""
     task: Task = "generation"
-    """`classification` trains a classifier from records with `text` and `label`; teacher and
-    student must be classifiers."""
+    """`classification` trains a classifier from records with `text` and `label`. The teacher is a
+    classifier, or its `probabilities` are in the records; an encoder or language model as the
+    student gets a head."""
     temperature_end: float | None = None
     """Temperature at the last step, changing from `temperature`; None keeps it."""
     alpha_end: float | None = None

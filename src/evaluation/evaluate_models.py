@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError, EmptyDataError
+from ..inference.checkpoints.architectures import ANSWERING
 from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
 from ..records import Example, sha256_text
 from .footprint import measure_footprints
@@ -132,7 +133,9 @@ def _load_all(
     if taken:
         raise ConfigError([f"a control cannot be called {name!r}" for name in taken])
     return {
-        name: given if isinstance(given, Checkpoint) else load_checkpoint(given, device=device)
+        name: given
+        if isinstance(given, Checkpoint)
+        else load_checkpoint(given, device=device, kinds=ANSWERING)
         for name, given in {**main, **controls}.items()
     }
 

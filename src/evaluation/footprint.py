@@ -93,10 +93,11 @@ def _measure(folder: str, timeout_s: float) -> int:
 
 
 def _main(folder: str) -> None:
+    from ..inference.checkpoints.architectures import ANSWERING
     from ..inference.checkpoints.load_student import load_checkpoint
     from ..inference.generate import generate_texts
 
-    generate_texts(load_checkpoint(folder), [_PROMPT], max_new_tokens=16)
+    generate_texts(load_checkpoint(folder, kinds=ANSWERING), [_PROMPT], max_new_tokens=16)
     print(json.dumps({"peak_memory_bytes": peak_memory_bytes()}))
 
 

@@ -101,10 +101,9 @@ def _use(role: Role, example: str) -> str:
     prompt = example or "Question: ...\n\nAnswer:"
     return (
         "```python\n"
-        "from stillroom.inference.checkpoints.load_student import load_checkpoint\n"
-        "from stillroom.inference.generate import generate_texts\n\n"
-        f'{role} = load_checkpoint("path/to/this/folder")\n'
-        f"print(generate_texts({role}, [{prompt!r}])[0].text)\n"
+        "from stillroom.inference.chat.chat_model import ChatStudent\n\n"
+        f'{role} = ChatStudent(model="path/to/this/folder")\n'
+        f"print({role}.invoke({prompt!r}).text)\n"
         "```\n\n"
         "The weights are safetensors, without code. Prompts must have the format of the training "
         "(`stillroom.prompts`); loading compares its hash with the one in `run.json`."

@@ -11,6 +11,11 @@ from ..errors import EmptyDataError
 
 ROWS: dict[str, tuple[str, str]] = {
     "teacher": ("teacher", "The model that labels. Agreement is with its answers."),
+    "frozen_encoder": (
+        "frozen encoder",
+        "The encoder as it is, with logistic regression on the gold labels: what a tuned student "
+        "has to beat.",
+    ),
     "student_untrained": (
         "student, untrained",
         "The student before training. Layers copied from the teacher already know a lot; this row "

@@ -101,7 +101,7 @@ def _read(checkpoint: Checkpoint, stream: AnswerStream) -> Generation:
     events = stream.collect()
     ids = tuple(event.token_id for event in events if event.token_id is not None)
     return Generation(
-        text=decode_answer(checkpoint.tokenizer, ids),
+        text=decode_answer(checkpoint.answer_tokens, ids),
         token_ids=ids,
         finish_reason=stream.finish_reason or "length",
         logprobs=tuple(event.logprob for event in events if event.logprob is not None),

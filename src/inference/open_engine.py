@@ -17,6 +17,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ..errors import CheckpointError, ConfigError, ExportError, MissingDependencyError
+from .checkpoints.architectures import ANSWERING
 from .checkpoints.load_student import Checkpoint, choose_device, find_checkpoint, load_checkpoint
 from .engine.batch_engine import BatchEngine
 from .engine.transformers_engine import serve_checkpoint
@@ -80,7 +81,7 @@ def _share(key: _Key, serve: Callable[[], BatchEngine]) -> BatchEngine:
 
 def _serve(model: str | Path | Checkpoint, device: str | None) -> BatchEngine:
     if not isinstance(model, Checkpoint):
-        model = load_checkpoint(model, device=device)
+        model = load_checkpoint(model, device=device, kinds=ANSWERING)
     return serve_checkpoint(model)
 
 

@@ -4,16 +4,17 @@
 |---|---|
 | `text`, `label` | a text and the name or number of its class |
 | `text` | a text without a label, which is learned from the teacher only, so alpha must be 1 |
-| an `Example` | its prompt is the text, its target the class |
+| `text`, `probabilities` | a text and its teacher's probability of each class, by name |
+| an `Example` | its prompt is the text, its target the class; `probabilities` in its fields |
 
-Sizes: B examples, T positions.
+Sizes: B examples, T positions, C classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -23,6 +24,11 @@ from ...records import Example
 from ..setting_names import TooLong
 from ..training_data import Record, examples_from
 from .batching import Tokenizer, padded
+
+PROBABILITIES: Final = "probabilities"
+"""Key of a record, field of an example and of a batch."""
+TOLERANCE: Final = 1e-3
+"""By which probabilities may miss the sum of 1."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class TokenizedText:
     """With the tokenizer's own start and end tokens."""
     label: int
     """Number of the class; 0 without a label, which pure distillation does not use."""
+    probabilities: tuple[float, ...] | None = None
+    """(C,), the teacher's; None where none of the records has any."""
 
 
 def classified_examples(records: Iterable[Record]) -> list[Example]:
@@ -50,8 +58,55 @@ def classified_examples(records: Iterable[Record]) -> list[Example]:
         DataError: A record has no text, or a label that is neither a text nor a whole number.
         EmptyDataError: There are no records.
     """
-    examples = examples_from(records, _text_and_label)
-    return sorted(examples, key=lambda example: example.id)
+    given = list(records)
+    examples = examples_from(given, _text_and_label)
+    pairs = zip(examples, given, strict=True)
+    return sorted(
+        (_with_probabilities(*pair, number) for number, pair in enumerate(pairs, start=1)),
+        key=lambda example: example.id,
+    )
+
+
+def _with_probabilities(example: Example, record: Record, number: int) -> Example:
+    """Take over and check a record's soft targets."""
+    found = example.fields if isinstance(record, Example) else record
+    given = found.get(PROBABILITIES)
+    if given is None:
+        return example
+    shares = list(given.values()) if isinstance(given, Mapping) else []
+    if (
+        not all(isinstance(s, (int, float)) and 0.0 <= s <= 1.0 for s in shares)
+        or abs(sum(shares) - 1.0) > TOLERANCE
+    ):
+        raise DataError(
+            f"is {str(given)[:80]}; give the probability of each class, 0 to 1, that add up to 1",
+            row=number,
+            column=PROBABILITIES,
+        )
+    return replace(example, fields={**example.fields, PROBABILITIES: dict(given)})
+
+
+def classes_of(examples: Sequence[Example]) -> list[str]:
+    """List the classes that labels and probabilities name, sorted."""
+    named = {example.target for example in examples if example.target is not None}
+    return sorted(named.union(*(example.fields.get(PROBABILITIES, ()) for example in examples)))
+
+
+def soft_targets(example: Example, classes: Mapping[str, int]) -> tuple[float, ...] | None:
+    """Give the teacher's probabilities (C,), or certainty of the label; None without either.
+
+    Raises:
+        DataError: A class is unknown.
+    """
+    given = example.fields.get(PROBABILITIES)
+    if given is None:
+        if example.target is None:
+            return None
+        given = {example.target: 1.0}
+    row = [0.0] * len(classes)
+    for name, share in given.items():
+        row[_label(replace(example, target=name), classes, True)] += float(share)
+    return tuple(row)
 
 
 def _text_and_label(record: object, number: int) -> tuple[str, str | None]:
@@ -100,6 +155,7 @@ def tokenize_texts(
     texts = [example.prompt for example in examples]
     options = {"truncation": True, "max_length": max_length} if too_long == "truncate" else {}
     encoded: list[list[int]] = tokenizer(texts, split_special_tokens=True, **options)["input_ids"]
+    soft = any(PROBABILITIES in example.fields for example in examples)
     items = []
     for example, ids in zip(examples, encoded, strict=True):
         if len(ids) > max_length:
@@ -107,7 +163,11 @@ def tokenize_texts(
                 f"example {example.id!r} has {len(ids)} tokens; max_length is {max_length}. Raise "
                 "it, shorten the record, or set too_long='truncate'"
             )
-        items.append(TokenizedText(example.id, tuple(ids), _label(example, classes, labels_needed)))
+        label = _label(example, classes, labels_needed)
+        row = soft_targets(example, classes) if soft else None
+        if soft and row is None:
+            raise DataError(f"example {example.id!r} has neither label nor probabilities")
+        items.append(TokenizedText(example.id, tuple(ids), label, row))
     return items
 
 
@@ -153,9 +213,12 @@ class TextCollator:
     """Id written into padding; never attended to."""
 
     def __call__(self, items: Sequence[TokenizedText]) -> dict[str, Tensor]:
-        """Build `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,)."""
-        return {
+        """Build `input_ids` and `attention_mask`, (B, T) int64, and `labels`, (B,); where there are
+        soft targets `probabilities`, (B, C)."""
+        batch = {
             "input_ids": padded([item.input_ids for item in items], self.pad_id),
             "attention_mask": padded([(1,) * len(item.input_ids) for item in items], 0),
             "labels": torch.tensor([item.label for item in items]),
         }
+        rows = [item.probabilities for item in items if item.probabilities is not None]
+        return batch | ({PROBABILITIES: torch.tensor(rows)} if rows else {})

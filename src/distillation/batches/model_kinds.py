@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from ...errors import ConfigError
 from ...inference.checkpoints.architectures import ModelKind
+from ...inference.checkpoints.label_encoder import ARCHITECTURE
 from ..setting_names import Task
 
 TASK_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = {
@@ -25,7 +26,14 @@ TASK_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = {
 }
 """Which kinds of models a task trains."""
 
-_CLASSIFIERS: Final = frozenset(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values())
+STUDENT_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = TASK_KINDS | {
+    "classification": ("classifier", "encoder", "causal")
+}
+"""Kinds that a task makes a student of: a classifier gets its head where it has none."""
+
+_CLASSIFIERS: Final = frozenset(
+    (*MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values(), ARCHITECTURE)
+)
 
 
 def model_kind(model: Any) -> ModelKind:  # noqa: ANN401 - transformers is untyped

@@ -13,6 +13,7 @@ from ...errors import ConfigError
 from ...records import Example
 from ..batches.packing import packing_fault
 from ..batches.vocabulary import shared_vocabulary, token_count
+from ..losses.rows import TeacherSignal
 from ..runtime_patches import attention_set_to, choose_attention
 from ..settings import DistillationConfig
 from ..teacher.cache_reader import TeacherCache
@@ -30,6 +31,7 @@ def trainer_of(
     models: Models,
     *,
     cache: TeacherCache | None,
+    signal: TeacherSignal | None = None,
     device: torch.device,
     dtype: torch.dtype,
     loss_fn: nn.Module,
@@ -44,6 +46,7 @@ def trainer_of(
         folder: Keeps checkpoints and losses.
         models: Frozen parameters of the student stay out of the optimizer.
         cache: Replaces the teacher; None without one.
+        signal: Another source of soft targets that replaces the teacher.
         device: Of the models.
         dtype: Arithmetic of the training.
         loss_fn: What is trained on.
@@ -84,7 +87,7 @@ def trainer_of(
         train_dataset=items,
         data_collator=collator_of(models, packing=config.packing),
         loss_fn=loss_fn,
-        teacher=_universal_teacher(models, device, dtype) or models.teacher or cache,
+        teacher=_universal_teacher(models, device, dtype) or models.teacher or cache or signal,
         vocabulary=vocabulary,
         layers=layer_settings(config),
         callbacks=run_callbacks(config, loss_fn, grid=grid),

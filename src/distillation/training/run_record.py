@@ -16,8 +16,9 @@ from ...inference.checkpoints.load_student import package_versions
 from ...inference.checkpoints.run_file import TEMPLATE_KEY
 from ...inference.prompt_tokens.prompt_ids import template_sha256
 from ...prompts import prompts_sha256, question_form
-from ...records import Example
+from ...records import Example, data_hash
 from ...run_identity import examples_hash
+from ..batches.classifier_data import PROBABILITIES
 from ..settings import DistillationConfig, config_hash
 from ..teacher.cache_format import Manifest
 
@@ -65,7 +66,7 @@ def describe_run(
         "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
         "config": {**config.to_dict(), "dtype": name},
         "config_hash": config_hash(config, dtype=name, teacher_cache_sha256=cache),
-        "data_hash": examples_hash(examples),
+        "data_hash": _data_hash(examples),
         "split": {"train": len(examples)},
         "prompt_sha256": prompts_sha256(),
         "prompt_form": question_form(e.prompt for e in examples),
@@ -79,6 +80,14 @@ def describe_run(
         "versions": package_versions(),
         "parents": [],
     }
+
+
+def _data_hash(examples: Sequence[Example]) -> str:
+    """Hash the examples, with their soft targets where they have any."""
+    soft = [{"id": e.id, PROBABILITIES: e.fields[PROBABILITIES]} for e in examples
+            if PROBABILITIES in e.fields]  # fmt: skip
+    told = examples_hash(examples)
+    return data_hash([{"examples": told}, *soft]) if soft else told
 
 
 def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models or None

@@ -296,13 +296,13 @@ class ChatStudent(BaseChatModel):
             audio_inputs=False,
             video_inputs=False,
             pdf_inputs=False,
-            tool_calling=True,
+            tool_calling=self.checkpoint.label_tokens is None,
         )
 
     @property
     def _tokenizer(self) -> Any:  # noqa: ANN401
-        """The tokenizer of engines that return ids; None if they return text."""
-        return self.checkpoint.tokenizer if self._engine.takes == "ids" else None
+        """What decodes the answers of engines that return ids; None if they return text."""
+        return self.checkpoint.answer_tokens if self._engine.takes == "ids" else None
 
     def _ask(self, prepared: _Prepared) -> ChatAnswer:
         request, text, reader = prepared

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
+from ...errors import ConfigError
 from ...prompts import FORMATS, FormatName, as_turns, ask_in
 from ..checkpoints.load_student import Checkpoint
 from ..constrained.grammar import constrain
@@ -25,8 +26,8 @@ TOLD_VALUES = (64, 16, 4, 0)
 
 
 def uses_template(checkpoint: Checkpoint) -> bool:
-    """Return whether the model's chat template renders its prompts."""
-    return bool(checkpoint.tokenizer.chat_template)
+    """Return whether the model's chat template renders its prompts; a classifier reads texts."""
+    return bool(checkpoint.tokenizer.chat_template) and checkpoint.label_tokens is None
 
 
 def call_tags(checkpoint: Checkpoint) -> Tags:
@@ -103,10 +104,15 @@ def form_constraint(
     """Compile the constraint of an answer; None for free text.
 
     Raises:
-        ConfigError: The form cannot be enforced.
+        ConfigError: The form cannot be enforced, or the model only chooses labels.
     """
     if form.grammar is None:
         return None
+    if checkpoint.label_tokens is not None:
+        raise ConfigError(
+            [f"{checkpoint.name} answers with one of {len(checkpoint.label_tokens.labels)} labels; "
+             "it writes no objects and calls no tools"]
+        )  # fmt: skip
     prompt = _plain_prompt(checkpoint, messages, form.prompt_text())
     lead = answer_lead(checkpoint.tokenizer, prompt)
     ends = end_token_ids(checkpoint.model, checkpoint.tokenizer)

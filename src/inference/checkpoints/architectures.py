@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,10 @@ from .config_allowlist import ENCODER_TYPES, MODEL_TYPES, left_out, model_argume
 
 ModelKind = Literal["causal", "encoder_decoder", "classifier", "encoder"]
 """`encoder`: one vector per token, such as BERT without a classification head."""
+
+
+ANSWERING: Final[tuple[ModelKind, ...]] = ("causal", "classifier")
+"""Kinds that answer a prompt: with a text, or with one of their labels."""
 
 
 def checkpoint_kind(config: Mapping[str, Any]) -> ModelKind:
@@ -56,10 +60,15 @@ def auto_class(kind: ModelKind, architectures: Sequence[str] = ()) -> Any:  # no
 
     Args:
         kind: Kind of the model.
-        architectures: Classes that config.json names; for an encoder they tell its head.
+        architectures: Classes that config.json names; they tell an encoder's head, and whether a
+            classifier is one of ours.
     """
     import transformers
 
+    from .label_encoder import ARCHITECTURE, MeanPoolingForSequenceClassification
+
+    if ARCHITECTURE in architectures:
+        return MeanPoolingForSequenceClassification
     classes = {
         "causal": transformers.AutoModelForCausalLM,
         "encoder_decoder": transformers.AutoModelForSeq2SeqLM,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
@@ -32,6 +32,7 @@ from ..sources.find_model import find_model
 from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
 from .config_allowlist import GENERATION_KEYS, config_faults, generation_arguments, left_out
 from .folder_checks import ModelFiles, check_model_files, shape_faults
+from .label_tokens import LabelTokens
 from .padding import agree_on_padding
 from .run_file import RUN_FILE, SCHEMA_VERSION, TEMPLATE_KEY, read_run, require_template
 from .tokenizer_files import load_tokenizer, write_golden_ids
@@ -49,10 +50,10 @@ _VERSIONED = ("stillroom", "torch", "transformers", "tokenizers", "safetensors")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A causal language model ready to answer, with its tokenizer."""
+    """A model ready to answer, with its tokenizer."""
 
     model: Any
-    """A transformers causal language model in eval mode."""
+    """A transformers model in eval mode: a causal language model, unless others were asked for."""
     tokenizer: Any
     """A fast tokenizer; it has a padding token."""
     path: Path | None
@@ -64,6 +65,18 @@ class Checkpoint:
     """Unknown settings of config.json and generation_config.json, which were ignored."""
     stored_dtype: torch.dtype | None = None
     """Type of the weights in the folder; None where config.json does not name it."""
+
+    @cached_property
+    def label_tokens(self) -> LabelTokens | None:
+        """What a classifier answers with; None for a model that writes text."""
+        if not type(self.model).__name__.endswith("ForSequenceClassification"):
+            return None
+        return LabelTokens([name for _, name in sorted(self.model.config.id2label.items())])
+
+    @property
+    def answer_tokens(self) -> Any:  # noqa: ANN401
+        """What turns the ids of an answer to text: the labels or, without any, the tokenizer."""
+        return self.label_tokens or self.tokenizer
 
     @property
     def device(self) -> torch.device:

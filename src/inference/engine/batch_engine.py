@@ -95,7 +95,8 @@ class BatchEngine:
         number = f"{self.name}-{next(_numbers)}"
         stream = AnswerStream(number, len(ids), self.cancel, request.deadline)
         ends = request.stop_ids if request.ignore_end else model.end_ids | request.stop_ids
-        self._queue.put(GenerationTask(request, stream, min(request.max_tokens, room), ends))
+        most = min(request.max_tokens, room, model.longest_answer or room)
+        self._queue.put(GenerationTask(request, stream, most, ends))
         return stream
 
     def cancel(self, request_id: str) -> None:

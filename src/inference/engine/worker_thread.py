@@ -37,6 +37,8 @@ class ServedModel:
     lock: AbstractContextManager[Any]
     """Held during every forward pass by all who compute with this model."""
     device: torch.device
+    longest_answer: int | None = None
+    """Most tokens of an answer; None for no limit but the context."""
     checkpoint: Checkpoint | None = None
     """Model and tokenizer, if it has them."""
 

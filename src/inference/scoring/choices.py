@@ -8,6 +8,7 @@ Sizes: B sequences, T positions, K choices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -17,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...errors import GenerationError
-from ...prompts import Prompt, join_of
+from ...prompts import Prompt, as_text, join_of
+from ..checkpoints.label_tokens import LabelTokens
 from ..checkpoints.load_student import Checkpoint
 from ..prompt_tokens.prompt_ids import answer_end, answer_ids, prompt_ids
 from .model_limits import DAMAGED, check_room, context_length, model_lock
@@ -28,7 +30,11 @@ _MOST_LOGITS = 1 << 26
 
 
 def encode_prompt(checkpoint: Checkpoint, prompt: Prompt) -> list[int]:
-    """Tokenise a prompt as in training."""
+    """Tokenise a prompt as in training; a classifier reads it as a text, with its end token."""
+    if checkpoint.label_tokens is not None:
+        text = as_text(prompt)
+        ids: list[int] = checkpoint.tokenizer(text, split_special_tokens=True)["input_ids"]
+        return ids
     return prompt_ids(checkpoint.tokenizer, [prompt])[0]
 
 
@@ -59,10 +65,12 @@ def encode_choices(
 
     Raises:
         GenerationError: The prompt or a choice is empty, or they do not fit into the model's
-            context.
+            context; or a choice is none of a classifier's labels.
     """
     ids = encode_prompt(checkpoint, prompt)
     check_room(len(ids), checkpoint.model)
+    if checkpoint.label_tokens is not None:
+        return ids, [[number] for number in _label_numbers(checkpoint.label_tokens, choices)]
     if checkpoint.run is not None or checkpoint.tokenizer.chat_template:
         answers = [encode_completion(checkpoint, prompt, choice) for choice in choices]
     else:
@@ -75,6 +83,15 @@ def encode_choices(
     answers = [answer if end is None else [*answer, end] for answer in answers]
     _check_choices(checkpoint, len(ids), choices, answers)
     return ids, answers
+
+
+def _label_numbers(known: LabelTokens, choices: Sequence[str]) -> list[int]:
+    try:
+        return known.ids(choices)
+    except ValueError as fault:
+        raise GenerationError(
+            f"choices are {list(choices)[:20]!r}; this model chooses among {known.labels[:20]!r}"
+        ) from fault
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
@@ -154,6 +171,22 @@ def _score_part(
 
 
 @torch.inference_mode()
+def score_labels(
+    model: Any,  # noqa: ANN401 - transformers is untyped
+    ids: Sequence[int],
+    answers: Sequence[Sequence[int]],
+) -> list[float]:
+    """Compute the log-probability of each label, `[number]` in `answers`, of a classifier."""
+    with model_lock(model):
+        logits = model(
+            input_ids=torch.tensor([list(ids)], device=model.device),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.int64, device=model.device),
+        ).logits
+    rows: list[float] = logits.float().log_softmax(dim=-1)[0].tolist()
+    return [rows[number] for (number,) in answers]
+
+
+@torch.inference_mode()
 def score_completions(
     checkpoint: Checkpoint,
     prompts: Sequence[Prompt],
@@ -173,10 +206,13 @@ def score_completions(
 
     Returns:
         Per pair the sum of negative natural log-likelihoods, and the number of tokens it is over.
+        A classifier's answer is one token; of an answer that is no label the likelihood is 0.
 
     Raises:
         GenerationError: A pair does not fit into the model's context.
     """
+    if checkpoint.label_tokens is not None:
+        return [_label_loss(checkpoint, *pair) for pair in zip(prompts, completions, strict=True)]
     end = answer_end(checkpoint.tokenizer)
     ending = [] if end is None else [end]
     pairs = [
@@ -196,6 +232,14 @@ def score_completions(
         for place, total in zip(places, sums, strict=True):
             results[place] = (total, len(pairs[place][1]))
     return [results[place] for place in range(len(pairs))]
+
+
+def _label_loss(checkpoint: Checkpoint, prompt: Prompt, label: str) -> tuple[float, int]:
+    known = checkpoint.label_tokens
+    if known is None or label.strip() not in known.labels:
+        return math.inf, 1
+    ids = encode_prompt(checkpoint, prompt)
+    return -score_labels(checkpoint.model, ids, [known.ids([label])])[0], 1
 
 
 def _score_batch(

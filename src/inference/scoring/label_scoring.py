@@ -28,7 +28,7 @@ from typing import Literal, get_args
 
 from ...errors import ConfigError
 from ..checkpoints.load_student import Checkpoint
-from .choices import encode_choices, score_continuations
+from .choices import encode_choices, score_continuations, score_labels
 
 Correction = Literal["prior", "length", "none"]
 Scorer = Callable[[Sequence[int], Sequence[Sequence[int]]], list[float]]
@@ -67,9 +67,12 @@ def label_probabilities(
         ConfigError: Two labels are the same, or the correction is unknown.
     """
     _check(labels, correction)
-    score = score or partial(score_continuations, checkpoint.model)
+    chooses = checkpoint.label_tokens is not None
+    score = score or partial(score_labels if chooses else score_continuations, checkpoint.model)
     ids, answers = encode_choices(checkpoint, prompt, labels, with_end=True)
     scores = score(ids, answers)
+    if chooses:
+        return _softmax(scores)  # a classifier's labels have neither length nor rare words
     if correction == "length":
         scores = [s / len(answer) for s, answer in zip(scores, answers, strict=True)]
     elif correction == "prior":

@@ -27,6 +27,7 @@ from ...inference.checkpoints.load_student import (
 from ...inference.scoring.choices import encode_completion, encode_prompt
 from ...inference.sources.find_model import find_model
 from ...records import Example
+from .label_student import is_encoder
 from .named_teacher import TEACHER_WEIGHTS, teacher_settings
 from .settings import MainJob
 
@@ -72,8 +73,8 @@ def require_same_tokens(job: MainJob, teacher: Checkpoint | None) -> None:
     Raises:
         ConfigError: Their tokenizers differ, and the student is to learn from soft targets.
     """
-    if job.student is None or job.recipe.alpha == 0:
-        return
+    if job.student is None or job.recipe.alpha == 0 or is_encoder(job.student):
+        return  # an encoder learns the probabilities of labels, whatever their tokens
     ways = "name one with the teacher's tokenizer, name none, or learn from its texts (--alpha 0)"
     if teacher is None:
         raise ConfigError(

@@ -22,6 +22,7 @@ from .teacher import longest_answer
 LEAST_CALIBRATED = 20
 """With fewer questions, confidence is not calibrated."""
 CONTROLS = (
+    "frozen_encoder",
     "student_untrained",
     "student_without_teacher",
     "student_teacher_text",

@@ -60,20 +60,24 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
+    from .label_student import for_labels, get_label_students, is_encoder
     from .named_teacher import teach_named
     from .teacher import get_labels, train_teacher
     from .train_student import get_students
 
     if not run.is_broken_off():
         require_affordable(job, source, console)
-    loaded = make_questions(job, source, console)
+    loaded = for_labels(job, make_questions(job, source, console))
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
     write_questions(folder, loaded.questions)
     teach = train_teacher if job.teacher == STARTER else teach_named
     teacher_dir = teach(job, loaded, run, console)
-    labelled = get_labels(job, loaded, teacher_dir, run, console)
-    arms = get_students(job, loaded, teacher_dir, labelled, run, console)
+    if is_encoder(job.student):
+        arms = get_label_students(job, loaded, teacher_dir, run, console)
+    else:
+        labelled = get_labels(job, loaded, teacher_dir, run, console)
+        arms = get_students(job, loaded, teacher_dir, labelled, run, console)
     scores = measure(job, loaded, teacher_dir, arms, run, console)
     calibrate(folder / "student", loaded, console)
     write_report(job, loaded, folder, scores)

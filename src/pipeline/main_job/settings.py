@@ -166,7 +166,8 @@ class MainJob:
     """`starter`, a checkpoint folder, an alias such as `smollm2`, or the name of a causal model on
     the hub. A named teacher is taught the table first."""
     student: str | Path | None = None
-    """A folder or name; None makes the student from every second layer of the teacher."""
+    """A folder or name; None makes the student from every second layer of the teacher. An encoder
+    such as `minilm` is for tables whose answers are a few labels."""
     gold_share: float = 0.5
     """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
     teacher_least: float = 0.8
