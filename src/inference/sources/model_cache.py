@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from ...errors import ModelNotFoundError
 from ...files import atomic_folder, write_json
 
 SOURCE_FILE: Final = "source.json"
@@ -95,3 +96,31 @@ def locked(name: str) -> Iterator[None]:
 def write_source(folder: Path, source: dict[str, Any]) -> None:
     """Write `source.json`."""
     write_json(folder / SOURCE_FILE, {"format": FORMAT, **source})
+
+
+def cached_names() -> list[str]:
+    """List the folders of the cache that hold a model, sorted."""
+    root = model_cache()
+    if not root.is_dir():
+        return []
+    return sorted(f.name for f in root.iterdir() if f.is_dir() and read_source(f) is not None)
+
+
+def remove_model(name: str) -> Path:
+    """Delete a model from the cache.
+
+    Args:
+        name: Its folder in the cache: an alias, or `gguf-...`.
+
+    Raises:
+        ModelNotFoundError: There is no such folder.
+    """
+    folder = model_cache() / name
+    if name not in cached_names():
+        there = ", ".join(cached_names()) or "nothing"
+        raise ModelNotFoundError(f"{name!r} is not in the model cache, which holds {there}")
+    with locked(name):
+        gone = folder.with_name(f"{name}.old-{os.getpid()}")
+        os.replace(folder, gone)  # so that no reader sees half a model
+        shutil.rmtree(gone)
+    return folder
