@@ -1,0 +1,1 @@
+"""What a question speaks of: values, numbers, dates and columns of the table."""

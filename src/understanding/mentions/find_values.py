@@ -1,0 +1,127 @@
+"""Find the values of a table that a question names: whole, in part, with typing errors."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final
+
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
+
+from ..table.typed_table import Column, TypedTable
+from ..table.values import stem, words
+
+LONGEST: Final = 10
+"""Words of a phrase that is looked up."""
+_LEAST_LETTERS: Final = 4
+"""Of a word that may be misspelled."""
+_ALIKE: Final = 0.74
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A value that the question names.
+
+    Attributes:
+        column: Number of the column that holds it.
+        phrase: The folded words as they stand in the table.
+        start: First word of the question that belongs to it.
+        end: The word after its last.
+        whole: Whether it is the whole of a cell, or of an item in a list.
+        alike: 1 where the words are those of the table, less where they had to be corrected.
+        coverage: Share of the words of the shortest such cell.
+    """
+
+    column: int
+    phrase: str
+    start: int
+    end: int
+    whole: bool
+    alike: float
+    coverage: float
+
+
+def find_values(
+    question: list[str], table: TypedTable, common: Container[str] = ()
+) -> list[Mention]:
+    """Find what the question names of each column's values, longest phrases first.
+
+    Args:
+        question: Its folded words.
+        table: The table.
+        common: Words that say nothing alone, such as articles; such a word counts only where it
+            is the whole of a cell.
+    """
+    spelled = [_in_table(word, table, common) for word in question]
+    found: list[Mention] = []
+    for number, column in enumerate(table.columns):
+        taken: list[tuple[int, int]] = []
+        for length in range(min(LONGEST, len(question)), 0, -1):
+            for start in range(len(question) - length + 1):
+                end = start + length
+                if any(a <= start and end <= b for a, b in taken):
+                    continue
+                mention = _mention(number, column, question, spelled, start, end, common)
+                if mention is not None:
+                    taken.append((start, end))
+                    found.append(mention)
+    return sorted(found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column))
+
+
+def _mention(
+    number: int,
+    column: Column,
+    question: list[str],
+    spelled: list[tuple[str, float]],
+    start: int,
+    end: int,
+    common: Container[str],
+) -> Mention | None:
+    if spelled[start][0] in common or spelled[end - 1][0] in common:
+        if end - start == 1:
+            phrase = spelled[start][0]
+            if phrase in column.rows_of or phrase in column.rows_of_item:
+                return Mention(number, phrase, start, end, True, 1.0, 1.0)
+            return None
+        if question[start:end] != [word for word, _ in spelled[start:end]]:
+            return None
+    parts = [word for word, _ in spelled[start:end]]
+    alike = min(score for _, score in spelled[start:end])
+    if not all(word in column.rows_of_word for word in parts):
+        return None
+    values = min((column.rows_of_word[word] for word in parts), key=len)
+    phrase = " ".join(parts)
+    joined = f" {phrase} "
+    coverage, whole = 0.0, False
+    for value in values:
+        spoken = words(value)
+        if joined in f" {' '.join(spoken)} ":
+            coverage = max(coverage, len(parts) / len(spoken))
+            whole = whole or len(spoken) == len(parts)
+    if not coverage:
+        return None
+    whole = whole or phrase in column.rows_of_item
+    if all(word in common for word in parts) and not whole:
+        return None
+    return Mention(number, phrase, start, end, whole, alike, coverage)
+
+
+def _in_table(word: str, table: TypedTable, common: Container[str]) -> tuple[str, float]:
+    """Spell a word as the table does, where no cell has it as it is."""
+    known = table.words
+    if word in known or word in common or len(word) < _LEAST_LETTERS or word[0].isdigit():
+        return word, 1.0
+    root = stem(word)
+    for other in (word[:-2] if word.endswith("'s") else word, root, root + "e", root + "s"):
+        if other in known:
+            return other, 0.97
+    near = process.extractOne(
+        word,
+        known.keys(),
+        scorer=DamerauLevenshtein.normalized_similarity,
+        score_cutoff=_ALIKE,
+    )
+    if near is None or len(near[0]) < _LEAST_LETTERS or near[0][0].isdigit():
+        return word, 1.0
+    return near[0], 0.9 * float(near[1])

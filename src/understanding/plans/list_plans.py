@@ -1,0 +1,274 @@
+"""List the plans that a question may mean, from what it names and what the table allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from ..mentions.find_values import Mention, find_values
+from ..table.typed_table import TypedTable
+from ..table.values import Day, Quantity, days, quantities, word_numbers, words
+from .language import (
+    All,
+    At,
+    Beside,
+    Both,
+    Cells,
+    Compared,
+    Count,
+    Difference,
+    Distinct,
+    Either,
+    Exists,
+    Group,
+    Like,
+    Often,
+    Operator,
+    Plan,
+    Rows,
+    Span,
+    Top,
+    Total,
+    Where,
+)  # fmt: skip
+from .run_plan import Answer, PlanRunner
+
+MOST_CONDITIONS: Final = 24
+MOST_SETS: Final = 60
+MOST_LISTED: Final = 40
+"""Cells that one answer lists at most."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition with the words of the question that it comes from."""
+
+    where: Where
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plan, its answer, and the conditions it was made of."""
+
+    plan: Plan
+    answer: Answer
+    conditions: tuple[Condition, ...]
+
+
+@dataclass
+class Question:
+    """A question with what it names."""
+
+    text: str
+    words: list[str]
+    mentions: list[Mention]
+    numbers: list[Quantity]
+    days: list[Day]
+    ordinals: list[int] = field(default_factory=list)
+
+
+def read_question(text: str, table: TypedTable, common: Iterable[str] = ()) -> Question:
+    """Find what a question names of a table."""
+    spoken = words(text)
+    found_days = days(text)
+    numbers = list(quantities(text, table.columns[0].decimal if table.columns else "."))
+    written = list(word_numbers(text))
+    return Question(
+        text,
+        spoken,
+        find_values(spoken, table, frozenset(common)),
+        numbers + [one for one in written if one.number not in {n.number for n in numbers}],
+        [day for day, _, _ in found_days],
+        sorted({int(one.number) for one in written if 1 <= one.number <= 10}),
+    )
+
+
+def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
+    """List the conditions that the question may set, the weightiest first."""
+    found: list[Condition] = []
+    for mention in question.mentions:
+        column = table.columns[mention.column]
+        weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
+        here = (mention.start, mention.end)
+        exact = [value for value in column.rows_of if " ".join(words(value)) == mention.phrase] if (
+            mention.whole
+        ) else []  # fmt: skip
+        for value in exact[:1]:
+            found.append(Condition(Where(mention.column, "is", value), *here, weight + 0.5))
+        found.append(Condition(Where(mention.column, "has", mention.phrase), *here, weight))
+    for number, column in enumerate(table.columns):
+        if column.kind == "date" or _has_days(column.days):
+            for day in question.days:
+                for operator in _OPERATORS:
+                    found.append(Condition(Where(number, operator, day), -1, -1, 0.9))
+        if column.kind in ("number", "date") or np.isfinite(column.numbers).mean() > 0.5:
+            for quantity in question.numbers:
+                if quantity.unit and column.unit and quantity.unit != column.unit:
+                    continue
+                for operator in _OPERATORS:
+                    where = Where(number, operator, quantity.number)
+                    found.append(Condition(where, -1, -1, 0.8))
+        if column.kind == "flag":
+            for value in column.rows_of:
+                found.append(Condition(Where(number, "is", value), -1, -1, 0.4))
+        if not column.filled.all():
+            found.append(Condition(Where(number, "empty"), -1, -1, 0.1))
+            found.append(Condition(Where(number, "filled"), -1, -1, 0.1))
+    return sorted(found, key=lambda one: -one.weight)
+
+
+_OPERATORS: Final[tuple[Operator, ...]] = ("=", ">", "<", ">=", "<=")
+
+
+def _has_days(found: list[Day | None]) -> bool:
+    return sum(day is not None for day in found) > 0.5 * len(found)
+
+
+@dataclass
+class _Set:
+    rows: Rows
+    conditions: tuple[Condition, ...]
+    size: int
+    weight: float
+
+
+def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[_Set]:
+    """List the sets of rows that the question may speak of; all rows first."""
+    whole = _Set(All(), (), table.length, 0.0)
+    singles: list[_Set] = []
+    seen: dict[bytes, _Set] = {}
+    for condition in conditions_of(question, table):
+        there = runner.rows(condition.where)
+        if not len(there) or len(there) == table.length:
+            continue
+        mark = there.tobytes()
+        if mark in seen:
+            continue
+        one = _Set(condition.where, (condition,), len(there), condition.weight)
+        seen[mark] = one
+        singles.append(one)
+        if len(singles) >= MOST_CONDITIONS:
+            break
+    sets = [whole, *singles]
+    pairs: list[_Set] = []
+    for one, other in combinations(singles, 2):
+        first, second = one.conditions[0], other.conditions[0]
+        if first.start >= 0 and first.start < second.end and second.start < first.end:
+            continue
+        a, b = first.where, second.where
+        weight = one.weight + other.weight
+        if a.column == b.column and a.operator in ("is", "has") and b.operator in ("is", "has"):
+            either = Either((a, b))
+            size = len(runner.rows(either))
+            pairs.append(_Set(either, (first, second), size, weight))
+        both = Both((a, b))
+        there = runner.rows(both)
+        if not 0 < len(there) < min(one.size, other.size):
+            continue
+        mark = there.tobytes()
+        if mark not in seen:
+            seen[mark] = _Set(both, (first, second), len(there), weight)
+            pairs.append(seen[mark])
+    sets += sorted(pairs, key=lambda one: -one.weight)[: MOST_SETS - len(sets)]
+    for one in singles[:6]:
+        where = one.conditions[0].where
+        if isinstance(where, Where) and where.operator in ("is", "has"):
+            negated: Operator = "not" if where.operator == "is" else "lacks"
+            without = Where(where.column, negated, where.value)
+            sets.append(_Set(without, one.conditions, len(runner.rows(without)), one.weight))
+    return sets
+
+
+def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> list[Candidate]:
+    """List the plans that a question may mean, each with its answer."""
+    found: list[Candidate] = []
+    seen: set[Plan] = set()
+    for plan, conditions in _plans(question, table, runner):
+        if plan in seen:
+            continue
+        seen.add(plan)
+        answer = runner.run(plan)
+        if answer is not None and len(answer.values) <= MOST_LISTED:
+            found.append(Candidate(plan, answer, conditions))
+    return found
+
+
+def _plans(
+    question: Question, table: TypedTable, runner: PlanRunner
+) -> Iterator[tuple[Plan, tuple[Condition, ...]]]:
+    columns = range(len(table.columns))
+    ordered = [
+        n for n in columns
+        if table.columns[n].kind in ("number", "date")
+        or np.isfinite(table.columns[n].numbers).mean() > 0.5
+    ]  # fmt: skip
+    counted = [n for n in ordered if table.columns[n].kind != "date"]
+    sets = row_sets(question, table, runner)
+    for place, one in enumerate(sets):
+        rows, held = one.rows, one.conditions
+        yield Count(rows), held
+        if held:
+            yield Exists(rows), held
+        for column in columns:
+            if held or table.length <= MOST_LISTED:
+                yield Cells(rows, column), held
+            yield Distinct(rows, column), held
+            if one.size >= 3:
+                yield Often(rows, column, True), held
+                yield Often(rows, column, False), held
+        for column in counted:
+            for function in ("sum", "average"):
+                yield Total(rows, column, function), held
+        if one.size >= 2:
+            for end in (0, -1):
+                for column in columns:
+                    yield Cells(At(rows, end), column), held
+            for nth in question.ordinals:
+                if 1 < nth <= one.size:
+                    for column in columns:
+                        yield Cells(At(rows, nth - 1), column), held
+            if place < 20:
+                for by in ordered:
+                    for highest in (True, False):
+                        for column in columns:
+                            yield Cells(Top(rows, by, highest), column), held
+        if held and one.size <= 3:
+            for step in (1, -1):
+                for column in columns:
+                    yield Cells(Beside(rows, step), column), held
+            for same in columns:
+                like = Like(rows, same)
+                size = len(runner.rows(like))
+                if 0 < size <= MOST_LISTED:
+                    yield Count(like), held
+                    for column in columns:
+                        if column != same:
+                            yield Cells(like, column), held
+            for start, end in combinations(ordered, 2):
+                yield Span(rows, start, end), held
+        for column in counted:
+            if one.size >= 2 and place < 8:
+                high, low = Top(rows, column, True), Top(rows, column, False)
+                yield Difference(high, low, column), held
+    for by in columns:
+        if table.columns[by].kind in ("text", "flag"):
+            for column in counted:
+                for highest in (True, False):
+                    yield Group(All(), by, column, "sum", highest), ()
+    singles = [one for one in sets if len(one.conditions) == 1][:10]
+    for one, other in combinations(singles, 2):
+        held = one.conditions + other.conditions
+        yield Difference(one.rows, other.rows, None), held
+        yield Compared(one.rows, other.rows, None), held
+        if one.size <= 3 and other.size <= 3:
+            for column in ordered:
+                yield Difference(one.rows, other.rows, column), held
+                yield Compared(one.rows, other.rows, column), held
+                yield Compared(one.rows, other.rows, column, False), held

@@ -1,0 +1,2 @@
+"""Practice: tables and questions of the project's own making, from which a student learns to
+understand."""

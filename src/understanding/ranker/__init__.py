@@ -1,0 +1,1 @@
+"""Ranks the plans that a question may mean."""

@@ -1,0 +1,304 @@
+"""What a ranker sees of a plan beside a question: its structure, and how well the two fit.
+
+Structure is given as a few categories (what is done, to which rows, with which kinds of columns),
+fit as numbers: how alike the columns are to the question, how much of the question the conditions
+account for, what kind of answer it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..plans.language import (
+    All,
+    At,
+    Beside,
+    Both,
+    Cells,
+    Compared,
+    Count,
+    Difference,
+    Distinct,
+    Either,
+    Exists,
+    Group,
+    Like,
+    Often,
+    Plan,
+    Rows,
+    Span,
+    Top,
+    Total,
+    Where,
+)  # fmt: skip
+from ..plans.list_plans import Candidate, Condition, Question
+from ..table.typed_table import Column, TypedTable
+from ..table.values import fold, stem, words
+
+SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
+"""Categories of a plan."""
+COLUMN_FEATURES: Final = 8
+"""Numbers that say how alike a column is to a question."""
+_KINDS: Final = ("none", "number", "date", "text", "flag")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A plan taken apart: names of its categories, and the columns in their roles."""
+
+    outer: str
+    of: str
+    set: str
+    target: int | None
+    order: int | None
+    conditions: tuple[Where, ...]
+
+
+def take_apart(plan: Plan) -> Parts:
+    """Take a plan apart into categories and columns."""
+    match plan:
+        case Cells(rows, column):
+            of, order, base = _rows(rows)
+            return Parts("cells", of, *_set(base), column, order, _wheres(base))
+        case Count(rows):
+            of, order, base = _rows(rows)
+            return Parts("count", of, *_set(base), None, order, _wheres(base))
+        case Exists(rows):
+            return Parts("exists", "rows", *_set(rows), None, None, _wheres(rows))
+        case Distinct(rows, column):
+            return Parts("distinct", "rows", *_set(rows), column, None, _wheres(rows))
+        case Often(rows, column, most):
+            name = "most often" if most else "least often"
+            return Parts(name, "rows", *_set(rows), column, None, _wheres(rows))
+        case Total(rows, column, function):
+            return Parts(function, "rows", *_set(rows), column, None, _wheres(rows))
+        case Group(rows, by, column, function, highest):
+            name = f"group {function} {'highest' if highest else 'lowest'}"
+            return Parts(name, "rows", *_set(rows), by, column, _wheres(rows))
+        case Difference(one, other, column):
+            name = "difference of counts" if column is None else "difference"
+            of, _, base = _rows(one)
+            held = _wheres(base) + _wheres(_rows(other)[2])
+            return Parts(name, of, *_set(base), None, column, held)
+        case Compared(one, other, column, more):
+            name = "compared counts" if column is None else "compared"
+            held = _wheres(one) + _wheres(other)
+            return Parts(f"{name} {'more' if more else 'less'}", "rows", "two", None, column, held)
+        case Span(rows, start, end):
+            return Parts("span", "rows", *_set(rows), start, end, _wheres(rows))
+
+
+def _rows(rows: Rows) -> tuple[str, int | None, Rows]:
+    match rows:
+        case Top(of, column, highest):
+            return ("highest" if highest else "lowest"), column, of
+        case At(of, place):
+            return (f"at {place}" if place in (0, -1, 1, 2) else "at later"), None, of
+        case Beside(of, step):
+            return ("below" if step > 0 else "above"), None, of
+        case Like(of, column):
+            return "like", column, of
+        case _:
+            return "rows", None, rows
+
+
+def _set(rows: Rows) -> tuple[str]:
+    match rows:
+        case All():
+            return ("all",)
+        case Where():
+            return ("one",)
+        case Both():
+            return ("both",)
+        case Either():
+            return ("either",)
+        case _:
+            return ("nested",)
+
+
+def _wheres(rows: Rows) -> tuple[Where, ...]:
+    match rows:
+        case Where():
+            return (rows,)
+        case Both(conditions) | Either(conditions):
+            return conditions
+        case _:
+            return ()
+
+
+_OPERATORS: Final = ("is", "not", "has", "lacks", "<", "<=", ">", ">=", "=", "filled", "empty")
+_PAIRS: Final = (
+    "none",
+    *(
+        " ".join(sorted(pair))
+        for size in (1, 2)
+        for pair in combinations_with_replacement(_OPERATORS, size)
+    ),
+    "several",
+)
+NAMES: Final[tuple[tuple[str, ...], ...]] = (
+    ("cells", "count", "exists", "distinct", "most often", "least often", "sum", "average",
+     "highest", "lowest", "group sum highest", "group sum lowest", "group average highest",
+     "group average lowest", "difference", "difference of counts", "span", "compared more",
+     "compared less", "compared counts more", "compared counts less"),
+    ("rows", "highest", "lowest", "at 0", "at -1", "at 1", "at 2", "at later", "below", "above",
+     "like"),
+    ("all", "one", "both", "either", "nested", "two"),
+    _KINDS, _KINDS, _PAIRS,
+)  # fmt: skip
+"""The names of each slot."""
+_NUMBERS: Final = tuple({name: n for n, name in enumerate(names)} for names in NAMES)
+
+
+def column_features(
+    question: Question,
+    table: TypedTable,
+    similarity: NDArray[np.float64],
+    common: Container[str],
+) -> NDArray[np.float64]:
+    """Tell how alike each column is to the question.
+
+    Args:
+        question: The question.
+        table: The table.
+        similarity: Of the encoder, for each column: question with label, question with label and
+            example values, best word with label; zeros without an encoder.
+        common: Words that say nothing alone.
+
+    Returns:
+        Columns x `COLUMN_FEATURES`.
+    """
+    stems = [stem(word) for word in question.words]
+    there = set(stems)
+    rows = []
+    for column in table.columns:
+        best, phrase = 0.0, 0.0
+        for label in (column.label, *column.also):
+            spoken = [stem(word) for word in words(label)]
+            if not spoken:
+                continue
+            said = [word for word in spoken if word in there]
+            telling = [word for word in said if word not in common]
+            share = (len(said) + len(telling)) / (len(spoken) + len(spoken))
+            best = max(best, share)
+            joined = f" {' '.join(spoken)} "
+            if joined in f" {' '.join(stems)} ":
+                phrase = max(phrase, 1.0)
+        rows.append((best, phrase))
+    lexical = np.array(rows)
+    full = np.concatenate([lexical, similarity], axis=1)
+    centred = full - full.max(axis=0, keepdims=True)
+    # Where no column is named at all, nobody is the best.
+    return np.concatenate([full, centred[:, [0, 2, 3]]], axis=1)
+
+
+def content_words(question: Question, common: Container[str]) -> NDArray[np.bool_]:
+    """Tell which words of the question say something."""
+    return np.array([word not in common for word in question.words], dtype=bool)
+
+
+def plan_features(
+    question: Question,
+    table: TypedTable,
+    candidates: Sequence[Candidate],
+    columns: NDArray[np.float64],
+    common: Container[str],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Give what a ranker sees of each plan.
+
+    Args:
+        question: The question.
+        table: The table.
+        candidates: The plans.
+        columns: Of `column_features`.
+        common: Words that say nothing alone.
+
+    Returns:
+        Categories (plans x `SLOTS`) and numbers (plans x features).
+    """
+    telling = content_words(question, common)
+    label_stems = [
+        {stem(word) for label in (column.label, *column.also) for word in words(label)}
+        for column in table.columns
+    ]
+    stems = [stem(word) for word in question.words]
+    named = np.array([[word in label for word in stems] for label in label_stems], dtype=bool)
+    asked = f" {' '.join(question.words)} "
+    none = np.zeros(columns.shape[1])
+    categories, numbers = [], []
+    most = max(1, int(telling.sum()))
+    for candidate in candidates:
+        parts = take_apart(candidate.plan)
+        kinds = [
+            "none" if number is None else table.columns[number].kind
+            for number in (parts.target, parts.order)
+        ]
+        operators = " ".join(sorted(one.operator for one in parts.conditions)) or "none"
+        operators = operators if operators in _NUMBERS[-1] else "several"
+        names = (parts.outer, parts.of, parts.set, *kinds, operators)
+        categories.append([_NUMBERS[slot][name] for slot, name in enumerate(names)])
+        covered = np.zeros(len(question.words), dtype=bool)
+        for condition in candidate.conditions:
+            if condition.start >= 0:
+                covered[condition.start : condition.end] = True
+        by_value = covered & telling
+        used = [n for n in (parts.target, parts.order) if n is not None]
+        used += [one.column for one in parts.conditions]
+        by_label = covered.copy()
+        for number in used:
+            by_label |= named[number]
+        by_label &= telling
+        target = none if parts.target is None else columns[parts.target]
+        order = none if parts.order is None else columns[parts.order]
+        held = [columns[one.column] for one in parts.conditions]
+        conditions = np.mean(held, axis=0) if held else none
+        answer = candidate.answer
+        first = answer.values[0] if answer.values else ""
+        spoken = " ".join(words(first))
+        numbers.append([
+            *target, *order, *conditions,
+            by_value.sum() / most,
+            by_label.sum() / most,
+            (telling & ~by_label).sum(),
+            sum(one.weight for one in candidate.conditions),
+            min((one.weight for one in candidate.conditions), default=0.0),
+            sum(one.start < 0 for one in candidate.conditions),
+            len(candidate.conditions),
+            np.log1p(len(answer.rows)),
+            np.log1p(len(answer.values)),
+            len(answer.values) == 1,
+            answer.number is not None,
+            answer.number is not None and answer.number == int(answer.number),
+            float(bool(spoken) and f" {spoken} " in asked),
+            float(parts.target is not None and parts.target == table.key),
+            float(parts.target == 0),
+            float(parts.target is not None and parts.target == parts.order),
+            float(any(one.column == parts.target for one in parts.conditions)),
+            float(any(one.column == parts.order for one in parts.conditions)),
+            np.log1p(len(spoken)),
+            float(spoken.isdigit()),
+            float(len(answer.rows) == 0),
+        ])  # fmt: skip
+    return np.array(categories, dtype=np.int64), np.array(numbers, dtype=np.float32)
+
+
+def column_text(column: Column, examples: int = 3) -> str:
+    """Describe a column by its label and some of its values, for an encoder."""
+    values = list(dict.fromkeys(text for text in column.texts if text))[:examples]
+    shown = ", ".join(value[:40] for value in values)
+    return f"{column.label}: {shown}" if shown else column.label
+
+
+def said_words(question: Question, conditions: Sequence[Condition]) -> str:
+    """Give the question without the values that conditions take from it."""
+    left = [True] * len(question.words)
+    for one in conditions:
+        for place in range(max(0, one.start), max(0, one.end)):
+            left[place] = False
+    return fold(" ".join(w for w, kept in zip(question.words, left, strict=True) if kept))

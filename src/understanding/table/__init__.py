@@ -1,0 +1,1 @@
+"""A table as people speak of it: cells with their numbers, dates, lists and plain words."""

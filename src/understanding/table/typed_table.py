@@ -1,0 +1,232 @@
+"""A table with typed columns: every cell with its folded text, number, date and listed items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .values import Day, Decimal, days, decimal_mark, fold, items, quantities, words, yes_or_no
+
+Kind = Literal["number", "date", "text", "flag"]
+_SHARE: Final = 0.7
+"""Least share of the filled cells that must read as a kind for the column to be of that kind."""
+_SAMPLED: Final = 2000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        name: In the file.
+        label: Words used for it, e.g. `atomic mass`.
+        texts: Text of each row's cell; empty where there is none.
+        kind: What most of its cells are.
+        decimal: Mark before the decimals.
+        also: Other words that people say for it.
+    """
+
+    name: str
+    label: str
+    texts: tuple[str, ...]
+    kind: Kind
+    decimal: Decimal = "."
+    also: tuple[str, ...] = ()
+
+    @cached_property
+    def folded(self) -> list[str]:
+        """Folded text of each cell."""
+        return [fold(text) for text in self.texts]
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """First number of each cell, in its base unit; NaN where there is none."""
+        read = {text: self._number(text) for text in set(self.texts)}
+        return np.array([read[text] for text in self.texts])
+
+    @cached_property
+    def order(self) -> NDArray[np.float64]:
+        """What a column of numbers or dates is ordered by; NaN where there is nothing."""
+        return self.dates if self.kind == "date" else self.numbers
+
+    @cached_property
+    def dates(self) -> NDArray[np.float64]:
+        """First date of each cell as years; NaN where there is none."""
+        return np.array([np.nan if day is None else day.ordinal for day in self.days])
+
+    @cached_property
+    def days(self) -> list[Day | None]:
+        """First date of each cell."""
+        read = {text: days(text) for text in set(self.texts)}
+        return [read[text][0][0] if read[text] else None for text in self.texts]
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit that most of its numbers have."""
+        units = Counter(
+            found[0].unit
+            for text in dict.fromkeys(self.texts[:_SAMPLED])
+            if (found := quantities(text, self.decimal))
+        )
+        return units.most_common(1)[0][0] if units else ""
+
+    @cached_property
+    def filled(self) -> NDArray[np.bool_]:
+        """Where there is a value."""
+        return np.array([bool(text) for text in self.texts], dtype=bool)
+
+    @cached_property
+    def rows_of(self) -> dict[str, list[int]]:
+        """Folded value -> rows that have it."""
+        found: dict[str, list[int]] = {}
+        for row, text in enumerate(self.folded):
+            if text:
+                found.setdefault(text, []).append(row)
+        return found
+
+    @cached_property
+    def rows_of_item(self) -> dict[str, list[int]]:
+        """Folded item of a list -> rows that list it, for cells that list several."""
+        found: dict[str, list[int]] = {}
+        for text, rows in self.rows_of.items():
+            parts = items(text)
+            if len(parts) > 1:
+                for part in dict.fromkeys(parts):
+                    found.setdefault(fold(part), []).extend(rows)
+        return found
+
+    @cached_property
+    def rows_of_word(self) -> dict[str, list[str]]:
+        """Folded word -> distinct folded values that have it."""
+        found: dict[str, list[str]] = {}
+        for text in self.rows_of:
+            for word in dict.fromkeys(words(text)):
+                found.setdefault(word, []).append(text)
+        return found
+
+    @property
+    def is_key(self) -> bool:
+        """Tell whether each filled cell is different from all others, and all are filled."""
+        return len(self.rows_of) == len(self.texts)
+
+    def _number(self, text: str) -> float:
+        found = quantities(text, self.decimal)
+        return found[0].number if found else np.nan
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """A table of typed columns.
+
+    Attributes:
+        name: Of the file or table.
+        columns: In the order of the file.
+        key: Number of the column that names the records; None where none does.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: int | None = None
+    length: int = field(default=0)
+
+    @cached_property
+    def numbered(self) -> dict[str, int]:
+        """Name of a column -> its number."""
+        return {column.name: number for number, column in enumerate(self.columns)}
+
+    @cached_property
+    def words(self) -> dict[str, int]:
+        """How many cells each folded word is in."""
+        count: Counter[str] = Counter()
+        for column in self.columns:
+            for word, values in column.rows_of_word.items():
+                count[word] += len(values)
+        return dict(count)
+
+
+def typed_table(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    name: str = "table",
+    key: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    also: Mapping[str, Sequence[str]] | None = None,
+) -> TypedTable:
+    """Make a typed table of records.
+
+    Args:
+        records: Mappings of column to value; values become text, None becomes empty.
+        name: Of the table.
+        key: Column that names the records; by default the first text column whose cells all
+            differ.
+        labels: Column -> words used for it.
+        also: Column -> other words that people say for it.
+    """
+    names = list(dict.fromkeys(str(column) for record in records for column in record))
+    cells = {
+        column: tuple(
+            "" if (value := record.get(column)) is None else str(value).strip()
+            for record in records
+        )
+        for column in names
+    }
+    decimal = decimal_mark(text for texts in cells.values() for text in texts[:_SAMPLED])
+    columns = tuple(
+        Column(
+            column,
+            (labels or {}).get(column) or _label(column),
+            texts,
+            _kind(texts, decimal),
+            decimal,
+            tuple((also or {}).get(column, ())),
+        )
+        for column, texts in cells.items()
+    )
+    number: int | None = None
+    if key is not None:
+        number = names.index(key)
+    else:
+        keys = [n for n, column in enumerate(columns) if column.is_key and column.texts]
+        texts_first = sorted(keys, key=lambda n: (columns[n].kind != "text", n))
+        number = texts_first[0] if texts_first else None
+    return TypedTable(name, columns, number, len(records))
+
+
+def _label(column: str) -> str:
+    return " ".join(column.replace("_", " ").split())
+
+
+def _kind(texts: Sequence[str], decimal: Decimal) -> Kind:
+    sample = [text for text in dict.fromkeys(texts[:_SAMPLED]) if text]
+    if not sample:
+        return "text"
+    if all(yes_or_no(text) is not None for text in sample):
+        return "flag"
+    dated = sum(_is_date(text) for text in sample)
+    if dated >= _SHARE * len(sample):
+        return "date"
+    counted = sum(_is_number(text, decimal) for text in sample)
+    return "number" if counted >= _SHARE * len(sample) else "text"
+
+
+def _is_date(text: str) -> bool:
+    found = days(text)
+    if not found:
+        return False
+    day, start, end = found[0]
+    # A bare year is a date; four digits among many others are a number.
+    return end - start >= 0.5 * len(fold(text)) and (day.month > 0 or len(text.strip()) == 4)
+
+
+def _is_number(text: str, decimal: Decimal) -> bool:
+    found = quantities(text, decimal)
+    if not found:
+        return False
+    letters = sum(one.isalpha() for one in text)
+    return letters <= 6 and found[0].start <= 3

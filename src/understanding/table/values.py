@@ -1,0 +1,315 @@
+"""What a text says beside its letters: numbers with units, dates, durations, lists, yes and no.
+
+Used for cells and for questions alike, so that "under 15 euro" meets "14,90 €".
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal
+
+Decimal = Literal[".", ","]
+
+_LETTERS_TO_PLAIN: Final = str.maketrans(
+    {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "‘": "'", "–": "-",
+     "—": "-", "−": "-", "‐": "-", "‑": "-", "“": '"', "”": '"', "´": "'", "`": "'", "×": "x"}
+)  # fmt: skip
+_NUMBER: Final = re.compile(
+    r"(?<![\w.,])[-+−]?(?:\d{1,3}(?:[.,\u00a0\u202f' ]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?(?![\d])"
+)
+_CURRENCIES: Final = {
+    "€": "eur", "euro": "eur", "euros": "eur", "eur": "eur", "$": "usd", "us$": "usd",
+    "dollar": "usd", "dollars": "usd", "usd": "usd", "£": "gbp", "pound": "gbp", "pounds": "gbp",
+    "gbp": "gbp", "¥": "jpy", "yen": "jpy", "jpy": "jpy", "chf": "chf", "fr.": "chf",
+}  # fmt: skip
+_UNITS: Final[dict[str, tuple[str, float]]] = {
+    **{name: (code, 1.0) for name, code in _CURRENCIES.items()},
+    "%": ("%", 1.0), "percent": ("%", 1.0), "mm": ("m", 1e-3), "cm": ("m", 1e-2),
+    "m": ("m", 1.0), "metre": ("m", 1.0), "metres": ("m", 1.0), "meter": ("m", 1.0),
+    "meters": ("m", 1.0), "km": ("m", 1e3), "kilometres": ("m", 1e3), "kilometers": ("m", 1e3),
+    "mi": ("m", 1609.344), "miles": ("m", 1609.344), "mile": ("m", 1609.344),
+    "ft": ("m", 0.3048), "feet": ("m", 0.3048), "in": ("m", 0.0254), "inch": ("m", 0.0254),
+    "inches": ("m", 0.0254), "mg": ("g", 1e-3), "g": ("g", 1.0), "gram": ("g", 1.0),
+    "grams": ("g", 1.0), "kg": ("g", 1e3), "kilo": ("g", 1e3), "kilos": ("g", 1e3),
+    "kilograms": ("g", 1e3), "t": ("g", 1e6), "tonnes": ("g", 1e6), "lb": ("g", 453.592),
+    "lbs": ("g", 453.592), "ml": ("l", 1e-3), "cl": ("l", 1e-2), "l": ("l", 1.0),
+    "litre": ("l", 1.0), "litres": ("l", 1.0), "liter": ("l", 1.0), "liters": ("l", 1.0),
+    "s": ("s", 1.0), "sec": ("s", 1.0), "seconds": ("s", 1.0), "min": ("s", 60.0),
+    "minutes": ("s", 60.0), "minute": ("s", 60.0), "h": ("s", 3600.0), "hours": ("s", 3600.0),
+    "hour": ("s", 3600.0), "w": ("w", 1.0), "kw": ("w", 1e3), "v": ("v", 1.0),
+    "kcal": ("kcal", 1.0),
+    "day": ("day", 1.0), "days": ("day", 1.0), "week": ("day", 7.0), "weeks": ("day", 7.0),
+    "month": ("month", 1.0), "months": ("month", 1.0), "year": ("year", 1.0),
+    "years": ("year", 1.0),
+}  # fmt: skip
+"""Unit as written -> (base unit, factor)."""
+_SCALES: Final = {
+    "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mio": 1e6, "m": 1e6,
+    "billion": 1e9, "bn": 1e9, "mrd": 1e9,
+}  # fmt: skip
+_WORD_NUMBERS: Final = {
+    word: number
+    for number, words in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+         "eighteen", "nineteen", "twenty")
+    )
+    for word in words.split()
+}  # fmt: skip
+_ORDINALS: Final = {
+    word: number
+    for number, word in enumerate(
+        ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth",
+         "tenth"), 1)
+}  # fmt: skip
+_MONTHS: Final = {
+    name: number
+    for number, names in enumerate(
+        ("january jan januar janvier enero", "february feb februar fevrier febrero",
+         "march mar marz maerz mars marzo", "april apr avril abril", "may mai mayo",
+         "june jun juni juin junio", "july jul juli juillet julio",
+         "august aug aout agosto", "september sep sept septembre septiembre",
+         "october oct oktober okt octobre octubre", "november nov novembre noviembre",
+         "december dec dezember dez decembre diciembre"), 1)
+    for name in names.split()
+}  # fmt: skip
+_MONTH: Final = "|".join(sorted(_MONTHS, key=len, reverse=True))
+_DATES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?<!\d)(?P<y>\d{4})[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)",
+        rf"(?<!\d)(?P<d>\d{{1,2}})(?:st|nd|rd|th|\.)?\s*(?:of\s+)?(?P<mn>{_MONTH})\b\.?,?\s*(?P<y>\d{{4}})?(?!\d)",
+        rf"\b(?P<mn>{_MONTH})\b\.?\s+(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?![\d:])(?:,?\s+(?P<y>\d{{4}}))?(?!\d)",
+        rf"\b(?P<mn>{_MONTH})\b\.?,?\s+(?P<y>\d{{4}})(?!\d)",
+        r"(?<!\d)(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4}|\d{2})(?!\d)",
+        r"(?<!\d)(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4}|\d{2})(?!\d)",
+        rf"^(?P<mn>{_MONTH})$",
+        r"(?<![\d.,$€£-])(?P<y>1[0-9]\d\d|20\d\d)(?![\d,.]\d|\d|%)",
+    )
+)
+_CLOCK: Final = re.compile(r"(?<![\d:])(?:(\d{1,3}):)?(\d{1,2}):(\d{2})(?:\.(\d+))?(?![\d:])")
+_YES: Final = frozenset(["yes", "y", "true", "ja", "oui", "si", "sí", "✓", "✔", "wahr"])
+_NO: Final = frozenset(["no", "n", "false", "nein", "non", "✗", "✘", "x", "falsch"])
+_SPLIT: Final = re.compile(r"\s*(?:,(?!\d{3}\b)|;|\n|\||•|/(?=\s)|(?<=\s)/|\band\b|\bund\b|&)\s*")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with its unit.
+
+    Attributes:
+        number: In the base unit.
+        unit: Base unit, e.g. `m` or `eur`; empty for a bare number.
+        start: Where it begins in the text.
+        end: Where it ends, unit included.
+    """
+
+    number: float
+    unit: str = ""
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, order=True)
+class Day:
+    """A date; month or day is 0 where it is not told, year where only month and day are."""
+
+    year: int
+    month: int = 0
+    day: int = 0
+
+    def covers(self, other: Day) -> bool:
+        """Tell whether the other date lies in this one: a year covers its days."""
+        return all(mine in (0, its) for mine, its in zip(self.parts, other.parts, strict=True))
+
+    @property
+    def parts(self) -> tuple[int, int, int]:
+        """Year, month and day."""
+        return self.year, self.month, self.day
+
+    @property
+    def ordinal(self) -> float:
+        """A number that grows with time: years, with the part of the year."""
+        return self.year + max(0, self.month - 1) / 12 + max(0, self.day - 1) / 372
+
+
+@lru_cache(maxsize=200_000)
+def fold(text: str) -> str:
+    """Bring a text to the form in which texts are compared: no case, accents or doubled blanks.
+
+    >>> fold("  Ibrahim Baré\\u00a0 Maïnassara ")
+    'ibrahim bare mainassara'
+    """
+    text = unicodedata.normalize("NFKD", text.translate(_LETTERS_TO_PLAIN))
+    text = "".join(one for one in text if not unicodedata.combining(one))
+    return " ".join(text.translate(_LETTERS_TO_PLAIN).casefold().split())
+
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|[€$£¥%]")
+
+
+def words(text: str) -> list[str]:
+    """Give the words of a text, folded.
+
+    >>> words("Müller's 2nd car (€ 15.50)")
+    ["muller's", '2nd', 'car', '€', '15.50']
+    """
+    return _WORD.findall(fold(text))
+
+
+@lru_cache(maxsize=100_000)
+def stem(word: str) -> str:
+    """Cut the ending of a word off, so that `costs`, `cost` and `costed` meet."""
+    if word.endswith("'s"):
+        word = word[:-2]
+    for ending in ("ings", "ing", "ies", "ied", "ed", "es", "s", "e", "n"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            return word + "i" if ending in ("ies", "ied") else word
+    return word
+
+
+def to_number(text: str, decimal: Decimal = ".") -> float | None:
+    """Read digits as a number.
+
+    >>> to_number("1,234.5"), to_number("1.234,5", ","), to_number("12 467"), to_number("3,5")
+    (1234.5, 1234.5, 12467.0, 3.5)
+    """
+    sign = -1.0 if text[:1] in "-−" else 1.0
+    text = text.lstrip("+-−")
+    text = re.sub(r"[\u00a0\u202f' ](?=\d{3})", "", text)
+    other: Decimal = "," if decimal == "." else "."
+    if re.fullmatch(rf"\d{{1,3}}(?:\{other}\d{{3}})+(?:\{decimal}\d+)?", text):
+        text = text.replace(other, "").replace(decimal, ".")
+    elif re.fullmatch(rf"\d+\{decimal}\d+", text):
+        text = text.replace(decimal, ".")
+    elif re.fullmatch(rf"\d{{1,3}}(?:\{decimal}\d{{3}})+\{other}\d+", text):
+        text = text.replace(decimal, "").replace(other, ".")
+    elif re.fullmatch(rf"\d+\{other}\d+", text):
+        text = text.replace(other, ".")
+    elif re.fullmatch(rf"\d{{1,3}}(?:\{decimal}\d{{3}}){{2,}}", text):
+        text = text.replace(decimal, "")
+    try:
+        return sign * float(text)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=200_000)
+def quantities(text: str, decimal: Decimal = ".") -> tuple[Quantity, ...]:
+    """Find the numbers of a text with their units, clock times as seconds, in their order.
+
+    >>> [(q.number, q.unit) for q in quantities("under 15 euro or 2 kg")]
+    [(15.0, 'eur'), (2000.0, 'g')]
+    """
+    found = []
+    taken: list[tuple[int, int]] = []
+    low = text.casefold()
+    for match in _CLOCK.finditer(low):
+        hours, minutes, seconds, part = match.groups()
+        total = int(minutes) * 60 + int(seconds) + float(f"0.{part or 0}")
+        found.append(Quantity(total + 3600 * int(hours or 0), "s", *match.span()))
+        taken.append(match.span())
+    for match in _NUMBER.finditer(low):
+        start, end = match.span()
+        if any(a <= start < b for a, b in taken):
+            continue
+        value = match.group()
+        if start and value[0] in "-−+" and low[start - 1].isalnum():
+            value = value[1:]
+        number = to_number(value, decimal)
+        if number is None:
+            continue
+        after = re.match(r"\s*([^\W\d_]+\$?|[€$£¥%])", low[end:])
+        unit = ""
+        if after and (word := after.group(1)) in _UNITS and not (
+            word in ("in", "m", "s", "t", "l", "h", "w", "v", "g", "may") and end < len(low)
+            and low[end] == " " and word == "in"
+        ):  # fmt: skip
+            unit, factor = _UNITS[word]
+            number, end = number * factor, end + after.end()
+        elif after and (word := after.group(1)) in _SCALES:
+            number, end = number * _SCALES[word], end + after.end()
+            more = re.match(r"\s*([^\W\d_]+|[€$£¥%])", low[end:])
+            if more and more.group(1) in _CURRENCIES:
+                unit, end = _CURRENCIES[more.group(1)], end + more.end()
+        if not unit:
+            before = re.search(r"(us\$|[€$£¥]|\b(?:eur|usd|gbp|chf))\s*$", low[:start])
+            if before:
+                unit, start = _CURRENCIES[before.group(1)], before.start()
+        found.append(Quantity(number, unit, start, end))
+    return tuple(sorted(found, key=lambda one: one.start))
+
+
+def word_numbers(text: str) -> Iterator[Quantity]:
+    """Find numbers that are written as words or ordinals."""
+    for match in re.finditer(r"[a-z]+|\d+(?:st|nd|rd|th)\b", fold(text)):
+        word = match.group()
+        value = _WORD_NUMBERS.get(word, _ORDINALS.get(word))
+        if value is None and word[0].isdigit():
+            value = int(word[:-2])
+        if value is not None:
+            yield Quantity(float(value), "", *match.span())
+
+
+@lru_cache(maxsize=200_000)
+def days(text: str) -> tuple[tuple[Day, int, int], ...]:
+    """Find the dates of a text, each with where it begins and ends in the folded text.
+
+    >>> [day.parts for day, _, _ in days("from May 5, 1943 until 2.6.1944 or 1950")]
+    [(1943, 5, 5), (1944, 6, 2), (1950, 0, 0)]
+    """
+    low = fold(text)
+    found: list[tuple[Day, int, int]] = []
+    for pattern in _DATES:
+        for match in pattern.finditer(low):
+            start, end = match.span()
+            if any(start < b and a < end for _, a, b in found):
+                continue
+            part = match.groupdict()
+            month = _MONTHS[part["mn"]] if part.get("mn") else int(part.get("m") or 0)
+            year, day = int(part.get("y") or 0), int(part.get("d") or 0)
+            if part.get("y") and len(part["y"]) == 2:
+                year += 2000 if year < 50 else 1900
+            if month > 12 and day <= 12:
+                month, day = day, month
+            if month <= 12 and day <= 31:
+                found.append((Day(year, month, day), start, end))
+    return tuple(sorted(found, key=lambda one: one[1]))
+
+
+def yes_or_no(text: str) -> bool | None:
+    """Read a cell that says yes or no; None for any other."""
+    low = fold(text)
+    return True if low in _YES else False if low in _NO else None
+
+
+@lru_cache(maxsize=200_000)
+def items(text: str) -> tuple[str, ...]:
+    """Split a cell that lists several things; a single thing is its only item.
+
+    >>> items("egg, gluten and milk"), items("1,200")
+    (('egg', 'gluten', 'milk'), ('1,200',))
+    """
+    parts = tuple(part for part in _SPLIT.split(text.strip()) if part and part.strip())
+    return parts or (text,)
+
+
+def decimal_mark(texts: Iterable[str]) -> Decimal:
+    """Tell which mark the numbers of a table have before their decimals.
+
+    >>> decimal_mark(["62,00 €", "18.450"]), decimal_mark(["1,234", "5.5"])
+    (',', '.')
+    """
+    comma = point = 0
+    for text in texts:
+        for number in re.findall(r"(?<![\d.,])\d[\d.,]*\d(?![\d.,])", text):
+            if re.fullmatch(r"\d{1,3}(?:\.\d{3})*,(?:\d{1,2}|\d{4,})|\d{4,},\d+", number):
+                comma += 1
+            elif re.fullmatch(r"\d{1,3}(?:,\d{3})*\.(?:\d{1,2}|\d{4,})|\d{4,}\.\d+", number):
+                point += 1
+    return "," if comma > point else "."

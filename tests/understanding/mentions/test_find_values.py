@@ -1,0 +1,57 @@
+"""Values that a question names are found whole, in part and misspelled."""
+
+import pytest
+from stillroom.understanding.mentions.find_values import find_values
+from stillroom.understanding.table.typed_table import typed_table
+from stillroom.understanding.table.values import words
+
+COMMON = frozenset(["is", "the", "a", "of", "in", "what", "which", "how", "much", "does"])
+
+
+@pytest.fixture(scope="module")
+def table():
+    return typed_table(
+        [
+            {"dish": "Margherita pizza", "maker": "Müller & Söhne", "contains": "milk, gluten"},
+            {"dish": "Caesar salad", "maker": "O'Brien", "contains": "fish, egg"},
+            {"dish": "The", "maker": "Müller & Söhne", "contains": "milk"},
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "column", "phrase", "whole"),
+    [
+        ("how much is the margherita?", 0, "margherita", False),
+        ("Margherita Pizza", 0, "margherita pizza", True),
+        ("whats in the cesar salad", 0, "caesar salad", True),
+        ("price of MARGERITA", 0, "margherita", False),
+        ("dishes of muller & sohne", 1, "muller sohne", True),
+        ("which have milk?", 2, "milk", True),
+        ("fish", 2, "fish", True),
+        ("o'brien's", 1, "o'brien", True),
+        ("margheritas", 0, "margherita", False),
+    ],
+)
+def test_a_value_is_found(table, question, column, phrase, whole):
+    found = find_values(words(question), table, COMMON)
+    assert (column, phrase, whole) in [(one.column, one.phrase, one.whole) for one in found]
+
+
+@pytest.mark.parametrize("question", ["how much is it", "sushi", "of in what", "", "pazzi"])
+def test_what_is_not_there_is_not_found(table, question):
+    assert not find_values(words(question), table, COMMON)
+
+
+def test_a_common_word_counts_where_it_is_a_whole_cell(table):
+    assert [m.phrase for m in find_values(["the"], table, COMMON)] == ["the"]
+
+
+def test_a_longer_phrase_hides_its_parts(table):
+    found = find_values(words("the caesar salad"), table, COMMON)
+    assert [m.phrase for m in found if m.column == 0 and m.start > 0] == ["caesar salad"]
+
+
+def test_a_misspelled_word_counts_less(table):
+    right, wrong = (find_values([w], table, COMMON)[0] for w in ("margherita", "margerita"))
+    assert right.alike == 1.0 > wrong.alike

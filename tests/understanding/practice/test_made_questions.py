@@ -1,0 +1,42 @@
+"""Made tables are asked in words, and each question's plan has an answer."""
+
+import random
+
+import pytest
+from stillroom.understanding.plans.run_plan import PlanRunner
+from stillroom.understanding.practice.made_questions import Asker
+from stillroom.understanding.practice.made_tables import make_table
+from stillroom.understanding.table.typed_table import typed_table
+
+
+def made(seed, count=20):
+    rng = random.Random(seed)
+    table = make_table(rng)
+    typed = typed_table(table.records, key=table.key)
+    return typed, list(Asker(table, typed, rng).ask(count))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_questions_differ_and_nothing_is_left_to_fill(seed):
+    _, asked = made(seed)
+    texts = [one.text for one in asked]
+    assert len(set(texts)) == len(texts) >= 10
+    assert not [text for text in texts if "{" in text or "}" in text or "  " in text]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_most_plans_have_an_answer(seed):
+    typed, asked = made(seed)
+    runner = PlanRunner(typed)
+    answers = [runner.run(one.plan) for one in asked]
+    assert sum(answer is not None for answer in answers) >= 0.7 * len(answers)
+
+
+def test_a_seed_always_asks_the_same():
+    assert [one.text for one in made(3)[1]] == [one.text for one in made(3)[1]]
+
+
+def test_all_kinds_of_plans_are_asked():
+    kinds = {type(one.plan).__name__ for seed in range(60) for one in made(seed)[1]}
+    assert kinds >= {"Cells", "Count", "Distinct", "Total", "Often", "Group", "Difference",
+                     "Exists", "Compared"}  # fmt: skip
