@@ -298,7 +298,8 @@ def make_table(rng: random.Random) -> MadeTable:
         records.append(record)
     if few:
         _repeat(rng, columns, records)
-    styled: Callable[[str], str] = rng.choice([str.title, str.lower, str.upper, str, str.title])
+    styles: list[Callable[[str], str]] = [str.title, str.lower, str.upper, str, str.title]
+    styled = rng.choice(styles)
     columns = [MadeColumn(styled(c.label), c.meaning) for c in columns]
     records = [{styled(name): value for name, value in record.items()} for record in records]
     return MadeTable(one, many, who, styled(key), tuple(columns), tuple(records))
