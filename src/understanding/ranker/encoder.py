@@ -41,11 +41,12 @@ class Encoder:
         return np.stack([self._kept[text] for text in texts])
 
     @torch.inference_mode()
-    def encode_words(self, text: str) -> NDArray[np.float32]:
-        """Give the vectors of the tokens of one text, special ones left out."""
-        hidden, _ = self._forward([text])
+    def encode_question(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the vector of one text, and those of its tokens, special ones left out."""
+        hidden, mask = self._forward([text])
+        pooled = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
         tokens = torch.nn.functional.normalize(hidden[0, 1:-1], dim=-1)
-        return np.asarray(tokens.numpy())
+        return pooled[0].numpy(), np.asarray(tokens.numpy())
 
     def _forward(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         batch = self.tokenizer(

@@ -45,6 +45,8 @@ SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
 """Categories of a plan."""
 COLUMN_FEATURES: Final = 8
 """Numbers that say how alike a column is to a question."""
+NUMBERS: Final = 3 * COLUMN_FEATURES + 21
+"""Numbers of a plan."""
 _KINDS: Final = ("none", "number", "date", "text", "flag")
 
 
@@ -146,7 +148,7 @@ NAMES: Final[tuple[tuple[str, ...], ...]] = (
     ("cells", "count", "exists", "distinct", "most often", "least often", "sum", "average",
      "highest", "lowest", "group sum highest", "group sum lowest", "group average highest",
      "group average lowest", "difference", "difference of counts", "span", "compared more",
-     "compared less", "compared counts more", "compared counts less"),
+     "compared less", "compared counts more", "compared counts less", "none"),
     ("rows", "highest", "lowest", "at 0", "at -1", "at 1", "at 2", "at later", "below", "above",
      "like"),
     ("all", "one", "both", "either", "nested", "two"),
@@ -220,7 +222,8 @@ def plan_features(
         common: Words that say nothing alone.
 
     Returns:
-        Categories (plans x `SLOTS`) and numbers (plans x features).
+        Categories (plans + 1 x `SLOTS`) and numbers (plans + 1 x `NUMBERS`); the last row stands
+        for a question that the table cannot answer.
     """
     telling = content_words(question, common)
     label_stems = [
@@ -285,7 +288,12 @@ def plan_features(
             float(spoken.isdigit()),
             float(len(answer.rows) == 0),
         ])  # fmt: skip
-    return np.array(categories, dtype=np.int64), np.array(numbers, dtype=np.float32)
+    seen = np.array(numbers, dtype=np.float32).reshape(len(candidates), -1)
+    # One more reading: that the table cannot answer. It sees the best of each number there is.
+    best = seen.max(axis=0, initial=0.0) if len(seen) else np.zeros(NUMBERS, dtype=np.float32)
+    nothing = ("none", "rows", "nested", "none", "none", "none")
+    categories.append([_NUMBERS[slot][name] for slot, name in enumerate(nothing)])
+    return np.array(categories, dtype=np.int64), np.vstack([seen.reshape(-1, NUMBERS), best])
 
 
 def column_text(column: Column, examples: int = 3) -> str:

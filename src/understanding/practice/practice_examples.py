@@ -1,0 +1,123 @@
+"""Questions about made tables as a ranker sees them, with the plans that are right."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+
+from ..plans.language import Plan
+from ..plans.list_plans import Candidate
+from ..plans.run_plan import Answer
+from ..ranker.encoder import Encoder
+from ..ranker.features import take_apart
+from ..ranker.ranking import AskedTable
+from ..ranker.train_ranker import Example
+from ..table.typed_table import TypedTable, typed_table
+from ..table.values import fold, words
+from .made_questions import Asker
+from .made_tables import MadeTable, make_table
+
+UNANSWERABLE: Final = 0.25
+"""Share of the questions whose column or record is taken out of the table."""
+COMMON: Final = 0.2
+"""A word that questions about so many of the tables have says nothing alone."""
+MOST: Final = 600
+"""Plans of a question that are learned from; of more, some wrong ones are left out."""
+
+
+def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]:
+    """Find the words that questions have whatever their table is about."""
+    count: Counter[str] = Counter()
+    for number in range(tables):
+        rng = random.Random(f"{seed} common {number}")
+        made = make_table(rng)
+        typed = typed_table(made.records, key=made.key)
+        own = {word for text in (made.one, made.many, *typed.numbered) for word in words(text)}
+        own |= set(typed.words)
+        asked = {w for one in Asker(made, typed, rng).ask(each) for w in words(one.text)}
+        count.update(asked - own)
+    return frozenset(word for word, seen in count.items() if seen >= COMMON * tables)
+
+
+def practice_examples(
+    seed: int, tables: int, each: int, encoder: Encoder | None, common: frozenset[str]
+) -> Iterator[Example]:
+    """Make examples from made tables.
+
+    Args:
+        seed: Of tables and questions.
+        tables: How many tables.
+        each: Questions a table.
+        encoder: The sentence encoder.
+        common: Words that say nothing alone.
+    """
+    for number in range(tables):
+        rng = random.Random(f"{seed} {number}")
+        made = make_table(rng)
+        whole = AskedTable(typed_table(made.records, key=made.key), encoder, common)
+        for asked in Asker(made, whole.table, rng).ask(each):
+            if rng.random() < UNANSWERABLE:
+                part = _without(made, whole.table, asked.plan, rng)
+                if part is not None:
+                    poorer = AskedTable(part, encoder, common)
+                    question, candidates = poorer.read(asked.text)
+                    kept = _some(candidates, [False] * len(candidates), rng)
+                    yield _example(poorer, question, kept, [False] * len(kept))
+                continue
+            answer = whole.runner.run(asked.plan)
+            question, candidates = whole.read(asked.text)
+            right = [
+                answer is not None and _means(one, asked.plan, answer) for one in candidates
+            ]
+            if any(right):
+                kept = _some(candidates, right, rng)
+                flags = dict(zip(map(id, candidates), right, strict=True))
+                yield _example(whole, question, kept, [flags[id(one)] for one in kept])
+
+
+def _example(asked: AskedTable, question, candidates, right: list[bool]) -> Example:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    seen = asked.see(question, candidates)
+    return Example(seen, torch.tensor([*right, not any(right)]))
+
+
+def _means(candidate: Candidate, plan: Plan, answer: Answer) -> bool:
+    """Tell whether a plan gives the wanted answer in the wanted way."""
+    mine, its = take_apart(candidate.plan), take_apart(plan)
+    return (
+        mine.outer == its.outer
+        and mine.target == its.target
+        and (mine.of == its.of or len(answer.rows) == 1)
+        and (mine.order == its.order or its.of == "rows")
+        and sorted(map(fold, candidate.answer.values)) == sorted(map(fold, answer.values))
+    )
+
+
+def _some(candidates: list[Candidate], right: list[bool], rng: random.Random) -> list[Candidate]:
+    if len(candidates) <= MOST:
+        return candidates
+    kept = [one for one, good in zip(candidates, right, strict=True) if good][: MOST // 2]
+    wrong = [one for one, good in zip(candidates, right, strict=True) if not good]
+    return kept + rng.sample(wrong, min(len(wrong), MOST - len(kept)))
+
+
+def _without(
+    made: MadeTable, table: TypedTable, plan: Plan, rng: random.Random
+) -> TypedTable | None:
+    """Take what a question needs out of its table: a column, or the record that it names."""
+    parts = take_apart(plan)
+    key = table.numbered[made.key]
+    columns = {parts.target, parts.order, *(one.column for one in parts.conditions)} - {None, key}
+    named = [one for one in parts.conditions if one.column == key]
+    if named and (not columns or rng.random() < 0.5):
+        gone = str(named[0].value)
+        records = [one for one in made.records if fold(one[made.key]) != gone]
+        return typed_table(records, key=made.key) if records else None
+    if not columns:
+        return None
+    lost = {table.columns[number].name for number in columns if number is not None}
+    records = [{n: v for n, v in one.items() if n not in lost} for one in made.records]
+    return typed_table(records, key=made.key) if len(records[0]) > 1 else None
