@@ -321,8 +321,16 @@ def run_models(argv: Sequence[str] | None = None) -> int:
     return _run(argv, models_parser(), models_faults, run_models)
 
 
+def run_ask(argv: Sequence[str] | None = None) -> int:
+    """Answer questions over a table, without training."""
+    from .pipeline.commands.ask import ask_faults, ask_parser, ask_questions
+
+    return _run(argv, ask_parser(), ask_faults, ask_questions)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
+    "ask": (run_ask, "ask a table in ordinary words, without training"),
     "chat": (run_chat, "chat with a student in the browser"),
     "label": (run_label, "let a teacher answer the records of a file"),
     "expand": (run_expand, "let a teacher write more records like those of a file"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Final
@@ -74,7 +74,7 @@ class Question:
     ordinals: list[int] = field(default_factory=list)
 
 
-def read_question(text: str, table: TypedTable, common: Iterable[str] = ()) -> Question:
+def read_question(text: str, table: TypedTable, common: Container[str] = ()) -> Question:
     """Find what a question names of a table."""
     spoken = words(text)
     found_days = days(text)
@@ -83,7 +83,7 @@ def read_question(text: str, table: TypedTable, common: Iterable[str] = ()) -> Q
     return Question(
         text,
         spoken,
-        find_values(spoken, table, frozenset(common)),
+        find_values(spoken, table, common),
         numbers + [one for one in written if one.number not in {n.number for n in numbers}],
         [day for day, _, _ in found_days],
         sorted({int(one.number) for one in written if 1 <= one.number <= 10}),

@@ -23,8 +23,10 @@ from .made_tables import MadeTable, make_table
 
 UNANSWERABLE: Final = 0.25
 """Share of the questions whose column or record is taken out of the table."""
-COMMON: Final = 0.2
+COMMON: Final = 0.08
 """A word that questions about so many of the tables have says nothing alone."""
+FUNCTION_WORDS: Final = ["an", "be", "been", "being", "can", "could", "would", "should", "will", "shall", "may", "might", "must", "were", "am", "it", "its", "it's", "he", "she", "they", "them", "his", "her", "their", "our", "your", "my", "you", "us", "where", "when", "why", "whom", "how's", "who's", "what's", "where's", "that's", "if", "then", "so", "but", "also", "just", "only", "into", "onto", "out", "off", "about", "there's", "these", "those", "here", "have", "having", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "und", "oder", "von", "vom", "zu", "zum", "zur", "in", "im", "am", "an", "auf", "aus", "bei", "mit", "nach", "ist", "sind", "war", "waren", "wird", "werden", "wurde", "wurden", "hat", "haben", "hatte", "wie", "was", "wer", "wen", "wem", "wo", "wann", "welche", "welcher", "welches", "welchen", "viele", "viel", "es", "er", "sie", "ich", "wir"]  # fmt: skip
+"""Words of English and German that say nothing alone, beside those that are found."""
 MOST: Final = 600
 """Plans of a question that are learned from; of more, some wrong ones are left out."""
 
@@ -40,7 +42,8 @@ def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]
         own |= set(typed.words)
         asked = {w for one in Asker(made, typed, rng).ask(each) for w in words(one.text)}
         count.update(asked - own)
-    return frozenset(word for word, seen in count.items() if seen >= COMMON * tables)
+    found = {word for word, seen in count.items() if seen >= COMMON * tables}
+    return frozenset(found | set(FUNCTION_WORDS))
 
 
 def practice_examples(
@@ -70,9 +73,7 @@ def practice_examples(
                 continue
             answer = whole.runner.run(asked.plan)
             question, candidates = whole.read(asked.text)
-            right = [
-                answer is not None and _means(one, asked.plan, answer) for one in candidates
-            ]
+            right = [answer is not None and _means(one, asked.plan, answer) for one in candidates]
             if any(right):
                 kept = _some(candidates, right, rng)
                 flags = dict(zip(map(id, candidates), right, strict=True))

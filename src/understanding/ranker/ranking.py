@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,9 +62,7 @@ class AskedTable:
         common: Words that say nothing alone.
     """
 
-    def __init__(
-        self, table: TypedTable, encoder: Encoder | None, common: Container[str]
-    ) -> None:
+    def __init__(self, table: TypedTable, encoder: Encoder | None, common: Container[str]) -> None:
         """Prepare a table for questions."""
         self.table, self.encoder, self.common = table, encoder, common
         self.runner = PlanRunner(table)
@@ -93,9 +92,7 @@ class AskedTable:
             similarity = np.stack([labels @ whole, texts @ whole, words], axis=1).astype(float)
             encoded = torch.from_numpy(whole)
         columns = column_features(question, self.table, similarity, self.common)
-        structure, numbers = plan_features(
-            question, self.table, candidates, columns, self.common
-        )
+        structure, numbers = plan_features(question, self.table, candidates, columns, self.common)
         numbers = np.nan_to_num(numbers, posinf=LARGEST, neginf=-LARGEST)
         return Seen(
             torch.tensor(hash_words(question.words)),
@@ -111,7 +108,7 @@ def hash_words(words: Sequence[str]) -> list[int]:
     Numbers are alike to a ranker: which of them is meant is told by the conditions.
     """
     stems = ["#" if word[0].isdigit() else stem(word) for word in words] or [""]
-    found = [*stems, *map(" ".join, zip(stems, stems[1:], strict=False))]
+    found = [*stems, *map(" ".join, pairwise(stems))]
     found += ["^ " + stems[0], "^ " + " ".join(stems[:2])]
     return [zlib.crc32(one.encode()) % BUCKETS for one in found]
 

@@ -90,7 +90,8 @@ def train_ranker(
             for one in chosen:
                 seen = without_encoder(one.seen) if rng.random() < blind else one.seen
                 scores = ranker(seen.hashed, seen.encoded, seen.structure, seen.numbers)
-                (right_loss(scores, one.right) / len(chosen)).backward()
+                loss = right_loss(scores, one.right) / len(chosen)
+                loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -101,6 +102,7 @@ def _standardise(ranker: Ranker, examples: Sequence[Example], rng: random.Random
     """Set the mean and spread of each number from some of the questions."""
     sample = rng.sample(list(examples), min(len(examples), 500))
     numbers = torch.cat([one.seen.numbers for one in sample])
-    assert ranker.norm.running_mean is not None and ranker.norm.running_var is not None
+    assert ranker.norm.running_mean is not None
+    assert ranker.norm.running_var is not None
     ranker.norm.running_mean.copy_(numbers.mean(0))
     ranker.norm.running_var.copy_(numbers.var(0) + 1e-3)

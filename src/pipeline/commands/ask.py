@@ -1,0 +1,160 @@
+"""`stillroom ask`: a question over a table in ordinary words, without any training.
+
+stillroom ask mine.csv "which one is the cheapest?"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...console import Console
+from ...errors import DataError, ModelNotFoundError
+from ...tables import TABLE_FILE, FactTable
+from ..options import CommandParser, add_verbose, text
+from ..path_checks import missing_source
+from ..reading_options import add_reading_options, reading_keywords
+
+if TYPE_CHECKING:
+    from ...understanding.answers.ask_table import Context, TableAnswer, TableAsker
+    from ...understanding.ranker.encoder import Encoder
+    from ...understanding.table.typed_table import TypedTable
+
+ENCODER = "minilm"
+"""The encoder that the general student was trained with."""
+
+
+def ask_parser(program: str = "stillroom ask") -> CommandParser:
+    """Make the parser of the command's options."""
+    parser = CommandParser(
+        program,
+        "Ask a table in ordinary words. The answer names the cells it rests on; what the table\n"
+        "does not hold is answered with I don't know. Nothing is trained.",
+        (
+            f'{program} prices.csv "which one is the cheapest?"',
+            f"{program} prices.csv --questions asked.csv --json",
+        ),
+    )
+    add = parser.add_argument
+    add("data", help="a table, a database, or the folder of a student")
+    add("question", nargs="*", help="the question; several are one conversation")
+    add("--questions", type=text, metavar="FILE.csv",
+        help="a file with the column question and, for conversations, thread")  # fmt: skip
+    add("--explain", action="store_true", help="print the likeliest readings of each question")
+    add("--always", action="store_true", help="answer whatever the confidence")
+    add("--json", action="store_true", help="one JSON object a line")
+    add("--key", type=text, help="column that names the records; default: found")
+    add_verbose(parser)
+    add_reading_options(parser)
+    return parser
+
+
+def ask_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, before anything is loaded."""
+    faults = []
+    if not (Path(args.data) / TABLE_FILE).is_file():
+        faults += missing_source(args.data)
+    if bool(args.question) == bool(args.questions):
+        faults.append("give a question, or --questions FILE.csv, one of the two")
+    if args.questions is not None and not Path(args.questions).is_file():
+        faults.append(f"--questions is {args.questions!r}; there is no such file")
+    return faults
+
+
+def ask_questions(args: argparse.Namespace) -> None:
+    """Answer the questions and print what came of each."""
+    console = Console(args.verbose)
+    rows = list(_questions(args))
+    table = _open_table(args)
+    from ...understanding.answers.ask_table import TableAsker
+
+    asker = TableAsker(table, encoder=_open_encoder(console))
+    before: dict[str, Context | None] = {}
+    for row in rows:
+        thread = row.get("thread") or ""
+        answer = asker.ask(row["question"], before.get(thread) if thread else None,
+                           always=args.always)  # fmt: skip
+        if answer.context is not None:
+            before[thread] = answer.context
+        if args.json:
+            kept = {name: row[name] for name in ("n", "question", "thread") if row.get(name)}
+            print(json.dumps({**kept, **answer.to_dict()}, ensure_ascii=False), flush=True)
+        else:
+            _print(row["question"], answer, asker, args.explain)
+
+
+def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
+    if args.questions is None:
+        for question in args.question:
+            yield {"question": question, "thread": "asked here"}
+        return
+    from ...data.readers.read_table import iter_records
+
+    for number, record in enumerate(iter_records(args.questions), 1):
+        if not str(record.get("question") or "").strip():
+            raise DataError(
+                "has no question; the file needs a column of that name, filled in each row",
+                path=args.questions,
+                row=number,
+            )
+        yield {name: "" if value is None else str(value) for name, value in record.items()}
+
+
+def _open_table(args: argparse.Namespace) -> TypedTable:
+    from ...understanding.table.typed_table import typed_table
+
+    folder = Path(args.data)
+    facts = FactTable.read(folder)
+    if facts is not None:
+        records: Sequence[Mapping[str, Any]] = [
+            {facts.key: row.key, **row.values} for row in facts.rows
+        ]
+        labels = {column.name: column.label for column in facts.columns}
+        also = {column.name: column.also for column in facts.columns}
+        return typed_table(records, name=facts.source, key=facts.key, labels=labels, also=also)
+    from ...data.readers.read_table import iter_records
+
+    records = list(iter_records(args.data, **{"flatten": True, **reading_keywords(args)}))
+    names = {name for record in records for name in record}
+    if not names:
+        raise DataError("holds no records to ask about", path=args.data)
+    if args.key is not None and args.key not in names:
+        raise DataError(
+            f"has no column {args.key!r} for --key; there are {', '.join(sorted(names))}",
+            path=args.data,
+        )
+    return typed_table(records, name=folder.name, key=args.key)
+
+
+def _open_encoder(console: Console) -> Encoder | None:
+    from ...inference.sources.find_model import find_model
+    from ...understanding.ranker.encoder import Encoder
+
+    try:
+        return Encoder(find_model(ENCODER))
+    except ModelNotFoundError:
+        print(
+            "note: without the sentence encoder fewer questions are understood; "
+            f"stillroom models add {ENCODER} fetches it",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _print(question: str, answer: TableAnswer, asker: TableAsker, explain: bool) -> None:
+    width = 11
+    print(f"{'you':<{width}}{question}")
+    if answer.plan:
+        print(f"{'reading':<{width}}{answer.plan} ({answer.confidence:.2f})")
+    print(f"{'answer':<{width}}{answer.message}")
+    for cell in answer.cells[:8]:
+        print(f"{'':<{width}}row {cell.row}, {cell.column}: {cell.text}")
+    if len(answer.cells) > 8:
+        print(f"{'':<{width}}and {len(answer.cells) - 8:,} more cells")
+    if explain:
+        for plan, values, chance in answer.readings:
+            print(f"{'':<{width}}{chance:5.2f}  {plan}: {', '.join(values[:5])}")

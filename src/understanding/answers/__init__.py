@@ -1,0 +1,1 @@
+"""Answers to questions over a table: with their cells, or withheld."""
