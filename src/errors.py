@@ -219,8 +219,10 @@ class BrokenAnswerError(RemoteError):
 
 
 class LabelingStoppedError(StillroomError, RuntimeError):
-    """Labelling ended early (budget, key, error rate, a teacher that knows too little); the labels so
-    far are kept."""
+    """Labelling ended early (budget, key, error rate, a teacher that knows too little).
+
+    The labels so far are kept.
+    """
 
 
 class ScriptError(StillroomError, AssertionError):

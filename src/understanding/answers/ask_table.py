@@ -15,7 +15,7 @@ from ..table.typed_table import TypedTable
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
 """The student that comes with the package."""
-LEAST: Final = 0.5
+LEAST: Final = 0.7
 """Least probability of an answer that is given."""
 CLOSE: Final = 0.5
 """Share of the first reading's probability from which on a second one is asked about."""

@@ -279,7 +279,8 @@ class Asker:
         if self.rng.random() < 0.6:
             ways = [f"what is the total {{n}} of the {{m}}{tail}", f"how many {{n}} are there altogether{tail}", f"total {{n}}{tail}",
                     f"how many {{n}} did all {{m}}{tail} have combined", f"what is the sum of {{n}}{tail}", f"how many {{n}} in all{tail}",
-                    f"combined {{n}} of {{m}}{tail}", f"what is the total number of {{n}}{tail}", f"how many total {{n}}{tail}"]  # fmt: skip
+                    f"combined {{n}} of {{m}}{tail}", f"how much {{n}} {tail}", f"how many {{n}} did we have{tail}",
+                    f"how many {{n}}{tail} altogether", f"how many {{n}} were there{tail}", f"what is the total number of {{n}}{tail}", f"how many total {{n}}{tail}"]  # fmt: skip
             return Asked(self._fill(self._pick(ways), n=thing), Total(rows, number, "sum"))
         ways = [f"what is the average {{n}}{tail}", f"average {{n}} of {{m}}{tail}", f"how many {{n}} on average{tail}", f"mean {{n}}{tail}",
                 f"what is the average {{n}} per {{o}}{tail}"]  # fmt: skip
@@ -534,7 +535,15 @@ class Asker:
 
     def _record(self) -> tuple[int, str]:
         row = self.rng.randrange(len(self.made.records))
-        return row, self._lowered(self._cell(row, self.key))
+        name = self._cell(row, self.key)
+        parts = name.split()
+        if len(parts) > 1 and self.rng.random() < 0.35:
+            # People say a part of a name where that is enough.
+            part = self._pick(parts)
+            if sum(part in self._cell(other, self.key).split() for other in
+                   range(len(self.made.records))) == 1:  # fmt: skip
+                name = part
+        return row, self._lowered(name)
 
     def _cell(self, row: int, column: int) -> str:
         return self.table.columns[column].texts[row]

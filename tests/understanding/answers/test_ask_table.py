@@ -1,0 +1,123 @@
+"""A bare table is asked with the student that comes with the package, without an encoder."""
+
+import csv
+import json
+
+import pytest
+from project_paths import ROOT
+from stillroom.cli import main
+from stillroom.understanding.answers.ask_table import TableAsker
+from stillroom.understanding.table.typed_table import typed_table
+
+MENU = [
+    {"dish": "Tomato soup", "price": "€ 6.50", "course": "starter", "vegan": "yes"},
+    {"dish": "Caesar salad", "price": "€ 9.80", "course": "starter", "vegan": "no"},
+    {"dish": "Margherita pizza", "price": "€ 10.50", "course": "main", "vegan": "no"},
+    {"dish": "Green curry", "price": "€ 16.50", "course": "main", "vegan": "yes"},
+    {"dish": "Mango sorbet", "price": "€ 5.50", "course": "dessert", "vegan": "yes"},
+]
+
+
+@pytest.fixture(scope="module")
+def asker():
+    return TableAsker(typed_table(MENU, name="menu"))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("what is the price of green curry?", ["€ 16.50"]),
+        ("which dish has the lowest price", ["Mango sorbet"]),
+        ("how many dishes are there with course main", ["2"]),
+        ("what is the average price", ["9.76"]),
+    ],
+)
+def test_plain_questions(asker, question, answer):
+    told = asker.ask(question, always=True)
+    assert (told.verdict, list(told.answer)) == ("answered", answer)
+    assert 0.0 < told.confidence <= 1.0
+
+
+def test_an_answer_rests_on_cells_that_exist(asker):
+    told = asker.ask("what is the price of the caesar salad", always=True)
+    assert [(one.row, one.column, one.text) for one in told.cells] == [(2, "price", "€ 9.80")]
+    assert "price" in told.plan
+
+
+def test_what_is_not_in_the_table_is_not_answered(asker):
+    for question in ("who invented the wheel", "what is the phone number of the moon", "?"):
+        told = asker.ask(question)
+        assert told.verdict != "answered"
+        assert not told.answer
+        assert not told.cells
+
+
+def test_a_second_question_leans_on_the_first(asker):
+    first = asker.ask("what is the price of green curry", always=True)
+    second = asker.ask("and tomato soup?", first.context, always=True)
+    third = asker.ask("and its course?", second.context, always=True)
+    assert list(second.answer) == ["€ 6.50"]
+    assert list(third.answer) == ["starter"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a" * 5000, "'; drop table x; --", "\x00\u202e{k}", "🦆" * 50]
+)
+def test_any_text_ends_in_a_verdict(asker, text):
+    assert asker.ask(text).verdict in ("answered", "ask_back", "abstained")
+
+
+def test_no_name_is_made_up(asker):
+    values = {value for row in MENU for value in row.values()}
+    for row in MENU:
+        for question in ("what {} {}", "{} {}?", "which {} is not {}"):
+            told = asker.ask(question.format("price", row["dish"]), always=True)
+            assert {one.text for one in told.cells} <= values
+
+
+@pytest.fixture
+def menu(tmp_path):
+    path = tmp_path / "menu.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(MENU[0]))
+        writer.writeheader()
+        writer.writerows(MENU)
+    return path
+
+
+def test_the_command_writes_json(menu, capsys):
+    assert main(["ask", str(menu), "what is the price of green curry?", "--json", "--always"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["answer"], told["verdict"]) == (["€ 16.50"], "answered")
+    assert told["cells"] == [{"row": 4, "column": "price", "text": "€ 16.50"}]
+
+
+def test_the_command_answers_a_file_of_questions(menu, tmp_path, capsys):
+    asked = tmp_path / "asked.csv"
+    asked.write_text("n,question,thread\n1,price of tomato soup,a\n2,and green curry?,a\n", "utf-8")
+    assert main(["ask", str(menu), "--questions", str(asked), "--json", "--always"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["answer"] for line in lines] == [["€ 6.50"], ["€ 16.50"]]
+    assert [line["n"] for line in lines] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ([], "question"), (["what?", "--questions", "x.csv"], "one of the two"),
+        (["--questions", "missing.csv"], "missing.csv"), (["what?", "--key", "nothing"], "--key"),
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused(menu, options, word, capsys):
+    assert main(["ask", str(menu), *options]) in (1, 2)
+    assert word in capsys.readouterr().err
+
+
+def test_a_missing_table_is_refused(capsys):
+    assert main(["ask", "no-such-table.csv", "what?"]) != 0
+    assert "no-such-table.csv" in capsys.readouterr().err
+
+
+def test_the_student_is_small():
+    folder = ROOT / "src" / "understanding" / "general_student"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_000_000

@@ -1,0 +1,58 @@
+"""The ranker learns which plan is meant, alone and together."""
+
+import torch
+from stillroom.understanding.practice.practice_examples import common_words, practice_examples
+from stillroom.understanding.ranker.features import NUMBERS, SLOTS
+from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank, save_ranker
+from stillroom.understanding.ranker.train_ranker import train_ranker
+from stillroom.understanding.table.typed_table import typed_table
+
+COMMON = common_words(0, tables=20, each=6)
+
+
+def examples(seed, tables=6):
+    return list(practice_examples(seed, tables, 8, None, COMMON))
+
+
+def share_right(ranker, given):
+    with torch.inference_mode():
+        return sum(
+            bool(one.right[ranker(one.seen.hashed, None, one.seen.structure, one.seen.numbers).argmax()])
+            for one in given
+        ) / len(given)  # fmt: skip
+
+
+def test_examples_have_one_row_more_than_plans():
+    for one in examples(1, tables=2):
+        assert one.seen.structure.shape == (len(one.right), len(SLOTS))
+        assert one.seen.numbers.shape == (len(one.right), NUMBERS)
+        assert one.right.any()
+        assert torch.isfinite(one.seen.numbers).all()
+
+
+def test_a_ranker_learns():
+    seen, fresh = examples(2, tables=20), examples(3)
+    ranker = train_ranker(seen, epochs=4)
+    assert share_right(ranker, fresh) > 0.4
+    assert share_right(train_ranker(seen, epochs=0), fresh) < 0.2
+
+
+def test_training_is_repeatable():
+    first, second = (train_ranker(examples(4, 2), epochs=1) for _ in range(2))
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_stored_ranker_ranks_the_same(tmp_path):
+    ranker = train_ranker(examples(5, 2), epochs=1)
+    save_ranker(tmp_path, ranker, sorted(COMMON), {"made": "here"})
+    loaded, common, told = load_ranker(tmp_path)
+    assert common == COMMON
+    assert told["made"] == "here"
+    asked = AskedTable(typed_table([{"a": "x", "b": "1"}, {"a": "y", "b": "2"}]), None, COMMON)
+    question, candidates = asked.read("what is the b of x")
+    readings = [rank(one, asked.see(question, candidates), candidates) for one in (ranker, loaded)]
+    assert [r.candidate and r.candidate.plan for r in readings[0][:2]] == [
+        r.candidate and r.candidate.plan for r in readings[1][:2]
+    ]
+    assert abs(sum(one.probability for one in readings[0]) - 1.0) < 1e-5
