@@ -20,7 +20,7 @@ from tqdm import tqdm
 TARGET = Path(__file__).resolve().parents[2] / "src" / "understanding" / "general_student"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=int, default=400)
     parser.add_argument("--each", type=int, default=12, help="questions a table")
