@@ -27,7 +27,7 @@ def asker():
     ("question", "answer"),
     [
         ("what is the price of green curry?", ["€ 16.50"]),
-        ("which dish has the lowest price", ["Mango sorbet"]),
+        ("which dish has the highest price", ["Green curry"]),
         ("how many dishes are there with course main", ["2"]),
         ("what is the average price", ["9.76"]),
     ],

@@ -1,0 +1,144 @@
+"""Measure how much of people's questions is understood.
+
+    python benchmarks/questions/measure.py                  # six tables, 150 questions
+    python benchmarks/questions/measure.py --wiki 400       # and WikiTableQuestions, dev
+    python benchmarks/questions/measure.py --wiki 400 --train 3000   # trained on its train split
+
+The last one trains from answers alone: a plan counts as right where its answer is right.
+"""
+
+import argparse
+import csv
+import random
+from pathlib import Path
+
+import torch
+from stillroom.inference.sources.find_model import find_model
+from stillroom.understanding.answers.ask_table import GENERAL, TableAsker
+from stillroom.understanding.ranker.encoder import Encoder
+from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank
+from stillroom.understanding.ranker.train_ranker import Example, train_ranker
+from stillroom.understanding.table.same_value import same_value
+from stillroom.understanding.table.typed_table import typed_table
+from stillroom.understanding.table.values import quantities
+from tqdm import tqdm
+from wikitablequestions import is_right, read_questions, read_records
+
+HERE = Path(__file__).resolve().parent
+SUREST = (0.1, 0.15, 0.2, 0.4)
+MOST = 1200
+"""Plans of a question that are trained on."""
+
+
+def own_questions(asker_of):
+    """Ask the six tables; print how many are right when forced, and with verdicts."""
+    forced = right = wrong = withheld = asked = empty = 0
+    for path in sorted((HERE / "tables").glob("*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            mark = ";" if ";" in file.readline() else ","
+            file.seek(0)
+            table = typed_table(list(csv.DictReader(file, delimiter=mark)), name=path.stem)
+        asker, before = asker_of(table), {}
+        with (HERE / "asked" / path.name).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                context = before.get(row["thread"])
+                guess = asker.ask(row["question"], context, always=True)
+                told = asker.ask(row["question"], context)
+                if row["thread"]:
+                    before[row["thread"]] = guess.context
+                answerable = row["verdict"] == "answered"
+                good = answerable and gives(guess.answer, row["answer"], table.columns[0].decimal)
+                answered = told.verdict == "answered"
+                asked += answerable
+                empty += not answerable
+                forced += good
+                right += good and answered
+                wrong += answered and not good
+                withheld += not answerable and not answered
+    print(
+        f"own tables: {forced} of {asked} right if forced; answered right {right}, "
+        f"wrong {wrong}; {withheld} of {empty} rightly withheld"
+    )
+
+
+def gives(values, answer, decimal):
+    """Tell whether these are the wanted values; a bare number is met without its unit."""
+    wanted = [{"ja": "yes", "nein": "no"}.get(one, one) for one in answer.split(";")]
+    return len(values) == len(wanted) and all(
+        any(same_value(value, one) or _as_number(value, one, decimal) for value in values)
+        for one in wanted
+    )
+
+
+def _as_number(one, other, decimal):
+    found = quantities(one, decimal), quantities(other, decimal)
+    if len(found[0]) != 1 or len(found[1]) != 1:
+        return False
+    mine, its = found[0][0], found[1][0]
+    return abs(mine.number - its.number) <= 1e-6 * max(1.0, abs(mine.number))
+
+
+def wiki_questions(ranker, common, encoder, count):
+    """Ask WikiTableQuestions and print the share that is right, in all and of the surest."""
+    results = []
+    for asked, question, candidates, answers in _asked("dev", count, common, encoder):
+        readings = rank(ranker, asked.see(question, candidates), candidates)
+        best = next((one for one in readings if one.candidate is not None), None)
+        good = best is not None and is_right(best.candidate.answer.values, answers)
+        listed = any(is_right(one.answer.values, answers) for one in candidates)
+        results.append((best.probability if best else 0.0, good, listed))
+    results.sort(key=lambda one: -one[0])
+
+    def share(part):
+        return sum(one[1] for one in part) / max(1, len(part))
+
+    surest = ", ".join(f"{f:.0%}: {share(results[: int(f * len(results))]):.3f}" for f in SUREST)
+    listed = sum(one[2] for one in results) / len(results)
+    print(
+        f"WikiTableQuestions dev, {len(results)}: right {share(results):.3f}; "
+        f"of the surest {surest}; listed {listed:.3f}"
+    )
+
+
+def train_on_answers(count, common, encoder):
+    """Train a ranker on questions of the train split whose answers alone are known."""
+    rng, examples = random.Random(3), []
+    for asked, question, candidates, answers in _asked("train", count, common, encoder):
+        right = [is_right(one.answer.values, answers) for one in candidates]
+        order = sorted(range(len(candidates)), key=lambda n: (not right[n], rng.random()))[:MOST]
+        kept = [candidates[n] for n in order]
+        seen = asked.see(question, kept)
+        examples.append(Example(seen, torch.tensor([*(right[n] for n in order), False])))
+    return train_ranker(examples, epochs=5, blind=0.0, watch=lambda steps: tqdm(steps, "training"))
+
+
+def _asked(split, count, common, encoder):
+    questions = read_questions(split)
+    random.Random(7).shuffle(questions)
+    last, asked = None, None
+    for text, table, answers in tqdm(sorted(questions[:count], key=lambda one: one[1]), split):
+        if table != last:
+            asked = AskedTable(typed_table(read_records(table), name=table), encoder, common)
+            last = table
+        yield asked, *asked.read(text), answers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--student", default=GENERAL, help="folder; default: that of the package")
+    parser.add_argument("--encoder", default="minilm", help="none for words alone")
+    parser.add_argument("--wiki", type=int, default=0, help="questions of WikiTableQuestions, dev")
+    parser.add_argument("--train", type=int, default=0, help="train on so many of its questions")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    encoder = None if args.encoder == "none" else Encoder(find_model(args.encoder))
+    own_questions(lambda table: TableAsker(table, student=args.student, encoder=encoder))
+    ranker, common, _ = load_ranker(args.student)
+    if args.train:
+        ranker = train_on_answers(args.train, common, encoder)
+    if args.wiki:
+        wiki_questions(ranker, common, encoder, args.wiki)
+
+
+if __name__ == "__main__":
+    main()
