@@ -39,6 +39,8 @@ from .run_plan import Answer, PlanRunner
 
 MOST_CONDITIONS: Final = 24
 MOST_SETS: Final = 60
+UNNAMED: Final = 0.5
+"""Most weight of a condition that no word or number of the question sets."""
 MOST_LISTED: Final = 40
 """Cells that one answer lists at most."""
 
@@ -167,7 +169,8 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
         if a.column == b.column and a.operator in ("is", "has") and b.operator in ("is", "has"):
             either = Either((a, b))
             size = len(runner.rows(either))
-            pairs.append(_Set(either, (first, second), size, weight))
+            if size < table.length:
+                pairs.append(_Set(either, (first, second), size, weight))
         both = Both((a, b))
         there = runner.rows(both)
         if not 0 < len(there) < min(one.size, other.size):
@@ -262,7 +265,9 @@ def _plans(
             for column in counted:
                 for highest in (True, False):
                     yield Group(All(), by, column, "sum", highest), ()
-    singles = [one for one in sets if len(one.conditions) == 1][:10]
+    # Only what the question names is compared.
+    named = [one for one in sets if len(one.conditions) == 1 and one.weight > UNNAMED]
+    singles = named[:10]
     for one, other in combinations(singles, 2):
         held = one.conditions + other.conditions
         yield Difference(one.rows, other.rows, None), held
