@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 TOKENS_PER_WORDING = 24
 """Most tokens of the writer per wording, on average."""
 LEAST_USABLE = 0.25
-"""A writer of which fewer lines are usable is not asked on. Of SmolLM2-135M's, 15 % are."""
+"""A writer of which fewer lines are usable is not asked on; small chat models stay below."""
 FRAME_SLACK = 0.1
 """A frame may be so much nearer to another column where a teacher's answers are checked too: its
 kind fits, and small encoders do not know every idiom ("set me back")."""

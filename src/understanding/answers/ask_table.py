@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..plans.in_words import plan_in_words
-from ..plans.language import Both, Cells, Either, Plan, Rows, Where
+from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
 from ..plans.list_plans import Question
 from ..ranker.encoder import Encoder
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
@@ -107,7 +107,7 @@ class TableAsker:
         if before is not None:
             for whole in follow_ups(question, before, self.asked.table):
                 other = self._read(whole)
-                if other[1][0].candidate is not None:
+                if other[1][0].candidate is not None and not _stands_alone(readings, other[1]):
                     question, readings = other
                     break
         return self._answer(question, readings, always)
@@ -161,6 +161,18 @@ class TableAsker:
         return TableAnswer((), "abstained", confidence, (), "", message, told)
 
 
+def _stands_alone(readings: list[Reading], completed: list[Reading]) -> bool:
+    """Tell whether a question is read better as it stands than completed by the turn before.
+
+    A column of all rows is what a question without its record looks like.
+    """
+    best = readings[0]
+    if best.candidate is None or best.probability < completed[0].probability:
+        return False
+    plan = best.candidate.plan
+    return not (isinstance(plan, Cells) and isinstance(plan.rows, All))
+
+
 def _cited(column: int | None, plan: Plan, table: TypedTable) -> int:
     """Choose the column whose cells are cited: the answer's, else that of a condition."""
     if column is not None:
@@ -209,9 +221,7 @@ def follow_ups(question: Question, before: Context, table: TypedTable) -> list[s
             kept[old[0].start : old[0].end] = question.words[new.start : new.end]
             return [" ".join(kept)]
         return []
-    if isinstance(before.plan, Cells) or question.words:
-        return [f"{question.text.strip().rstrip('?')} of {said}"]
-    return []
+    return [f"{question.text.strip().rstrip('?')} of {said}"] if question.words else []
 
 
 def _is_named(column: int, plan: Plan) -> bool:

@@ -37,9 +37,9 @@ from ..plans.language import (
     Total,
     Where,
 )  # fmt: skip
-from ..plans.list_plans import Candidate, Condition, Question
+from ..plans.list_plans import Candidate, Question
 from ..table.typed_table import Column, TypedTable
-from ..table.values import fold, stem, words
+from ..table.values import stem, words
 
 SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
 """Categories of a plan."""
@@ -301,12 +301,3 @@ def column_text(column: Column, examples: int = 3) -> str:
     values = list(dict.fromkeys(text for text in column.texts if text))[:examples]
     shown = ", ".join(value[:40] for value in values)
     return f"{column.label}: {shown}" if shown else column.label
-
-
-def said_words(question: Question, conditions: Sequence[Condition]) -> str:
-    """Give the question without the values that conditions take from it."""
-    left = [True] * len(question.words)
-    for one in conditions:
-        for place in range(max(0, one.start), max(0, one.end)):
-            left[place] = False
-    return fold(" ".join(w for w, kept in zip(question.words, left, strict=True) if kept))

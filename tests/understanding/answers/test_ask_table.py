@@ -67,6 +67,12 @@ def test_any_text_ends_in_a_verdict(asker, text):
     assert asker.ask(text).verdict in ("answered", "ask_back", "abstained")
 
 
+def test_a_question_that_stands_alone_is_not_completed(asker):
+    first = asker.ask("what is the price of green curry", always=True)
+    second = asker.ask("how many dishes are there with course main", first.context, always=True)
+    assert list(second.answer) == ["2"]
+
+
 def test_no_name_is_made_up(asker):
     values = {value for row in MENU for value in row.values()}
     for row in MENU:
