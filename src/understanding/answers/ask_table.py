@@ -103,14 +103,26 @@ class TableAsker:
             before: The turn before, of a conversation.
             always: Whether to answer whatever the confidence.
         """
+        return self._answer(*self.read(text, before), always)
+
+    def read(self, text: str, before: Context | None = None) -> tuple[Question, list[Reading]]:
+        """Rank what a question may mean.
+
+        Args:
+            text: The question.
+            before: The turn before, of a conversation.
+
+        Returns:
+            The question, completed by the turn before where it leans on it, and its readings, the
+            likeliest first.
+        """
         question, readings = self._read(text)
         if before is not None:
             for whole in follow_ups(question, before, self.asked.table):
                 other = self._read(whole)
                 if other[1][0].candidate is not None and not _stands_alone(readings, other[1]):
-                    question, readings = other
-                    break
-        return self._answer(question, readings, always)
+                    return other
+        return question, readings
 
     def _read(self, text: str) -> tuple[Question, list[Reading]]:
         question, candidates = self.asked.read(text)
