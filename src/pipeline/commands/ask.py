@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ...console import Console
 from ...errors import DataError, ModelNotFoundError
 from ...tables import TABLE_FILE, FactTable
-from ..options import CommandParser, add_verbose, text
+from ..options import CommandParser, add_verbose, text, whole_number
 from ..path_checks import missing_source
 from ..reading_options import add_reading_options, reading_keywords
 
 if TYPE_CHECKING:
-    from ...understanding.answers.ask_table import Context, TableAnswer, TableAsker
+    from ...understanding.answers.ask_table import Context, TableAnswer
     from ...understanding.ranker.encoder import Encoder
     from ...understanding.table.typed_table import TypedTable
 
@@ -37,6 +37,7 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
         (
             f'{program} prices.csv "which one is the cheapest?"',
             f"{program} prices.csv --questions asked.csv --json",
+            f'{program} prices.csv "which one is the cheapest?" --verify',
         ),
     )
     add = parser.add_argument
@@ -48,6 +49,11 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
     add("--always", action="store_true", help="answer whatever the confidence")
     add("--json", action="store_true", help="one JSON object a line")
     add("--key", type=text, help="column that names the records; default: found")
+    add("--verify", nargs="?", const=1, type=whole_number(1), metavar="N",
+        help="keep the reading of the question as right, from now on always taken; with N, the "
+        "N-th of --explain")  # fmt: skip
+    add("--verified", type=text, metavar="FILE.yaml", help="verified questions; default: "
+        "verified.yaml in the folder, or TABLE.verified.yaml beside it")  # fmt: skip
     add_verbose(parser)
     add_reading_options(parser)
     return parser
@@ -56,13 +62,23 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
 def ask_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong with the options, before anything is loaded."""
     faults = []
-    if not (Path(args.data) / TABLE_FILE).is_file():
+    if student_folder(args.data) is None:
         faults += missing_source(args.data)
     if bool(args.question) == bool(args.questions):
         faults.append("give a question, or --questions FILE.csv, one of the two")
     if args.questions is not None and not Path(args.questions).is_file():
         faults.append(f"--questions is {args.questions!r}; there is no such file")
+    if args.verify and len(args.question) != 1:
+        faults.append("--verify keeps one question; give one, and no --questions")
+    if args.verified is None and args.verify and not Path(args.data).exists():
+        faults.append(f"--verify has no place beside {args.data!r}; name one: --verified FILE.yaml")
     return faults
+
+
+def student_folder(source: str) -> Path | None:
+    """Give the folder of a student, where a student or a run is named; None for a table."""
+    places = (Path(source), Path(source) / "student")
+    return next((place for place in places if (place / TABLE_FILE).is_file()), None)
 
 
 def ask_questions(args: argparse.Namespace) -> None:
@@ -71,8 +87,13 @@ def ask_questions(args: argparse.Namespace) -> None:
     rows = list(_questions(args))
     table = _open_table(args)
     from ...understanding.answers.ask_table import TableAsker
+    from ...understanding.verified.verified_questions import read_verified, verified_place
 
-    asker = TableAsker(table, encoder=_open_encoder(console))
+    place = args.verified or verified_place(student_folder(args.data) or args.data)
+    verified = read_verified(place, {table.name: table})
+    for fault in verified.faults():
+        print(f"note: {place}: {fault}", file=sys.stderr)
+    asker = TableAsker(table, encoder=_open_encoder(console), verified=verified)
     before: dict[str, Context | None] = {}
     for row in rows:
         thread = row.get("thread") or ""
@@ -84,7 +105,24 @@ def ask_questions(args: argparse.Namespace) -> None:
             kept = {name: row[name] for name in ("n", "question", "thread") if row.get(name)}
             print(json.dumps({**kept, **answer.to_dict()}, ensure_ascii=False), flush=True)
         else:
-            _print(row["question"], answer, asker, args.explain)
+            _print(row["question"], answer, args.explain)
+        if args.verify:
+            _keep(answer, args.verify, place, table)
+
+
+def _keep(answer: TableAnswer, number: int, place: str | Path, table: TypedTable) -> None:
+    """Add a reading to the verified questions.
+
+    Raises:
+        DataError: There is no such reading.
+    """
+    from ...understanding.verified.verified_questions import add_verified
+
+    if number > len(answer.plans):
+        raise DataError(f"there are {len(answer.plans)} readings of {answer.asked!r} to verify")
+    added = add_verified(place, answer.asked, answer.plans[number - 1], table)
+    said = f"{answer.asked!r} means {answer.readings[number - 1][0]}"
+    print(f"note: {said}; {'kept in' if added else 'stands in'} {place}", file=sys.stderr)
 
 
 def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
@@ -107,8 +145,8 @@ def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
 def _open_table(args: argparse.Namespace) -> TypedTable:
     from ...understanding.table.typed_table import typed_table
 
-    folder = Path(args.data)
-    facts = FactTable.read(folder)
+    folder = student_folder(args.data)
+    facts = None if folder is None else FactTable.read(folder)
     if facts is not None:
         records: Sequence[Mapping[str, Any]] = [
             {facts.key: row.key, **row.values} for row in facts.rows
@@ -127,7 +165,7 @@ def _open_table(args: argparse.Namespace) -> TypedTable:
             f"has no column {args.key!r} for --key; there are {', '.join(sorted(names))}",
             path=args.data,
         )
-    return typed_table(records, name=folder.name, key=args.key)
+    return typed_table(records, name=Path(args.data).name, key=args.key)
 
 
 def _open_encoder(console: Console) -> Encoder | None:
@@ -145,16 +183,17 @@ def _open_encoder(console: Console) -> Encoder | None:
         return None
 
 
-def _print(question: str, answer: TableAnswer, asker: TableAsker, explain: bool) -> None:
+def _print(question: str, answer: TableAnswer, explain: bool) -> None:
     width = 11
     print(f"{'you':<{width}}{question}")
     if answer.plan:
-        print(f"{'reading':<{width}}{answer.plan} ({answer.confidence:.2f})")
+        sure = "verified" if answer.verified else f"{answer.confidence:.2f}"
+        print(f"{'reading':<{width}}{answer.plan} ({sure})")
     print(f"{'answer':<{width}}{answer.message}")
     for cell in answer.cells[:8]:
         print(f"{'':<{width}}row {cell.row}, {cell.column}: {cell.text}")
     if len(answer.cells) > 8:
         print(f"{'':<{width}}and {len(answer.cells) - 8:,} more cells")
     if explain:
-        for plan, values, chance in answer.readings:
-            print(f"{'':<{width}}{chance:5.2f}  {plan}: {', '.join(values[:5])}")
+        for number, (plan, values, chance) in enumerate(answer.readings, 1):
+            print(f"{'':<{width}}{number}. {chance:.2f}  {plan}: {', '.join(values[:5])}")

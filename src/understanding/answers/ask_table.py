@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..plans.in_words import plan_in_words
 from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
-from ..plans.list_plans import Question
+from ..plans.list_plans import Candidate, Question, read_question
 from ..ranker.encoder import Encoder
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
 from ..table.typed_table import TypedTable
+from ..verified.verified_questions import VerifiedQuestions, question_key
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
 """The student that comes with the package."""
@@ -47,6 +48,9 @@ class TableAnswer:
         message: What is said to the user.
         readings: The likeliest readings in words, with their answers and probabilities.
         context: What a next question of the same thread builds on.
+        plans: The plans of the readings.
+        asked: The question, completed by the turn before where it leant on it.
+        verified: Whether a person approved the plan.
     """
 
     answer: tuple[str, ...]
@@ -57,6 +61,9 @@ class TableAnswer:
     message: str
     readings: tuple[tuple[str, tuple[str, ...], float], ...]
     context: Context | None = None
+    plans: tuple[Plan, ...] = ()
+    asked: str = ""
+    verified: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON values."""
@@ -78,6 +85,16 @@ class Context:
     plan: Plan
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A question as it was read; `fault` says why a verified one cannot be answered."""
+
+    question: Question
+    readings: list[Reading]
+    verified: bool = False
+    fault: str = ""
+
+
 class TableAsker:
     """Answers questions over one table.
 
@@ -86,14 +103,21 @@ class TableAsker:
         student: Folder of the student that understands; the general one by default.
         encoder: The sentence encoder that it was trained with; without one it sees words alone,
             and understands less.
+        verified: Questions that are always answered by their plans.
     """
 
     def __init__(
-        self, table: TypedTable, *, student: str | Path = GENERAL, encoder: Encoder | None = None
+        self,
+        table: TypedTable,
+        *,
+        student: str | Path = GENERAL,
+        encoder: Encoder | None = None,
+        verified: VerifiedQuestions | None = None,
     ) -> None:
         """Load the student."""
         self.ranker, common, self.settings = load_ranker(student)
         self.asked = AskedTable(table, encoder, common)
+        self.verified = verified or VerifiedQuestions()
 
     def ask(self, text: str, before: Context | None = None, *, always: bool = False) -> TableAnswer:
         """Answer a question.
@@ -103,7 +127,7 @@ class TableAsker:
             before: The turn before, of a conversation.
             always: Whether to answer whatever the confidence.
         """
-        return self._answer(*self.read(text, before), always)
+        return self._answer(self._completed(text, before), always)
 
     def read(self, text: str, before: Context | None = None) -> tuple[Question, list[Reading]]:
         """Rank what a question may mean.
@@ -114,63 +138,89 @@ class TableAsker:
 
         Returns:
             The question, completed by the turn before where it leans on it, and its readings, the
-            likeliest first.
+            likeliest first; at least one.
         """
-        question, readings = self._read(text)
-        if before is not None:
-            for whole in follow_ups(question, before, self.asked.table):
-                other = self._read(whole)
-                if other[1][0].candidate is not None and not _stands_alone(readings, other[1]):
-                    return other
-        return question, readings
+        read = self._completed(text, before)
+        return read.question, read.readings
 
-    def _read(self, text: str) -> tuple[Question, list[Reading]]:
+    def _completed(self, text: str, before: Context | None) -> _Read:
+        read = self._read(text)
+        if before is not None and not read.verified:
+            for whole in follow_ups(read.question, before, self.asked.table):
+                other = self._read(whole)
+                if other.verified or (
+                    other.readings[0].candidate is not None
+                    and not _stands_alone(read.readings, other.readings)
+                ):
+                    return other
+        return read
+
+    def _read(self, text: str) -> _Read:
+        key = question_key(text)
+        if key in self.verified.texts:
+            return self._approved(text, key)
         question, candidates = self.asked.read(text)
         seen = self.asked.see(question, candidates)
-        return question, rank(self.ranker, seen, candidates)
+        return _Read(question, rank(self.ranker, seen, candidates))
 
-    def _answer(self, question: Question, readings: list[Reading], always: bool) -> TableAnswer:
-        table = self.asked.table
-        known = [one for one in readings if one.candidate is not None]
+    def _approved(self, text: str, key: str) -> _Read:
+        """Read a verified question."""
+        question = read_question(text, self.asked.table, self.asked.common)
+        fault = self.verified.broken.get(key, "")
+        if fault:
+            return _Read(
+                question, [Reading(1.0, None)], True, f"its verified plan cannot be used: {fault}."
+            )
+        plan = self.verified.plans[key][1]
+        answer = self.asked.runner.run(plan)
+        if answer is None:
+            told = plan_in_words(plan, self.asked.table)
+            return _Read(
+                question, [Reading(1.0, None)], True, f"{told}, as was verified, gives nothing."
+            )
+        return _Read(question, [Reading(1.0, Candidate(plan, answer, ()))], True)
+
+    def _answer(self, read: _Read, always: bool) -> TableAnswer:
+        table, readings = self.asked.table, read.readings
+        known = [(one.candidate, one.probability) for one in readings if one.candidate is not None]
         told = tuple(
-            (plan_in_words(one.candidate.plan, table), one.candidate.answer.values, one.probability)
-            for one in known[:SHOWN]
-            if one.candidate is not None
+            (plan_in_words(one.plan, table), one.answer.values, chance)
+            for one, chance in known[:SHOWN]
         )
-        best = known[0].candidate if known else None
-        if best is None or (readings[0].candidate is None and not always):
-            return self._abstained(readings[0].probability if readings else 0.0, told)
-        confidence = known[0].probability
+        none = TableAnswer(
+            (), "abstained", readings[0].probability, (), "",
+            f"I don't know: {read.fault or self._holds()}", told,
+            plans=tuple(one.plan for one, _ in known[:SHOWN]),
+            asked=read.question.text, verified=read.verified,
+        )  # fmt: skip
+        if not known or (readings[0].candidate is None and not always):
+            return none
+        best, confidence = known[0]
         if confidence < LEAST and not always:
-            second = known[1] if len(known) > 1 else None
-            if second is not None and second.probability >= CLOSE * confidence > 0.1:
+            if len(known) > 1 and known[1][1] >= CLOSE * confidence > 0.1:
                 message = f"Do you mean {told[0][0]}, or {told[1][0]}?"
-                return TableAnswer((), "ask_back", confidence, (), told[0][0], message, told)
-            return self._abstained(confidence, told)
-        cells = tuple(
-            Cell(row + 1, column.name, column.texts[row])
-            for row in best.answer.rows
-            for column in [table.columns[_cited(best.answer.column, best.plan, table)]]
-        )
-        return TableAnswer(
-            best.answer.values,
-            "answered",
-            confidence,
-            cells,
-            told[0][0],
-            ", ".join(best.answer.values),
-            told,
-            Context(question.text, question, best.plan),
+                return replace(none, verdict="ask_back", plan=told[0][0], message=message)
+            return none
+        return replace(
+            none,
+            answer=best.answer.values,
+            verdict="answered",
+            confidence=confidence,
+            cells=_cells(best, table),
+            plan=told[0][0],
+            message=", ".join(best.answer.values),
+            context=Context(read.question.text, read.question, best.plan),
         )
 
-    def _abstained(
-        self, confidence: float, told: tuple[tuple[str, tuple[str, ...], float], ...]
-    ) -> TableAnswer:
+    def _holds(self) -> str:
         labels = ", ".join(column.label for column in self.asked.table.columns[:12])
-        message = (
-            f"I don't know: the table does not seem to hold that. It can be asked for {labels}."
-        )
-        return TableAnswer((), "abstained", confidence, (), "", message, told)
+        return f"the table does not seem to hold that. It can be asked for {labels}."
+
+
+def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
+    """Name the cells that an answer rests on."""
+    column = table.columns[_cited(best.answer.column, best.plan, table)]
+    return tuple(Cell(int(row) + 1, column.name, column.texts[row]) for row in best.answer.rows)
 
 
 def _stands_alone(readings: list[Reading], completed: list[Reading]) -> bool:

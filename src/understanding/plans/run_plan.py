@@ -95,7 +95,7 @@ class PlanRunner:
                 return self._span(rows, start, end)
             case Exists(rows):
                 there = self.rows(rows)
-                return Answer(("yes" if len(there) else "no",), None, tuple(there[:MOST_CELLS]))
+                return Answer(("yes" if len(there) else "no",), None, _cited(there))
             case Compared(one, other, column, more):
                 return self._compared(one, other, column, more)
 
@@ -173,7 +173,7 @@ class PlanRunner:
             return None
         texts = self.table.columns[column].texts
         values = tuple(dict.fromkeys(texts[row] for row in there))
-        return Answer(values, None, tuple(there[:MOST_CELLS].tolist()), column)
+        return Answer(values, None, _cited(there), column)
 
     def _total(self, rows: Indexes, column: int, function: str) -> Answer | None:
         numbers = self.table.columns[column].numbers[rows]
@@ -244,12 +244,16 @@ class PlanRunner:
             return None
         holds = first[0] > second[0] if more else first[0] < second[0]
         there = np.concatenate([first[1], second[1]])
-        return Answer(("yes" if holds else "no",), None, tuple(there[:MOST_CELLS]), column)
+        return Answer(("yes" if holds else "no",), None, _cited(there), column)
+
+
+def _cited(rows: Indexes) -> tuple[int, ...]:
+    return tuple(rows[:MOST_CELLS].tolist())
 
 
 def _number(value: float, rows: Indexes, column: int | None = None) -> Answer:
     text = str(int(value)) if value == int(value) else f"{value:.6g}"
-    return Answer((text,), value, tuple(rows[:MOST_CELLS].tolist()), column)
+    return Answer((text,), value, _cited(rows), column)
 
 
 def _having(column: Column, phrase: str) -> list[int]:
