@@ -1,8 +1,9 @@
 """A server for `benchmarks/labeling.py` and the tests: OpenAI's HTTP, a bill, and faults on demand.
 
-It answers a prompt with `label of <prompt>`. What goes wrong is drawn by chance, by the prompt and
-the number of times that it was asked. Every answer that is made is charged, unless the client gives
-the `Idempotency-Key` of one that is there already and the server honours such keys.
+It answers a prompt with `label of <prompt>`, or as `answer` says. What goes wrong is drawn by
+chance, by the prompt and the number of times that it was asked. Every answer that is made is
+charged, unless the client gives the `Idempotency-Key` of one that is there already and the server
+honours such keys.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -57,6 +58,8 @@ class LabelServer:
     """How long a hanging call hangs, and five times what a slow one takes."""
     seed: int = 0
     port: int = 0
+    answer: Callable[[str], str] = "label of {}".format
+    """Prompt -> the text of a good answer."""
     asked: Counter[str] = field(default_factory=Counter)
     """Calls per prompt."""
     charged: list[tuple[float, str, str, int]] = field(default_factory=list)
@@ -158,7 +161,7 @@ class LabelServer:
         if self.honours_keys and key in self.answers:
             return self.answers[key]
         usage = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        choices = None if fault == "null choices" else [_choice(f"label of {prompt}", fault)]
+        choices = None if fault == "null choices" else [_choice(self.answer(prompt), fault)]
         answer = json.dumps({"model": "tiny", "choices": choices, "usage": usage}).encode()
         if fault == "no json":
             answer = answer[:-5] + b"....."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from . import __version__
 from .console import Console, quiet_libraries
 from .errors import nearest
+from .pipeline.commands.teacher_options import add_limits, add_server_options, chosen_settings
 from .pipeline.options import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -63,8 +64,17 @@ def job_parser(program: str) -> CommandParser:
         "--also-called", action="append", default=[], metavar="COLUMN=WORDS", type=_also,
         help="what people say for a column too, separated by commas; may be given again",
     )  # fmt: skip
-    add("--teacher", default="starter", help="starter, a folder, or a model of the hub")
-    add("--student", help="a folder or a model of the hub; default: made from the teacher")
+    add(
+        "--teacher",
+        default="starter",
+        help="starter, a folder, a model of the hub, or a server: its address or its provider, "
+        "such as ollama or vllm",
+    )
+    add(
+        "--student",
+        help="a folder or a model of the hub; default: made from the teacher, or from scratch "
+        "where that is on a server",
+    )
     add(
         "--asked", type=text, metavar="FILE",
         help="questions in people's own words to measure with: a CSV file with column and "
@@ -90,6 +100,15 @@ def job_parser(program: str) -> CommandParser:
     add("--no-controls", action="store_true", help="train the student only")
     add_verbose(parser)
     add_reading_options(parser, columns=False)
+    add = parser.add_argument_group("a teacher on a server").add_argument
+    add_server_options(add)
+    add(
+        "--max-tokens",
+        type=whole_number(1),
+        default=512,
+        help="most tokens of an answer, thoughts included (default 512)",
+    )
+    add_limits(parser)
     return parser
 
 
@@ -100,7 +119,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         ConfigError: Values do not fit; all faults at once.
     """
     from .pipeline import MainJob, Recipe, Tuning
-    from .pipeline.main_job.settings import ELEMENTS
+    from .pipeline.main_job.settings import ELEMENTS, ServerOptions
 
     changed = {n: v for n in ("temperature", "alpha") if (v := getattr(args, n)) is not None}
     reading = reading_keywords(args, columns=False)
@@ -116,6 +135,14 @@ def main_job(args: argparse.Namespace) -> MainJob:
         **{name: reading.pop(name, None) for name in OF_SOURCES},
         reading=reading,
         teacher=args.teacher,
+        server=ServerOptions(
+            model=args.model,
+            max_tokens=args.max_tokens,
+            api_key_env=args.api_key_env,
+            timeout_s=args.timeout,
+            honours_idempotency=args.honours_idempotency,
+            limits=chosen_settings(args),
+        ),
         student=args.student,
         asked=args.asked,
         gold_share=args.gold_share,

@@ -131,6 +131,27 @@ def _longest(stream: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> i
     return -(-(most + 16) // 64) * 64
 
 
+def untrained_starter(
+    stream: Sequence[Example], *, size: StarterSize | None = None, seed: int
+) -> tuple[PreTrainedTokenizerFast, Any]:
+    """Train a tokenizer on examples, and make an untrained model that the longest one fits into.
+
+    Args:
+        stream: Labelled examples.
+        size: Shape of the model.
+        seed: Of its weights.
+
+    Returns:
+        The tokenizer and the model.
+    """
+    size = size or StarterSize()
+    # A tokenizer from more examples of a table is no better.
+    texts = [_text(example) for example in stream[:TOKENIZER_EXAMPLES]]
+    tokenizer = train_tokenizer(texts, size.vocabulary)
+    size = replace(size, positions=max(size.positions, _longest(stream, tokenizer)))
+    return tokenizer, new_model(tokenizer, size, seed=seed)
+
+
 def train_starter(
     stream: Sequence[Example],
     config: DistillationConfig,
@@ -155,12 +176,9 @@ def train_starter(
     """
     if config.alpha != 0.0:
         raise ConfigError([f"alpha is {config.alpha}; a starter has no teacher, so it must be 0"])
-    size = size or StarterSize()
-    # A tokenizer from more examples of a table is no better.
-    texts = [_text(example) for example in stream[:TOKENIZER_EXAMPLES]]
     distiller = ModelDistiller(config)
-    distiller.tokenizer = train_tokenizer(texts, size.vocabulary)
-    size = replace(size, positions=max(size.positions, _longest(stream, distiller.tokenizer)))
-    distiller.student_model = new_model(distiller.tokenizer, size, seed=config.seed)
+    distiller.tokenizer, distiller.student_model = untrained_starter(
+        stream, size=size, seed=config.seed
+    )
     summary = distiller.distill(stream, work_dir=work_dir)
     return distiller, summary

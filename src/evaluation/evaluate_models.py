@@ -32,7 +32,7 @@ _BATCH_SPEED_PROMPTS = 32
 
 
 def evaluate_models(
-    teacher: str | Path | Checkpoint,
+    teacher: str | Path | Checkpoint | None,
     student: str | Path | Checkpoint,
     held_out: Sequence[Example],
     *,
@@ -52,7 +52,8 @@ def evaluate_models(
     All models are in memory at the same time, because their speeds are measured alternately.
 
     Args:
-        teacher: Checkpoint folder, hub name or loaded checkpoint.
+        teacher: Checkpoint folder, hub name or loaded checkpoint; None where there is none to run,
+            and then the agreement is None.
         student: The same.
         held_out: Examples with gold targets.
         controls: Further models by name, e.g. `student_untrained`, `student_without_teacher`.
@@ -77,7 +78,8 @@ def evaluate_models(
         ConfigError: A control has the name of another model.
     """
     _check_held_out(held_out, training_prompts or set())
-    checkpoints = _load_all({TEACHER: teacher, STUDENT: student}, controls or {}, device)
+    main = {STUDENT: student} if teacher is None else {TEACHER: teacher, STUDENT: student}
+    checkpoints = _load_all(main, controls or {}, device)
     prompts = [example.asked for example in held_out]
     targets = [example.target or "" for example in held_out]
     answers: dict[str, ModelAnswers] = {}
@@ -92,9 +94,10 @@ def evaluate_models(
     speeds, batch_speeds = _speeds(checkpoints, speed_prompts, speed_rounds, batch_speed)
     folders = {name: c.path for name, c in checkpoints.items() if c.path is not None}
     peaks = measure_footprints(folders) if memory else {}
+    teachers = answers[TEACHER].texts if TEACHER in answers else None
     return {
         name: replace(
-            _quality(held_out, answers[name], answers[TEACHER].texts),
+            _quality(held_out, answers[name], teachers),
             parameters=sum(tensor.numel() for tensor in checkpoint.model.parameters()),
             weights_bytes=sum(t.numel() * t.element_size() for t in checkpoint.model.parameters()),
             bytes_on_disk=None if checkpoint.path is None else _bytes_on_disk(checkpoint.path),
@@ -141,7 +144,7 @@ def _load_all(
 
 
 def _quality(
-    held_out: Sequence[Example], own: ModelAnswers, teacher_texts: Sequence[str]
+    held_out: Sequence[Example], own: ModelAnswers, teacher_texts: Sequence[str] | None
 ) -> ModelScores:
     by_task: dict[str, list[int]] = {}
     for number, example in enumerate(held_out):
@@ -157,14 +160,16 @@ def _quality(
 def _task_scores(
     held_out: Sequence[Example],
     own: ModelAnswers,
-    teacher_texts: Sequence[str],
+    teacher_texts: Sequence[str] | None,
     numbers: Sequence[int],
 ) -> TaskScores:
     pairs = [(own.texts[n], held_out[n].target or "") for n in numbers]
     return TaskScores(
         exact_match=sum(exact_match(*pair) for pair in pairs) / len(pairs),
         token_f1=sum(token_f1(*pair) for pair in pairs) / len(pairs),
-        agreement=agreement([own.texts[n] for n in numbers], [teacher_texts[n] for n in numbers]),
+        agreement=None
+        if teacher_texts is None
+        else agreement([own.texts[n] for n in numbers], [teacher_texts[n] for n in numbers]),
         perplexity=own.perplexity(numbers),
         count=len(pairs),
     )

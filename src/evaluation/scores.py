@@ -60,8 +60,8 @@ class TaskScores:
     """Fraction of answers that equal the target, 0 to 1."""
     token_f1: float
     """Mean word-level F1 with the target, 0 to 1."""
-    agreement: float
-    """Fraction of answers that equal the teacher's, right or wrong, 0 to 1."""
+    agreement: float | None
+    """Fraction of answers that equal the teacher's, right or wrong, 0 to 1; None without one."""
     perplexity: float
     """exp of the mean loss on the targets' tokens."""
     count: int
@@ -162,7 +162,7 @@ def table_columns(scores: Mapping[str, ModelScores]) -> list[tuple[str, Cell]]:
         columns.append((_HEADS.get(task, task[:8]), _task_cell(task)))
     columns += [
         ("F1", lambda m: percent(100 * m.token_f1)),
-        ("agree", lambda m: percent(100 * m.agreement)),
+        ("agree", _agreement),
         ("ppl", lambda m: _short(m.perplexity)),
         ("params", lambda m: _count(m.parameters)),
         ("disk MB", lambda m: _short(_millions(m.bytes_on_disk))),
@@ -178,6 +178,10 @@ def percent(value: float) -> str:
     """Format a percentage with one decimal; only exactly 100 is shown as 100.0."""
     shown = math.floor(value * 10) / 10 if value < 100 else 100.0
     return f"{shown:.1f}" if value > 99.9 else f"{value:.1f}"
+
+
+def _agreement(model: ModelScores) -> str:
+    return _MISSING if model.agreement is None else percent(100 * model.agreement)
 
 
 def _task_cell(task: str) -> Cell:

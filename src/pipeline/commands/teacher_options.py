@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import nearest
@@ -26,30 +27,12 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         "llama-server, openai, openrouter, anthropic, deepseek, gemini), a folder, or a model of "
         "the hub",
     )
-    add(
-        "--model", type=text, help="name of the model on the server; default: the only one it lists"
-    )
-    add(
-        "--api-key-env",
-        type=text,
-        help="environment variable with the key; default: the provider's own",
-    )
+    add_server_options(add)
     add("--bits", type=int, choices=(4, 8), help="precision of a local teacher's weights")
     add(
         "--device",
         type=device,
         help="of a local teacher: cpu or cuda; default: CUDA where there is one",
-    )
-    add(
-        "--timeout",
-        type=number(0, 86_400, above=True),
-        default=120.0,
-        help="seconds for an answer (default 120)",
-    )
-    add(
-        "--honours-idempotency",
-        action="store_true",
-        help="the server charges calls with one Idempotency-Key once",
     )
     add = parser.add_argument_group("answers").add_argument
     add(
@@ -69,6 +52,34 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         help="the thoughts of a reasoning model are part of its answer, as with --format system2; "
         "else they are left out",
     )
+    add_limits(parser)
+
+
+def add_server_options(add: Callable[..., object]) -> None:
+    """Add how a server is reached, by the `add_argument` of a parser or a group."""
+    add(
+        "--model", type=text, help="name of the model on the server; default: the only one it lists"
+    )
+    add(
+        "--api-key-env",
+        type=text,
+        help="environment variable with the key; default: the provider's own",
+    )
+    add(
+        "--timeout",
+        type=number(0, 86_400, above=True),
+        default=120.0,
+        help="seconds for an answer (default 120)",
+    )
+    add(
+        "--honours-idempotency",
+        action="store_true",
+        help="the server charges calls with one Idempotency-Key once",
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the limits, retries and prices of calls to a server."""
     add = parser.add_argument_group("limits and money").add_argument
     add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
     limit = number(0, above=True)
@@ -170,7 +181,8 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
         max_error_rate=args.max_error_rate,
         in_doubt=args.in_doubt,
         retry_failed=args.retry_failed,
-        keep_thoughts=args.keep_thoughts or getattr(args, "format", None) == "system2",
+        keep_thoughts=getattr(args, "keep_thoughts", False)
+        or getattr(args, "format", None) == "system2",
     )
 
 

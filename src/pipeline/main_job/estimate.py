@@ -56,7 +56,8 @@ class Estimate:
     """Time and memory of a job on this machine, as a function of its size."""
 
     recipe: Recipe | Tuning
-    controls: bool
+    controls: int
+    """Controls of the student's size that are trained."""
     records: int
     facts_per_record: float
     """Facts, and summaries."""
@@ -85,7 +86,7 @@ class Estimate:
         training_s = (
             teacher * self.teacher_step_s
             + student * (self.student_step_s + FORWARD_SHARE * self.teacher_step_s)
-            + (3 * student * self.student_step_s if self.controls else 0.0)
+            + self.controls * student * self.student_step_s
         )
         if self.rest_s_per_record is None:
             return training_s * (1.0 + REST_SHARE) / 60.0
@@ -113,43 +114,64 @@ def estimate_job(job: MainJob, source: Source) -> Estimate:
     Times are rough: they distinguish minutes from hours.
 
     Raises:
-        ConfigError: A named student has another tokenizer than its teacher.
+        ConfigError: A named student has another tokenizer than its teacher, or is an encoder and
+            the teacher is on a server.
     """
     questions = _some_questions(job, source)
     asked = len(questions.table.rows) or 1
     asked_of = len(source.records) - len(source.profile.skipped_rows)
     share = asked / max(1, asked_of)
     examples = [*questions.train, *questions.held_out]
-    if job.teacher != STARTER:
+    from_scratch = job.is_served() and job.student is None
+    if job.teacher != STARTER and not from_scratch:
         return _estimate_named(job, questions, asked_of, asked)
-    require_same_tokens(job, None)
+    if not from_scratch:
+        require_same_tokens(job, None)
     tokens, batch = _tokens_per_example(questions.train), plan_batch(questions.train, job.recipe)
     size = StarterSize(vocabulary=plan_vocabulary(round(table_characters(questions.table) / share)))
+    student_layers = size.layers if from_scratch else size.layers // 2
     return Estimate(
-        recipe=job.recipe,
-        controls=job.controls,
+        recipe=from_scratch_recipe(job.recipe) if from_scratch else job.recipe,
+        controls=count_controls(job),
         records=asked_of,
         facts_per_record=len({e.fact for e in examples}) / asked,
         examples_per_record=len(examples) / asked,
         tokens=tokens,
         batch=batch,
-        teacher_step_s=_seconds_per_step(size, size.layers, batch, tokens),
-        student_step_s=_seconds_per_step(size, size.layers // 2, batch, tokens),
+        teacher_step_s=0.0 if from_scratch else _seconds_per_step(size, size.layers, batch, tokens),
+        student_step_s=_seconds_per_step(size, student_layers, batch, tokens),
+    )
+
+
+def count_controls(job: MainJob) -> int:
+    """Count the controls of the student's size; a server's student is its own 'teacher text'."""
+    return 0 if not job.controls else 2 if job.is_served() else 3
+
+
+def from_scratch_recipe(recipe: Recipe) -> Recipe:
+    """Give a student the steps of a model that is trained from scratch."""
+    return replace(
+        recipe,
+        student_exposures=recipe.teacher_exposures,
+        student_least_steps=recipe.teacher_least_steps,
     )
 
 
 def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled: int) -> Estimate:
-    """Estimate a job whose teacher is a named model, from a few of its steps."""
+    """Estimate a job with named models, from a few of their steps."""
     times = time_steps(job, questions)
     examples = [*questions.train, *questions.held_out]
-    labels = sum(not questions.is_gold(e) for e in questions.train)
-    students = 6 if job.controls else 1
     held_out = len(questions.held_out) * (2 if job.asked else 1)
-    passes = ANSWER_PASSES * labels + SCORED_PASSES * held_out * (1 + STUDENT_SHARE * students)
-    forward_s = FORWARD_SHARE * times.teacher_s / job.tuning.batch
+    if job.is_served():
+        passes = SCORED_PASSES * held_out * (4 if job.controls else 1)
+    else:
+        labels = sum(not questions.is_gold(e) for e in questions.train)
+        students = 6 if job.controls else 1
+        passes = ANSWER_PASSES * labels + SCORED_PASSES * held_out * (1 + STUDENT_SHARE * students)
+    forward_s = FORWARD_SHARE * (times.teacher_s or times.student_s) / job.tuning.batch
     return Estimate(
         recipe=job.tuning,
-        controls=job.controls,
+        controls=count_controls(job),
         records=records,
         facts_per_record=len({e.fact for e in examples}) / sampled,
         examples_per_record=len(examples) / sampled,
@@ -172,15 +194,18 @@ def require_affordable(job: MainJob, source: Source, console: Console) -> None:
     memory = machine_memory()
     if job.teacher != STARTER and named_bytes(job) > memory:
         raise ConfigError(
-            [f"{job.teacher} and its student need about {named_bytes(job) / 1e9:.0f} GB of memory, "
-             f"and this machine has {memory / 1e9:.0f} GB; name a smaller teacher"]
+            [f"{job.student if job.is_served() else f'{job.teacher} and its student'} need about "
+             f"{named_bytes(job) / 1e9:.0f} GB of memory, and this machine has {memory / 1e9:.0f} "
+             f"GB; name a smaller {'student' if job.is_served() else 'teacher'}"]
         )  # fmt: skip
     with console.busy("estimating the time"):
         estimate = estimate_job(job, source)
     minutes = estimate.minutes()
-    controls = 3 if job.teacher == STARTER else 4
+    served = job.is_served()
+    controls = estimate.controls + (0 if served or job.teacher == STARTER else 1)
     arms = f"1 student and {controls} controls" if job.controls else "1 student"
-    console.line("time", f"about {in_words(minutes)}: teacher, {arms}, measuring")
+    first = "without the answers of the server: " if served else "teacher, "
+    console.line("time", f"about {in_words(minutes)}: {first}{arms}, measuring")
     if estimate.bytes() > memory:
         raise ConfigError(
             [

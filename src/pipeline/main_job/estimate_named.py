@@ -44,6 +44,10 @@ BYTES_PER_PARAMETER: Final = {True: 14.0, False: 12.0}
 """By whether there are control rows. Training holds the teacher in float32 and half of its
 parameters with gradients and AdamW's two moments; measuring holds all models."""
 
+BYTES_OF_STUDENT: Final = 16.0
+"""Per parameter of a named student whose teacher is on a server: its weights in float32, their
+gradients and AdamW's two moments; measuring holds it and three controls."""
+
 
 def parameters_of(name: str | Path) -> int | None:
     """Count the parameters of a model in a folder without loading it; None for one of the hub."""
@@ -59,7 +63,9 @@ def parameters_of(name: str | Path) -> int | None:
 
 
 def named_bytes(job: MainJob) -> float:
-    """Give the memory that a named teacher and its students take; 0 where it is not known."""
+    """Give the memory that named models and their training take; 0 where it is not known."""
+    if job.is_served():
+        return BYTES_OF_STUDENT * (0 if job.student is None else parameters_of(job.student) or 0)
     return BYTES_PER_PARAMETER[job.controls] * (parameters_of(job.teacher) or 0)
 
 
@@ -108,15 +114,18 @@ def time_steps(job: MainJob, questions: QuestionSet) -> StepTimes:
     """Time a few real steps of the named teacher and of its student.
 
     Raises:
-        ConfigError: Their tokenizers differ.
+        ConfigError: Their tokenizers differ, or the student is an encoder and the teacher on a
+            server.
         ModelNotFoundError: There is no such model.
     """
-    teacher = load_checkpoint(job.teacher, device=job.device)
-    require_same_tokens(job, teacher)
     batch = job.tuning.batch
     stream = training_stream(
         questions.train, questions.table, (TRIED_STEPS + 1) * batch, seed=0, weights=TEACHER_WEIGHTS
     )
+    if job.is_served():
+        return _time_student(job, stream)
+    teacher = load_checkpoint(job.teacher, device=job.device)
+    require_same_tokens(job, teacher)
     ids = _padded(teacher, stream, batch)
     model = teacher.model.float()
     whole = _seconds_per_step(model, ids)
@@ -130,6 +139,23 @@ def time_steps(job: MainJob, questions: QuestionSet) -> StepTimes:
         own = load_checkpoint(job.student, device=job.device)
         student = _seconds_per_step(own.model.float(), _padded(own, stream, batch))
     return StepTimes(taught, student, round(sum(t.shape[1] for t in ids) / len(ids)))
+
+
+def _time_student(job: MainJob, stream: Sequence[Example]) -> StepTimes:
+    """Time the student of a teacher that runs elsewhere."""
+    if is_encoder(job.student):
+        raise ConfigError(
+            [f"student {job.student!r} is an encoder, which learns the probabilities of labels, "
+             f"and the server {job.teacher} gives text; name a student that writes text, or label "
+             "the texts with `stillroom label` and train the encoder with `stillroom distill`"]
+        )  # fmt: skip
+    own = load_checkpoint(str(job.student), device=job.device)
+    ids = _padded(own, stream, job.tuning.batch)
+    return StepTimes(
+        0.0,
+        _seconds_per_step(own.model.float(), ids),
+        round(sum(t.shape[1] for t in ids) / len(ids)),
+    )
 
 
 def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> list[torch.Tensor]:

@@ -35,22 +35,26 @@ CONTROLS = (
 def measure(
     job: MainJob,
     loaded: Loaded,
-    teacher: Path | str,
+    teacher: Path | str | None,
     arms: dict[str, Path],
     run: RunFolder,
     console: Console,
 ) -> dict[str, ModelScores]:
-    """Score all models on the held-out questions and write `metrics.json`."""
+    """Score all models on the held-out questions and write `metrics.json`.
+
+    A teacher on a server has no row: it was measured before, with a few questions.
+    """
     began = time.monotonic()
     order = [name for name in CONTROLS if name in arms]
-    given = load_checkpoint(teacher, device=job.device)
+    given = None if teacher is None else load_checkpoint(teacher, device=job.device)
+    reader = given or load_checkpoint(arms["student"], device=job.device)
     held_out = [*loaded.questions.held_out, *loaded.asked]
     scores = evaluate_models(
         given,
         arms["student"],
         held_out,
         controls={name: arms[name] for name in order},
-        max_new_tokens=longest_answer(given, held_out),
+        max_new_tokens=longest_answer(reader, held_out),
         batch_size=128,
         training_prompts={e.prompt for e in loaded.questions.train},
         device=job.device,
@@ -96,6 +100,7 @@ def write_report(
         "data": f"{loaded.profile.source}, {len(loaded.records):,} records",
         "facts": f"{loaded.questions.facts:,}, {loaded.questions.phrasings} phrasings each, "
         "one of them held out",
+        "teacher": f"{job.teacher}, {job.server.model or ''}".strip(", "),
         "gold share": f"{job.gold_share:g} of the facts; the teacher labels the rest",
         "temperature, alpha": f"{job.recipe.temperature:g}, {job.recipe.alpha:g}",
         "seed": job.seed,
@@ -114,7 +119,7 @@ def write_report(
         source=loaded.profile.source,
         records=len(loaded.records),
         scores=scores["student"],
-        teacher_scores=scores["teacher"],
+        teacher_scores=scores.get("teacher"),
         run=read_json(folder / "student" / "run.json"),
         example=loaded.questions.held_out[0].prompt,
     )

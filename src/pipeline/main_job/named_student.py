@@ -21,7 +21,7 @@ SCRATCH: Final = "student_from_scratch"
 
 def named_student_settings(
     job: MainJob,
-    teacher: Path,
+    teacher: str,
     start: str | Path | None,
     alpha: float,
     plan: Plan,
@@ -31,14 +31,14 @@ def named_student_settings(
 
     Args:
         job: Its temperature and rates.
-        teacher: Folder of the taught teacher.
+        teacher: Folder of the taught teacher, or the name of a server's.
         start: The student's first weights; None prunes the teacher.
         alpha: Weight of the soft targets.
         plan: Steps and examples per step.
         folder: The student's.
     """
     return DistillationConfig(
-        teacher_model_name=str(teacher),
+        teacher_model_name=teacher,
         student_model_name=str(start or PRUNED),
         temperature=job.recipe.temperature,
         alpha=alpha,
@@ -58,7 +58,7 @@ def named_student_settings(
 
 
 def scratch_settings(
-    job: MainJob, teacher: Path, alpha: float, plan: Plan, folder: Path
+    job: MainJob, teacher: str, alpha: float, plan: Plan, folder: Path
 ) -> DistillationConfig:
     """Give the settings of an untrained student, with the rates that starters learn best with."""
     recipe, size = job.recipe, StarterSize()

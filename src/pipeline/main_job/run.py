@@ -21,6 +21,7 @@ from .settings import STARTER, MainJob, Recipe
 
 if TYPE_CHECKING:
     from ...evaluation.scores import ModelScores
+    from .load_table import Loaded
 
 LEAST_USEFUL = 2.0
 """A student that has fewer percent of the held-out questions right is said to have learned
@@ -44,6 +45,8 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
         ConfigError: Settings do not fit, all faults at once; or the named run folder holds
             something else.
         ModelNotFoundError: There is no such model.
+        LabelingStoppedError: A server's teacher knows too little, or its budget is used up.
+        RemoteError: The server is not reached.
     """
     console = console or Console()  # first: it silences libraries while they are loaded
     job = job if isinstance(job, MainJob) else MainJob(data=job)
@@ -60,10 +63,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
-    from .label_student import for_labels, get_label_students, is_encoder
-    from .named_teacher import teach_named
-    from .teacher import get_labels, train_teacher
-    from .train_student import get_students
+    from .label_student import for_labels
 
     if not run.is_broken_off():
         require_affordable(job, source, console)
@@ -71,13 +71,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
     write_questions(folder, loaded.questions)
-    teach = train_teacher if job.teacher == STARTER else teach_named
-    teacher_dir = teach(job, loaded, run, console)
-    if is_encoder(job.student):
-        arms = get_label_students(job, loaded, teacher_dir, run, console)
-    else:
-        labelled = get_labels(job, loaded, teacher_dir, run, console)
-        arms = get_students(job, loaded, teacher_dir, labelled, run, console)
+    teacher_dir, arms = _teach_and_distil(job, loaded, run, console)
     scores = measure(job, loaded, teacher_dir, arms, run, console)
     calibrate(folder / "student", loaded, console)
     write_report(job, loaded, folder, scores)
@@ -85,6 +79,28 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     run.finish()
     say_goodbye(job, folder, scores["student"], console)
     return folder
+
+
+def _teach_and_distil(
+    job: MainJob, loaded: Loaded, run: RunFolder, console: Console
+) -> tuple[Path | None, dict[str, Path]]:
+    """Give the teacher's folder, None where it is on a server, and those of the student and its
+    controls."""
+    from .label_student import get_label_students, is_encoder
+    from .named_teacher import teach_named
+    from .served_teacher import label_over_server
+    from .teacher import get_labels, train_teacher
+    from .train_student import get_students
+
+    if job.is_served():
+        labelled = label_over_server(job, loaded, run, console)
+        return None, get_students(job, loaded, None, labelled, run, console)
+    teach = train_teacher if job.teacher == STARTER else teach_named
+    teacher = teach(job, loaded, run, console)
+    if is_encoder(job.student):
+        return teacher, get_label_students(job, loaded, teacher, run, console)
+    labelled = get_labels(job, loaded, teacher, run, console)
+    return teacher, get_students(job, loaded, teacher, labelled, run, console)
 
 
 def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
@@ -95,12 +111,8 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
     """
     wanted = job.run_dir()
     named = ("data", "query", "table", "records_path", "reading", "rows")
-    without = (
-        "output_dir",
-        "max_minutes",
-        "device",
-        "teacher_least",
-    )  # these do not change what is learned
+    # These do not change what is learned.
+    without = ("output_dir", "max_minutes", "device", "server", "teacher_least")
     owner = {
         "source": source_of(
             str(job.data),
@@ -111,7 +123,8 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
             reading=_jsonable(job.reading) or None,
             rows=job.rows,
         ),
-        "settings": _jsonable({k: v for k, v in asdict(job).items() if k not in named + without}),
+        "settings": _jsonable({k: v for k, v in asdict(job).items() if k not in named + without})
+        | ({"teacher_model": job.server.model} if job.is_served() else {}),
     }
     watched = console.progress(records, "hashing", len(records))
     identity = sha256_text(
@@ -155,6 +168,10 @@ def _advice(job: MainJob) -> str:
     effort = job.recipe.teacher_exposures / Recipe.teacher_exposures
     if effort < 1.0:
         return f"train for longer: --effort 1; it was {effort:.2g}"
+    if job.is_served():
+        return (
+            f"train for longer (--effort {2 * effort:.2g}), or name a student that can read already"
+        )
     if job.teacher != STARTER:
         return (
             "see in report.html what the teacher knows; teach it for longer (--effort 2), or train "

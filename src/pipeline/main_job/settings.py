@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
 from ...data.readers.file_kinds import SUFFIX_KINDS
 from ...errors import ConfigError
+from ...labeling.batch.label_run import LabelSettings
 from ..options import LARGEST_SEED, faults_of, is_device, is_number
 from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import check_reading
@@ -129,6 +130,24 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class ServerOptions:
+    """How a teacher on a server is asked; without a meaning for other teachers."""
+
+    model: str | None = None
+    """Its name there; None takes the provider's variable, or the only model that it lists."""
+    max_tokens: int = 512
+    """Most tokens of an answer, the thoughts of a reasoning model included."""
+    api_key_env: str | None = None
+    """Variable with the key; None takes the provider's own."""
+    timeout_s: float = 120.0
+    """Seconds for an answer."""
+    honours_idempotency: bool = False
+    """Whether calls with one `Idempotency-Key` are charged once."""
+    limits: LabelSettings = field(default_factory=LabelSettings)
+    """Concurrency, rates, retries, prices and budget of all calls of the run folder."""
+
+
+@dataclass(frozen=True)
 class MainJob:
     """A job. Fields have the names of the command's options.
 
@@ -163,11 +182,15 @@ class MainJob:
     reading: Mapping[str, Any] = field(default_factory=dict)
     """How the file is read: fields of `ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
     teacher: str | Path = STARTER
-    """`starter`, a checkpoint folder, an alias such as `smollm2`, or the name of a causal model on
-    the hub. A named teacher is taught the table first."""
+    """`starter`, a checkpoint folder, an alias such as `smollm2`, the name of a causal model on the
+    hub, or a server: its address or the name of a provider, such as `ollama`. A named teacher is
+    taught the table first; one on a server reads each record in its prompt."""
+    server: ServerOptions = field(default_factory=ServerOptions)
+    """How a teacher on a server is asked."""
     student: str | Path | None = None
-    """A folder or name; None makes the student from every second layer of the teacher. An encoder
-    such as `minilm` is for tables whose answers are a few labels."""
+    """A folder or name; None makes the student from every second layer of the teacher, or, where
+    the teacher is on a server, a small one from scratch. An encoder such as `minilm` is for tables
+    whose answers are a few labels."""
     gold_share: float = 0.5
     """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
     teacher_least: float = 0.8
@@ -254,6 +277,16 @@ class MainJob:
         faults += output_faults("output_dir", str(wanted if self.output_dir else wanted.parent))
         return faults
 
+    def is_served(self) -> bool:
+        """Say whether the teacher is on a server.
+
+        Raises:
+            ConfigError: The provider's address is not known.
+        """
+        from ...labeling.teachers.open_teacher import server_address
+
+        return self.teacher != STARTER and server_address(str(self.teacher)) is not None
+
     def run_dir(self) -> Path:
         """Return the folder that the job writes to, unless another run has it."""
         if self.output_dir:
@@ -310,14 +343,11 @@ def run_name(source: str, table: str | None = None) -> str:
 def _teacher_faults(teacher: str) -> list[str]:
     if teacher == STARTER:
         return []
-    from ...labeling.teachers.open_teacher import server_address
+    from ...labeling.teachers.open_teacher import server_address  # loads httpx
 
-    if server_address(teacher) is None:
-        return model_faults("teacher", teacher)
-    return [
-        f"teacher is {teacher!r}, which is a server, and a run learns from logits, which servers "
-        "do not give; let it write labels: stillroom label, then stillroom distill"
-    ]
+    address: list[str | None] = []
+    faults = faults_of(lambda: address.append(server_address(teacher)))
+    return faults if faults or address != [None] else model_faults("teacher", teacher)
 
 
 def _stem(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...console import Console
@@ -11,8 +12,9 @@ from ...data.questions.questions import training_stream
 from ...distillation.distiller import ModelDistiller
 from ...distillation.pruning.prune_teacher import describe
 from ...distillation.settings import EVERY_SECOND, DistillationConfig
+from ...distillation.starter_student import StarterSize, untrained_starter
 from ...inference.checkpoints.load_student import save_checkpoint
-from ...records import Example
+from ...records import Example, sha256_text
 from ...run_folder import RunFolder
 from .load_table import Loaded
 from .named_student import (
@@ -24,7 +26,14 @@ from .named_student import (
 )
 from .named_teacher import plan_named_student
 from .settings import STARTER, MainJob
-from .teacher import LONGEST_EXAMPLE, Plan, plan_student
+from .teacher import (
+    LONGEST_EXAMPLE,
+    Plan,
+    plan_student,
+    plan_teacher,
+    plan_vocabulary,
+    table_characters,
+)
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
 """Share of each task: the teacher's layers answer already, while judging is learned anew."""
@@ -41,7 +50,7 @@ NAMES = {
 def get_students(
     job: MainJob,
     loaded: Loaded,
-    teacher: Path | str,
+    teacher: Path | str | None,
     labelled: list[Example],
     run: RunFolder,
     console: Console,
@@ -52,7 +61,7 @@ def get_students(
     Args:
         job: The settings.
         loaded: The table with its questions.
-        teacher: Its folder.
+        teacher: Its folder; None where it is on a server, which gives texts alone.
         labelled: The teacher's labels.
         run: The run folder.
         console: Prints a line for each.
@@ -64,15 +73,20 @@ def get_students(
     questions = loaded.questions
     gold = [e for e in questions.train if questions.is_gold(e)]
     data = {
-        "student": (gold + labelled, job.recipe.alpha),
+        "student": (gold + labelled, 0.0 if teacher is None else job.recipe.alpha),
         "student_without_teacher": (gold, 0.0),
         "student_teacher_text": (gold + labelled, 0.0),
         "student_all_gold": (questions.train, 0.0),
     }
-    if job.teacher == STARTER:
-        plan = plan_student(questions.train, job.recipe)
-    else:
-        plan = plan_named_student(questions.train, job.tuning)
+    start = _start_of(job, loaded, teacher, gold + labelled, run)
+    if teacher is None:
+        del data["student_teacher_text"]
+        if job.controls:
+            console.line(
+                "controls",
+                "without the row 'teacher text': a server gives text alone, so that is the student",
+            )
+    elif start.is_pretrained:
         data[SCRATCH] = data["student"]
     folders: dict[str, Path] = {}
     for name, (examples, alpha) in data.items():
@@ -88,11 +102,10 @@ def get_students(
         _train_student(
             job,
             loaded,
-            teacher,
+            start,
             name,
             examples,
             alpha,
-            plan,
             folders[name],
             run,
             console,
@@ -104,68 +117,113 @@ def get_students(
     return folders
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What the student and its controls begin with."""
+
+    teacher: str
+    """Folder or name; a server's is not loaded."""
+    student: str | None
+    """Folder or name; None makes it from the teacher."""
+    is_pretrained: bool
+    """Whether it has a named model's weights, which low rates keep."""
+    plan: Plan
+    weights: Mapping[str, float] | None
+    """Share of each task; None for those of a model that knows nothing yet."""
+
+
+def _start_of(
+    job: MainJob,
+    loaded: Loaded,
+    teacher: Path | str | None,
+    examples: Sequence[Example],
+    run: RunFolder,
+) -> _Start:
+    train, student = loaded.questions.train, None if job.student is None else str(job.student)
+    named = str(job.teacher if teacher is None else teacher)
+    if teacher is None and student is None:
+        folder = _save_from_scratch(job, loaded, examples, run)
+        return _Start(named, str(folder), False, plan_teacher(train, job.recipe), None)
+    if job.teacher == STARTER:
+        return _Start(named, student, False, plan_student(train, job.recipe), STUDENT_WEIGHTS)
+    plan = plan_named_student(train, job.tuning)
+    return _Start(named, student, True, plan, NAMED_STUDENT_WEIGHTS)
+
+
+def _save_from_scratch(
+    job: MainJob, loaded: Loaded, examples: Sequence[Example], run: RunFolder
+) -> Path:
+    """Make an untrained model of a starter's size, with a tokenizer from the examples."""
+    folder = run.path / "work" / "start"
+    stream = sorted(examples, key=lambda e: sha256_text(e.id))
+    size = StarterSize(vocabulary=plan_vocabulary(table_characters(loaded.questions.table)))
+    tokenizer, model = untrained_starter(stream, size=size, seed=job.seed)
+    save_checkpoint(folder, model, tokenizer, {"status": "complete", "steps": 0, "seed": job.seed})
+    return folder
+
+
 def _train_student(
     job: MainJob,
     loaded: Loaded,
-    teacher: Path | str,
+    start: _Start,
     name: str,
     examples: Sequence[Example],
     alpha: float,
-    plan: Plan,
     folder: Path,
     run: RunFolder,
     console: Console,
     wordings: Mapping[str, Sequence[str]],
 ) -> None:
     began = time.monotonic()
-    recipe, named = job.recipe, job.teacher != STARTER
     untrained = run.path / "controls" / "student_untrained"
     if name == SCRATCH:
-        config = scratch_settings(job, Path(teacher), alpha, plan, folder)
-    elif named:
-        start = job.student if name == "student" else untrained
-        config = named_student_settings(job, Path(teacher), start, alpha, plan, folder)
+        config = scratch_settings(job, start.teacher, alpha, start.plan, folder)
+    elif start.is_pretrained:
+        first = start.student if name == "student" else untrained
+        config = named_student_settings(job, start.teacher, first, alpha, start.plan, folder)
     else:
-        config = _starter_settings(job, teacher, alpha, plan, folder)
+        config = _starter_settings(job, start, alpha, folder)
     # The same seed for all students: with equal data they get equal batches.
     stream = training_stream(
         examples,
         loaded.questions.table,
-        plan.examples,
+        start.plan.examples,
         seed=job.seed + 1,
-        weights=NAMED_STUDENT_WEIGHTS if named else STUDENT_WEIGHTS,
+        weights=start.weights,
         wordings=wordings,
     )
     distiller = ModelDistiller(config)
     distiller.make_student(stream)
-    if named:
+    if start.is_pretrained:
         for_width(distiller)
     if name == "student" and job.controls:
         _save_untrained(distiller, untrained)
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)
     distiller.save_distilled_model(folder)
     loaded.questions.table.write(folder)
-    targets = f"soft targets T={recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
+    targets = (
+        f"soft targets T={job.recipe.temperature:g} alpha={alpha:g}" if alpha else "hard labels"
+    )
     console.line(
         NAMES[name],
-        f"{_start(distiller)}{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
+        f"{_pruned(distiller)}{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
         time.monotonic() - began,
     )
 
 
-def _start(distiller: ModelDistiller) -> str:
+def _pruned(distiller: ModelDistiller) -> str:
     """Say what a pruned student kept of its teacher."""
     return "" if distiller.pruning is None else f"{describe(distiller.pruning)}; "
 
 
 def _starter_settings(
-    job: MainJob, teacher: Path | str, alpha: float, plan: Plan, folder: Path
+    job: MainJob, start: _Start, alpha: float, folder: Path
 ) -> DistillationConfig:
-    recipe = job.recipe
+    recipe, plan = job.recipe, start.plan
     own = job.student is None
     return DistillationConfig(
-        teacher_model_name=str(teacher),
-        student_model_name=str(job.student or EVERY_SECOND),
+        teacher_model_name=start.teacher,
+        student_model_name=start.student or EVERY_SECOND,
         temperature=recipe.temperature,
         alpha=alpha,
         batch_size=plan.batch,

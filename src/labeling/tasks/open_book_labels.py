@@ -1,0 +1,147 @@
+"""Labels from a served teacher, which never saw the table: the record stands in its prompt.
+
+A fact is asked for once. Its answer labels all wordings of the question, and the verdicts on
+proposed answers follow from it, so that a table costs one call per fact and one per summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ...prompts import prompts_sha256, render, verdict_focus, write_verdict
+from ...records import Example
+from ...tables import FactTable, TableRow
+from ..batch.label_run import LabelTask
+
+_REPLY: Final = {
+    "qa": "Reply with the answer alone, in the words of the record.",
+    "summarize": "Reply with the summary alone, in one sentence with the words of the record.",
+}
+_QUOTES: Final = "\"'`*“”‘’«» "
+"""What models put around a value."""
+
+
+def open_book_tasks(
+    examples: Iterable[Example],
+    table: FactTable,
+    worked: Sequence[Example] = (),
+    labels: Sequence[str] = (),
+) -> list[LabelTask]:
+    """Make one task per fact of `qa` and `summarize` examples; its id is the fact.
+
+    Args:
+        examples: What to ask, in any wording; the first wording of a fact is asked.
+        table: Has their records.
+        worked: Examples with gold targets; those of the same task are shown with their answers.
+        labels: The answers to choose from, where they are few.
+    """
+    rows = {row.row: row for row in table.rows}
+    first: dict[str, Example] = {}
+    for example in examples:
+        if example.fact is not None and example.task in _REPLY:
+            first.setdefault(example.fact, example)
+
+    def asked(example: Example) -> str:
+        row = rows[example.source.row if example.source is not None else -1]
+        text = example.fields["text"]
+        summary = example.task == "summarize"
+        ask = f"Summarize the following: {text}" if summary else f"Question: {text}"
+        reply = _REPLY[example.task] if table.kind != "questions" else _reply_without_record(labels)
+        return f"{record_text(table, row, example.fields.get('context'))}{ask}\n{reply}"
+
+    def prompt(example: Example) -> str:
+        shown = [e for e in worked if e.task == example.task and e.fact != example.fact]
+        parts = [f"{asked(one)}\nAnswer: {one.target}" for one in shown]
+        return "\n\n".join([*parts, f"{asked(example)}\nAnswer:"])
+
+    return [
+        LabelTask(fact, prompt(example), {"question": example.fields["text"]})
+        for fact, example in first.items()
+    ]
+
+
+def _reply_without_record(labels: Sequence[str]) -> str:
+    if not labels:
+        return "Reply with the answer alone."
+    return f"Reply with one of these alone: {', '.join(labels)}."
+
+
+def record_text(table: FactTable, row: TableRow, context: str | None = None) -> str:
+    """Write a record with a line for each cell, as the head of a prompt that a model reads.
+
+    A table of questions has no record to read: its cells are the answers. There it is the context
+    alone, or nothing.
+
+    Args:
+        table: Has the names of the columns.
+        row: The record.
+        context: A text that belongs to it; written last.
+    """
+    if table.kind == "questions":
+        return f"Context: {context}\n\n" if context else ""
+    named = [f"{table.key}: {row.key}"] if table.kind == "facts" else row.asked_by.values()
+    cells = [f"{c.label}: {row.values[c.name]}" for c in table.columns if c.name in row.values]
+    lines = [*dict.fromkeys(named), *cells, *([f"Context: {context}"] if context else [])]
+    return "Record:\n" + "\n".join(lines) + "\n\n"
+
+
+def as_cell(answer: str, row: TableRow) -> str:
+    """Write an answer as the cell of the record that it is but for case and marks around it.
+
+    >>> as_cell('"au".', TableRow(1, "Gold", {"symbol": "Au"}))
+    'Au'
+    >>> as_cell("It is Au.", TableRow(1, "Gold", {"symbol": "Au"}))
+    'It is Au.'
+    """
+    cells = list(dict.fromkeys([*row.values.values(), row.key]))
+    bare = _bare(answer)
+    same = [cell for cell in cells if _bare(cell) == bare]
+    if not same:
+        folded = [cell for cell in cells if _bare(cell).casefold() == bare.casefold()]
+        same = folded if len(folded) == 1 else []  # Co is not CO
+    return same[0] if same else answer
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.split()).lstrip(_QUOTES).rstrip(f"{_QUOTES}.")
+
+
+def label_by_fact(
+    examples: Iterable[Example], answers: Mapping[str, str], teacher: str
+) -> list[Example]:
+    """Label examples with the teacher's answers to their facts; others are left out.
+
+    Args:
+        examples: Of all tasks; their targets are ignored. Where the gold answer was proposed for
+            validation, the teacher's own answer takes its place, since nobody knows the gold one.
+        answers: Fact -> the teacher's answer.
+        teacher: Its name, for the labels.
+    """
+    label = {"teacher": teacher, "prompt_hash": prompts_sha256()[:12]}
+    labelled = []
+    for example in examples:
+        answer = None if example.fact is None else answers.get(example.fact)
+        if not answer:
+            continue
+        labelled.append(
+            replace(_judged(example, answer), label=label)
+            if example.task == "validate"
+            else replace(example, target=answer, label=label)
+        )
+    return labelled
+
+
+def _judged(example: Example, answer: str) -> Example:
+    fields = example.fields
+    proposed = answer if fields["verdict"] == "yes" else fields["proposed"]
+    target = write_verdict(answer, _bare(proposed) == _bare(answer))
+    prompt = render("s2-validate", fields["text"], context=fields["context"], answer=proposed)
+    return replace(
+        example,
+        prompt=prompt,
+        target=target,
+        focus=verdict_focus(target),
+        fields={**fields, "proposed": proposed},
+    )
