@@ -184,9 +184,9 @@ def test_tasks_of_records():
 
 
 @pytest.mark.parametrize("teacher", ["http://127.0.0.1:8000/v1", "ollama"])
-def test_a_run_says_that_servers_give_labels_and_no_logits(teacher):
-    (fault,) = MainJob(teacher=teacher).faults()
-    assert "stillroom label, then stillroom distill" in fault
+def test_a_run_may_be_labelled_by_a_server(teacher):
+    assert MainJob(teacher=teacher).faults() == []
+    assert MainJob(teacher=teacher).is_served()
 
 
 NOWHERE = "http://127.0.0.1:9/v1"
