@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ENCODER = "minilm"
 """The encoder that the general student was trained with."""
+WIDTH = 11
+"""Of the first column of what is printed."""
 
 
 def ask_parser(program: str = "stillroom ask") -> CommandParser:
@@ -45,7 +47,8 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
     add("question", nargs="*", help="the question; several are one conversation")
     add("--questions", type=text, metavar="FILE.csv",
         help="a file with the column question and, for conversations, thread")  # fmt: skip
-    add("--explain", action="store_true", help="print the likeliest readings of each question")
+    add("--explain", action="store_true", help="print the likeliest readings of each question, and "
+        "the SQL of the first")  # fmt: skip
     add("--always", action="store_true", help="answer whatever the confidence")
     add("--json", action="store_true", help="one JSON object a line")
     add("--key", type=text, help="column that names the records; default: found")
@@ -103,9 +106,16 @@ def ask_questions(args: argparse.Namespace) -> None:
             before[thread] = answer.context
         if args.json:
             kept = {name: row[name] for name in ("n", "question", "thread") if row.get(name)}
-            print(json.dumps({**kept, **answer.to_dict()}, ensure_ascii=False), flush=True)
+            told = {
+                **kept,
+                **answer.to_dict(),
+                **(_explained(answer, table) if args.explain else {}),
+            }
+            print(json.dumps(told, ensure_ascii=False), flush=True)
         else:
-            _print(row["question"], answer, args.explain)
+            _print(row["question"], answer)
+            if args.explain:
+                _explain(answer, table)
         if args.verify:
             _keep(answer, args.verify, place, table)
 
@@ -183,8 +193,8 @@ def _open_encoder(console: Console) -> Encoder | None:
         return None
 
 
-def _print(question: str, answer: TableAnswer, explain: bool) -> None:
-    width = 11
+def _print(question: str, answer: TableAnswer) -> None:
+    width = WIDTH
     print(f"{'you':<{width}}{question}")
     if answer.plan:
         sure = "verified" if answer.verified else f"{answer.confidence:.2f}"
@@ -194,6 +204,28 @@ def _print(question: str, answer: TableAnswer, explain: bool) -> None:
         print(f"{'':<{width}}row {cell.row}, {cell.column}: {cell.text}")
     if len(answer.cells) > 8:
         print(f"{'':<{width}}and {len(answer.cells) - 8:,} more cells")
-    if explain:
-        for number, (plan, values, chance) in enumerate(answer.readings, 1):
-            print(f"{'':<{width}}{number}. {chance:.2f}  {plan}: {', '.join(values[:5])}")
+
+
+def _explain(answer: TableAnswer, table: TypedTable) -> None:
+    """Print the likeliest readings, and the first of them as SQL with what DuckDB gives for it."""
+    explained = _explained(answer, table)
+    for number, one in enumerate(explained["readings"], 1):
+        values = ", ".join(one["answer"][:5])
+        print(f"{'':<{WIDTH}}{number}. {one['confidence']:.2f}  {one['plan']}: {values}")
+    if explained["sql"]:
+        print(f"{'sql':<{WIDTH}}{explained['sql']}")
+        print(f"{'duckdb':<{WIDTH}}{', '.join(explained['duckdb'])}")
+
+
+def _explained(answer: TableAnswer, table: TypedTable) -> dict[str, Any]:
+    from ...understanding.plans.run_sql import run_sql
+
+    found, sql = run_sql(answer.plans[0], table) if answer.plans else (None, "")
+    return {
+        "readings": [
+            {"plan": plan, "answer": list(values), "confidence": round(chance, 4)}
+            for plan, values, chance in answer.readings
+        ],
+        "sql": sql,
+        "duckdb": [] if found is None else list(found.values),
+    }

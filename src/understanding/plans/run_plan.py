@@ -1,7 +1,13 @@
-"""Run plans over a typed table: the values of the answer, and the cells it rests on."""
+"""Run plans over a typed table: the values of the answer, and the cells it rests on.
+
+A question has thousands of candidates, so they are run here, over columns that are kept in memory:
+a statement of DuckDB takes longer than a hundred of these. `run_sql` runs a plan in DuckDB; a test
+holds the two against each other.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +43,12 @@ from .language import (
 Indexes = NDArray[np.int64]
 MOST_CELLS: Final = 1000
 """Cells of an answer that are named at most."""
+EQUAL: Final = 1e-9
+"""Relative difference of numbers that are called equal."""
+NEAR: Final = 1e-8
+"""Difference of numbers near 0 that are called equal."""
+TIED: Final = 1e-9
+"""Relative difference of totals that share the first place: less than that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +196,8 @@ class PlanRunner:
         if function in ("highest", "lowest"):
             best = numbers.max() if function == "highest" else numbers.min()
             return self._cells(there[numbers == best], column)
-        value = numbers.sum() if function == "sum" else numbers.mean()
-        return _number(float(value), there, column)
+        value = math.fsum(numbers) / (len(numbers) if function == "average" else 1)
+        return _number(value, there, column)
 
     def _often(self, rows: Indexes, column: int, most: bool) -> Answer | None:
         there = self._filled(rows, column)
@@ -208,11 +220,12 @@ class PlanRunner:
         if len(sums) < 2:
             return None
         totals = {
-            name: sum(all_) / (len(all_) if plan.function == "average" else 1)
+            name: math.fsum(all_) / (len(all_) if plan.function == "average" else 1)
             for name, all_ in sums.items()
         }
         best = max(totals.values()) if plan.highest else min(totals.values())
-        kept = [row for row in there if totals.get(folded[row]) == best]
+        first = {name for name, one in totals.items() if abs(one - best) <= TIED * abs(best)}
+        kept = [row for row in there if folded[row] in first]
         return self._cells(np.array(kept, dtype=np.int64), plan.by)
 
     def _scalar(self, rows: Rows, column: int | None) -> tuple[float, Indexes] | None:
@@ -252,8 +265,23 @@ def _cited(rows: Indexes) -> tuple[int, ...]:
 
 
 def _number(value: float, rows: Indexes, column: int | None = None) -> Answer:
-    text = str(int(value)) if value == int(value) else f"{value:.6g}"
-    return Answer((text,), value, _cited(rows), column)
+    return Answer((number_text(value),), value, _cited(rows), column)
+
+
+def number_text(value: float) -> str:
+    """Write a number: whole where it is, else to six digits, of large ones to two decimals.
+
+    >>> number_text(3.0), number_text(2 / 3), number_text(1234567.891), number_text(0.1 + 0.2)
+    ('3', '0.666667', '1234567.89', '0.3')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == int(value):
+        return str(int(value))
+    digits = max(6, len(str(int(abs(value)))) + 2)
+    return np.format_float_positional(
+        float(f"{value:.{digits}g}"), precision=digits, fractional=False, trim="-"
+    )
 
 
 def _having(column: Column, phrase: str) -> list[int]:
@@ -271,11 +299,8 @@ def _compare(column: Column, operator: str, value: str | float | Day) -> NDArray
     if isinstance(value, Day):
         if operator == "=":
             return np.array([d is not None and value.covers(d) for d in column.days], dtype=bool)
-        order, bound = column.dates, value.ordinal
-        if operator == ">" and not value.month:
-            bound += 1 - 1e-6
-        if operator == "<=" and not value.month:
-            bound, operator = bound + 1 - 1e-6, "<"
+        order = column.dates
+        operator, bound = day_bound(operator, value)
     else:
         order, bound = column.numbers, float(value)
     with np.errstate(invalid="ignore"):
@@ -284,6 +309,20 @@ def _compare(column: Column, operator: str, value: str | float | Day) -> NDArray
             "<=": order <= bound,
             ">": order > bound,
             ">=": order >= bound,
-            "=": np.isclose(order, bound, rtol=1e-9),
+            "=": np.abs(order - bound) <= NEAR + EQUAL * abs(bound),
         }[operator]
     return held
+
+
+def day_bound(operator: str, day: Day) -> tuple[str, float]:
+    """Give the comparison, and the number of years to compare with, of a date.
+
+    A year is left with its last day: after 1990 begins in 1991, until 1990 ends with it. So is a
+    month.
+    """
+    last = 0.0 if day.day else (1 / 12 if day.month else 1.0) - 1e-6
+    if operator == ">":
+        return ">", day.ordinal + last
+    if operator == "<=":
+        return ("<" if last else "<="), day.ordinal + last
+    return operator, day.ordinal

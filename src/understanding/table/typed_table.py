@@ -117,7 +117,7 @@ class Column:
 
     def _number(self, text: str) -> float:
         found = quantities(text, self.decimal)
-        return found[0].number if found else np.nan
+        return found[0].number if found and np.isfinite(found[0].number) else np.nan
 
 
 @dataclass(frozen=True)

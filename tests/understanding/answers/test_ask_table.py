@@ -127,3 +127,14 @@ def test_a_missing_table_is_refused(capsys):
 def test_the_student_is_small():
     folder = ROOT / "src" / "understanding" / "general_student"
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 2_000_000
+
+
+def test_the_command_explains_with_sql_that_gives_the_answer(menu, capsys):
+    asked = ["ask", str(menu), "which dish has the highest price", "--always", "--explain"]
+    assert main(asked) == 0
+    printed = capsys.readouterr().out
+    assert '"price"."number" = max(' in printed
+    assert "duckdb     Green curry" in printed
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["duckdb"] == told["answer"] == told["readings"][0]["answer"] == ["Green curry"]
