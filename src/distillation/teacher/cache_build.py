@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -182,6 +182,45 @@ def build_cache(
             `share` is out of range.
         CheckpointError: The teacher's logits are not finite.
     """
+    teacher = OnlineTeacher(model, vocabulary=spec.vocab_size, autocast_dtype=autocast_dtype)
+
+    def fill(
+        columns: PartColumns, planned: Sequence[PlannedSequence], done: Callable[[int], None]
+    ) -> None:
+        for batch in plan_batches(planned, batch_tokens):
+            _fill(columns, planned, batch, teacher, spec, pad_id)
+            done(sum(len(sequence.positions) for sequence in batch))
+
+    return build_parts(
+        folder, sequences, spec, fill, versions=versions, share=share, progress=progress
+    )
+
+
+FillPart = Callable[[PartColumns, Sequence[PlannedSequence], Callable[[int], None]], None]
+"""Writes the values of a part's sequences into its columns; tells how many positions are done."""
+
+
+def build_parts(
+    folder: str | Path,
+    sequences: Sequence[PlannedSequence],
+    spec: CacheSpec,
+    fill: FillPart,
+    *,
+    versions: Mapping[str, str],
+    share: tuple[int, int] = (1, 1),
+    progress: bool = False,
+) -> BuildResult:
+    """Build the missing parts of a cache from any teacher; arguments and faults as `build_cache`.
+
+    Args:
+        folder: As there.
+        sequences: As there.
+        spec: As there.
+        fill: Computes the values of a part.
+        versions: As there.
+        share: As there.
+        progress: As there.
+    """
     if not 1 <= share[0] <= share[1]:
         raise ConfigError([f"share is {share[0]}/{share[1]}; allowed is 1/n to n/n"])
     root = Path(folder)
@@ -191,13 +230,10 @@ def build_cache(
     planned = plan_parts(sequences, spec.tokens_per_part)
     mine = range(share[0] - 1, len(planned), share[1])
     missing = [n for n in mine if not _is_built(root, n, planned[n], manifest)]
-    teacher = OnlineTeacher(model, vocabulary=spec.vocab_size, autocast_dtype=autocast_dtype)
     with _bar(planned, mine, missing, progress) as bar:
         for number in missing:
             columns = _planned_columns(spec, planned[number])
-            for batch in plan_batches(planned[number], batch_tokens):
-                _fill(columns, planned[number], batch, teacher, spec, pad_id)
-                bar.update(sum(len(sequence.positions) for sequence in batch))
+            fill(columns, planned[number], bar.update)
             write_part(part_path(root, number), columns, spec, manifest.build)
     complete = _finish(root, planned, manifest)
     return BuildResult(complete or manifest, len(planned), len(missing), complete is not None)

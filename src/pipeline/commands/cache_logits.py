@@ -8,7 +8,10 @@ Students are then trained with `DistillationConfig(teacher_cache="./cache")`, wi
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ...console import Console
 from ...errors import DataError
@@ -24,6 +27,15 @@ from ..options import (
 )
 from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
+from .teacher_options import add_server_options
+
+if TYPE_CHECKING:
+    from ...distillation.teacher.cache_build import BuildResult
+    from ...distillation.teacher.cache_job import CacheSettings
+
+
+HOSTED = ("anthropic", "deepseek", "gemini", "openai", "openrouter")
+"""Providers whose service scores generated tokens alone. They are refused without a call."""
 
 
 def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
@@ -37,15 +49,18 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         (f"{program} --teacher ./teacher --data train.jsonl --output ./cache",),
     )
     add = parser.add_argument
-    add("--teacher", required=True, help="a folder, or a model of the hub")
+    add(
+        "--teacher",
+        required=True,
+        help="a folder, a model of the hub, or a server: its address, vllm, sglang or llama-server",
+    )
     add("--data", type=text, required=True, help="file of training examples (see above)")
     add("--output", type=text, required=True, help="folder of the cache")
     add("--top-k", type=whole_number(1), default=64, help="tokens kept per position (default 64)")
     add(
         "--temperatures",
         type=temperatures,
-        default=(1.0, 2.0, 4.0),
-        help="those that can be trained with, separated by commas (default 1,2,4)",
+        help="those that can be trained with, separated by commas (default 1,2,4; of a server 1)",
     )
     add(
         "--selection",
@@ -83,6 +98,10 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
     add("--share", type=share, default=(1, 1), help="i/n: build one of n shares in this process")
     add_verbose(parser)
     add_reading_options(parser)
+    add = parser.add_argument_group("a teacher on a server").add_argument
+    add("--tokenizer", help="folder or name of its tokenizer, which the student must have too")
+    add_server_options(add)
+    add("--concurrency", type=whole_number(1), default=16, help="calls at once (default 16)")
     return parser
 
 
@@ -90,11 +109,35 @@ def cache_faults(args: argparse.Namespace) -> list[str]:
     """List the faults in the options that can be found without loading the teacher."""
     from ...distillation.teacher.cache_format import grid_faults
 
-    faults = [] if args.teacher is None else model_faults("teacher", args.teacher)
+    faults = []
+    if args.teacher is not None and _is_server(args.teacher):
+        if args.tokenizer is None:
+            faults.append("a teacher on a server needs --tokenizer, the folder or name of its own")
+        if args.teacher in HOSTED:
+            faults.append(
+                f"{args.teacher} gives no log-probabilities of given tokens (prompt_logprobs of "
+                "vLLM, top_logprobs_num of SGLang, n_probs of llama-server), so no cache can be "
+                "made of it; let it write labels: stillroom label"
+            )
+    elif args.teacher is not None:
+        faults += model_faults("teacher", args.teacher)
     faults += [] if args.data is None else missing_source(args.data)
     faults += [] if args.output is None else output_faults("output", args.output)
-    faults += grid_faults(args.temperatures, args.selection)
+    faults += grid_faults(chosen_temperatures(args), args.selection)
     return faults + faults_of(lambda: reading_keywords(args))
+
+
+def _is_server(teacher: str) -> bool:
+    from ...labeling.teachers.open_teacher import server_address
+
+    return server_address(teacher) is not None
+
+
+def chosen_temperatures(args: argparse.Namespace) -> tuple[float, ...]:
+    """Give the temperatures of the cache: a server's log-probabilities are at 1."""
+    if args.temperatures is not None:
+        return tuple(args.temperatures)
+    return (1.0,) if args.teacher is not None and _is_server(args.teacher) else (1.0, 2.0, 4.0)
 
 
 def cache_logits(args: argparse.Namespace) -> None:
@@ -114,7 +157,7 @@ def cache_logits(args: argparse.Namespace) -> None:
         args.teacher,
         args.output,
         top_k=args.top_k,
-        temperatures=args.temperatures,
+        temperatures=chosen_temperatures(args),
         selection=args.selection,
         max_length=args.max_length,
         too_long=args.too_long,
@@ -125,7 +168,10 @@ def cache_logits(args: argparse.Namespace) -> None:
     )
     console.head(f"stillroom: logits of {args.teacher} for {args.data}, {len(records):,} records")
     try:
-        done = cache_teacher_logits(settings, records)
+        if not _is_server(args.teacher):
+            done = cache_teacher_logits(settings, records)
+        else:
+            done = _cache_served(args, settings, records)
     except DataError as fault:
         raise fault if fault.path else DataError(str(fault), path=args.data) from fault
     manifest, kept = done.manifest, done.parts - done.built
@@ -140,7 +186,39 @@ def cache_logits(args: argparse.Namespace) -> None:
         f"{args.output}: {manifest.sequences:,} sequences, {manifest.tokens:,} supervised tokens, "
         f"{size:g} bytes each",
     )
-    console.line("next", f'DistillationConfig(..., teacher_cache="{args.output}")')
+    named = f'teacher_model_name="{manifest.spec.teacher.id}", ' if _is_server(args.teacher) else ""
+    console.line("next", f'DistillationConfig(..., {named}teacher_cache="{args.output}")')
+
+
+def _cache_served(
+    args: argparse.Namespace, settings: CacheSettings, records: list[dict[str, Any]]
+) -> BuildResult:
+    """Read the log-probabilities from a server."""
+    from ...distillation.teacher.served_cache import cache_served_logits
+    from ...inference.checkpoints.load_student import complete_tokenizer
+    from ...inference.checkpoints.tokenizer_files import load_tokenizer
+    from ...inference.sources.find_model import find_model
+    from ...labeling.teachers.open_teacher import open_teacher, require_server
+    from ...labeling.teachers.openai_http import RemoteTeacher
+
+    teacher = open_teacher(
+        args.teacher,
+        model=args.model,
+        api_key_env=args.api_key_env,
+        timeout_s=args.timeout,
+        endpoint="completions",
+    )
+    require_server(teacher, args.teacher)
+    assert isinstance(teacher, RemoteTeacher)
+    tokenizer = load_tokenizer(Path(find_model(args.tokenizer)))
+    complete_tokenizer(tokenizer, args.tokenizer)
+    return cache_served_logits(
+        dataclasses.replace(settings, teacher=teacher.name),
+        records,
+        teacher.server,
+        tokenizer,
+        concurrency=args.concurrency,
+    )
 
 
 def temperatures(given: str) -> tuple[float, ...] | Fault:
