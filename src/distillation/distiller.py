@@ -63,6 +63,7 @@ from .students.save_student import write_student
 from .teacher.cache_reader import TeacherCache
 from .teacher.cached import require_fit
 from .teacher.recorded import RecordedTeacher
+from .teacher.teacher_mixture import TeacherMixture
 from .torch_processes import is_main_process, join_processes, local_device, main_process_first
 from .training.build_trainer import trainer_of
 from .training.callbacks import asks_teacher, reads_own_tokens
@@ -317,6 +318,8 @@ class ModelDistiller:
         )
         if self.pruning is not None:
             run["student"] |= {"pruning": self.pruning}
+        if isinstance(cache, TeacherMixture):
+            run["teacher"] |= {"by_source": cache.describe()}
         return run | ({"left_out_settings": dict(self._left_out)} if self._left_out else {})
 
     def _finish(self, trainer: Any, trained: Any, probe: Batch, run: Mapping[str, Any]) -> None:  # noqa: ANN401
@@ -388,8 +391,10 @@ class ModelDistiller:
         return self._needs_teacher() and not recorded
 
     def _open_cache(self) -> TeacherCache | None:
-        folder = self.config.teacher_cache
-        return TeacherCache(folder) if folder is not None and self._needs_teacher() else None
+        given = self.config.teacher_cache
+        if given is None or not self._needs_teacher():
+            return None
+        return TeacherCache(given) if isinstance(given, str) else TeacherMixture(given)
 
     def _require_fit(
         self, cache: TeacherCache, examples: Sequence[Example], items: Sequence[TokenizedExample]
@@ -408,6 +413,8 @@ class ModelDistiller:
             },
             sources={example.id: example.source for example in examples},
         )
+        if isinstance(cache, TeacherMixture):
+            cache.require_sources(items, examples)
 
     def _put_head(self, examples: Sequence[Example]) -> None:
         """Make a classifier of an encoder or language model that is to classify."""

@@ -17,6 +17,8 @@ FROM_TEACHER: Final = (EVERY_SECOND, PRUNED)
 FROM_SCRATCH: Final = "from_scratch"
 """Student name that means an untrained model in the teacher's family, of `student_layers` and
 `student_width`."""
+MIXTURE: Final = "mixture"
+"""Teacher name that means several teachers, each with a cache of the records of its source."""
 
 RampShape = Literal["linear", "cosine"]
 Task = Literal["generation", "classification"]

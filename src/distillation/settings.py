@@ -104,8 +104,10 @@ class DistillationConfig:
     student_vocabulary: int | None = None
     """Tokens that a `from_teacher` student keeps: all bytes, special tokens and those of the
     training data, and the most frequent others up to this many."""
-    teacher_cache: str | None = None
-    """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded."""
+    teacher_cache: str | Mapping[str, str] | None = None
+    """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded. For a
+    mixture of teachers, whose name is `mixture`, source -> folder: each record names its source in
+    the field `source`, and is learned from the teacher of that source alone."""
     task: Task = "generation"
     """`classification` trains a classifier from records with `text` and `label`. The teacher is a
     classifier, or its `probabilities` are in the records; an encoder or language model as the

@@ -18,6 +18,7 @@ from ..errors import nearest
 from .setting_names import (
     FROM_SCRATCH,
     FROM_TEACHER,
+    MIXTURE,
     PRUNED,
     UNIVERSAL,
     AttentionMeasure,
@@ -106,7 +107,12 @@ ALLOWED: Final[dict[str, Rule]] = {
     "output_dir": _TEXT,
     "lr_scheduler": _TEXT,
     "torch_compile_backend": _TEXT,
-    "teacher_cache": _null_or((_is_text, "is a folder")),
+    "teacher_cache": _null_or((
+        lambda v: _is_text(v) or (
+            isinstance(v, Mapping) and bool(v) and all(map(_is_text, (*v, *v.values())))
+        ),
+        "is a folder, or source -> folder",
+    )),
     "max_length": (_whole(2), "is a whole number from 2 on"),
     "batch_size": (_whole(1), "is a whole number from 1 on"),
     "gradient_accumulation_steps": (_whole(1), "is a whole number from 1 on"),
@@ -315,6 +321,13 @@ def _combinations(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> lis
         (
             values["teacher_bits"] is not None and cache,
             "teacher_bits is for a teacher that runs; teacher_cache replaces it",
+        ),
+        (
+            isinstance(values["teacher_cache"], Mapping)
+            != (values["teacher_model_name"] == MIXTURE),
+            f"teacher_model_name is {values['teacher_model_name']!r} and teacher_cache "
+            f"{values['teacher_cache']!r}; several teachers are named {MIXTURE!r}, and their "
+            "caches source -> folder",
         ),
         (
             values["torch_compile"] is True and values["attention_weight"] != 0.0,

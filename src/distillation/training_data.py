@@ -10,7 +10,8 @@
 | `text` | a plain text, supervised as a whole |
 
 The first row that fits is used. Records written by `stillroom label` are marked with the shape of
-the label and the format of its prompt. Other keys are ignored.
+the label and the format of its prompt. `source` is kept: a mixture of teachers chooses by it. Other
+keys are ignored.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from ..records import Example, record_hash
 
 Record = Example | Mapping[str, Any]
 
+SOURCE: Final = "source"
+"""Field of a record that names where it is from; one teacher of a mixture has the records of it."""
 SHAPES: Final = (
     "text | question, answer | instruction, output | messages | conversations | prompt, completion"
 )
@@ -83,12 +86,24 @@ def examples_from(
         turns = None if isinstance(asked, str) else [dict(turn) for turn in asked]
         content = record_hash({"prompt": prompt, "target": target})[:24]
         examples.append(
-            Example(f"{content}-{seen[content]}", prompt, target, task="text", turns=turns)
+            Example(
+                f"{content}-{seen[content]}",
+                prompt,
+                target,
+                task="text",
+                fields=_source_of(record),
+                turns=turns,
+            )
         )
         seen[content] += 1
     if not examples:
         raise EmptyDataError("there are no training records; give at least one")
     return examples
+
+
+def _source_of(record: object) -> dict[str, Any]:
+    source = record.get(SOURCE) if isinstance(record, Mapping) else None
+    return {SOURCE: source} if isinstance(source, str) else {}
 
 
 def _prompt_and_target(record: object, number: int) -> tuple[Prompt, str]:

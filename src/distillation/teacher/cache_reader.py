@@ -61,6 +61,7 @@ class TeacherCache:
     Attributes:
         folder: The cache's folder.
         manifest: Its manifest.
+        parts: The columns of its parts.
 
     Raises:
         DataNotFoundError: The folder holds no cache.
@@ -77,7 +78,7 @@ class TeacherCache:
                 "again: it continues where it stopped",
                 path=folder,
             )
-        self._parts: list[PartColumns] = []
+        self.parts: list[PartColumns] = []
         for entry in manifest.parts:
             path = self.folder / Path(entry.file).name
             part = open_part(path, manifest.spec, manifest.build)
@@ -87,7 +88,7 @@ class TeacherCache:
                     f"says {entry.bytes} and {entry.rows}; remove it and build the cache again",
                     path=path,
                 )
-            self._parts.append(part)
+            self.parts.append(part)
         self._build_index()
 
     @property
@@ -168,7 +169,7 @@ class TeacherCache:
         place = int(np.searchsorted(self._prefixes, np.uint64(prefix)))
         while place < len(self._prefixes) and int(self._prefixes[place]) == prefix:
             number, row = int(self._part_of[place]), int(self._row_of[place])
-            part = self._parts[number]
+            part = self.parts[number]
             if part.keys[row].tobytes() == key:
                 return Entry(number, int(part.starts[row]), int(part.starts[row + 1]))
             place += 1
@@ -183,7 +184,7 @@ class TeacherCache:
         entry = self.find(key)
         if entry is None:
             return None
-        stored = self._parts[entry.part].position[entry.start : entry.stop]
+        stored = self.parts[entry.part].position[entry.start : entry.stop]
         places = np.searchsorted(stored, positions)
         if len(positions) and (places[-1] == len(stored) or (stored[places] != positions).any()):
             return None
@@ -198,7 +199,7 @@ class TeacherCache:
         spec = self.manifest.spec
         columns = {}
         for name, (kind, width) in value_columns(spec).items():
-            pieces = [self._parts[w.part].values[name][w.rows] for w in wanted]
+            pieces = [self.parts[w.part].values[name][w.rows] for w in wanted]
             columns[name] = np.concatenate([np.zeros((0, width), kind), *pieces])
         ids = columns["ids"]  # (N, K)
         # Read as unsigned, negative ids are too large as well.
@@ -228,15 +229,15 @@ class TeacherCache:
         """Sort the first bytes of all keys, and check the counts of the manifest."""
         prefixes = [
             np.ascontiguousarray(part.keys[:, :_PREFIX_BYTES]).view(">u8")[:, 0].astype(np.uint64)
-            for part in self._parts
+            for part in self.parts
         ]
-        rows = [np.arange(len(part.keys), dtype=np.int32) for part in self._parts]
-        parts = [np.full(len(part.keys), n, np.int32) for n, part in enumerate(self._parts)]
+        rows = [np.arange(len(part.keys), dtype=np.int32) for part in self.parts]
+        parts = [np.full(len(part.keys), n, np.int32) for n, part in enumerate(self.parts)]
         together = np.concatenate(prefixes)
         order = np.argsort(together, kind="stable")
         self._prefixes = together[order]
         self._part_of, self._row_of = np.concatenate(parts)[order], np.concatenate(rows)[order]
-        counts = (len(order), sum(len(part.position) for part in self._parts))
+        counts = (len(order), sum(len(part.position) for part in self.parts))
         if counts != (self.manifest.sequences, self.manifest.tokens):
             raise UnreadableFileError(
                 f"its parts hold {counts[0]} sequences and {counts[1]} positions, the manifest "

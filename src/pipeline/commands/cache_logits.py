@@ -3,6 +3,8 @@
     stillroom cache-logits --teacher ./teacher --data train.jsonl --output ./cache
 
 Students are then trained with `DistillationConfig(teacher_cache="./cache")`, without the teacher.
+With `--source NAME` a cache holds the records of one source, and a student learns each record from
+the teacher of its source: `DistillationConfig("mixture", teacher_cache={"code": "./a", ...})`.
 """
 
 from __future__ import annotations
@@ -55,6 +57,12 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         help="a folder, a model of the hub, or a server: its address, vllm, sglang or llama-server",
     )
     add("--data", type=text, required=True, help="file of training examples (see above)")
+    add(
+        "--source",
+        type=text,
+        metavar="NAME",
+        help="take the records alone whose field `source` is this; for a mixture of teachers",
+    )
     add("--output", type=text, required=True, help="folder of the cache")
     add("--top-k", type=whole_number(1), default=64, help="tokens kept per position (default 64)")
     add(
@@ -150,6 +158,8 @@ def cache_logits(args: argparse.Namespace) -> None:
     from ...data.readers.read_table import read_table
 
     records = read_table(args.data, **reading_keywords(args))
+    if args.source is not None:
+        records = _of_source(records, args.source, args.data)
     # This loads torch and transformers, which --help must not.
     from ...distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 
@@ -188,6 +198,20 @@ def cache_logits(args: argparse.Namespace) -> None:
     )
     named = f'teacher_model_name="{manifest.spec.teacher.id}", ' if _is_server(args.teacher) else ""
     console.line("next", f'DistillationConfig(..., {named}teacher_cache="{args.output}")')
+
+
+def _of_source(records: list[dict[str, Any]], source: str, data: str) -> list[dict[str, Any]]:
+    """Take the records of one source.
+
+    Raises:
+        DataError: There are none.
+    """
+    chosen = [record for record in records if record.get("source") == source]
+    if not chosen:
+        names = sorted({str(r["source"]) for r in records if r.get("source") is not None})
+        known = ", ".join(map(repr, names[:20])) or "none: no record has a field source"
+        raise DataError(f"no record is of the source {source!r}; there is {known}", path=data)
+    return chosen
 
 
 def _cache_served(

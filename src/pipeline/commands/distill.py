@@ -92,8 +92,10 @@ def _settings_faults(config: Mapping[str, Any]) -> list[str]:
         faults += _model_faults("student_model_name", settings.student_model_name)
         if settings.device is not None and not is_device(settings.device):
             faults.append(f"device is {settings.device!r}; allowed are cpu, cuda, cuda:1 and so on")
-        if settings.teacher_cache is not None and not Path(settings.teacher_cache).is_dir():
-            faults.append(f"teacher_cache is {settings.teacher_cache!r}; there is no such folder")
+        caches = settings.teacher_cache or {}
+        for folder in [caches] if isinstance(caches, str) else caches.values():
+            if not Path(folder).is_dir():
+                faults.append(f"teacher_cache is {folder!r}; there is no such folder")
     return faults
 
 

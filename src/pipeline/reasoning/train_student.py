@@ -112,14 +112,21 @@ def training_identity(
     """Hash what decides the student: settings, data, prompts, the models' weights and the teacher's
     kept logits."""
     dtype = config.dtype or str(choose_training_dtype(choose_device(config.device)))
-    neutral = replace(config, teacher_model_name="-", student_model_name="every_second_layer")
+    neutral = replace(
+        config,
+        teacher_model_name="-",
+        student_model_name="every_second_layer",
+        teacher_cache=None,
+    )
     uses_teacher = config.alpha > 0.0 or config.student_model_name in FROM_TEACHER
     models = {
         "student": known_identity(config.student_model_name, None),
         "teacher": known_identity(config.teacher_model_name, None) if uses_teacher else None,
     }
-    if config.teacher_cache is not None:
-        models["logits"] = {"manifest": file_sha256(Path(config.teacher_cache) / MANIFEST_FILE)}
+    caches = config.teacher_cache or {}
+    folders = {"manifest": caches} if isinstance(caches, str) else caches
+    if folders:
+        models["logits"] = {n: file_sha256(Path(f) / MANIFEST_FILE) for n, f in folders.items()}
     identity = run_identity(
         config_hash=config_hash(neutral, dtype=dtype),
         examples=examples,

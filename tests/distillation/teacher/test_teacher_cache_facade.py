@@ -368,6 +368,6 @@ def test_bfloat16_is_cached_as_a_training_would_run_it(folders, tmp_path):
         )
     narrow, wide = (TeacherCache(tmp_path / dtype) for dtype in ("bfloat16", "float32"))
     assert narrow.manifest.spec.teacher.dtype == "bfloat16"
-    tails = [cache._parts[0].values["log_tail"] for cache in (narrow, wide)]
+    tails = [cache.parts[0].values["log_tail"] for cache in (narrow, wide)]
     assert 0.0 < float(abs(tails[0] - tails[1]).mean()) < 0.2
     assert torch.get_default_dtype() == torch.float32
