@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ...prompts import SystemMode, format_prompt
 from ..batch.label_run import LabelRun, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
 from ..teachers.open_teacher import open_teacher
-from ..teachers.protocol import DecodeProfile, Prompt, Teacher
+from ..teachers.protocol import DecodeProfile, Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,9 @@ def label_with_teacher(
     require_mode(teacher_model, mode)
     teacher = open_teacher(checkpoint_of(teacher_model, teacher_tokenizer))
     with ExitStack() as stack:
-        folder = work_dir or stack.enter_context(tempfile.TemporaryDirectory())
-        run = label_records(
+        labeler = BatchLabeler(
             teacher,
-            items,
-            [prompt_of(item, mode) for item in items],
-            folder=folder,
+            work_dir or stack.enter_context(tempfile.TemporaryDirectory()),
             profile=DecodeProfile(max_new_tokens, temperature, top_p, seed),
             settings=LabelSettings(
                 concurrency=batch_size,
@@ -72,7 +70,7 @@ def label_with_teacher(
                 keep_thoughts=mode == "system2",
             ),
         )
-    return labelled_records(run)
+        return labelled_records(labeler.run(numbered_tasks(items, partial(prompt_of, mode=mode))))
 
 
 def prompt_of(record: Mapping[str, Any], mode: SystemMode) -> str:
@@ -80,21 +78,11 @@ def prompt_of(record: Mapping[str, Any], mode: SystemMode) -> str:
     return format_prompt(str(record["instruction"]), str(record.get("input") or ""), mode)
 
 
-def label_records(
-    teacher: Teacher,
-    records: Sequence[Mapping[str, Any]],
-    prompts: Sequence[Prompt],
-    *,
-    folder: str | Path,
-    profile: DecodeProfile,
-    settings: LabelSettings,
-) -> LabelRun:
-    """Ask a teacher one prompt per record: `BatchLabeler` with tasks numbered from 1."""
-    tasks = [
-        LabelTask(id=str(number), prompt=prompt, record=record)
-        for number, (record, prompt) in enumerate(zip(records, prompts, strict=True), start=1)
-    ]
-    return BatchLabeler(teacher, folder, profile=profile, settings=settings).run(tasks)
+def numbered_tasks(
+    records: Sequence[Mapping[str, Any]], write: Callable[[Mapping[str, Any]], Prompt]
+) -> list[LabelTask]:
+    """Make one task per record, numbered from 1, with the prompt that `write` gives."""
+    return [LabelTask(str(n), write(record), record) for n, record in enumerate(records, start=1)]
 
 
 def labelled_records(run: LabelRun) -> list[dict[str, Any]]:

@@ -22,6 +22,10 @@ class Stage:
     """What is read and written, for the list of jobs."""
     needs: tuple[str, ...]
     """Keys that a configuration must have."""
+    names: str
+    """Jobs of EasyDistill 1.0 that run it."""
+    names_v2: str = ""
+    """Jobs of EasyDistill 2.0 that run it."""
     function: str = "texts.run_texts"
     """`module.function` of this package, imported when a job runs because most load torch."""
     new_tokens: int = 512
@@ -31,103 +35,58 @@ class Stage:
     labels_first: bool = False
     """A teacher, where the job has one, first answers what `labeled_path` lacks."""
 
+    @property
+    def trains(self) -> bool:
+        """Whether a student is made."""
+        return "models.student" in self.needs
+
 
 _STUDENT: Final = ("dataset.labeled_path", "models.student")
 _FILES: Final = ("dataset.input_path", "dataset.output_path")
 _PROMPTED: Final = (*_FILES, "inference.prompt")
 _PAIRS: Final = ("dataset.instruction_path", "dataset.labeled_path")
 STAGES: Final[dict[str, Stage]] = {
-    "black_box": Stage("labeled_path -> student in output_dir", _STUDENT, "students.run_black_box",
-                       labels_first=True),
-    "white_box": Stage("labeled_path, logits_path -> student in output_dir",
-                       (*_STUDENT, "dataset.logits_path"), "students.run_white_box",
-                       labels_first=True),
-    "conversations": Stage("conversations -> student in output_dir", _STUDENT,
-                           "students.run_conversations"),
-    "preferences": Stage("prompt -> prompt, chosen, rejected -> student",
-                         (*_PAIRS, "models.student"), "preferences.run_preferences"),
-    "reward_pairs": Stage("prompt -> prompt, chosen, rejected; no training", (
-        *_PAIRS, "inference.positive_system_prompt", "inference.negative_system_prompt"),
-        "preferences.run_reward_pairs"),
-    "answers": Stage("instruction -> instruction, response", _FILES),
-    "expansion": Stage("instruction -> new instruction", _PROMPTED, "texts.run_expansion"),
-    "refinement": Stage("instruction -> instruction", _PROMPTED),
-    "extraction": Stage("data -> instruction, output", _PROMPTED, new_tokens=1024),
-    "thought": Stage("instruction -> instruction, output", _PROMPTED, new_tokens=1024),
-    "shorter": Stage("instruction, output -> shorter output", _PROMPTED, new_tokens=1024),
-    "longer": Stage("instruction, output -> longer output", _PROMPTED, new_tokens=1024),
-    "resampling": Stage("instruction -> category, resampled", _FILES, "texts.run_resampling"),
-    "thought_scores": Stage("instruction, output -> scores", _FILES, "texts.run_scores", 8196,
-                            judges="thought"),
-    "answer_scores": Stage("instruction, output -> scores", _FILES, "texts.run_scores", 8196,
-                           judges="answer"),
+    "black_box": Stage(
+        "labeled_path -> student in output_dir", _STUDENT, "kd_black_box_local kd_black_box_api "
+        "kd_black_box_train_only kd_sft kd_black_box_train_only_multi",
+        function="students.run_black_box", labels_first=True),
+    "white_box": Stage(
+        "labeled_path, logits_path -> student in output_dir", (*_STUDENT, "dataset.logits_path"),
+        "kd_white_box kd_white_box_train_only",
+        function="students.run_white_box", labels_first=True),
+    "conversations": Stage("conversations -> student in output_dir", _STUDENT, "agentkd_distill",
+                           function="students.run_conversations"),
+    "preferences": Stage(
+        "prompt -> prompt, chosen, rejected -> student", (*_PAIRS, "models.student"),
+        "rank_dpo_api rank_dpo_local", function="preferences.run_preferences"),
+    "reward_pairs": Stage(
+        "prompt -> prompt, chosen, rejected; no training",
+        (*_PAIRS, "inference.positive_system_prompt", "inference.negative_system_prompt"),
+        "rl_reward_api rl_reward_local", function="preferences.run_reward_pairs"),
+    "answers": Stage("instruction -> instruction, response", _FILES, "", "instruct_distill"),
+    "expansion": Stage("instruction -> new instruction", _PROMPTED,
+                       "instruction_expansion_api instruction_expansion_batch",
+                       "instruction_expansion seed_anchored_expansion"),
+    "refinement": Stage("instruction -> instruction", _PROMPTED,
+                        "instruction_refinement_api instruction_refinement_batch",
+                        "instruction_refinement"),
+    "extraction": Stage(
+        "data -> instruction, output", _PROMPTED,
+        "instruction_response_extraction_api instruction_response_extraction_batch",
+        "instruction_response_extraction", new_tokens=1024),
+    "thought": Stage("instruction -> instruction, output", _PROMPTED,
+                     "cot_generation_api cot_generation_batch", "cot_distill", new_tokens=1024),
+    "shorter": Stage("instruction, output -> shorter output", _PROMPTED,
+                     "cot_long2short_api cot_long2short_batch", "cot_long2short", new_tokens=1024),
+    "longer": Stage("instruction, output -> longer output", _PROMPTED,
+                    "cot_short2long_api cot_short2long_batch", "cot_short2long", new_tokens=1024),
+    "resampling": Stage("instruction -> category, resampled", _FILES,
+                        "instruct_sample_api", "balanced_instruct_distill"),
+    "thought_scores": Stage("instruction, output -> scores", _FILES, "cot_eval_api", "cot_eval",
+                            "texts.run_scores", 8196, judges="thought"),
+    "answer_scores": Stage("instruction, output -> scores", _FILES, "instruct_eval_api",
+                           "instruct_eval", "texts.run_scores", 8196, judges="answer"),
 }  # fmt: skip
-_NAMES: Final = {
-    "black_box": "kd_black_box_local kd_black_box_api kd_black_box_train_only kd_sft "
-    "kd_black_box_train_only_multi",
-    "white_box": "kd_white_box kd_white_box_train_only",
-    "conversations": "agentkd_distill",
-    "preferences": "rank_dpo_api rank_dpo_local",
-    "reward_pairs": "rl_reward_api rl_reward_local",
-    "expansion": "instruction_expansion_api instruction_expansion_batch",
-    "refinement": "instruction_refinement_api instruction_refinement_batch",
-    "extraction": "instruction_response_extraction_api instruction_response_extraction_batch",
-    "thought": "cot_generation_api cot_generation_batch",
-    "shorter": "cot_long2short_api cot_long2short_batch",
-    "longer": "cot_short2long_api cot_short2long_batch",
-    "resampling": "instruct_sample_api",
-    "thought_scores": "cot_eval_api",
-    "answer_scores": "instruct_eval_api",
-}
-"""Stage -> the jobs of EasyDistill 1.0 that run it."""
-_NAMES_V2: Final = {
-    "answers": "instruct_distill",
-    "expansion": "instruction_expansion seed_anchored_expansion",
-    "refinement": "instruction_refinement",
-    "extraction": "instruction_response_extraction",
-    "thought": "cot_distill",
-    "shorter": "cot_long2short",
-    "longer": "cot_short2long",
-    "resampling": "balanced_instruct_distill",
-    "thought_scores": "cot_eval",
-    "answer_scores": "instruct_eval",
-}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job type."""
-
-    name: str
-    generation: Generation
-    stage: str | None = None
-    """A key of `STAGES`; None for a job that is refused."""
-    teacher: Teacher = "none"
-    """Who answers: a model in this process, or a server."""
-    reason: str = ""
-    """Why it is refused."""
-    closest: str = "none"
-    """The job to use instead."""
-
-    @property
-    def definition(self) -> Stage:
-        """The row of `STAGES`, for a job that is run."""
-        return STAGES[self.stage or ""]
-
-    @property
-    def labels_first(self) -> bool:
-        """Whether its teacher first answers what `labeled_path` lacks."""
-        return self.definition.labels_first and self.teacher != "none"
-
-    @property
-    def described(self) -> str:
-        """What it reads and writes, or why it is refused; its line in the list."""
-        if self.stage is None:
-            return f"refused  {self.reason}"
-        first = "instruction_path -> teacher -> " if self.labels_first else ""
-        return f"run      {first}{self.definition.flow}"
-
-
 _RL: Final = "needs an online RL stack and a reward model"
 _TOOLS: Final = "needs a served tool-simulation stack"
 _EAGLE: Final = "trains an EAGLE draft head with DeepSpeed"
@@ -163,19 +122,44 @@ _FAMILIES: Final = {
 """First part of a name -> why such jobs are refused, for names that later releases may add."""
 
 
-def _teacher_of(name: str) -> Teacher:
-    if name.endswith("_api"):
-        return "api"
-    return "local" if name.endswith(("_local", "_batch")) or name == "kd_white_box" else "none"
+@dataclass(frozen=True)
+class Job:
+    """A job type."""
+
+    name: str
+    generation: Generation
+    stage: str | None = None
+    """A key of `STAGES`; None for a job that is refused."""
+    reason: str = ""
+    """Why it is refused."""
+    closest: str = "none"
+    """The job to use instead."""
+
+    @property
+    def definition(self) -> Stage:
+        """The row of `STAGES`, for a job that is run."""
+        return STAGES[self.stage or ""]
+
+    @property
+    def teacher(self) -> Teacher:
+        """Who answers: a model in this process, or a server."""
+        if self.generation == "2.0" or self.name.endswith("_api"):
+            return "api"
+        is_local = self.name.endswith(("_local", "_batch")) or self.name == "kd_white_box"
+        return "local" if is_local else "none"
+
+    @property
+    def labels_first(self) -> bool:
+        """Whether its teacher first answers what `labeled_path` lacks."""
+        return self.definition.labels_first and self.teacher != "none"
 
 
 JOBS: Final[dict[str, Job]] = {
     job.name: job
     for job in (
-        *(Job(name, "1.0", stage, _teacher_of(name))
-          for stage, names in _NAMES.items() for name in names.split()),
-        *(Job(name, "2.0", stage, "api")
-          for stage, names in _NAMES_V2.items() for name in names.split()),
+        *(Job(name, "1.0", stage) for stage, row in STAGES.items() for name in row.names.split()),
+        *(Job(name, "2.0", stage) for stage, row in STAGES.items()
+          for name in row.names_v2.split()),
         *(Job(name, generation, reason=reason, closest=closest)
           for generation, reason, closest, names in _REFUSED for name in names.split()),
     )
@@ -188,27 +172,25 @@ def find_job(name: object) -> Job:
     Raises:
         ConfigError: There is no job of this name, or it is refused; the message says which to use.
     """
-    family = next(
-        (reason for begin, reason in _FAMILIES.items() if str(name).startswith(begin)), ""
-    )
-    job = JOBS.get(name, Job(name, "1.0", reason=family)) if isinstance(name, str) else None
-    if job is None or not (job.stage or job.reason):
+    reasons = (why for begin, why in _FAMILIES.items() if str(name).startswith(begin))
+    job = JOBS.get(str(name)) or Job(str(name), "1.0", reason=next(reasons, ""))
+    if job.stage is not None:
+        return job
+    if not job.reason:
         raise ConfigError([f"Unknown job type: {name}"])
-    if job.stage is None:
-        raise ConfigError([
-            f"job_type '{name}' is recognised but not supported by stillroom: {job.reason}. "
-            f"Closest supported job: {job.closest}. See: stillroom easydistill --list-jobs"
-        ])  # fmt: skip
-    return job
+    raise ConfigError([
+        f"job_type '{name}' is recognised but not supported by stillroom: {job.reason}. "
+        f"Closest supported job: {job.closest}. See: stillroom easydistill --list-jobs"
+    ])  # fmt: skip
 
 
 def list_jobs() -> list[str]:
     """Write all jobs, one per line: name, and what it reads and writes or why it is refused."""
-    width = max(map(len, JOBS))
-    ordered = sorted(JOBS.values(), key=lambda job: (job.stage is None, job.name))
-    lines = []
-    for generation in ("1.0", "2.0"):
-        lines.append(f"EasyDistill {generation}")
-        lines += [f"  {job.name:<{width}}  {job.described}" for job in ordered
-                  if job.generation == generation]  # fmt: skip
-    return lines
+    lines: dict[Generation, list[str]] = {"1.0": [], "2.0": []}
+    for job in sorted(JOBS.values(), key=lambda job: (job.stage is None, job.name)):
+        told = f"refused  {job.reason}"
+        if job.stage is not None:
+            first = "instruction_path -> teacher -> " if job.labels_first else ""
+            told = f"run      {first}{job.definition.flow}"
+        lines[job.generation].append(f"  {job.name:<{max(map(len, JOBS))}}  {told}")
+    return ["EasyDistill 1.0", *lines["1.0"], "EasyDistill 2.0", *lines["2.0"]]

@@ -5,13 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...console import Console, quiet_libraries
-from ...errors import ConfigError
 from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, text
-from ..path_checks import output_faults
 
 if TYPE_CHECKING:
     from .config import JobConfig
@@ -48,12 +45,13 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
         print("--config is required unless --list-jobs is used.", file=sys.stderr)
         return EXIT_USAGE
     quiet_libraries()
-    console = Console(args.verbose)
 
     def run() -> None:
+        from .config import read_job
+
         try:
-            with console.timed("easydistill") as words:
-                words.append(run_job_file(args.config))
+            with Console(args.verbose).timed("easydistill") as words:
+                words.append(run_job(read_job(args.config)))
         except KeyboardInterrupt:
             print("interrupted; the same command goes on", file=sys.stderr)
             raise
@@ -61,35 +59,14 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     return guarded(run, parser, args, config_code=EXIT_USAGE, prefix="")
 
 
-def run_job_file(path: str | Path) -> str:
-    """Run the job of a file.
+def run_job(config: JobConfig) -> str:
+    """Run a job.
 
     Returns:
         The student's folder, or the file of texts.
 
     Raises:
-        ConfigError: The file has faults, all of them; or its job is unknown or refused.
         StillroomError: The job failed.
     """
-    from .config import read_job
-
-    return run_job(read_job(path))
-
-
-def run_job(config: JobConfig) -> str:
-    """Run a job; as `run_job_file`."""
-    from .settings import check_training
-
-    check_training(config)
-    faults = []
-    path, folder = config.dataset.get("output_path"), config.training.get("output_dir")
-    if path and Path(path).is_dir():
-        faults.append(f"Output path is a directory: {path}")
-    elif path:
-        faults += output_faults("dataset.output_path", str(Path(path).parent))
-    if folder:
-        faults += output_faults("training.output_dir", folder)
-    if faults:
-        raise ConfigError(faults)
     module, function = config.job.definition.function.split(".")
     return str(getattr(import_module(f".{module}", __package__), function)(config))

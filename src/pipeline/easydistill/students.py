@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,12 @@ from ...data.datasets.thought_views import LABEL, RATIONALE
 from ...distillation.teacher.cache_format import MANIFEST_FILE
 from ...distillation.teacher.cache_job import CacheSettings, cache_teacher_logits
 from ...errors import ConfigError, EmptyDataError
-from ...labeling.batch.label_run import LabelTask
-from ...labeling.tasks.free_text import ask_turns
-from ...labeling.tasks.reasoning_labels import labelled_records, prompt_of
+from ...labeling.tasks.reasoning_labels import labelled_records
 from ...prompts import SystemMode
 from ..reasoning.rows import read_rows
 from ..reasoning.train_student import train_student, training_examples_of
 from .config import JobConfig
-from .settings import training_settings
-from .teacher import ask_teacher
+from .teacher import ask_instructions
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +33,7 @@ def run_black_box(config: JobConfig) -> str:
         The student's folder.
     """
     mode = prompt_mode(config)
-    return _train(config, training_settings(config), _labels(config, mode), mode)
+    return _train(config, _labels(config, mode), mode)
 
 
 def run_white_box(config: JobConfig) -> str:
@@ -48,7 +44,7 @@ def run_white_box(config: JobConfig) -> str:
     Returns:
         The student's folder.
     """
-    cache = str(config.dataset["logits_path"])
+    cache, settings = str(config.dataset["logits_path"]), config.settings
     has_teacher = config.job.teacher != "none"
     if not has_teacher and not (Path(cache) / MANIFEST_FILE).is_file():
         raise ConfigError([
@@ -56,7 +52,7 @@ def run_white_box(config: JobConfig) -> str:
             "peer hold logits of other answers than the labels, so they are not read; "
             "kd_white_box makes the folder"
         ])  # fmt: skip
-    settings, mode = training_settings(config, teacher_cache=cache), prompt_mode(config)
+    mode = prompt_mode(config)
     records = _labels(config, mode)
     if has_teacher:
         wanted = CacheSettings(
@@ -69,7 +65,7 @@ def run_white_box(config: JobConfig) -> str:
             progress=settings.progress,
         )
         cache_teacher_logits(wanted, training_examples_of(records, mode))
-    return _train(config, settings, records, mode)
+    return _train(config, records, mode)
 
 
 def run_conversations(config: JobConfig) -> str:
@@ -80,11 +76,7 @@ def run_conversations(config: JobConfig) -> str:
     """
     rows = _rows(config, "labeled_path")
     records = [one for n, row in enumerate(rows, start=1) for one in conversation_records(row, n)]
-    nested = config.training.get("output")
-    if isinstance(nested, Mapping) and "output_dir" in nested:
-        training = {**config.training, "output_dir": nested["output_dir"]}
-        config = replace(config, training=training)
-    return train_student(training_settings(config), records, "system1")
+    return _train(config, records, "system1")
 
 
 def prompt_mode(config: JobConfig) -> SystemMode:
@@ -98,9 +90,9 @@ def prompt_mode(config: JobConfig) -> SystemMode:
     return chosen or "system1"
 
 
-def _train(config: JobConfig, settings: Any, records: Records, mode: SystemMode) -> str:  # noqa: ANN401
+def _train(config: JobConfig, records: Records, mode: SystemMode) -> str:
     overwrite = bool(config.training.get("overwrite_output_dir", False))
-    return train_student(settings, records, mode, overwrite=overwrite)
+    return train_student(config.settings, records, mode, overwrite=overwrite)
 
 
 def _labels(config: JobConfig, mode: SystemMode) -> Records:
@@ -117,15 +109,13 @@ def _labels(config: JobConfig, mode: SystemMode) -> Records:
     if config.job.teacher == "none":
         return known
     asked = _instructions(config, "instruction_path")
-    overwrite = bool(config.inference.get("overwrite", False))
-    answers = {} if overwrite else {_question(r): r for r in known if r["output"]}
+    answers = {_question(record): record for record in known if record["output"]}
+    if config.inference.get("overwrite"):
+        answers = {}
     missing = [r for key, r in {_question(r): r for r in asked}.items() if key not in answers]
     if missing:
-        tasks = [
-            LabelTask(str(number), _teacher_prompt(config, record, mode), record)
-            for number, record in enumerate(missing, start=1)
-        ]
-        run = ask_teacher(config, tasks, f"{place}.work", mode=mode)
+        system = config.inference.get("system_prompt") if config.job.teacher == "api" else None
+        run = ask_instructions(config, missing, mode, system, f"{place}.work")
         answers |= {_question(record): record for record in labelled_records(run)}
     keys = dict.fromkeys(map(_question, [*asked, *known]))
     labelled = [answers[key] for key in keys if key in answers]
@@ -135,14 +125,6 @@ def _labels(config: JobConfig, mode: SystemMode) -> Records:
         save_json(place, labelled)
     logger.info("%d records, %d answered by the teacher", len(labelled), len(missing))
     return labelled
-
-
-def _teacher_prompt(config: JobConfig, record: Mapping[str, Any], mode: SystemMode) -> Any:  # noqa: ANN401
-    """A server gets chat turns; a model in this process continues the prompt of the student."""
-    if config.job.teacher == "local":
-        return prompt_of(record, mode)
-    given = f"\n{record['input']}" if record.get("input") else ""
-    return ask_turns(f"{record['instruction']}{given}", config.inference.get("system_prompt"))
 
 
 def _instructions(config: JobConfig, key: str) -> Records:
@@ -155,8 +137,7 @@ def _instructions(config: JobConfig, key: str) -> Records:
 
 
 def _rows(config: JobConfig, key: str) -> Sequence[Mapping[str, Any]]:
-    handed_over = config.records.get(key)
-    return read_rows(config.dataset[key]) if handed_over is None else handed_over
+    return read_rows(config.records.get(key, config.dataset[key]))
 
 
 def _question(record: Mapping[str, Any]) -> tuple[str, str]:

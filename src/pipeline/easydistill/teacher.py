@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import ConfigError, GenerationError
 from ...labeling.batch.label_run import Check, LabelRun, LabelSettings, LabelTask, Prices
 from ...labeling.batch.labeler import BatchLabeler
+from ...labeling.tasks.free_text import ask_turns
+from ...labeling.tasks.reasoning_labels import numbered_tasks, prompt_of
 from ...labeling.teachers.open_teacher import open_teacher
-from ...labeling.teachers.protocol import DecodeProfile, Teacher
+from ...labeling.teachers.protocol import DecodeProfile, Prompt, Teacher
 from ...prompts import SystemMode
-from .config import JobConfig, resolved_variable
+from .config import JobConfig
+from .config_v2 import resolved_variable
 
 
 def ask_teacher(
@@ -35,8 +39,8 @@ def ask_teacher(
         ConfigError: A setting is out of range, or a variable of the environment is not set.
         GenerationError: The run stopped before its end; the same command goes on.
     """
-    inference, local = config.inference, config.job.teacher == "local"
-    stage = config.job.definition
+    inference, stage = config.inference, config.job.definition
+    local = config.job.teacher == "local"
     profile = DecodeProfile(
         max_tokens=inference.get("max_new_tokens", stage.new_tokens),
         temperature=inference.get("temperature", 0.0 if stage.judges else 0.8),
@@ -59,6 +63,28 @@ def ask_teacher(
     if run.stopped is not None:
         raise GenerationError(f"stopped ({run.stopped}): {run.message}. The same command goes on")
     return run
+
+
+def ask_instructions(
+    config: JobConfig,
+    records: Sequence[Mapping[str, Any]],
+    mode: SystemMode,
+    system: str | None,
+    folder: str,
+) -> LabelRun:
+    """Ask the teacher to answer records `{instruction, input}`.
+
+    A server gets chat turns; a model in this process continues the prompt that the student learns,
+    unless there is a system prompt.
+    """
+
+    def prompt(record: Mapping[str, Any]) -> Prompt:
+        if config.job.teacher == "local" and not system:
+            return prompt_of(record, mode)
+        given = f"\n{record['input']}" if record.get("input") else ""
+        return ask_turns(f"{record['instruction']}{given}", system)
+
+    return ask_teacher(config, numbered_tasks(records, prompt), folder, mode=mode)
 
 
 def _opened(config: JobConfig) -> Teacher:

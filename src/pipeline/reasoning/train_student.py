@@ -92,10 +92,6 @@ def train_student(
         print(f"Existing checkpoint found at {there}. Skipping training (delete to retrain).")
         return there
     folder = config.output_dir if overwrite else free_folder(config.output_dir)
-    if folder != config.output_dir:
-        print(
-            f"{config.output_dir} holds a student of other settings or data; training into {folder}"
-        )
     distiller = ModelDistiller(replace(config, output_dir=folder))
     work = Path(f"{folder.rstrip('/')}.work")
     distiller.distill(examples, work_dir=work)
@@ -155,8 +151,11 @@ def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
 
 
 def free_folder(out_dir: str) -> str:
-    """Return the folder, or the first one beside it that holds no student."""
-    return next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
+    """Return the folder, or the first one beside it that holds no student, which is then told."""
+    folder = next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
+    if folder != out_dir:
+        print(f"{out_dir} holds a student of other settings or data; training into {folder}")
+    return folder
 
 
 def _folders(out_dir: str) -> Iterator[str]:
