@@ -134,3 +134,25 @@ def also_faults(words: Mapping[str, Sequence[str]], names: Sequence[str]) -> lis
     return faults + [f"also_called[{name!r}] holds {text!r}, which has no letter or digit"
                      for name, texts in words.items() for text in texts
                      if not any(c.isalnum() for c in text)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """Columns of a table whose values name a record of a table."""
+
+    columns: tuple[str, ...]
+    table: str
+    """The table that is referred to; it may be the same."""
+    referred: tuple[str, ...]
+    """Its columns, in the order of `columns`."""
+
+
+@dataclass(frozen=True)
+class DatabaseTable:
+    """One table of a database, with its declared keys."""
+
+    name: str
+    columns: tuple[str, ...]
+    records: tuple[Mapping[str, Any], ...]
+    primary: tuple[str, ...] = ()
+    foreign: tuple[ForeignKey, ...] = ()

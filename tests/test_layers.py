@@ -31,7 +31,7 @@ FLOORS = {
         "open_engine system_pair",
         "chat",
     ],
-    "understanding": ["table", "mentions", "plans", "ranker verified", "answers practice"],
+    "understanding": ["table", "mentions", "plans", "ranker verified", "joins", "answers practice"],
     "labeling": ["teachers", "batch", "tasks", "wordings"],
     "distillation": [
         "runtime_patches setting_names training_data",

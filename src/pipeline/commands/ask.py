@@ -8,24 +8,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...console import Console
-from ...errors import DataError, ModelNotFoundError
-from ...tables import TABLE_FILE, FactTable
+from ...errors import DataError
 from ..options import CommandParser, add_verbose, text, whole_number
 from ..path_checks import missing_source
-from ..reading_options import add_reading_options, reading_keywords
+from ..reading_options import add_reading_options
+from .open_asker import open_asker, student_folder
 
 if TYPE_CHECKING:
-    from ...understanding.answers.ask_table import Context, TableAnswer
-    from ...understanding.ranker.encoder import Encoder
-    from ...understanding.table.typed_table import TypedTable
+    from ...understanding.answers.ask_table import Asker, Context, TableAnswer
 
-ENCODER = "minilm"
-"""The encoder that the general student was trained with."""
 WIDTH = 11
 """Of the first column of what is printed."""
 
@@ -78,25 +74,17 @@ def ask_faults(args: argparse.Namespace) -> list[str]:
     return faults
 
 
-def student_folder(source: str) -> Path | None:
-    """Give the folder of a student, where a student or a run is named; None for a table."""
-    places = (Path(source), Path(source) / "student")
-    return next((place for place in places if (place / TABLE_FILE).is_file()), None)
-
-
 def ask_questions(args: argparse.Namespace) -> None:
     """Answer the questions and print what came of each."""
     console = Console(args.verbose)
     rows = list(_questions(args))
-    table = _open_table(args)
-    from ...understanding.answers.ask_table import TableAsker
-    from ...understanding.verified.verified_questions import read_verified, verified_place
+    from ...understanding.verified.verified_questions import verified_place
 
     place = args.verified or verified_place(student_folder(args.data) or args.data)
-    verified = read_verified(place, {table.name: table})
-    for fault in verified.faults():
+    asker = open_asker(args, console)
+    asker.use_verified(place)
+    for fault in asker.verified.faults():
         print(f"note: {place}: {fault}", file=sys.stderr)
-    asker = TableAsker(table, encoder=_open_encoder(console), verified=verified)
     before: dict[str, Context | None] = {}
     for row in rows:
         thread = row.get("thread") or ""
@@ -106,31 +94,33 @@ def ask_questions(args: argparse.Namespace) -> None:
             before[thread] = answer.context
         if args.json:
             kept = {name: row[name] for name in ("n", "question", "thread") if row.get(name)}
-            told = {
-                **kept,
-                **answer.to_dict(),
-                **(_explained(answer, table) if args.explain else {}),
-            }
+            told = {**kept, **answer.to_dict(), **(_explained(answer) if args.explain else {})}
             print(json.dumps(told, ensure_ascii=False), flush=True)
         else:
             _print(row["question"], answer)
             if args.explain:
-                _explain(answer, table)
+                _explain(answer)
         if args.verify:
-            _keep(answer, args.verify, place, table)
+            _keep(answer, args.verify, place, asker)
 
 
-def _keep(answer: TableAnswer, number: int, place: str | Path, table: TypedTable) -> None:
+def _keep(answer: TableAnswer, number: int, place: str | Path, asker: Asker) -> None:
     """Add a reading to the verified questions.
 
     Raises:
         DataError: There is no such reading.
     """
+    from ...understanding.joins.joined_tables import JoinedTable
+    from ...understanding.plans.as_data import plan_from_data, plan_to_data
     from ...understanding.verified.verified_questions import add_verified
 
     if number > len(answer.plans):
         raise DataError(f"there are {len(answer.plans)} readings of {answer.asked!r} to verify")
-    added = add_verified(place, answer.asked, answer.plans[number - 1], table)
+    plan, table = answer.plans[number - 1], answer.tables[number - 1]
+    # In a database a plan is kept over its table with all that can be joined to it.
+    whole = asker.table_of(table.name).table
+    plan = plan_from_data(plan_to_data(plan, table), whole)
+    added = add_verified(place, answer.asked, plan, whole, named=isinstance(whole, JoinedTable))
     said = f"{answer.asked!r} means {answer.readings[number - 1][0]}"
     print(f"note: {said}; {'kept in' if added else 'stands in'} {place}", file=sys.stderr)
 
@@ -152,47 +142,6 @@ def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
         yield {name: "" if value is None else str(value) for name, value in record.items()}
 
 
-def _open_table(args: argparse.Namespace) -> TypedTable:
-    from ...understanding.table.typed_table import typed_table
-
-    folder = student_folder(args.data)
-    facts = None if folder is None else FactTable.read(folder)
-    if facts is not None:
-        records: Sequence[Mapping[str, Any]] = [
-            {facts.key: row.key, **row.values} for row in facts.rows
-        ]
-        labels = {column.name: column.label for column in facts.columns}
-        also = {column.name: column.also for column in facts.columns}
-        return typed_table(records, name=facts.source, key=facts.key, labels=labels, also=also)
-    from ...data.readers.read_table import iter_records
-
-    records = list(iter_records(args.data, **{"flatten": True, **reading_keywords(args)}))
-    names = {name for record in records for name in record}
-    if not names:
-        raise DataError("holds no records to ask about", path=args.data)
-    if args.key is not None and args.key not in names:
-        raise DataError(
-            f"has no column {args.key!r} for --key; there are {', '.join(sorted(names))}",
-            path=args.data,
-        )
-    return typed_table(records, name=Path(args.data).name, key=args.key)
-
-
-def _open_encoder(console: Console) -> Encoder | None:
-    from ...inference.sources.find_model import find_model
-    from ...understanding.ranker.encoder import Encoder
-
-    try:
-        return Encoder(find_model(ENCODER))
-    except ModelNotFoundError:
-        print(
-            "note: without the sentence encoder fewer questions are understood; "
-            f"stillroom models add {ENCODER} fetches it",
-            file=sys.stderr,
-        )
-        return None
-
-
 def _print(question: str, answer: TableAnswer) -> None:
     width = WIDTH
     print(f"{'you':<{width}}{question}")
@@ -201,14 +150,15 @@ def _print(question: str, answer: TableAnswer) -> None:
         print(f"{'reading':<{width}}{answer.plan} ({sure})")
     print(f"{'answer':<{width}}{answer.message}")
     for cell in answer.cells[:8]:
-        print(f"{'':<{width}}row {cell.row}, {cell.column}: {cell.text}")
+        where = f"{cell.table}, row {cell.row}" if cell.table else f"row {cell.row}"
+        print(f"{'':<{width}}{where}, {cell.column}: {cell.text}")
     if len(answer.cells) > 8:
         print(f"{'':<{width}}and {len(answer.cells) - 8:,} more cells")
 
 
-def _explain(answer: TableAnswer, table: TypedTable) -> None:
+def _explain(answer: TableAnswer) -> None:
     """Print the likeliest readings, and the first of them as SQL with what DuckDB gives for it."""
-    explained = _explained(answer, table)
+    explained = _explained(answer)
     for number, one in enumerate(explained["readings"], 1):
         values = ", ".join(one["answer"][:5])
         print(f"{'':<{WIDTH}}{number}. {one['confidence']:.2f}  {one['plan']}: {values}")
@@ -217,10 +167,10 @@ def _explain(answer: TableAnswer, table: TypedTable) -> None:
         print(f"{'duckdb':<{WIDTH}}{', '.join(explained['duckdb'])}")
 
 
-def _explained(answer: TableAnswer, table: TypedTable) -> dict[str, Any]:
+def _explained(answer: TableAnswer) -> dict[str, Any]:
     from ...understanding.plans.run_sql import run_sql
 
-    found, sql = run_sql(answer.plans[0], table) if answer.plans else (None, "")
+    found, sql = run_sql(answer.plans[0], answer.tables[0]) if answer.plans else (None, "")
     return {
         "readings": [
             {"plan": plan, "answer": list(values), "confidence": round(chance, 4)}

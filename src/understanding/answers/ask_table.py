@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from ..joins.joined_tables import JoinedTable, View
 from ..plans.in_words import plan_in_words
 from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
 from ..plans.list_plans import Candidate, Question, read_question
 from ..ranker.encoder import Encoder
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
 from ..table.typed_table import TypedTable
-from ..verified.verified_questions import VerifiedQuestions, question_key
+from ..verified.verified_questions import VerifiedQuestions, question_key, read_verified
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
 """The student that comes with the package."""
@@ -28,11 +31,19 @@ Verdict = Literal["answered", "ask_back", "abstained"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that an answer rests on: its record, counted from 1, column and text."""
+    """A cell that an answer rests on: its record, counted from 1, column and text.
+
+    In a database it names its table as well.
+    """
 
     row: int
     column: str
     text: str
+    table: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON values, the table where it has one."""
+        return {name: value for name, value in vars(self).items() if name != "table" or value}
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class TableAnswer:
         readings: The likeliest readings in words, with their answers and probabilities.
         context: What a next question of the same thread builds on.
         plans: The plans of the readings.
+        tables: The table that each of the plans is over.
         asked: The question, completed by the turn before where it leant on it.
         verified: Whether a person approved the plan.
     """
@@ -62,6 +74,7 @@ class TableAnswer:
     readings: tuple[tuple[str, tuple[str, ...], float], ...]
     context: Context | None = None
     plans: tuple[Plan, ...] = ()
+    tables: tuple[TypedTable, ...] = ()
     asked: str = ""
     verified: bool = False
 
@@ -71,53 +84,95 @@ class TableAnswer:
             "answer": list(self.answer),
             "verdict": self.verdict,
             "confidence": round(self.confidence, 4),
-            "cells": [vars(cell) for cell in self.cells],
+            "cells": [cell.to_dict() for cell in self.cells],
             "plan": self.plan,
+            **self._joins(),
         }
+
+    def _joins(self) -> dict[str, Any]:
+        """Name the tables that a plan over a database joins, and by which keys."""
+        table = self.tables[0] if self.tables else None
+        if not isinstance(table, JoinedTable):
+            return {}
+        tables = dict.fromkeys([table.name, *(one.table for one in table.origins)])
+        return {"tables": list(tables), "joins": list(table.joined)}
 
 
 @dataclass(frozen=True)
 class Context:
-    """The turn before: its question, as it was completed, and its plan."""
+    """The turn before: its question, as it was completed, its plan, and in a database its view."""
 
     text: str
     question: Question
     plan: Plan
+    view: View | None = None
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A question as it was read; `fault` says why a verified one cannot be answered."""
+class Read:
+    """A question as it was read.
+
+    Attributes:
+        question: The question.
+        readings: The likeliest first; at least one.
+        tables: The table that each reading is over.
+        verified: Whether the plan was approved by a person.
+        fault: Why a verified question cannot be answered.
+    """
 
     question: Question
-    readings: list[Reading]
+    readings: Sequence[Reading]
+    tables: Sequence[TypedTable]
     verified: bool = False
     fault: str = ""
 
 
-class TableAsker:
-    """Answers questions over one table.
+class Asker(ABC):
+    """Answers questions; a subclass reads them over its table or tables.
 
     Args:
-        table: The table.
-        student: Folder of the student that understands; the general one by default.
+        student: Folder of the student that understands.
         encoder: The sentence encoder that it was trained with; without one it sees words alone,
             and understands less.
         verified: Questions that are always answered by their plans.
     """
 
     def __init__(
-        self,
-        table: TypedTable,
-        *,
-        student: str | Path = GENERAL,
-        encoder: Encoder | None = None,
-        verified: VerifiedQuestions | None = None,
+        self, student: str | Path, encoder: Encoder | None, verified: VerifiedQuestions | None
     ) -> None:
         """Load the student."""
-        self.ranker, common, self.settings = load_ranker(student)
-        self.asked = AskedTable(table, encoder, common)
+        self.ranker, self.common, self.settings = load_ranker(student)
+        self.encoder = encoder
         self.verified = verified or VerifiedQuestions()
+
+    @abstractmethod
+    def rank(self, text: str) -> Read:
+        """Rank what a question may mean by itself."""
+
+    @abstractmethod
+    def tables(self) -> Mapping[str, TypedTable]:
+        """Give the tables that verified questions may name."""
+
+    @abstractmethod
+    def table_of(self, name: str) -> AskedTable:
+        """Give the table that a verified question names."""
+
+    @abstractmethod
+    def table_before(self, before: Context) -> TypedTable:
+        """Give the table that the turn before was about."""
+
+    @abstractmethod
+    def holds(self) -> str:
+        """Say what can be asked."""
+
+    def use_verified(self, place: str | Path) -> None:
+        """Read the verified questions of a file, where there is one.
+
+        Raises:
+            DataError: As `read_verified`.
+        """
+        if Path(place).is_file():
+            self.verified = read_verified(place, self.tables())
 
     def ask(self, text: str, before: Context | None = None, *, always: bool = False) -> TableAnswer:
         """Answer a question.
@@ -129,7 +184,7 @@ class TableAsker:
         """
         return self._answer(self._completed(text, before), always)
 
-    def read(self, text: str, before: Context | None = None) -> tuple[Question, list[Reading]]:
+    def read(self, text: str, before: Context | None = None) -> tuple[Question, Sequence[Reading]]:
         """Rank what a question may mean.
 
         Args:
@@ -143,10 +198,14 @@ class TableAsker:
         read = self._completed(text, before)
         return read.question, read.readings
 
-    def _completed(self, text: str, before: Context | None) -> _Read:
+    def _completed(self, text: str, before: Context | None) -> Read:
         read = self._read(text)
         if before is not None and not read.verified:
-            for whole in follow_ups(read.question, before, self.asked.table):
+            table = self.table_before(before)
+            question = read.question
+            if read.tables[0] is not table:
+                question = read_question(text, table, self.common)
+            for whole in follow_ups(question, before, table):
                 other = self._read(whole)
                 if other.verified or (
                     other.readings[0].candidate is not None
@@ -155,47 +214,45 @@ class TableAsker:
                     return other
         return read
 
-    def _read(self, text: str) -> _Read:
+    def _read(self, text: str) -> Read:
         key = question_key(text)
-        if key in self.verified.texts:
-            return self._approved(text, key)
-        question, candidates = self.asked.read(text)
-        seen = self.asked.see(question, candidates)
-        return _Read(question, rank(self.ranker, seen, candidates))
+        return self._approved(text, key) if key in self.verified.texts else self.rank(text)
 
-    def _approved(self, text: str, key: str) -> _Read:
+    def _approved(self, text: str, key: str) -> Read:
         """Read a verified question."""
-        question = read_question(text, self.asked.table, self.asked.common)
-        fault = self.verified.broken.get(key, "")
-        if fault:
-            return _Read(
-                question, [Reading(1.0, None)], True, f"its verified plan cannot be used: {fault}."
-            )
-        plan = self.verified.plans[key][1]
-        answer = self.asked.runner.run(plan)
-        if answer is None:
-            told = plan_in_words(plan, self.asked.table)
-            return _Read(
-                question, [Reading(1.0, None)], True, f"{told}, as was verified, gives nothing."
-            )
-        return _Read(question, [Reading(1.0, Candidate(plan, answer, ()))], True)
+        name, plan = self.verified.plans.get(key, ("", None))
+        asked = self.table_of(name)
+        question = read_question(text, asked.table, self.common)
+        answer = None if plan is None else asked.runner.run(plan)
+        if plan is not None and answer is not None:
+            reading = Reading(1.0, Candidate(plan, answer, ()))
+            return Read(question, [reading], [asked.table], True)
+        fault = (
+            f"its verified plan cannot be used: {self.verified.broken[key]}." if plan is None
+            else f"{_in_words(plan, asked.table)}, as was verified, gives nothing."
+        )  # fmt: skip
+        return Read(question, [Reading(1.0, None)], [asked.table], True, fault)
 
-    def _answer(self, read: _Read, always: bool) -> TableAnswer:
-        table, readings = self.asked.table, read.readings
-        known = [(one.candidate, one.probability) for one in readings if one.candidate is not None]
+    def _answer(self, read: Read, always: bool) -> TableAnswer:
+        known = [
+            (one.candidate, one.probability, table)
+            for one, table in zip(read.readings, read.tables, strict=True)
+            if one.candidate is not None
+        ]
         told = tuple(
-            (plan_in_words(one.plan, table), one.answer.values, chance)
-            for one, chance in known[:SHOWN]
+            (_in_words(one.plan, table), one.answer.values, chance)
+            for one, chance, table in known[:SHOWN]
         )
         none = TableAnswer(
-            (), "abstained", readings[0].probability, (), "",
-            f"I don't know: {read.fault or self._holds()}", told,
-            plans=tuple(one.plan for one, _ in known[:SHOWN]),
+            (), "abstained", read.readings[0].probability, (), "",
+            f"I don't know: {read.fault or self.holds()}", told,
+            plans=tuple(one.plan for one, _, _ in known[:SHOWN]),
+            tables=tuple(table for _, _, table in known[:SHOWN]),
             asked=read.question.text, verified=read.verified,
         )  # fmt: skip
-        if not known or (readings[0].candidate is None and not always):
+        if not known or (read.readings[0].candidate is None and not always):
             return none
-        best, confidence = known[0]
+        best, confidence, table = known[0]
         if confidence < LEAST and not always:
             if len(known) > 1 and known[1][1] >= CLOSE * confidence > 0.1:
                 message = f"Do you mean {told[0][0]}, or {told[1][0]}?"
@@ -209,21 +266,81 @@ class TableAsker:
             cells=_cells(best, table),
             plan=told[0][0],
             message=", ".join(best.answer.values),
-            context=Context(read.question.text, read.question, best.plan),
+            context=Context(
+                read.question.text,
+                read.question,
+                best.plan,
+                table.view if isinstance(table, JoinedTable) else None,
+            ),
         )
 
-    def _holds(self) -> str:
+
+class TableAsker(Asker):
+    """Answers questions over one table.
+
+    Args:
+        table: The table.
+        student: Folder of the student that understands; the general one by default.
+        encoder: As in `Asker`.
+        verified: As in `Asker`.
+    """
+
+    def __init__(
+        self,
+        table: TypedTable,
+        *,
+        student: str | Path = GENERAL,
+        encoder: Encoder | None = None,
+        verified: VerifiedQuestions | None = None,
+    ) -> None:
+        """Load the student."""
+        super().__init__(student, encoder, verified)
+        self.asked = AskedTable(table, encoder, self.common)
+
+    def rank(self, text: str) -> Read:
+        """Rank what a question may mean by itself."""
+        question, candidates = self.asked.read(text)
+        seen = self.asked.see(question, candidates)
+        readings = rank(self.ranker, seen, candidates)
+        return Read(question, readings, [self.asked.table] * len(readings))
+
+    def tables(self) -> Mapping[str, TypedTable]:
+        """Give the table."""
+        return {self.asked.table.name: self.asked.table}
+
+    def table_of(self, name: str) -> AskedTable:
+        """Give the table."""
+        return self.asked
+
+    def table_before(self, before: Context) -> TypedTable:
+        """Give the table."""
+        return self.asked.table
+
+    def holds(self) -> str:
+        """Say what can be asked."""
         labels = ", ".join(column.label for column in self.asked.table.columns[:12])
         return f"the table does not seem to hold that. It can be asked for {labels}."
 
 
 def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
     """Name the cells that an answer rests on."""
-    column = table.columns[_cited(best.answer.column, best.plan, table)]
-    return tuple(Cell(int(row) + 1, column.name, column.texts[row]) for row in best.answer.rows)
+    number = _cited(best.answer.column, best.plan, table)
+    if isinstance(table, JoinedTable):
+        return tuple(
+            Cell(row + 1, column, text, name)
+            for name, row, column, text in table.cells(number, best.answer.rows)
+        )
+    column = table.columns[number]
+    return tuple(Cell(row + 1, column.name, column.texts[row]) for row in best.answer.rows)
 
 
-def _stands_alone(readings: list[Reading], completed: list[Reading]) -> bool:
+def _in_words(plan: Plan, table: TypedTable) -> str:
+    """Put a plan into words; in a database with the table that it is about."""
+    told = plan_in_words(plan, table)
+    return f"{told}, in {table.name}" if isinstance(table, JoinedTable) else told
+
+
+def _stands_alone(readings: Sequence[Reading], completed: Sequence[Reading]) -> bool:
     """Tell whether a question is read better as it stands than completed by the turn before.
 
     A column of all rows is what a question without its record looks like.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -180,7 +181,7 @@ def typed_table(
     columns = tuple(
         Column(
             column,
-            (labels or {}).get(column) or _label(column),
+            (labels or {}).get(column) or column_label(column),
             texts,
             _kind(texts, decimal),
             decimal,
@@ -198,8 +199,16 @@ def typed_table(
     return TypedTable(name, columns, number, len(records))
 
 
-def _label(column: str) -> str:
-    return " ".join(column.replace("_", " ").split())
+_HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z]{2})(?=[A-Z])")
+
+
+def column_label(column: str) -> str:
+    """Put a column's name into words.
+
+    >>> column_label("atomic_number"), column_label("UnitPrice"), column_label("pH")
+    ('atomic number', 'Unit Price', 'pH')
+    """
+    return " ".join(_HUMP.sub(" ", column).replace("_", " ").split())
 
 
 def _kind(texts: Sequence[str], decimal: Decimal) -> Kind:

@@ -1,0 +1,93 @@
+"""Open what `stillroom ask` asks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...console import Console
+from ...errors import DataError, ModelNotFoundError
+from ...tables import TABLE_FILE, FactTable
+from ..reading_options import OF_DATABASES, reading_keywords
+
+if TYPE_CHECKING:
+    from ...understanding.answers.ask_table import Asker
+    from ...understanding.ranker.encoder import Encoder
+    from ...understanding.table.typed_table import TypedTable
+
+ENCODER = "minilm"
+"""The encoder that the general student was trained with."""
+
+
+def student_folder(source: str) -> Path | None:
+    """Give the folder of a student, where a student or a run is named; None for a table."""
+    places = (Path(source), Path(source) / "student")
+    return next((place for place in places if (place / TABLE_FILE).is_file()), None)
+
+
+def open_asker(args: argparse.Namespace, console: Console) -> Asker:
+    """Open what is asked: a table, the tables of a database, or the table of a student.
+
+    Args:
+        args: Options `data` and `key`, and those of reading.
+        console: Shows what takes long.
+
+    Raises:
+        DataError: There is nothing to ask about, or no such key.
+    """
+    from ...data.readers.database_tables import is_database, read_database
+    from ...understanding.answers.ask_database import DatabaseAsker
+    from ...understanding.answers.ask_table import TableAsker
+
+    one = args.key is not None or any(vars(args).get(name) for name in OF_DATABASES)
+    encoder = _open_encoder(console)
+    if is_database(args.data) and not one and student_folder(args.data) is None:
+        tables = read_database(args.data)
+        if len(tables) > 1:
+            return DatabaseAsker(tables, encoder=encoder)
+    return TableAsker(open_table(args), encoder=encoder)
+
+
+def open_table(args: argparse.Namespace) -> TypedTable:
+    """Read the table that is asked, that of a student or of a file."""
+    from ...understanding.table.typed_table import typed_table
+
+    folder = student_folder(args.data)
+    facts = None if folder is None else FactTable.read(folder)
+    if facts is not None:
+        records: Sequence[Mapping[str, Any]] = [
+            {facts.key: row.key, **row.values} for row in facts.rows
+        ]
+        labels = {column.name: column.label for column in facts.columns}
+        also = {column.name: column.also for column in facts.columns}
+        return typed_table(records, name=facts.source, key=facts.key, labels=labels, also=also)
+    from ...data.readers.read_table import iter_records
+
+    records = list(iter_records(args.data, **{"flatten": True, **reading_keywords(args)}))
+    names = {name for record in records for name in record}
+    if not names:
+        raise DataError("holds no records to ask about", path=args.data)
+    if args.key is not None and args.key not in names:
+        raise DataError(
+            f"has no column {args.key!r} for --key; there are {', '.join(sorted(names))}",
+            path=args.data,
+        )
+    return typed_table(records, name=Path(args.data).name, key=args.key)
+
+
+def _open_encoder(console: Console) -> Encoder | None:
+    from ...inference.sources.find_model import find_model
+    from ...understanding.ranker.encoder import Encoder
+
+    try:
+        return Encoder(find_model(ENCODER))
+    except ModelNotFoundError:
+        print(
+            "note: without the sentence encoder fewer questions are understood; "
+            f"stillroom models add {ENCODER} fetches it",
+            file=sys.stderr,
+        )
+        return None

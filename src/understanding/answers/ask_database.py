@@ -1,0 +1,198 @@
+"""Ask a database: the question is read over the tables, joined by their keys, that it may mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from ...tables import DatabaseTable
+from ..joins.choose_views import ViewChooser
+from ..joins.joined_tables import Database, JoinedTable, View, counts_records, plan_columns
+from ..plans.language import Often, Plan
+from ..plans.list_plans import Candidate, Question, list_plans, read_question
+from ..ranker.encoder import Encoder
+from ..ranker.features import take_apart
+from ..ranker.ranking import AskedTable, Reading
+from ..table.typed_table import TypedTable
+from ..table.values import fold, stem, words
+from ..verified.verified_questions import VerifiedQuestions
+from .ask_table import GENERAL, Asker, Context, Read
+
+_JOIN: Final = 0.5
+"""What a join costs, in logits."""
+_COUNTED: Final = 4.0
+"""What a plan that counts records gains where the question says what is counted, in logits."""
+_LEFT: Final = 0.7
+"""What a plan loses for each word of the question that it does not account for, in logits."""
+_NAMED: Final = 0.7
+"""What a plan gains whose answer names records: what belongs to a bike is its brand before the
+country of its brand. In logits."""
+
+
+class DatabaseAsker(Asker):
+    """Answers questions over the tables of a database, with at most two joins.
+
+    Args:
+        tables: The tables with their keys.
+        student: Folder of the student that understands; the general one by default.
+        encoder: As in `Asker`.
+        verified: As in `Asker`; each names its table.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[DatabaseTable],
+        *,
+        student: str | Path = GENERAL,
+        encoder: Encoder | None = None,
+        verified: VerifiedQuestions | None = None,
+    ) -> None:
+        """Load the student."""
+        super().__init__(student, encoder, verified)
+        self.database = Database(tables)
+        self.chooser = ViewChooser(self.database, encoder, self.common)
+        self.labels = {stem(word) for name in self.database.tables
+                       for word in words(" ".join(self.database.spoken(name)))}  # fmt: skip
+        self._asked: dict[View, AskedTable] = {}
+
+    def rank(self, text: str) -> Read:
+        """Rank what a question may mean: the plans of several views in one list.
+
+        What a plan gets is its score above that of "the table cannot answer" in its own view, so
+        that views with many plans and with few are compared by the same measure.
+        """
+        scored: list[tuple[float, Candidate, JoinedTable]] = []
+        questions: dict[View, Question] = {}
+        spoken = words(text)
+        said = {name: self.said(spoken, name) for name in self.database.tables}
+        quiet = self.common | {word for word in spoken if stem(word) in self.labels}
+        for view in self.chooser.choose(text):
+            asked, table = self.asked(view), self.database.joined(*view)
+            question = questions[view] = read_question(text, table, quiet)
+            listed = list_plans(question, table, asked.runner)
+            candidates = [one for one in listed if table.allows(one.plan)]
+            if not candidates:
+                continue
+            seen = asked.see(question, candidates)
+            with torch.inference_mode():
+                scores = self.ranker(seen.hashed, seen.encoded, seen.structure, seen.numbers)
+            above = (scores[:-1] - scores[-1]).tolist()
+            left = self.left_out(question, table)
+            for score, one in zip(above, candidates, strict=True):
+                worth = _worth(one.plan, table, said) - _LEFT * left(one)
+                scored.append((score + worth, one, table))
+        return _pool(scored, questions, self.database)
+
+    def left_out(self, question: Question, table: JoinedTable) -> Callable[[Candidate], int]:
+        """Make the count of the telling words of a question that a plan does not account for."""
+        stems = [stem(word) for word in question.words]
+        telling = np.array([word not in self.common for word in question.words], dtype=bool)
+        says = [
+            {stem(word) for label in (c.label, *c.also, *c.name.split(".")[:-1])
+             for word in words(label)}
+            for c in table.columns
+        ]  # fmt: skip
+        named = [np.array([one in said for one in stems], dtype=bool) for said in says]
+        nouns = {stem(word) for noun in table.nouns for word in words(noun)}
+        records = np.array([one in nouns for one in stems], dtype=bool)
+
+        def left(one: Candidate) -> int:
+            held = records.copy()
+            for column in plan_columns(one.plan):
+                held |= named[column]
+            for condition in one.conditions:
+                if condition.start >= 0:
+                    held[condition.start : condition.end] = True
+            return int((telling & ~held).sum())
+
+        return left
+
+    def said(self, spoken: Sequence[str], name: str) -> int | None:
+        """Find the first word that says the records of a table."""
+        stems = [stem(word) for word in spoken]
+        nouns = [
+            [stem(word) for word in words(one)] for one in self.database.joined(name, ()).nouns
+        ]
+        places = [
+            n for noun in nouns for n in range(len(stems)) if stems[n : n + len(noun)] == noun
+        ]
+        return min(places, default=None)
+
+    def asked(self, view: View) -> AskedTable:
+        """Prepare a view for questions."""
+        if view not in self._asked:
+            self._asked[view] = AskedTable(self.database.joined(*view), self.encoder, self.common)
+        return self._asked[view]
+
+    def tables(self) -> Mapping[str, TypedTable]:
+        """Give each table with all that can be joined to it."""
+        return {name: self.database.whole(name) for name in self.database.tables}
+
+    def table_of(self, name: str) -> AskedTable:
+        """Give a table with all that can be joined to it."""
+        first = next(iter(self.database.tables))
+        return self.asked(self.database.whole(name or first).view)
+
+    def table_before(self, before: Context) -> TypedTable:
+        """Give the view that the turn before was about."""
+        return self.database.joined(*(before.view or (next(iter(self.database.tables)), ())))
+
+    def holds(self) -> str:
+        """Say what can be asked."""
+        names = ", ".join(self.database.tables)
+        return f"the tables do not seem to hold that. They are {names}."
+
+
+def _pool(
+    scored: list[tuple[float, Candidate, JoinedTable]], questions: dict[View, Question],
+    database: Database,
+) -> Read:  # fmt: skip
+    """Make one ranking of all plans; those with one answer are one reading."""
+    chances = torch.softmax(torch.tensor([0.0, *(score for score, _, _ in scored)]), 0).tolist()
+    together: dict[tuple[str, ...], list[float | int]] = {}
+    for number, (_, candidate, _) in enumerate(scored):
+        chance = chances[number + 1]
+        key = tuple(sorted(fold(value) for value in candidate.answer.values))
+        held = together.setdefault(key, [0.0, number, 0.0])
+        held[0] += chance
+        if chance > held[2]:
+            held[1:] = [number, chance]
+    found = [(Reading(float(held[0]), scored[int(held[1])][1]), scored[int(held[1])][2])
+             for held in together.values()]  # fmt: skip
+    first = database.joined(next(iter(database.tables)), ())
+    found.append((Reading(chances[0], None), first))
+    found.sort(key=lambda one: -one[0].probability)
+    readings, tables = [one for one, _ in found], [table for _, table in found]
+    view = tables[0].view
+    question = (
+        questions.get(view) or next(iter(questions.values()), None) or read_question("", first)
+    )
+    return Read(question, readings, tables)
+
+
+def _worth(plan: Plan, table: JoinedTable, said: Mapping[str, int | None]) -> float:
+    """Weigh what a ranker of single tables does not see: which records, and how many joins.
+
+    Args:
+        plan: A plan.
+        table: The table it is over.
+        said: The first word of the question that says the records of each table.
+    """
+    worth = -_JOIN * len(table.paths)
+    if getattr(plan, "column", None) in table.naming:
+        worth += _NAMED
+    if not counts_records(plan):
+        return worth
+    noun = said[table.name]
+    others = [place for place in said.values() if place is not None]
+    if noun is None:
+        return worth - (_COUNTED if others else 0.0)
+    if isinstance(plan, Often):
+        return worth + (_COUNTED if table.origins[plan.column].path else -_COUNTED)
+    if any(one.column == table.key for one in take_apart(plan).conditions):
+        return worth - _COUNTED  # a record that is named is one
+    return worth + (_COUNTED if noun == min(others) else 0.0)
