@@ -64,6 +64,8 @@ def own_questions(asker_of):
 def gives(values, answer, decimal):
     """Tell whether these are the wanted values; a bare number is met without its unit."""
     wanted = [{"ja": "yes", "nein": "no"}.get(one, one) for one in answer.split(";")]
+    if same_value(", ".join(values), ", ".join(wanted)):
+        return True
     return len(values) == len(wanted) and all(
         any(same_value(value, one) or _as_number(value, one, decimal) for value in values)
         for one in wanted
@@ -100,23 +102,27 @@ def wiki_questions(ranker, common, encoder, count):
     )
 
 
-def train_on_answers(count, common, encoder):
-    """Train a ranker on questions of the train split whose answers alone are known."""
+def train_on_answers(start, count, common, epochs):
+    """Train a student on questions of the train split whose answers alone are known."""
     rng, examples = random.Random(3), []
-    for asked, question, candidates, answers in _asked("train", count, common, encoder):
+    for asked, question, candidates, answers in _asked("train", count, common, start.reader):
         right = [is_right(one.answer.values, answers) for one in candidates]
         order = sorted(range(len(candidates)), key=lambda n: (not right[n], rng.random()))[:MOST]
         kept = [candidates[n] for n in order]
         seen = asked.see(question, kept)
         examples.append(Example(seen, torch.tensor([*(right[n] for n in order), False])))
-    return train_ranker(examples, epochs=5, blind=0.0, watch=lambda steps: tqdm(steps, "training"))
+    ranker, _ = train_ranker(
+        examples, encoder=start.reader, start=start, epochs=epochs,
+        watch=lambda steps: tqdm(steps, "training", mininterval=10),
+    )  # fmt: skip
+    return ranker
 
 
 def _asked(split, count, common, encoder):
     questions = read_questions(split)
     random.Random(7).shuffle(questions)
     last, asked = None, None
-    for text, table, answers in tqdm(sorted(questions[:count], key=lambda one: one[1]), split):
+    for text, table, answers in tqdm(sorted(questions[:count], key=lambda one: one[1]), split, mininterval=10):  # fmt: skip
         if table != last:
             asked = AskedTable(typed_table(read_records(table), name=table), encoder, common)
             last = table
@@ -129,13 +135,14 @@ def main() -> None:
     parser.add_argument("--encoder", default="minilm", help="none for words alone")
     parser.add_argument("--wiki", type=int, default=0, help="questions of WikiTableQuestions, dev")
     parser.add_argument("--train", type=int, default=0, help="train on so many of its questions")
+    parser.add_argument("--epochs", type=int, default=3, help="of that training")
     args = parser.parse_args()
     torch.set_num_threads(1)
     encoder = None if args.encoder == "none" else Encoder(find_model(args.encoder))
     own_questions(lambda table: TableAsker(table, student=args.student, encoder=encoder))
-    ranker, common, _ = load_ranker(args.student)
+    ranker, common, _ = load_ranker(args.student, encoder)
     if args.train:
-        ranker = train_on_answers(args.train, common, encoder)
+        ranker = train_on_answers(ranker, args.train, common, args.epochs)
     if args.wiki:
         wiki_questions(ranker, common, encoder, args.wiki)
 

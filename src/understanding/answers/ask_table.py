@@ -19,8 +19,6 @@ from ..verified.verified_questions import VerifiedQuestions, question_key, read_
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
 """The student that comes with the package."""
-LEAST: Final = 0.7
-"""Least probability of an answer that is given."""
 CLOSE: Final = 0.5
 """Share of the first reading's probability from which on a second one is asked about."""
 SHOWN: Final = 5
@@ -141,7 +139,9 @@ class Asker(ABC):
         self, student: str | Path, encoder: Encoder | None, verified: VerifiedQuestions | None
     ) -> None:
         """Load the student."""
-        self.ranker, self.common, self.settings = load_ranker(student)
+        self.ranker, self.common, self.settings = load_ranker(student, encoder)
+        self.least = float(self.settings["least"])
+        self.known = frozenset(self.settings.get("known", ()))
         self.encoder = encoder
         self.verified = verified or VerifiedQuestions()
 
@@ -253,7 +253,7 @@ class Asker(ABC):
         if not known or (read.readings[0].candidate is None and not always):
             return none
         best, confidence, table = known[0]
-        if confidence < LEAST and not always:
+        if confidence < self.least and not always:
             if len(known) > 1 and known[1][1] >= CLOSE * confidence > 0.1:
                 message = f"Do you mean {told[0][0]}, or {told[1][0]}?"
                 return replace(none, verdict="ask_back", plan=told[0][0], message=message)

@@ -193,8 +193,14 @@ class _Writer:
             case Either(conditions):
                 either = " OR ".join(f"({self.holds(one)})" for one in conditions)
                 return _From(quoted(self.table.name), (f"({either})",))
-            case Top(of, column, highest):
+            case Top(of, column, highest, count):
                 order = self.order(column)
+                if count > 1:
+                    by = f"{order} {'DESC' if highest else 'ASC'}, {self.row}"
+                    place = f"{order} IS NOT NULL AND row_number() OVER (ORDER BY {by}) <= {count}"
+                    known = self.rows(of).where()
+                    known += f" {'AND' if ' WHERE ' in known else 'WHERE'} {order} IS NOT NULL"
+                    return _From(f"(SELECT * {known} QUALIFY {place})")
                 best = f"{'max' if highest else 'min'}({order}) OVER ()"
                 return _From(f"(SELECT * {self.rows(of).where()} QUALIFY {order} = {best})")
             case At(of, place):

@@ -62,10 +62,11 @@ def plan_in_words(plan: Plan, table: TypedTable) -> str:
                 return f"the rows where {' and '.join(map(where, conditions))}"
             case Either(conditions):
                 return f"the rows where {' or '.join(map(where, conditions))}"
-            case Top(inner, column, highest):
+            case Top(inner, column, highest, count):
                 among = "" if isinstance(inner, All) else f" among {rows(inner)}"
                 word = "highest" if highest else "lowest"
-                return f"the row with the {word} {label(column)}{among}"
+                which = "the row" if count == 1 else f"the {count} rows"
+                return f"{which} with the {word} {label(column)}{among}"
             case At(inner, place):
                 among = "the table" if isinstance(inner, All) else rows(inner)
                 name = "last" if place == -1 else _place(place)

@@ -48,11 +48,12 @@ class Either:
 
 @dataclass(frozen=True)
 class Top:
-    """The rows, of some, with the highest or lowest value of a column."""
+    """The rows, of some, with the highest or lowest values of a column: one value, or so many."""
 
     rows: Rows
     column: int
     highest: bool = True
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from ..mentions.find_values import Mention, find_values
-from ..table.typed_table import TypedTable
-from ..table.values import Day, Quantity, days, quantities, word_numbers, words
+from ..table.typed_table import Column, TypedTable
+from ..table.values import Day, Quantity, quantities, spoken_days, word_numbers, words
 from .language import (
     All,
     At,
@@ -39,10 +39,17 @@ from .run_plan import Answer, PlanRunner
 
 MOST_CONDITIONS: Final = 24
 MOST_SETS: Final = 60
+MOST_TRIPLES: Final = 6
+MOST_EMPTY: Final = 8
+"""Sets that no row meets; of them it is only said that there is none."""
+MOST_UNSAID: Final = 0.3
+"""Most weight of a condition that hardly a word sets."""
 UNNAMED: Final = 0.5
 """Most weight of a condition that no word or number of the question sets."""
 MOST_LISTED: Final = 40
-"""Cells that one answer lists at most."""
+"""Cells that one answer lists at most, where no word of the question says which."""
+MOST_NAMED: Final = 400
+"""Cells that one answer lists at most, where words of the question say which."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,6 @@ class Question:
 def read_question(text: str, table: TypedTable, common: Container[str] = ()) -> Question:
     """Find what a question names of a table."""
     spoken = words(text)
-    found_days = days(text)
     numbers = list(quantities(text, table.columns[0].decimal if table.columns else "."))
     written = list(word_numbers(text))
     return Question(
@@ -87,7 +93,7 @@ def read_question(text: str, table: TypedTable, common: Container[str] = ()) -> 
         spoken,
         find_values(spoken, table, common),
         numbers + [one for one in written if one.number not in {n.number for n in numbers}],
-        [day for day, _, _ in found_days],
+        spoken_days(text),
         sorted({int(one.number) for one in written if 1 <= one.number <= 10}),
     )
 
@@ -114,9 +120,10 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
             for quantity in question.numbers:
                 if quantity.unit and column.unit and quantity.unit != column.unit:
                     continue
-                for operator in _OPERATORS:
-                    where = Where(number, operator, quantity.number)
-                    found.append(Condition(where, -1, -1, 0.8))
+                for value in _meant(quantity, column):
+                    for operator in _OPERATORS:
+                        where = Where(number, operator, value)
+                        found.append(Condition(where, -1, -1, 0.8))
         if column.kind == "flag":
             for value in column.rows_of:
                 found.append(Condition(Where(number, "is", value), -1, -1, 0.4))
@@ -124,6 +131,14 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
             found.append(Condition(Where(number, "empty"), -1, -1, 0.1))
             found.append(Condition(Where(number, "filled"), -1, -1, 0.1))
     return sorted(found, key=lambda one: -one.weight)
+
+
+def _meant(quantity: Quantity, column: Column) -> list[float]:
+    """Read a clock time of two parts as hours where the column has hours: 2:40 is not 2:40:00."""
+    hours = quantity.number * 60
+    if quantity.unit == "s" and column.unit == "s" and hours <= 2 * np.nanmax(column.numbers):
+        return [quantity.number, hours]
+    return [quantity.number]
 
 
 _OPERATORS: Final[tuple[Operator, ...]] = ("=", ">", "<", ">=", "<=")
@@ -145,12 +160,14 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
     """List the sets of rows that the question may speak of; all rows first."""
     whole = _Set(All(), (), table.length, 0.0)
     singles: list[_Set] = []
-    seen: dict[bytes, _Set] = {}
+    seen: dict[tuple[bytes, int], _Set] = {}
     for condition in conditions_of(question, table):
         there = runner.rows(condition.where)
         if not len(there) or len(there) == table.length:
             continue
-        mark = there.tobytes()
+        # Rows that two columns name are two conditions: they may be held against each other.
+        column = condition.where.column if condition.weight > MOST_UNSAID else -1
+        mark = (there.tobytes(), column)
         if mark in seen:
             continue
         one = _Set(condition.where, (condition,), len(there), condition.weight)
@@ -160,9 +177,10 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             break
     sets = [whole, *singles]
     pairs: list[_Set] = []
+    empty: list[_Set] = []
     for one, other in combinations(singles, 2):
         first, second = one.conditions[0], other.conditions[0]
-        if first.start >= 0 and first.start < second.end and second.start < first.end:
+        if _overlap(first, second):
             continue
         a, b = first.where, second.where
         weight = one.weight + other.weight
@@ -173,13 +191,18 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
                 pairs.append(_Set(either, (first, second), size, weight))
         both = Both((a, b))
         there = runner.rows(both)
-        if not 0 < len(there) < min(one.size, other.size):
+        named = min(first.weight, second.weight) > MOST_UNSAID
+        if not len(there) and a.column != b.column and named:
+            empty.append(_Set(both, (first, second), 0, weight))
+        if not 0 < len(there) < min(one.size, other.size) and not (named and len(there)):
             continue
-        mark = there.tobytes()
-        if mark not in seen:
+        mark = (there.tobytes(), -2)
+        if mark not in seen or named:
             seen[mark] = _Set(both, (first, second), len(there), weight)
             pairs.append(seen[mark])
-    sets += sorted(pairs, key=lambda one: -one.weight)[: MOST_SETS - len(sets)]
+    pairs.sort(key=lambda one: -one.weight)
+    sets += [*_triples(singles, runner), *pairs][: MOST_SETS - len(sets)]
+    sets += sorted(empty, key=lambda one: -one.weight)[:MOST_EMPTY]
     for one in singles[:6]:
         where = one.conditions[0].where
         if isinstance(where, Where) and where.operator in ("is", "has"):
@@ -187,6 +210,27 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             without = Where(where.column, negated, where.value)
             sets.append(_Set(without, one.conditions, len(runner.rows(without)), one.weight))
     return sets
+
+
+def _overlap(one: Condition, other: Condition) -> bool:
+    return one.start >= 0 and one.start < other.end and other.start < one.end
+
+
+def _triples(singles: list[_Set], runner: PlanRunner) -> list[_Set]:
+    """List sets of three conditions that words or dates of the question set."""
+    named = [one for one in singles if one.weight > MOST_UNSAID][:8]
+    found: list[_Set] = []
+    for three in combinations(named, 3):
+        held = tuple(one.conditions[0] for one in three)
+        if len({one.where.column for one in held}) < 3:
+            continue
+        if any(_overlap(a, b) for a, b in combinations(held, 2)):
+            continue
+        rows = Both(tuple(one.where for one in held))
+        size = len(runner.rows(rows))
+        if size:
+            found.append(_Set(rows, held, size, sum(one.weight for one in three)))
+    return sorted(found, key=lambda one: -one.weight)[:MOST_TRIPLES]
 
 
 def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> list[Candidate]:
@@ -198,7 +242,8 @@ def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> lis
             continue
         seen.add(plan)
         answer = runner.run(plan)
-        if answer is not None and len(answer.values) <= MOST_LISTED:
+        most = MOST_NAMED if any(one.weight > UNNAMED for one in conditions) else MOST_LISTED
+        if answer is not None and len(answer.values) <= most:
             found.append(Candidate(plan, answer, conditions))
     return found
 
@@ -213,12 +258,18 @@ def _plans(
         or np.isfinite(table.columns[n].numbers).mean() > 0.5
     ]  # fmt: skip
     counted = [n for n in ordered if table.columns[n].kind != "date"]
+    names = table.key if table.key is not None else 0
+    few = sorted(
+        {int(n.number) for n in question.numbers if n.number in range(2, 21) and not n.unit}
+    )
     sets = row_sets(question, table, runner)
     for place, one in enumerate(sets):
         rows, held = one.rows, one.conditions
         yield Count(rows), held
         if held:
             yield Exists(rows), held
+        if not one.size:
+            continue
         for column in columns:
             if held or table.length <= MOST_LISTED:
                 yield Cells(rows, column), held
@@ -242,6 +293,9 @@ def _plans(
                     for highest in (True, False):
                         for column in columns:
                             yield Cells(Top(rows, by, highest), column), held
+                        for count in few:
+                            if count < one.size:
+                                yield Cells(Top(rows, by, highest, count), names), held
         if held and one.size <= 3:
             for step in (1, -1):
                 for column in columns:

@@ -127,12 +127,16 @@ class PlanRunner:
                 for one in conditions[1:]:
                     held = held | self._holds(one)
                 return np.flatnonzero(held)
-            case Top(of, column, highest):
+            case Top(of, column, highest, count):
                 there = self.rows(of)
                 order = self.table.columns[column].order[there]
                 known = ~np.isnan(order)
                 if not known.any():
                     return there[:0]
+                if count > 1:
+                    there, order = there[known], order[known]
+                    ranked = np.argsort(-order if highest else order, kind="stable")
+                    return np.asarray(there[ranked[:count]])
                 best = order[known].max() if highest else order[known].min()
                 return np.asarray(there[order == best])
             case At(of, place):

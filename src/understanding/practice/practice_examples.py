@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import torch
 
 from ..plans.language import Plan
-from ..plans.list_plans import Candidate
+from ..plans.list_plans import Candidate, Question
 from ..plans.run_plan import Answer
 from ..ranker.encoder import Encoder
 from ..ranker.features import take_apart
@@ -18,16 +18,19 @@ from ..ranker.ranking import AskedTable
 from ..ranker.train_ranker import Example
 from ..table.typed_table import TypedTable, typed_table
 from ..table.values import fold, words
+from .domains import Domain
 from .made_questions import Asker
 from .made_tables import MadeTable, make_table
 
-UNANSWERABLE: Final = 0.25
+TAKEN: Final = 0.12
 """Share of the questions whose column or record is taken out of the table."""
+ABSENT: Final = 0.14
+"""Share of the questions that ask for what such a table could have and this one does not."""
 COMMON: Final = 0.08
 """A word that questions about so many of the tables have says nothing alone."""
-FUNCTION_WORDS: Final = ["an", "be", "been", "being", "can", "could", "would", "should", "will", "shall", "may", "might", "must", "were", "am", "it", "its", "it's", "he", "she", "they", "them", "his", "her", "their", "our", "your", "my", "you", "us", "where", "when", "why", "whom", "how's", "who's", "what's", "where's", "that's", "if", "then", "so", "but", "also", "just", "only", "into", "onto", "out", "off", "about", "there's", "these", "those", "here", "have", "having", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "und", "oder", "von", "vom", "zu", "zum", "zur", "in", "im", "am", "an", "auf", "aus", "bei", "mit", "nach", "ist", "sind", "war", "waren", "wird", "werden", "wurde", "wurden", "hat", "haben", "hatte", "wie", "was", "wer", "wen", "wem", "wo", "wann", "welche", "welcher", "welches", "welchen", "viele", "viel", "es", "er", "sie", "ich", "wir"]  # fmt: skip
+FUNCTION_WORDS: Final = "an be been being can could would should will shall may might must were am it its it's he she they them his her their our your my you us where when why whom how's who's what's where's that's if then so but also just only into onto out off about there's these those here have having whats hows der die das den dem des ein eine einen einem einer eines und oder von vom zu zum zur in im am an auf aus bei mit nach ist sind war waren wird werden wurde wurden hat haben hatte wie was wer wen wem wo wann welche welcher welches welchen viele viel es er sie ich wir".split()  # fmt: skip
 """Words of English and German that say nothing alone, beside those that are found."""
-MOST: Final = 600
+MOST: Final = 500
 """Plans of a question that are learned from; of more, some wrong ones are left out."""
 
 
@@ -47,29 +50,36 @@ def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]
 
 
 def practice_examples(
-    seed: int, tables: int, each: int, encoder: Encoder | None, common: frozenset[str]
+    seed: int,
+    tables: range,
+    each: int,
+    encoder: Encoder | None,
+    common: frozenset[str],
+    domains: Sequence[Domain] | None = None,
 ) -> Iterator[Example]:
     """Make examples from made tables.
 
     Args:
         seed: Of tables and questions.
-        tables: How many tables.
+        tables: Their numbers; a number and a seed always give the same table.
         each: Questions a table.
-        encoder: The sentence encoder.
+        encoder: The sentence encoder; its tokens are kept with the examples.
         common: Words that say nothing alone.
+        domains: Kinds of tables; all by default.
     """
-    for number in range(tables):
+    for number in tables:
         rng = random.Random(f"{seed} {number}")
-        made = make_table(rng)
-        whole = AskedTable(typed_table(made.records, key=made.key), encoder, common)
-        for asked in Asker(made, whole.table, rng).ask(each):
-            if rng.random() < UNANSWERABLE:
+        made = make_table(rng, domains)
+        key = made.key if rng.random() < 0.7 else None
+        whole = AskedTable(typed_table(made.records, key=key), encoder, common)
+        for asked in Asker(made, whole.table, rng).ask(each, ABSENT):
+            if asked.plan is None:
+                yield _unanswerable(whole, asked.text, rng)
+                continue
+            if made.key and rng.random() < TAKEN:
                 part = _without(made, whole.table, asked.plan, rng)
                 if part is not None:
-                    poorer = AskedTable(part, encoder, common)
-                    question, candidates = poorer.read(asked.text)
-                    kept = _some(candidates, [False] * len(candidates), rng)
-                    yield _example(poorer, question, kept, [False] * len(kept))
+                    yield _unanswerable(AskedTable(part, encoder, common), asked.text, rng)
                 continue
             answer = whole.runner.run(asked.plan)
             question, candidates = whole.read(asked.text)
@@ -80,7 +90,15 @@ def practice_examples(
                 yield _example(whole, question, kept, [flags[id(one)] for one in kept])
 
 
-def _example(asked: AskedTable, question, candidates, right: list[bool]) -> Example:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _unanswerable(asked: AskedTable, text: str, rng: random.Random) -> Example:
+    question, candidates = asked.read(text)
+    kept = _some(candidates, [False] * len(candidates), rng)
+    return _example(asked, question, kept, [False] * len(kept))
+
+
+def _example(
+    asked: AskedTable, question: Question, candidates: Sequence[Candidate], right: list[bool]
+) -> Example:
     seen = asked.see(question, candidates)
     return Example(seen, torch.tensor([*right, not any(right)]))
 
@@ -93,8 +111,17 @@ def _means(candidate: Candidate, plan: Plan, answer: Answer) -> bool:
         and mine.target == its.target
         and (mine.of == its.of or len(answer.rows) == 1)
         and (mine.order == its.order or its.of == "rows")
+        and (mine.outer not in _SAYING or _columns(mine.conditions) == _columns(its.conditions))
         and sorted(map(fold, candidate.answer.values)) == sorted(map(fold, answer.values))
     )
+
+
+_SAYING: Final = ("exists", "compared more", "compared less", "count")
+"""Kinds of plans whose answers are the same for many conditions."""
+
+
+def _columns(conditions):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    return sorted(one.column for one in conditions)
 
 
 def _some(candidates: list[Candidate], right: list[bool], rng: random.Random) -> list[Candidate]:
@@ -110,6 +137,7 @@ def _without(
 ) -> TypedTable | None:
     """Take what a question needs out of its table: a column, or the record that it names."""
     parts = take_apart(plan)
+    assert made.key is not None
     key = table.numbered[made.key]
     columns = {parts.target, parts.order, *(one.column for one in parts.conditions)} - {None, key}
     named = [one for one in parts.conditions if one.column == key]

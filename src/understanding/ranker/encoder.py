@@ -1,56 +1,175 @@
-"""A pretrained sentence encoder: texts and their words as vectors, kept once computed."""
+"""A pretrained sentence encoder: it reads a question beside the columns of its table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..plans.list_plans import Question
+from ..table.typed_table import Column, TypedTable
+
+LONGEST: Final = 320
+"""Tokens that are read at once; wider tables are read in parts."""
+QUESTION: Final = 64
+"""Tokens of a question that are read."""
+COLUMN: Final = 14
+"""Tokens of a column that are read."""
+RANK: Final = 8
+SCALE: Final = 2.0
+"""By which an adapter's product is multiplied."""
+
+
+class Reading(tuple[tuple[list[int], list[tuple[int, int]]], ...]):
+    """A question as token ids, with the place of each column in them; several for wide tables."""
 
 
 class Encoder:
-    """Mean-pooled, normalised vectors of texts.
+    """A BERT-like encoder with its tokenizer.
 
     Args:
-        folder: A BERT-like encoder with its tokenizer.
-        batch_size: Texts per forward pass.
+        folder: Of its weights and tokenizer.
     """
 
-    def __init__(self, folder: str | Path, batch_size: int = 64) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """Load the encoder."""
         from transformers import AutoModel, AutoTokenizer
 
         self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.batch_size = batch_size
-        self._kept: dict[str, NDArray[np.float32]] = {}
+        self._ids = lru_cache(maxsize=50_000)(self._tokenize)
 
-    @torch.inference_mode()
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Give the vectors of texts: texts x dimensions, each of length 1."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
-        for start in range(0, len(missing), self.batch_size):
-            batch = missing[start : start + self.batch_size]
-            hidden, mask = self._forward(batch)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
-            vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-            self._kept.update(zip(batch, vectors, strict=True))
-        return np.stack([self._kept[text] for text in texts])
+    @property
+    def width(self) -> int:
+        """Dimensions of its vectors."""
+        return int(self.model.config.hidden_size)
 
-    @torch.inference_mode()
-    def encode_question(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give the vector of one text, and those of its tokens, special ones left out."""
-        hidden, mask = self._forward([text])
-        pooled = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
-        tokens = torch.nn.functional.normalize(hidden[0, 1:-1], dim=-1)
-        return pooled[0].numpy(), np.asarray(tokens.numpy())
+    def adapted(self, weights: Mapping[str, Tensor]) -> Encoder:
+        """Give this encoder with low-rank adapters added to its layers; embeddings are shared.
 
-    def _forward(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt"
-        )
-        hidden = self.model(**batch).last_hidden_state
-        return hidden, batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        Args:
+            weights: As `adapter_weights` gives them.
+        """
+        other = copy.copy(self)
+        other.model = copy.copy(self.model)
+        other.model._modules = dict(self.model._modules)
+        other.model.encoder = copy.deepcopy(self.model.encoder)
+        with torch.no_grad():
+            for name, module in _layers(other.model):
+                down, up = weights[f"{name}.down"].float(), weights[f"{name}.up"].float()
+                module.weight += SCALE * up @ down
+        other._ids = lru_cache(maxsize=50_000)(other._tokenize)
+        return other
+
+    def prepare(self, question: Question, table: TypedTable) -> Reading:
+        """Give a question and the columns as token ids.
+
+        A column is its label and one or two values; a value that the question names comes first.
+        """
+        asked = [self.tokenizer.cls_token_id, *self._ids(question.text)[:QUESTION]]
+        asked.append(self.tokenizer.sep_token_id)
+        named = {one.column: one.phrase for one in reversed(question.mentions)}
+        parts: list[tuple[list[int], list[tuple[int, int]]]] = [(list(asked), [])]
+        for number, column in enumerate(table.columns):
+            ids = self._ids(column_text(column, named.get(number)))[:COLUMN]
+            here, spans = parts[-1]
+            if len(here) + len(ids) + 1 > LONGEST and spans:
+                here, spans = list(asked), []
+                parts.append((here, spans))
+            spans.append((len(here), len(here) + max(1, len(ids))))
+            here += [*ids, self.tokenizer.sep_token_id]
+        return Reading(parts)
+
+    def read(self, readings: Sequence[Reading]) -> list[Tensor]:
+        """Read questions beside their columns.
+
+        Args:
+            readings: Of `prepare`.
+
+        Returns:
+            For each, columns + 1 x `width`: a vector for each column, then that of the question.
+        """
+        flat = [part for reading in readings for part in reading]
+        longest = max(len(ids) for ids, _ in flat)
+        padded = torch.zeros(len(flat), longest, dtype=torch.long)
+        mask = torch.zeros(len(flat), longest, dtype=torch.long)
+        kinds = torch.zeros(len(flat), longest, dtype=torch.long)
+        for row, (ids, spans) in enumerate(flat):
+            padded[row, : len(ids)] = torch.tensor(ids)
+            mask[row, : len(ids)] = 1
+            if spans:
+                kinds[row, spans[0][0] : len(ids)] = 1
+        hidden = self.model(
+            input_ids=padded, attention_mask=mask, token_type_ids=kinds
+        ).last_hidden_state
+        found: list[Tensor] = []
+        row = 0
+        for reading in readings:
+            vectors, whole = [], []
+            for _, spans in reading:
+                vectors += [hidden[row, start:end].mean(0) for start, end in spans]
+                whole.append(hidden[row, : spans[0][0] if spans else None].mean(0))
+                row += 1
+            found.append(torch.stack([*vectors, torch.stack(whole).mean(0)]))
+        return found
+
+    def _tokenize(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def column_text(column: Column, named: str | None) -> str:
+    """Describe a column by its label and some of its values, for an encoder."""
+    label = " or ".join([column.label, *column.also[:3]])
+    if named is not None:
+        return f"{label} = {named}"
+    count = 2 if column.kind == "text" else 1
+    values = list(dict.fromkeys(text for text in column.texts[:50] if text))[:count]
+    return f"{label}: {', '.join(value[:24] for value in values)}"
+
+
+class Adapted(nn.Module):
+    """A linear layer with a trained product of low rank added; the layer itself is kept."""
+
+    def __init__(self, base: nn.Linear, rank: int = RANK) -> None:
+        """Wrap a layer; it gives what it gave until it is trained."""
+        super().__init__()
+        self.base = base
+        self.down = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(base.out_features, rank))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Add the product of the two small matrices."""
+        return torch.as_tensor(self.base(values) + SCALE * (values @ self.down.T) @ self.up.T)
+
+
+def add_adapters(encoder: Encoder) -> list[nn.Parameter]:
+    """Put adapters around the layers of an encoder and freeze the rest; give what is trained."""
+    encoder.model.requires_grad_(False)
+    trained: list[nn.Parameter] = []
+    for name, module in list(_layers(encoder.model)):
+        parent, _, last = name.rpartition(".")
+        wrapped = Adapted(module)
+        setattr(encoder.model.get_submodule(parent), last, wrapped)
+        trained += [wrapped.down, wrapped.up]
+    return trained
+
+
+def adapter_weights(encoder: Encoder) -> dict[str, Tensor]:
+    """Give the adapters of an encoder by the names of its layers."""
+    found = {}
+    for name, module in encoder.model.named_modules():
+        if isinstance(module, Adapted):
+            found[f"{name}.down"] = module.down.detach()
+            found[f"{name}.up"] = module.up.detach()
+    return found
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and name.startswith("encoder."):
+            yield name, module

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Final
 
@@ -38,14 +39,14 @@ from ..plans.language import (
     Where,
 )  # fmt: skip
 from ..plans.list_plans import Candidate, Question
-from ..table.typed_table import Column, TypedTable
+from ..table.typed_table import TypedTable
 from ..table.values import stem, words
 
 SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
 """Categories of a plan."""
-COLUMN_FEATURES: Final = 8
-"""Numbers that say how alike a column is to a question."""
-NUMBERS: Final = 3 * COLUMN_FEATURES + 21
+COLUMN_FEATURES: Final = 6
+"""Numbers that say how alike a column is to the words of a question."""
+NUMBERS: Final = 3 * COLUMN_FEATURES + 23
 """Numbers of a plan."""
 _KINDS: Final = ("none", "number", "date", "text", "flag")
 
@@ -98,8 +99,9 @@ def take_apart(plan: Plan) -> Parts:
 
 def _rows(rows: Rows) -> tuple[str, int | None, Rows]:
     match rows:
-        case Top(of, column, highest):
-            return ("highest" if highest else "lowest"), column, of
+        case Top(of, column, highest, count):
+            name = "highest" if highest else "lowest"
+            return (name if count == 1 else f"{name} few"), column, of
         case At(of, place):
             return (f"at {place}" if place in (0, -1, 1, 2) else "at later"), None, of
         case Beside(of, step):
@@ -149,7 +151,7 @@ NAMES: Final[tuple[tuple[str, ...], ...]] = (
      "highest", "lowest", "group sum highest", "group sum lowest", "group average highest",
      "group average lowest", "difference", "difference of counts", "span", "compared more",
      "compared less", "compared counts more", "compared counts less", "none"),
-    ("rows", "highest", "lowest", "at 0", "at -1", "at 1", "at 2", "at later", "below", "above",
+    ("rows", "highest", "lowest", "highest few", "lowest few", "at 0", "at -1", "at 1", "at 2", "at later", "below", "above",
      "like"),
     ("all", "one", "both", "either", "nested", "two"),
     _KINDS, _KINDS, _PAIRS,
@@ -158,46 +160,58 @@ NAMES: Final[tuple[tuple[str, ...], ...]] = (
 _NUMBERS: Final = tuple({name: n for n, name in enumerate(names)} for names in NAMES)
 
 
+@lru_cache(maxsize=100_000)
+def likeness(one: str, other: str) -> float:
+    """Tell how much of the shorter word both have in one piece, from four letters on.
+
+    >>> likeness("gewartet", "wartung"), likeness("cost", "price")
+    (0.5714285714285714, 0.0)
+    """
+    short, long = sorted((one, other), key=len)
+    for length in range(len(short), 3, -1):
+        if any(short[at : at + length] in long for at in range(len(short) - length + 1)):
+            return length / len(short)
+    return 0.0
+
+
 def column_features(
-    question: Question,
-    table: TypedTable,
-    similarity: NDArray[np.float64],
-    common: Container[str],
+    question: Question, table: TypedTable, common: Container[str]
 ) -> NDArray[np.float64]:
-    """Tell how alike each column is to the question.
+    """Tell how alike each column is to the words of the question.
 
     Args:
         question: The question.
         table: The table.
-        similarity: Of the encoder, for each column: question with label, question with label and
-            example values, best word with label; zeros without an encoder.
         common: Words that say nothing alone.
 
     Returns:
-        Columns x `COLUMN_FEATURES`.
+        Columns x `COLUMN_FEATURES`: share of the label's words that are said, whether the whole
+        label is said, the likest pair of words, whether one of its values is named, and the first
+        and third of them beside the best column's.
     """
     stems = [stem(word) for word in question.words]
     there = set(stems)
+    asked = [word for word in question.words if word not in common and len(word) > 3]
+    mentioned = {mention.column for mention in question.mentions}
     rows = []
-    for column in table.columns:
-        best, phrase = 0.0, 0.0
+    for number, column in enumerate(table.columns):
+        best, phrase, alike = 0.0, 0.0, 0.0
         for label in (column.label, *column.also):
-            spoken = [stem(word) for word in words(label)]
+            written = words(label)
+            spoken = [stem(word) for word in written]
             if not spoken:
                 continue
             said = [word for word in spoken if word in there]
             telling = [word for word in said if word not in common]
-            share = (len(said) + len(telling)) / (len(spoken) + len(spoken))
-            best = max(best, share)
-            joined = f" {' '.join(spoken)} "
-            if joined in f" {' '.join(stems)} ":
-                phrase = max(phrase, 1.0)
-        rows.append((best, phrase))
-    lexical = np.array(rows)
-    full = np.concatenate([lexical, similarity], axis=1)
-    centred = full - full.max(axis=0, keepdims=True)
-    # Where no column is named at all, nobody is the best.
-    return np.concatenate([full, centred[:, [0, 2, 3]]], axis=1)
+            best = max(best, (len(said) + len(telling)) / (2 * len(spoken)))
+            phrase = max(phrase, float(f" {' '.join(spoken)} " in f" {' '.join(stems)} "))
+            for word in written:
+                if word not in common:
+                    alike = max([alike, *(likeness(word, one) for one in asked)])
+        rows.append((best, phrase, alike, float(number in mentioned)))
+    full = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    centred = full - full.max(axis=0, keepdims=True) if len(full) else full
+    return np.concatenate([full, centred[:, [0, 2]]], axis=1)
 
 
 def content_words(question: Question, common: Container[str]) -> NDArray[np.bool_]:
@@ -211,7 +225,7 @@ def plan_features(
     candidates: Sequence[Candidate],
     columns: NDArray[np.float64],
     common: Container[str],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Give what a ranker sees of each plan.
 
     Args:
@@ -222,8 +236,9 @@ def plan_features(
         common: Words that say nothing alone.
 
     Returns:
-        Categories (plans + 1 x `SLOTS`) and numbers (plans + 1 x `NUMBERS`); the last row stands
-        for a question that the table cannot answer.
+        Categories (plans + 1 x `SLOTS`), columns (plans + 1 x 4: target, order, two conditions;
+        -1 where there is none) and numbers (plans + 1 x `NUMBERS`); the last row stands for a
+        question that the table cannot answer, its columns are one past the last.
     """
     telling = content_words(question, common)
     label_stems = [
@@ -234,7 +249,7 @@ def plan_features(
     named = np.array([[word in label for word in stems] for label in label_stems], dtype=bool)
     asked = f" {' '.join(question.words)} "
     none = np.zeros(columns.shape[1])
-    categories, numbers = [], []
+    categories, roles, numbers = [], [], []
     most = max(1, int(telling.sum()))
     for candidate in candidates:
         parts = take_apart(candidate.plan)
@@ -246,6 +261,9 @@ def plan_features(
         operators = operators if operators in _NUMBERS[-1] else "several"
         names = (parts.outer, parts.of, parts.set, *kinds, operators)
         categories.append([_NUMBERS[slot][name] for slot, name in enumerate(names)])
+        held_by = [one.column for one in parts.conditions][:2]
+        places = [parts.target, parts.order, *held_by]
+        roles.append([-1 if one is None else one for one in (*places, None, None)][:4])
         covered = np.zeros(len(question.words), dtype=bool)
         for condition in candidate.conditions:
             if condition.start >= 0:
@@ -271,6 +289,9 @@ def plan_features(
             (telling & ~by_label).sum(),
             sum(one.weight for one in candidate.conditions),
             min((one.weight for one in candidate.conditions), default=0.0),
+            min((one.weight / (one.end - one.start) for one in candidate.conditions
+                 if one.start >= 0), default=0.0),
+            float(parts.of in ("highest", "lowest") and len(answer.rows) > 1),
             sum(one.start < 0 for one in candidate.conditions),
             len(candidate.conditions),
             np.log1p(len(answer.rows)),
@@ -293,11 +314,9 @@ def plan_features(
     best = seen.max(axis=0, initial=0.0) if len(seen) else np.zeros(NUMBERS, dtype=np.float32)
     nothing = ("none", "rows", "nested", "none", "none", "none")
     categories.append([_NUMBERS[slot][name] for slot, name in enumerate(nothing)])
-    return np.array(categories, dtype=np.int64), np.vstack([seen.reshape(-1, NUMBERS), best])
-
-
-def column_text(column: Column, examples: int = 3) -> str:
-    """Describe a column by its label and some of its values, for an encoder."""
-    values = list(dict.fromkeys(text for text in column.texts if text))[:examples]
-    shown = ", ".join(value[:40] for value in values)
-    return f"{column.label}: {shown}" if shown else column.label
+    roles.append([len(table.columns)] * 4)
+    return (
+        np.array(categories, dtype=np.int64),
+        np.array(roles, dtype=np.int64),
+        np.vstack([seen.reshape(-1, NUMBERS), best]),
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +19,13 @@ from ..plans.run_plan import PlanRunner
 from ..table.typed_table import TypedTable
 from ..table.values import fold, stem
 from .encoder import Encoder
-from .features import NAMES, NUMBERS, column_features, column_text, plan_features
+from .encoder import Reading as Tokens
+from .features import NAMES, NUMBERS, column_features, plan_features
 from .model import Ranker
 
-BUCKETS: Final = 8192
+BUCKETS: Final = 4096
 WEIGHTS: Final = "ranker.safetensors"
+LEXICAL: Final = "lexical.safetensors"
 SETTINGS: Final = "ranker.json"
 LARGEST: Final = 20.0
 """Of any number that the ranker sees."""
@@ -35,8 +36,9 @@ class Seen:
     """A question as the ranker sees it; the last plan stands for "the table cannot answer"."""
 
     hashed: torch.Tensor
-    encoded: torch.Tensor | None
+    tokens: Tokens | None
     structure: torch.Tensor
+    columns: torch.Tensor
     numbers: torch.Tensor
 
 
@@ -67,15 +69,6 @@ class AskedTable:
         self.table, self.encoder, self.common = table, encoder, common
         self.runner = PlanRunner(table)
 
-    @cached_property
-    def _vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        assert self.encoder is not None
-        columns = self.table.columns
-        return (
-            self.encoder.encode([column.label for column in columns]),
-            self.encoder.encode([column_text(column) for column in columns]),
-        )
-
     def read(self, text: str) -> tuple[Question, list[Candidate]]:
         """Find what a question names and list what it may mean."""
         question = read_question(text, self.table, self.common)
@@ -83,21 +76,16 @@ class AskedTable:
 
     def see(self, question: Question, candidates: Sequence[Candidate]) -> Seen:
         """Give what the ranker sees of a question and its plans."""
-        similarity = np.zeros((len(self.table.columns), 3))
-        encoded = None
-        if self.encoder is not None and question.text.strip() and self.table.columns:
-            whole, tokens = self.encoder.encode_question(question.text)
-            labels, texts = self._vectors
-            words = (tokens @ labels.T).max(0) if len(tokens) else np.zeros(len(labels))
-            similarity = np.stack([labels @ whole, texts @ whole, words], axis=1).astype(float)
-            encoded = torch.from_numpy(whole)
-        columns = column_features(question, self.table, similarity, self.common)
-        structure, numbers = plan_features(question, self.table, candidates, columns, self.common)
+        columns = column_features(question, self.table, self.common)
+        structure, roles, numbers = plan_features(
+            question, self.table, candidates, columns, self.common
+        )
         numbers = np.nan_to_num(numbers, posinf=LARGEST, neginf=-LARGEST)
         return Seen(
             torch.tensor(hash_words(question.words)),
-            encoded,
+            None if self.encoder is None else self.encoder.prepare(question, self.table),
             torch.from_numpy(structure),
+            torch.from_numpy(roles),
             torch.from_numpy(numbers.clip(-LARGEST, LARGEST)),
         )
 
@@ -127,8 +115,11 @@ def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Re
         candidates: The plans, in the order in which they were seen.
     """
     with torch.inference_mode():
-        scores = ranker(seen.hashed, seen.encoded, seen.structure, seen.numbers)
-        chances = torch.softmax(scores, 0).tolist()
+        read = None
+        if ranker.reader is not None and seen.tokens is not None:
+            read = ranker.reader.read([seen.tokens])[0]
+        scores = ranker(seen.hashed, read, seen.structure, seen.columns, seen.numbers)
+        chances = torch.softmax(scores / ranker.temperature, 0).tolist()
     together: dict[tuple[str, ...], list[float | int]] = {}
     for number, (chance, candidate) in enumerate(zip(chances, candidates, strict=False)):
         key = tuple(sorted(fold(value) for value in candidate.answer.values))
@@ -142,35 +133,71 @@ def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Re
 
 
 def save_ranker(
-    folder: str | Path, ranker: Ranker, common: Sequence[str], told: dict[str, Any]
+    folder: str | Path,
+    ranker: Ranker,
+    lexical: Ranker,
+    adapter: Mapping[str, torch.Tensor],
+    common: Sequence[str],
+    told: dict[str, Any],
 ) -> None:
-    """Write a ranker in half precision, with its common words and how it was made."""
+    """Write a student in half precision.
+
+    Args:
+        folder: For it.
+        ranker: With an encoder.
+        lexical: Without one.
+        adapter: What is added to the encoder.
+        common: Words that say nothing alone.
+        told: Further settings: how it was made, its thresholds.
+    """
     from safetensors.torch import save_file
 
     from ...files import write_json
 
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in ranker.state_dict().items()
-    }
-    save_file(weights, where / WEIGHTS)
+    whole = {f"ranker.{name}": value for name, value in ranker.state_dict().items()}
+    whole |= {f"adapter.{name}": value for name, value in adapter.items()}
+    save_file(_halved(whole), where / WEIGHTS)
+    save_file(_halved(lexical.state_dict()), where / LEXICAL)
     encoded = 0 if ranker.encoded is None else ranker.encoded.in_features
     width = ranker.fit.out_features
     write_json(where / SETTINGS, {"encoded": encoded, "width": width, "common": sorted(common),
                                   **told})  # fmt: skip
 
 
-def load_ranker(folder: str | Path) -> tuple[Ranker, frozenset[str], dict[str, Any]]:
-    """Read a ranker, its common words, and its settings."""
+def _halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in weights.items()
+    }
+
+
+def load_ranker(
+    folder: str | Path, encoder: Encoder | None = None
+) -> tuple[Ranker, frozenset[str], dict[str, Any]]:
+    """Read a ranker, its common words, and its settings.
+
+    Args:
+        folder: That `save_ranker` wrote.
+        encoder: The encoder that it was trained with; without one, the ranker that sees words
+            alone is read.
+    """
     from safetensors.torch import load_file
 
     settings = json.loads((Path(folder) / SETTINGS).read_text(encoding="utf-8"))
-    ranker = new_ranker(settings["encoded"], width=settings["width"])
-    weights = load_file(Path(folder) / WEIGHTS)
-    ranker.load_state_dict(
-        {name: value.float() if value.is_floating_point() else value
-         for name, value in weights.items()}
-    )  # fmt: skip
-    return ranker.eval(), frozenset(settings["common"]), settings
+    told = settings["with encoder" if encoder is not None else "without encoder"]
+    encoded = settings["encoded"] if encoder is not None else 0
+    ranker = new_ranker(encoded, width=settings["width"])
+    file = WEIGHTS if encoder is not None else LEXICAL
+    weights = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in load_file(Path(folder) / file).items()
+    }
+    if encoder is not None:
+        adapter = {n.removeprefix("adapter."): v for n, v in weights.items() if n[:8] == "adapter."}
+        weights = {n.removeprefix("ranker."): v for n, v in weights.items() if n[:7] == "ranker."}
+        ranker.reader = encoder.adapted(adapter) if adapter else encoder
+    ranker.load_state_dict(weights)
+    ranker.temperature = float(told["temperature"])
+    return ranker.eval(), frozenset(settings["common"]), {**settings, **told}

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from .features import COLUMN_FEATURES
+from .encoder import Encoder, adapter_weights, add_adapters
 from .model import Ranker, right_loss
 from .ranking import Seen, new_ranker
-
-ENCODED: Final = torch.tensor(
-    [block * COLUMN_FEATURES + one for block in range(3) for one in (2, 3, 4, 6, 7)]
-)
-"""Numbers of a plan that come from the encoder."""
 
 
 @dataclass(frozen=True)
@@ -32,70 +27,107 @@ class Example:
     right: torch.Tensor
 
 
-def without_encoder(seen: Seen) -> Seen:
-    """Give what would be seen without an encoder."""
-    numbers = seen.numbers.clone()
-    numbers[:, ENCODED] = 0.0
-    return replace(seen, encoded=None, numbers=numbers)
-
-
 def train_ranker(
     examples: Sequence[Example],
     *,
+    encoder: Encoder | None = None,
     start: Ranker | None = None,
-    epochs: int = 5,
+    epochs: int = 4,
     batch: int = 16,
-    rate: float = 4e-3,
-    blind: float = 0.2,
+    rate: float = 3e-3,
+    adapter_rate: float = 1e-3,
     seed: int = 0,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
-) -> Ranker:
+) -> tuple[Ranker, Mapping[str, torch.Tensor]]:
     """Train a ranker by the probability of all right plans together.
 
     Args:
         examples: Those without a right plan are passed over.
-        start: A trained ranker to go on from; None starts anew.
+        encoder: Reads the questions beside the columns and is adapted; None trains a ranker that
+            sees words alone.
+        start: A trained ranker of the same kind to go on from; None starts anew.
         epochs: How often each question is seen.
         batch: Questions a step.
-        rate: Highest learning rate.
-        blind: Share of the questions that are shown without the encoder, so that a ranker works
-            without one as well.
+        rate: Highest learning rate of the ranker.
+        adapter_rate: Highest learning rate of what is added to the encoder.
         seed: Of all chance.
         watch: Wraps the steps, for a progress bar.
 
     Returns:
-        The ranker, ready to rank.
+        The ranker, ready to rank, and the adapter of the encoder, empty without one.
     """
     used = [one for one in examples if bool(one.right.any()) and not bool(one.right.all())]
     rng = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoded = next((len(one.seen.encoded) for one in used if one.seen.encoded is not None), 0)
-        ranker = start or new_ranker(encoded)
+        reader, added = None, []
+        if encoder is not None:
+            reader = copy.copy(encoder)
+            reader.model = copy.deepcopy(encoder.model)
+            added = add_adapters(reader)
+        ranker = start or new_ranker(0 if encoder is None else encoder.width)
         if start is None:
             _standardise(ranker, used, rng)
-        optimizer = torch.optim.AdamW(ranker.parameters(), lr=rate, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(
+            [{"params": list(ranker.parameters())}, {"params": added, "weight_decay": 0.0}],
+            lr=rate, weight_decay=1e-4,
+        )  # fmt: skip
         each = max(1, -(-len(used) // batch))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=max(2, epochs * each + 1), pct_start=0.1
+            optimizer, [rate, adapter_rate], total_steps=max(2, epochs * each + 1), pct_start=0.1
         )
-        order: list[Example] = []
+        batches: list[list[Example]] = []
         ranker.train()
         ranker.norm.eval()
         for step in watch(range(epochs * each)):
             if step % each == 0:
-                order = rng.sample(used, len(used))
-            chosen = order[step % each * batch : (step % each + 1) * batch]
+                batches = _batches(used, batch, rng)
+            chosen = batches[step % each]
             optimizer.zero_grad()
-            for one in chosen:
-                seen = without_encoder(one.seen) if rng.random() < blind else one.seen
-                scores = ranker(seen.hashed, seen.encoded, seen.structure, seen.numbers)
-                loss = right_loss(scores, one.right) / len(chosen)
-                loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(ranker.parameters(), 1.0)
+            read = _read(reader, chosen)
+            loss = torch.zeros(())
+            for one, vectors in zip(chosen, read, strict=True):
+                seen = one.seen
+                scores = ranker(seen.hashed, vectors, seen.structure, seen.columns, seen.numbers)
+                loss = loss + right_loss(scores, one.right) / len(chosen)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_([*ranker.parameters(), *added], 1.0)
             optimizer.step()
             schedule.step()
-    return ranker.eval()
+    adapter = {} if reader is None else adapter_weights(reader)
+    if encoder is not None:
+        ranker.reader = encoder.adapted(adapter)
+    return ranker.eval(), adapter
+
+
+def _read(reader: Encoder | None, examples: Sequence[Example]) -> list[torch.Tensor | None]:
+    tokens = [one.seen.tokens for one in examples if one.seen.tokens is not None]
+    if reader is None or len(tokens) < len(examples):
+        return [None] * len(examples)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_fast_halves()):
+        vectors = reader.read(tokens)
+    return [one.float() for one in vectors]
+
+
+def _fast_halves() -> bool:
+    """Tell whether the processor multiplies bfloat16 in hardware."""
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(known()) if known is not None else False
+
+
+def _batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:
+    """Mix the questions; in a batch are those whose tables are about as wide."""
+    order = rng.sample(list(examples), len(examples))
+    found = []
+    for start in range(0, len(order), 8 * size):
+        part = sorted(order[start : start + 8 * size], key=_length)
+        found += [part[at : at + size] for at in range(0, len(part), size)]
+    rng.shuffle(found)
+    return found
+
+
+def _length(example: Example) -> int:
+    return sum(len(ids) for ids, _ in example.seen.tokens or ())
 
 
 def _standardise(ranker: Ranker, examples: Sequence[Example], rng: random.Random) -> None:

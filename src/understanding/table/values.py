@@ -54,17 +54,20 @@ _SCALES: Final = {
 _WORD_NUMBERS: Final = {
     word: number
     for number, words in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-         "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
+        ("zero null", "one", "two zwei", "three drei", "four vier", "five funf", "six sechs",
+         "seven sieben", "eight acht", "nine neun", "ten zehn", "eleven elf",
+         "twelve zwolf", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
          "eighteen", "nineteen", "twenty")
     )
     for word in words.split()
 }  # fmt: skip
 _ORDINALS: Final = {
     word: number
-    for number, word in enumerate(
-        ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth",
+    for number, words in enumerate(
+        ("first erste ersten", "second zweite zweiten", "third dritte dritten",
+         "fourth vierte vierten", "fifth", "sixth", "seventh", "eighth", "ninth",
          "tenth"), 1)
+    for word in words.split()
 }  # fmt: skip
 _MONTHS: Final = {
     name: number
@@ -280,6 +283,32 @@ def days(text: str) -> tuple[tuple[Day, int, int], ...]:
             if month <= 12 and day <= 31:
                 found.append((Day(year, month, day), start, end))
     return tuple(sorted(found, key=lambda one: one[1]))
+
+
+_SPOKEN_MONTH: Final = re.compile(
+    rf"\b(?:in|im|during|since|until|before|after|by|of|from|seit|bis|vor|nach|ab)\s+({_MONTH})\b"
+)
+_SPOKEN_DAY: Final = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b|\bam\s+(\d{1,2})\.")
+
+
+def spoken_days(text: str) -> list[Day]:
+    """Find the dates of a question, which may be a month or a day of any month alone.
+
+    >>> [day.parts for day in spoken_days("was it open in december or on the 7th?")]
+    [(0, 12, 0), (0, 0, 7)]
+    """
+    low = fold(text)
+    found = days(text)
+    parts = [day for day, _, _ in found]
+    for pattern in (_SPOKEN_MONTH, _SPOKEN_DAY):
+        for match in pattern.finditer(low):
+            if any(start < match.end() and match.start() < end for _, start, end in found):
+                continue
+            if pattern is _SPOKEN_MONTH:
+                parts.append(Day(0, _MONTHS[match.group(1)]))
+            elif 1 <= (day := int(match.group(1) or match.group(2))) <= 31:
+                parts.append(Day(0, 0, day))
+    return parts
 
 
 def yes_or_no(text: str) -> bool | None:

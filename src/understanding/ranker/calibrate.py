@@ -1,0 +1,70 @@
+"""Set a student's temperature and thresholds on questions that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+
+from .model import Ranker
+from .train_ranker import Example, _read
+
+TEMPERATURES: Final = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5)
+
+
+def scores_of(ranker: Ranker, examples: Sequence[Example]) -> list[torch.Tensor]:
+    """Give the scores of each question's plans."""
+    found = []
+    with torch.inference_mode():
+        for one in examples:
+            read = _read(ranker.reader, [one])[0]
+            seen = one.seen
+            found.append(ranker(seen.hashed, read, seen.structure, seen.columns, seen.numbers))
+    return found
+
+
+def temperature_of(scores: Sequence[torch.Tensor], examples: Sequence[Example]) -> float:
+    """Choose the temperature at which the right plans are likeliest."""
+
+    def loss(temperature: float) -> float:
+        total = 0.0
+        for score, one in zip(scores, examples, strict=True):
+            chances = torch.softmax(score / temperature, 0)
+            total -= float(torch.log(chances[one.right].sum() + 1e-9))
+        return total
+
+    return min(TEMPERATURES, key=loss)
+
+
+def threshold_of(
+    scores: Sequence[torch.Tensor],
+    examples: Sequence[Example],
+    temperature: float,
+    *,
+    risk: float = 0.04,
+    floor: float = 0.5,
+) -> float:
+    """Give the least probability from which on at most so many answers are wrong.
+
+    Args:
+        scores: Of `scores_of`.
+        examples: The questions; those that the table cannot answer count as wrong if answered.
+        temperature: Of `temperature_of`.
+        risk: Share of wrong answers among those given.
+        floor: No threshold is lower.
+    """
+    seen: list[tuple[float, bool]] = []
+    for score, one in zip(scores, examples, strict=True):
+        chances = torch.softmax(score / temperature, 0)
+        best = int(chances[:-1].argmax())
+        right = bool(one.right[best])
+        mass = float(chances[:-1][one.right[:-1]].sum()) if right else float(chances[best])
+        seen.append((mass, right))
+    seen.sort(reverse=True)
+    wrong, least = 0, 0.99
+    for number, (chance, right) in enumerate(seen, 1):
+        wrong += not right
+        if wrong <= risk * number:
+            least = chance
+    return max(floor, least)
