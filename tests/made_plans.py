@@ -41,11 +41,11 @@ def plans_of(count, texts=TEXTS, numbers=NUMBERS, days=DAYS):
     several = st.lists(wheres, min_size=2, max_size=3).map(tuple)
     simple = st.just(All()) | wheres | st.builds(Both, several) | st.builds(Either, several)
     rows = simple | st.one_of(
-        st.builds(Top, simple, columns, st.booleans()),
+        st.builds(Top, simple, columns, st.booleans(), st.integers(1, 3)),
         st.builds(At, simple, st.integers(-3, 3)),
         st.builds(Beside, simple, st.sampled_from([-1, 1])),
         st.builds(Like, simple, columns),
-        st.builds(At, st.builds(Top, simple, columns, st.booleans()), st.integers(-1, 1)),
+        st.builds(At, st.builds(Top, simple, columns, st.booleans(), st.integers(1, 3)), st.integers(-1, 1)),
     )
     maybe = st.none() | columns
     totals = st.sampled_from(["sum", "average", "highest", "lowest"])

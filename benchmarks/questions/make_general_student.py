@@ -68,7 +68,7 @@ def make_examples(args, encoder, common):
     made = practice_examples(args.seed, range(args.tables), args.each, encoder, common, learned)
     kept = list(tqdm(made, "questions", total, mininterval=10))
     some = range(10**6, 10**6 + args.tables // 8)
-    apart = list(practice_examples(args.seed, some, args.each, encoder, common, others))
+    apart = list(practice_examples(args.seed, some, args.each, encoder, common, others, pool=0.0))
     if args.examples:
         torch.save((kept, apart), args.examples)
     return kept, apart

@@ -197,9 +197,8 @@ class _Writer:
                 order = self.order(column)
                 if count > 1:
                     by = f"{order} {'DESC' if highest else 'ASC'}, {self.row}"
-                    place = f"{order} IS NOT NULL AND row_number() OVER (ORDER BY {by}) <= {count}"
-                    known = self.rows(of).where()
-                    known += f" {'AND' if ' WHERE ' in known else 'WHERE'} {order} IS NOT NULL"
+                    place = f"row_number() OVER (ORDER BY {by}) <= {count}"
+                    known = self.rows(of).where(f"{order} IS NOT NULL")
                     return _From(f"(SELECT * {known} QUALIFY {place})")
                 best = f"{'max' if highest else 'min'}({order}) OVER ()"
                 return _From(f"(SELECT * {self.rows(of).where()} QUALIFY {order} = {best})")

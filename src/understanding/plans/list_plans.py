@@ -37,11 +37,11 @@ from .language import (
 )  # fmt: skip
 from .run_plan import Answer, PlanRunner
 
-MOST_CONDITIONS: Final = 24
+MOST_CONDITIONS: Final = 28
 MOST_SETS: Final = 60
 MOST_TRIPLES: Final = 6
-MOST_EMPTY: Final = 8
-"""Sets that no row meets; of them it is only said that there is none."""
+MOST_TOLD: Final = 16
+"""Sets of which it is only told how many rows there are: none, or those that lack a value."""
 MOST_UNSAID: Final = 0.3
 """Most weight of a condition that hardly a word sets."""
 UNNAMED: Final = 0.5
@@ -123,7 +123,9 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
                 for value in _meant(quantity, column):
                     for operator in _OPERATORS:
                         where = Where(number, operator, value)
-                        found.append(Condition(where, -1, -1, 0.8))
+                        # A unit that the column has says which column is meant.
+                        weight = 1.1 if quantity.unit and quantity.unit == column.unit else 0.8
+                        found.append(Condition(where, -1, -1, weight))
         if column.kind == "flag":
             for value in column.rows_of:
                 found.append(Condition(Where(number, "is", value), -1, -1, 0.4))
@@ -134,13 +136,21 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
 
 
 def _meant(quantity: Quantity, column: Column) -> list[float]:
-    """Read a clock time of two parts as hours where the column has hours: 2:40 is not 2:40:00."""
+    """Read a number as the column means it.
+
+    A bare number has the column's unit: 50 of a column in kg are 50 kg. A clock time of two parts
+    is in hours where the column has hours: 2:40 is not 0:02:40.
+    """
+    if not quantity.unit and column.factor != 1.0:
+        return [quantity.number * column.factor]
     hours = quantity.number * 60
     if quantity.unit == "s" and column.unit == "s" and hours <= 2 * np.nanmax(column.numbers):
         return [quantity.number, hours]
     return [quantity.number]
 
 
+_AT_LEAST: Final[Operator] = ">="
+_AT_MOST: Final[Operator] = "<="
 _OPERATORS: Final[tuple[Operator, ...]] = ("=", ">", "<", ">=", "<=")
 
 
@@ -154,15 +164,20 @@ class _Set:
     conditions: tuple[Condition, ...]
     size: int
     weight: float
+    told: bool = False
+    """Whether it is only told how many rows there are, or whether there are any."""
 
 
 def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[_Set]:
     """List the sets of rows that the question may speak of; all rows first."""
     whole = _Set(All(), (), table.length, 0.0)
     singles: list[_Set] = []
+    told: list[_Set] = []
     seen: dict[tuple[bytes, int], _Set] = {}
     for condition in conditions_of(question, table):
         there = runner.rows(condition.where)
+        if not len(there) and condition.weight > UNNAMED:
+            told.append(_Set(condition.where, (condition,), 0, condition.weight, told=True))
         if not len(there) or len(there) == table.length:
             continue
         # Rows that two columns name are two conditions: they may be held against each other.
@@ -177,7 +192,6 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             break
     sets = [whole, *singles]
     pairs: list[_Set] = []
-    empty: list[_Set] = []
     for one, other in combinations(singles, 2):
         first, second = one.conditions[0], other.conditions[0]
         if _overlap(first, second):
@@ -191,18 +205,22 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
                 pairs.append(_Set(either, (first, second), size, weight))
         both = Both((a, b))
         there = runner.rows(both)
-        named = min(first.weight, second.weight) > MOST_UNSAID
+        low, high = sorted((first.weight, second.weight))
+        named = low > MOST_UNSAID and high > UNNAMED
         if not len(there) and a.column != b.column and named:
-            empty.append(_Set(both, (first, second), 0, weight))
+            told.append(_Set(both, (first, second), 0, weight, told=True))
+        if named and a.column != b.column:
+            told += _denied(first, second, weight, runner) + _denied(second, first, weight, runner)
         if not 0 < len(there) < min(one.size, other.size) and not (named and len(there)):
             continue
         mark = (there.tobytes(), -2)
         if mark not in seen or named:
             seen[mark] = _Set(both, (first, second), len(there), weight)
             pairs.append(seen[mark])
+    pairs += _between(question, table, runner)
     pairs.sort(key=lambda one: -one.weight)
     sets += [*_triples(singles, runner), *pairs][: MOST_SETS - len(sets)]
-    sets += sorted(empty, key=lambda one: -one.weight)[:MOST_EMPTY]
+    sets += sorted(told, key=lambda one: -one.weight)[:MOST_TOLD]
     for one in singles[:6]:
         where = one.conditions[0].where
         if isinstance(where, Where) and where.operator in ("is", "has"):
@@ -216,9 +234,40 @@ def _overlap(one: Condition, other: Condition) -> bool:
     return one.start >= 0 and one.start < other.end and other.start < one.end
 
 
+def _denied(one: Condition, other: Condition, weight: float, runner: PlanRunner) -> list[_Set]:
+    """Give the rows that meet one condition and not the other, as in "is it not red?"."""
+    if other.where.operator not in ("is", "has"):
+        return []
+    operator: Operator = "not" if other.where.operator == "is" else "lacks"
+    rows = Both((one.where, Where(other.where.column, operator, other.where.value)))
+    return [_Set(rows, (one, other), len(runner.rows(rows)), weight - 0.1, told=True)]
+
+
+def _between(question: Question, table: TypedTable, runner: PlanRunner) -> list[_Set]:
+    """List the rows whose number or date lies between two that the question names."""
+    found: list[_Set] = []
+    for number, column in enumerate(table.columns):
+        bounds: list[tuple[float, float | Day]] = []
+        if column.kind == "date" or _has_days(column.days):
+            bounds = [(day.ordinal, day) for day in question.days if day.year]
+        elif column.kind == "number":
+            bounds = [(v, v) for q in question.numbers for v in _meant(q, column)[:1]]
+        bounds = sorted(dict(bounds).items())
+        for (_, low), (_, high) in zip(bounds, bounds[1:], strict=False):
+            held = tuple(
+                Condition(Where(number, operator, value), -1, -1, 0.8)
+                for operator, value in ((_AT_LEAST, low), (_AT_MOST, high))
+            )
+            rows = Both(tuple(one.where for one in held))
+            size = len(runner.rows(rows))
+            if 0 < size < table.length:
+                found.append(_Set(rows, held, size, 1.6))
+    return found
+
+
 def _triples(singles: list[_Set], runner: PlanRunner) -> list[_Set]:
     """List sets of three conditions that words or dates of the question set."""
-    named = [one for one in singles if one.weight > MOST_UNSAID][:8]
+    named = [one for one in singles if one.weight > UNNAMED][:8]
     found: list[_Set] = []
     for three in combinations(named, 3):
         held = tuple(one.conditions[0] for one in three)
@@ -268,7 +317,7 @@ def _plans(
         yield Count(rows), held
         if held:
             yield Exists(rows), held
-        if not one.size:
+        if one.told:
             continue
         for column in columns:
             if held or table.length <= MOST_LISTED:
@@ -291,7 +340,7 @@ def _plans(
             if place < 20:
                 for by in ordered:
                     for highest in (True, False):
-                        for column in columns:
+                        for column in columns if place < 8 else sorted({names, by}):
                             yield Cells(Top(rows, by, highest), column), held
                         for count in few:
                             if count < one.size:
@@ -315,10 +364,12 @@ def _plans(
                 high, low = Top(rows, column, True), Top(rows, column, False)
                 yield Difference(high, low, column), held
     for by in columns:
-        if table.columns[by].kind in ("text", "flag"):
+        if len(table.columns[by].rows_of) <= table.length // 2 + 1:
             for column in counted:
                 for highest in (True, False):
-                    yield Group(All(), by, column, "sum", highest), ()
+                    if column != by:
+                        yield Group(All(), by, column, "sum", highest), ()
+                        yield Group(All(), by, column, "average", highest), ()
     # Only what the question names is compared.
     named = [one for one in sets if len(one.conditions) == 1 and one.weight > UNNAMED]
     singles = named[:10]

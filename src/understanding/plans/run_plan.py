@@ -136,7 +136,7 @@ class PlanRunner:
                 if count > 1:
                     there, order = there[known], order[known]
                     ranked = np.argsort(-order if highest else order, kind="stable")
-                    return np.asarray(there[ranked[:count]])
+                    return np.sort(there[ranked[:count]])
                 best = order[known].max() if highest else order[known].min()
                 return np.asarray(there[order == best])
             case At(of, place):

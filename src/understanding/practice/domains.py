@@ -18,8 +18,7 @@ Make = Callable[[random.Random], str]
 Kind = Literal["number", "date", "shared", "person", "list", "flag", "code", "text"]
 WORDS: Final = Path(__file__).resolve().parent / "words"
 FIELDS: Final = frozenset(
-    "asks high low highq lowq more less moreq lessq noun totalq averageq over under has whoq isq "
-    "oftenq manyq differentq yes no yesq noq before after".split()
+    ["asks", "high", "low", "highq", "lowq", "more", "less", "moreq", "lessq", "noun", "totalq", "averageq", "over", "under", "has", "whoq", "isq", "oftenq", "manyq", "differentq", "yes", "no", "yesq", "noq", "before", "after"]
 )
 """What a column may say of how it is asked for."""
 
@@ -275,10 +274,10 @@ def _code(pattern: str) -> Make:
     return make
 
 
-_FIRST: Final = "Anna Ben Clara David Emil Fatima George Hana Ivan Julia Karim Lena Marco Nina Oscar Paula Quentin Rosa Stefan Tara Umar Vera Willem Xenia Yann Zoe Liam Mei Pedro Aisha Henrik Ingrid Jamal Katya Leo Maria Noah Olga Priya Rafael Sven Tomas Uta Victor Wanda Yusuf".split()  # fmt: skip
-_LAST: Final = "Abbott Berger Costa Dietrich Evans Fischer Garcia Haas Ivanov Jensen Klein Lopez Moreau Novak Olsen Petrov Quinn Rossi Schmidt Tanaka Ueda Vargas Weber Young Zimmer Okafor Lindgren Murphy Adler Baker Chen Duval Eriksen Franke Gupta Horvat Ito Jung Kaya Larsen Meyer Nowak".split()  # fmt: skip
-COUNTRIES: Final = "France Spain Italy Norway Kenya Japan Brazil Canada Mexico India Egypt Poland Austria Chile Ghana Greece Ireland Turkey Vietnam Sweden".split()  # fmt: skip
-CITIES: Final = "Lisbon Oslo Madrid Cairo Toronto Lima Prague Dublin Nairobi Osaka Leeds Vienna Porto Turin Krakow Bergen Quito Malmo Ghent Graz".split()  # fmt: skip
+_FIRST: Final = ["Anna", "Ben", "Clara", "David", "Emil", "Fatima", "George", "Hana", "Ivan", "Julia", "Karim", "Lena", "Marco", "Nina", "Oscar", "Paula", "Quentin", "Rosa", "Stefan", "Tara", "Umar", "Vera", "Willem", "Xenia", "Yann", "Zoe", "Liam", "Mei", "Pedro", "Aisha", "Henrik", "Ingrid", "Jamal", "Katya", "Leo", "Maria", "Noah", "Olga", "Priya", "Rafael", "Sven", "Tomas", "Uta", "Victor", "Wanda", "Yusuf"]  # fmt: skip
+_LAST: Final = ["Abbott", "Berger", "Costa", "Dietrich", "Evans", "Fischer", "Garcia", "Haas", "Ivanov", "Jensen", "Klein", "Lopez", "Moreau", "Novak", "Olsen", "Petrov", "Quinn", "Rossi", "Schmidt", "Tanaka", "Ueda", "Vargas", "Weber", "Young", "Zimmer", "Okafor", "Lindgren", "Murphy", "Adler", "Baker", "Chen", "Duval", "Eriksen", "Franke", "Gupta", "Horvat", "Ito", "Jung", "Kaya", "Larsen", "Meyer", "Nowak"]  # fmt: skip
+COUNTRIES: Final = ["France", "Spain", "Italy", "Norway", "Kenya", "Japan", "Brazil", "Canada", "Mexico", "India", "Egypt", "Poland", "Austria", "Chile", "Ghana", "Greece", "Ireland", "Turkey", "Vietnam", "Sweden"]  # fmt: skip
+CITIES: Final = ["Lisbon", "Oslo", "Madrid", "Cairo", "Toronto", "Lima", "Prague", "Dublin", "Nairobi", "Osaka", "Leeds", "Vienna", "Porto", "Turin", "Krakow", "Bergen", "Quito", "Malmo", "Ghent", "Graz"]  # fmt: skip
 
 
 def person(rng: random.Random) -> str:

@@ -33,7 +33,7 @@ from ..plans.language import (
 )  # fmt: skip
 from ..table.typed_table import TypedTable
 from ..table.values import Day, days, fold, quantities, yes_or_no
-from .domains import Meaning, read_phrases
+from .domains import Meaning, all_domains, read_phrases
 from .made_tables import MadeColumn, MadeTable
 
 T = TypeVar("T")
@@ -647,6 +647,8 @@ class Asker:
         domain = self.made.domain
         here = {fold(one[self.made.key]) for one in self.made.records if self.made.key}
         others = [one for one in domain.names if fold(one) not in here]
+        if domain.names and not others:
+            others = [n for d in all_domains() if d.language == domain.language for n in d.names]
         name = self._pick(others) if others else domain.make_name(self.rng)
         if not name or fold(name) in here:
             return None

@@ -14,7 +14,9 @@ from typing import Final
 
 from .domains import COUNTRIES, WORDS, Domain, Meaning, all_domains, person, read_domains
 
-GENERAL: Final = 0.3
+LOGS: Final = 0.15
+"""Share of tables without a column that names the records."""
+POOL: Final = 0.25
 """Share of tables whose columns are drawn from a common pool, as in results and rankings."""
 
 
@@ -63,8 +65,8 @@ _THINGS: Final = (
     ("event", "events", False), ("tournament", "tournaments", False), ("building", "buildings", False),
     ("article", "articles", False), ("course", "courses", False), ("car", "cars", False),
 )  # fmt: skip
-_NOUNS: Final = "River Hill Stone Lake Garden Harbour Bridge Forest Tower Valley Island Meadow Castle Mill Road Star Moon Fire Ocean Winter Summer Silver Golden Red Blue Green Wild Silent Lost Broken".split()  # fmt: skip
-_SYLLABLES: Final = "ka lo mi ra ven tor bel sa din or ga lum fi ne pra so tal ur vi wen do er ha is jo qua ri ste ul ber cas".split()  # fmt: skip
+_NOUNS: Final = ["River", "Hill", "Stone", "Lake", "Garden", "Harbour", "Bridge", "Forest", "Tower", "Valley", "Island", "Meadow", "Castle", "Mill", "Road", "Star", "Moon", "Fire", "Ocean", "Winter", "Summer", "Silver", "Golden", "Red", "Blue", "Green", "Wild", "Silent", "Lost", "Broken"]  # fmt: skip
+_SYLLABLES: Final = ["ka", "lo", "mi", "ra", "ven", "tor", "bel", "sa", "din", "or", "ga", "lum", "fi", "ne", "pra", "so", "tal", "ur", "vi", "wen", "do", "er", "ha", "is", "jo", "qua", "ri", "ste", "ul", "ber", "cas"]  # fmt: skip
 _STYLES: Final[tuple[Callable[[str], str], ...]] = (
     str, str, str.title, str.lower, str.capitalize, lambda text: text.lower().replace(" ", "_"),
 )  # fmt: skip
@@ -95,14 +97,24 @@ def general_domain(rng: random.Random) -> Domain:
     )  # fmt: skip
 
 
-def make_table(rng: random.Random, domains: Sequence[Domain] | None = None) -> MadeTable:
+def make_table(
+    rng: random.Random, domains: Sequence[Domain] | None = None, pool: float = POOL
+) -> MadeTable:
     """Make a table of 5 to 40 records and 3 to 11 columns.
 
     Args:
         rng: Chooses.
         domains: Kinds of tables to choose from; all by default.
+        pool: Share of tables whose columns are drawn from a common pool under any word for a
+            record.
     """
-    chosen = general_domain(rng) if rng.random() < GENERAL else rng.choice(domains or all_domains())
+    known = list(domains or all_domains())
+    logs = [one for one in known if not one.keys]
+    kind = rng.random()
+    if kind < pool:
+        chosen = general_domain(rng)
+    else:
+        chosen = rng.choice(logs if logs and kind > 1 - LOGS else known)
     one, many = rng.choice([(chosen.one, chosen.many)] * 3 + list(chosen.called))
     meanings = list(chosen.columns)
     rng.shuffle(meanings)

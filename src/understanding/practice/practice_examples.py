@@ -20,7 +20,7 @@ from ..table.typed_table import TypedTable, typed_table
 from ..table.values import fold, words
 from .domains import Domain
 from .made_questions import Asker
-from .made_tables import MadeTable, make_table
+from .made_tables import POOL, MadeTable, make_table
 
 TAKEN: Final = 0.12
 """Share of the questions whose column or record is taken out of the table."""
@@ -28,7 +28,7 @@ ABSENT: Final = 0.14
 """Share of the questions that ask for what such a table could have and this one does not."""
 COMMON: Final = 0.08
 """A word that questions about so many of the tables have says nothing alone."""
-FUNCTION_WORDS: Final = "an be been being can could would should will shall may might must were am it its it's he she they them his her their our your my you us where when why whom how's who's what's where's that's if then so but also just only into onto out off about there's these those here have having whats hows der die das den dem des ein eine einen einem einer eines und oder von vom zu zum zur in im am an auf aus bei mit nach ist sind war waren wird werden wurde wurden hat haben hatte wie was wer wen wem wo wann welche welcher welches welchen viele viel es er sie ich wir".split()  # fmt: skip
+FUNCTION_WORDS: Final = ["an", "be", "been", "being", "can", "could", "would", "should", "will", "shall", "may", "might", "must", "were", "am", "it", "its", "it's", "he", "she", "they", "them", "his", "her", "their", "our", "your", "my", "you", "us", "where", "when", "why", "whom", "how's", "who's", "what's", "where's", "that's", "if", "then", "so", "but", "also", "just", "only", "into", "onto", "out", "off", "about", "there's", "these", "those", "here", "have", "having", "whats", "hows", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "und", "oder", "von", "vom", "zu", "zum", "zur", "in", "im", "am", "an", "auf", "aus", "bei", "mit", "nach", "ist", "sind", "war", "waren", "wird", "werden", "wurde", "wurden", "hat", "haben", "hatte", "wie", "was", "wer", "wen", "wem", "wo", "wann", "welche", "welcher", "welches", "welchen", "viele", "viel", "es", "er", "sie", "ich", "wir"]  # fmt: skip
 """Words of English and German that say nothing alone, beside those that are found."""
 MOST: Final = 500
 """Plans of a question that are learned from; of more, some wrong ones are left out."""
@@ -56,6 +56,7 @@ def practice_examples(
     encoder: Encoder | None,
     common: frozenset[str],
     domains: Sequence[Domain] | None = None,
+    pool: float = POOL,
 ) -> Iterator[Example]:
     """Make examples from made tables.
 
@@ -66,10 +67,11 @@ def practice_examples(
         encoder: The sentence encoder; its tokens are kept with the examples.
         common: Words that say nothing alone.
         domains: Kinds of tables; all by default.
+        pool: Share of tables of a common pool of columns.
     """
     for number in tables:
         rng = random.Random(f"{seed} {number}")
-        made = make_table(rng, domains)
+        made = make_table(rng, domains, pool)
         key = made.key if rng.random() < 0.7 else None
         whole = AskedTable(typed_table(made.records, key=key), encoder, common)
         for asked in Asker(made, whole.table, rng).ask(each, ABSENT):

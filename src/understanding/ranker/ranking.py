@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..plans.list_plans import Candidate, Question, list_plans, read_question
 from ..plans.run_plan import PlanRunner

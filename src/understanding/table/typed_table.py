@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .values import Day, Decimal, days, decimal_mark, fold, items, quantities, words, yes_or_no
+from .values import Day, Decimal, days, decimal_mark, fold, items, quantities, unit_factor, words, yes_or_no
 
 Kind = Literal["number", "date", "text", "flag"]
 _SHARE: Final = 0.7
@@ -76,6 +76,16 @@ class Column:
             if (found := quantities(text, self.decimal))
         )
         return units.most_common(1)[0][0] if units else ""
+
+    @cached_property
+    def factor(self) -> float:
+        """How many base units its written unit has, such as 1000 for kg; 1 without a unit."""
+        factors = Counter(
+            unit_factor(text, self.decimal)
+            for text in dict.fromkeys(self.texts[:_SAMPLED])
+            if quantities(text, self.decimal)
+        )
+        return factors.most_common(1)[0][0] if factors else 1.0
 
     @cached_property
     def filled(self) -> NDArray[np.bool_]:
@@ -193,7 +203,9 @@ def typed_table(
     if key is not None:
         number = names.index(key)
     else:
-        keys = [n for n, column in enumerate(columns) if column.is_key and column.texts]
+        # Numbers that all differ are names only where they stand first, as ids do.
+        keys = [n for n, column in enumerate(columns)
+                if column.is_key and column.texts and (column.kind == "text" or n == 0)]  # fmt: skip
         texts_first = sorted(keys, key=lambda n: (columns[n].kind != "text", n))
         number = texts_first[0] if texts_first else None
     return TypedTable(name, columns, number, len(records))

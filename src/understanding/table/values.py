@@ -248,6 +248,20 @@ def quantities(text: str, decimal: Decimal = ".") -> tuple[Quantity, ...]:
     return tuple(sorted(found, key=lambda one: one.start))
 
 
+def unit_factor(text: str, decimal: Decimal = ".") -> float:
+    """Give how many base units the unit of a text's first number has; 1 without one.
+
+    >>> unit_factor("3.5 kg"), unit_factor("12 €"), unit_factor("2:40:00")
+    (1000.0, 1.0, 1.0)
+    """
+    found = quantities(text, decimal)
+    if not found or not found[0].unit or ":" in text[found[0].start : found[0].end]:
+        return 1.0
+    written = _NUMBER.search(text.casefold()[found[0].start :])
+    number = to_number(written.group(), decimal) if written else None
+    return round(found[0].number / number, 12) if number else 1.0
+
+
 def word_numbers(text: str) -> Iterator[Quantity]:
     """Find numbers that are written as words or ordinals."""
     for match in re.finditer(r"[a-z]+|\d+(?:st|nd|rd|th)\b", fold(text)):
