@@ -10,12 +10,14 @@ The last one trains from answers alone: a plan counts as right where its answer 
 import argparse
 import csv
 import random
+from collections import Counter
 from pathlib import Path
 
 import torch
 from stillroom.inference.sources.find_model import find_model
 from stillroom.understanding.answers.ask_table import GENERAL, TableAsker
 from stillroom.understanding.ranker.encoder import Encoder
+from stillroom.understanding.ranker.features import take_apart
 from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank
 from stillroom.understanding.ranker.train_ranker import Example, train_ranker
 from stillroom.understanding.table.same_value import same_value
@@ -82,13 +84,15 @@ def _as_number(one, other, decimal):
 
 def wiki_questions(ranker, common, encoder, count):
     """Ask WikiTableQuestions and print the share that is right, in all and of the surest."""
-    results = []
+    results, causes = [], Counter()
     for asked, question, candidates, answers in _asked("dev", count, common, encoder):
         readings = rank(ranker, asked.see(question, candidates), candidates)
-        best = next((one for one in readings if one.candidate is not None), None)
-        good = best is not None and is_right(best.candidate.answer.values, answers)
-        listed = any(is_right(one.answer.values, answers) for one in candidates)
-        results.append((best.probability if best else 0.0, good, listed))
+        known = [one for one in readings if one.candidate is not None]
+        right = [one for one in known if is_right(one.candidate.answer.values, answers)]
+        good = bool(right) and right[0] is known[0]
+        results.append((known[0].probability if known else 0.0, good, bool(right)))
+        if not good:
+            causes[cause(known, right)] += 1
     results.sort(key=lambda one: -one[0])
 
     def share(part):
@@ -96,10 +100,26 @@ def wiki_questions(ranker, common, encoder, count):
 
     surest = ", ".join(f"{f:.0%}: {share(results[: int(f * len(results))]):.3f}" for f in SUREST)
     listed = sum(one[2] for one in results) / len(results)
+    told = ", ".join(f"{name} {number}" for name, number in causes.most_common())
+    print(f"what is wrong with the {sum(causes.values())} others: {told}")
     print(
         f"WikiTableQuestions dev, {len(results)}: right {share(results):.3f}; "
         f"of the surest {surest}; listed {listed:.3f}"
     )
+
+
+def cause(known, right):
+    """Say in what the reading that was chosen differs from the likeliest right one."""
+    if not right:
+        return "no plan with the answer is listed"
+    mine, its = take_apart(known[0].candidate.plan), take_apart(right[0].candidate.plan)
+    if mine.outer != its.outer:
+        return "what is done (count, cell, sum, ...)"
+    if mine.target != its.target:
+        return "which column is asked for"
+    if (mine.of, mine.order) != (its.of, its.order):
+        return "which row of several, or by which column"
+    return "which rows"
 
 
 def train_on_answers(start, count, common, epochs):
@@ -122,7 +142,8 @@ def _asked(split, count, common, encoder):
     questions = read_questions(split)
     random.Random(7).shuffle(questions)
     last, asked = None, None
-    for text, table, answers in tqdm(sorted(questions[:count], key=lambda one: one[1]), split, mininterval=10):  # fmt: skip
+    chosen = sorted(questions[:count], key=lambda one: one[1])
+    for text, table, answers in tqdm(chosen, split, mininterval=10):
         if table != last:
             asked = AskedTable(typed_table(read_records(table), name=table), encoder, common)
             last = table

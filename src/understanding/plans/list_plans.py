@@ -120,9 +120,9 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
             for quantity in question.numbers:
                 if quantity.unit and column.unit and quantity.unit != column.unit:
                     continue
-                for value in _meant(quantity, column):
+                for meant in _meant(quantity, column):
                     for operator in _OPERATORS:
-                        where = Where(number, operator, value)
+                        where = Where(number, operator, meant)
                         # A unit that the column has says which column is meant.
                         weight = 1.1 if quantity.unit and quantity.unit == column.unit else 0.8
                         found.append(Condition(where, -1, -1, weight))

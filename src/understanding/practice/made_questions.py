@@ -340,13 +340,14 @@ class Asker:
         second = self._condition() if self.rng.random() < 0.7 else self._bound()
         if first is None or second is None:
             return None
-        if isinstance(first[0], Both) or isinstance(second[0], Both):
+        one, other = first[0], second[0]
+        if not isinstance(one, Where) or not isinstance(other, Where):
             return None
-        if first[0].column == second[0].column:
+        if one.column == other.column:
             return None
         counts = not self.made.key or self.rng.random() < 0.4
         text = self._pick(self.phrases["count both" if counts else "both"])
-        rows = Both((first[0], second[0]))
+        rows = Both((one, other))
         plan: Plan = Count(rows) if counts else Cells(rows, self.key)
         return Asked(self._fill(text, s=first[1], t=second[1]), plan)
 
@@ -798,7 +799,7 @@ class Asker:
         said = self._fill(text, column, v=spoken[0], u=spoken[1])
         where = Where(number, operator, bounds[0])
         if name == "between":
-            return Both((where, Where(number, "<=", bounds[1]))), said, column, spoken[0]  # type: ignore[return-value]
+            return Both((where, Where(number, "<=", bounds[1]))), said, column, spoken[0]
         return where, said, column, spoken[0]
 
     @staticmethod

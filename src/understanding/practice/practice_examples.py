@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from ..plans.language import Plan
+from ..plans.language import Plan, Where
 from ..plans.list_plans import Candidate, Question
 from ..plans.run_plan import Answer
 from ..ranker.encoder import Encoder
@@ -122,7 +122,7 @@ _SAYING: Final = ("exists", "compared more", "compared less", "count")
 """Kinds of plans whose answers are the same for many conditions."""
 
 
-def _columns(conditions):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _columns(conditions: Sequence[Where]) -> list[int]:
     return sorted(one.column for one in conditions)
 
 

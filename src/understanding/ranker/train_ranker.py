@@ -6,6 +6,7 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -68,10 +69,11 @@ def train_ranker(
         ranker = start or new_ranker(0 if encoder is None else encoder.width)
         if start is None:
             _standardise(ranker, used, rng)
-        optimizer = torch.optim.AdamW(
-            [{"params": list(ranker.parameters())}, {"params": added, "weight_decay": 0.0}],
-            lr=rate, weight_decay=1e-4,
-        )  # fmt: skip
+        groups: list[dict[str, Any]] = [
+            {"params": list(ranker.parameters())},
+            {"params": added, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=rate, weight_decay=1e-4)
         each = max(1, -(-len(used) // batch))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, [rate, adapter_rate], total_steps=max(2, epochs * each + 1), pct_start=0.1

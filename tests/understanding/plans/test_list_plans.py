@@ -1,13 +1,25 @@
 """The plans that a question may mean are listed, with those that people did mean among them."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 from project_paths import ROOT
+from stillroom.understanding.plans.language import (
+    All,
+    Both,
+    Cells,
+    Count,
+    Exists,
+    Group,
+    Top,
+    Where,
+)
 from stillroom.understanding.plans.list_plans import list_plans, read_question
 from stillroom.understanding.plans.run_plan import PlanRunner
 from stillroom.understanding.table.same_value import same_value
 from stillroom.understanding.table.typed_table import typed_table
+from stillroom.understanding.table.values import Day
 
 QUESTIONS = ROOT / "benchmarks" / "questions"
 NAMES = sorted(path.stem for path in (QUESTIONS / "tables").glob("*.csv"))
@@ -78,3 +90,50 @@ def test_any_text_may_be_a_question(text):
 def test_any_table_may_be_asked(records):
     table = typed_table(records)
     list_plans(read_question("how many a are there in 2?", table), table, PlanRunner(table))
+
+
+PARCELS = [
+    {"parcel": "Alpha", "weight": "4 kg", "sent": "2026-03-02", "fragile": "yes", "city": "Oslo"},
+    {"parcel": "Beta", "weight": "9 kg", "sent": "2026-03-07", "fragile": "no", "city": "Lima"},
+    {"parcel": "Gamma", "weight": "12 kg", "sent": "2026-04-07", "fragile": "no", "city": "Oslo"},
+    {"parcel": "Delta", "weight": "25 kg", "sent": "2026-05-01", "fragile": "yes", "city": "Lima"},
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "plan", "values"),
+    [
+        ("between 5 and 12 kg", Count(Both((Where(1, ">=", 5e3), Where(1, "<=", 12e3)))), ["2"]),
+        ("heavier than 10", Cells(Where(1, ">", 10e3), 0), ["Gamma", "Delta"]),
+        ("the 2 heaviest", Cells(Top(All(), 1, True, 2), 0), ["Gamma", "Delta"]),
+        ("die drei leichtesten", Cells(Top(All(), 1, False, 3), 0), ["Alpha", "Beta", "Gamma"]),
+        ("sent on the 7th", Cells(Where(2, "=", Day(0, 0, 7)), 0), ["Beta", "Gamma"]),
+        ("sent in may", Cells(Where(2, "=", Day(0, 5)), 0), ["Delta"]),
+        ("is beta not in lima", Exists(Both((Where(0, "is", "beta"), Where(4, "not", "lima")))),
+         ["no"]),
+        ("is alpha in lima", Exists(Both((Where(0, "is", "alpha"), Where(4, "is", "lima")))),
+         ["no"]),
+        ("how many over 100 kg", Count(Where(1, ">", 100e3)), ["0"]),
+        ("gamma in oslo in april", Exists(Both((Where(2, "=", Day(0, 4)), Where(0, "is", "gamma"),
+         Where(4, "is", "oslo")))), ["yes"]),
+        ("which city has most on average", Group(All(), 4, 1, "average"), ["Lima"]),
+    ],
+)  # fmt: skip
+def test_plans_that_people_mean(asked, plan, values):
+    table = typed_table(PARCELS)
+    found = list_plans(read_question(asked, table), table, PlanRunner(table))
+    answers = {_sorted(one.plan): list(one.answer.values) for one in found}
+    assert answers.get(_sorted(plan)) == values
+
+
+def _sorted(plan):
+    """Put the conditions of a plan in one order."""
+    rows = plan.rows if hasattr(plan, "rows") else None
+    if not isinstance(rows, Both):
+        return plan
+    return replace(plan, rows=Both(tuple(sorted(rows.conditions, key=repr))))
+
+
+def test_numbers_that_all_differ_name_no_record():
+    log = [{"day": f"2026-03-0{n}", "branch": "Harbour", "sold": str(10 * n)} for n in (1, 2, 3)]
+    assert typed_table(log).key in (None, 0)
