@@ -14,7 +14,11 @@ from pathlib import Path
 import torch
 from stillroom.inference.sources.find_model import find_model
 from stillroom.understanding.practice.domains import all_domains
-from stillroom.understanding.practice.practice_examples import common_words, practice_examples
+from stillroom.understanding.practice.practice_examples import (
+    common_words,
+    known_words,
+    practice_examples,
+)
 from stillroom.understanding.ranker.calibrate import scores_of, temperature_of, threshold_of
 from stillroom.understanding.ranker.encoder import Encoder
 from stillroom.understanding.ranker.ranking import save_ranker
@@ -46,7 +50,7 @@ def main() -> None:
         return tqdm(steps, "training", mininterval=10)
 
     told = {"encoder": args.encoder, "questions": len(kept), "tables": args.tables,
-            "seed": args.seed}  # fmt: skip
+            "seed": args.seed, "known": sorted(known_words())}  # fmt: skip
     lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
     told["without encoder"] = calibrated(lexical, apart)
     ranker, adapter = train_ranker(
@@ -54,6 +58,7 @@ def main() -> None:
     )
     told["with encoder"] = calibrated(ranker, apart)
     save_ranker(args.output, ranker, lexical, adapter, sorted(common), told)
+    told.pop("known")
     print(f"{told}, {minutes(began)}")
 
 
@@ -65,10 +70,14 @@ def make_examples(args, encoder, common):
     learned = [one for n, one in enumerate(domains) if n % APART != APART // 2]
     others = [one for n, one in enumerate(domains) if n % APART == APART // 2]
     total = args.tables * args.each
-    made = practice_examples(args.seed, range(args.tables), args.each, encoder, common, learned)
+    made = practice_examples(
+        args.seed, range(args.tables), args.each, encoder, common, learned, known=known_words()
+    )
     kept = list(tqdm(made, "questions", total, mininterval=10))
     some = range(10**6, 10**6 + args.tables // 8)
-    apart = list(practice_examples(args.seed, some, args.each, encoder, common, others, pool=0.0))
+    apart = list(
+        practice_examples(args.seed, some, args.each, encoder, common, others, 0.0, known_words())
+    )
     if args.examples:
         torch.save((kept, apart), args.examples)
     return kept, apart

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from stillroom.inference.sources.find_model import find_model
 from stillroom.understanding.answers.ask_table import GENERAL, TableAsker
+from stillroom.understanding.practice.practice_examples import known_words
 from stillroom.understanding.ranker.encoder import Encoder
 from stillroom.understanding.ranker.features import take_apart
 from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank
@@ -145,7 +146,9 @@ def _asked(split, count, common, encoder):
     chosen = sorted(questions[:count], key=lambda one: one[1])
     for text, table, answers in tqdm(chosen, split, mininterval=10):
         if table != last:
-            asked = AskedTable(typed_table(read_records(table), name=table), encoder, common)
+            asked = AskedTable(
+                typed_table(read_records(table), name=table), encoder, common, known_words()
+            )
             last = table
         yield asked, *asked.read(text), answers
 

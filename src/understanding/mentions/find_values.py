@@ -14,7 +14,7 @@ from ..table.values import stem, words
 
 LONGEST: Final = 10
 """Words of a phrase that is looked up."""
-_LEAST_LETTERS: Final = 4
+_LEAST_LETTERS: Final = 5
 """Of a word that may be misspelled."""
 _ALIKE: Final = 0.74
 
@@ -43,7 +43,10 @@ class Mention:
 
 
 def find_values(
-    question: list[str], table: TypedTable, common: Container[str] = ()
+    question: list[str],
+    table: TypedTable,
+    common: Container[str] = (),
+    known: Container[str] = (),
 ) -> list[Mention]:
     """Find what the question names of each column's values, longest phrases first.
 
@@ -52,8 +55,10 @@ def find_values(
         table: The table.
         common: Words that say nothing alone, such as articles; such a word counts only where it
             is the whole of a cell.
+        known: Words that people use in questions; they are not taken for misspelled values.
     """
-    spelled = [_in_table(word, table, common) for word in question]
+    spelled = [_in_table(word, table, common, known) for word in question]
+    labels = {stem(word) for column in table.columns for word in words(column.label)}
     found: list[Mention] = []
     for number, column in enumerate(table.columns):
         taken: list[tuple[int, int]] = []
@@ -62,7 +67,7 @@ def find_values(
                 end = start + length
                 if any(a <= start and end <= b for a, b in taken):
                     continue
-                mention = _mention(number, column, question, spelled, start, end, common)
+                mention = _mention(number, column, question, spelled, start, end, common, labels)
                 if mention is not None:
                     taken.append((start, end))
                     found.append(mention)
@@ -77,6 +82,7 @@ def _mention(
     start: int,
     end: int,
     common: Container[str],
+    labels: set[str],
 ) -> Mention | None:
     if spelled[start][0] in common or spelled[end - 1][0] in common:
         if end - start == 1:
@@ -102,23 +108,28 @@ def _mention(
     if not coverage:
         return None
     whole = whole or phrase in column.rows_of_item
-    if all(word in common for word in parts) and not whole:
+    if not whole and all(word in common or stem(word) in labels for word in parts):
+        # "which plant" means any record, not those whose name has the word.
         return None
     return Mention(number, phrase, start, end, whole, alike, coverage)
 
 
-def _in_table(word: str, table: TypedTable, common: Container[str]) -> tuple[str, float]:
+def _in_table(
+    word: str, table: TypedTable, common: Container[str], known: Container[str]
+) -> tuple[str, float]:
     """Spell a word as the table does, where no cell has it as it is."""
-    known = table.words
-    if word in known or word in common or len(word) < _LEAST_LETTERS or word[0].isdigit():
+    there = table.words
+    if word in there or word in common or len(word) < 4 or word[0].isdigit():
         return word, 1.0
     root = stem(word)
     for other in (word[:-2] if word.endswith("'s") else word, root, root + "e", root + "s"):
-        if other in known:
+        if other in there:
             return other, 0.97
+    if word in known or len(word) < _LEAST_LETTERS:
+        return word, 1.0
     near = process.extractOne(
         word,
-        known.keys(),
+        there.keys(),
         scorer=DamerauLevenshtein.normalized_similarity,
         score_cutoff=_ALIKE,
     )

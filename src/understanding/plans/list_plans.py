@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Final
 
 import numpy as np
@@ -83,7 +83,9 @@ class Question:
     ordinals: list[int] = field(default_factory=list)
 
 
-def read_question(text: str, table: TypedTable, common: Container[str] = ()) -> Question:
+def read_question(
+    text: str, table: TypedTable, common: Container[str] = (), known: Container[str] = ()
+) -> Question:
     """Find what a question names of a table."""
     spoken = words(text)
     numbers = list(quantities(text, table.columns[0].decimal if table.columns else "."))
@@ -91,7 +93,7 @@ def read_question(text: str, table: TypedTable, common: Container[str] = ()) -> 
     return Question(
         text,
         spoken,
-        find_values(spoken, table, common),
+        find_values(spoken, table, common, known),
         numbers + [one for one in written if one.number not in {n.number for n in numbers}],
         spoken_days(text),
         sorted({int(one.number) for one in written if 1 <= one.number <= 10}),
@@ -253,7 +255,7 @@ def _between(question: Question, table: TypedTable, runner: PlanRunner) -> list[
         elif column.kind == "number":
             bounds = [(v, v) for q in question.numbers for v in _meant(q, column)[:1]]
         bounds = sorted(dict(bounds).items())
-        for (_, low), (_, high) in zip(bounds, bounds[1:], strict=False):
+        for (_, low), (_, high) in pairwise(bounds):
             held = tuple(
                 Condition(Where(number, operator, value), -1, -1, 0.8)
                 for operator, value in ((_AT_LEAST, low), (_AT_MOST, high))

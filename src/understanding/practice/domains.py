@@ -18,7 +18,34 @@ Make = Callable[[random.Random], str]
 Kind = Literal["number", "date", "shared", "person", "list", "flag", "code", "text"]
 WORDS: Final = Path(__file__).resolve().parent / "words"
 FIELDS: Final = frozenset(
-    ["asks", "high", "low", "highq", "lowq", "more", "less", "moreq", "lessq", "noun", "totalq", "averageq", "over", "under", "has", "whoq", "isq", "oftenq", "manyq", "differentq", "yes", "no", "yesq", "noq", "before", "after"]
+    [
+        "asks",
+        "high",
+        "low",
+        "highq",
+        "lowq",
+        "more",
+        "less",
+        "moreq",
+        "lessq",
+        "noun",
+        "totalq",
+        "averageq",
+        "over",
+        "under",
+        "has",
+        "whoq",
+        "isq",
+        "oftenq",
+        "manyq",
+        "differentq",
+        "yes",
+        "no",
+        "yesq",
+        "noq",
+        "before",
+        "after",
+    ]
 )
 """What a column may say of how it is asked for."""
 

@@ -133,7 +133,7 @@ class Asker:
         found = [(n, c) for n, c in self.columns if c.meaning.kind == "shared"]
         if not found:
             return None
-        number, column = self._pick(found)
+        number, _ = self._pick(found)
         values = list(dict.fromkeys(t for t in self.table.columns[number].texts if t))[:4]
         cell = self._cell(row, number)
         if not cell or len(values) < 2 or self.made.domain.language != "en":
@@ -565,7 +565,7 @@ class Asker:
             [f"which {label} {{s}}", f"on which {label} was it {{s}}", f"on what {label}s {{s}}", f"list the {label}s {{s}}",
              f"what {label} do we have {{s}}"]
         )  # fmt: skip
-        own = [w for w in column.meaning.says("whoq")]
+        own = column.meaning.says("whoq")
         if own and self.rng.random() < 0.3:
             text = f"{self._pick(own)}: {label}?"
         return Asked(self._fill(text, column, s=said, v=value), Cells(where, number))

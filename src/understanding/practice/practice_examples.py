@@ -18,7 +18,7 @@ from ..ranker.ranking import AskedTable
 from ..ranker.train_ranker import Example
 from ..table.typed_table import TypedTable, typed_table
 from ..table.values import fold, words
-from .domains import Domain
+from .domains import Domain, all_domains
 from .made_questions import Asker
 from .made_tables import POOL, MadeTable, make_table
 
@@ -49,6 +49,16 @@ def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]
     return frozenset(found | set(FUNCTION_WORDS))
 
 
+def known_words(least: int = 2) -> frozenset[str]:
+    """Give the words that questions of the domains have, those that occur so often."""
+    count: Counter[str] = Counter()
+    for domain in all_domains():
+        for meaning in domain.columns:
+            said = [text for texts in meaning.said.values() for text in texts]
+            count.update(word for text in (*said, *meaning.labels) for word in words(text))
+    return frozenset(word for word, seen in count.items() if seen >= least and len(word) > 3)
+
+
 def practice_examples(
     seed: int,
     tables: range,
@@ -57,6 +67,7 @@ def practice_examples(
     common: frozenset[str],
     domains: Sequence[Domain] | None = None,
     pool: float = POOL,
+    known: frozenset[str] = frozenset(),
 ) -> Iterator[Example]:
     """Make examples from made tables.
 
@@ -68,12 +79,13 @@ def practice_examples(
         common: Words that say nothing alone.
         domains: Kinds of tables; all by default.
         pool: Share of tables of a common pool of columns.
+        known: Words that people use in questions.
     """
     for number in tables:
         rng = random.Random(f"{seed} {number}")
         made = make_table(rng, domains, pool)
         key = made.key if rng.random() < 0.7 else None
-        whole = AskedTable(typed_table(made.records, key=key), encoder, common)
+        whole = AskedTable(typed_table(made.records, key=key), encoder, common, known)
         for asked in Asker(made, whole.table, rng).ask(each, ABSENT):
             if asked.plan is None:
                 yield _unanswerable(whole, asked.text, rng)
@@ -81,7 +93,7 @@ def practice_examples(
             if made.key and rng.random() < TAKEN:
                 part = _without(made, whole.table, asked.plan, rng)
                 if part is not None:
-                    yield _unanswerable(AskedTable(part, encoder, common), asked.text, rng)
+                    yield _unanswerable(AskedTable(part, encoder, common, known), asked.text, rng)
                 continue
             answer = whole.runner.run(asked.plan)
             question, candidates = whole.read(asked.text)

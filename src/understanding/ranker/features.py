@@ -151,8 +151,8 @@ NAMES: Final[tuple[tuple[str, ...], ...]] = (
      "highest", "lowest", "group sum highest", "group sum lowest", "group average highest",
      "group average lowest", "difference", "difference of counts", "span", "compared more",
      "compared less", "compared counts more", "compared counts less", "none"),
-    ("rows", "highest", "lowest", "highest few", "lowest few", "at 0", "at -1", "at 1", "at 2", "at later", "below", "above",
-     "like"),
+    ("rows", "highest", "lowest", "highest few", "lowest few", "at 0", "at -1", "at 1", "at 2",
+     "at later", "below", "above", "like"),
     ("all", "one", "both", "either", "nested", "two"),
     _KINDS, _KINDS, _PAIRS,
 )  # fmt: skip

@@ -61,16 +61,23 @@ class AskedTable:
         table: The table.
         encoder: A sentence encoder; without one, columns are met by their words alone.
         common: Words that say nothing alone.
+        known: Words that people use in questions; they are not taken for misspelled values.
     """
 
-    def __init__(self, table: TypedTable, encoder: Encoder | None, common: Container[str]) -> None:
+    def __init__(
+        self,
+        table: TypedTable,
+        encoder: Encoder | None,
+        common: Container[str],
+        known: Container[str] = (),
+    ) -> None:
         """Prepare a table for questions."""
-        self.table, self.encoder, self.common = table, encoder, common
+        self.table, self.encoder, self.common, self.known = table, encoder, common, known
         self.runner = PlanRunner(table)
 
     def read(self, text: str) -> tuple[Question, list[Candidate]]:
         """Find what a question names and list what it may mean."""
-        question = read_question(text, self.table, self.common)
+        question = read_question(text, self.table, self.common, self.known)
         return question, list_plans(question, self.table, self.runner)
 
     def see(self, question: Question, candidates: Sequence[Candidate]) -> Seen:

@@ -12,7 +12,18 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .values import Day, Decimal, days, decimal_mark, fold, items, quantities, unit_factor, words, yes_or_no
+from .values import (
+    Day,
+    Decimal,
+    days,
+    decimal_mark,
+    fold,
+    items,
+    quantities,
+    unit_factor,
+    words,
+    yes_or_no,
+)
 
 Kind = Literal["number", "date", "text", "flag"]
 _SHARE: Final = 0.7
@@ -204,9 +215,13 @@ def typed_table(
         number = names.index(key)
     else:
         # Numbers that all differ are names only where they stand first, as ids do.
-        keys = [n for n, column in enumerate(columns)
-                if column.is_key and column.texts and (column.kind == "text" or n == 0)]  # fmt: skip
-        texts_first = sorted(keys, key=lambda n: (columns[n].kind != "text", n))
+        keys = [
+            n for n, column in enumerate(columns)
+            if column.is_key and column.texts and (column.kind == "text" or n == 0)
+        ]  # fmt: skip
+        texts_first = sorted(
+            keys, key=lambda n: (columns[n].kind != "text", _is_code(columns[n].texts), n)
+        )
         number = texts_first[0] if texts_first else None
     return TypedTable(name, columns, number, len(records))
 
@@ -250,4 +265,13 @@ def _is_number(text: str, decimal: Decimal) -> bool:
     if not found:
         return False
     letters = sum(one.isalpha() for one in text)
-    return letters <= 6 and found[0].start <= 3
+    # M-101 is a name: only a currency may stand before a number.
+    before = any(one.isalpha() for one in text[: found[0].start])
+    return letters <= 6 and found[0].start <= 3 and not before
+
+
+def _is_code(texts: Sequence[str]) -> bool:
+    """Tell whether cells are codes such as M-101 rather than words."""
+    sample = [text for text in texts[:_SAMPLED] if text]
+    short = [t for t in sample if any(map(str.isdigit, t)) and sum(map(str.isalpha, t)) <= 3]
+    return len(short) > 0.5 * len(sample)
