@@ -33,9 +33,8 @@ MOST = 1200
 """Plans of a question that are trained on."""
 
 
-def own_questions(asker_of):
-    """Ask the six tables; print how many are right when forced, and with verdicts."""
-    forced = right = wrong = withheld = asked = empty = 0
+def own_rows(asker_of):
+    """Ask the six tables: each question, its answer when forced, and as it is told."""
     for path in sorted((HERE / "tables").glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             mark = ";" if ";" in file.readline() else ","
@@ -49,15 +48,32 @@ def own_questions(asker_of):
                 told = asker.ask(row["question"], context)
                 if row["thread"]:
                     before[row["thread"]] = guess.context
-                answerable = row["verdict"] == "answered"
-                good = answerable and gives(guess.answer, row["answer"], table.columns[0].decimal)
-                answered = told.verdict == "answered"
-                asked += answerable
-                empty += not answerable
-                forced += good
-                right += good and answered
-                wrong += answered and not good
-                withheld += not answerable and not answered
+                yield row, guess, told, table
+
+
+def own_counts(asker_of, shown=False):
+    """Count the own questions: right when forced; right, wrong and withheld when not; of each."""
+    forced = right = wrong = withheld = asked = empty = 0
+    for row, guess, told, table in own_rows(asker_of):
+        answerable = row["verdict"] == "answered"
+        good = answerable and gives(guess.answer, row["answer"], table.columns[0].decimal)
+        answered = told.verdict == "answered"
+        asked += answerable
+        empty += not answerable
+        forced += good
+        right += good and answered
+        wrong += answered and not good
+        withheld += not answerable and not answered
+        if shown:
+            mark = "right" if good else "wrong" if answerable else "absent"
+            print(f"{mark} {told.verdict} {told.confidence:.2f} | {row['question']} | "
+                  f"{row['answer']} | {'; '.join(guess.answer)[:80]} | {guess.plan}")  # fmt: skip
+    return forced, right, wrong, withheld, asked, empty
+
+
+def own_questions(asker_of, shown=False):
+    """Print how many of the own questions are right when forced, and with verdicts."""
+    forced, right, wrong, withheld, asked, empty = own_counts(asker_of, shown)
     print(
         f"own tables: {forced} of {asked} right if forced; answered right {right}, "
         f"wrong {wrong}; {withheld} of {empty} rightly withheld"
@@ -159,11 +175,12 @@ def main() -> None:
     parser.add_argument("--encoder", default="minilm", help="none for words alone")
     parser.add_argument("--wiki", type=int, default=0, help="questions of WikiTableQuestions, dev")
     parser.add_argument("--train", type=int, default=0, help="train on so many of its questions")
+    parser.add_argument("--show", action="store_true", help="print each of the own questions")
     parser.add_argument("--epochs", type=int, default=3, help="of that training")
     args = parser.parse_args()
     torch.set_num_threads(1)
     encoder = None if args.encoder == "none" else Encoder(find_model(args.encoder))
-    own_questions(lambda table: TableAsker(table, student=args.student, encoder=encoder))
+    own_questions(lambda table: TableAsker(table, student=args.student, encoder=encoder), args.show)
     ranker, common, _ = load_ranker(args.student, encoder)
     if args.train:
         ranker = train_on_answers(ranker, args.train, common, args.epochs)

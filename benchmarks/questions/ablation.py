@@ -1,0 +1,89 @@
+"""Measure what each part of the way adds, on the 150 own questions.
+
+    python benchmarks/questions/ablation.py
+
+Lexical only is the packaged student without an encoder. Encoder only takes the plan whose words are
+likest to the question, by the unchanged encoder, among the 300 plans whose conditions cover most of
+it. The ranker is the packaged student with its adapted encoder. Intervals are Wilson's, 95 %.
+"""
+
+import argparse
+import math
+
+import torch
+from measure import own_counts
+from stillroom.inference.sources.find_model import find_model
+from stillroom.understanding.answers.ask_table import GENERAL, TableAsker
+from stillroom.understanding.plans.in_words import plan_in_words
+from stillroom.understanding.ranker.encoder import Encoder
+
+MOST = 300
+
+
+class EncoderOnly:
+    """Answers by the plan that is likest in words."""
+
+    def __init__(self, table, encoder):
+        self.asker, self.encoder = TableAsker(table, encoder=encoder), encoder
+
+    def ask(self, text, before=None, *, always=False):
+        asked = self.asker.asked
+        _, candidates = asked.read(text)
+        weight = [sum(c.weight for c in one.conditions) for one in candidates]
+        order = sorted(range(len(candidates)), key=lambda n: -weight[n])[:MOST]
+        told = [plan_in_words(candidates[n].plan, asked.table) for n in order]
+        vectors = self.encode([text, *told])
+        best = int((vectors[1:] @ vectors[0]).argmax())
+        answer = candidates[order[best]].answer.values
+
+        class Told:
+            verdict, context = "answered", None
+
+        Told.answer = answer
+        return Told
+
+    @torch.inference_mode()
+    def encode(self, texts):
+        found = []
+        for start in range(0, len(texts), 64):
+            batch = self.encoder.tokenizer(
+                texts[start : start + 64], padding=True, truncation=True, max_length=64,
+                return_tensors="pt",
+            )  # fmt: skip
+            hidden = self.encoder.model(**batch).last_hidden_state
+            mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            found.append((hidden * mask).sum(1) / mask.sum(1))
+        return torch.nn.functional.normalize(torch.cat(found), dim=-1)
+
+
+def interval(right, of):
+    """Give Wilson's interval of a share, in percent."""
+    z, p = 1.96, right / of
+    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
+    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
+    return f"{100 * p:.0f} % ({100 * (middle - half):.0f} to {100 * (middle + half):.0f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--student", default=GENERAL)
+    parser.add_argument("--encoder", default="minilm")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    encoder = Encoder(find_model(args.encoder))
+    ways = {
+        "lexical only": lambda table: TableAsker(table, student=args.student),
+        "encoder only": lambda table: EncoderOnly(table, encoder),
+        "ranker": lambda table: TableAsker(table, student=args.student, encoder=encoder),
+    }
+    print("| way | right if it must answer | right | wrong | rightly withheld |")
+    print("|---|--:|--:|--:|--:|")
+    for name, way in ways.items():
+        forced, right, wrong, withheld, asked, empty = own_counts(way)
+        parts = [interval(n, asked) for n in (forced, right)]
+        parts += [interval(wrong, asked + empty), interval(withheld, empty)]
+        print(f"| {name} | {' | '.join(parts)} |")
+
+
+if __name__ == "__main__":
+    main()
