@@ -147,13 +147,23 @@ class Adapted(nn.Module):
         return torch.as_tensor(self.base(values) + SCALE * (values @ self.down.T) @ self.up.T)
 
 
-def add_adapters(encoder: Encoder) -> list[nn.Parameter]:
-    """Put adapters around the layers of an encoder and freeze the rest; give what is trained."""
+def add_adapters(
+    encoder: Encoder, weights: Mapping[str, Tensor] | None = None
+) -> list[nn.Parameter]:
+    """Put adapters around the layers of an encoder and freeze the rest; give what is trained.
+
+    Args:
+        encoder: The encoder; it is changed.
+        weights: Of `adapter_weights`, to go on from; new ones change nothing yet.
+    """
     encoder.model.requires_grad_(False)
     trained: list[nn.Parameter] = []
     for name, module in list(_layers(encoder.model)):
         parent, _, last = name.rpartition(".")
         wrapped = Adapted(module)
+        if weights is not None:
+            wrapped.down.data.copy_(weights[f"{name}.down"])
+            wrapped.up.data.copy_(weights[f"{name}.up"])
         setattr(encoder.model.get_submodule(parent), last, wrapped)
         trained += [wrapped.down, wrapped.up]
     return trained

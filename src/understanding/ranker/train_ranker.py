@@ -33,6 +33,7 @@ def train_ranker(
     *,
     encoder: Encoder | None = None,
     start: Ranker | None = None,
+    adapter: Mapping[str, torch.Tensor] | None = None,
     epochs: int = 4,
     batch: int = 16,
     rate: float = 3e-3,
@@ -47,6 +48,7 @@ def train_ranker(
         encoder: Reads the questions beside the columns and is adapted; None trains a ranker that
             sees words alone.
         start: A trained ranker of the same kind to go on from; None starts anew.
+        adapter: Of the encoder, to go on from; the encoder is then the unchanged one.
         epochs: How often each question is seen.
         batch: Questions a step.
         rate: Highest learning rate of the ranker.
@@ -65,7 +67,7 @@ def train_ranker(
         if encoder is not None:
             reader = copy.copy(encoder)
             reader.model = copy.deepcopy(encoder.model)
-            added = add_adapters(reader)
+            added = add_adapters(reader, adapter)
         ranker = start or new_ranker(0 if encoder is None else encoder.width)
         if start is None:
             _standardise(ranker, used, rng)
@@ -96,10 +98,10 @@ def train_ranker(
             torch.nn.utils.clip_grad_norm_([*ranker.parameters(), *added], 1.0)
             optimizer.step()
             schedule.step()
-    adapter = {} if reader is None else adapter_weights(reader)
+    trained = {} if reader is None else adapter_weights(reader)
     if encoder is not None:
-        ranker.reader = encoder.adapted(adapter)
-    return ranker.eval(), adapter
+        ranker.reader = encoder.adapted(trained)
+    return ranker.eval(), trained
 
 
 def _read(reader: Encoder | None, examples: Sequence[Example]) -> list[torch.Tensor | None]:
