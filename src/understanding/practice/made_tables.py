@@ -16,6 +16,8 @@ from .domains import COUNTRIES, WORDS, Domain, Meaning, all_domains, person, rea
 
 LOGS: Final = 0.15
 """Share of tables without a column that names the records."""
+CODES: Final = 0.15
+"""Share of tables with a column of codes beside the names; its label may be that of the record."""
 POOL: Final = 0.25
 """Share of tables whose columns are drawn from a common pool, as in results and rankings."""
 
@@ -156,9 +158,11 @@ def _records(
     few = {label: _few(rng, meaning, key is None) for label, meaning in used.items()}
     german = domain.language == "de"
     missing = {label: rng.choice([0.0, 0.0, 0.0, 0.03, 0.2]) for label in used}
+    code = _code_label(rng, domain, key, used)
+    pattern = rng.choice(["M-1##", "@##", "@@-##", "1###", "4##-@"])
     made_rows = []
     for number in range(len(names) if key else count):
-        row = {}
+        row = {code: _numbered(pattern, number, rng)} if code else {}
         for label in order:
             if label == key:
                 row[label] = names[number]
@@ -175,6 +179,29 @@ def _records(
         if dated:
             made_rows.sort(key=lambda row: row[dated])
     return made_rows
+
+
+def _code_label(
+    rng: random.Random, domain: Domain, key: str | None, used: dict[str, Meaning]
+) -> str | None:
+    """Choose a label for codes, which may be the word for a record: people mean the name."""
+    if not key or rng.random() >= CODES:
+        return None
+    words = {"de": ["Nr", "Kennung", "ID", "Code"]}.get(
+        domain.language, ["id", "no", "code", "ref"]
+    )
+    label = rng.choice([*words, domain.one, domain.one])
+    return None if label in used or label.casefold() == key.casefold() else label
+
+
+def _numbered(pattern: str, number: int, rng: random.Random) -> str:
+    """Write a code that differs for each row."""
+    digits = f"{number + 1:0{pattern.count('#')}d}"
+    letters = iter(digits)
+    return "".join(
+        next(letters, "0") if one == "#" else rng.choice("ABCDEFGH") if one == "@" else one
+        for one in pattern
+    )
 
 
 def _few(rng: random.Random, meaning: Meaning, log: bool) -> Callable[[random.Random], str]:

@@ -42,7 +42,7 @@ def threshold_of(
     examples: Sequence[Example],
     temperature: float,
     *,
-    risk: float = 0.04,
+    risk: float = 0.05,
     floor: float = 0.5,
 ) -> float:
     """Give the least probability from which on at most so many answers are wrong.
