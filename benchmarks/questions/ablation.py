@@ -32,7 +32,7 @@ class EncoderOnly:
         weight = [sum(c.weight for c in one.conditions) for one in candidates]
         order = sorted(range(len(candidates)), key=lambda n: -weight[n])[:MOST]
         told = [plan_in_words(candidates[n].plan, asked.table) for n in order]
-        vectors = self.encode([text, *told])
+        vectors = self.encoder.encode([text, *told])
         best = int((vectors[1:] @ vectors[0]).argmax())
         answer = candidates[order[best]].answer.values
 
@@ -41,19 +41,6 @@ class EncoderOnly:
 
         Told.answer = answer
         return Told
-
-    @torch.inference_mode()
-    def encode(self, texts):
-        found = []
-        for start in range(0, len(texts), 64):
-            batch = self.encoder.tokenizer(
-                texts[start : start + 64], padding=True, truncation=True, max_length=64,
-                return_tensors="pt",
-            )  # fmt: skip
-            hidden = self.encoder.model(**batch).last_hidden_state
-            mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            found.append((hidden * mask).sum(1) / mask.sum(1))
-        return torch.nn.functional.normalize(torch.cat(found), dim=-1)
 
 
 def interval(right, of):

@@ -16,7 +16,7 @@ from ..plans.language import Often, Plan
 from ..plans.list_plans import Candidate, Question, list_plans, read_question
 from ..ranker.encoder import Encoder
 from ..ranker.features import take_apart
-from ..ranker.ranking import AskedTable, Reading
+from ..ranker.ranking import AskedTable, Reading, plan_scores
 from ..table.typed_table import TypedTable
 from ..table.values import fold, stem, words
 from ..verified.verified_questions import VerifiedQuestions
@@ -72,14 +72,13 @@ class DatabaseAsker(Asker):
         quiet = self.common | {word for word in spoken if stem(word) in self.labels}
         for view in self.chooser.choose(text):
             asked, table = self.asked(view), self.database.joined(*view)
-            question = questions[view] = read_question(text, table, quiet)
+            question = questions[view] = read_question(text, table, quiet, self.known)
             listed = list_plans(question, table, asked.runner)
             candidates = [one for one in listed if table.allows(one.plan)]
             if not candidates:
                 continue
             seen = asked.see(question, candidates)
-            with torch.inference_mode():
-                scores = self.ranker(seen.hashed, seen.encoded, seen.structure, seen.numbers)
+            scores = plan_scores(self.ranker, seen)
             above = (scores[:-1] - scores[-1]).tolist()
             left = self.left_out(question, table)
             for score, one in zip(above, candidates, strict=True):
@@ -125,7 +124,9 @@ class DatabaseAsker(Asker):
     def asked(self, view: View) -> AskedTable:
         """Prepare a view for questions."""
         if view not in self._asked:
-            self._asked[view] = AskedTable(self.database.joined(*view), self.encoder, self.common)
+            self._asked[view] = AskedTable(
+                self.database.joined(*view), self.encoder, self.common, self.known
+            )
         return self._asked[view]
 
     def tables(self) -> Mapping[str, TypedTable]:

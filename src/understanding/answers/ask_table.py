@@ -295,7 +295,7 @@ class TableAsker(Asker):
     ) -> None:
         """Load the student."""
         super().__init__(student, encoder, verified)
-        self.asked = AskedTable(table, encoder, self.common)
+        self.asked = AskedTable(table, encoder, self.common, self.known)
 
     def rank(self, text: str) -> Read:
         """Rank what a question may mean by itself."""

@@ -8,7 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..plans.list_plans import Question
@@ -20,6 +22,8 @@ QUESTION: Final = 64
 """Tokens of a question that are read."""
 COLUMN: Final = 14
 """Tokens of a column that are read."""
+BATCH: Final = 64
+"""Texts that are read at once."""
 RANK: Final = 8
 SCALE: Final = 2.0
 """By which an adapter's product is multiplied."""
@@ -43,6 +47,7 @@ class Encoder:
         self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._ids = lru_cache(maxsize=50_000)(self._tokenize)
+        self._kept: dict[str, NDArray[np.float32]] = {}
 
     @property
     def width(self) -> int:
@@ -63,8 +68,25 @@ class Encoder:
             for name, module in _layers(other.model):
                 down, up = weights[f"{name}.down"].float(), weights[f"{name}.up"].float()
                 module.weight += SCALE * up @ down
+        other._kept = {}
         other._ids = lru_cache(maxsize=50_000)(other._tokenize)
         return other
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the vectors of texts: texts x dimensions, each of length 1."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            given = self.tokenizer(
+                batch, padding=True, truncation=True, max_length=128, return_tensors="pt"
+            )
+            hidden = self.model(**given).last_hidden_state
+            mask = given["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1)
+            vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+            self._kept.update(zip(batch, vectors, strict=True))
+        return np.stack([self._kept[text] for text in texts])
 
     def prepare(self, question: Question, table: TypedTable) -> Reading:
         """Give a question and the columns as token ids.

@@ -112,6 +112,24 @@ def new_ranker(encoded: int, *, width: int = 64, dropout: float = 0.2) -> Ranker
     return Ranker([len(names) for names in NAMES], NUMBERS, encoded, BUCKETS, width, dropout)
 
 
+def plan_scores(ranker: Ranker, seen: Seen) -> torch.Tensor:
+    """Score the plans of a question; a softmax of the scores gives calibrated probabilities.
+
+    Args:
+        ranker: A trained ranker.
+        seen: What it sees.
+
+    Returns:
+        One score a plan, then that of "the table cannot answer".
+    """
+    with torch.inference_mode():
+        read = None
+        if ranker.reader is not None and seen.tokens is not None:
+            read = ranker.reader.read([seen.tokens])[0]
+        scores = ranker(seen.hashed, read, seen.structure, seen.columns, seen.numbers)
+        return torch.as_tensor(scores / ranker.temperature)
+
+
 def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Reading]:
     """Rank the readings of a question, the likeliest first; those with one answer are one.
 
@@ -120,12 +138,7 @@ def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Re
         seen: What it sees.
         candidates: The plans, in the order in which they were seen.
     """
-    with torch.inference_mode():
-        read = None
-        if ranker.reader is not None and seen.tokens is not None:
-            read = ranker.reader.read([seen.tokens])[0]
-        scores = ranker(seen.hashed, read, seen.structure, seen.columns, seen.numbers)
-        chances = torch.softmax(scores / ranker.temperature, 0).tolist()
+    chances = torch.softmax(plan_scores(ranker, seen), 0).tolist()
     together: dict[tuple[str, ...], list[float | int]] = {}
     for number, (chance, candidate) in enumerate(zip(chances, candidates, strict=False)):
         key = tuple(sorted(fold(value) for value in candidate.answer.values))
@@ -164,19 +177,35 @@ def save_ranker(
     where.mkdir(parents=True, exist_ok=True)
     whole = {f"ranker.{name}": value for name, value in ranker.state_dict().items()}
     whole |= {f"adapter.{name}": value for name, value in adapter.items()}
-    save_file(_halved(whole), where / WEIGHTS)
-    save_file(_halved(lexical.state_dict()), where / LEXICAL)
+    save_file(_small(whole), where / WEIGHTS)
+    save_file(_small(lexical.state_dict()), where / LEXICAL)
     encoded = 0 if ranker.encoded is None else ranker.encoded.in_features
     width = ranker.fit.out_features
     write_json(where / SETTINGS, {"encoded": encoded, "width": width, "common": sorted(common),
                                   **told})  # fmt: skip
 
 
-def _halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in weights.items()
-    }
+def _small(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Store weights in half precision, the vectors of words in eight bits with a scale each."""
+    found = {}
+    for name, value in weights.items():
+        if name.endswith("words.weight"):
+            scale = (value.abs().amax(1, keepdim=True) / 127).clamp_min(1e-8).half()
+            found[f"{name}.scale"] = scale
+            value = (value / scale.float()).round().clamp(-127, 127).to(torch.int8)
+        found[name] = (value.half() if value.is_floating_point() else value).contiguous()
+    return found
+
+
+def _whole(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Undo `_small`."""
+    found = {}
+    for name, value in weights.items():
+        if not name.endswith(".scale"):
+            scale = weights.get(f"{name}.scale")
+            whole = value.float() if value.is_floating_point() or scale is not None else value
+            found[name] = whole if scale is None else whole * scale.float()
+    return found
 
 
 def load_ranker(
@@ -196,10 +225,7 @@ def load_ranker(
     encoded = settings["encoded"] if encoder is not None else 0
     ranker = new_ranker(encoded, width=settings["width"])
     file = WEIGHTS if encoder is not None else LEXICAL
-    weights = {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in load_file(Path(folder) / file).items()
-    }
+    weights = _whole(load_file(Path(folder) / file))
     if encoder is not None:
         adapter = {n.removeprefix("adapter."): v for n, v in weights.items() if n[:8] == "adapter."}
         weights = {n.removeprefix("ranker."): v for n, v in weights.items() if n[:7] == "ranker."}
