@@ -21,6 +21,8 @@ GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
 """The student that comes with the package."""
 CLOSE: Final = 0.5
 """Share of the first reading's probability from which on a second one is asked about."""
+LIKELY: Final = 0.6
+"""Least probability of a single reading that is asked about."""
 SHOWN: Final = 5
 """Readings that are explained."""
 
@@ -256,6 +258,9 @@ class Asker(ABC):
         if confidence < self.least and not always:
             if len(known) > 1 and known[1][1] >= CLOSE * confidence > 0.1:
                 message = f"Do you mean {told[0][0]}, or {told[1][0]}?"
+                return replace(none, verdict="ask_back", plan=told[0][0], message=message)
+            if confidence >= LIKELY:
+                message = f"Do you mean {told[0][0]}?"
                 return replace(none, verdict="ask_back", plan=told[0][0], message=message)
             return none
         return replace(

@@ -41,7 +41,7 @@ def plan_in_words(plan: Plan, table: TypedTable) -> str:
     >>> from ..table.typed_table import typed_table
     >>> table = typed_table([{"dish": "Soup", "price": "5"}, {"dish": "Salad", "price": "7"}])
     >>> plan_in_words(Cells(Top(All(), 1, False), 0), table)
-    'the dish of the row with the lowest price'
+    'the dish with the lowest price'
     """
 
     def label(column: int) -> str:
@@ -50,58 +50,59 @@ def plan_in_words(plan: Plan, table: TypedTable) -> str:
     def where(one: Where) -> str:
         if one.operator in ("filled", "empty"):
             return f"{label(one.column)} is {'given' if one.operator == 'filled' else 'not given'}"
-        return f"{label(one.column)} {_SIGNS[one.operator]} {_value(one.value)}"
+        return f"{label(one.column)} {_SIGNS[one.operator]} {_value(one, table)}"
 
-    def rows(of: Rows) -> str:
+    def those(of: Rows, all_rows: str = "") -> str:
+        """Say of which rows, after a noun."""
         match of:
             case All():
-                return "all rows"
+                return all_rows
             case Where():
-                return f"the rows where {where(of)}"
+                return f" where {where(of)}"
             case Both(conditions):
-                return f"the rows where {' and '.join(map(where, conditions))}"
+                return f" where {' and '.join(map(where, conditions))}"
             case Either(conditions):
-                return f"the rows where {' or '.join(map(where, conditions))}"
+                return f" where {' or '.join(map(where, conditions))}"
             case Top(inner, column, highest, count):
-                among = "" if isinstance(inner, All) else f" among {rows(inner)}"
                 word = "highest" if highest else "lowest"
-                which = "the row" if count == 1 else f"the {count} rows"
-                return f"{which} with the {word} {label(column)}{among}"
+                few = "" if count == 1 else f"{count} "
+                return f" with the {few}{word} {label(column)}{those(inner)}"
             case At(inner, place):
-                among = "the table" if isinstance(inner, All) else rows(inner)
                 name = "last" if place == -1 else _place(place)
-                return f"the {name} row of {among}"
+                return f" of the {name} row{those(inner)}"
             case Beside(inner, step):
-                return f"the row {'below' if step > 0 else 'above'} {rows(inner)}"
+                return f" of the row {'below' if step > 0 else 'above'} that{those(inner)}"
             case Like(inner, column):
-                return f"the other rows with the {label(column)} of {rows(inner)}"
+                return f" of the other rows with the same {label(column)} as that{those(inner)}"
 
     match plan:
         case Cells(of, column):
-            return f"the {label(column)} of {rows(of)}"
+            return f"the {label(column)}{those(of, ' of every row')}"
         case Count(of):
-            return f"how many there are of {rows(of)}"
+            return f"the number of rows{those(of)}"
         case Distinct(of, column):
-            return f"how many different values of {label(column)} there are in {rows(of)}"
+            return f"how many different values of {label(column)} there are{those(of)}"
         case Total(of, column, function):
-            return f"{_TOTALS[function]} of {label(column)} over {rows(of)}"
+            return f"{_TOTALS[function]} of {label(column)}{those(of, ' of all rows')}"
         case Often(of, column, most):
-            return f"the {'most' if most else 'least'} frequent {label(column)} in {rows(of)}"
+            return f"the {'most' if most else 'least'} frequent {label(column)}{those(of)}"
         case Group(of, by, column, function, highest):
             word = "highest" if highest else "lowest"
-            return f"the {label(by)} with the {word} {function} of {label(column)} in {rows(of)}"
+            return f"the {label(by)} with the {word} {function} of {label(column)}{those(of)}"
         case Difference(one, other, column):
             if column is None:
-                return f"how many more there are of {rows(one)} than of {rows(other)}"
-            return f"the difference in {label(column)} between {rows(one)} and {rows(other)}"
+                return f"how many more rows there are{those(one)} than{those(other)}"
+            return f"how far {label(column)}{those(one)} is from that{those(other)}"
         case Span(of, start, end):
-            return f"from {label(start)} to {label(end)} in {rows(of)}"
+            return f"from {label(start)} to {label(end)}{those(of)}"
         case Exists(of):
-            return f"whether there are {rows(of).removeprefix('the ')}"
+            return f"whether there is a row{those(of)}"
         case Compared(one, other, column, more):
-            what = "rows" if column is None else label(column)
-            word = "more" if more else "less"
-            return f"whether {rows(one)} have {word} {what} than {rows(other)}"
+            if column is None:
+                word = "more" if more else "fewer"
+                return f"whether there are {word} rows{those(one)} than{those(other)}"
+            word = "higher" if more else "lower"
+            return f"whether {label(column)} is {word}{those(one)} than{those(other)}"
 
 
 def _place(place: int) -> str:
@@ -109,7 +110,17 @@ def _place(place: int) -> str:
     return names[place] if 0 <= place < len(names) else f"{place + 1}th"
 
 
-def _value(value: str | float | Day) -> str:
+def _value(where: Where, table: TypedTable) -> str:
+    """Write a value as the table writes it: a name with its capitals, a number with its unit."""
+    value, column = where.value, table.columns[where.column]
     if isinstance(value, Day):
-        return "-".join(f"{part:02d}" for part in value.parts if part)
-    return value if isinstance(value, str) else f"{value:g}"
+        year, month, day = value.parts
+        if not month and not year:
+            return f"on day {day}"
+        return "-".join(f"{part:02d}" for part in (year, month, day) if part)
+    if isinstance(value, str):
+        rows = column.rows_of.get(value)
+        return column.texts[rows[0]] if rows else value
+    if any(":" in text for text in column.texts[:20]) and column.unit == "s":
+        return f"{int(value) // 3600}:{int(value) // 60 % 60:02d}:{int(value) % 60:02d}"
+    return f"{value / column.factor:,.12g}"

@@ -54,12 +54,21 @@ MOST_NAMED: Final = 400
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition with the words of the question that it comes from."""
+    """A condition with the words of the question that it comes from.
+
+    Attributes:
+        where: The condition.
+        start: Its first word; -1 where numbers, dates or nothing set it.
+        end: The word after its last.
+        weight: How much speaks for it.
+        source: Which number or date of the question sets it; -1 for none. One sets one condition.
+    """
 
     where: Where
     start: int
     end: int
     weight: float
+    source: int = -1
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,12 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         found.append(Condition(Where(mention.column, "has", mention.phrase), *here, weight))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or _has_days(column.days):
-            for day in question.days:
+            for place, day in enumerate(question.days):
                 for operator in _OPERATORS:
-                    found.append(Condition(Where(number, operator, day), -1, -1, 0.9))
+                    where = Where(number, operator, day)
+                    found.append(Condition(where, -1, -1, 0.9, len(question.numbers) + place))
         if column.kind in ("number", "date") or np.isfinite(column.numbers).mean() > 0.5:
-            for quantity in question.numbers:
+            for place, quantity in enumerate(question.numbers):
                 if quantity.unit and column.unit and quantity.unit != column.unit:
                     continue
                 for meant in _meant(quantity, column):
@@ -127,7 +137,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
                         where = Where(number, operator, meant)
                         # A unit that the column has says which column is meant.
                         weight = 1.1 if quantity.unit and quantity.unit == column.unit else 0.8
-                        found.append(Condition(where, -1, -1, weight))
+                        found.append(Condition(where, -1, -1, weight, place))
         if column.kind == "flag":
             for value in column.rows_of:
                 found.append(Condition(Where(number, "is", value), -1, -1, 0.4))
@@ -233,6 +243,8 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
 
 
 def _overlap(one: Condition, other: Condition) -> bool:
+    if one.source >= 0 and one.source == other.source:
+        return True
     return one.start >= 0 and one.start < other.end and other.start < one.end
 
 
