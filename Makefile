@@ -36,7 +36,7 @@ demo: $(READY)
 	@$(RUN) examples/complete_pipeline.py
 
 demo-pretrained: $(READY)
-	@$(RUN) -m stillroom models add smollm2
+	@$(RUN) -m stillroom models add smollm2 minilm
 	@$(RUN) examples/pretrained_teacher.py
 
 chat: $(READY)

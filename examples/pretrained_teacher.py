@@ -1,6 +1,6 @@
 """A pretrained teacher, taught a table of 40 cheeses, and its student: `make demo-pretrained`.
 
-stillroom models add smollm2
+stillroom models add smollm2 minilm
 python examples/pretrained_teacher.py
 
 Teacher, student and a small model from scratch are asked in people's own words

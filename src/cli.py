@@ -80,6 +80,11 @@ def job_parser(program: str) -> CommandParser:
         help="questions in people's own words to measure with: a CSV file with column and "
         "question, in which {key} stands for the record",
     )  # fmt: skip
+    add(
+        "--wordings", type=whole_number(0), default=40, metavar="N",
+        help="further wordings of each question that a named teacher and its students learn from; "
+        "0 for none (default 40)",
+    )  # fmt: skip
     add("--gold-share", type=number(0, 1), default=0.5,
         help="share of facts with gold answers, 0 to 1 (default 0.5)")  # fmt: skip
     add("--teacher-least", type=number(0, 1), default=0.8,
@@ -145,6 +150,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         ),
         student=args.student,
         asked=args.asked,
+        wordings=args.wordings,
         gold_share=args.gold_share,
         teacher_least=args.teacher_least,
         seed=args.seed,

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from collections import Counter
 
 import pytest
 from stillroom.console import Console
@@ -11,13 +12,19 @@ from stillroom.errors import ConfigError, DataError, LabelingStoppedError
 from stillroom.files import file_sha256, read_json
 from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from stillroom.pipeline import MainJob, Recipe, Tuning, run_main_job
-from stillroom.pipeline.main_job import estimate, named_teacher
+from stillroom.pipeline.main_job import estimate, evaluate, named_teacher
 from stillroom.pipeline.main_job.estimate_named import named_bytes, parameters_of
 from stillroom.pipeline.main_job.load_table import make_questions, read_source
 from stillroom.pipeline.main_job.named_teacher import rate_of, teacher_settings
+from stillroom.records import read_examples
 
 QUICK = Tuning(
-    teacher_exposures=1, student_exposures=1, batch=8, teacher_least_steps=6, student_least_steps=3
+    teacher_exposures=1,
+    student_exposures=1,
+    batch=8,
+    teacher_least_steps=6,
+    student_least_steps=3,
+    teacher_rate=1e-3,
 )
 SMALL = Recipe(student_exposures=1, student_least_steps=3)
 
@@ -214,3 +221,51 @@ def test_each_fact_is_asked_once_in_words_of_the_file(job):
     ]  # fmt: skip
     assert [e.target for e in loaded.asked[:3]] == ["red", "blue", "white"]
     assert not {e.prompt for e in loaded.asked} & {e.prompt for e in loaded.questions.train}
+
+
+def test_a_named_teacher_is_asked_for_each_fact_once(job):
+    folder = run_main_job(dataclasses.replace(job, controls=False, gold_share=0.5))
+    rejected = {one["id"] for one in read_json(folder / "data/teacher_labels_rejected.json")}
+    labelled = read_examples(str(folder / "data/teacher_labels.jsonl"))
+    asked = [e for e in labelled if e.task != "validate"]
+    answers = {(e.fact, e.target) for e in asked}
+    assert len(answers) == len({e.fact for e in asked}), "all wordings of a fact have one answer"
+    gold = {e.fact for e in labelled} & make_questions(
+        job, read_source(job, Console()), Console()
+    ).questions.gold_facts
+    assert not gold
+    assert len(rejected) + len(answers) == 12 + 6  # half of 24 facts and of 12 summaries
+
+
+def test_models_are_taught_and_stored_without_default_system_words(table, tmp_path):
+    said = "You are a helpful test of the colour of Star A."
+    given = make_model(tmp_path / "chat", f"What is the colour of Star A? {said}")
+    tokenizer = load_checkpoint(given).tokenizer
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] != 'system' %}system: " + said + "\n{% endif %}"
+        "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    tokenizer.save_pretrained(given)
+    (given / "run.json").unlink()  # as a model of the hub, which we did not train
+    job = MainJob(data=table, teacher=given, tuning=QUICK, recipe=SMALL, teacher_least=0,
+                  output_dir=tmp_path / "run", max_minutes=None)  # fmt: skip
+    folder = run_main_job(job)
+    asked = [{"role": "user", "content": "What is the distance of Star C?"}]
+    for made in ("teacher", "student", "controls/student_from_scratch"):
+        stored = load_checkpoint(folder / made).tokenizer
+        text = stored.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+        assert text == f"system: \nuser: {asked[0]['content']}\nassistant: "
+
+
+def test_named_models_are_measured_on_some_questions_of_each_task(job, monkeypatch):
+    loaded = make_questions(job, read_source(job, Console()), Console())
+    every = [*loaded.questions.held_out, *loaded.asked]
+    assert evaluate.measured_questions(job, loaded) == every
+    monkeypatch.setattr(evaluate, "MOST_MEASURED", 5)
+    some = evaluate.measured_questions(job, loaded)
+    counts = Counter(e.task for e in some)
+    assert counts == {"qa": 5, "summarize": 5, "validate": 5, "asked": 12}
+    assert some == [e for e in every if e in some]
+    starter = dataclasses.replace(job, teacher="starter")
+    assert evaluate.measured_questions(starter, loaded) == every

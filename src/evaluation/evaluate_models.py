@@ -45,6 +45,7 @@ def evaluate_models(
     batch_speed: bool = False,
     memory: bool = True,
     training_prompts: set[str] | None = None,
+    most_scored: int | None = None,
     device: str | None = None,
 ) -> dict[str, ModelScores]:
     """Compare models on examples that none of them was trained on.
@@ -65,6 +66,8 @@ def evaluate_models(
         batch_speed: Measure the speed of 32 prompts at a time as well.
         memory: Measure peak memory in fresh processes, a few seconds per model.
         training_prompts: Prompts that were trained on, or their SHA-256 (`records.sha256_text`).
+        most_scored: Most examples of a task whose targets' loss is computed, spread evenly; None
+            for all. Scoring takes about as long as answering.
         device: Torch device; None selects one.
 
     Returns:
@@ -82,12 +85,13 @@ def evaluate_models(
     checkpoints = _load_all(main, controls or {}, device)
     prompts = [example.asked for example in held_out]
     targets = [example.target or "" for example in held_out]
+    scored = _spread(held_out, most_scored)
     answers: dict[str, ModelAnswers] = {}
     for name, checkpoint in checkpoints.items():
         with _progress_bar(name, len(held_out), progress) as show:
             answers[name] = answer_held_out(
                 checkpoint, prompts, targets, max_new_tokens=max_new_tokens,
-                batch_size=batch_size, progress=show,
+                batch_size=batch_size, scored=scored, progress=show,
             )  # fmt: skip
     if speed_prompts is None:
         speed_prompts = [held_out[0].prompt, held_out[len(held_out) // 2].prompt]
@@ -143,15 +147,28 @@ def _load_all(
     }
 
 
-def _quality(
-    held_out: Sequence[Example], own: ModelAnswers, teacher_texts: Sequence[str] | None
-) -> ModelScores:
+def _spread(held_out: Sequence[Example], most: int | None) -> list[int]:
+    """Choose so many examples of each task, spread evenly over them."""
+    chosen: list[int] = []
+    for numbers in _by_task(held_out).values():
+        step = 1 if most is None else max(1, len(numbers) // most)
+        chosen += numbers[::step][:most]
+    return sorted(chosen)
+
+
+def _by_task(held_out: Sequence[Example]) -> dict[str, list[int]]:
     by_task: dict[str, list[int]] = {}
     for number, example in enumerate(held_out):
         by_task.setdefault(example.task, []).append(number)
+    return by_task
+
+
+def _quality(
+    held_out: Sequence[Example], own: ModelAnswers, teacher_texts: Sequence[str] | None
+) -> ModelScores:
     tasks = {
         task: _task_scores(held_out, own, teacher_texts, numbers)
-        for task, numbers in sorted(by_task.items())
+        for task, numbers in sorted(_by_task(held_out).items())
     }
     total = _task_scores(held_out, own, teacher_texts, range(len(held_out)))
     return ModelScores(**asdict(total), by_task=tasks)

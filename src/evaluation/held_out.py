@@ -29,13 +29,15 @@ class ModelAnswers:
     """(N,)."""
     finished: list[bool]
     """(N,), whether the model ended the answer itself."""
-    losses: list[tuple[float, int]]
-    """(N,), negative log-likelihood of a target and the number of its tokens, end token included;
-    prompts do not count."""
+    losses: dict[int, tuple[float, int]]
+    """Number of an example -> negative log-likelihood of its target and the number of its tokens,
+    end token included; prompts do not count."""
 
     def perplexity(self, numbers: Iterable[int] | None = None) -> float:
-        """Compute the perplexity over the targets of some examples; None means all."""
-        chosen = self.losses if numbers is None else [self.losses[n] for n in numbers]
+        """Compute the perplexity over those targets of some examples that have a loss; None means
+        all."""
+        wanted = self.losses if numbers is None else numbers
+        chosen = [self.losses[n] for n in wanted if n in self.losses]
         return perplexity(sum(loss for loss, _ in chosen), sum(tokens for _, tokens in chosen))
 
 
@@ -46,6 +48,7 @@ def answer_held_out(
     *,
     max_new_tokens: int,
     batch_size: int,
+    scored: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ModelAnswers:
     """Let a model answer N prompts, and compute its losses on their targets.
@@ -56,6 +59,7 @@ def answer_held_out(
         targets: (N,).
         max_new_tokens: Most tokens of an answer.
         batch_size: Prompts answered together.
+        scored: Numbers of the examples whose loss is computed, counted from 0; None for all.
         progress: Called with the number of answered prompts and N.
 
     Raises:
@@ -64,10 +68,17 @@ def answer_held_out(
     answers = generate_texts(
         checkpoint, prompts, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress
     )
+    numbers = range(len(prompts)) if scored is None else scored
+    losses = score_completions(
+        checkpoint,
+        [prompts[n] for n in numbers],
+        [targets[n] for n in numbers],
+        batch_size=batch_size,
+    )
     return ModelAnswers(
         [answer.text for answer in answers],
         [answer.finish_reason == "stop" for answer in answers],
-        score_completions(checkpoint, prompts, targets, batch_size=batch_size),
+        dict(zip(numbers, losses, strict=True)),
     )
 
 

@@ -40,8 +40,8 @@ ROWS: dict[str, tuple[str, str]] = {
     ),
     "student_from_scratch": (
         "small, from scratch",
-        "An untrained small model with the student's data and soft targets: the effect of the "
-        "weights that a named teacher comes with.",
+        "An untrained small model, trained on the text of the teacher's answers for as many steps: "
+        "the effect of the weights that a named teacher comes with.",
     ),
 }
 """Known models in the order of the table: name in the table, and description."""

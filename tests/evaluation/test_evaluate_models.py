@@ -215,3 +215,18 @@ def test_memory_is_measured_once_per_shape(folder, tmp_path, monkeypatch):
     assert len(asked) == 3
     assert peaks["one"] == peaks["two"]
     assert len({peaks["one"], peaks["three"], peaks["hub"]}) == 3
+
+
+def test_losses_of_some_examples_stand_for_their_task(trained, held_out, results):
+    some = evaluate_models(
+        None, trained, held_out, max_new_tokens=40, progress=False, speed_prompts=[],
+        memory=False, most_scored=1,
+    )["student"]  # fmt: skip
+    assert some.exact_match == results["teacher"].exact_match, "all of them are asked"
+    first = {e.task: e for e in reversed(held_out)}
+    for task, example in first.items():
+        alone = evaluate_models(
+            None, trained, [example], max_new_tokens=40, progress=False, speed_prompts=[],
+            memory=False,
+        )["student"]  # fmt: skip
+        assert some.by_task[task].perplexity == pytest.approx(alone.perplexity, rel=1e-4)

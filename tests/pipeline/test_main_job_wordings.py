@@ -1,5 +1,6 @@
 """Wordings in the main job: what is printed, written and read again."""
 
+import dataclasses
 import re
 
 import pytest
@@ -8,8 +9,9 @@ from stillroom.data.questions.profile import profile_table
 from stillroom.data.questions.questions import build_question_set, training_stream
 from stillroom.labeling.teachers.protocol import TeacherAnswer
 from stillroom.labeling.wordings.outcome import WordingPlan, Wordings
+from stillroom.pipeline import MainJob
 from stillroom.pipeline.main_job.load_table import Loaded
-from stillroom.pipeline.main_job.wordings import get_wordings
+from stillroom.pipeline.main_job.wordings import get_wordings, wordings_of_job
 from stillroom.run_folder import open_run_folder
 
 RECORDS = [
@@ -66,3 +68,44 @@ def test_wordings_are_told_written_and_read_again(loaded, tmp_path, monkeypatch,
     every = {w.replace("{key}", r["name"]) for ws in found.values() for w in ws for r in RECORDS}
     assert texts <= every
     assert len(texts) > 24
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILLROOM_MODELS", str(tmp_path / "no models"))
+    run, _ = open_run_folder(tmp_path / "run", "identity", {}, is_named=True)
+    run.begin()
+    return run
+
+
+def test_without_gold_no_cell_is_compared(loaded, run):
+    bare = dataclasses.replace(loaded.questions, gold_facts=frozenset())
+    teacher = Teacher()
+    plan = WordingPlan(wanted=6, calls=0)
+    found = get_wordings(
+        dataclasses.replace(loaded, questions=bare), teacher, run, Console(), plan=plan
+    )
+    assert not teacher.asked
+    assert {len(texts) for texts in found.values()} == {6}
+
+
+def test_a_job_with_a_named_teacher_has_wordings_but_for_those_it_is_measured_on(
+    loaded, run, tmp_path
+):
+    job = MainJob(teacher=str(tmp_path), wordings=200)
+    every = wordings_of_job(job, loaded, run, Console())["price"]
+    asked = tmp_path / "asked.csv"
+    asked.write_text("column,question\n" + "".join(f'price,"{w}"\n' for w in every[::2]))
+    other, _ = open_run_folder(tmp_path / "other", "identity", {}, is_named=True)
+    other.begin()
+    left = wordings_of_job(dataclasses.replace(job, asked=asked), loaded, other, Console())["price"]
+    assert left
+    assert not set(left) & set(every[::2])
+    templates = {t for c in loaded.questions.table.columns for t in c.templates}
+    assert not templates & set(every), "the held-out template is one of these"
+
+
+def test_starters_and_jobs_without_wordings_have_none(loaded, run, tmp_path):
+    for job in (MainJob(), MainJob(teacher=str(tmp_path), wordings=0)):
+        assert wordings_of_job(job, loaded, run, Console()) == {}
+    assert not (run.path / "data" / "wordings.jsonl").exists()

@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,6 +29,7 @@ from .estimate_named import (
     require_same_tokens,
     time_steps,
 )
+from .evaluate import MOST_ASKED, MOST_MEASURED
 from .load_table import Source
 from .settings import STARTER, MainJob, Recipe, Tuning
 from .teacher import CHARACTERS_PER_TOKEN, plan_batch, plan_steps, plan_vocabulary, table_characters
@@ -70,7 +72,10 @@ class Estimate:
     student_step_s: float
     """Of a step without a teacher."""
     rest_s_per_record: float | None = None
-    """Of labelling and measuring; None takes `REST_SHARE` of the training."""
+    """Of labelling, and of measuring where that grows with the table; None takes `REST_SHARE` of
+    the training."""
+    measuring_s: float = 0.0
+    """Of measuring, where that has limits of its own."""
     weights_bytes: float = 0.0
     """Memory of a named teacher, its students and their training."""
 
@@ -90,7 +95,8 @@ class Estimate:
         )
         if self.rest_s_per_record is None:
             return training_s * (1.0 + REST_SHARE) / 60.0
-        return (training_s + (records or self.records) * self.rest_s_per_record) / 60.0
+        rest_s = (records or self.records) * self.rest_s_per_record + self.measuring_s
+        return (training_s + rest_s) / 60.0
 
     def bytes(self, records: int | None = None) -> float:
         """Give the memory that questions and the longest training take."""
@@ -161,13 +167,13 @@ def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled:
     """Estimate a job with named models, from a few of their steps."""
     times = time_steps(job, questions)
     examples = [*questions.train, *questions.held_out]
-    held_out = len(questions.held_out) * (2 if job.asked else 1)
+    measured = count_measured(job, questions, records / sampled)
     if job.is_served():
-        passes = SCORED_PASSES * held_out * (4 if job.controls else 1)
+        answered, scored = 0.0, float(measured * (4 if job.controls else 1))
     else:
-        labels = sum(not questions.is_gold(e) for e in questions.train)
-        students = 6 if job.controls else 1
-        passes = ANSWER_PASSES * labels + SCORED_PASSES * held_out * (1 + STUDENT_SHARE * students)
+        without = [e for e in questions.train if not questions.is_gold(e)]
+        answered = len({e.fact for e in without}) / sampled
+        scored = measured * (1 + STUDENT_SHARE * (6 if job.controls else 1))
     forward_s = FORWARD_SHARE * (times.teacher_s or times.student_s) / job.tuning.batch
     return Estimate(
         recipe=job.tuning,
@@ -179,9 +185,19 @@ def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled:
         batch=job.tuning.batch,
         teacher_step_s=times.teacher_s,
         student_step_s=times.student_s,
-        rest_s_per_record=passes * forward_s / sampled,
+        rest_s_per_record=ANSWER_PASSES * answered * forward_s,
+        measuring_s=SCORED_PASSES * scored * forward_s,
         weights_bytes=named_bytes(job),
     )
+
+
+def count_measured(job: MainJob, questions: QuestionSet, times: float) -> int:
+    """Count the questions that named models are measured on, for a table so many times as large."""
+    tasks = Counter(e.task for e in questions.held_out)
+    if job.is_served() and job.student is None:
+        return round(times * tasks.total())
+    asked = min(MOST_ASKED, round(times * tasks["qa"])) if job.asked else 0
+    return asked + sum(min(MOST_MEASURED, round(times * count)) for count in tasks.values())
 
 
 def require_affordable(job: MainJob, source: Source, console: Console) -> None:

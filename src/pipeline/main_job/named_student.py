@@ -13,10 +13,10 @@ from .named_teacher import rate_of
 from .settings import MainJob
 from .teacher import LONGEST_EXAMPLE, Plan
 
-NAMED_STUDENT_WEIGHTS: Final = {"qa": 0.7, "summarize": 0.1, "validate": 0.2}
+NAMED_STUDENT_WEIGHTS: Final = {"qa": 0.88, "summarize": 0.04, "validate": 0.08}
 """Share of each task: the student has the teacher's layers, and their connection to mend."""
 SCRATCH: Final = "student_from_scratch"
-"""Control: an untrained model of a starter's size, with the student's data and soft targets."""
+"""Control: an untrained model of a starter's size, with the texts that the student learns from."""
 
 
 def named_student_settings(

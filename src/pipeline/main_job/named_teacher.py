@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from ...evaluation.model_card import model_card
 from ...files import write_json, write_text
 from ...inference.checkpoints.load_student import Checkpoint, load_checkpoint
 from ...inference.generate import generate_texts
+from ...inference.prompt_tokens.default_system import drop_default_system
 from ...inference.sources.find_model import find_model
 from ...records import Example, sha256_text
 from ...run_folder import RunFolder
@@ -36,9 +37,9 @@ LEAST_ADAPTED: Final = 20_000_000
 """Parameters from which on a teacher gets an adapter."""
 USUAL_WIDTH: Final = 576
 """Hidden size for which the rates of `Tuning` hold; they fall with the square root of it."""
-TEACHER_WEIGHTS: Final = {"qa": 0.7, "summarize": 0.1, "validate": 0.2}
+TEACHER_WEIGHTS: Final = {"qa": 0.9, "summarize": 0.04, "validate": 0.06}
 """Share of each task: a named model can judge and repeat, and has the facts to learn."""
-MOST_ASKED: Final = 200
+MOST_ASKED: Final = 100
 """Most questions of one kind that a teacher is asked before it labels."""
 
 
@@ -67,7 +68,13 @@ def rate_of(rate: float, model: Any) -> float:  # noqa: ANN401 - a transformers 
     return rate * math.sqrt(USUAL_WIDTH / model.config.hidden_size)
 
 
-def teach_named(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path:
+def teach_named(
+    job: MainJob,
+    loaded: Loaded,
+    wordings: Mapping[str, Sequence[str]],
+    run: RunFolder,
+    console: Console,
+) -> Path:
     """Teach a named teacher the table, and measure what it then knows.
 
     A folder that was taught this very table is used as it is. A job that was interrupted here
@@ -85,7 +92,7 @@ def teach_named(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
     elif run.is_done("teacher"):
         console.line("teacher", "finished before the interruption")
     else:
-        _teach(job, loaded, run, console, folder)
+        _teach(job, loaded, wordings, run, console, folder)
         run.done("teacher")
         shutil.rmtree(run.path / "work" / "teacher", ignore_errors=True)
     if not run.is_done("knowledge"):
@@ -94,10 +101,17 @@ def teach_named(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) 
     return folder
 
 
-def _teach(job: MainJob, loaded: Loaded, run: RunFolder, console: Console, folder: Path) -> None:
+def _teach(
+    job: MainJob,
+    loaded: Loaded,
+    wordings: Mapping[str, Sequence[str]],
+    run: RunFolder,
+    console: Console,
+    folder: Path,
+) -> None:
     began = time.monotonic()
     plan = plan_named_teacher(loaded.questions.train, job.tuning)
-    given = load_checkpoint(job.teacher, device=job.device)
+    given = load_teacher(job)
     distiller = ModelDistiller(teacher_settings(job, given, folder, steps=plan.steps))
     distiller.student_model, distiller.tokenizer = given.model.float(), given.tokenizer
     count = sum(p.numel() for p in given.model.parameters())
@@ -108,6 +122,7 @@ def _teach(job: MainJob, loaded: Loaded, run: RunFolder, console: Console, folde
         seed=job.seed,
         weights=TEACHER_WEIGHTS,
         fresh_negatives=True,
+        wordings=wordings,
     )
     summary = distiller.distill(stream, work_dir=run.path / "work" / "teacher")
     distiller.save_distilled_model(folder)
@@ -121,6 +136,13 @@ def _teach(job: MainJob, loaded: Loaded, run: RunFolder, console: Console, folde
         f"loss {summary.losses[-1][1]:.3f}",
         time.monotonic() - began,
     )
+
+
+def load_teacher(job: MainJob) -> Checkpoint:
+    """Load a named teacher as it is taught: its chat template writes no system words of its own."""
+    given = load_checkpoint(job.teacher, device=job.device)
+    drop_default_system(given.tokenizer)
+    return given
 
 
 def teacher_settings(

@@ -1,6 +1,6 @@
 """The main job, from a table to a student that answers: the order of its steps.
 
-load -> questions -> teacher -> labels -> student and controls -> measure -> ask the agents
+load -> questions, wordings -> teacher -> labels -> student and controls -> measure -> ask agents
 """
 
 from __future__ import annotations
@@ -91,16 +91,20 @@ def _teach_and_distil(
     from .served_teacher import label_over_server
     from .teacher import get_labels, train_teacher
     from .train_student import get_students
+    from .wordings import wordings_of_job
 
     if job.is_served():
         labelled = label_over_server(job, loaded, run, console)
         return None, get_students(job, loaded, None, labelled, run, console)
-    teach = train_teacher if job.teacher == STARTER else teach_named
-    teacher = teach(job, loaded, run, console)
+    wordings = wordings_of_job(job, loaded, run, console)
+    if job.teacher == STARTER:
+        teacher = train_teacher(job, loaded, run, console)
+    else:
+        teacher = teach_named(job, loaded, wordings, run, console)
     if is_encoder(job.student):
         return teacher, get_label_students(job, loaded, teacher, run, console)
     labelled = get_labels(job, loaded, teacher, run, console)
-    return teacher, get_students(job, loaded, teacher, labelled, run, console)
+    return teacher, get_students(job, loaded, teacher, labelled, run, console, wordings)
 
 
 def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:

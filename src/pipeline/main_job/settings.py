@@ -88,9 +88,9 @@ class Tuning:
     weights know.
     """
 
-    teacher_exposures: float = 30.0
+    teacher_exposures: float = 16.0
     """How often the teacher sees each fact, in all tasks and wordings together."""
-    student_exposures: float = 15.0
+    student_exposures: float = 10.0
     """How often each student sees each fact."""
     batch: int = 16
     """Examples per optimizer step."""
@@ -98,9 +98,9 @@ class Tuning:
     """Least optimizer steps of the teacher."""
     student_least_steps: int = 120
     """Least optimizer steps of each student."""
-    teacher_rate: float = 1e-3
+    teacher_rate: float = 2e-3
     """Of the teacher's adapter, for a hidden size of 576; wider models get a lower one."""
-    student_rate: float = 5e-4
+    student_rate: float = 7e-4
     """Of each student, for the same size."""
     lora_rank: int = 16
     """Rank of the teacher's adapter; its alpha is twice as much."""
@@ -212,6 +212,9 @@ class MainJob:
     """Of a starter and its students; temperature and alpha also of others."""
     tuning: Tuning = field(default_factory=Tuning)
     """Of a named teacher, and of its students."""
+    wordings: int = 40
+    """Most further wordings of each column's question that a named teacher and its students learn
+    from; 0 for the templates alone."""
     asked: str | Path | None = None
     """CSV file with the columns `column` and `question`: questions in people's own words, with
     `{key}` for the key of a record. Models are measured on them and never trained."""
@@ -248,6 +251,8 @@ class MainJob:
             ("gold_share teacher_least", lambda value: is_number(value, 0, 1), "is 0 to 1"),
             ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
              f"is 0 to {LARGEST_SEED}"),
+            ("wordings", lambda value: type(value) is int and value >= 0,
+             "is a whole number from 0 on"),
             ("rows", none_or(lambda value: type(value) is int and value > 0),
              "is a whole number from 1 on, or None"),
             ("max_minutes", none_or(lambda value: is_number(value, 0, above=True)),

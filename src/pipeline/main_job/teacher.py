@@ -16,7 +16,9 @@ from ...evaluation.model_card import model_card
 from ...files import write_json, write_text
 from ...inference.checkpoints.load_student import Checkpoint, load_checkpoint
 from ...labeling.tasks.main_job_labels import label_examples, propose_own_answers
+from ...labeling.tasks.open_book_labels import label_by_fact
 from ...labeling.teachers.open_teacher import open_teacher
+from ...labeling.teachers.protocol import Teacher
 from ...records import Example, read_examples, write_examples
 from ...run_folder import RunFolder
 from ...tables import FactTable
@@ -146,7 +148,8 @@ def get_labels(
 ) -> list[Example]:
     """Let the teacher answer every training question that has no gold answer.
 
-    A job that was interrupted here continues with the answers in `work/labels`.
+    A starter, whose knowledge depends on the phrasing, is asked each one; a named teacher is asked
+    for each fact once. A job that was interrupted here continues with the answers in `work/labels`.
     """
     path = run.path / "data" / "teacher_labels.jsonl"
     if run.is_done("labels"):
@@ -154,21 +157,10 @@ def get_labels(
     began = time.monotonic()
     without = [e for e in loaded.questions.train if not loaded.questions.is_gold(e)]
     checkpoint = load_checkpoint(teacher, device=job.device)
-    most_tokens = longest_answer(checkpoint, loaded.questions.train)
     labeler, journal = open_teacher(checkpoint), run.path / "work" / "labels"
-    answered = label_examples(
-        labeler,
-        [e for e in without if e.task != "validate"],
-        journal,
-        max_new_tokens=most_tokens,
-    )
-    proposals = propose_own_answers(
-        [e for e in without if e.task == "validate"],
-        [e for e in answered.labelled if e.task == "qa"],
-    )
-    judged = label_examples(labeler, proposals, journal, max_new_tokens=most_tokens)
-    labelled = answered.labelled + judged.labelled
-    rejected = answered.rejected + judged.rejected
+    most_tokens = longest_answer(checkpoint, loaded.questions.train)
+    label = _label_all if job.teacher == STARTER else _label_by_fact
+    labelled, rejected = label(labeler, without, journal, most_tokens)
     write_examples(str(path), labelled)
     write_json(
         run.path / "data" / "teacher_labels_rejected.json",
@@ -182,6 +174,34 @@ def get_labels(
     run.done("labels")
     shutil.rmtree(journal)
     return labelled
+
+
+def _label_all(
+    teacher: Teacher, without: Sequence[Example], journal: Path, most_tokens: int
+) -> tuple[list[Example], list[tuple[Example, str]]]:
+    """Ask every question in every phrasing, and let the teacher judge every proposal."""
+    answered = label_examples(
+        teacher,
+        [e for e in without if e.task != "validate"],
+        journal,
+        max_new_tokens=most_tokens,
+    )
+    proposals = propose_own_answers(
+        [e for e in without if e.task == "validate"],
+        [e for e in answered.labelled if e.task == "qa"],
+    )
+    judged = label_examples(teacher, proposals, journal, max_new_tokens=most_tokens)
+    return answered.labelled + judged.labelled, answered.rejected + judged.rejected
+
+
+def _label_by_fact(
+    teacher: Teacher, without: Sequence[Example], journal: Path, most_tokens: int
+) -> tuple[list[Example], list[tuple[Example, str]]]:
+    """Ask for each fact once: the answer does not depend on the wording, and verdicts follow."""
+    first = {e.fact: e for e in reversed(without) if e.task != "validate"}
+    asked = label_examples(teacher, list(first.values()), journal, max_new_tokens=most_tokens)
+    answers = {str(e.fact): e.target or "" for e in asked.labelled}
+    return label_by_fact(without, answers, teacher.name), asked.rejected
 
 
 def _share_right(gold: Sequence[Example], labelled: Sequence[Example]) -> float:

@@ -14,6 +14,7 @@ from ...distillation.pruning.prune_teacher import describe
 from ...distillation.settings import EVERY_SECOND, DistillationConfig
 from ...distillation.starter_student import StarterSize, untrained_starter
 from ...inference.checkpoints.load_student import save_checkpoint
+from ...inference.prompt_tokens.default_system import drop_default_system
 from ...records import Example, sha256_text
 from ...run_folder import RunFolder
 from .load_table import Loaded
@@ -87,7 +88,7 @@ def get_students(
                 "without the row 'teacher text': a server gives text alone, so that is the student",
             )
     elif start.is_pretrained:
-        data[SCRATCH] = data["student"]
+        data[SCRATCH] = data["student_teacher_text"]
     folders: dict[str, Path] = {}
     for name, (examples, alpha) in data.items():
         if name != "student" and not job.controls:
@@ -196,6 +197,7 @@ def _train_student(
     distiller.make_student(stream)
     if start.is_pretrained:
         for_width(distiller)
+        drop_default_system(distiller.tokenizer)  # a student of its own weights has them still
     if name == "student" and job.controls:
         _save_untrained(distiller, untrained)
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)

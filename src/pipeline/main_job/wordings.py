@@ -1,4 +1,10 @@
-"""Many wordings of each question, so that students learn from more than the templates."""
+"""Many wordings of each question, so that models learn from more than the templates.
+
+In the main job they are written before a named teacher is taught, and it learns from them as well:
+what it has not understood it cannot hand on. They come from this project's frames, chosen by a
+sentence encoder; no answer is compared with a cell. `get_wordings` can also let a model write, and
+let a teacher that was not taught these wordings answer them, to see whether they make sense.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ...console import Console
+from ...data.questions.asked_questions import read_wordings
 from ...errors import ModelNotFoundError
 from ...labeling.batch.label_run import LabelSettings
 from ...labeling.teachers.local_model import LocalTeacher
@@ -18,7 +25,9 @@ from ...labeling.wordings.answer_check import Context
 from ...labeling.wordings.outcome import WordingPlan, Wordings
 from ...labeling.wordings.write_wordings import write_wordings
 from ...run_folder import RunFolder
+from .label_student import is_encoder
 from .load_table import Loaded
+from .settings import STARTER, MainJob
 
 if TYPE_CHECKING:
     from ...inference.scoring.embeddings import StudentEmbeddings
@@ -31,9 +40,30 @@ LOCAL: Final = LabelSettings(
 """For teachers in this process, which decode in one batch and do not fail by chance."""
 
 
+def wordings_of_job(
+    job: MainJob, loaded: Loaded, run: RunFolder, console: Console
+) -> dict[str, tuple[str, ...]]:
+    """Write the wordings that a named teacher and its students learn from.
+
+    Those of `job.asked` stay held out.
+
+    Returns:
+        Column -> wordings with `{key}`. None for a starter, whose steps and size are those of the
+        templates, for a student that learns no questions, and with `job.wordings` 0.
+    """
+    local = job.teacher != STARTER and not job.is_served()
+    if not (local and job.wordings) or is_encoder(job.student):
+        return {}
+    if loaded.questions.table.kind == "questions":
+        return {}
+    asked = read_wordings(job.asked, loaded.questions.table) if job.asked else None
+    plan = WordingPlan(wanted=job.wordings, calls=0, seed=job.seed)
+    return get_wordings(loaded, None, run, console, plan=plan, measured=asked, device=job.device)
+
+
 def get_wordings(
     loaded: Loaded,
-    teacher: Path | str | Teacher,
+    teacher: Path | str | Teacher | None,
     run: RunFolder,
     console: Console,
     *,
@@ -49,9 +79,10 @@ def get_wordings(
     A job that was interrupted here continues with the answers in `work/wordings`.
 
     Args:
-        loaded: The table with its questions. Answers are compared with gold facts only.
+        loaded: The table with its questions. Answers are compared with its gold facts only, so
+            without any no teacher is asked.
         teacher: A folder, a name or an open teacher that was taught the table, or reads the
-            records (`context`).
+            records (`context`); None leaves its check out.
         run: Its folder gets `data/wordings.jsonl`, accepted and rejected ones with the reasons.
         console: Prints what will be asked at most, and the outcome.
         writer: Writes wordings: a model before it was taught the table; None uses frames alone.
@@ -69,11 +100,13 @@ def get_wordings(
         return Wordings.read(path).templates
     began, plan = time.monotonic(), plan or WordingPlan()
     table, journal = loaded.questions.table, run.path / "work" / "wordings"
-    asked = _open(teacher, device)
-    told = plan.most_calls(table, writes=writer is not None, checks=True)
-    limit = "" if plan.most_minutes is None else f", {plan.most_minutes:g} min"
-    written = f"{told[0]:,} calls that write and " if told[0] else ""
-    console.line("wordings", f"at most {written}{told[1]:,} short questions{limit}")
+    gold = loaded.questions.gold_facts
+    asked = None if teacher is None or not gold else _open(teacher, device)
+    told = plan.most_calls(table, writes=writer is not None, checks=asked is not None)
+    if any(told):
+        limit = "" if plan.most_minutes is None else f", {plan.most_minutes:g} min"
+        written = f"{told[0]:,} calls that write and " if told[0] else ""
+        console.line("wordings", f"at most {written}{told[1]:,} short questions{limit}")
     found = write_wordings(
         table,
         journal,
@@ -81,13 +114,13 @@ def get_wordings(
         teacher=asked,
         encoder=_encoder(console, device),
         plan=plan,
-        facts=loaded.questions.gold_facts or None,
+        facts=gold,
         measured=measured,
         context=context,
         settings=settings or (LOCAL if isinstance(asked, LocalTeacher) else None),
     )
     found.write(path)
-    console.line("", found.describe(), time.monotonic() - began)
+    console.line("" if any(told) else "wordings", found.describe(), time.monotonic() - began)
     run.done("wordings")
     shutil.rmtree(journal, ignore_errors=True)
     return found.templates
