@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,14 @@ def as_settings(value: Any, path: str | Path) -> dict[str, Any]:  # noqa: ANN401
         held = kind or ("true or false" if isinstance(value, bool) else "a number")
         raise ConfigError([f"{path} holds {held}; an object of settings is needed: {{...}}"])
     return {str(name): one for name, one in value.items()}
+
+
+def named_place(
+    name: str | Path, beside: Path | None, is_it: Callable[[Path], bool] = Path.exists
+) -> Path | None:
+    """Find what settings name: from the current folder, then from the folder of the settings."""
+    given = Path(name).expanduser()
+    return next(filter(is_it, [given] if beside is None else [given, beside / given]), None)
 
 
 def _reason(fault: Exception) -> str:

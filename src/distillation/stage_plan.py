@@ -25,6 +25,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from ..config import named_place
 from ..errors import ConfigError, DataNotFoundError
 from .settings import DistillationConfig, config_faults, unknown_keys
 
@@ -107,11 +108,11 @@ def find_data(name: str, beside: Path | None) -> Path:
     Raises:
         DataNotFoundError: Neither has such a file.
     """
-    places = list(dict.fromkeys([Path(name), *([] if beside is None else [beside / name])]))
-    for place in places:
-        if place.is_file():
-            return place
-    raise DataNotFoundError(f"no file of records at {' or '.join(map(str, places))}")
+    found = named_place(name, beside, Path.is_file)
+    if found is None:
+        places = dict.fromkeys([Path(name), *([] if beside is None else [beside / name])])
+        raise DataNotFoundError(f"no file of records at {' or '.join(map(str, places))}")
+    return found
 
 
 def _read_stage(

@@ -7,7 +7,6 @@ A name without a local folder is looked up on the Hugging Face hub (`hub.py`).
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import re
@@ -30,7 +29,7 @@ from ..no_real_models import check_models_allowed
 from ..prompt_tokens.prompt_ids import template_sha256
 from ..sources.find_model import find_model
 from .architectures import ModelKind, auto_class, checkpoint_kind, make_config, probe, require_kind
-from .config_allowlist import GENERATION_KEYS, config_faults, generation_arguments, left_out
+from .config_allowlist import GENERATION_KEYS, generation_arguments, left_out
 from .folder_checks import ModelFiles, check_model_files, shape_faults
 from .label_tokens import LabelTokens
 from .padding import agree_on_padding
@@ -207,23 +206,6 @@ def save_checkpoint(
         check_model_files(temporary)
         load_tokenizer(temporary)  # compares the golden ids with what was written
     return Path(folder)
-
-
-def check_architecture(model: Any) -> None:  # noqa: ANN401
-    """Check before a training that its checkpoint could be loaded again.
-
-    Raises:
-        CheckpointError: The architecture or a setting is not on the allow-list.
-    """
-    start = f"a model of type {model.config.model_type!r} could not be loaded again from a folder: "
-    settings = json.loads(model.config.to_json_string(use_diff=False))
-    faults = config_faults(settings)
-    if faults:
-        raise CheckpointError(start + "; ".join(faults[:5]))
-    try:
-        make_config(settings)
-    except CheckpointError as fault:
-        raise CheckpointError(start + str(fault)) from fault
 
 
 def find_checkpoint(folder: str | Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -172,3 +173,9 @@ class LabelRun:
     def failed(self) -> list[Labelled]:
         """Tasks that are dead letters."""
         return [one for one in self.results if one.fault is not None]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """Why tasks are dead letters, the kind of the fault or what the check said -> how many."""
+        faults = [one.fault for one in self.failed if one.fault is not None]
+        return Counter(f.message if f.kind == "rejected" else f.kind for f in faults)

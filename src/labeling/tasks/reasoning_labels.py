@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -87,7 +86,7 @@ def numbered_tasks(
 
 def labelled_records(run: LabelRun) -> list[dict[str, Any]]:
     """Return the records with their answers as `output`; a warning counts those without."""
-    reasons: Counter[str] = Counter(one.fault.kind for one in run.failed if one.fault is not None)
+    reasons = run.reasons
     if run.stopped is not None:
         reasons[f"not asked, {run.message}"] = run.numbers.remaining
     if reasons:

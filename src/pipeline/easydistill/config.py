@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from ...config import as_settings, read_written_json, read_written_yaml
+from ...config import as_settings, named_place, read_written_json, read_written_yaml
 from ...distillation.settings import DistillationConfig
 from ...errors import ConfigError, did_you_mean
 from ...prompts import SYSTEM_MODES
@@ -24,7 +24,6 @@ from ..options import LARGEST_SEED, is_number
 from ..path_checks import output_faults
 from .config_v2 import SECTIONS_V2, from_v2, place_v2
 from .jobs import Job, find_job
-from .paths import found_beside, found_model
 from .settings import OBJECTIVES, training_settings
 
 logger = logging.getLogger(__name__)
@@ -117,10 +116,9 @@ def read_job(path: str | Path) -> JobConfig:
     """
     if not os.path.isfile(path):
         raise ConfigError([f"there is no configuration at {str(path)!r}"])
-    read = (
-        read_written_yaml if Path(path).suffix.lower() in (".yaml", ".yml") else read_written_json
-    )
-    values, beside = as_settings(read(path), path), Path(path).resolve().parent
+    is_yaml = Path(path).suffix.lower() in (".yaml", ".yml")
+    written = read_written_yaml(path) if is_yaml else read_written_json(path)
+    values, beside = as_settings(written, path), Path(path).resolve().parent
     job = _job_of(values)
     faults = list(_key_faults(values, job))
     sections = {name: dict(value) for name, value in values.items() if isinstance(value, Mapping)}
@@ -133,7 +131,7 @@ def read_job(path: str | Path) -> JobConfig:
                *_place_faults(given)]  # fmt: skip
     if faults:
         raise ConfigError(faults)
-    given["models"] = {key: found_model(name, beside) for key, name in given["models"].items()}
+    given["models"] = {key: _found_model(name, beside) for key, name in given["models"].items()}
     _log_idle(given)
     settings = training_settings(given, job) if job.definition.trains else DistillationConfig()
     del given["distillation"]
@@ -198,10 +196,19 @@ def _find_files(dataset: dict[str, Any], job: Job, beside: Path) -> Iterator[str
     for key in ("instruction_path", "input_path", *labels):
         path = dataset.get(key)
         if isinstance(path, str) and path.strip():
-            found = found_beside(path, beside)
-            dataset[key] = found or path
+            found = named_place(path, beside)
+            dataset[key] = str(found or path)
             if found is None:
                 yield f"Input path does not exist: {path}"
+            elif found != Path(path):
+                logger.info("%s: taken from %s", path, found)
+
+
+def _found_model(name: Any, beside: Path) -> Any:  # noqa: ANN401 - a name, or a list of them
+    """Find a model folder likewise; what is in neither place may be a name of the hub."""
+    if isinstance(name, list):
+        return [_found_model(one, beside) for one in name]
+    return str(named_place(name, beside) or name) if isinstance(name, str) else name
 
 
 def _place_faults(given: Mapping[str, Values]) -> Iterator[str]:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ...config import read_written_text
+from ...config import named_place, read_written_text
 from ...errors import ConfigError
 from .jobs import Job
-from .paths import found_beside
 
 Values = Mapping[str, Any]
 _SERVER: Final = "type api_key api_key_env base_url endpoint_url token model_id timeout max_retries"
@@ -109,7 +108,7 @@ def _prompt(used: Mapping[str, Values], job: Job, beside: Path) -> str:
     for name in ("synthesis", "generation"):
         text, file = (used[name].get(f"prompt_template{end}") for end in ("", "_file"))
         if not text and file:
-            text = read_written_text(found_beside(str(file), beside) or str(file))
+            text = read_written_text(named_place(str(file), beside) or str(file))
         if text:
             if re.search(r"\{(instruction|problem|answer|output|text|examples)\}", str(text)):
                 raise ConfigError([

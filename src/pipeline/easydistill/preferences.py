@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from ...data.datasets.chat_records import text_of
 from ...data.datasets.json_files import read_json, save_json
 from ...distillation.training.preference_training import KEYS, train_preferences
 from ...errors import ConfigError, DataError
-from ...inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
-from ...inference.checkpoints.training_records import TrainingRecords
+from ...inference.checkpoints.load_student import load_checkpoint
 from ...inference.generate import generate_texts
 from ...prompts import SystemMode, format_prompt
+from ...records import data_hash
 from ..reasoning.rows import read_rows
-from ..reasoning.train_student import free_folder
 from .config import JobConfig
-from .students import prompt_mode
+from .students import prompt_mode, train
 from .teacher import ask_instructions
 
 logger = logging.getLogger(__name__)
@@ -52,13 +50,13 @@ def run_preferences(config: JobConfig) -> str:
     found = [dict(pairs[text]) for text in prompts if text in pairs]
     save_json(path, found)
     rendered = [{**pair, "prompt": format_prompt(pair["prompt"], "", mode)} for pair in found]
-    folder = free_folder(config.settings.output_dir)
+    taught = [{"instruction": pair["prompt"], "output": pair["chosen"]} for pair in found]
     beta = config.training.get("beta", 0.1)
-    train_preferences(replace(config.settings, output_dir=folder), rendered, beta=beta)
-    seen = [{"instruction": pair["prompt"], "output": pair["chosen"]} for pair in found]
-    TrainingRecords.of(seen, mode, {}).write(folder)
-    verify_checkpoint(folder)
-    return folder
+    return train(
+        config, taught, mode,
+        train=lambda settings: train_preferences(settings, rendered, beta=beta),
+        decided_by={"pairs": data_hash(rendered), "beta": str(beta)},
+    )  # fmt: skip
 
 
 def run_reward_pairs(config: JobConfig) -> str:

@@ -33,7 +33,7 @@ def run_black_box(config: JobConfig) -> str:
         The student's folder.
     """
     mode = prompt_mode(config)
-    return _train(config, _labels(config, mode), mode)
+    return train(config, _labels(config, mode), mode)
 
 
 def run_white_box(config: JobConfig) -> str:
@@ -65,7 +65,7 @@ def run_white_box(config: JobConfig) -> str:
             progress=settings.progress,
         )
         cache_teacher_logits(wanted, training_examples_of(records, mode))
-    return _train(config, records, mode)
+    return train(config, records, mode)
 
 
 def run_conversations(config: JobConfig) -> str:
@@ -76,7 +76,7 @@ def run_conversations(config: JobConfig) -> str:
     """
     rows = _rows(config, "labeled_path")
     records = [one for n, row in enumerate(rows, start=1) for one in conversation_records(row, n)]
-    return _train(config, records, "system1")
+    return train(config, records, "system1")
 
 
 def prompt_mode(config: JobConfig) -> SystemMode:
@@ -90,9 +90,10 @@ def prompt_mode(config: JobConfig) -> SystemMode:
     return chosen or "system1"
 
 
-def _train(config: JobConfig, records: Records, mode: SystemMode) -> str:
+def train(config: JobConfig, records: Records, mode: SystemMode, **special: Any) -> str:  # noqa: ANN401
+    """Train the student of a job; `special` as in `train_student`."""
     overwrite = bool(config.training.get("overwrite_output_dir", False))
-    return train_student(config.settings, records, mode, overwrite=overwrite)
+    return train_student(config.settings, records, mode, overwrite=overwrite, **special)
 
 
 def _labels(config: JobConfig, mode: SystemMode) -> Records:

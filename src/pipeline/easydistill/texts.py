@@ -87,11 +87,9 @@ def _ask(
     tasks = free_text.text_tasks(job, records, config.inference.get("system_prompt"))
     run = ask_teacher(config, tasks, _work_folder(config), check=job.check)
     made = [job.finish(one.task.record, one.answer.text) for one in run.labelled if one.answer]
-    faults = [one.fault for one in run.failed if one.fault is not None]
-    if faults:
-        reasons = Counter(f.message if f.kind == "rejected" else f.kind for f in faults)
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(5))
-        message = f"{len(faults)} of {len(records)} records have no usable answer: {told}"
+    if run.failed:
+        told = ", ".join(f"{count} {reason}" for reason, count in run.reasons.most_common(5))
+        message = f"{len(run.failed)} of {len(records)} records have no usable answer: {told}"
         if not made:
             raise GenerationError(message)
         logger.warning("%s; they are in %s/dead_letter.jsonl", message, _work_folder(config))

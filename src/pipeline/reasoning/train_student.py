@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -68,6 +68,8 @@ def train_student(
     mode: SystemMode,
     *,
     overwrite: bool = False,
+    train: Callable[[DistillationConfig], object] | None = None,
+    decided_by: Mapping[str, str] | None = None,
 ) -> str:
     """Train a student on labelled records, unless a finished one can be reused.
 
@@ -76,6 +78,8 @@ def train_student(
         records: `{instruction, input, output}`.
         mode: Form of the prompts.
         overwrite: Replace another student in `output_dir` instead of training beside it.
+        train: Trains and writes the student of the settings; None distils the records.
+        decided_by: What else decides the student, for `train`: name -> value.
 
     Returns:
         The folder of a student that loads, computes and answers: `output_dir` as given, or the
@@ -86,16 +90,19 @@ def train_student(
             does not load.
     """
     examples = training_examples_of(records, mode)
-    identity = training_identity(config, examples, mode)
+    identity = {**training_identity(config, examples, mode), **(decided_by or {})}
     there = finished_student(config.output_dir, identity)
     if there is not None:
         print(f"Existing checkpoint found at {there}. Skipping training (delete to retrain).")
         return there
-    folder = config.output_dir if overwrite else free_folder(config.output_dir)
-    distiller = ModelDistiller(replace(config, output_dir=folder))
-    work = Path(f"{folder.rstrip('/')}.work")
-    distiller.distill(examples, work_dir=work)
-    distiller.save_distilled_model()
+    folder = config.output_dir if overwrite else _free_folder(config.output_dir)
+    settings, work = replace(config, output_dir=folder), Path(f"{folder.rstrip('/')}.work")
+    if train is not None:
+        train(settings)
+    else:
+        distiller = ModelDistiller(settings)
+        distiller.distill(examples, work_dir=work)
+        distiller.save_distilled_model()
     TrainingRecords.of([e.fields for e in examples], mode, identity).write(folder)
     verify_checkpoint(folder)
     shutil.rmtree(work, ignore_errors=True)
@@ -150,7 +157,7 @@ def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
     return None
 
 
-def free_folder(out_dir: str) -> str:
+def _free_folder(out_dir: str) -> str:
     """Return the folder, or the first one beside it that holds no student, which is then told."""
     folder = next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
     if folder != out_dir:

@@ -6,7 +6,6 @@ import pytest
 from stillroom.errors import CheckpointError
 from stillroom.inference.checkpoints.config_allowlist import MODEL_TYPES
 from stillroom.inference.checkpoints.load_student import (
-    check_architecture,
     load_checkpoint,
     save_checkpoint,
     verify_checkpoint,
@@ -21,7 +20,6 @@ PROMPTS = ["gold is", "a", "Question: What is the symbol of silver?\n\nAnswer:"]
 @pytest.mark.parametrize("kind", MODEL_TYPES)
 def test_saved_loaded_and_decoded_like_transformers(kind, tmp_path):
     model, tokenizer = make_architecture(kind), make_tokenizer()
-    check_architecture(model)
     folder = save_checkpoint(tmp_path / kind, model, tokenizer, {})
     assert verify_checkpoint(folder)["status"] == "complete"
     loaded = load_checkpoint(folder, device="cpu")
@@ -32,9 +30,10 @@ def test_saved_loaded_and_decoded_like_transformers(kind, tmp_path):
     assert len({token for answer in answers for token in answer.token_ids}) > 3
 
 
-def test_other_architectures_are_refused_before_training():
+def test_other_architectures_are_not_saved(tmp_path):
     sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64, "rotary_dim": 8}
     config = AutoConfig.for_model("gptj", vocab_size=400, **sizes)
     model = AutoModelForCausalLM.from_config(config)
-    with pytest.raises(CheckpointError, match="type 'gptj' could not be loaded again"):
-        check_architecture(model)
+    with pytest.raises(CheckpointError, match="'gptj'"):
+        save_checkpoint(tmp_path / "gptj", model, make_tokenizer(), {})
+    assert not (tmp_path / "gptj").exists()

@@ -4,9 +4,12 @@ import copy
 from pathlib import Path
 
 import pytest
-from easydistill_runs import run, student_job
+from easydistill_runs import BLACK, run, student_job
 from project_paths import ROOT
+from small_records import write_json
 from stillroom.cli import main
+from stillroom.console import Console
+from stillroom.pipeline.easydistill.config import read_job
 from stillroom.pipeline.easydistill.jobs import JOBS
 
 GOOD = {
@@ -95,6 +98,27 @@ def test_all_faults_of_the_second_generation_have_its_own_names(job_folder, caps
         "Config", "Input", "backend.timeout", "dataset.output_path", "generation.prompt_template",
         "unknown",
     ]  # fmt: skip
+
+
+def test_keys_without_effect_are_told(job_folder, capsys):
+    config = student_job("kd_black_box_local", "teacher", BLACK)
+    config["dataset"]["train_ratio"] = 0.5
+    Console(verbose=True)
+    try:
+        read_job(write_json(job_folder / "job.json", config))
+    finally:
+        Console(verbose=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "no effect here" in line]
+    sections = ("dataset", "inference", "training")
+    told = {name: line for line in lines for name in sections if f"{name}: " in line}
+    assert set(told) == set(sections)
+    for section, idle, used in (
+        ("dataset", "train_ratio", "labeled_path"),
+        ("inference", "gpu_memory_utilization", "max_new_tokens"),
+        ("training", "fp16", "learning_rate"),
+    ):
+        assert idle in told[section]
+        assert used not in told[section]
 
 
 def test_null_counts_as_not_given(job_folder, capsys):

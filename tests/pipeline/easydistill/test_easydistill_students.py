@@ -2,7 +2,7 @@
 
 import pytest
 from easydistill_runs import BLACK, LOCAL, run, student_job
-from small_records import instructions, teacher_server
+from small_records import instructions, teacher_server, write_json
 from stillroom.distillation.loss_curve import LOSSES_FILE
 from stillroom.files import read_json, read_json_lines
 from stillroom.inference.checkpoints.load_student import load_checkpoint, verify_checkpoint
@@ -108,3 +108,22 @@ def test_a_student_learns_to_prefer_the_teachers_answers(job_folder, starter, ca
 
     assert margin("result") > margin(starter) + 1.0
     assert verify_checkpoint("result")["config"]["loss"] == "dpo"
+
+
+def test_a_student_of_the_same_pairs_is_kept_and_of_others_trained_beside(
+    job_folder, starter, capsys
+):
+    pairs = [
+        {"prompt": record["instruction"], "chosen": f"no {n}", "rejected": f"yes {n}"}
+        for n, record in enumerate({r["instruction"]: r for r in instructions()}.values())
+    ]
+    write_json(job_folder / "data/made.json", pairs)
+    config = student_job("rank_dpo_local", starter, BLACK)
+    told = []
+    for beta in (0.1, 0.1, 0.5):
+        config["training"]["beta"] = beta
+        assert run(job_folder, config) == 0, capsys.readouterr()
+        told.append(capsys.readouterr().out)
+    assert "Existing checkpoint found at result" in told[1].replace("./", "")
+    assert "training into" in told[2]
+    assert verify_checkpoint("result-run2")["status"] == "complete"
