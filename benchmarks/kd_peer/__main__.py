@@ -4,6 +4,7 @@
     python benchmarks/kd_peer                         # the tables in benchmarks/results
     python benchmarks/kd_peer --only B --runs 3 --resume
     python benchmarks/kd_peer --device cuda           # bf16, 8,192 rows, with Liger's Triton kernel
+    python benchmarks/kd_peer --tiny --systems cached trl_gkd    # the way through, for a test
 
 Every run is a process of its own and leaves one JSON file in the output folder; tables and picture
 are made from these. What is there already is not run again with --resume. See README.md beside
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cases import MALLOC, STEPS, THREADS, Case, Planned, gate_plan, plan
+from cases import MALLOC, STEPS, SYSTEMS, THREADS, Case, Planned, gate_plan, plan
 from stillroom.console import quiet_libraries
 from stillroom.files import read_json, write_json, write_text
 
@@ -110,12 +111,14 @@ class Session:
         return variables | (MALLOC if malloc else {})
 
 
-def check_gates(session: Session, quick: bool, only: str | None) -> list[dict[str, Any]]:
+def check_gates(
+    session: Session, quick: bool, only: str | None, tiny: bool
+) -> list[dict[str, Any]]:
     """Run the equivalence gates, or end when one of them is closed."""
     from tables import gate_lines
 
     rows: list[dict[str, Any]] = []
-    for pair, data, accumulation, steps in gate_plan(quick, only):
+    for pair, data, accumulation, steps in gate_plan(quick, only, tiny):
         settings = {"pair": pair, "data": data, "accumulation": accumulation, "steps": steps}
         found = session.result("gate", f"{pair}.{data}.acc{accumulation}", settings)
         print("\n".join(gate_lines(found)), flush=True)
@@ -151,7 +154,10 @@ def _cache_folder(session: Session, pair: str, data: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="everything once, small and short")
+    parser.add_argument("--tiny", action="store_true", help="the same at the size of a test")
     parser.add_argument("--gates", action="store_true", help="check equivalence only")
+    parser.add_argument("--few-gates", action="store_true", help="check it as --quick does")
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), help="these alone")
     parser.add_argument("--only", choices=("A", "B"), help="one size of vocabulary")
     parser.add_argument("--runs", type=int, default=5, help="of each case that a bar is judged on")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -168,12 +174,13 @@ def main() -> int:
     if output.exists() and any(output.iterdir()) and not args.resume:
         raise SystemExit(f"{output} holds an earlier session: go on with --resume, or delete it")
     session = Session(output, args.device, args.threads)
-    gates = check_gates(session, args.quick, args.only)
+    gates = check_gates(session, args.quick or args.few_gates, args.only, args.tiny)
     if args.gates:
         return 0
-    planned = plan(args.runs, args.only, args.device, args.quick)
-    run_all(session, planned, 4 if args.quick else STEPS)
-    return report(output, gates, output if args.quick or args.only else RESULTS, name)
+    planned = plan(args.runs, args.only, args.device, args.quick, args.tiny, args.systems)
+    run_all(session, planned, 4 if args.quick or args.tiny else STEPS)
+    part = args.quick or args.tiny or args.only or args.systems
+    return report(output, gates, output if part else RESULTS, name)
 
 
 def report(output: Path, gates: list[dict[str, Any]], folder: Path, name: str) -> int:

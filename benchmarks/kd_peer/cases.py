@@ -5,6 +5,7 @@ A `Case` is one cell of the tables; a run of it is one process and one JSON file
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -114,7 +115,14 @@ JUDGED: Final = ("ce_rows", "cached", "online", "trl_gkd")
 """Systems of the bars."""
 
 
-def plan(runs: int, only: str | None, device: str, quick: bool) -> list[Planned]:
+def plan(
+    runs: int,
+    only: str | None,
+    device: str,
+    quick: bool,
+    tiny: bool = False,
+    chosen: Sequence[str] | None = None,
+) -> list[Planned]:
     """List what is to be run.
 
     What the bars are judged on gets `runs` runs, but for B with answer-heavy data, which costs most
@@ -126,15 +134,22 @@ def plan(runs: int, only: str | None, device: str, quick: bool) -> list[Planned]
         only: `A` or `B`: cases of that pair (and its Llama); None for all.
         device: `cpu` or `cuda`.
         quick: One run of each system at small size, to see that everything works.
+        tiny: The same at the size of a test.
+        chosen: These systems alone; None for all that the device has.
     """
     systems = [name for name in SYSTEMS if device == "cuda" or name != "liger_triton"]
+    if chosen is not None:
+        systems = [name for name in systems if name in chosen]
+    if tiny:
+        return [Planned(Case("tiny", "answer-heavy", s, device=device), 1) for s in systems]
     if quick:
         return [Planned(Case("small", "prompt-heavy", s, device=device), 1) for s in systems]
     if device == "cuda":
         cases = [Planned(Case("B", "rows-8192", s, device=device), runs) for s in systems]
     else:
         cases = _full_plan(runs, systems)
-    return [p for p in cases if only is None or p.case.pair.split("-")[0] == only]
+    kept = [p for p in cases if only is None or p.case.pair.split("-")[0] == only]
+    return [p for p in kept if p.case.system in systems]
 
 
 def _full_plan(runs: int, systems: list[str]) -> list[Planned]:
@@ -156,8 +171,10 @@ def _full_plan(runs: int, systems: list[str]) -> list[Planned]:
     return cases
 
 
-def gate_plan(quick: bool, only: str | None) -> list[tuple[str, str, int, int]]:
+def gate_plan(quick: bool, only: str | None, tiny: bool = False) -> list[tuple[str, str, int, int]]:
     """List (pair, data, accumulation, steps) of all checks."""
+    if tiny:
+        return [("tiny", "answer-heavy", 2, 2)]
     small = [
         (pair, data, accumulation, 3 if quick else STEPS)
         for pair in ("small", "small-llama")

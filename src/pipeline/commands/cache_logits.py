@@ -54,7 +54,8 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
     add(
         "--teacher",
         required=True,
-        help="a folder, a model of the hub, or a server: its address, vllm, sglang or llama-server",
+        help="smollm2, a folder, a .gguf file, a model of the hub, or a server: its address, vllm, "
+        "sglang or llama-server",
     )
     add("--data", type=text, required=True, help="file of training examples (see above)")
     add(

@@ -24,8 +24,8 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         required=True,
         help="address of a server that speaks OpenAI's HTTP, a provider (ollama, vllm, sglang, "
-        "llama-server, openai, openrouter, anthropic, deepseek, gemini), a folder, or a model of "
-        "the hub",
+        "llama-server, openai, openrouter, anthropic, deepseek, gemini), smollm2 (stillroom models "
+        "add smollm2), a folder, a .gguf file, or a model of the hub",
     )
     add_server_options(add)
     add("--bits", type=int, choices=(4, 8), help="precision of a local teacher's weights")

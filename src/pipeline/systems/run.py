@@ -54,8 +54,9 @@ def systems_parser(mode: SystemMode) -> CommandParser:
     add(
         "--slice", type=text, default="train", help="part of it, e.g. 'train[:1000]' (default: all)"
     )
-    add("--teacher", default="starter", help="starter (default), a folder, or a model of the hub")
-    add("--student", help="a folder or a model of the hub; default: made of the teacher's layers")
+    named = "smollm2, a folder, a .gguf file, or a model of the hub"
+    add("--teacher", default="starter", help=f"starter (default), {named}")
+    add("--student", help=f"{named}; default: made of the teacher's layers")
     add("--output-dir", type=text, help=f"run folder; default outputs/{mode}")
     add("--held-out", type=whole_number(1), default=40,
         help="records kept out for the score (default 40)")  # fmt: skip
