@@ -67,13 +67,15 @@ def job_parser(program: str) -> CommandParser:
     add(
         "--teacher",
         default="starter",
-        help="starter, a folder, a model of the hub, or a server: its address or its provider, "
-        "such as ollama or vllm",
+        help="starter (trained here from scratch), smollm2 (stillroom models add smollm2), a "
+        "folder, a .gguf file, a model of the hub, or a server: its address or its provider, such "
+        "as ollama or vllm",
     )
     add(
         "--student",
-        help="a folder or a model of the hub; default: made from the teacher, or from scratch "
-        "where that is on a server",
+        help="smollm2, a folder, a .gguf file or a model of the hub; minilm, an encoder, where the "
+        "answers are a few labels; default: made from the teacher, or from scratch where that is "
+        "on a server",
     )
     add(
         "--asked", type=text, metavar="FILE",
@@ -102,6 +104,10 @@ def job_parser(program: str) -> CommandParser:
     add("--seed", type=seed, default=0, help="of questions, split and trainings (default 0)")
     add("--output-dir", type=text, help="run folder; default outputs/<name of the data>")
     add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
+    add(
+        "--threads", type=whole_number(1), metavar="N",
+        help="threads to compute with; default: OMP_NUM_THREADS, else as many as cores are idle",
+    )  # fmt: skip
     add("--no-controls", action="store_true", help="train the student only")
     add_verbose(parser)
     add_reading_options(parser, columns=False)
@@ -157,6 +163,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         output_dir=args.output_dir,
         max_minutes=None if args.yes else args.max_minutes,
         device=args.device,
+        threads=args.threads,
         controls=not args.no_controls,
         recipe=dataclasses.replace(Recipe().scaled(args.effort), **changed),
         tuning=Tuning().scaled(args.effort),

@@ -63,7 +63,7 @@ FLOORS = {
         "agent chat_page",
     ],
     "pipeline": [
-        "options reasoning",
+        "options reasoning threads",
         "path_checks reading_options",
         "easydistill",
         "commands main_job systems",

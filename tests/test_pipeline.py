@@ -32,7 +32,7 @@ SMALL = Recipe(
 PROGRAM = """
 import sys
 from stillroom.pipeline import MainJob, Recipe, run_main_job
-run_main_job(MainJob(data=sys.argv[1], output_dir=sys.argv[2], controls=False,
+run_main_job(MainJob(data=sys.argv[1], output_dir=sys.argv[2], controls=False, threads=1,
     recipe=Recipe(teacher_exposures=1, student_exposures=1,
         teacher_least_steps=12, student_least_steps=12)))
 """

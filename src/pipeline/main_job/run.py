@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from ...console import Console
 from ...errors import ConfigError
+from ...files import read_json, write_json
 from ...prompts import prompts_sha256
 from ...records import data_hash, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder, source_of
 from ..path_checks import require_source
+from ..threads import job_threads
 from .settings import STARTER, MainJob, Recipe
 
 if TYPE_CHECKING:
     from ...evaluation.scores import ModelScores
-    from .load_table import Loaded
+    from .load_table import Loaded, Source
 
+THREADS_FILE = "work/threads.json"
+"""In the run folder: how many threads the run computes with."""
 LEAST_USEFUL = 2.0
 """A student that has fewer percent of the held-out questions right is said to have learned
 nothing."""
@@ -54,22 +58,31 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     if faults:
         require_source(str(job.data))
         raise ConfigError(faults)
-    from .load_table import make_questions, read_source, write_questions
+    from .load_table import read_source
 
     source = read_source(job, console)
     run = claim_folder(job, source.records, console)
-    folder = run.path
-    # These load torch and transformers; faults are reported before.
+    kept = run.path / THREADS_FILE
+    before = read_json(kept) if run.is_broken_off() and kept.is_file() else None
+    with job_threads(job.threads, console, kept=before) as threads:
+        return _run(job, source, run, threads, console)
+
+
+def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Console) -> Path:
+    """Run the job in its folder. Its time is estimated with the threads that it then has."""
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
     from .label_student import for_labels
+    from .load_table import make_questions, write_questions
 
+    folder = run.path
     if not run.is_broken_off():
         require_affordable(job, source, console)
     loaded = for_labels(job, make_questions(job, source, console))
     if run.begin():
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
+    write_json(folder / THREADS_FILE, threads)
     write_questions(folder, loaded.questions)
     teacher_dir, arms = _teach_and_distil(job, loaded, run, console)
     scores = measure(job, loaded, teacher_dir, arms, run, console)
@@ -116,7 +129,7 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
     wanted = job.run_dir()
     named = ("data", "query", "table", "records_path", "reading", "rows")
     # These do not change what is learned.
-    without = ("output_dir", "max_minutes", "device", "server", "teacher_least")
+    without = ("output_dir", "max_minutes", "device", "threads", "server", "teacher_least")
     owner = {
         "source": source_of(
             str(job.data),

@@ -206,6 +206,8 @@ class MainJob:
     a terminal; None for no limit."""
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1`; None takes CUDA where there is one."""
+    threads: int | None = None
+    """Of torch; None takes as many as there are idle cores, or what `OMP_NUM_THREADS` says."""
     controls: bool = True
     """Train the control rows too."""
     recipe: Recipe = field(default_factory=Recipe)
@@ -253,7 +255,7 @@ class MainJob:
              f"is 0 to {LARGEST_SEED}"),
             ("wordings", lambda value: type(value) is int and value >= 0,
              "is a whole number from 0 on"),
-            ("rows", none_or(lambda value: type(value) is int and value > 0),
+            ("rows threads", none_or(lambda value: type(value) is int and value > 0),
              "is a whole number from 1 on, or None"),
             ("max_minutes", none_or(lambda value: is_number(value, 0, above=True)),
              "is above 0, or None"),
