@@ -144,6 +144,8 @@ def test_a_named_student_is_tuned_on_the_labels(table, serve, tmp_path):
     job = job_of(table, server, student=first / "student", output_dir=tmp_path / "second")
     second = run_main_job(job, Console())
     assert (second / "student" / "table.json").is_file()
+    assert not (first / "data" / "wordings.jsonl").exists()  # a small one learns the templates
+    assert read_json_lines(second / "data" / "wordings.jsonl")
     before, after = (read_json(f / "student" / "config.json") for f in (first, second))
     assert before["vocab_size"] == after["vocab_size"]
 

@@ -11,8 +11,8 @@ endpoints (OpenAI, Ollama) take and give texts and score generated answers alone
 
 llama-server scores the likeliest tokens and the one that it generates, at its unbiased probability;
 so the given token is made to be generated, by `logit_bias`. Where that is a part of a letter, the
-answer holds nothing; then another token is generated, and the given one is scored where it is among
-the likeliest.
+answer lacks the field; then another token is generated, and the given one is scored where it is
+among the likeliest.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _read_llama(told: Any) -> list[Position]:  # noqa: ANN401
             int(one["id"]): Scored(float(one["logprob"]), one["token"])
             for one in [*place["top_logprobs"], place]
         }
-        for place in told["completion_probabilities"]
+        for place in told.get("completion_probabilities", [])  # not there where it would be empty
     ]
 
 
@@ -213,7 +213,7 @@ class LogprobServer:
                 reasons.append(f"{form.field} ({form.server}): {fault}")
                 continue
             if not found:
-                reasons.append(f"{form.field} ({form.server}): it is empty")
+                reasons.append(f"{form.field} ({form.server}): the answer lacks it")
                 continue
             if min(map(len, found)) < self._k:
                 raise ConfigError([

@@ -106,10 +106,10 @@ def _teach_and_distil(
     from .train_student import get_students
     from .wordings import wordings_of_job
 
+    wordings = wordings_of_job(job, loaded, run, console)
     if job.is_served():
         labelled = label_over_server(job, loaded, run, console)
-        return None, get_students(job, loaded, None, labelled, run, console)
-    wordings = wordings_of_job(job, loaded, run, console)
+        return None, get_students(job, loaded, None, labelled, run, console, wordings)
     if job.teacher == STARTER:
         teacher = train_teacher(job, loaded, run, console)
     else:

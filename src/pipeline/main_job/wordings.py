@@ -43,16 +43,17 @@ LOCAL: Final = LabelSettings(
 def wordings_of_job(
     job: MainJob, loaded: Loaded, run: RunFolder, console: Console
 ) -> dict[str, tuple[str, ...]]:
-    """Write the wordings that a named teacher and its students learn from.
+    """Write the wordings that a named teacher and named students learn from.
 
     Those of `job.asked` stay held out.
 
     Returns:
-        Column -> wordings with `{key}`. None for a starter, whose steps and size are those of the
-        templates, for a student that learns no questions, and with `job.wordings` 0.
+        Column -> wordings with `{key}`. None for a starter and for a small student of a server,
+        whose steps and size are those of the templates, for a student that learns no questions, and
+        with `job.wordings` 0.
     """
-    local = job.teacher != STARTER and not job.is_served()
-    if not (local and job.wordings) or is_encoder(job.student):
+    small = job.teacher == STARTER or (job.is_served() and job.student is None)
+    if small or not job.wordings or is_encoder(job.student):
         return {}
     if loaded.questions.table.kind == "questions":
         return {}

@@ -79,9 +79,8 @@ def serving(form, *, fails_after=None, most=10**9, shift=0, parts_of_letters=())
             generated = int(biased.argmax())
             # A token that ends within a letter is withheld, with its probabilities.
             told = [] if generated in parts_of_letters else [entry(row, generated)]
-            return 200, {"content": "x", "completion_probabilities": [
-                {**one, "top_logprobs": top} for one in told
-            ]}  # fmt: skip
+            places = [{**one, "top_logprobs": top} for one in told]
+            return 200, {"content": "x"} | ({"completion_probabilities": places} if told else {})
         if form == "plain" and path == "/v1/completions":
             return 200, {"choices": [{"text": "x", "logprobs": None}]}
         return 404, {"error": {"message": "not found"}}
