@@ -21,7 +21,7 @@ from stillroom.understanding.practice.practice_examples import (
 )
 from stillroom.understanding.ranker.calibrate import scores_of, temperature_of, threshold_of
 from stillroom.understanding.ranker.encoder import Encoder
-from stillroom.understanding.ranker.ranking import save_ranker
+from stillroom.understanding.ranker.ranking import load_adapter, load_ranker, save_ranker
 from stillroom.understanding.ranker.train_ranker import train_ranker
 from tqdm import tqdm
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--go-on", type=Path, help="a student whose training goes on")
     parser.add_argument("--examples", type=Path, help="keep the made examples in this file")
     parser.add_argument("--output", type=Path, default=TARGET)
     args = parser.parse_args()
@@ -53,9 +54,14 @@ def main() -> None:
             "seed": args.seed, "known": sorted(known_words())}  # fmt: skip
     lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
     told["without encoder"] = calibrated(lexical, apart)
+    start, before = None, None
+    if args.go_on:
+        start, _, _ = load_ranker(args.go_on, encoder)
+        before = load_adapter(args.go_on)
     ranker, adapter = train_ranker(
-        kept, encoder=encoder, epochs=args.epochs, seed=args.seed, watch=watch
-    )
+        kept, encoder=encoder, start=start, adapter=before, epochs=args.epochs, seed=args.seed,
+        watch=watch,
+    )  # fmt: skip
     told["with encoder"] = calibrated(ranker, apart)
     save_ranker(args.output, ranker, lexical, adapter, sorted(common), told)
     told.pop("known")

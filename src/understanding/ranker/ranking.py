@@ -208,6 +208,14 @@ def _whole(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return found
 
 
+def load_adapter(folder: str | Path) -> dict[str, torch.Tensor]:
+    """Read what a student adds to its encoder, as `Encoder.adapted` takes it."""
+    from safetensors.torch import load_file
+
+    weights = _whole(load_file(Path(folder) / WEIGHTS))
+    return {n.removeprefix("adapter."): v for n, v in weights.items() if n[:8] == "adapter."}
+
+
 def load_ranker(
     folder: str | Path, encoder: Encoder | None = None
 ) -> tuple[Ranker, frozenset[str], dict[str, Any]]:
@@ -227,7 +235,7 @@ def load_ranker(
     file = WEIGHTS if encoder is not None else LEXICAL
     weights = _whole(load_file(Path(folder) / file))
     if encoder is not None:
-        adapter = {n.removeprefix("adapter."): v for n, v in weights.items() if n[:8] == "adapter."}
+        adapter = load_adapter(folder)
         weights = {n.removeprefix("ranker."): v for n, v in weights.items() if n[:7] == "ranker."}
         ranker.reader = encoder.adapted(adapter) if adapter else encoder
     ranker.load_state_dict(weights)
