@@ -45,7 +45,11 @@ def plans_of(count, texts=TEXTS, numbers=NUMBERS, days=DAYS):
         st.builds(At, simple, st.integers(-3, 3)),
         st.builds(Beside, simple, st.sampled_from([-1, 1])),
         st.builds(Like, simple, columns),
-        st.builds(At, st.builds(Top, simple, columns, st.booleans(), st.integers(1, 3)), st.integers(-1, 1)),
+        st.builds(
+            At,
+            st.builds(Top, simple, columns, st.booleans(), st.integers(1, 3)),
+            st.integers(-1, 1),
+        ),
     )
     maybe = st.none() | columns
     totals = st.sampled_from(["sum", "average", "highest", "lowest"])

@@ -17,6 +17,7 @@ from stillroom.understanding.practice.domains import all_domains
 from stillroom.understanding.practice.practice_examples import (
     common_words,
     known_words,
+    leaning_words,
     practice_examples,
 )
 from stillroom.understanding.ranker.calibrate import scores_of, temperature_of, threshold_of
@@ -51,7 +52,8 @@ def main() -> None:
         return tqdm(steps, "training", mininterval=10)
 
     told = {"encoder": args.encoder, "questions": len(kept), "tables": args.tables,
-            "seed": args.seed, "known": sorted(known_words())}  # fmt: skip
+            "seed": args.seed, "known": sorted(known_words()),
+            "leaning": sorted(leaning_words())}  # fmt: skip
     lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
     told["without encoder"] = calibrated(lexical, apart)
     start, before = None, None
@@ -64,7 +66,7 @@ def main() -> None:
     )  # fmt: skip
     told["with encoder"] = calibrated(ranker, apart)
     save_ranker(args.output, ranker, lexical, adapter, sorted(common), told)
-    told.pop("known")
+    told = {name: told[name] for name in told if name not in ("known", "leaning")}
     print(f"{told}, {minutes(began)}")
 
 

@@ -144,6 +144,7 @@ class Asker(ABC):
         self.ranker, self.common, self.settings = load_ranker(student, encoder)
         self.least = float(self.settings["least"])
         self.known = frozenset(self.settings.get("known", ()))
+        self.leaning = frozenset(self.settings.get("leaning", ()))
         self.encoder = encoder
         self.verified = verified or VerifiedQuestions()
 
@@ -207,11 +208,12 @@ class Asker(ABC):
             question = read.question
             if read.tables[0] is not table:
                 question = read_question(text, table, self.common)
-            for whole in follow_ups(question, before, table):
+            leans = not self.leaning.isdisjoint(question.words)
+            for whole in follow_ups(question, before, table, leans):
                 other = self._read(whole)
                 if other.verified or (
                     other.readings[0].candidate is not None
-                    and not _stands_alone(read.readings, other.readings)
+                    and not _stands_alone(read.readings, other.readings, leans)
                 ):
                     return other
         return read
@@ -345,13 +347,16 @@ def _in_words(plan: Plan, table: TypedTable) -> str:
     return f"{told}, in {table.name}" if isinstance(table, JoinedTable) else told
 
 
-def _stands_alone(readings: Sequence[Reading], completed: Sequence[Reading]) -> bool:
+def _stands_alone(
+    readings: Sequence[Reading], completed: Sequence[Reading], leans: bool = False
+) -> bool:
     """Tell whether a question is read better as it stands than completed by the turn before.
 
-    A column of all rows is what a question without its record looks like.
+    A column of all rows is what a question without its record looks like; a word such as `its`
+    stands for a record.
     """
     best = readings[0]
-    if best.candidate is None or best.probability < completed[0].probability:
+    if leans or best.candidate is None or best.probability < completed[0].probability:
         return False
     plan = best.candidate.plan
     return not (isinstance(plan, Cells) and isinstance(plan.rows, All))
@@ -377,7 +382,9 @@ def _conditions(rows: Rows | None) -> tuple[Where, ...]:
             return _conditions(getattr(rows, "rows", None))
 
 
-def follow_ups(question: Question, before: Context, table: TypedTable) -> list[str]:
+def follow_ups(
+    question: Question, before: Context, table: TypedTable, leans: bool = False
+) -> list[str]:
     """Complete a question that leans on the one before.
 
     "and its price?" names no record: that of the turn before is meant. "what about silver?" names
@@ -387,6 +394,7 @@ def follow_ups(question: Question, before: Context, table: TypedTable) -> list[s
         question: The new question.
         before: The turn before.
         table: The table.
+        leans: Whether a word such as `its` stands for a record.
 
     Returns:
         Whole questions, the likeliest first; none where the question stands alone.
@@ -405,7 +413,9 @@ def follow_ups(question: Question, before: Context, table: TypedTable) -> list[s
             kept[old[0].start : old[0].end] = question.words[new.start : new.end]
             return [" ".join(kept)]
         return []
-    return [f"{question.text.strip().rstrip('?')} of {said}"] if question.words else []
+    if not question.words or (not leans and any(one.whole for one in question.mentions)):
+        return []
+    return [f"{question.text.strip().rstrip('?')} of {said}"]
 
 
 def _is_named(column: int, plan: Plan) -> bool:

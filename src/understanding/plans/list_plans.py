@@ -296,12 +296,29 @@ def _triples(singles: list[_Set], runner: PlanRunner) -> list[_Set]:
     return sorted(found, key=lambda one: -one.weight)[:MOST_TRIPLES]
 
 
+def _is_shown(plan: Plan, table: TypedTable, codes: Container[int]) -> bool:
+    """Tell whether an answer is one that people want: records are called by their names.
+
+    A code is asked of a record that is named, as in "the number of the drill".
+    """
+    if not isinstance(plan, Cells) or plan.column not in codes or table.key is None:
+        return True
+    rows = plan.rows
+    while isinstance(rows, Top | At | Beside | Like):
+        rows = rows.rows
+    held = rows.conditions if isinstance(rows, Both | Either) else (rows,)
+    return any(isinstance(one, Where) and one.column == table.key for one in held)
+
+
 def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> list[Candidate]:
     """List the plans that a question may mean, each with its answer."""
     found: list[Candidate] = []
     seen: set[Plan] = set()
+    codes = {
+        n for n, column in enumerate(table.columns) if n != table.key and column.is_code
+    }  # fmt: skip
     for plan, conditions in _plans(question, table, runner):
-        if plan in seen:
+        if plan in seen or not _is_shown(plan, table, codes):
             continue
         seen.add(plan)
         answer = runner.run(plan)
@@ -328,8 +345,9 @@ def _plans(
     sets = row_sets(question, table, runner)
     for place, one in enumerate(sets):
         rows, held = one.rows, one.conditions
+        by_name = any(one.where.column == table.key for one in held)
         yield Count(rows), held
-        if held:
+        if held and not (by_name and len(held) == 1):
             yield Exists(rows), held
         if one.told:
             continue

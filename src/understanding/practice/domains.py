@@ -17,6 +17,8 @@ from typing import Final, Literal
 Make = Callable[[random.Random], str]
 Kind = Literal["number", "date", "shared", "person", "list", "flag", "code", "text"]
 WORDS: Final = Path(__file__).resolve().parent / "words"
+LANGUAGES: Final = ("en", "de")
+"""Languages that questions are made in."""
 FIELDS: Final = frozenset(
     [
         "asks",

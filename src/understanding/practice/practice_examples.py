@@ -18,7 +18,7 @@ from ..ranker.ranking import AskedTable
 from ..ranker.train_ranker import Example
 from ..table.typed_table import TypedTable, typed_table
 from ..table.values import fold, words
-from .domains import Domain, all_domains
+from .domains import LANGUAGES, Domain, all_domains, read_phrases
 from .made_questions import Asker
 from .made_tables import POOL, MadeTable, make_table
 
@@ -57,6 +57,12 @@ def known_words(least: int = 2) -> frozenset[str]:
             said = [text for texts in meaning.said.values() for text in texts]
             count.update(word for text in (*said, *meaning.labels) for word in words(text))
     return frozenset(word for word, seen in count.items() if seen >= least and len(word) > 3)
+
+
+def leaning_words() -> frozenset[str]:
+    """Give the words that stand for what was named in the question before, such as `its`."""
+    said = [text for one in LANGUAGES for text in read_phrases(one)["leaning"]]
+    return frozenset(text for text in said if " " not in text)
 
 
 def practice_examples(

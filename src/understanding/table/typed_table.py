@@ -137,6 +137,11 @@ class Column:
         """Tell whether each filled cell is different from all others, and all are filled."""
         return len(self.rows_of) == len(self.texts)
 
+    @cached_property
+    def is_code(self) -> bool:
+        """Tell whether it holds a code for each record, such as M-101, rather than words."""
+        return self.is_key and _is_code(self.texts)
+
     def _number(self, text: str) -> float:
         found = quantities(text, self.decimal)
         return found[0].number if found and np.isfinite(found[0].number) else np.nan
@@ -273,5 +278,8 @@ def _is_number(text: str, decimal: Decimal) -> bool:
 def _is_code(texts: Sequence[str]) -> bool:
     """Tell whether cells are codes such as M-101 rather than words."""
     sample = [text for text in texts[:_SAMPLED] if text]
-    short = [t for t in sample if any(map(str.isdigit, t)) and sum(map(str.isalpha, t)) <= 3]
+    short = [
+        t for t in sample
+        if any(map(str.isdigit, t)) and 1 <= sum(map(str.isalpha, t)) <= 3 and " " not in t
+    ]  # fmt: skip
     return len(short) > 0.5 * len(sample)
