@@ -48,7 +48,9 @@ def read_record(prompt):
     asked = prompt.rsplit("\n\n", 1)[1].lower()
     if asked.startswith("summarize"):
         return f"{record['name']}: colour {record['colour']}, distance {record['distance']}."
-    return f'"{next(record[c] for c in ("colour", "distance") if c in asked).title()}".'
+    column = next(c for c in ("colour", "distance") if c in asked)
+    said = f'"{record[column].title()}".'
+    return said if len(prompt) % 2 else f"The {column} of {record['name']} is {said}"
 
 
 def job_of(table, served, **given):

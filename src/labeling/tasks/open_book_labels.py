@@ -6,6 +6,7 @@ proposed answers follow from it, so that a table costs one call per fact and one
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -21,6 +22,8 @@ _REPLY: Final = {
 }
 _QUOTES: Final = "\"'`*“”‘’«» "
 """What models put around a value."""
+_LEAD: Final = re.compile(r"[^\n]*?(?:\b(?:is|are|was|were)|:)\s+([^\n]+)")
+"""A sentence on one line: its lead, up to the first verb or colon, and what it says."""
 
 
 def open_book_tasks(
@@ -88,20 +91,30 @@ def record_text(table: FactTable, row: TableRow, context: str | None = None) -> 
 
 
 def as_cell(answer: str, row: TableRow) -> str:
-    """Write an answer as the cell of the record that it is but for case and marks around it.
+    """Write an answer as the cell of the record that it is, but for case, marks and a short lead.
 
-    >>> as_cell('"au".', TableRow(1, "Gold", {"symbol": "Au"}))
-    'Au'
-    >>> as_cell("It is Au.", TableRow(1, "Gold", {"symbol": "Au"}))
-    'It is Au.'
+    Models answer in a sentence where the value alone was asked for; what follows its first verb or
+    colon counts where that is a cell.
+
+    >>> gold = TableRow(1, "Gold", {"symbol": "Au"})
+    >>> as_cell('"au".', gold), as_cell("The symbol of Gold is Au.", gold)
+    ('Au', 'Au')
+    >>> as_cell("It is not Au.", gold)
+    'It is not Au.'
     """
+    said = _LEAD.fullmatch(answer.strip())
+    found = _cell(answer, row) or (said and _cell(said[1], row))
+    return found or answer
+
+
+def _cell(text: str, row: TableRow) -> str | None:
     cells = list(dict.fromkeys([*row.values.values(), row.key]))
-    bare = _bare(answer)
+    bare = _bare(text)
     same = [cell for cell in cells if _bare(cell) == bare]
     if not same:
         folded = [cell for cell in cells if _bare(cell).casefold() == bare.casefold()]
         same = folded if len(folded) == 1 else []  # Co is not CO
-    return same[0] if same else answer
+    return same[0] if same else None
 
 
 def _bare(text: str) -> str:

@@ -135,10 +135,12 @@ def _ask(
         profile=DecodeProfile(max_tokens=job.server.max_tokens),
         settings=limits,
     ).run(open_book_tasks(examples, table, worked, labels_of(loaded.questions)))
-    rows = {e.fact: e.source.row for e in examples if e.source is not None}
+    rows = {e.fact: e.source.row for e in examples if e.source is not None and e.task == "qa"}
     by_number = {row.row: row for row in table.rows}
     return {
         one.task.id: as_cell(one.answer.text, by_number[rows[one.task.id]])
+        if one.task.id in rows
+        else one.answer.text
         for one in asked.labelled
         if one.answer is not None
     }, asked
