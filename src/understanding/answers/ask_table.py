@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -209,13 +209,15 @@ class Asker(ABC):
             if read.tables[0] is not table:
                 question = read_question(text, table, self.common)
             leans = not self.leaning.isdisjoint(question.words)
-            for whole in follow_ups(question, before, table, leans):
-                other = self._read(whole)
-                if other.verified or (
-                    other.readings[0].candidate is not None
-                    and not _stands_alone(read.readings, other.readings, leans)
-                ):
+            others = [self._read(one) for one in follow_ups(question, before, table, self.leaning)]
+            for other in others:
+                if other.verified:
                     return other
+            known = [one for one in others if one.readings[0].candidate is not None]
+            if known:
+                best = max(known, key=lambda one: one.readings[0].probability)
+                if not _stands_alone(read.readings, best.readings, leans):
+                    return best
         return read
 
     def _read(self, text: str) -> Read:
@@ -383,7 +385,7 @@ def _conditions(rows: Rows | None) -> tuple[Where, ...]:
 
 
 def follow_ups(
-    question: Question, before: Context, table: TypedTable, leans: bool = False
+    question: Question, before: Context, table: TypedTable, leaning: Container[str] = ()
 ) -> list[str]:
     """Complete a question that leans on the one before.
 
@@ -394,7 +396,7 @@ def follow_ups(
         question: The new question.
         before: The turn before.
         table: The table.
-        leans: Whether a word such as `its` stands for a record.
+        leaning: Words such as `its` that stand for a record.
 
     Returns:
         Whole questions, the likeliest first; none where the question stands alone.
@@ -413,7 +415,11 @@ def follow_ups(
             kept[old[0].start : old[0].end] = question.words[new.start : new.end]
             return [" ".join(kept)]
         return []
-    if not question.words or (not leans and any(one.whole for one in question.mentions)):
+    leans = next((n for n, word in enumerate(question.words) if word in leaning), None)
+    if leans is not None:
+        named = " ".join([*question.words[:leans], said, *question.words[leans + 1 :]])
+        return [named, f"{question.text.strip().rstrip('?')} of {said}"]
+    if not question.words or any(one.whole for one in question.mentions):
         return []
     return [f"{question.text.strip().rstrip('?')} of {said}"]
 
