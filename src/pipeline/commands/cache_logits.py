@@ -14,6 +14,7 @@ import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ...console import Console
 from ...errors import DataError
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from ...distillation.teacher.cache_job import CacheSettings
 
 
-HOSTED = ("anthropic", "deepseek", "gemini", "openai", "openrouter")
-"""Providers whose service scores generated tokens alone. They are refused without a call."""
+SCORE_ANSWERS_ALONE = (
+    "api.anthropic.com", "api.deepseek.com", "api.openai.com", "generativelanguage.googleapis.com",
+    "openrouter.ai",
+)  # fmt: skip
+"""Hosts of services that score generated tokens alone. They are refused without a call."""
 
 
 def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
@@ -122,9 +126,10 @@ def cache_faults(args: argparse.Namespace) -> list[str]:
     if args.teacher is not None and _is_server(args.teacher):
         if args.tokenizer is None:
             faults.append("a teacher on a server needs --tokenizer, the folder or name of its own")
-        if args.teacher in HOSTED:
+        host = urlsplit(_address(args.teacher) or "").hostname
+        if host in SCORE_ANSWERS_ALONE:
             faults.append(
-                f"{args.teacher} gives no log-probabilities of given tokens (prompt_logprobs of "
+                f"{host} gives no log-probabilities of given tokens (prompt_logprobs of "
                 "vLLM, top_logprobs_num of SGLang, n_probs of llama-server), so no cache can be "
                 "made of it; let it write labels: stillroom label"
             )
@@ -137,9 +142,13 @@ def cache_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _is_server(teacher: str) -> bool:
+    return _address(teacher) is not None
+
+
+def _address(teacher: str) -> str | None:
     from ...labeling.teachers.open_teacher import server_address
 
-    return server_address(teacher) is not None
+    return server_address(teacher)
 
 
 def chosen_temperatures(args: argparse.Namespace) -> tuple[float, ...]:

@@ -212,13 +212,13 @@ def test_a_server_without_the_fields_is_refused_by_name_after_one_token(serve, t
 def test_services_that_score_answers_alone_are_refused_without_a_call(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1")
     (tmp_path / "train.jsonl").write_text(json.dumps(RECORDS[0]))
     command = ["cache-logits", "--teacher", "openai", "--model", "m", "--tokenizer", "t"]
     command += ["--data", str(tmp_path / "train.jsonl"), "--output", str(tmp_path / "cache")]
     assert main(command) != 0
     told = capsys.readouterr().err
-    assert "openai gives no log-probabilities of given tokens (prompt_logprobs" in told
+    assert "api.openai.com gives no log-probabilities of given tokens (prompt_logprobs" in told
     assert "stillroom label" in told
 
 
