@@ -83,9 +83,9 @@ def job_parser(program: str) -> CommandParser:
         "question, in which {key} stands for the record",
     )  # fmt: skip
     add(
-        "--wordings", type=whole_number(0), default=40, metavar="N",
+        "--wordings", type=whole_number(0), default=16, metavar="N",
         help="further wordings of each question that a named teacher and its students learn from; "
-        "0 for none (default 40)",
+        "0 for none (default 16)",
     )  # fmt: skip
     add("--gold-share", type=number(0, 1), default=0.5,
         help="share of facts with gold answers, 0 to 1 (default 0.5)")  # fmt: skip

@@ -328,7 +328,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(
         "duration",
         ("duration", "how long it takes", "running time", "length in minutes", "cooking time",
-         "warranty period"),
+         "warranty period", "number of days or weeks"),
         ("number", "date", "words"),
         (
             "How long does {key} take?",

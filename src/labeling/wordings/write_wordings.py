@@ -55,8 +55,8 @@ TOKENS_PER_WORDING = 24
 LEAST_USABLE = 0.25
 """A writer of which fewer lines are usable is not asked on; small chat models stay below."""
 FRAME_SLACK = 0.1
-"""A frame may be so much nearer to another column where a teacher's answers are checked too: its
-kind fits, and small encoders do not know every idiom ("set me back")."""
+"""A frame, whose kind fits, needs no lead. Where a teacher's answers are checked too, it may be so
+much nearer to another column: small encoders do not know every idiom ("set me back")."""
 WAVE = 16
 """Wordings of a column that are asked about before it is looked whether there are enough."""
 Pool = dict[str, list[WordingResult]]
@@ -114,7 +114,7 @@ def write_wordings(
     pool = collect(table, written, meanings, frames=plan.frames, seed=plan.seed, measured=measured)
     least: dict[Origin, float] = {
         "teacher": plan.margin,
-        "frame": plan.margin if teacher is None else -FRAME_SLACK,
+        "frame": 0.0 if teacher is None else -FRAME_SLACK,
     }
     pool = _judge_meaning(pool, meanings, least)
     _reject_shared(pool)

@@ -214,9 +214,9 @@ class MainJob:
     """Of a starter and its students; temperature and alpha also of others."""
     tuning: Tuning = field(default_factory=Tuning)
     """Of a named teacher, and of its students."""
-    wordings: int = 40
+    wordings: int = 16
     """Most further wordings of each column's question that a named teacher and its students learn
-    from; 0 for the templates alone."""
+    from; 0 for the templates alone. With more of them, fewer ask without the column's name."""
     asked: str | Path | None = None
     """CSV file with the columns `column` and `question`: questions in people's own words, with
     `{key}` for the key of a record. Models are measured on them and never trained."""
