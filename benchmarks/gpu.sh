@@ -5,8 +5,9 @@
 #     TINY=1 benchmarks/gpu.sh [OUTPUT]    the same way through on a CPU with toys, as the tests take it
 #
 # TEACHER names the pretrained model (default smollm2: stillroom models add smollm2), PYTHON the interpreter.
-# Each part has its own limit and leaves PART.log, its results and a line in parts.tsv; what a part that was cut off
-# had measured is kept, and the next one starts. The exit status is 1 where a part failed.
+# Each part has its own limit and leaves PART.log, its results and a line in parts.tsv. A part that is cut off keeps
+# what it had measured, and the next one starts; called again with the same OUTPUT, it goes on from there. The exit
+# status is 1 where a part failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

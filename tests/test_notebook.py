@@ -84,6 +84,7 @@ def test_a_gpu_takes_a_teacher_that_fits(memory, card, teacher):
     assert not names["STARTER"]
 
 
+@pytest.mark.slow  # `.ci/run` goes it
 def test_the_way_of_a_gpu_with_small_models(tmp_path):
     """The teacher labels, and the student starts from weights of its own."""
     letters = [{"question": "abcdefghijklmnopqrstuvwxyz 0123456789", "answer": "yes"}]
