@@ -368,9 +368,17 @@ def run_ask(argv: Sequence[str] | None = None) -> int:
     return _run(argv, ask_parser(), ask_faults, ask_questions)
 
 
+def run_update(argv: Sequence[str] | None = None) -> int:
+    """Put new rows behind a student, without training."""
+    from .pipeline.commands.update import update, update_faults, update_parser
+
+    return _run(argv, update_parser(), update_faults, update)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
     "ask": (run_ask, "ask a table in ordinary words, without training"),
+    "update": (run_update, "put new rows behind a student, without training"),
     "chat": (run_chat, "chat with a student in the browser"),
     "label": (run_label, "let a teacher answer the records of a file"),
     "expand": (run_expand, "let a teacher write more records like those of a file"),

@@ -16,6 +16,8 @@ from .files import read_json, write_json
 
 TABLE_FILE = "table.json"
 """Name of the file inside a checkpoint folder."""
+TABLE_BEFORE = "table.before.json"
+"""The table before the last update."""
 
 
 @dataclass(frozen=True)

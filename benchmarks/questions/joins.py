@@ -19,7 +19,7 @@ from stillroom.understanding.table.same_value import same_value
 from stillroom.understanding.table.values import quantities, words
 
 HERE = Path(__file__).resolve().parent
-SHARED = HERE.parents[1] / "shared" / "data"
+SHARED = HERE.parents[2] / "shared" / "data"
 DATABASES = {
     "bike_repairs": HERE / "tables" / "bike_repairs",
     "chinook": SHARED / "chinook" / "Chinook_Sqlite.sqlite",

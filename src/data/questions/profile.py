@@ -10,7 +10,7 @@ import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -151,6 +151,27 @@ def profile_table(
     if question is not None and answer is not None:
         return _profile_questions(records, names, source, question, answer, context)
     return _profile_facts(records, names, source, key, columns)
+
+
+def rows_profile(
+    records: Sequence[Mapping[str, Any]], *, source: str, key: str, columns: Sequence[str]
+) -> TableProfile:
+    """Profile records that no column names, whatever their values are.
+
+    Args:
+        records: Flat records.
+        source: Name of the table in messages.
+        key: A name that no column has.
+        columns: Columns to ask about.
+    """
+    if not records:
+        raise EmptyDataError("the table has no records", path=source)
+    names = list(dict.fromkeys(name for record in records for name in record))
+    every = {name: [cell_text(record.get(name)) for record in records] for name in names}
+    again = _repeated_rows(every)
+    texts = {n: [t for i, t in enumerate(c) if i not in again] for n, c in every.items()}
+    skipped = tuple((i + 1, "the same record again") for i in again)
+    return replace(_profile_rows(texts, source, columns, len(records), skipped), key=key)
 
 
 def _spelled_as_in_table(wanted: Sequence[str], names: list[str], source: str) -> dict[str, str]:

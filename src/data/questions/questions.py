@@ -89,7 +89,7 @@ def build_question_set(
     """
     built_in = CONDITION_TEMPLATES if profile.kind == "rows" else QUESTION_TEMPLATES
     asked = check_templates(templates) if templates is not None else built_in
-    table = _fact_table(records, profile, asked)
+    table = fact_table(records, profile, asked)
     values = _values_by_column(table)
     distinct = {name: sorted(set(texts)) for name, texts in values.items()}
     maker = _Maker(table, _contexts(records, profile), seed, distinct)
@@ -267,9 +267,16 @@ def _varied(
     return replace(example, prompt=render("s2-qa", text, context=fields["context"]))
 
 
-def _fact_table(
+def fact_table(
     records: Sequence[Mapping[str, Any]], profile: TableProfile, templates: tuple[str, ...]
 ) -> FactTable:
+    """Make the table of a student.
+
+    Args:
+        records: The flat records that `profile` was made from.
+        profile: Their profile.
+        templates: Question templates with `{key}` and `{label}`.
+    """
     rows = _condition_rows(records, profile) if profile.kind == "rows" else _keyed_rows(
         records, profile
     )  # fmt: skip

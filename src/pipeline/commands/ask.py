@@ -76,12 +76,12 @@ def ask_faults(args: argparse.Namespace) -> list[str]:
 
 def ask_questions(args: argparse.Namespace) -> None:
     """Answer the questions and print what came of each."""
-    console = Console(args.verbose)
+    Console(args.verbose)  # silences libraries while they are loaded
     rows = list(_questions(args))
     from ...understanding.verified.verified_questions import verified_place
 
     place = args.verified or verified_place(student_folder(args.data) or args.data)
-    asker = open_asker(args, console)
+    asker = open_asker(args)
     asker.use_verified(place)
     for fault in asker.verified.faults():
         print(f"note: {place}: {fault}", file=sys.stderr)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...console import Console
 from ...errors import DataError, ModelNotFoundError
 from ...tables import TABLE_FILE, FactTable
 from ..reading_options import OF_DATABASES, reading_keywords
@@ -28,12 +26,11 @@ def student_folder(source: str) -> Path | None:
     return next((place for place in places if (place / TABLE_FILE).is_file()), None)
 
 
-def open_asker(args: argparse.Namespace, console: Console) -> Asker:
+def open_asker(args: argparse.Namespace) -> Asker:
     """Open what is asked: a table, the tables of a database, or the table of a student.
 
     Args:
         args: Options `data` and `key`, and those of reading.
-        console: Shows what takes long.
 
     Raises:
         DataError: There is nothing to ask about, or no such key.
@@ -43,7 +40,7 @@ def open_asker(args: argparse.Namespace, console: Console) -> Asker:
     from ...understanding.answers.ask_table import TableAsker
 
     one = args.key is not None or any(vars(args).get(name) for name in OF_DATABASES)
-    encoder = _open_encoder(console)
+    encoder = open_encoder()
     if is_database(args.data) and not one and student_folder(args.data) is None:
         tables = read_database(args.data)
         if len(tables) > 1:
@@ -53,17 +50,13 @@ def open_asker(args: argparse.Namespace, console: Console) -> Asker:
 
 def open_table(args: argparse.Namespace) -> TypedTable:
     """Read the table that is asked, that of a student or of a file."""
+    from ...understanding.table.typed_facts import typed_facts
     from ...understanding.table.typed_table import typed_table
 
     folder = student_folder(args.data)
     facts = None if folder is None else FactTable.read(folder)
     if facts is not None:
-        records: Sequence[Mapping[str, Any]] = [
-            {facts.key: row.key, **row.values} for row in facts.rows
-        ]
-        labels = {column.name: column.label for column in facts.columns}
-        also = {column.name: column.also for column in facts.columns}
-        return typed_table(records, name=facts.source, key=facts.key, labels=labels, also=also)
+        return typed_facts(facts)
     from ...data.readers.read_table import iter_records
 
     records = list(iter_records(args.data, **{"flatten": True, **reading_keywords(args)}))
@@ -78,7 +71,8 @@ def open_table(args: argparse.Namespace) -> TypedTable:
     return typed_table(records, name=Path(args.data).name, key=args.key)
 
 
-def _open_encoder(console: Console) -> Encoder | None:
+def open_encoder() -> Encoder | None:
+    """Open the sentence encoder; None, with a note, where its weights are not there."""
     from ...inference.sources.find_model import find_model
     from ...understanding.ranker.encoder import Encoder
 

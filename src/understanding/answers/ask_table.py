@@ -340,7 +340,9 @@ def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
             for name, row, column, text in table.cells(number, best.answer.rows)
         )
     column = table.columns[number]
-    return tuple(Cell(row + 1, column.name, column.texts[row]) for row in best.answer.rows)
+    return tuple(
+        Cell(table.number_of(row), column.name, column.texts[row]) for row in best.answer.rows
+    )
 
 
 def _in_words(plan: Plan, table: TypedTable) -> str:

@@ -173,7 +173,7 @@ class Database:
         key = next((n for n, o in enumerate(origins) if not o.path and names[n] == wanted), None)
         numbers = {n for n, one in enumerate(origins) if names[n] == self.tables[one.table].primary}
         return JoinedTable(
-            name, tuple(columns), key, len(table.records), tuple(origins), paths, tuple(joined),
+            name, tuple(columns), key, len(table.records), (), tuple(origins), paths, tuple(joined),
             nouns, frozenset(naming), frozenset(numbers - naming),
         )  # fmt: skip
 

@@ -155,12 +155,18 @@ class TypedTable:
         name: Of the file or table.
         columns: In the order of the file.
         key: Number of the column that names the records; None where none does.
+        numbers: Number of each record in its file, counted from 1; of all in turn by default.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: int | None = None
     length: int = field(default=0)
+    numbers: tuple[int, ...] = ()
+
+    def number_of(self, row: int) -> int:
+        """Give the number of a record in its file, counted from 1."""
+        return self.numbers[row] if self.numbers else int(row) + 1
 
     @cached_property
     def numbered(self) -> dict[str, int]:
@@ -184,6 +190,7 @@ def typed_table(
     key: str | None = None,
     labels: Mapping[str, str] | None = None,
     also: Mapping[str, Sequence[str]] | None = None,
+    numbers: Sequence[int] = (),
 ) -> TypedTable:
     """Make a typed table of records.
 
@@ -194,6 +201,7 @@ def typed_table(
             differ.
         labels: Column -> words used for it.
         also: Column -> other words that people say for it.
+        numbers: Number of each record in its file; in turn by default.
     """
     names = list(dict.fromkeys(str(column) for record in records for column in record))
     cells = {
@@ -228,7 +236,7 @@ def typed_table(
             keys, key=lambda n: (columns[n].kind != "text", _is_code(columns[n].texts), n)
         )
         number = texts_first[0] if texts_first else None
-    return TypedTable(name, columns, number, len(records))
+    return TypedTable(name, columns, number, len(records), tuple(numbers))
 
 
 _HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z]{2})(?=[A-Z])")
