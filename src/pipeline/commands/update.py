@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...data.questions.updated_table import TableChange
     from ...understanding.table.typed_table import TypedTable
 
-CHECKED: Final = 40
+CHECKED: Final = 24
 """Questions about the new rows that are asked to check the threshold."""
 MOST_WRONG: Final = 0.05
 """Share of wrong answers among those given from which on the check warns."""
@@ -144,7 +144,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> None:
     """Hold the verified questions and the threshold of answers against the new rows."""
-    from ...understanding.answers.ask_table import LEAST, TableAsker
+    from ...understanding.answers.ask_table import TableAsker
     from ...understanding.table.same_value import same_value
     from ...understanding.table.typed_facts import typed_facts
     from ...understanding.verified.verified_questions import verified_place
@@ -165,7 +165,7 @@ def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> No
     console.line(
         "threshold",
         f"of {len(told)} questions about the new rows {good} are answered right, {wrong} wrong, "
-        f"{len(told) - len(given)} not at all, at a confidence of {LEAST}",
+        f"{len(told) - len(given)} not at all, at a confidence of {asker.least:.2f}",
     )
     if wrong > MOST_WRONG * max(1, len(given)):
         console.line("warning", "the threshold was set for fewer wrong answers; ask with "
