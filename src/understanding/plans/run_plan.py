@@ -8,7 +8,7 @@ holds the two against each other.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,10 @@ from .language import (
 Indexes = NDArray[np.int64]
 MOST_CELLS: Final = 1000
 """Cells of an answer that are named at most."""
+MOST_BYTES: Final = 128 << 20
+"""Kept of sets of rows."""
+FEW: Final = 32
+"""Cells that are gone through one by one."""
 EQUAL: Final = 1e-9
 """Relative difference of numbers that are called equal."""
 NEAR: Final = 1e-8
@@ -68,37 +72,91 @@ class Answer:
     column: int | None = None
 
 
-class PlanRunner:
-    """Runs plans over one table; sets of rows that occur in several plans are found once."""
+@dataclass(frozen=True)
+class _Kept:
+    """Rows, and those of them that an answer names."""
 
-    def __init__(self, table: TypedTable) -> None:
+    rows: Indexes
+    cited: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """The cells of a column as numbers: equal ones have equal numbers, in order of first use."""
+
+    codes: Indexes
+    count: int
+    empty: int
+    """Number of empty cells; -1 where there are none."""
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> _Coded:
+        known: dict[str, int] = {}
+        codes = [known.setdefault(text, len(known)) for text in texts]
+        return cls(np.array(codes, dtype=np.int64), len(known), known.get("", -1))
+
+
+class PlanRunner:
+    """Runs plans over one table; what several plans need is found once and kept.
+
+    Args:
+        table: The table.
+        most_bytes: Kept of sets of rows; more of them are dropped, and found again when needed.
+    """
+
+    def __init__(self, table: TypedTable, most_bytes: int = MOST_BYTES) -> None:
         """Prepare a runner for a table."""
-        self.table = table
+        self.table, self.most_bytes = table, most_bytes
         self._found: dict[Rows, Indexes] = {}
+        self._kept: dict[tuple[Rows, int, bool], _Kept] = {}
+        self._fixed: dict[Plan, Answer | None] = {}
+        self._held = 0
+        self._folded: dict[int, _Coded] = {}
+        self._texts: dict[int, _Coded] = {}
 
     def rows(self, rows: Rows) -> Indexes:
         """Find the rows, in the order of the table."""
         found = self._found.get(rows)
         if found is None:
-            found = self._found[rows] = self._find(rows)
+            found = self._find(rows)
+            self._hold(found.nbytes)
+            self._found[rows] = found
         return found
 
     def run(self, plan: Plan) -> Answer | None:
         """Run a plan; None where it has no answer, as the average of nothing."""
+        if not _is_of_all(plan):
+            return self._run(plan)
+        # No question changes it.
+        if plan not in self._fixed:
+            self._fixed[plan] = self._run(plan)
+        return self._fixed[plan]
+
+    def _hold(self, size: int) -> None:
+        """Drop what is kept before it takes too much memory."""
+        self._held += size
+        if self._held > self.most_bytes:
+            self._found.clear()
+            self._kept.clear()
+            self._held = size
+
+    def _run(self, plan: Plan) -> Answer | None:
         match plan:
             case Cells(rows, column):
-                return self._cells(self.rows(rows), column)
+                return self._cells(self._filled(rows, column), column)
             case Count(rows):
                 there = self.rows(rows)
-                return _number(float(len(there)), there)
+                return _number(float(len(there)), _cited(there))
             case Distinct(rows, column):
-                there = self._filled(self.rows(rows), column)
-                folded = self.table.columns[column].folded
-                return _number(float(len({folded[row] for row in there})), there, column)
+                kept = self._filled(rows, column)
+                coded = self._coded(column)
+                seen = np.zeros(coded.count, dtype=bool)
+                seen[coded.codes[kept.rows]] = True
+                return _number(float(seen.sum()), kept.cited, column)
             case Total(rows, column, function):
-                return self._total(self.rows(rows), column, function)
+                return self._total(rows, column, function)
             case Often(rows, column, most):
-                return self._often(self.rows(rows), column, most)
+                return self._often(self._filled(rows, column), column, most)
             case Group():
                 return self._group(plan)
             case Difference(one, other, column):
@@ -180,57 +238,87 @@ class PlanRunner:
                 held = _compare(column, operator, value)
         return held
 
-    def _filled(self, rows: Indexes, column: int) -> Indexes:
-        return rows[self.table.columns[column].filled[rows]]
+    def _filled(self, rows: Rows, column: int) -> _Kept:
+        """Keep the rows that have a value, with those that are cited."""
+        return self._keep(rows, column, False)
 
-    def _cells(self, rows: Indexes, column: int) -> Answer | None:
-        there = self._filled(rows, column)
+    def _numbered(self, rows: Rows, column: int) -> _Kept:
+        """Keep the rows that have a number."""
+        return self._keep(rows, column, True)
+
+    def _keep(self, rows: Rows, column: int, numbers: bool) -> _Kept:
+        key = rows, column, numbers
+        kept = self._kept.get(key)
+        if kept is None:
+            there, of = self.rows(rows), self.table.columns[column]
+            there = there[~np.isnan(of.numbers[there]) if numbers else of.filled[there]]
+            kept = _Kept(there, _cited(there))
+            self._hold(there.nbytes + 8 * len(kept.cited))
+            self._kept[key] = kept
+        return kept
+
+    def _coded(self, column: int) -> _Coded:
+        """Give the folded cells of a column as numbers."""
+        if column not in self._folded:
+            self._folded[column] = _Coded.of(self.table.columns[column].folded)
+        return self._folded[column]
+
+    def _cells(self, kept: _Kept, column: int) -> Answer | None:
+        there = kept.rows
         if not len(there):
             return None
         texts = self.table.columns[column].texts
-        values = tuple(dict.fromkeys(texts[row] for row in there))
-        return Answer(values, None, _cited(there), column)
+        if len(there) <= FEW:
+            values = tuple(dict.fromkeys([texts[row] for row in there.tolist()]))
+            return Answer(values, None, kept.cited, column)
+        if column not in self._texts:
+            self._texts[column] = _Coded.of(texts)
+        coded = self._texts[column]
+        first = np.full(coded.count, -1)
+        # Of several rows with one value the last that is written stays: that is the first of them.
+        first[coded.codes[there][::-1]] = there[::-1]
+        values = tuple(texts[row] for row in np.sort(first[first >= 0]).tolist())
+        return Answer(values, None, kept.cited, column)
 
-    def _total(self, rows: Indexes, column: int, function: str) -> Answer | None:
-        numbers = self.table.columns[column].numbers[rows]
-        known = ~np.isnan(numbers)
-        if not known.any():
+    def _some(self, there: Indexes, column: int) -> Answer | None:
+        return self._cells(_Kept(there, _cited(there)), column)
+
+    def _total(self, rows: Rows, column: int, function: str) -> Answer | None:
+        kept = self._numbered(rows, column)
+        if not len(kept.rows):
             return None
-        there, numbers = rows[known], numbers[known]
+        numbers = self.table.columns[column].numbers[kept.rows]
         if function in ("highest", "lowest"):
             best = numbers.max() if function == "highest" else numbers.min()
-            return self._cells(there[numbers == best], column)
-        value = math.fsum(numbers) / (len(numbers) if function == "average" else 1)
-        return _number(value, there, column)
+            return self._some(kept.rows[numbers == best], column)
+        value = numbers.sum() if function == "sum" else numbers.mean()
+        return _number(float(value), kept.cited, column)
 
-    def _often(self, rows: Indexes, column: int, most: bool) -> Answer | None:
-        there = self._filled(rows, column)
-        folded = self.table.columns[column].folded
-        count = Counter(folded[row] for row in there)
-        if len(count) < 2:
+    def _often(self, kept: _Kept, column: int, most: bool) -> Answer | None:
+        coded = self._coded(column)
+        codes = coded.codes[kept.rows]
+        times = np.bincount(codes, minlength=coded.count)
+        there = times[times > 0]
+        if len(there) < 2:
             return None
-        best = max(count.values()) if most else min(count.values())
-        kept = [row for row in there if count[folded[row]] == best]
-        return self._cells(np.array(kept, dtype=np.int64), column)
+        best = there.max() if most else there.min()
+        return self._some(kept.rows[times[codes] == best], column)
 
     def _group(self, plan: Group) -> Answer | None:
-        there = self.rows(plan.rows)
-        numbers = self.table.columns[plan.column].numbers
-        folded = self.table.columns[plan.by].folded
-        sums: dict[str, list[float]] = {}
-        for row in there:
-            if folded[row] and not np.isnan(numbers[row]):
-                sums.setdefault(folded[row], []).append(float(numbers[row]))
-        if len(sums) < 2:
+        there, coded = self.rows(plan.rows), self._coded(plan.by)
+        numbers = self.table.columns[plan.column].numbers[there]
+        codes = coded.codes[there]
+        named = codes != coded.empty
+        known = named & ~np.isnan(numbers)
+        times = np.bincount(codes[known], minlength=coded.count)
+        groups = times > 0
+        if groups.sum() < 2:
             return None
-        totals = {
-            name: math.fsum(all_) / (len(all_) if plan.function == "average" else 1)
-            for name, all_ in sums.items()
-        }
-        best = max(totals.values()) if plan.highest else min(totals.values())
-        first = {name for name, one in totals.items() if abs(one - best) <= TIED * abs(best)}
-        kept = [row for row in there if folded[row] in first]
-        return self._cells(np.array(kept, dtype=np.int64), plan.by)
+        sums = np.bincount(codes[known], weights=numbers[known], minlength=coded.count)
+        worth = sums if plan.function == "sum" else sums / np.maximum(times, 1)
+        best = worth[groups].max() if plan.highest else worth[groups].min()
+        first = groups & (np.abs(worth - best) <= TIED * abs(best))
+        return self._some(there[named & first[codes]], plan.by)
 
     def _scalar(self, rows: Rows, column: int | None) -> tuple[float, Indexes] | None:
         there = self.rows(rows)
@@ -245,7 +333,7 @@ class PlanRunner:
         if first is None or second is None:
             return None
         there = np.concatenate([first[1], second[1]])
-        return _number(abs(first[0] - second[0]), there, column)
+        return _number(abs(first[0] - second[0]), _cited(there), column)
 
     def _span(self, rows: Rows, start: int, end: int) -> Answer | None:
         there = self.rows(rows)
@@ -253,7 +341,7 @@ class PlanRunner:
             return None
         row = there[0]
         apart = self.table.columns[end].order[row] - self.table.columns[start].order[row]
-        return None if np.isnan(apart) else _number(abs(float(apart)), there[:1], end)
+        return None if np.isnan(apart) else _number(abs(float(apart)), _cited(there[:1]), end)
 
     def _compared(self, one: Rows, other: Rows, column: int | None, more: bool) -> Answer | None:
         first, second = self._scalar(one, column), self._scalar(other, column)
@@ -268,8 +356,14 @@ def _cited(rows: Indexes) -> tuple[int, ...]:
     return tuple(rows[:MOST_CELLS].tolist())
 
 
-def _number(value: float, rows: Indexes, column: int | None = None) -> Answer:
-    return Answer((number_text(value),), value, _cited(rows), column)
+def _number(value: float, cited: tuple[int, ...], column: int | None = None) -> Answer:
+    return Answer((number_text(value),), value, cited, column)
+
+
+def _is_of_all(plan: Plan) -> bool:
+    """Tell whether a plan is about all rows, or places among them, whatever the question."""
+    rows = getattr(plan, "rows", None)
+    return isinstance(rows, All) or (isinstance(rows, (Top, At)) and isinstance(rows.rows, All))
 
 
 def number_text(value: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_plans import plans_of
+from stillroom.understanding.plans import run_plan
 from stillroom.understanding.plans.language import All, Cells, Count, Difference, Group, Plan, Where
 from stillroom.understanding.plans.run_plan import PlanRunner
 from stillroom.understanding.plans.run_sql import _LOCKED, run_sql
@@ -25,8 +26,14 @@ NAMES = st.sampled_from(["a", "A", "row", "worth", "named", "t", "text", 'x"y', 
 
 
 def assert_same(table, plan):
-    memory = PlanRunner(table).run(plan)
     duck, sql = run_sql(plan, table)
+    for few in (run_plan.FEW, 0):  # cells one by one, and all at once
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run_plan, "FEW", few)
+            assert_equal(PlanRunner(table).run(plan), duck, sql)
+
+
+def assert_equal(memory, duck, sql):
     if memory is None or duck is None:
         assert memory is duck, sql
         return
@@ -71,7 +78,7 @@ def test_every_plan_is_drawn():
     forms = {form.__name__ for form in get_args(Plan)}
     seen = set()
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=600, database=None, derandomize=True)
     @given(plans_of(3))
     def draw(plan):
         seen.add(type(plan).__name__)
@@ -114,3 +121,12 @@ def test_a_difference_of_what_is_not_there_has_no_answer():
     plan = Difference(Where(0, "is", "x"), Where(0, "is", "y"), 1)
     assert run_sql(plan, table)[0] is None
     assert_same(table, plan)
+
+
+def test_what_is_kept_is_dropped_before_it_takes_too_much():
+    table = typed_table([{"n": str(n), "m": str(n % 7)} for n in range(100)])
+    small, large = PlanRunner(table, most_bytes=2000), PlanRunner(table)
+    for n in range(100):
+        plan = Count(Where(0, ">", float(n)))
+        assert small.run(plan) == large.run(plan)
+    assert sum(rows.nbytes for rows in small._found.values()) <= 2000
