@@ -13,7 +13,7 @@ from ...tables import DatabaseTable
 from ..joins.choose_views import ViewChooser
 from ..joins.joined_tables import Database, JoinedTable, View, counts_records, plan_columns
 from ..plans.language import Often, Plan
-from ..plans.list_plans import Candidate, Question, list_plans, read_question
+from ..plans.list_plans import MOST_LISTED, Candidate, Question, list_plans, read_question
 from ..ranker.encoder import Encoder
 from ..ranker.features import take_apart
 from ..ranker.ranking import AskedTable, Reading, plan_scores
@@ -127,6 +127,7 @@ class DatabaseAsker(Asker):
             self._asked[view] = AskedTable(
                 self.database.joined(*view), self.encoder, self.common, self.known
             )
+            self._asked[view].runner.longest = MOST_LISTED
         return self._asked[view]
 
     def tables(self) -> Mapping[str, TypedTable]:

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal
 from ..joins.joined_tables import JoinedTable, View
 from ..plans.in_words import plan_in_words
 from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
-from ..plans.list_plans import Candidate, Question, read_question
+from ..plans.list_plans import MOST_LISTED, Candidate, Question, read_question
+from ..plans.run_plan import PlanRunner
 from ..ranker.encoder import Encoder
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
 from ..table.typed_table import TypedTable
@@ -229,7 +230,7 @@ class Asker(ABC):
         name, plan = self.verified.plans.get(key, ("", None))
         asked = self.table_of(name)
         question = read_question(text, asked.table, self.common)
-        answer = None if plan is None else asked.runner.run(plan)
+        answer = None if plan is None else PlanRunner(asked.table).run(plan)
         if plan is not None and answer is not None:
             reading = Reading(1.0, Candidate(plan, answer, ()))
             return Read(question, [reading], [asked.table], True)
@@ -305,6 +306,7 @@ class TableAsker(Asker):
         """Load the student."""
         super().__init__(student, encoder, verified)
         self.asked = AskedTable(table, encoder, self.common, self.known)
+        self.asked.runner.longest = MOST_LISTED
 
     def rank(self, text: str) -> Read:
         """Rank what a question may mean by itself."""

@@ -102,17 +102,24 @@ class PlanRunner:
     Args:
         table: The table.
         most_bytes: Kept of sets of rows; more of them are dropped, and found again when needed.
+
+    Attributes:
+        longest: Most values of an answer; a plan with more has none, and they are not put
+            together. None for as many as there are.
     """
 
     def __init__(self, table: TypedTable, most_bytes: int = MOST_BYTES) -> None:
         """Prepare a runner for a table."""
         self.table, self.most_bytes = table, most_bytes
+        self.longest: int | None = None
         self._found: dict[Rows, Indexes] = {}
         self._kept: dict[tuple[Rows, int, bool], _Kept] = {}
         self._fixed: dict[Plan, Answer | None] = {}
         self._held = 0
         self._folded: dict[int, _Coded] = {}
         self._texts: dict[int, _Coded] = {}
+        self._spoken: dict[str, str] = {}
+        self._days: dict[int, NDArray[np.int64]] = {}
 
     def rows(self, rows: Rows) -> Indexes:
         """Find the rows, in the order of the table."""
@@ -227,16 +234,48 @@ class PlanRunner:
                 held = column.filled.copy()
                 held[column.rows_of.get(str(value), [])] = False
             case "has" | "lacks":
-                held[_having(column, str(value))] = True
+                held[self._having(column, str(value))] = True
                 if where.operator == "lacks":
                     held = ~held
             case "filled":
                 held = column.filled.copy()
             case "empty":
                 held = ~column.filled
+            case "=" if isinstance(value, Day):
+                held = self._covered(where.column, value)
             case operator:
                 held = _compare(column, operator, value)
         return held
+
+    def _covered(self, column: int, day: Day) -> NDArray[np.bool_]:
+        """Tell where the date lies in a day, month or year."""
+        if column not in self._days:
+            days = self.table.columns[column].days
+            self._days[column] = np.array(
+                [(-1, -1, -1) if one is None else one.parts for one in days], dtype=np.int64
+            ).reshape(-1, 3)
+        parts = self._days[column]
+        held = parts[:, 0] >= 0
+        for place, part in enumerate(day.parts):
+            if part:
+                held &= parts[:, place] == part
+        return np.asarray(held)
+
+    def _having(self, column: Column, phrase: str) -> list[int]:
+        parts = words(phrase)
+        if not parts:
+            return []
+        values = min((column.rows_of_word.get(word, []) for word in parts), key=len)
+        if len(parts) > 1:
+            joined = f" {' '.join(parts)} "
+            values = [one for one in values if joined in self._words_of(one)]
+        return [row for value in values for row in column.rows_of[value]]
+
+    def _words_of(self, text: str) -> str:
+        spoken = self._spoken.get(text)
+        if spoken is None:
+            spoken = self._spoken[text] = f" {' '.join(words(text))} "
+        return spoken
 
     def _filled(self, rows: Rows, column: int) -> _Kept:
         """Keep the rows that have a value, with those that are cited."""
@@ -268,17 +307,30 @@ class PlanRunner:
         if not len(there):
             return None
         texts = self.table.columns[column].texts
+        if self._is_too_long(len(there), column):
+            return None
         if len(there) <= FEW:
             values = tuple(dict.fromkeys([texts[row] for row in there.tolist()]))
             return Answer(values, None, kept.cited, column)
         if column not in self._texts:
             self._texts[column] = _Coded.of(texts)
         coded = self._texts[column]
+        if self.longest is not None:
+            seen = np.zeros(coded.count, dtype=bool)
+            seen[coded.codes[there]] = True
+            if seen.sum() > self.longest:
+                return None
         first = np.full(coded.count, -1)
         # Of several rows with one value the last that is written stays: that is the first of them.
         first[coded.codes[there][::-1]] = there[::-1]
         values = tuple(texts[row] for row in np.sort(first[first >= 0]).tolist())
         return Answer(values, None, kept.cited, column)
+
+    def _is_too_long(self, cells: int, column: int) -> bool:
+        """Tell without looking whether cells that all differ are too many."""
+        return (
+            self.longest is not None and cells > self.longest and self.table.columns[column].is_key
+        )
 
     def _some(self, there: Indexes, column: int) -> Answer | None:
         return self._cells(_Kept(there, _cited(there)), column)
@@ -295,6 +347,8 @@ class PlanRunner:
         return _number(float(value), kept.cited, column)
 
     def _often(self, kept: _Kept, column: int, most: bool) -> Answer | None:
+        if self._is_too_long(len(kept.rows), column):
+            return None
         coded = self._coded(column)
         codes = coded.codes[kept.rows]
         times = np.bincount(codes, minlength=coded.count)
@@ -382,34 +436,25 @@ def number_text(value: float) -> str:
     )
 
 
-def _having(column: Column, phrase: str) -> list[int]:
-    parts = words(phrase)
-    if not parts:
-        return []
-    values = min((column.rows_of_word.get(word, []) for word in parts), key=len)
-    if len(parts) > 1:
-        joined = f" {' '.join(parts)} "
-        values = [one for one in values if joined in f" {' '.join(words(one))} "]
-    return [row for value in values for row in column.rows_of[value]]
-
-
 def _compare(column: Column, operator: str, value: str | float | Day) -> NDArray[np.bool_]:
     if isinstance(value, Day):
-        if operator == "=":
-            return np.array([d is not None and value.covers(d) for d in column.days], dtype=bool)
         order = column.dates
         operator, bound = day_bound(operator, value)
     else:
         order, bound = column.numbers, float(value)
     with np.errstate(invalid="ignore"):
-        held: NDArray[np.bool_] = {
-            "<": order < bound,
-            "<=": order <= bound,
-            ">": order > bound,
-            ">=": order >= bound,
-            "=": np.abs(order - bound) <= NEAR + EQUAL * abs(bound),
-        }[operator]
-    return held
+        match operator:
+            case "<":
+                held = order < bound
+            case "<=":
+                held = order <= bound
+            case ">":
+                held = order > bound
+            case ">=":
+                held = order >= bound
+            case _:
+                held = np.abs(order - bound) <= NEAR + EQUAL * abs(bound)
+    return np.asarray(held)
 
 
 def day_bound(operator: str, day: Day) -> tuple[str, float]:

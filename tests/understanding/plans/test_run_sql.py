@@ -130,3 +130,19 @@ def test_what_is_kept_is_dropped_before_it_takes_too_much():
         plan = Count(Where(0, ">", float(n)))
         assert small.run(plan) == large.run(plan)
     assert sum(rows.nbytes for rows in small._found.values()) <= 2000
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables_and_plans(), st.integers(1, 3), st.sampled_from([0, 32]))
+def test_answers_with_too_many_values_are_left_out(made, longest, few):
+    table, plan = made
+    runner, whole = PlanRunner(table), PlanRunner(table).run(plan)
+    runner.longest = longest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_plan, "FEW", few)
+        found = runner.run(plan)
+    kept = whole if whole is not None and len(whole.values) <= longest else None
+    if found is None or len(found.values) <= longest:
+        assert found == kept
+    else:
+        assert found == whole
