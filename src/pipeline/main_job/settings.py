@@ -90,7 +90,7 @@ class Tuning:
 
     teacher_exposures: float = 16.0
     """How often the teacher sees each fact, in all tasks and wordings together."""
-    student_exposures: float = 10.0
+    student_exposures: float = 8.0
     """How often each student sees each fact."""
     batch: int = 16
     """Examples per optimizer step."""
