@@ -85,15 +85,23 @@ class _Coded:
     """The cells of a column as numbers: equal ones have equal numbers, in order of first use."""
 
     codes: Indexes
-    count: int
-    empty: int
-    """Number of empty cells; -1 where there are none."""
+    known: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many different cells there are."""
+        return len(self.known)
+
+    @property
+    def empty(self) -> int:
+        """The number of empty cells; -1 where there are none."""
+        return self.known.get("", -1)
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> _Coded:
         known: dict[str, int] = {}
         codes = [known.setdefault(text, len(known)) for text in texts]
-        return cls(np.array(codes, dtype=np.int64), len(known), known.get("", -1))
+        return cls(np.array(codes, dtype=np.int64), known)
 
 
 class PlanRunner:
@@ -120,6 +128,7 @@ class PlanRunner:
         self._texts: dict[int, _Coded] = {}
         self._spoken: dict[str, str] = {}
         self._days: dict[int, NDArray[np.int64]] = {}
+        self._counted: tuple[_Kept, Indexes, Indexes] | None = None
 
     def rows(self, rows: Rows) -> Indexes:
         """Find the rows, in the order of the table."""
@@ -219,9 +228,11 @@ class PlanRunner:
                 there = self.rows(of)
                 if not len(there):
                     return there
-                folded = self.table.columns[column].folded
-                same = self.table.columns[column].rows_of.get(folded[there[0]], [])
-                return np.array([row for row in same if row != there[0]], dtype=np.int64)
+                coded = self._coded(column)
+                code = coded.codes[there[0]]
+                same = coded.codes == (-1 if code == coded.empty else code)
+                same[there[0]] = False
+                return np.flatnonzero(same)
 
     def _holds(self, where: Where) -> NDArray[np.bool_]:
         column = self.table.columns[where.column]
@@ -229,10 +240,9 @@ class PlanRunner:
         held = np.zeros(self.table.length, dtype=bool)
         match where.operator:
             case "is":
-                held[column.rows_of.get(str(value), [])] = True
+                held = self._is(where.column, str(value))
             case "not":
-                held = column.filled.copy()
-                held[column.rows_of.get(str(value), [])] = False
+                held = column.filled & ~self._is(where.column, str(value))
             case "has" | "lacks":
                 held[self._having(column, str(value))] = True
                 if where.operator == "lacks":
@@ -246,6 +256,10 @@ class PlanRunner:
             case operator:
                 held = _compare(column, operator, value)
         return held
+
+    def _is(self, column: int, value: str) -> NDArray[np.bool_]:
+        coded = self._coded(column)
+        return np.asarray(coded.codes == (coded.known.get(value, -1) if value else -1))
 
     def _covered(self, column: int, day: Day) -> NDArray[np.bool_]:
         """Tell where the date lies in a day, month or year."""
@@ -349,13 +363,18 @@ class PlanRunner:
     def _often(self, kept: _Kept, column: int, most: bool) -> Answer | None:
         if self._is_too_long(len(kept.rows), column):
             return None
-        coded = self._coded(column)
-        codes = coded.codes[kept.rows]
-        times = np.bincount(codes, minlength=coded.count)
+        # The most and the least frequent are asked for one after the other.
+        if self._counted is None or self._counted[0] is not kept:
+            coded = self._coded(column)
+            codes = coded.codes[kept.rows]
+            self._counted = kept, codes, np.bincount(codes, minlength=coded.count)
+        _, codes, times = self._counted
         there = times[times > 0]
         if len(there) < 2:
             return None
         best = there.max() if most else there.min()
+        if self.longest is not None and (there == best).sum() > self.longest:
+            return None
         return self._some(kept.rows[times[codes] == best], column)
 
     def _group(self, plan: Group) -> Answer | None:
