@@ -89,12 +89,10 @@ def main():
             began = time.perf_counter()
             told = asker.ask(row["question"])
             times.append(time.perf_counter() - began)
-            guess = asker.ask(row["question"], always=True)
-            _, readings = asker.read(row["question"])
+            guess = told if told.verdict == "answered" else asker.ask(row["question"], always=True)
             answers = wanted(connection, row["sql"]) if row["sql"] else []
             good = bool(row["sql"]) and is_right(guess.answer, answers)
-            there = any(r.candidate and is_right(r.candidate.answer.values, answers)
-                        for r in readings)  # fmt: skip
+            there = any(is_right(values, answers) for _, values, _ in guess.readings)
             answered = told.verdict == "answered"
             empty += not row["sql"]
             listed += there and bool(row["sql"])
@@ -104,12 +102,12 @@ def main():
             withheld += not row["sql"] and not answered
             if args.show and not good and (answered or row["sql"]):
                 print(f"{row['n']:>3} {row['question']}\n    wanted {answers[:4]} "
-                      f"{'' if there else '(not listed) '}\n    {told.verdict} "
+                      f"{'' if there else '(not among the first) '}\n    {told.verdict} "
                       f"{guess.confidence:.2f} {guess.answer[:4]}: {guess.plan} "
                       f"[{guess.tables[0].joined if guess.tables else ''}]")  # fmt: skip
         times.sort()
         print(
-            f"{name}: {forced} of {len(asked) - empty} right if forced, listed {listed}; answered "
+            f"{name}: {forced} of {len(asked) - empty} right if forced, {listed} among the first readings; answered "
             f"right {right}, wrong {wrong}; {withheld} of {empty} rightly withheld; "
             f"median {1000 * times[len(times) // 2]:.0f} ms a question"
         )

@@ -159,6 +159,9 @@ class PlanRunner:
     def _run(self, plan: Plan) -> Answer | None:
         match plan:
             case Cells(rows, column):
+                there = self.rows(rows)
+                if len(there) <= FEW:
+                    return self._few_cells(there.tolist(), column)
                 return self._cells(self._filled(rows, column), column)
             case Count(rows):
                 there = self.rows(rows)
@@ -316,6 +319,12 @@ class PlanRunner:
             self._folded[column] = _Coded.of(self.table.columns[column].folded)
         return self._folded[column]
 
+    def _few_cells(self, rows: list[int], column: int) -> Answer | None:
+        texts = self.table.columns[column].texts
+        there = [row for row in rows if texts[row]]
+        values = tuple(dict.fromkeys([texts[row] for row in there]))
+        return Answer(values, None, tuple(there), column) if there else None
+
     def _cells(self, kept: _Kept, column: int) -> Answer | None:
         there = kept.rows
         if not len(there):
@@ -324,8 +333,7 @@ class PlanRunner:
         if self._is_too_long(len(there), column):
             return None
         if len(there) <= FEW:
-            values = tuple(dict.fromkeys([texts[row] for row in there.tolist()]))
-            return Answer(values, None, kept.cited, column)
+            return self._few_cells(there.tolist(), column)
         if column not in self._texts:
             self._texts[column] = _Coded.of(texts)
         coded = self._texts[column]
