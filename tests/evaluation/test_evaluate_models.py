@@ -173,8 +173,8 @@ def test_speed_counts_all_tokens_whatever_the_model_says(trained):
         measure_speed({"m": trained}, ["gold", "silver"], new_tokens=40, rounds=1, batch_size=2)
     finally:
         hook.remove()
-    # A turn to warm up and a round, 40 steps each; prompts may be read one by one.
-    assert 80 <= len(seen) <= 84
+    # A turn to warm up and a round, 40 steps each; the second prompt may come some steps later.
+    assert 80 <= len(seen) < 160
 
 
 def test_memory_is_that_of_a_fresh_process(folder):
