@@ -39,8 +39,10 @@ USUAL_WIDTH: Final = 576
 """Hidden size for which the rates of `Tuning` hold; they fall with the square root of it."""
 TEACHER_WEIGHTS: Final = {"qa": 0.9, "summarize": 0.04, "validate": 0.06}
 """Share of each task: a named model can judge and repeat, and has the facts to learn."""
-MOST_ASKED: Final = 100
-"""Most questions of one kind that a teacher is asked before it labels."""
+MOST_ASKED: Final = 200
+"""Most questions whose answers decide whether a teacher may label."""
+MOST_TOLD: Final = 100
+"""Most questions of a kind that is only told beside them."""
 
 
 def plan_named_teacher(examples: Sequence[Example], tuning: Tuning) -> Plan:
@@ -188,10 +190,10 @@ def measure_knowledge(
     """
     began = time.monotonic()
     checkpoint = load_checkpoint(teacher, device=job.device)
-    templates = _some([e for e in loaded.questions.held_out if e.task == "qa"])
-    groups = {"held-out wordings": templates}
+    templates = [e for e in loaded.questions.held_out if e.task == "qa"]
+    groups = {"held-out wordings": _some(templates, MOST_TOLD if loaded.asked else MOST_ASKED)}
     if loaded.asked:
-        groups["people's own words"] = _some(loaded.asked)
+        groups["people's own words"] = _some(loaded.asked, MOST_ASKED)
     scores: dict[str, tuple[float, float]] = {}
     for name, examples in groups.items():
         said = generate_texts(
@@ -227,9 +229,9 @@ def measure_knowledge(
     )
 
 
-def _some(examples: Sequence[Example]) -> list[Example]:
-    """Choose as many questions as are asked, the same ones in every run."""
-    return sorted(examples, key=lambda e: sha256_text(e.id))[:MOST_ASKED]
+def _some(examples: Sequence[Example], most: int) -> list[Example]:
+    """Choose so many questions, the same ones in every run."""
+    return sorted(examples, key=lambda e: sha256_text(e.id))[:most]
 
 
 def _write_card(job: MainJob, loaded: Loaded, folder: Path) -> None:
