@@ -20,11 +20,10 @@ def retrieval(cases: Sequence[Case], grounding: Grounding) -> dict[str, dict[str
     """
     retriever = grounding.retriever
     assert retriever is not None
-    table, vectors = grounding.lookup.table, retriever.vectors
+    table, vectors = grounding.reader.table, retriever.vectors
 
     def by_key(question: str) -> list[int]:
-        spans = grounding.lookup.find_records(question)
-        return [table.rows[place].row for span in spans for place in span.rows][:K]
+        return grounding.reader.rows_named(question)[:K]
 
     def by_text(question: str) -> list[int]:
         return [row for row, _ in retriever.store.search(question, K)]

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from stillroom.agentic_workflow.record_search.lookup import RecordLookup
+from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.data.data_preparation import read_table
 from stillroom.data.questions.profile import column_label, profile_table
 from stillroom.data.questions.questions import build_question_set
@@ -103,24 +103,24 @@ def simulated(table: FactTable, seed: int) -> ScriptedModel:
 
     Where the table has an answer, one answer in five is another cell's; where it has none, all are.
     """
-    rng, lookup = random.Random(seed), RecordLookup(table)
+    rng, reader = random.Random(seed), TableReader(table)
     values = [value for row in table.rows for value in row.values.values()]
 
     def reply(prompt: str) -> str:
         question = prompt.removeprefix("Question: ").removesuffix("\n\nAnswer:")
         if question == prompt:
-            return _summary(prompt.removeprefix("Summarize the following: "), lookup, rng)
-        match = lookup.find(question)
-        answers = match.values() if match is not None and not match.others else []
+            return _summary(prompt.removeprefix("Summarize the following: "), reader, rng)
+        match = reader.read(question).match
+        answers = match.values() if match is not None else []
         return answers[0] if answers and rng.random() < RIGHT else rng.choice(values)
 
     return ScriptedModel(reply)
 
 
-def _summary(text: str, lookup: RecordLookup, rng: random.Random) -> str:
-    match = lookup.find(text)
-    row = rng.choice(lookup.table.rows) if match is None else match.row
-    labels = {column.name: column.label for column in lookup.table.columns}
+def _summary(text: str, reader: TableReader, rng: random.Random) -> str:
+    match, _, _ = reader.named_records(text)
+    row = rng.choice(reader.table.rows) if match is None else match.row
+    labels = {column.name: column.label for column in reader.table.columns}
     facts = [f"{labels[name]} {value}" for name, value in row.values.items()]
     if facts and rng.random() > RIGHT:
         facts[-1] = f"{facts[-1]}{rng.randrange(10)}"

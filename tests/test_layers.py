@@ -51,9 +51,10 @@ FLOORS = {
     "agentic_workflow": [
         "text_matching",
         "state",
-        "answer_types custom_nodes format_checks model_calls record_search state_updates threads"
+        "answer_types custom_nodes format_checks model_calls reading state_updates threads"
         " workflow_input",
-        "grounding policy",
+        "policy record_search",
+        "grounding",
         "routing",
         "nodes",
         "answer_events distilled_agent",

@@ -77,6 +77,7 @@ class EventReader:
             "sources": values.get("sources") or [],
             "citations": values.get("citations") or [],
             "attempts": values.get("attempts", 0),
+            "plan": values.get("plan") or "",
             "confidence": values.get("confidence"),
             "answered_by": values.get("answered_by") or "student",
             "teacher_calls": values.get("teacher_calls", 0),

@@ -29,7 +29,7 @@ class Answer:
     confidence: float | None
     """Probability that the student's answer is right, 0 to 1; None where it is not known."""
     answered_by: str
-    """`student` or `teacher`."""
+    """`student`, `teacher`, or `table` for what was computed."""
     sources: tuple[SourceRecord, ...] = ()
     citations: tuple[Citation, ...] = ()
 
@@ -40,8 +40,9 @@ class Abstention:
 
     query: str
     exit: str
-    """How the run ended: `abstained` (the table does not hold it), `low_confidence`, `rejected`,
-    `validator_failed`, `clarify`, `deadline`, `tool_limit`, `too_long` or `step_limit`."""
+    """How the run ended: `abstained` (the table does not hold it), `ask_back`, `low_confidence`,
+    `rejected`, `validator_failed`, `clarify`, `deadline`, `tool_limit`, `too_long` or
+    `step_limit`."""
     reason: str
     """The reason, in one sentence."""
     said: str

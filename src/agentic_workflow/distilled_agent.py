@@ -11,7 +11,7 @@ from langchain_core.messages import HumanMessage
 from ..prompts import render
 from ..tables import FactTable
 from .nodes.toolbox import Tools
-from .record_search.lookup import RecordLookup
+from .reading.table_reader import TableReader, own_student
 
 ModelPath = str | Path | BaseChatModel | None
 """A checkpoint folder, or a chat model in its place."""
@@ -91,14 +91,16 @@ class DistilledModelAgent:
         self.table = table if table is not None or folder is None else open_table(folder)
 
     @cached_property
-    def lookup(self) -> RecordLookup | None:
-        """Index of the student's table; None without one."""
-        return None if self.table is None else RecordLookup(self.table)
+    def reader(self) -> TableReader | None:
+        """Reads the student's table; None without one."""
+        if self.table is None:
+            return None
+        return TableReader(self.table, student=own_student(self.model_path))
 
     @property
     def tools(self) -> Tools:
         """The model and table for the graph's nodes."""
-        return Tools(self.chat_model, self.lookup)
+        return Tools(self.chat_model, self.reader)
 
     def generate(self, prompt: str) -> str:
         """Continue a rendered prompt; raises what the model raises."""

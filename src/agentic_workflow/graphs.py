@@ -1,7 +1,7 @@
 """The graphs, flat: which node follows which.
 
     single agent   process_input -> generate_response -> finalize
-    multi agent    router -> qa_agent | summarizer | validator
+    multi agent    understand -> router -> qa_agent | summarizer | validator
                    qa_agent, summarizer -> validator -> END, or back for another attempt
     with a policy  router -> any added agent -> validator, or clarify -> END
                    qa_agent -> confidence -> validator -> escalate -> END
@@ -38,7 +38,7 @@ from .nodes.teacher_node import ask_teacher
 from .nodes.toolbox import Tools, grounded
 from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
-from .record_search.lookup import RecordLookup
+from .reading.table_reader import TableReader, own_student
 from .routing import CLARIFY, AgentRoute, route_task, task_router, verdict_router
 from .state import AgentState, TaskType, query_of, with_step
 from .state_updates import Update, first_step, fresh_turn, out_of_time, router_out_of_time
@@ -69,6 +69,8 @@ class Parts:
     """There is a teacher."""
     clarifies: bool = False
     """The router may ask the user what is meant."""
+    understands: bool = False
+    """There is a table, in which the node `understand` finds what is meant."""
 
 
 def wire_single_agent(process_input: Node, generate_response: Node, finalize: Node) -> Builder:
@@ -125,7 +127,13 @@ def wire_multi_agent(
         builder.add_node(name, with_deadline(node, out_of_time(name)))
         builder.add_edge(name, "validator")
     builder.add_node("validator", with_attempts(validator, tools))
-    builder.add_edge(START, "router")
+    if parts.understands:
+        understand = with_deadline(lambda state: nodes.understand(state, tools()), lambda _: {})
+        builder.add_node("understand", understand)
+        builder.add_edge(START, "understand")
+        builder.add_edge("understand", "router")
+    else:
+        builder.add_edge(START, "router")
     builder.add_conditional_edges("router", route_decision, routes)
     builder.add_edge("qa_agent", "confidence" if parts.checks_confidence else "validator")
     builder.add_edge("summarizer", "validator")
@@ -232,7 +240,7 @@ def build_multi_agent_graph(
         )
     tools = Tools(
         chat_model,
-        RecordLookup(table) if table is not None else None,
+        TableReader(table) if table is not None else None,
         policy,
         tuple(agents),
         confidence,
@@ -263,6 +271,7 @@ def parts_of(tools: Tools, source: ToolsSource, agents: Mapping[str, AgentNode])
         checks_confidence=tools.confidence is not None,
         escalates=policy.teacher is not None,
         clarifies=policy.route_confidence is not None,
+        understands=tools.reader is not None,
     )
 
 
@@ -329,7 +338,7 @@ def _open(folder: str) -> Tools:
     table = open_table(folder)
     tools = Tools(
         open_student(folder),
-        RecordLookup(table) if table is not None else None,
+        TableReader(table, student=own_student(folder)) if table is not None else None,
         confidence=ConfidenceMap.read(folder),
     )
     return grounded(tools, True)
@@ -363,7 +372,7 @@ qa = compile_graph(_single(_served), name="qa")
 summarizer = compile_graph(_one_task("summarize"), name="summarizer")
 validator = compile_graph(_one_task("validate"), name="validator")
 multi_agent = compile_graph(
-    _multi(_served, Parts(_served, checks_confidence=True)),
+    _multi(_served, Parts(_served, checks_confidence=True, understands=True)),
     recursion_limit=MULTI_AGENT_LIMIT,
     name="multi_agent",
 )

@@ -136,7 +136,7 @@ class MultiAgentWorkflow(Workflow):
         """
         route = AgentRoute(name, description, tuple(words))
         known = {r.name for r in (*BUILT_IN, *self._routes)}
-        reserved = {*self.node_names, CLARIFY, "confidence", "escalate", "done"}
+        reserved = {*self.node_names, CLARIFY, "understand", "confidence", "escalate", "done"}
         if name in known | reserved | set(self._extensions.nodes):
             raise ValueError(
                 f"there is an agent or a node {name!r} already; choose another name than "

@@ -96,6 +96,11 @@ class AgentState(TypedDict):
     """The router's choice: as `current_task`, or `clarify`."""
     route_probability: NotRequired[float | None]
     """Probability of that choice, 0 to 1; None where words or a record decided, not the student."""
+    plan: NotRequired[str]
+    """How the question was read over the table, in words; empty where it was not."""
+    topic: NotRequired[str]
+    """The last question of the thread that the table answered, as it was completed; "and its
+    price?" leans on it."""
     answer: NotRequired[str]
     """The answer of this attempt."""
     verdict: NotRequired[Verdict | None]
@@ -112,15 +117,15 @@ class AgentState(TypedDict):
     """What this attempt changes beside the wording: `temperature`, `reason` (the student reads why
     its answer was rejected), or nothing."""
     confidence: NotRequired[float | None]
-    """Probability that the student's answer is right, 0 to 1; None where it is not known."""
+    """Probability that the answer is right, 0 to 1; None where it is not known."""
     escalate: NotRequired[bool]
     """The student gave no accepted answer, and the teacher may be asked."""
     teacher_calls: NotRequired[int]
     """Calls of the teacher in this turn."""
     answered_by: NotRequired[str]
-    """`teacher`, or empty for the student."""
+    """`teacher`; `table` for an answer that was computed; or empty for the student."""
     exit: NotRequired[str]
-    """How the turn ended, where the verdict alone does not tell: `clarify`, `deadline`,
+    """How the turn ended, where the verdict alone does not tell: `ask_back`, `clarify`, `deadline`,
     `tool_limit`, `too_long`, `low_confidence`, `rejected`, `validator_failed`."""
     steps: NotRequired[list[Step]]
     """What every node did in this turn."""

@@ -19,6 +19,7 @@ def fresh_turn(query: str) -> Update:
     return {
         "query": query,
         "asked": "",
+        "plan": "",
         "current_task": "qa",
         "route_probability": None,
         "answer": "",

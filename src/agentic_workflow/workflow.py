@@ -75,6 +75,15 @@ class Workflow(Runnable[WorkflowInput, Any]):
             self._graph = self._finished(self._create_graph())
         return self._graph
 
+    def remember(self, checkpointer: BaseCheckpointSaver[Any] | str) -> None:
+        """Remember threads from now on.
+
+        Args:
+            checkpointer: A URL as `open_checkpointer` takes it, or a LangGraph checkpointer.
+        """
+        self.checkpointer = as_checkpointer(checkpointer)
+        self._graph = None
+
     def get_graph(
         self, config: RunnableConfig | None = None, *, xray: int | bool = False
     ) -> Drawing:

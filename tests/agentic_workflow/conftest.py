@@ -47,6 +47,14 @@ def table():
     )
 
 
+@pytest.fixture(autouse=True)
+def _words_alone(monkeypatch):
+    """Understand questions without the sentence encoder, whose weights are not everywhere."""
+    from stillroom.agentic_workflow.reading import table_reader
+
+    monkeypatch.setattr(table_reader, "packaged_encoder", lambda: None)
+
+
 _number = count()
 
 

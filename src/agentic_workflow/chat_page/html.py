@@ -78,8 +78,13 @@ def source_line(final: Event) -> str:
     'question · not in the table'
     """
     route, verdict = str(final["task_type"]), _VERDICTS.get(str(final["verdict"]), "not checked")
+    if final.get("exit") == "ask_back":
+        verdict = "which one is meant?"
     parts = [_ROUTES.get(route, route)]
     parts.append(f"the claim {verdict}" if _is_judged_claim(final) else verdict)
+    if final.get("answered_by") == "table":
+        count = len(final["citations"])
+        parts.append(f"computed from {count} cell{'s' * (count != 1)}: {final['plan']}")
     if final["sources"]:
         source = final["sources"][0]
         parts.append(f"row {source['row']}")

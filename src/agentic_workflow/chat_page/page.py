@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ...errors import MissingDependencyError, ModelNotFoundError, StillroomError
 from ...tables import FactTable
@@ -41,8 +42,10 @@ _log = logging.getLogger(__name__)
 def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio has no types
     """Build the page for a workflow; `launch` serves it.
 
+    Each conversation is a thread, so that a question may lean on the one before.
+
     Args:
-        workflow: Answers the questions.
+        workflow: Answers the questions. Without a checkpointer it is given one in memory.
 
     Returns:
         A `gradio.Blocks`.
@@ -52,8 +55,11 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
     """
     gr = _gradio()
     table = workflow.agent.table
+    if workflow.checkpointer is None:
+        workflow.remember("memory")
     with gr.Blocks(title="stillroom", analytics_enabled=False, fill_height=True) as app:
         entries = gr.State([])
+        thread = gr.State(new_thread)
         with gr.Row(elem_id="top"):
             gr.HTML(_head(table), elem_id="head")
             new = gr.Button("New chat", elem_id="new", size="sm", scale=0, min_width=0)
@@ -82,16 +88,23 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
             stop_btn=False,
         )
 
-        async def answer(question: str, past: list[ChatEntry]) -> AsyncIterator[tuple[Any, ...]]:
+        async def answer(
+            question: str, past: list[ChatEntry], thread_id: str
+        ) -> AsyncIterator[tuple[Any, ...]]:
             waiting = gr.Textbox(value="", submit_btn=False, stop_btn=True)
             ready = gr.Textbox(submit_btn=True, stop_btn=False)
-            states = answer_question(workflow, question or "", list(past or []))
+            states = answer_question(workflow, question or "", list(past or []), thread_id)
             async with aclosing(states) as stream:  # type: ignore[type-var]
                 first = True
                 async for now in stream:
                     yield now, messages_of(now), waiting if first else gr.skip()
                     first = False
             yield gr.skip(), gr.skip(), ready
+
+        def forget(thread_id: str) -> tuple[Any, ...]:
+            if workflow.checkpointer is not None:
+                workflow.checkpointer.delete_thread(thread_id)
+            return [], [], new_thread()
 
         def stop(past: list[ChatEntry]) -> tuple[Any, ...]:
             now = stop_last(list(past or []))
@@ -105,10 +118,10 @@ def create_app(workflow: MultiAgentWorkflow) -> Any:  # noqa: ANN401 - gradio ha
 
         outputs = [entries, conversation, box]
         common = {"api_visibility": "private", "show_progress": "hidden"}
-        submitted = box.submit(answer, [box, entries], outputs, **common)
+        submitted = box.submit(answer, [box, entries, thread], outputs, **common)
         example = conversation.example_select(example_text, None, box, **common)
-        selected = example.then(answer, [box, entries], outputs, **common)
-        new.click(lambda: ([], []), None, [entries, conversation], queue=False, **common)
+        selected = example.then(answer, [box, entries, thread], outputs, **common)
+        new.click(forget, thread, [entries, conversation, thread], queue=False, **common)
         box.stop(stop, entries, outputs, cancels=[submitted, selected], queue=False, **common)
     app.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_CONCURRENT, api_open=False)
     return app
@@ -196,10 +209,18 @@ def stop_last(entries: list[ChatEntry]) -> list[ChatEntry]:
     return [*entries[:-1], stopped]
 
 
+def new_thread() -> str:
+    """Name a new conversation."""
+    return uuid4().hex
+
+
 async def answer_question(
-    workflow: MultiAgentWorkflow, question: str, entries: list[ChatEntry]
+    workflow: MultiAgentWorkflow,
+    question: str,
+    entries: list[ChatEntry],
+    thread_id: str | None = None,
 ) -> AsyncIterator[list[ChatEntry]]:
-    """Answer a question; yield the whole conversation after every change."""
+    """Answer a question of a thread; yield the whole conversation after every change."""
     fault = question_fault(question)
     if fault:
         yield [*entries, ChatEntry(question=question, note=fault)]
@@ -207,7 +228,7 @@ async def answer_question(
     entry = ChatEntry(question=question, answer="", note="Looking it up", busy=True)
     yield [*entries, entry]
     try:
-        events = workflow.astream_events(question)
+        events = workflow.astream_events(question, thread_id=thread_id)
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
                 entry = _updated(entry, event)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from ...tables import TableRow
-from ..record_search.lookup import Match, RecordLookup
+from ..reading.table_reader import Match, TableReader
 from ..text_matching import (
     STOP_WORDS,
     as_number,
@@ -78,29 +78,26 @@ def answers_agree(answer: str, value: str) -> bool:
     return contains_words(said_words, right_words)
 
 
-def check_answer(answer: str, match: Match, lookup: RecordLookup) -> Finding:
+def check_answer(answer: str, match: Match, reader: TableReader) -> Finding:
     """Compare an answer with the record that a question asks for.
 
     Returns:
-        The finding; undecided where the record has no value or the question names several records.
+        The finding; undecided where the record has no value.
     """
-    if match.others:
-        named = ", ".join((match.row.key, *match.others))
-        return Finding(None, f"the question names more than one record: {named}")
-    rows = [row for row in match.rows if _value(row, match, lookup) is not None]
+    rows = [row for row in match.rows if match.value_of(row)]
     if match.column is None or not rows:
         return Finding(None, f"row {match.row.row} has no value to compare the answer with")
     for row in rows:
-        value = _value(row, match, lookup) or ""
+        value = match.value_of(row) or ""
         if answers_agree(answer, value):
-            rival = _rival(answer, value, match.column.name, lookup)
+            rival = _rival(answer, value, match.column.name, reader)
             if rival is None:
-                return Finding(True, f"row {row.row} says {record_says(match, lookup)}")
+                return Finding(True, f"row {row.row} says {record_says(match)}")
             return Finding(False, f"names {rival} as well as {value}")
-    return Finding(False, f"row {rows[0].row} says {record_says(match, lookup)}")
+    return Finding(False, f"row {rows[0].row} says {record_says(match)}")
 
 
-def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
+def check_summary(text: str, row: TableRow, reader: TableReader) -> Finding:
     """Compare a summary with its record.
 
     All numbers must be in the record, a column that is mentioned must have the record's value, and
@@ -111,11 +108,11 @@ def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
     strange = [number for number in numbers(text) if number not in allowed]
     if strange:
         return Finding(False, f"row {row.row} holds no number {strange[0]:g}")
-    labels = {c.name: c.label for c in lookup.table.columns}
+    labels = {c.name: c.label for c in reader.table.columns}
     swapped = _swapped_number(text, row, labels)
     if swapped:
         return Finding(False, f"row {row.row} says {swapped}")
-    said = {c.name for c in lookup.columns.said_in(text)}
+    said = {c.name for c in reader.columns_said(text)}
     mentioned = 0
     for name, value in row.values.items():
         if _mentions(text, value):
@@ -124,7 +121,7 @@ def check_summary(text: str, row: TableRow, lookup: RecordLookup) -> Finding:
         label = labels.get(name, name)
         if name in said and not _inside_other(label, own):
             return Finding(False, f"row {row.row} says {label} = {value}")
-        rival = _other_value(text, value, name, lookup, own)
+        rival = _other_value(text, value, name, reader, own)
         if rival is not None:
             return Finding(False, f"row {row.row} says {label} = {value}, not {rival}")
     if not mentioned:
@@ -140,17 +137,11 @@ def check_numbers(text: str, original: str) -> Finding:
     return Finding(None, "no record to compare it with; all its numbers are in the text")
 
 
-def record_says(match: Match, lookup: RecordLookup) -> str:
+def record_says(match: Match) -> str:
     """Write what the record says: `symbol = Au`."""
     if match.column is None:
         return "nothing about that"
-    values = [v for v in (_value(row, match, lookup) for row in match.rows) if v is not None]
-    return f"{match.column.label} = {' or '.join(dict.fromkeys(values)) or 'nothing'}"
-
-
-def _value(row: TableRow, match: Match, lookup: RecordLookup) -> str | None:
-    name = match.column.name if match.column else ""
-    return row.key if name == lookup.table.key else row.values.get(name)
+    return f"{match.column.label} = {' or '.join(dict.fromkeys(match.values())) or 'nothing'}"
 
 
 def _negates(text: str) -> bool:
@@ -198,19 +189,19 @@ def _inside_other(label: str, own: list[str]) -> bool:
     return any(contains_words(words(value), words(label)) for value in own)
 
 
-def _rival(answer: str, value: str, column: str, lookup: RecordLookup) -> str | None:
+def _rival(answer: str, value: str, column: str, reader: TableReader) -> str | None:
     """Find another value of the column in an answer, as the whole or a part of it."""
     said = clean(answer)
-    if words(said) != words(value) and lookup.column_values.get(column, {}).get(words(said)):
+    if words(said) != words(value) and reader.column_values.get(column, {}).get(words(said)):
         return said
-    return _other_value(answer, value, column, lookup)
+    return _other_value(answer, value, column, reader)
 
 
 def _other_value(
-    text: str, value: str, column: str, lookup: RecordLookup, own: list[str] | None = None
+    text: str, value: str, column: str, reader: TableReader, own: list[str] | None = None
 ) -> str | None:
     """Find a value of the same column, but of another record, in a text."""
-    known = lookup.column_values.get(column, {})
+    known = reader.column_values.get(column, {})
     found = tokens(text)
     own_words = [words(v) for v in (own or [value])]
     first = 0

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..record_search.lookup import Match, RecordLookup
+from ...understanding.table.same_value import same_value
+from ..reading.table_reader import Match, TableReader, Understood, Verdict
 from ..text_matching import as_number, clean, numbers, words
 from .answer_check import Finding, check_answer, record_says
 
@@ -57,15 +59,15 @@ class Claim:
     """The subject of the claim."""
     value: str
     """The claimed value; empty where there is none."""
-    match: Match | None = None
-    """Record and column of the subject; None without a table or where none is named."""
+    understood: Understood | None = None
+    """What the table holds of the subject; None without a table, or where it is not found."""
     denied: bool = False
     """The claim is negated: "is not"."""
 
     @property
-    def about(self) -> str:
-        """The claim without the claimed value, which need not be in the table."""
-        return self.question.replace(self.value, " ") if self.value else self.question
+    def match(self) -> Match | None:
+        """Record and column of the subject, where it is one cell."""
+        return None if self.understood is None else self.understood.match
 
 
 def subject_of(query: str) -> str:
@@ -77,74 +79,100 @@ def subject_of(query: str) -> str:
     return _SUMMARY_COMMAND.sub("", query, count=1).strip()
 
 
-def read_claim(query: str, lookup: RecordLookup | None) -> Claim:
+def read_claim(query: str, reader: TableReader | None) -> Claim:
     """Parse a claim into subject and value.
 
     Args:
         query: The user's words.
-        lookup: The table's index, which finds the end of the subject; None without a table.
+        reader: Finds what the subject means; None without a table.
     """
     text = _LATE_COMMAND.sub("", _COMMAND.sub("", query, count=1)).strip() or query.strip()
     for form in _ANSWER_TO:
         if found := form.search(text):
-            value = _claimed(found["value"])
-            match = lookup.find(found["question"]) if lookup else None
-            return Claim(found["question"].strip(), value, match)
+            asked = found["question"].strip()
+            understood = reader.read(asked) if reader else None
+            return Claim(asked, _claimed(found["value"]), understood)
     plain = _TAIL.sub("", text)
     splits = [(plain[: m.start()], plain[m.end() :]) for m in _EQUALS.finditer(plain)]
-    if lookup is not None:
-        read: list[tuple[str, Claim]] = []
-        for before, after in [*reversed(splits), *((b, a) for a, b in splits)]:
-            match = lookup.find(before)
-            if match is not None and match.column is not None and clean(after):
-                denied = _NOT.match(after.strip()) is not None
-                claim = Claim(before.strip(), _claimed(after), match, denied)
-                read.append((match.column.name, claim))
+    if reader is not None:
+        read = list(_answered(splits, reader))
         # "Ag is the symbol of gold" is about gold's symbol, not about the name of Ag.
-        of_record = [claim for column, claim in read if column != lookup.table.key]
-        return (of_record or [claim for _, claim in read] or [_claim_by_value(plain, lookup)])[0]
+        of_record = [claim for claim in read if not _is_name(claim, reader)]
+        if of_record or (read and reader.read_record(plain).match is None):
+            return (of_record or read)[0]
+        return _claim_by_value(plain, reader)
     if splits:
         before, after = splits[-1]
         return Claim(before.strip(), _claimed(after), None, _NOT.match(after.strip()) is not None)
     return Claim(plain or text, "")
 
 
-def decide_claim(claim: Claim, lookup: RecordLookup) -> Finding:
-    """Compare a claim with the record; undecided where record, column or value is missing."""
-    match = claim.match
-    if match is None or match.column is None or match.others or not match.values():
+def decide_claim(claim: Claim, reader: TableReader) -> Finding:
+    """Compare a claim with the table; undecided where it does not hold the subject, or no value."""
+    understood, match = claim.understood, claim.match
+    if understood is None or understood.verdict != "answered":
         return Finding(None, "no record decides it")
-    row, says = match.row.row, record_says(match, lookup)
+    if match is not None:
+        says = f"row {match.row.row} says {record_says(match)}"
+    else:
+        says = f"{understood.plan}: {', '.join(understood.answer)}"
     if not claim.value:
-        return Finding(None, f"nothing is claimed; row {row} says {says}")
-    right = check_answer(claim.value, match, lookup).agrees is True
+        return Finding(None, f"nothing is claimed; {says}")
+    if match is not None:
+        right = check_answer(claim.value, match, reader).agrees is True
+    else:
+        right = same_value(claim.value, ", ".join(understood.answer))
     if right != claim.denied:
-        return Finding(True, f"row {row} says {says}")
-    return Finding(False, f"row {row} says {says}" + ("" if right else f", not {claim.value}"))
+        return Finding(True, says)
+    return Finding(False, says + ("" if right else f", not {claim.value}"))
+
+
+def _answered(splits: list[tuple[str, str]], reader: TableReader) -> Iterator[Claim]:
+    """Give the claims whose one side the table answers."""
+    for before, after in [*reversed(splits), *((b, a) for a, b in splits)]:
+        if not clean(after) or not before.strip():
+            continue
+        understood = reader.read(before.strip())
+        if understood.verdict == "answered":
+            denied = _NOT.match(after.strip()) is not None
+            yield Claim(before.strip(), _claimed(after), understood, denied)
+
+
+def _is_name(claim: Claim, reader: TableReader) -> bool:
+    """Tell whether a claim is about the name of a record."""
+    cells = () if claim.understood is None else claim.understood.cells
+    return bool(cells) and cells[0][1] == reader.table.key
 
 
 def _claimed(text: str) -> str:
     return clean(_NOT.sub("", _TAIL.sub("", text).strip(" ,")))
 
 
-def _claim_by_value(text: str, lookup: RecordLookup) -> Claim:
+def _claim_by_value(text: str, reader: TableReader) -> Claim:
     """Parse a claim without "is": the value is a text of the column beside the record's name."""
-    match = lookup.find(text)
+    record = reader.read_record(text)
+    match = record.match
     if match is None:
         return Claim(text, "")
     rest = re.sub(re.escape(match.row.key), " ", text, count=1, flags=re.IGNORECASE)
-    names = [match.column.name] if match.column else [c.name for c in lookup.table.columns]
-    for name in names:
-        value = _known_value(rest, name, lookup)
-        column = match.column or next(c for c in lookup.table.columns if c.name == name)
+    said = reader.columns_said(rest)
+    for column in said or reader.table.columns:
+        value = _known_value(rest, column.name, reader)
         if value:
-            found = Match(match.rows, column, match.key_column, match.confidence, match.others)
-            return Claim(text, value, found, re.search(r"\bnot\b", rest) is not None)
-    return Claim(text, "", match)
+            found = Match(match.rows, column, match.key_column)
+            plan = f"the {column.label} of {match.row.key}"
+            cells = tuple((row.row, column.name) for row in match.rows if found.value_of(row))
+            strange = set(record.left) - set(words(value)) - set(words(column.label))
+            verdict: Verdict = "answered" if cells and not strange else "abstained"
+            understood = Understood(
+                text, verdict, 1.0, plan, tuple(found.values()), cells, found, record.message
+            )
+            return Claim(text, value, understood, re.search(r"\bnot\b", rest) is not None)
+    return Claim(text, "", reader.read(text) if said else record)
 
 
-def _known_value(text: str, column: str, lookup: RecordLookup) -> str:
-    known = lookup.column_values.get(column, {})
+def _known_value(text: str, column: str, reader: TableReader) -> str:
+    known = reader.column_values.get(column, {})
     parts = text.split()
     for size in range(min(6, len(parts)), 0, -1):
         for first in range(len(parts) - size + 1):

@@ -1,11 +1,10 @@
 """Abstain unless table cells support the answer, and cite those cells.
 
-    grounding = Grounding(RecordLookup(table))                   # exact keys, no further package
+    grounding = Grounding(TableReader(table))                    # no further package
     grounding = open_grounding(table, StudentEmbeddings(folder))  # with full text and vectors
     MultiAgentWorkflow(folder, grounding=grounding)
 
     before the student is asked   `refuse`: does the table hold what is asked for?
-                                  (`question_coverage`)
     after the validator           `ground_verdict`: which cells support the answer, do they exist,
                                   and do they hold all its numbers? (`number_check`)
 
@@ -24,51 +23,45 @@ from langchain_core.messages import AIMessage
 
 from ...errors import ConfigError
 from ...tables import FactTable, TableRow
-from ..record_search.lookup import Match, RecordLookup
-from ..state import AgentState, Citation, Verdict, query_of, response_of
+from ..reading.table_reader import Match, TableReader
+from ..state import AgentState, Citation, Verdict, response_of
 from ..state_updates import Update, judged, rejected
 from ..text_matching import contains_words, numbers, words
 from .answer_check import answers_agree
-from .claims import subject_of
 from .number_check import CitedCell, unsupported_numbers
-from .question_coverage import Refusal, near_keys, refusal_of, refusal_sentence
 from .requested_record import RequestedRecord
 
 if TYPE_CHECKING:
     from ..record_search.duckdb_store import RecordStore
     from ..record_search.retriever import RecordRetriever
 
+MOST_CITED = 100
+"""Cells that an answer cites at most; a sum over a long column rests on more."""
+
 
 @dataclass(frozen=True)
 class Grounding:
     """Access to the table while the student answers."""
 
-    lookup: RecordLookup
-    """Finds named records and columns."""
+    reader: TableReader
+    """Finds what a request means."""
     retriever: RecordRetriever | None = None
-    """Finds similar records to offer where a question names none; None offers keys with a similar
+    """Finds similar records to offer where a question names none; None offers names with a similar
     spelling only."""
 
-    def refuse(self, task: str, text: str, match: Match | None) -> Refusal | None:
-        """Give the reason why the table cannot answer; None where it can.
-
-        Args:
-            task: `qa`, `summarize` or `validate`.
-            text: The user's words; of a claim, what it is about.
-            match: The record and column they ask for.
-        """
-        if task == "summarize":
-            return refusal_of(subject_of(text), match, self.lookup, whole_record=True)
-        return refusal_of(text, match, self.lookup)
-
-    def sentence(self, refusal: Refusal, text: str) -> str:
-        """Explain to the user why there is no answer, and what the table holds."""
-        near = self.near(text) if refusal.kind == "no_record" else ()
-        return refusal_sentence(refusal, self.lookup, near)
+    def refuse(self, requested: RequestedRecord) -> str | None:
+        """Give the sentence to the user where the table cannot answer; None where it can."""
+        found = requested.understood
+        if found is None:
+            return "I don't know: nothing in the table matches this question."
+        if found.verdict == "answered":
+            return None
+        offered = self.near(found.text) if found.nothing_named else ()
+        return found.message + (f" Near to it: {', '.join(offered)}." if offered else "")
 
     def near(self, text: str, most: int = 3) -> tuple[str, ...]:
         """Give keys of records similar to a question that names none."""
-        spelt_alike = near_keys(text, self.lookup, most)
+        spelt_alike = self.reader.near(text, most)
         if self.retriever is None or len(spelt_alike) >= most:
             return spelt_alike
         found = (
@@ -84,38 +77,34 @@ class Grounding:
         if self.retriever is not None:
             found = self.retriever.store.cell(citation["row"], citation["column"])
             return found == citation["value"]
-        rows = (row for row in self.lookup.table.rows if row.row == citation["row"])
-        return any(
-            citation["value"] == (row.key if citation["column"] == self.lookup.table.key
-                                  else row.values.get(citation["column"]))
-            for row in rows
-        )  # fmt: skip
+        row = self.reader.row_by_number.get(citation["row"])
+        return row is not None and _citation(row, citation["column"], self.reader) == citation
 
 
 def chosen_grounding(
-    lookup: RecordLookup | None, wanted: Grounding | bool = True
+    reader: TableReader | None, wanted: Grounding | bool = True
 ) -> Grounding | None:
     """Give the grounding for a workflow.
 
     Args:
-        lookup: The table's index; None without a table, which gives no grounding.
+        reader: Reads the student's table; None without one, which gives no grounding.
         wanted: A grounding; True for the one without full text and vectors; False for none.
 
     Raises:
         ConfigError: The grounding is over another table than the student's.
     """
     if isinstance(wanted, Grounding):
-        theirs = wanted.lookup.table
-        if lookup is not None and theirs != lookup.table:
+        theirs = wanted.reader.table
+        if reader is not None and theirs != reader.table:
             raise ConfigError(
                 [
                     f"the grounding is over {theirs.source} ({len(theirs.rows)} records), the "
-                    f"student's table is {lookup.table.source} ({len(lookup.table.rows)} records); "
+                    f"student's table is {reader.table.source} ({len(reader.table.rows)} records); "
                     "make it with open_grounding(open_table(folder))"
                 ]
             )
         return wanted
-    return Grounding(lookup) if wanted and lookup is not None else None
+    return Grounding(reader) if wanted and reader is not None else None
 
 
 def open_grounding(
@@ -139,10 +128,10 @@ def open_grounding(
     from ..record_search.duckdb_store import RecordStore
     from ..record_search.retriever import RecordRetriever, index_records
 
-    lookup = RecordLookup(table)
+    reader = TableReader(table)
     vectors = None if embedding is None else index_records(table, embedding, path=vectors_path)
     records = RecordStore.of(table) if store is None else store
-    return Grounding(lookup, RecordRetriever(store=records, lookup=lookup, vectors=vectors))
+    return Grounding(reader, RecordRetriever(store=records, reader=reader, vectors=vectors))
 
 
 def ground_verdict(
@@ -163,26 +152,22 @@ def ground_verdict(
         The update: with citations where the answer stands; rejected (see `rejected`) where a number
         of the answer is in no cited cell; as an abstention where a cited cell is not in the table.
     """
-    match = requested.match
-    if grounding is None or not isinstance(update, dict):
+    found = requested.understood
+    if grounding is None or not isinstance(update, dict) or found is None:
         return update
     verdict, task = update.get("verdict"), state.get("current_task") or "qa"
-    if verdict not in ("agrees", "disagrees") or match is None or match.others:
+    if verdict not in ("agrees", "disagrees") or found.verdict != "answered":
         return update
     if task != "validate" and (state.get("context") or "").strip():
         return update  # the user's own text supports it
-    if task == "validate" and requested.claim is not None:
-        refusal = grounding.refuse(task, requested.claim.about, match)
-        if refusal is not None:
-            said = grounding.sentence(refusal, query_of(state))
-            return _withdrawn(state, update, "unverified", "no record decides it", said)
     agrees = verdict == "agrees"
     answer = "" if task == "validate" else _final_answer(state, update)
-    citations = cite(task, query_of(state), answer, match, grounding.lookup, agrees=agrees)
+    citations = cite(requested, answer, grounding.reader, agrees=agrees)
     if not citations or not all(grounding.exists(citation) for citation in citations):
         reason = "the table has no cell that supports the answer"
         return _withdrawn(state, update, "abstained", reason, f"I don't know: {reason}.")
-    strange = unsupported_numbers(answer, _cells(citations, grounding.lookup)) if agrees else []
+    looked_up = agrees and found.match is not None
+    strange = unsupported_numbers(answer, _cells(citations, grounding.reader)) if looked_up else []
     if not strange:
         return _cited(update, citations)
     reason = f"no cited cell holds the number {strange[0]}"
@@ -191,54 +176,44 @@ def ground_verdict(
 
 
 def cite(
-    task: str,
-    question: str,
-    answer: str,
-    match: Match,
-    lookup: RecordLookup,
-    *,
-    agrees: bool = True,
+    requested: RequestedRecord, answer: str, reader: TableReader, *, agrees: bool = True
 ) -> list[Citation]:
-    """List the cells that support an answer.
+    """List the cells that support an answer: one fact, or all that a computation rests on.
 
     Args:
-        task: `qa`, `summarize` or `validate`.
-        question: The user's words.
-        answer: The answer; empty for everything that was matched.
-        match: The record and column.
-        lookup: The table's index.
+        requested: What is asked for.
+        answer: The answer; empty for everything that was found.
+        reader: Reads the table.
         agrees: The answer is right; otherwise the cells that contradict it are cited.
 
     Returns:
-        The cell of the key first, then the others; of every record where several match equally.
+        For a looked-up fact the record's key and the cell, of every record where several share the
+        name; for a summary the cells that it tells; for a computation its cells.
     """
-    key = lookup.table.key
+    found = requested.understood
+    if found is None:
+        return []
+    key, match = reader.table.key, found.match
+    if match is None:
+        rows = reader.row_by_number
+        return [_citation(rows[row], name, reader) for row, name in found.cells[:MOST_CITED]]
     citations: list[Citation] = []
     for row in match.rows:
-        cells = _cells_of(task, answer, row, match, lookup, agrees)
+        cells = _cells_of(answer, row, match, agrees)
         if cells:
-            naming = [] if _contains_value(question, row.key) else _columns_told(question, row)
-            named = dict.fromkeys((key, *naming, *cells))
-            citations += [_citation(row, name, lookup) for name in named]
+            citations += [_citation(row, name, reader) for name in dict.fromkeys((key, *cells))]
     return citations
 
 
-def _cells_of(
-    task: str, answer: str, row: TableRow, match: Match, lookup: RecordLookup, agrees: bool
-) -> list[str]:
+def _cells_of(answer: str, row: TableRow, match: Match, agrees: bool) -> list[str]:
     """Choose the columns of a record that are cited; none if it does not support the answer."""
-    if task == "summarize":
-        return _columns_told(answer, row) if agrees else list(row.values)
-    column = match.column.name if match.column is not None else ""
-    value = row.key if column == lookup.table.key else row.values.get(column)
+    if match.column is None:
+        told = [name for name, value in row.values.items() if _contains_value(answer, value)]
+        return told if agrees else list(row.values)
+    value = match.value_of(row)
     if value is None or (agrees and answer and not answers_agree(answer, value)):
         return []
-    return [column]
-
-
-def _columns_told(text: str, row: TableRow) -> list[str]:
-    """List the columns whose values a text contains."""
-    return [name for name, value in row.values.items() if _contains_value(text, value)]
+    return [match.column.name]
 
 
 def _contains_value(text: str, value: str) -> bool:
@@ -248,14 +223,14 @@ def _contains_value(text: str, value: str) -> bool:
     return contains_words(words(text), words(value))
 
 
-def _citation(row: TableRow, column: str, lookup: RecordLookup) -> Citation:
-    key = lookup.table.key
-    value = row.key if column == key else row.values[column]
-    return Citation(table=lookup.table.source, row=row.row, key=row.key, column=column, value=value)
+def _citation(row: TableRow, column: str, reader: TableReader) -> Citation:
+    key = reader.table.key
+    value = row.key if column == key else row.values.get(column, "")
+    return Citation(table=reader.table.source, row=row.row, key=row.key, column=column, value=value)
 
 
-def _cells(citations: Iterable[Citation], lookup: RecordLookup) -> list[CitedCell]:
-    labels = {column.name: column.label for column in lookup.table.columns}
+def _cells(citations: Iterable[Citation], reader: TableReader) -> list[CitedCell]:
+    labels = {column.name: column.label for column in reader.table.columns}
     return [
         CitedCell(c["row"], c["column"], labels.get(c["column"], c["column"]), c["value"])
         for c in citations

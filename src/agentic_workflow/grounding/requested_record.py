@@ -1,13 +1,14 @@
-"""The record and column that a request asks for.
+"""What a request asks for: a record and column, a computation, or a claim about one.
 
-The router looks them up once a turn and puts them into the state; all other nodes read them there.
+It is found once a turn, by the node `understand`, and put into the state; all other nodes read it
+there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..record_search.lookup import Match, RecordLookup
+from ..reading.table_reader import Match, TableReader, Understood
 from ..state import AgentState, query_of
 from ..text_matching import words
 from .claims import Claim, read_claim, subject_of
@@ -18,53 +19,62 @@ PASSAGE_WORDS = 12
 
 @dataclass(frozen=True)
 class RequestedRecord:
-    """The record, column and claim of one request."""
+    """What one request asks for."""
 
     task: str
     query: str
-    match: Match | None = None
-    """Record and column; without a column for a summary. None where no record is named."""
+    understood: Understood | None = None
+    """What was found in the table; None without one, and for a text of the user's own."""
     claim: Claim | None = None
     """The statement to judge; None unless the task is `validate`."""
 
+    @property
+    def match(self) -> Match | None:
+        """Record and column; without a column for a summary. None where no cell is asked for."""
+        return None if self.understood is None else self.understood.match
 
-def find_requested(task: str, query: str, lookup: RecordLookup | None) -> RequestedRecord:
-    """Look up the record that a request asks for.
+
+def find_requested(
+    task: str, query: str, reader: TableReader | None, before: str = "", *, strict: bool = True
+) -> RequestedRecord:
+    """Find what a request asks for.
 
     Args:
-        task: `qa`, `summarize` or `validate`; for any other no record is looked for.
+        task: `qa`, `summarize` or `validate`; for any other nothing is looked for.
         query: The user's words.
-        lookup: The table's index; None without a table.
+        reader: Reads the table; None without one.
+        before: The question of the turn before, which this one may lean on.
+        strict: No word of a question may be left over; see `TableReader.read`.
     """
     if task == "validate":
-        claim = read_claim(query, lookup)
-        return RequestedRecord(task, query, claim.match, claim)
-    if lookup is None or task not in ("qa", "summarize"):
+        claim = read_claim(query, reader)
+        return RequestedRecord(task, query, claim.understood, claim)
+    if reader is None or task not in ("qa", "summarize"):
         return RequestedRecord(task, query)
     if task == "qa":
-        return RequestedRecord(task, query, lookup.find(query))
+        return RequestedRecord(task, query, reader.read(query, before, strict=strict))
     subject = subject_of(query)
-    match = lookup.find(subject) if len(words(subject)) < PASSAGE_WORDS else None
-    if match is not None:
-        match = Match(match.rows, None, match.key_column, 1.0, match.others)
-    return RequestedRecord(task, query, match)
+    if len(words(subject)) >= PASSAGE_WORDS:
+        return RequestedRecord(task, query)
+    return RequestedRecord(task, query, reader.read_record(subject))
 
 
 def requested_record(
-    state: AgentState, lookup: RecordLookup | None, task: str | None = None
+    state: AgentState, reader: TableReader | None, task: str | None = None, *, strict: bool = True
 ) -> RequestedRecord:
-    """Read the requested record off the state.
+    """Read what is asked for off the state.
 
-    It is looked up only where the state does not have it: behind a router of the user's own, in a
-    turn that was resumed from a checkpoint, or after a node changed the request.
+    It is looked for again only where the state does not have it: in a turn that was resumed from a
+    checkpoint, or after a node changed the request.
 
     Args:
         state: The state.
-        lookup: The table's index; None without a table.
+        reader: Reads the table; None without one.
         task: What is asked for; by default the state's `current_task`.
+        strict: See `find_requested`.
     """
     task, query = task or state.get("current_task") or "qa", query_of(state)
     kept = state.get("requested")
     if isinstance(kept, RequestedRecord) and (kept.task, kept.query) == (task, query):
         return kept
-    return find_requested(task, query, lookup)
+    return find_requested(task, query, reader, state.get("topic", ""), strict=strict)

@@ -1,4 +1,4 @@
-"""Router, question answering and summaries: functions of the state and tools that return an update.
+"""Understanding, router, answers and summaries: functions of the state that return an update.
 
 A node answers "I don't know" where a question cannot be answered, and raises only what the model
 raises.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 
 from ...errors import ConfigError
 from ...inference.scoring.confidence import TOP_LOGPROBS, ConfidenceMap
 from ...prompts import render
 from ..grounding.claims import subject_of
-from ..grounding.question_coverage import refusal_sentence, unmatched
 from ..grounding.requested_record import (
     PASSAGE_WORDS,
     RequestedRecord,
@@ -24,9 +23,9 @@ from ..grounding.requested_record import (
 from ..model_calls.ask import ask, with_history
 from ..model_calls.context_budget import context_budget
 from ..model_calls.deadlines import run_context
-from ..record_search.lookup import Match, RecordLookup
+from ..reading.table_reader import Match, TableReader, Understood
 from ..routing import BUILT_IN, CLARIFY, label_route, task_of, word_route
-from ..state import AgentState, SourceRecord, TaskType, query_of, response_of, with_step
+from ..state import AgentState, SourceRecord, query_of, response_of, with_step
 from ..state_updates import Update, abstained, answered, first_step, fresh_turn, spoken
 from ..text_matching import words
 from .long_text_node import condense
@@ -72,24 +71,41 @@ def finalize(state: AgentState) -> Update:
     return {**update, "messages": said} if said else update
 
 
-def route_request(state: AgentState, tools: Tools) -> Update:
-    """Choose the agent by whole words, by the record that is asked for, or by the student's scores.
+def understand(state: AgentState, tools: Tools) -> Update:
+    """Find what the request asks for, once; all other nodes read it off the state.
 
-    The student is called only if agents were added, or if the policy sets a router or a
-    `route_confidence`. The record is looked up here; a second time only if the student then chooses
-    another task than the words did.
+    A question may lean on the one before: that of the thread, else the last one among the messages.
     """
     query = query_of(state)
-    task, why, requested, probability = _choose_route(query, tools)
-    match = requested.match
+    if tools.reader is None or word_route(query, tools.routes) is not None:
+        return {"steps": []}
+    requested = find_requested(
+        task_of(query)[0], query, tools.reader, _before(state), strict=tools.grounding is not None
+    )
+    found = requested.understood
+    told = requested.task == "qa" and found is not None and found.verdict == "answered"
+    update: Update = {"requested": requested, "steps": []}
+    return {**update, "topic": found.text} if told and found is not None else update
+
+
+def route_request(state: AgentState, tools: Tools) -> Update:
+    """Choose the agent by whole words, by what the table answers, or by the student's scores.
+
+    The student is called only if agents were added, or if the policy sets a router or a
+    `route_confidence`.
+    """
+    query = query_of(state)
+    task, why, requested, probability = _choose_route(state, query, tools)
+    found = requested.understood
     return {
         **fresh_turn(query),
         "current_task": task,
         "task_type": task,
         "route_probability": probability,
         "requested": requested,
-        "sources": _sources(match, tools.lookup),
-        "steps": first_step("router", task, f"{why}; {_found(match, tools.lookup)}"),
+        "plan": found.plan if found is not None else "",
+        "sources": _sources(requested.match, tools.reader),
+        "steps": first_step("router", task, f"{why}; {_found(requested, tools.reader)}"),
     }
 
 
@@ -115,19 +131,19 @@ class _Route(NamedTuple):
     probability: float | None = None
 
 
-def _choose_route(query: str, tools: Tools) -> _Route:
+def _choose_route(state: AgentState, query: str, tools: Tools) -> _Route:
     named = word_route(query, tools.routes)
     if named is not None:
         return _Route(named[0], f'the word "{named[1]}"', RequestedRecord(named[0], query))
     task, word = task_of(query)
-    requested = find_requested(task, query, tools.lookup)
+    requested = _requested(state, tools, task)
     if word:
         return _Route(task, f'the word "{word}"', requested)
-    policy, match = tools.policy, requested.match
+    policy, found = tools.policy, requested.understood
     if not (tools.routes or policy.route_confidence or policy.router):
         return _Route(task, "a question", requested)
-    if match is not None and match.column is not None and not match.others:
-        return _Route(task, "it asks for a record", requested)
+    if found is not None and found.verdict == "answered":
+        return _Route(task, "the table answers it", requested)
     choice = label_route(
         query,
         (*BUILT_IN, *tools.routes),
@@ -141,19 +157,26 @@ def _choose_route(query: str, tools: Tools) -> _Route:
         why = f"{choice.name}{sure} is the likeliest, {least:.0%} needed"
         return _Route(CLARIFY, why, RequestedRecord(CLARIFY, query), choice.probability)
     if choice.name != task:
-        requested = find_requested(choice.name, query, tools.lookup)
+        requested = _requested(state, tools, choice.name)
     return _Route(choice.name, f"the student's choice{sure}", requested, choice.probability)
 
 
 def answer_question(state: AgentState, tools: Tools) -> Update:
-    """Ask the student, unless there is a table that does not hold what is asked for."""
+    """Ask the student for a cell; give what was computed; abstain from what is not in the table."""
     query, context = query_of(state), state.get("context") or ""
     requested: Update = {}
-    if not context.strip():
-        cannot, requested = _cannot_answer("qa", query, state, tools)
-        if cannot:
-            return {**abstained(state, "qa_agent", cannot), **requested}
     asked = state.get("asked") or query
+    if not context.strip() and tools.reader is not None:
+        request = _requested(state, tools, "qa")
+        requested = {"requested": request}
+        cannot = _cannot_answer(request, tools)
+        if cannot:
+            return {**_told(state, "qa_agent", request, cannot), **requested}
+        found = request.understood
+        if found is not None and found.match is None:
+            return {**_computed(state, found), **requested}
+        if found is not None and found.match is not None and found.text != query:
+            asked = state.get("asked") or next(iter(tools.reader.wordings(found.match)), found.text)
     options = _attempt_options(state)
     if tools.confidence is not None and tools.samples:
         options["top_logprobs"] = TOP_LOGPROBS
@@ -168,15 +191,27 @@ def answer_question(state: AgentState, tools: Tools) -> Update:
     }
 
 
+def _computed(state: AgentState, found: Understood) -> Update:
+    """Give the answer of a plan that is computed: the table answers, not the language model."""
+    return {
+        **answered(state, AIMessage(", ".join(found.answer))),
+        "answered_by": "table",
+        "confidence": found.confidence,
+        "steps": with_step(state, "qa_agent", "computed", found.plan),
+    }
+
+
 def summarize_text(state: AgentState, tools: Tools) -> Update:
     """Ask the student for a summary of the given text or of a record in the table."""
     text, context = text_and_context(state)
     own_text = (state.get("context") or "").strip() or len(words(text)) >= PASSAGE_WORDS
     requested: Update = {}
     if not own_text:
-        cannot, requested = _cannot_answer("summarize", text, state, tools)
+        request = _requested(state, tools, "summarize")
+        requested = {"requested": request}
+        cannot = _cannot_answer(request, tools) if tools.reader is not None else ""
         if cannot:
-            return {**abstained(state, "summarizer", cannot), **requested}
+            return {**_told(state, "summarizer", request, cannot), **requested}
     asked = state.get("asked") or text
     read = condense(asked, _with_rejection(state, context), tools.model, tools.policy)
     if read.fault:
@@ -231,35 +266,50 @@ def _confidence(message: AIMessage, known: ConfidenceMap | None) -> float | None
     return known.probability(message) if known is not None and told else None
 
 
-def _sources(match: Match | None, lookup: RecordLookup | None) -> list[SourceRecord]:
-    if match is None or lookup is None or match.others:
+def _sources(match: Match | None, reader: TableReader | None) -> list[SourceRecord]:
+    if match is None or reader is None:
         return []
-    return [lookup.source(match, row) for row in match.rows[:5]]
+    return [reader.source(match, row) for row in match.rows[:5]]
 
 
-def _found(match: Match | None, lookup: RecordLookup | None) -> str:
-    if lookup is None:
+def _found(requested: RequestedRecord, reader: TableReader | None) -> str:
+    found = requested.understood
+    if reader is None:
         return "no table to look in"
-    if match is None:
-        return f"nothing in {lookup.table.source} matches"
-    column = f", column {match.column.name}" if match.column else ""
-    return f"row {match.row.row} ({match.row.key}){column}"
+    if found is None or not found.plan:
+        return f"nothing in {reader.table.source} matches"
+    row = f"row {found.match.row.row}: " if found.match is not None else ""
+    return f"{row}{found.plan}"
 
 
-def _cannot_answer(
-    task: TaskType, text: str, state: AgentState, tools: Tools
-) -> tuple[str, Update]:
-    """Explain why the table does not hold what is asked for; empty if it does or there is no table.
+def _before(state: AgentState) -> str:
+    """Give the question that a follow-up leans on; empty for none."""
+    said = [m for m in (state.get("messages") or [])[:-1] if isinstance(m, HumanMessage)]
+    return state.get("topic") or (str(said[-1].text) if said else "")
 
-    Also give the record that was looked up, for the nodes that follow.
-    """
-    if tools.lookup is None:
-        return "", {}
-    requested = requested_record(state, tools.lookup, task)
+
+def _requested(state: AgentState, tools: Tools, task: str) -> RequestedRecord:
+    return requested_record(state, tools.reader, task, strict=tools.grounding is not None)
+
+
+def _cannot_answer(request: RequestedRecord, tools: Tools) -> str:
+    """Explain why the table does not hold what is asked for; empty if it does."""
     if tools.grounding is not None:
-        refusal = tools.grounding.refuse(task, text, requested.match)
-        cannot = "" if refusal is None else tools.grounding.sentence(refusal, text)
-    else:
-        refusal = unmatched(requested.match, whole_record=task == "summarize")
-        cannot = "" if refusal is None else refusal_sentence(refusal, tools.lookup)
-    return cannot, {"requested": requested}
+        return tools.grounding.refuse(request) or ""
+    found = request.understood
+    return "" if found is None or found.verdict == "answered" else found.message
+
+
+def _told(state: AgentState, node: str, request: RequestedRecord, sentence: str) -> Update:
+    """Tell the user that there is no answer, or ask which reading is meant."""
+    found = request.understood
+    if found is None or found.verdict != "ask_back":
+        return abstained(state, node, sentence)
+    return abstained(
+        state,
+        node,
+        sentence,
+        reason="the question may be read in another way",
+        detail="the user is asked which reading is meant",
+        exit_name="ask_back",
+    )

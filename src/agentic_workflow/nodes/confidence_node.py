@@ -69,11 +69,5 @@ def risk_target(tools: Tools) -> float | None:
 
 
 def _record_decides(state: AgentState, tools: Tools) -> bool:
-    match = requested_record(state, tools.lookup).match
-    return (
-        match is not None
-        and match.column is not None
-        and not match.others
-        and bool(match.values())
-        and bool(response_of(state))
-    )
+    found = requested_record(state, tools.reader).understood
+    return found is not None and found.verdict == "answered" and bool(response_of(state))

@@ -42,7 +42,7 @@ def with_attempts(validator: Node, tools: ToolsSource) -> Node:
     def prepared(state: AgentState) -> tuple[AgentState, Tools]:
         made = tools()
         risk_target(made)  # a graph without a confidence map has no other node that checks it
-        requested = requested_record(state, made.lookup)
+        requested = requested_record(state, made.reader)
         return AgentState(**{**state, "requested": requested}), made
 
     if iscoroutinefunction(validator):
@@ -88,7 +88,7 @@ def decide_attempt(state: AgentState, update: Any, tools: Tools) -> Any:  # noqa
     """
     if not isinstance(update, dict):  # a Command goes where it says
         return update
-    requested = requested_record(state, tools.lookup)
+    requested = requested_record(state, tools.reader)
     attempts = state.get("attempts", 0) + 1
     counted = {"attempts": attempts, "requested": requested}
     update = dict(ground_verdict(state, update, requested, tools.grounding))
@@ -118,14 +118,12 @@ def next_change(state: AgentState, tools: Tools) -> Update:
 
 def _other_phrasings(state: AgentState, tools: Tools) -> list[str]:
     """Give the trained wordings that differ from the user's own, best first."""
-    match, lookup = requested_record(state, tools.lookup).match, tools.lookup
-    if match is None or match.others or lookup is None:
+    match, reader = requested_record(state, tools.reader).match, tools.reader
+    if match is None or reader is None:
         return []
-    if state.get("current_task") == "summarize":
-        own, trained = subject_of(query_of(state)), lookup.canonical_summaries(match)
-    else:
-        own, trained = query_of(state), lookup.canonical_questions(match)
-    return [phrase for phrase in dict.fromkeys(trained) if phrase.strip() != own.strip()]
+    summary = state.get("current_task") == "summarize"
+    own = subject_of(query_of(state)) if summary else query_of(state)
+    return [one for one in dict.fromkeys(reader.wordings(match)) if one.strip() != own.strip()]
 
 
 def quoted(answer: str) -> str:

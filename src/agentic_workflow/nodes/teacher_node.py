@@ -45,7 +45,7 @@ def ask_teacher(state: AgentState, tools: Tools) -> Update:
     except Exception as fault:  # noqa: BLE001 - any chat model; the turn is closed already
         why = f"the teacher failed: {type(fault).__name__}: {fault}"
         return {**calls, "steps": with_step(state, "escalate", "failed", why)}
-    requested = requested_record(state, tools.lookup)
+    requested = requested_record(state, tools.reader)
     finding = check_by_code(state, answer, requested.match, tools)
     if not answer.strip() or finding.agrees is False:
         why = finding.reason if answer.strip() else "it said nothing"

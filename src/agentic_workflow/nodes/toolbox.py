@@ -10,7 +10,7 @@ from ...inference.scoring.confidence import ConfidenceMap
 from ..grounding.grounded_answer import Grounding, chosen_grounding
 from ..model_calls.ask import is_student
 from ..policy import AnswerPolicy, TeacherBudget
-from ..record_search.lookup import RecordLookup
+from ..reading.table_reader import TableReader
 from ..routing import AgentRoute
 
 
@@ -20,8 +20,8 @@ class Tools:
 
     model: BaseChatModel
     """The student."""
-    lookup: RecordLookup | None = None
-    """Index of the student's table; None without one."""
+    reader: TableReader | None = None
+    """Reads the student's table; None without one."""
     policy: AnswerPolicy = field(default_factory=AnswerPolicy)
     """Attempts, risk, teacher and so on."""
     routes: tuple[AgentRoute, ...] = ()
@@ -41,5 +41,5 @@ class Tools:
 
 def grounded(tools: Tools, wanted: Grounding | bool) -> Tools:
     """Set the grounding; see `chosen_grounding`."""
-    chosen = chosen_grounding(tools.lookup, wanted)
-    return replace(tools, grounding=chosen, lookup=chosen.lookup if chosen else tools.lookup)
+    chosen = chosen_grounding(tools.reader, wanted)
+    return replace(tools, grounding=chosen, reader=chosen.reader if chosen else tools.reader)

@@ -22,7 +22,7 @@ from ..grounding.answer_check import (
 from ..grounding.claims import Claim, decide_claim
 from ..grounding.requested_record import requested_record
 from ..model_calls.ask import ask_yes_no
-from ..record_search.lookup import Match, RecordLookup
+from ..reading.table_reader import Match, TableReader
 from ..state import AgentState, response_of
 from ..state_updates import Update, judged, rejected
 from ..text_matching import contains_words, words
@@ -42,15 +42,18 @@ def validate_answer(state: AgentState, tools: Tools) -> Update:
     objection = _objection(state, answer, tools)
     if objection is not None:
         return _reject(state, objection)
-    match = requested_record(state, tools.lookup).match
-    finding = compare_with_record(state, answer, match, tools.lookup)
+    requested = requested_record(state, tools.reader)
+    match, found = requested.match, requested.understood
+    if state.get("answered_by") == "table" and found is not None:
+        return judged(state, "agrees", f"the table says so: {found.plan}", answer)
+    finding = compare_with_record(state, answer, match, tools.reader)
     if finding.agrees:
         return judged(state, "agrees", finding.reason, answer)
-    if finding.agrees is None or match is None or tools.lookup is None:
+    if finding.agrees is None or match is None or tools.reader is None:
         return _judge_undecided(state, tools, answer, Finding(None, finding.reason))
     changed = next_change(state, tools)
     as_what = f" as: {changed['asked']}" if changed.get("asked") else ""
-    said = _disagreement(state, answer, finding, match, tools.lookup)
+    said = _disagreement(state, answer, finding, match, tools.reader)
     closed = {**judged(state, "disagrees", finding.reason, said), "escalate": True}
     detail = f"{finding.reason}; asking again{as_what}"
     return {**rejected(state, finding.reason, closed, detail), **changed}
@@ -85,11 +88,11 @@ def check_by_code(state: AgentState, answer: str, match: Match | None, tools: To
     objection = _objection(state, answer, tools)
     if objection is not None:
         return Finding(False, objection)
-    return compare_with_record(state, answer, match, tools.lookup)
+    return compare_with_record(state, answer, match, tools.reader)
 
 
 def compare_with_record(
-    state: AgentState, answer: str, match: Match | None, lookup: RecordLookup | None
+    state: AgentState, answer: str, match: Match | None, reader: TableReader | None
 ) -> Finding:
     """Compare an answer, the student's or the teacher's, with context and record.
 
@@ -98,29 +101,29 @@ def compare_with_record(
     """
     context = state.get("context") or ""
     if state.get("current_task") == "summarize":
-        if lookup is not None and match is not None and not match.others:
-            return check_summary(answer, match.row, lookup)
+        if reader is not None and match is not None:
+            return check_summary(answer, match.row, reader)
         return check_numbers(answer, "\n".join(text_and_context(state)))
     if contains_words(words(context), words(answer)):
         return Finding(True, "the given context contains the answer")
-    if lookup is not None and match is not None and match.column is not None:
-        return check_answer(answer, match, lookup)
-    missing = "the student has no table" if lookup is None else "no record matches"
+    if reader is not None and match is not None and match.column is not None:
+        return check_answer(answer, match, reader)
+    missing = "the student has no table" if reader is None else "no record matches"
     return Finding(None, f"{missing}, so there is nothing to compare the answer with")
 
 
 def _disagreement(
-    state: AgentState, answer: str, finding: Finding, match: Match, lookup: RecordLookup
+    state: AgentState, answer: str, finding: Finding, match: Match, reader: TableReader
 ) -> str:
     """Write the response where student and record disagree: both are shown."""
     row = match.row
     if state.get("current_task") != "summarize":
         return f"The student answered {quoted(answer)}; row {row.row} says " + (
-            f"{record_says(match, lookup)}."
+            f"{record_says(match)}."
         )
     values = ", ".join(
         f"{column.label} = {row.values[column.name]}"
-        for column in lookup.table.columns
+        for column in reader.table.columns
         if column.name in row.values
     )
     return (
@@ -130,15 +133,18 @@ def _disagreement(
 
 
 def _judge_claim(state: AgentState, tools: Tools) -> Update:
-    claim = requested_record(state, tools.lookup).claim
+    claim = requested_record(state, tools.reader).claim
     assert claim is not None  # the task is `validate`
-    if tools.lookup is not None:
-        finding = decide_claim(claim, tools.lookup)
+    if tools.reader is not None and claim.understood is not None:
+        finding = decide_claim(claim, tools.reader)
         if finding.agrees is not None:
             said = f"{'Yes' if finding.agrees else 'No'}: {finding.reason}."
             return judged(state, "agrees" if finding.agrees else "disagrees", finding.reason, said)
-        if claim.match is not None and not claim.value:
+        if claim.understood.verdict == "answered" and not claim.value:
             said = f"There is no claim to check: {finding.reason}."
+            return judged(state, "unverified", finding.reason, said)
+        if claim.match is not None:  # a record of the table, but another fact than it holds
+            said = claim.understood.message or "I don't know: no record decides it."
             return judged(state, "unverified", finding.reason, said)
     return _ask_about_claim(state, tools, claim)
 

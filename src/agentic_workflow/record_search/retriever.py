@@ -1,6 +1,6 @@
 """Hybrid retrieval: three searches, fused by rank.
 
-    exact key     the question names the record (`lookup`)
+    exact key     the question names the record (`table_reader`)
     full text     the record shares the question's rare words (`duckdb_store`)
     vectors       the record's embedding is near the question's (`vectors`)
 
@@ -22,9 +22,9 @@ from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field
 
 from ...tables import FactTable
+from ..reading.table_reader import TableReader
 from ..text_matching import nfc
 from .duckdb_store import RecordStore, record_text
-from .lookup import RecordLookup
 from .vectors import RecordVectors
 
 RANK_CONSTANT = 60
@@ -44,7 +44,7 @@ class RecordRetriever(BaseRetriever):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     store: RecordStore
-    lookup: RecordLookup | None = None
+    reader: TableReader | None = None
     """Finds named records; None skips that search."""
     vectors: VectorStore | None = None
     """Documents with `row` in their metadata (`index_records`); None skips that search."""
@@ -65,7 +65,7 @@ class RecordRetriever(BaseRetriever):
         most = self.k if k is None else k
         best = fuse_ranks(self._ways(query, max(DEPTH, most)), EXACT_WEIGHT)[: max(0, most)]
         rows = {row.row: row for row in self.store.rows(row for row, _, _ in best)}
-        labels = {} if self.lookup is None else {c.name: c.label for c in self.lookup.table.columns}
+        labels = {} if self.reader is None else {c.name: c.label for c in self.reader.table.columns}
         return [
             Document(
                 id=str(number),
@@ -84,8 +84,8 @@ class RecordRetriever(BaseRetriever):
 
     def _ways(self, query: str, depth: int) -> dict[str, list[int]]:
         ways: dict[str, list[int]] = {}
-        if self.lookup is not None:
-            ways["key"] = _named(query, self.lookup)[:depth]
+        if self.reader is not None:
+            ways["key"] = _named(query, self.reader)[:depth]
         ways["text"] = [row for row, _ in self.store.search(query, depth)]
         if self.vectors is not None:
             near = self.vectors.similarity_search(nfc(query), k=depth)
@@ -146,10 +146,9 @@ def index_records(
     return vectors
 
 
-def _named(query: str, lookup: RecordLookup) -> list[int]:
+def _named(query: str, reader: TableReader) -> list[int]:
     """Give the records that a question names, the best match first."""
-    if lookup.questions is not None:
-        match = lookup.find(query)
+    if reader.known is not None:
+        match = reader.read(query).match
         return [] if match is None else [row.row for row in match.rows]
-    spans = lookup.find_records(nfc(query))
-    return [lookup.table.rows[i].row for span in spans for i in span.rows]
+    return reader.rows_named(query)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..mentions.find_values import Mention, find_values
 from ..table.typed_table import Column, TypedTable
-from ..table.values import Day, Quantity, quantities, spoken_days, word_numbers, words
+from ..table.values import Day, Quantity, fold, quantities, spoken_days, word_numbers, words
 from .language import (
     All,
     At,
@@ -112,6 +112,7 @@ def read_question(
 def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
     """List the conditions that the question may set, the weightiest first."""
     found: list[Condition] = []
+    asked = fold(question.text)
     for mention in question.mentions:
         column = table.columns[mention.column]
         weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
@@ -119,7 +120,8 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         exact = [value for value in column.rows_of if " ".join(words(value)) == mention.phrase] if (
             mention.whole
         ) else []  # fmt: skip
-        for value in exact[:1]:
+        # C++ and C have the same words; the one that stands in the question is meant.
+        for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
             found.append(Condition(Where(mention.column, "is", value), *here, weight + 0.5))
         found.append(Condition(Where(mention.column, "has", mention.phrase), *here, weight))
     for number, column in enumerate(table.columns):

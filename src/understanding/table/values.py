@@ -18,6 +18,8 @@ _LETTERS_TO_PLAIN: Final = str.maketrans(
     {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "’": "'", "‘": "'", "–": "-",
      "—": "-", "−": "-", "‐": "-", "‑": "-", "“": '"', "”": '"', "´": "'", "`": "'", "×": "x"}
 )  # fmt: skip
+_VOICED: Final = "\u3099\u309a"
+"""Marks that make other letters of Japanese kana, not accents."""
 _NUMBER: Final = re.compile(
     r"(?<![\w.,])[-+−]?(?:\d{1,3}(?:[.,\u00a0\u202f' ]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?(?![\d])"
 )
@@ -148,7 +150,8 @@ def fold(text: str) -> str:
     'ibrahim bare mainassara'
     """
     text = unicodedata.normalize("NFKD", text.translate(_LETTERS_TO_PLAIN))
-    text = "".join(one for one in text if not unicodedata.combining(one))
+    text = "".join(one for one in text if not unicodedata.combining(one) or one in _VOICED)
+    text = unicodedata.normalize("NFC", text) if any(one in text for one in _VOICED) else text
     return " ".join(text.translate(_LETTERS_TO_PLAIN).casefold().split())
 
 

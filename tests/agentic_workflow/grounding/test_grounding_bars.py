@@ -61,11 +61,9 @@ def test_they_are_missed_without_it(bench, elements):
 
 def test_they_are_missed_by_one_that_refuses_everything(bench, elements):
     class Silent(Grounding):
-        def refuse(self, task, text, match):
-            from stillroom.agentic_workflow.grounding.question_coverage import Refusal
+        def refuse(self, requested):
+            return "I don't know."
 
-            return Refusal("no_record")
-
-    tally = measured(bench, elements, Silent(open_grounding(elements[0]).lookup))
+    tally = measured(bench, elements, Silent(open_grounding(elements[0]).reader))
     missed = [line for line in verdicts(bench, elements, tally) if line.startswith("missed")]
     assert any("where there is one" in line for line in missed)

@@ -1,4 +1,4 @@
-"""The record that a request asks for is looked up once a turn, and stays within the run."""
+"""What a request means is found once a turn, and stays within the run."""
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -7,21 +7,26 @@ from stillroom.agentic_workflow.graphs import build_multi_agent_graph
 from stillroom.agentic_workflow.grounding.claims import read_claim
 from stillroom.agentic_workflow.grounding.requested_record import requested_record
 from stillroom.agentic_workflow.policy import AnswerPolicy
-from stillroom.agentic_workflow.record_search.lookup import RecordLookup
+from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.agentic_workflow.state import AgentState
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
 
 @pytest.fixture
 def lookups(monkeypatch):
-    """Give the texts that were looked up in the table, in order."""
-    found, find = [], RecordLookup.find
+    """Give the texts that were looked for in the table, in order."""
+    found, read, record = [], TableReader.read, TableReader.read_record
 
-    def counting(self, question):
-        found.append(question)
-        return find(self, question)
+    def reading(self, text, *args, **options):
+        found.append(text)
+        return read(self, text, *args, **options)
 
-    monkeypatch.setattr(RecordLookup, "find", counting)
+    def reading_record(self, text):
+        found.append(text)
+        return record(self, text)
+
+    monkeypatch.setattr(TableReader, "read", reading)
+    monkeypatch.setattr(TableReader, "read_record", reading_record)
     return found
 
 
@@ -82,7 +87,7 @@ def test_the_next_turn_of_a_thread_looks_up_its_own_record(table, lookups):
 
 def test_a_claim_is_read_once(table, lookups):
     query = "Validate this: the symbol of gold is Ag"
-    read_claim(query, RecordLookup(table))
+    read_claim(query, TableReader(table))
     once = list(lookups)
     lookups.clear()
     event = MultiAgentWorkflow(None, chat_model=ScriptedModel([]), table=table).explain(query)
@@ -91,18 +96,18 @@ def test_a_claim_is_read_once(table, lookups):
 
 
 def test_a_request_that_a_node_changes_is_looked_up_again(table):
-    lookup = RecordLookup(table)
+    reader = TableReader(table)
     asked = AgentState(
         messages=[HumanMessage("symbol of gold?")], context="", current_task="qa", results=[]
     )
-    asked["requested"] = requested_record(asked, lookup)
-    assert requested_record(asked, lookup) is asked["requested"]
+    asked["requested"] = requested_record(asked, reader)
+    assert requested_record(asked, reader) is asked["requested"]
     for change in ({"messages": [HumanMessage("symbol of silver?")]}, {"current_task": "validate"}):
-        found = requested_record(AgentState(**{**asked, **change}), lookup)
+        found = requested_record(AgentState(**{**asked, **change}), reader)
         assert found.match.row.key == ("Silver" if "messages" in change else "Gold")
         assert found is not asked["requested"]
     forged = AgentState(**{**asked, "requested": {"task": "qa", "query": "symbol of gold?"}})
-    assert requested_record(forged, lookup) == asked["requested"]
+    assert requested_record(forged, reader) == asked["requested"]
 
 
 def test_it_is_in_no_output_and_in_no_checkpoint(table, threads_url, open_threads):

@@ -15,7 +15,7 @@ from stillroom.agentic_workflow.nodes.retries import with_attempts
 from stillroom.agentic_workflow.nodes.toolbox import Tools, grounded
 from stillroom.agentic_workflow.nodes.validator_node import validate_answer
 from stillroom.agentic_workflow.policy import AnswerPolicy, TeacherBudget
-from stillroom.agentic_workflow.record_search.lookup import RecordLookup
+from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.errors import ConfigError, GenerationError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
@@ -130,7 +130,7 @@ def test_the_own_validator_uses_all_attempts_and_no_two_are_alike(table):
 )
 def test_a_validator_only_rejects_and_one_place_counts(table, rejects, answer, made, limit):
     tools = grounded(
-        Tools(ScriptedModel([]), RecordLookup(table), AnswerPolicy(attempts=limit)), True
+        Tools(ScriptedModel([]), TableReader(table), AnswerPolicy(attempts=limit)), True
     )
     state = {
         "messages": [HumanMessage("symbol of gold?")],
@@ -146,7 +146,7 @@ def test_a_validator_only_rejects_and_one_place_counts(table, rejects, answer, m
 
 @pytest.mark.parametrize("attempts", [1, 3])
 def test_the_own_validator_judges_alike_whatever_attempts_are_left(table, attempts):
-    tools = Tools(ScriptedModel([]), RecordLookup(table), AnswerPolicy(attempts=attempts))
+    tools = Tools(ScriptedModel([]), TableReader(table), AnswerPolicy(attempts=attempts))
     state = {"messages": [HumanMessage("symbol of gold?")], "results": ["Hg"], "attempts": 0}
     update = validate_answer(state, tools)
     assert (update["verdict"], update["if_last"]["verdict"]) == ("retry", "disagrees")

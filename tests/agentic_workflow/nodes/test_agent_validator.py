@@ -73,7 +73,7 @@ def test_a_known_record_with_an_unknown_column_lists_what_can_be_asked(table):
 
 
 def test_several_records_at_once_are_refused(table):
-    event, _ = ask(table, "Is gold heavier than silver in atomic mass?")
+    event, _ = ask(table, "Summarize gold and silver")
     assert "Gold, Silver" in event["response"]
     assert event["verdict"] == "abstained"
 

@@ -14,9 +14,9 @@ from langchain_tests.integration_tests import (
     VectorStoreIntegrationTests,
 )
 from safetensors.numpy import save_file
+from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.agentic_workflow.record_search import retriever as record_retriever
 from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
-from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.agentic_workflow.record_search.retriever import (
     EXACT_WEIGHT,
     RecordRetriever,
@@ -53,7 +53,7 @@ class TestVectorsInAFile(VectorStoreIntegrationTests):
 def parts(table):
     vectors = index_records(table, FAKE)
     with RecordStore.of(table) as store:
-        yield {"store": store, "lookup": RecordLookup(table), "vectors": vectors}
+        yield {"store": store, "reader": TableReader(table), "vectors": vectors}
     vectors.close()
 
 

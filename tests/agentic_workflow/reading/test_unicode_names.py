@@ -5,9 +5,8 @@ import unicodedata
 
 import pytest
 from stillroom.agentic_workflow.grounding.claims import decide_claim, read_claim
-from stillroom.agentic_workflow.grounding.question_coverage import refusal_of
+from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.agentic_workflow.record_search.duckdb_store import RecordStore
-from stillroom.agentic_workflow.record_search.lookup import RecordLookup
 from stillroom.agentic_workflow.record_search.sql_tool import RecordSql
 from stillroom.agentic_workflow.text_matching import Letters, fold, tokens, words
 from stillroom.data.questions.profile import profile_table
@@ -23,9 +22,9 @@ CITIES = [
 ]
 
 
-def lookup_of(records, **settings):
+def reader_of(records, **settings):
     profile = profile_table(records, source="t.csv", **settings)
-    return RecordLookup(build_question_set(records, profile).table)
+    return TableReader(build_question_set(records, profile).table, encoder=None)
 
 
 def cities(form):
@@ -42,18 +41,14 @@ def cities(form):
 @pytest.mark.parametrize("asked", FORMS)
 @pytest.mark.parametrize(("name", "city"), CITIES)
 def test_names_are_found_in_either_form(own, asked, name, city):
-    lookup = lookup_of(cities(own))
+    reader = reader_of(cities(own))
     question = unicodedata.normalize(asked, f"What is the city of {name}?")
-    match = lookup.find(question)
-    assert match is not None
-    assert match.confidence == 1.0
-    assert match.values() == [unicodedata.normalize(own, city)]  # shown as the file has it
-    assert refusal_of(question, match, lookup) is None
-    assert question in [unicodedata.normalize(asked, q) for q in lookup.canonical_questions(match)]
-    by_label = lookup.find(unicodedata.normalize(asked, f"Größe: {name}"))
-    assert by_label is not None
-    assert by_label.column is not None
-    assert by_label.column.label == "größe"
+    found = reader.read(question)
+    assert (found.verdict, found.confidence) == ("answered", 1.0)
+    assert found.answer == (unicodedata.normalize(own, city),)  # shown as the file has it
+    assert question in [unicodedata.normalize(asked, q) for q in reader.wordings(found.match)]
+    by_label = reader.read(unicodedata.normalize(asked, f"Größe: {name}"))
+    assert [unicodedata.normalize("NFC", column) for _, column in by_label.cells] == ["größe"]
 
 
 @pytest.mark.parametrize("own", FORMS)
@@ -76,12 +71,10 @@ def test_questions_of_a_table_of_questions_are_found_in_either_form():
             {"question": unicodedata.normalize(own, q), "answer": str(i)}
             for i, q in enumerate(asked)
         ]
-        lookup = lookup_of(records)
+        reader = reader_of(records)
         for form in FORMS:
             for i, question in enumerate(asked):
-                match = lookup.find(unicodedata.normalize(form, question))
-                assert match is not None
-                assert match.values() == [str(i)]
+                assert reader.read(unicodedata.normalize(form, question)).answer == (str(i),)
 
 
 PLACES = {
@@ -121,10 +114,10 @@ PLACES = {
     ],
 )
 def test_names_are_found_where_no_blank_parts_the_words(script, question, key):
-    lookup = lookup_of([{"name": n, "value": v} for n, v in PLACES[script]], key="name")
-    match = lookup.find(question)
+    reader = reader_of([{"name": n, "value": v} for n, v in PLACES[script]], key="name")
+    match, others, _ = reader.named_records(question)
     assert match is not None
-    assert (match.row.key, match.others) == (key, ())
+    assert (match.row.key, others) == (key, ())
 
 
 @pytest.mark.parametrize(
@@ -138,38 +131,34 @@ def test_names_are_found_where_no_blank_parts_the_words(script, question, key):
     ],
 )
 def test_parts_of_other_words_name_nothing(script, question):
-    lookup = lookup_of([{"name": n, "value": v} for n, v in PLACES[script]], key="name")
-    assert lookup.find(question) is None
+    reader = reader_of([{"name": n, "value": v} for n, v in PLACES[script]], key="name")
+    assert reader.named_records(question)[0] is None
 
 
 def test_columns_are_found_where_no_blank_parts_the_words():
     records = [
         {"城市": n, "人口": v, "人口密度": str(i)} for i, (n, v) in enumerate(PLACES["chinese"])
     ]
-    lookup = lookup_of(records, key="城市")
+    reader = reader_of(records, key="城市")
     for question, column in [("上海的人口是多少", "人口"), ("上海的人口密度是多少", "人口密度")]:
-        match = lookup.find(question)
-        assert match is not None
-        assert match.column is not None
-        assert match.column.name == column
+        assert reader.read(question).cells == ((3, column),)
 
 
 @pytest.mark.parametrize(
-    ("question", "refused"),
+    ("question", "answered"),
     [
-        ("上海的人口是多少?", ()),
-        ("请告诉我上海的人口密度", ()),
-        ("上海的旧人口是多少", ("的旧人口是多少",)),
-        ("新上海的人口是多少", ("新",)),
+        ("上海的人口是多少?", True),
+        ("请告诉我上海的人口密度", True),
+        ("上海的旧人口是多少", False),
+        ("新上海的人口是多少", False),
     ],
 )
-def test_only_what_the_table_explains_is_answered_without_blanks(question, refused):
+def test_only_what_the_table_explains_is_answered_without_blanks(question, answered):
     records = [
         {"城市": n, "人口": v, "人口密度": str(i)} for i, (n, v) in enumerate(PLACES["chinese"])
     ]
-    lookup = lookup_of(records, key="城市")
-    refusal = refusal_of(question, lookup.find(question), lookup)
-    assert (refusal.about if refusal else ()) == refused
+    found = reader_of(records, key="城市").read(question)
+    assert (found.verdict == "answered") is answered
 
 
 @pytest.mark.parametrize(
@@ -216,16 +205,17 @@ MATCHES = [
 
 
 def test_a_table_without_a_key_is_asked_by_its_conditions():
-    lookup = lookup_of(MATCHES)
-    match = lookup.find("What is the score where year is 1999 and opponent is Lions?")
-    assert match is not None
-    assert (match.row.row, match.values(), match.confidence) == (3, ["0:1"], 1.0)
-    swapped = lookup.find("What is the score where opponent is Lions and year is 1999?")
-    assert swapped is not None
-    assert swapped.values() == ["0:1"]
-    assert "Where year is 1999 and opponent is Lions: score?" in lookup.canonical_questions(match)
-    source = lookup.source(match)
-    assert (source["row"], source["column"], source["value"]) == (3, "score", "0:1")
+    reader = reader_of(MATCHES)
+    for question in (
+        "What is the score where year is 1999 and opponent is Lions?",
+        "What is the score where opponent is Lions and year is 1999?",
+    ):
+        found = reader.read(question)
+        assert (found.answer, found.cells) == (("0:1",), ((3, "score"),)), question
+        wordings = reader.wordings(found.match)
+        assert "Where year is 1999 and opponent is Lions: score?" in wordings
+        source = reader.source(found.match, found.match.row)
+        assert (source["row"], source["column"], source["value"]) == (3, "score", "0:1")
 
 
 @pytest.mark.parametrize(
@@ -237,8 +227,8 @@ def test_a_table_without_a_key_is_asked_by_its_conditions():
     ],
 )
 def test_a_claim_about_a_table_without_a_key_is_decided(claim, right):
-    lookup = lookup_of(MATCHES)
-    assert decide_claim(read_claim(claim, lookup), lookup).agrees is right
+    reader = reader_of(MATCHES)
+    assert decide_claim(read_claim(claim, reader), reader).agrees is right
 
 
 @pytest.mark.parametrize(
@@ -247,12 +237,10 @@ def test_a_claim_about_a_table_without_a_key_is_decided(claim, right):
      "Check: the score where year is 1999 and opponent is Lions is 9:9", "Summarize record 2", "How many records?"],
 )  # fmt: skip
 def test_no_question_over_a_table_without_a_key_is_a_fault(question):
-    lookup = lookup_of(MATCHES)
-    match = lookup.find(question)
-    refusal = refusal_of(question, match, lookup)
-    if match is None or match.column is None:
-        assert refusal is not None
-    with RecordStore.of(lookup.table) as store:
+    reader = reader_of(MATCHES)
+    found = reader.read(question)
+    assert (found.verdict == "answered") is bool(found.answer)
+    with RecordStore.of(reader.table) as store:
         store.search(question, 3)
         assert [row.row for row in store.all_rows()] == [1, 2, 3, 4, 5, 6]
         assert RecordSql(store).query("select count(*) from records").rows == ((6,),)

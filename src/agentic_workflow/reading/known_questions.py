@@ -6,15 +6,18 @@ import math
 from collections import defaultdict
 
 from ...tables import FactTable
-from ..text_matching import stem, terms, words
+from ..text_matching import STOP_WORDS, stem, terms, words
+from .plain_words import FRAMING
 
 _NEAR = 0.5
 """Least weighted overlap, 0 to 1, of two questions that count as the same."""
 _CLOSE = 0.05
 """A second question within this difference in score makes the match ambiguous."""
+_RARE = 2
+"""A word in at most this many known questions is taken for their subject."""
 
 
-class QuestionIndex:
+class KnownQuestions:
     """Find known questions."""
 
     def __init__(self, table: FactTable) -> None:
@@ -25,6 +28,7 @@ class QuestionIndex:
         self._exact: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._holding: dict[str, list[int]] = defaultdict(list)
         self._words: list[frozenset[str]] = []
+        self._keys = [row.key for row in table.rows]
         for i, row in enumerate(table.rows):
             self._exact[words(row.key)].append(i)
             known = _words(row.key)
@@ -33,16 +37,16 @@ class QuestionIndex:
                 self._holding[word].append(i)
         self._totals = [sum(map(self._weight, known)) for known in self._words]
 
-    def find(self, question: str) -> tuple[list[int], float, list[int]]:
-        """Find the most similar known question.
+    def find(self, question: str) -> tuple[list[int], list[int]]:
+        """Find the known question that is asked.
 
         Returns:
-            Positions of equally good rows (empty for none), the overlap (0 to 1), and positions of
-            other questions that are about as similar.
+            Positions of equally good rows, none where the question is another one, and positions
+            of other questions that are about as similar.
         """
         for wording in self._unwrapped(words(question)):
             if wording and wording in self._exact:
-                return self._exact[wording], 1.0, []
+                return self._exact[wording], []
         asked = _words(question)
         shared: dict[int, float] = defaultdict(float)
         for word in asked:
@@ -55,18 +59,25 @@ class QuestionIndex:
             for i, weight in shared.items()
             if weight >= _NEAR * total
         }
-        if not scores:
-            return [], 0.0, []
-        best = max(scores, key=lambda i: (scores[i], -i))
-        if scores[best] < _NEAR:
-            return [], scores[best], []
+        best = max(scores, key=lambda i: (scores[i], -i), default=None)
+        if best is None or scores[best] < _NEAR or self._other_subject(question, best):
+            return [], []
         same = [i for i in scores if self._words[i] == self._words[best]]
         near = [i for i in scores if scores[best] - scores[i] < _CLOSE and i not in same]
-        return same, scores[best], near
+        return same, near
 
-    def known_in(self, word: str) -> int:
-        """Count the known questions that contain a word in any form."""
-        return len(self._holding.get(stem(word), ()))
+    def _other_subject(self, question: str, row: int) -> bool:
+        """Tell whether the subject of a known question is replaced: Frankistan for France."""
+        key = words(self._keys[row])
+        known = {stem(word) for word in key}
+        asked = [word for word in words(question) if word not in STOP_WORDS]
+        new = [word for word in asked if stem(word) not in known | FRAMING and self._rare(word)]
+        said = {stem(word) for word in asked}
+        missing = [w for w in key if w not in STOP_WORDS and stem(w) not in said and self._rare(w)]
+        return bool(new and missing)
+
+    def _rare(self, word: str) -> bool:
+        return len(self._holding.get(stem(word), ())) <= _RARE
 
     def _unwrapped(self, asked: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Give a question as it is, and without the words of the trained wordings around it."""

@@ -1,0 +1,206 @@
+"""Tell how well a reading of a question fits: which of its words the reading leaves over.
+
+The ranker of `understanding` says which reading is the likeliest. This is the second look: "gold
+chloride" is not gold, "New Mexico" is not Mexico, and the symbol and the price are not the symbol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from ...understanding.plans.language import At, Cells, Where
+from ...understanding.plans.list_plans import Candidate, Question
+from ...understanding.ranker.features import Parts, take_apart
+from ...understanding.table.typed_table import Column, TypedTable
+from ...understanding.table.values import (
+    Day,
+    days,
+    fold,
+    quantities,
+    stem,
+    to_number,
+    word_numbers,
+    words,
+)
+from ..text_matching import unspaced
+from .plain_words import FRAMING_UNSPACED, TURNING
+
+SURE = 0.95
+"""Least likeness of a word of the question and a word of the table that are the same word."""
+_IDENTIFIES = 0.9
+"""Least share of different values in a column whose values stand for records."""
+_CODE = 6
+"""Most letters of a value in a column of codes; a code names a record as its key does."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a reading fits its question."""
+
+    left: tuple[str, ...]
+    """Words that say something and that nothing in the reading explains."""
+    framed: tuple[str, ...]
+    """Words that the reading does not explain, and that say nothing alone."""
+    guessed: tuple[str, ...]
+    """Values that the question names only by a similar spelling, or only in passing."""
+    unnamed: tuple[int, ...]
+    """Columns of the reading, beside those of its conditions, that the question does not name."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything is named, and nothing is left over."""
+        return not self.left and not self.guessed and not self.unnamed
+
+
+def fit_of(
+    question: Question, candidate: Candidate, table: TypedTable, plain: Container[str]
+) -> Fit:
+    """Hold a reading against the words of its question.
+
+    Args:
+        question: The question.
+        candidate: One of its readings.
+        table: The table.
+        plain: Words that say nothing alone.
+    """
+    parts = take_apart(candidate.plan)
+    stems = [stem(word) for word in question.words]
+    known = _stems([table.name])
+    used = {n for n in (parts.target, parts.order) if n is not None}
+    used |= {one.column for one in parts.conditions}
+    for number in used if table.key is None else used | {table.key}:
+        known |= label_stems(table.columns[number])
+    covered = {
+        place for one in candidate.conditions for place in range(max(one.start, 0), max(one.end, 0))
+    }
+    measured = _measured(question, parts, candidate)
+    operators = {one.operator for one in parts.conditions}
+    looks_up = parts.outer == "cells" and parts.of == "rows" and operators <= {"is", "has"}
+    rest = [
+        word
+        for place, word in enumerate(question.words)
+        if place not in covered
+        and stems[place] not in known
+        and word not in measured
+        and not _inside_run(word, known)
+    ]
+    left = tuple(w for w in rest if w not in plain and (looks_up or w not in TURNING))
+    framed = tuple(w for w in rest if w not in left)
+    asked = {n for n in (parts.target, parts.order) if n is not None and n != table.key}
+    named = {n for n in asked if label_stems(table.columns[n]) & set(stems)}
+    return Fit(
+        left, framed, _guessed(question, candidate, parts, table, plain), tuple(asked - named)
+    )
+
+
+def _inside_run(word: str, known: Iterable[str]) -> bool:
+    """Tell whether known and framing words make up a whole run of a script without blanks."""
+    if not unspaced(word):
+        return False
+    for part in (*sorted(filter(unspaced, known), key=len, reverse=True), *FRAMING_UNSPACED):
+        word = word.replace(fold(part), " ")
+    return not word.strip()
+
+
+def label_stems(column: Column) -> set[str]:
+    """Give the stems of the words that name a column."""
+    return _stems((column.label, *column.also))
+
+
+def _stems(texts: Iterable[str]) -> set[str]:
+    return {stem(word) for text in texts for word in words(text.replace("_", " "))}
+
+
+def _measured(question: Question, parts: Parts, candidate: Candidate) -> set[str]:
+    """Give the words that are numbers, dates or places which the reading uses."""
+    values = {one.value for one in parts.conditions if not isinstance(one.value, str)}
+    dates = {part for value in values if isinstance(value, Day) for part in value.parts}
+    numbers = {float(value) for value in values if not isinstance(value, Day)}
+    rows = candidate.plan.rows if isinstance(candidate.plan, Cells) else None
+    if isinstance(rows, At) and rows.place > 0:
+        numbers.add(rows.place + 1.0)
+    found: set[str] = set()
+    for one in quantities(question.text):
+        if one.number in numbers:
+            found |= set(words(question.text.casefold()[one.start : one.end]))
+    for day, start, end in days(question.text):
+        if day in values:
+            found |= set(words(fold(question.text)[start:end]))
+    for word in question.words:
+        number = to_number(word)
+        spelt = {one.number for one in word_numbers(word)}
+        if spelt & numbers or (number is not None and number in numbers | dates):
+            found.add(word)
+    return found
+
+
+def _guessed(
+    question: Question,
+    candidate: Candidate,
+    parts: Parts,
+    table: TypedTable,
+    plain: Container[str],
+) -> tuple[str, ...]:
+    alike = {(m.column, m.start, m.end): m.alike for m in question.mentions}
+    stems = {stem(word) for word in question.words}
+    found = []
+    for one in candidate.conditions:
+        where, said = one.where, question.words[max(one.start, 0) : max(one.end, 0)]
+        if not isinstance(where, Where) or not said:
+            continue
+        column, phrase = table.columns[where.column], str(where.value)
+        labelled = bool(label_stems(column) & stems)
+        if (
+            alike.get((where.column, one.start, one.end), 1.0) < SURE
+            or not _spelt(question.text, phrase, column)
+            or (
+                len(said) == 1
+                and said[0] in plain
+                and not is_name(question.text, phrase, where.column == table.key or labelled)
+            )
+            or (_stands_for_record(where, parts, table) and not labelled)
+        ):
+            found.append(phrase)
+    return tuple(found)
+
+
+def rows_of_phrase(column: Column, phrase: str, text: str) -> list[int]:
+    """Give the rows of a column whose whole cell has the words of a phrase, as a text spells it."""
+    spoken = phrase.split()
+    values = [v for v in column.rows_of_word.get(spoken[0], ()) if words(v) == spoken]
+    meant = [value for value in values if _spelt(text, value, column)]
+    literal = [value for value in meant if value in fold(text)]
+    longest = max(literal or meant, key=len, default=None)
+    return [] if longest is None else column.rows_of[longest]
+
+
+def _spelt(text: str, value: str, column: Column) -> bool:
+    """Tell whether a value is meant where its words are said: C is neither C++ nor C#."""
+    said = re.search(rf"(?<!\w){re.escape(value)}(?P<after>.?)", fold(text))
+    if said is not None:
+        return said["after"] not in ("+", "#")
+    spoken = words(value)
+    same = [other for other in column.rows_of_word.get(spoken[0], ()) if words(other) == spoken]
+    return len(same) < 2 and not {"+", "#"} & set(value)
+
+
+def is_name(text: str, value: str, may: bool) -> bool:
+    """Tell whether a word that mostly says nothing is a name here: "the year of It"."""
+    said = re.search(rf"(?<=[\s'\"“‘`«(]){re.escape(value)}(?!\w)", text, re.IGNORECASE)
+    written = said.group() if said else ""
+    code = len(written) > 1 and written.isupper() and not text.isupper()
+    return code or (may and written[:1].isupper() and written != "I")
+
+
+def _stands_for_record(where: Where, parts: Parts, table: TypedTable) -> bool:
+    """Tell whether a value stands for its record: the area of Vienna is not that of Austria."""
+    if table.key in (None, where.column, parts.target) or where.operator not in ("is", "has"):
+        return False
+    if parts.outer != "cells" or parts.target == where.column:
+        return False
+    column = table.columns[where.column]
+    filled = int(column.filled.sum())
+    codes = all(len(value) <= _CODE and " " not in value for value in column.rows_of)
+    return len(column.rows_of) >= _IDENTIFIES * filled and not codes

@@ -1,0 +1,651 @@
+"""Find what a request means: a cell, a computation over the table, or nothing that it holds.
+
+    reader = TableReader(FactTable.read(folder))
+    reader.read("how heavy is gold").cells       # [(78, "atomic_mass")]
+
+`understanding` lists and ranks the readings of a question; its confidence, and how well the reading
+fits the words (`question_fit`), decide between an answer, a question back, and "I don't know".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from ...errors import ModelNotFoundError
+from ...inference.sources.find_model import find_model
+from ...tables import Column, FactTable, TableRow
+from ...understanding.answers.ask_table import CLOSE, GENERAL, LEAST, Context, TableAsker
+from ...understanding.plans.in_words import plan_in_words
+from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Plan, Where
+from ...understanding.plans.list_plans import Candidate, Question, read_question
+from ...understanding.ranker.encoder import Encoder
+from ...understanding.ranker.ranking import Reading
+from ...understanding.table.typed_table import TypedTable, typed_table
+from ...understanding.table.values import fold as fold_value
+from ...understanding.table.values import stem as stem_value
+from ...understanding.table.values import words as value_words
+from ..state import SourceRecord
+from ..text_matching import Letters, nfc, unspaced, words
+from .known_questions import KnownQuestions
+from .plain_words import ASKING, FRAMING, TURNING
+from .question_fit import SURE, Fit, fit_of, is_name, label_stems, rows_of_phrase
+
+Verdict = Literal["answered", "ask_back", "abstained"]
+ENCODER: Final = "minilm"
+"""The sentence encoder that the general student was trained with."""
+OWN_STUDENT: Final = "understanding"
+"""Folder inside a student's folder with its own student that understands, where there is one."""
+_LOOKED_AT: Final = 10
+"""Readings that are held against the words of the question."""
+_TWICE: Final = 2.0
+"""A reading that fits exactly is taken if it is so much likelier than the next such reading."""
+_MAY_BE: Final = 0.2
+"""Least probability of a reading that is asked about."""
+_MOST_WORDS: Final = 3
+"""Words that stand for a column which is not named by its own."""
+_MEANS: Final = 0.35
+"""Least cosine of such words and the column's label."""
+_CLOSE_NAME: Final = 0.75
+"""Least similarity, 0 to 1, of a name that is offered for an unknown word."""
+_KEPT: Final = 256
+"""Readings that are kept, so that the nodes of a turn read a request once."""
+
+_NOTHING: Final = "I don't know: nothing in the table matches this question."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Match:
+    """The record and column that a request asks for."""
+
+    rows: tuple[TableRow, ...]
+    """Records that are meant; more than one only where several share a name."""
+    column: Column | None
+    """Column asked for; None where the whole record is meant."""
+    key_column: str
+
+    @property
+    def row(self) -> TableRow:
+        """The first record."""
+        return self.rows[0]
+
+    def values(self) -> list[str]:
+        """Give the right answers, one per record that has a value."""
+        return [text for row in self.rows if (text := self.value_of(row))]
+
+    def value_of(self, row: TableRow) -> str | None:
+        """Give the text of the asked column in a record."""
+        name = self.column.name if self.column else ""
+        return row.key if name == self.key_column else row.values.get(name)
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was found for a request.
+
+    Attributes:
+        text: The request, completed by the turn before where it leans on it.
+        verdict: What to do.
+        confidence: Probability of the reading, 0 to 1.
+        plan: The reading in words.
+        answer: Its values.
+        cells: Row numbers and column names that the answer rests on.
+        match: Record and column, where one cell is asked for; the language model answers it.
+        message: What the user is told where there is no answer.
+        nothing_named: No record is named, so that similar ones may be offered.
+        left: Words that nothing explains.
+    """
+
+    text: str
+    verdict: Verdict
+    confidence: float = 0.0
+    plan: str = ""
+    answer: tuple[str, ...] = ()
+    cells: tuple[tuple[int, str], ...] = ()
+    match: Match | None = None
+    message: str = ""
+    nothing_named: bool = False
+    left: tuple[str, ...] = ()
+
+
+class TableReader:
+    """Reads requests over one table.
+
+    Args:
+        table: The student's table.
+        student: Folder of a student that understands; by default the general one.
+        encoder: The sentence encoder; by default the packaged one, if its weights are there.
+    """
+
+    def __init__(
+        self,
+        table: FactTable,
+        *,
+        student: str | Path | None = None,
+        encoder: Encoder | Literal["packaged"] | None = "packaged",
+    ) -> None:
+        """Prepare a reader; the table is typed and the student loaded when first needed."""
+        self.table = table
+        self.known = KnownQuestions(table) if table.kind == "questions" else None
+        self._student = student or GENERAL
+        self._encoder = encoder
+        self._kept: OrderedDict[tuple[str, str, bool], Understood] = OrderedDict()
+
+    @cached_property
+    def typed(self) -> TypedTable:
+        """The table with typed columns, as `understanding` reads it."""
+        keyed = self.table.kind != "rows"
+        records = [
+            {**({self.table.key: row.key} if keyed else {}), **row.values}
+            for row in self.table.rows
+        ]
+        return typed_table(
+            records,
+            name=self.table.source.rsplit(".", 1)[0],
+            key=self.table.key if keyed and records else None,
+            labels={column.name: column.label for column in self.table.columns},
+            also={column.name: self._also(column) for column in self.table.columns},
+        )
+
+    @cached_property
+    def asker(self) -> TableAsker:
+        """Lists and ranks the readings of questions."""
+        encoder = packaged_encoder() if self._encoder == "packaged" else self._encoder
+        return TableAsker(self.typed, student=self._student, encoder=encoder)
+
+    def read(self, text: str, before: str = "", *, strict: bool = True) -> Understood:
+        """Find what a question means.
+
+        Args:
+            text: The question.
+            before: The question of the turn before, as it was completed; empty for none.
+            strict: No word of a question may be left over. Otherwise its likeliest reading is
+                taken wherever it is likely enough.
+        """
+        place = (text, before, strict)
+        if place in self._kept:
+            self._kept.move_to_end(place)
+            return self._kept[place]
+        found = self._read(nfc(text), before, strict)
+        if found.text != text and found.text == self._parted(nfc(text)):
+            found = replace(found, text=text)
+        self._kept[place] = found
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    def read_record(self, text: str) -> Understood:
+        """Find the one record that a text names, as for a summary."""
+        match, others, left = self.named_records(text)
+        if match is None:
+            return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
+        if others:
+            named = ", ".join((match.row.key, *others))
+            return Understood(
+                text,
+                "abstained",
+                message=f"I don't know: this names several records ({named}); "
+                "ask about one at a time.",
+            )
+        cells = tuple((row.row, name) for row in match.rows for name in row.values)
+        message = f"I don't know: {_strange(left)}." if left else ""
+        verdict: Verdict = "abstained" if left else "answered"
+        plan = f"the record of {match.row.key}"
+        return Understood(text, verdict, 1.0, plan, (), cells, match, message, left=left)
+
+    def named_records(self, text: str) -> tuple[Match | None, tuple[str, ...], tuple[str, ...]]:
+        """Find the records that a text names by their key.
+
+        Returns:
+            The first record, the names of others, and the words that nothing explains.
+        """
+        question = self.question(text)
+        named = self._named(question)
+        if not named:
+            return None, (), ()
+        inside = {place for start, end, _ in named for place in range(start, end)}
+        known = {
+            word
+            for text_ in (*self.table.summary_templates, self.table.key.replace("_", " "))
+            for word in value_words(text_.replace("{key}", " "))
+        }
+        first = named[0][2]
+        known |= {
+            word for row in first for c in self.typed.columns for word in value_words(c.texts[row])
+        }
+        left = tuple(
+            word
+            for place, word in enumerate(question.words)
+            if place not in inside and word not in self.plain and word not in known
+        )
+        others = dict.fromkeys(
+            self.table.rows[rows[0]].key for _, _, rows in named[1:] if not set(rows) & set(first)
+        )
+        match = Match(tuple(self.table.rows[row] for row in first), None, self.table.key)
+        return match, tuple(others), left
+
+    def rows_named(self, text: str) -> list[int]:
+        """Give the numbers of the records that a text names: by key, else by another value that
+        only one record has."""
+        question = self.question(text)
+        found = [row for _, _, rows in self._named(question) for row in rows]
+        for one in question.mentions if not found else ():
+            rows = rows_of_phrase(self.typed.columns[one.column], one.phrase, text)
+            plain = all(word in self.plain for word in question.words[one.start : one.end])
+            if one.whole and len(rows) == 1 and (not plain or is_name(text, one.phrase, True)):
+                found += rows
+        return [self.table.rows[row].row for row in dict.fromkeys(found)]
+
+    def _named(self, question: Question) -> list[tuple[int, int, list[int]]]:
+        """Find the keys in a question: first word, the word after the last, rows."""
+        if self.typed.key is None:
+            return []
+        column, text = self.typed.columns[self.typed.key], question.text
+        return [
+            (one.start, one.end, rows)
+            for one in question.mentions
+            if one.column == self.typed.key
+            and one.whole
+            and one.alike >= SURE
+            and (rows := rows_of_phrase(column, one.phrase, text))
+            and (
+                one.end - one.start > 1
+                or question.words[one.start] not in self.plain
+                or is_name(text, one.phrase, True)
+            )
+        ]
+
+    def question(self, text: str) -> Question:
+        """Find what a text names of the table."""
+        return read_question(self._parted(nfc(text)), self.typed, self.asker.asked.common)
+
+    @cached_property
+    def plain(self) -> frozenset[str]:
+        """Words that say nothing alone: of the student, and of the table's own wordings."""
+        labels = {word for column in self.typed.columns for word in label_stems(column)}
+        own = {
+            word
+            for column in self.table.columns
+            for template in column.templates
+            for word in value_words(template.replace("{key}", " "))
+            if stem_value(word) not in labels
+        }
+        common = cast("frozenset[str]", self.asker.asked.common)
+        asked = [
+            ASKING & {word for template in column.templates for word in value_words(template)}
+            for column in self.table.columns
+        ]
+        telling = set().union(*asked) - (asked[0].intersection(*asked) if asked else set())
+        return (common | FRAMING | own) - TURNING - (ASKING if telling else frozenset())
+
+    @cached_property
+    def row_by_number(self) -> dict[int, TableRow]:
+        """Number of a record, counted from 1 -> the record."""
+        return {row.row: row for row in self.table.rows}
+
+    @cached_property
+    def column_values(self) -> dict[str, dict[tuple[str, ...], set[str]]]:
+        """Column -> words of a value -> its spellings; the key column's values are included."""
+        known: dict[str, dict[tuple[str, ...], set[str]]] = defaultdict(lambda: defaultdict(set))
+        for row in self.table.rows:
+            known[self.table.key][words(row.key)].add(row.key)
+            for name, value in row.values.items():
+                known[name][words(value)].add(value)
+        return known
+
+    def columns_said(self, text: str) -> list[Column]:
+        """Give the columns whose names a text contains; not names inside longer ones."""
+        said = [stem_value(word) for word in value_words(self._parted(text))]
+        spoken = f" {' '.join(said)} "
+        hits = [
+            (f" {' '.join(stem_value(word) for word in value_words(name))} ", column)
+            for column in self.table.columns
+            for name in (column.label, *column.also)
+        ]
+        hits = [(name, column) for name, column in hits if name.strip() and name in spoken]
+        longest = [
+            column
+            for name, column in hits
+            if not any(name != other and name in other for other, _ in hits)
+        ]
+        return list({column.name: column for column in longest}.values())
+
+    def wordings(self, match: Match) -> list[str]:
+        """Write a question in every wording that the language model was trained on."""
+        if match.column is None:
+            return [t.replace("{key}", nfc(match.row.key)) for t in self.table.summary_templates]
+        own = ("{key}",) if self.known is not None else ()  # the key is the question
+        key = nfc(match.row.asked_by.get(match.column.name, match.row.key))
+        return [t.replace("{key}", key) for t in (*own, *match.column.templates)]
+
+    def source(self, match: Match, row: TableRow) -> SourceRecord:
+        """Give a record as plain values for the state."""
+        return SourceRecord(
+            table=self.table.source,
+            row=row.row,
+            key=row.key,
+            key_column=self.table.key,
+            column=match.column.name if match.column else None,
+            value=match.value_of(row) if match.column else None,
+            values=dict(row.values),
+        )
+
+    def near(self, text: str, most: int = 3) -> tuple[str, ...]:
+        """Give names of records that are spelt like words of a text."""
+        left = [word for word in value_words(text) if word not in self.plain]
+        names = {fold_value(row.key): row.key for row in self.table.rows}
+        found = get_close_matches(" ".join(left), names, most, _CLOSE_NAME) if left else []
+        for word in left if len(left) > 1 else []:
+            found += get_close_matches(word, names, 1, _CLOSE_NAME)
+        return tuple(names[name] for name in dict.fromkeys(found))[:most]
+
+    def _read(self, text: str, before: str, strict: bool) -> Understood:
+        if self.known is not None:
+            return self._known_question(text)
+        if not self.table.rows or not self.table.columns:
+            return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
+        trained = self._trained(text)
+        if trained is not None:
+            return trained
+        question, readings = self.asker.read(self._parted(text), self._context(before))
+        likely = self._about_named(question, readings)
+        nothing = sum(one.probability for one in readings if one.candidate is None)
+        return self._decide(question, likely, nothing, strict)
+
+    def _about_named(self, question: Question, readings: Sequence[Reading]) -> list[Reading]:
+        """Keep the readings about the records that a question names by their keys, if there are."""
+        named = {(start, end) for start, end, _ in self._named(question)}
+        known = [one for one in readings if one.candidate is not None]
+        about = [
+            one
+            for one in known
+            if one.candidate is not None
+            and named <= {(c.start, c.end) for c in one.candidate.conditions}
+        ]
+        return about or known
+
+    def _decide(
+        self, question: Question, likely: Sequence[Reading], nothing: float, strict: bool
+    ) -> Understood:
+        if not likely:
+            return self._nothing(question)
+        fits = [self._fit(question, one) for one in likely[:_LOOKED_AT]]
+        exact = [(one, fit) for one, fit in zip(likely, fits, strict=False) if fit.exact]
+        look_ups = [one for one, fit in exact if _is_look_up(one)]
+        # All likelier readings leave words over, take columns that nobody named, or compute what no
+        # word asks for.
+        if look_ups and (look_ups[0] is exact[0][0] or self._only_framed(exact, look_ups[0])):
+            first, *others = [one.probability for one in look_ups]
+            if first >= _TWICE * max(others, default=0.0):
+                return self._answered(question, look_ups[0], first / (first + sum(others)))
+        best, fit = likely[0], fits[0]
+        fault = strict and (fit.guessed or (fit.left and not self._may_stand_for(fit)))
+        if not fault and best.probability >= max(LEAST, nothing):
+            return self._answered(question, best, best.probability)
+        return self._not_answered(question, likely, fit, nothing)
+
+    def _only_framed(self, exact: Sequence[tuple[Reading, Fit]], look_up: Reading) -> bool:
+        """Tell whether a question says nothing but what is looked up, and framing words."""
+        fit = next(fit for one, fit in exact if one is look_up)
+        return all(word.partition("'")[0] in FRAMING for word in fit.framed)
+
+    def _fit(self, question: Question, one: Reading) -> Fit:
+        assert one.candidate is not None
+        return fit_of(question, one.candidate, self.typed, self.plain)
+
+    def _answered(self, question: Question, one: Reading, sure: float) -> Understood:
+        assert one.candidate is not None
+        candidate = one.candidate
+        return Understood(
+            question.text,
+            "answered",
+            min(1.0, sure),
+            self._in_words(candidate),
+            candidate.answer.values,
+            self._cells(candidate),
+            self._match(candidate),
+        )
+
+    def _not_answered(
+        self, question: Question, likely: Sequence[Reading], fit: Fit, nothing: float
+    ) -> Understood:
+        best = likely[0]
+        told = [self._in_words(one.candidate) for one in likely[:2] if one.candidate]
+        second = likely[1].probability if len(likely) > 1 else 0.0
+        asks_of = best.candidate is not None and not isinstance(best.candidate.plan, Count | Exists)
+        may_be = (
+            asks_of
+            and best.probability > max(_MAY_BE, nothing)
+            and (not fit.left or self._may_stand_for(fit))
+        )
+        if may_be and not fit.guessed and second >= CLOSE * best.probability:
+            message = f"Do you mean {told[0]}, or {told[1]}?"
+        elif may_be:
+            message = f"Do you mean {told[0]}?"
+        else:
+            return self._nothing(question, best.probability, fit)
+        return Understood(question.text, "ask_back", best.probability, told[0], message=message)
+
+    def _nothing(self, question: Question, sure: float = 0.0, fit: Fit | None = None) -> Understood:
+        """Tell the user why there is no answer, and what the table holds."""
+        text = question.text
+        match, others, _ = self.named_records(text)
+        if match is None:
+            return Understood(text, "abstained", sure, message=_NOTHING, nothing_named=True)
+        said = self.columns_said(text)
+        left = fit.left if fit is not None else ()
+        labels = ", ".join(column.label for column in self.table.columns)
+        message = (
+            f"I don't know: nothing in the table matches what is asked about {match.row.key}. "
+            f"It can be asked for: {labels}."
+        )
+        if len(said) == 1 and not others:
+            values = Match(match.rows, said[0], self.table.key).values()
+            if not values:
+                message = f"I don't know: the table holds no {said[0].label} of {match.row.key}."
+            elif left:
+                message = (
+                    f"I don't know: {_strange(left)}. "
+                    f"What it holds: {match.row.key}, {said[0].label}: {values[0]}."
+                )
+        return Understood(text, "abstained", sure, message=message, left=left)
+
+    def _may_stand_for(self, fit: Fit) -> bool:
+        """Tell whether the words left over may be what the user calls a column, by their meaning.
+
+        Meanings are the encoder's; without one, what is left over is never explained.
+        """
+        encoder = self.asker.asked.encoder
+        few = len(fit.left) <= _MOST_WORDS * len(fit.unnamed)
+        if encoder is None or not few or any(word[0].isdigit() for word in fit.left):
+            return False
+        labels = [self.typed.columns[number].label for number in fit.unnamed]
+        meant, *vectors = encoder.encode([" ".join(fit.left), *labels])
+        return max(float(meant @ vector) for vector in vectors) >= _MEANS
+
+    def _in_words(self, candidate: Candidate | None) -> str:
+        if candidate is None:
+            return ""
+        match = self._match(candidate)
+        if match is not None and match.column is not None and self.table.kind != "rows":
+            return f"the {match.column.label} of {match.row.key}"
+        return plan_in_words(candidate.plan, self.typed)
+
+    def _match(self, candidate: Candidate) -> Match | None:
+        """Give record and column of a plan that looks one cell up in a record that it names."""
+        plan = candidate.plan
+        if not isinstance(plan, Cells) or not isinstance(plan.rows, Where | Both):
+            return None
+        name = self.typed.columns[plan.column].name
+        column = next((c for c in self.table.columns if c.name == name), None)
+        there = self.asker.asked.runner.rows(plan.rows)
+        rows = tuple(self.table.rows[row] for row in there)
+        if column is None or len({row.key for row in rows}) != 1:
+            return None
+        return Match(rows, column, self.table.key)
+
+    def _cells(self, candidate: Candidate) -> tuple[tuple[int, str], ...]:
+        answer, plan = candidate.answer, candidate.plan
+        number = answer.column if answer.column is not None else _condition_column(plan)
+        column = self.typed.columns[number if number is not None else self.typed.key or 0]
+        return tuple((self.table.rows[row].row, column.name) for row in answer.rows)
+
+    def _trained(self, text: str) -> Understood | None:
+        """Find a question in exactly a wording that the language model was trained on."""
+        match = self._trained_match(text)
+        if match is None or not match.values():
+            return None
+        assert match.column is not None
+        cells = tuple((row.row, match.column.name) for row in match.rows if match.value_of(row))
+        plan = f"the {match.column.label} of {match.row.key}"
+        return Understood(text, "answered", 1.0, plan, tuple(match.values()), cells, match)
+
+    def _trained_match(self, text: str) -> Match | None:
+        said = _spelling(text)
+        for before, after, column in self._wordings:
+            inner = said[len(before) : len(said) - len(after)]
+            if said.startswith(before) and said.endswith(after) and inner:
+                rows = self._rows_asked.get((column.name, inner), self._rows_asked.get(("", inner)))
+                if rows:
+                    return Match(tuple(rows), column, self.table.key)
+        return None
+
+    @cached_property
+    def _wordings(self) -> list[tuple[str, str, Column]]:
+        found = []
+        for column in self.table.columns:
+            for template in column.templates:
+                before, _, after = template.partition("{key}")
+                found.append((_spelling(before, "end"), _spelling(after, "start"), column))
+        return found
+
+    @cached_property
+    def _rows_asked(self) -> dict[tuple[str, str], list[TableRow]]:
+        found: dict[tuple[str, str], list[TableRow]] = defaultdict(list)
+        for row in self.table.rows:
+            if self.table.kind != "rows":
+                found["", _spelling(row.key)].append(row)
+            for name, condition in row.asked_by.items():
+                parts = condition.split(" and ")
+                for said in {condition, " and ".join(reversed(parts)) if len(parts) == 2 else ""}:
+                    if said:
+                        found[name, _spelling(said)].append(row)
+        return found
+
+    def _known_question(self, text: str) -> Understood:
+        assert self.known is not None
+        rows, others = self.known.find(text)
+        if not rows:
+            return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
+        column = self.table.columns[0] if self.table.columns else None
+        match = Match(tuple(self.table.rows[row] for row in rows), column, self.table.key)
+        if others:
+            told = " or ".join(f'"{self.table.rows[row].key}"' for row in (rows[0], others[0]))
+            return Understood(text, "ask_back", 0.5, message=f"Do you mean {told}?")
+        if column is None or not match.values():
+            return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
+        cells = tuple((row.row, column.name) for row in match.rows if match.value_of(row))
+        plan = f'the answer to "{match.row.key}"'
+        return Understood(text, "answered", 1.0, plan, tuple(match.values()), cells, match)
+
+    def _context(self, before: str) -> Context | None:
+        """Read the question of the turn before once more; it was read in that turn."""
+        if not before.strip():
+            return None
+        question, readings = self.asker.read(self._parted(before))
+        best = next((one.candidate for one in readings if one.candidate is not None), None)
+        return None if best is None else Context(question.text, question, best.plan)
+
+    def _parted(self, text: str) -> str:
+        """Put blanks around names of the table in scripts that are written without any."""
+        if not unspaced(text):
+            return text
+        letters, taken = Letters(text), list[tuple[int, int]]()
+        for name in self._unspaced_names:
+            for start, end in letters.find(name):
+                if all(end <= a or start >= b for a, b in taken):
+                    taken.append((start, end))
+        for start, end in sorted(taken, reverse=True):
+            text = f"{text[:start]} {text[start:end]} {text[end:]}"
+        return text
+
+    @cached_property
+    def _unspaced_names(self) -> list[str]:
+        texts = {row.key for row in self.table.rows}
+        texts |= {v for row in self.table.rows for v in row.values.values() if len(v) <= 40}
+        texts |= {t for c in self.table.columns for t in (c.label, *c.also)}
+        names = {Letters(nfc(text)).text for text in texts if unspaced(text)}
+        return sorted(names, key=len, reverse=True)
+
+    def _also(self, column: Column) -> tuple[str, ...]:
+        """Give what users say for a column: its other names, and its wordings without its name."""
+        said = [
+            " ".join(words(template.replace("{key}", " ")))
+            for template in column.templates
+            if not set(words(column.label)) <= set(words(template))
+        ]
+        return (*column.also, *said)
+
+
+@lru_cache(maxsize=1)
+def packaged_encoder() -> Encoder | None:
+    """Open the packaged sentence encoder, once a process; None where its weights are not there."""
+    try:
+        return Encoder(find_model(ENCODER))
+    except ModelNotFoundError:
+        _log.warning(
+            "without the sentence encoder fewer questions are understood: those in the table's own "
+            "words; stillroom models add %s fetches it",
+            ENCODER,
+        )
+        return None
+
+
+def own_student(folder: str | Path | None) -> Path | None:
+    """Give the student that understands of a student's folder, where it has one of its own."""
+    own = None if folder is None else Path(folder) / OWN_STUDENT
+    return own if own is not None and own.is_dir() else None
+
+
+def _strange(left: Sequence[str]) -> str:
+    said = ", ".join(f'"{word}"' for word in left[:3])
+    return f"nothing in the table matches {said} in this question"
+
+
+def _is_look_up(one: Reading) -> bool:
+    """Tell whether a reading looks a column up under conditions that the question names."""
+    assert one.candidate is not None
+    plan = one.candidate.plan
+    if not isinstance(plan, Cells) or not isinstance(plan.rows, Where | Both | Either):
+        return False
+    conditions = one.candidate.conditions
+    named = all(c.start >= 0 or not isinstance(c.where.value, str) for c in conditions)
+    return bool(conditions) and named and plan.column not in {c.where.column for c in conditions}
+
+
+def _condition_column(plan: Plan) -> int | None:
+    rows = getattr(plan, "rows", None) or getattr(plan, "one", None)
+    while rows is not None:
+        if isinstance(rows, Where):
+            return rows.column
+        if isinstance(rows, Both | Either):
+            return rows.conditions[0].column
+        rows = getattr(rows, "rows", None)
+    return None
+
+
+def _spelling(text: str, side: str = "") -> str:
+    """Normalise a text for exact comparison; the blank next to a name is kept."""
+    plain = nfc(text).casefold()
+    joined = " ".join(plain.split())
+    if side == "end" and plain[-1:].isspace():
+        return joined + " "
+    return " " + joined if side == "start" and plain[:1].isspace() else joined
