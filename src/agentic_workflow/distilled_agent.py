@@ -11,7 +11,7 @@ from langchain_core.messages import HumanMessage
 from ..prompts import render
 from ..tables import FactTable
 from .nodes.toolbox import Tools
-from .reading.table_reader import TableReader, own_student
+from .reading.table_reader import TableReader
 
 ModelPath = str | Path | BaseChatModel | None
 """A checkpoint folder, or a chat model in its place."""
@@ -95,7 +95,7 @@ class DistilledModelAgent:
         """Reads the student's table; None without one."""
         if self.table is None:
             return None
-        return TableReader(self.table, student=own_student(self.model_path))
+        return TableReader(self.table, folder=self.model_path)
 
     @property
     def tools(self) -> Tools:

@@ -38,7 +38,7 @@ from .nodes.teacher_node import ask_teacher
 from .nodes.toolbox import Tools, grounded
 from .nodes.validator_node import validate_answer
 from .policy import AnswerPolicy, TeacherBudget
-from .reading.table_reader import TableReader, own_student
+from .reading.table_reader import TableReader
 from .routing import CLARIFY, AgentRoute, route_task, task_router, verdict_router
 from .state import AgentState, TaskType, query_of, with_step
 from .state_updates import Update, first_step, fresh_turn, out_of_time, router_out_of_time
@@ -338,7 +338,7 @@ def _open(folder: str) -> Tools:
     table = open_table(folder)
     tools = Tools(
         open_student(folder),
-        TableReader(table, student=own_student(folder)) if table is not None else None,
+        TableReader(table, folder=folder) if table is not None else None,
         confidence=ConfidenceMap.read(folder),
     )
     return grounded(tools, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..text_matching import STOP_WORDS, stem
 
-TURNING = frozenset({"not", "than", "except", "without", "never"})
+TURNING = frozenset({"not", "than", "except", "without", "never", "no", "other", "but"})
 """Words that change the meaning of a question that looks a cell up."""
 ASKING = frozenset({"who", "whom", "whose", "when", "where"})
 """Question words that tell columns apart: who discovered it, when was it discovered."""

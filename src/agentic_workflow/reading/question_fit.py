@@ -67,7 +67,7 @@ def fit_of(
     """
     parts = take_apart(candidate.plan)
     stems = [stem(word) for word in question.words]
-    known = _stems([table.name])
+    known = _stems([table.name.rsplit(".", 1)[0]])
     used = {n for n in (parts.target, parts.order) if n is not None}
     used |= {one.column for one in parts.conditions}
     for number in used if table.key is None else used | {table.key}:
@@ -145,7 +145,8 @@ def _guessed(
 ) -> tuple[str, ...]:
     alike = {(m.column, m.start, m.end): m.alike for m in question.mentions}
     stems = {stem(word) for word in question.words}
-    found = []
+    denied = [w for w in parts.conditions if w.operator in ("not", "lacks")]
+    found = [str(where.value) for where in denied if not TURNING & set(question.words)]
     for one in candidate.conditions:
         where, said = one.where, question.words[max(one.start, 0) : max(one.end, 0)]
         if not isinstance(where, Where) or not said:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from ...errors import ModelNotFoundError
 from ...inference.sources.find_model import find_model
 from ...tables import Column, FactTable, TableRow
-from ...understanding.answers.ask_table import CLOSE, GENERAL, LEAST, Context, TableAsker
+from ...understanding.answers.ask_table import CLOSE, GENERAL, Context, TableAsker
 from ...understanding.plans.in_words import plan_in_words
 from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Plan, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
@@ -31,6 +31,7 @@ from ...understanding.table.typed_table import TypedTable, typed_table
 from ...understanding.table.values import fold as fold_value
 from ...understanding.table.values import stem as stem_value
 from ...understanding.table.values import words as value_words
+from ...understanding.verified.verified_questions import verified_place
 from ..state import SourceRecord
 from ..text_matching import Letters, nfc, unspaced, words
 from .known_questions import KnownQuestions
@@ -121,7 +122,8 @@ class TableReader:
 
     Args:
         table: The student's table.
-        student: Folder of a student that understands; by default the general one.
+        folder: The student's folder, which may hold a student of its own that understands
+            (`understanding/`) and questions that a person has verified.
         encoder: The sentence encoder; by default the packaged one, if its weights are there.
     """
 
@@ -129,13 +131,13 @@ class TableReader:
         self,
         table: FactTable,
         *,
-        student: str | Path | None = None,
+        folder: str | Path | None = None,
         encoder: Encoder | Literal["packaged"] | None = "packaged",
     ) -> None:
         """Prepare a reader; the table is typed and the student loaded when first needed."""
         self.table = table
         self.known = KnownQuestions(table) if table.kind == "questions" else None
-        self._student = student or GENERAL
+        self._folder = None if folder is None else Path(folder)
         self._encoder = encoder
         self._kept: OrderedDict[tuple[str, str, bool], Understood] = OrderedDict()
 
@@ -149,7 +151,7 @@ class TableReader:
         ]
         return typed_table(
             records,
-            name=self.table.source.rsplit(".", 1)[0],
+            name=self.table.source,
             key=self.table.key if keyed and records else None,
             labels={column.name: column.label for column in self.table.columns},
             also={column.name: self._also(column) for column in self.table.columns},
@@ -159,7 +161,12 @@ class TableReader:
     def asker(self) -> TableAsker:
         """Lists and ranks the readings of questions."""
         encoder = packaged_encoder() if self._encoder == "packaged" else self._encoder
-        return TableAsker(self.typed, student=self._student, encoder=encoder)
+        own = None if self._folder is None else self._folder / OWN_STUDENT
+        student = own if own is not None and own.is_dir() else GENERAL
+        asker = TableAsker(self.typed, student=student, encoder=encoder)
+        if self._folder is not None:
+            asker.use_verified(verified_place(self._folder))
+        return asker
 
     def read(self, text: str, before: str = "", *, strict: bool = True) -> Understood:
         """Find what a question means.
@@ -265,7 +272,8 @@ class TableReader:
 
     def question(self, text: str) -> Question:
         """Find what a text names of the table."""
-        return read_question(self._parted(nfc(text)), self.typed, self.asker.asked.common)
+        asker = self.asker
+        return read_question(self._parted(nfc(text)), self.typed, asker.common, asker.known)
 
     @cached_property
     def plain(self) -> frozenset[str]:
@@ -278,13 +286,12 @@ class TableReader:
             for word in value_words(template.replace("{key}", " "))
             if stem_value(word) not in labels
         }
-        common = cast("frozenset[str]", self.asker.asked.common)
         asked = [
             ASKING & {word for template in column.templates for word in value_words(template)}
             for column in self.table.columns
         ]
         telling = set().union(*asked) - (asked[0].intersection(*asked) if asked else set())
-        return (common | FRAMING | own) - TURNING - (ASKING if telling else frozenset())
+        return (self.asker.common | FRAMING | own) - TURNING - (ASKING if telling else frozenset())
 
     @cached_property
     def row_by_number(self) -> dict[int, TableRow]:
@@ -355,10 +362,12 @@ class TableReader:
         trained = self._trained(text)
         if trained is not None:
             return trained
-        question, readings = self.asker.read(self._parted(text), self._context(before))
-        likely = self._about_named(question, readings)
-        nothing = sum(one.probability for one in readings if one.candidate is None)
-        return self._decide(question, likely, nothing, strict)
+        read = self.asker.read(self._parted(text), self._context(before))
+        if read.verified and read.readings[0].candidate is not None:
+            return self._answered(read.question, read.readings[0], 1.0)
+        likely = self._about_named(read.question, read.readings)
+        nothing = sum(one.probability for one in read.readings if one.candidate is None)
+        return self._decide(read.question, likely, nothing, strict)
 
     def _about_named(self, question: Question, readings: Sequence[Reading]) -> list[Reading]:
         """Keep the readings about the records that a question names by their keys, if there are."""
@@ -375,7 +384,7 @@ class TableReader:
     def _decide(
         self, question: Question, likely: Sequence[Reading], nothing: float, strict: bool
     ) -> Understood:
-        if not likely:
+        if not likely or not question.words:
             return self._nothing(question)
         fits = [self._fit(question, one) for one in likely[:_LOOKED_AT]]
         exact = [(one, fit) for one, fit in zip(likely, fits, strict=False) if fit.exact]
@@ -388,7 +397,7 @@ class TableReader:
                 return self._answered(question, look_ups[0], first / (first + sum(others)))
         best, fit = likely[0], fits[0]
         fault = strict and (fit.guessed or (fit.left and not self._may_stand_for(fit)))
-        if not fault and best.probability >= max(LEAST, nothing):
+        if not fault and best.probability >= max(self.asker.least, nothing):
             return self._answered(question, best, best.probability)
         return self._not_answered(question, likely, fit, nothing)
 
@@ -463,10 +472,13 @@ class TableReader:
 
         Meanings are the encoder's; without one, what is left over is never explained.
         """
-        encoder = self.asker.asked.encoder
+        encoder = self.asker.encoder
         few = len(fit.left) <= _MOST_WORDS * len(fit.unnamed)
         if encoder is None or not few or any(word[0].isdigit() for word in fit.left):
             return False
+        labels_said = set().union(*(label_stems(column) for column in self.typed.columns))
+        if labels_said & {stem_value(word) for word in fit.left}:
+            return False  # the name of another column
         labels = [self.typed.columns[number].label for number in fit.unnamed]
         meant, *vectors = encoder.encode([" ".join(fit.left), *labels])
         return max(float(meant @ vector) for vector in vectors) >= _MEANS
@@ -560,9 +572,9 @@ class TableReader:
         """Read the question of the turn before once more; it was read in that turn."""
         if not before.strip():
             return None
-        question, readings = self.asker.read(self._parted(before))
-        best = next((one.candidate for one in readings if one.candidate is not None), None)
-        return None if best is None else Context(question.text, question, best.plan)
+        read = self.asker.read(self._parted(before))
+        best = next((one.candidate for one in read.readings if one.candidate is not None), None)
+        return None if best is None else Context(read.question.text, read.question, best.plan)
 
     def _parted(self, text: str) -> str:
         """Put blanks around names of the table in scripts that are written without any."""
@@ -609,12 +621,6 @@ def packaged_encoder() -> Encoder | None:
         return None
 
 
-def own_student(folder: str | Path | None) -> Path | None:
-    """Give the student that understands of a student's folder, where it has one of its own."""
-    own = None if folder is None else Path(folder) / OWN_STUDENT
-    return own if own is not None and own.is_dir() else None
-
-
 def _strange(left: Sequence[str]) -> str:
     said = ", ".join(f'"{word}"' for word in left[:3])
     return f"nothing in the table matches {said} in this question"
@@ -627,6 +633,9 @@ def _is_look_up(one: Reading) -> bool:
     if not isinstance(plan, Cells) or not isinstance(plan.rows, Where | Both | Either):
         return False
     conditions = one.candidate.conditions
+    rows = (plan.rows,) if isinstance(plan.rows, Where) else plan.rows.conditions
+    if any(where.operator not in ("is", "has", "=") for where in rows):
+        return False
     named = all(c.start >= 0 or not isinstance(c.where.value, str) for c in conditions)
     return bool(conditions) and named and plan.column not in {c.where.column for c in conditions}
 

@@ -186,23 +186,15 @@ class Asker(ABC):
             before: The turn before, of a conversation.
             always: Whether to answer whatever the confidence.
         """
-        return self._answer(self._completed(text, before), always)
+        return self._answer(self.read(text, before), always)
 
-    def read(self, text: str, before: Context | None = None) -> tuple[Question, Sequence[Reading]]:
-        """Rank what a question may mean.
+    def read(self, text: str, before: Context | None = None) -> Read:
+        """Rank what a question may mean, completed by the turn before where it leans on it.
 
         Args:
             text: The question.
             before: The turn before, of a conversation.
-
-        Returns:
-            The question, completed by the turn before where it leans on it, and its readings, the
-            likeliest first; at least one.
         """
-        read = self._completed(text, before)
-        return read.question, read.readings
-
-    def _completed(self, text: str, before: Context | None) -> Read:
         read = self._read(text)
         if before is not None and not read.verified:
             table = self.table_before(before)

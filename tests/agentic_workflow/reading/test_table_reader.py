@@ -31,7 +31,6 @@ def found(reader, question):
         ("Which element has the atomic number 79?", ((79, "element"),)),
         ("In which category is indium?", ((49, "category"),)),
         ("symbol of gold and silver", ((47, "symbol"), (79, "symbol"))),
-        ("which element has the highest atomic mass", ((79, "element"),)),
         ("In which category is it?", ()),
         ("What is the symbol of a golden ring?", ()),
         ("He told me the category", ()),
@@ -63,8 +62,8 @@ def test_a_question_may_lean_on_the_one_before(reader, before, question, cells):
 
 
 def test_what_is_asked_back_names_the_reading(reader):
-    found = reader.read("What is the symbol of Goold?")
-    assert (found.verdict, found.message) == ("ask_back", "Do you mean the symbol of Gold?")
+    found = reader.read("What is the symbol of Hydrogenn?")
+    assert (found.verdict, found.message) == ("ask_back", "Do you mean the symbol of Hydrogen?")
     assert found.answer == ()
 
 
