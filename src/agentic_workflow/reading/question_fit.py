@@ -7,7 +7,7 @@ chloride" is not gold, "New Mexico" is not Mexico, and the symbol and the price 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from ...understanding.plans.language import At, Cells, Where
@@ -155,6 +155,7 @@ def _guessed(
         labelled = bool(label_stems(column) & stems)
         if (
             alike.get((where.column, one.start, one.end), 1.0) < SURE
+            or (where.column == table.key and not _said_whole(said, phrase))
             or not _spelt(question.text, phrase, column)
             or (
                 len(said) == 1
@@ -193,6 +194,12 @@ def is_name(text: str, value: str, may: bool) -> bool:
     written = said.group() if said else ""
     code = len(written) > 1 and written.isupper() and not text.isupper()
     return code or (may and written[:1].isupper() and written != "I")
+
+
+def _said_whole(said: Sequence[str], name: str) -> bool:
+    """Tell whether words are a name as it stands, or its possessive; another ending is a guess."""
+    bare = [word.removesuffix("'s") if word.endswith("'s") else word for word in said]
+    return bare == words(name) or list(said) == words(name)
 
 
 def _stands_for_record(where: Where, parts: Parts, table: TypedTable) -> bool:

@@ -53,12 +53,6 @@ def test_the_bars_hold_with_grounding(bench, elements):
     assert len(lines) == 5
 
 
-def test_they_are_missed_without_it(bench, elements):
-    tally = measured(bench, elements, False)
-    missed = [line for line in verdicts(bench, elements, tally) if line.startswith("missed")]
-    assert any("where there is no answer" in line for line in missed)
-
-
 def test_they_are_missed_by_one_that_refuses_everything(bench, elements):
     class Silent(Grounding):
         def refuse(self, requested):
