@@ -167,7 +167,8 @@ def get_labels(
         [{"id": e.id, "reason": reason} for e, reason in rejected],
     )
     right = _share_right(without, labelled)
-    words = f"{len(labelled):,} answers of the teacher, {100 * right:.1f} % of them right"
+    asked = "" if job.teacher == STARTER else f"from {len({e.fact for e in labelled}):,} facts, "
+    words = f"{len(labelled):,} answers of the teacher, {asked}{100 * right:.1f} % of them right"
     if rejected:
         words += f"; {len(rejected):,} rejected (cut off or empty)"
     console.line("labels", words, time.monotonic() - began)
