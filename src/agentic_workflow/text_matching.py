@@ -30,9 +30,6 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)"
 )
 
-CONTRACTED = re.compile(r"['\u2019\u02bc](?:s|t|d|m|ll|re|ve)\b(?!['\u2019])", re.IGNORECASE)
-"""Contractions: gold's, doesn't."""
-
 _STOP_WORDS = """
     a about all also am an and answer any are as at be been brief but by can could did do
     does for from get give had has have he hello her hey hi his how i if in into is it its
