@@ -107,10 +107,9 @@ def main():
                       f"[{guess.tables[0].joined if guess.tables else ''}]")  # fmt: skip
         times.sort()
         print(
-            f"{name}: {forced} of {len(asked) - empty} right if forced, "
-            f"{listed} among the first readings; answered "
-            f"right {right}, wrong {wrong}; {withheld} of {empty} rightly withheld; "
-            f"median {1000 * times[len(times) // 2]:.0f} ms a question"
+            f"{name}: {forced} of {len(asked) - empty} right if forced, {listed} among the "
+            f"first readings; answered right {right}, wrong {wrong}; {withheld} of {empty} "
+            f"rightly withheld; median {1000 * times[len(times) // 2]:.0f} ms a question"
         )
 
 

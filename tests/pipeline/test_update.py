@@ -195,6 +195,15 @@ def test_questions_and_answers_are_updated():
     assert change.table.rows[1].values == {"answer": "It is new."}
 
 
+def test_a_cell_is_cited_by_its_number_in_the_file(tmp_path, capsys):
+    rows = [ROWS[0], {**ROWS[1], "dish": ""}, ROWS[2]]
+    folder = tmp_path / "student"
+    folder.mkdir()
+    fact_table(rows, key="dish").write(folder)
+    told = ask(folder, "what is the price of green curry", capsys)
+    assert told["cells"] == [{"row": 3, "column": "price", "text": "16.50"}]
+
+
 def test_what_a_key_is_called_is_asked():
     table = fact_table(ROWS, key="dish")
     with pytest.raises(UnknownColumnError, match=r"'dish' \(is it 'name' now\?\)"):
