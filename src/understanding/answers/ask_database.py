@@ -57,6 +57,7 @@ class DatabaseAsker(Asker):
         self.chooser = ViewChooser(self.database, encoder, self.common)
         self.labels = {stem(word) for name in self.database.tables
                        for word in words(" ".join(self.database.spoken(name)))}  # fmt: skip
+        self.alone = [self.database.joined(name, ()) for name in self.database.tables]
         self._asked: dict[View, AskedTable] = {}
 
     def rank(self, text: str) -> Read:
@@ -69,10 +70,13 @@ class DatabaseAsker(Asker):
         questions: dict[View, Question] = {}
         spoken = words(text)
         said = {name: self.said(spoken, name) for name in self.database.tables}
-        quiet = self.common | {word for word in spoken if stem(word) in self.labels}
-        for view in self.chooser.choose(text):
+        # In many rows any word stands somewhere: one that people ask with is no part of a value,
+        # and one that stands in some table is not misspelled in another.
+        quiet = self.common | {w for w in spoken if stem(w) in self.labels or w in self.known}
+        known = self.known | {w for w in spoken if any(w in t.words for t in self.alone)}
+        for view in self.chooser.choose(text, quiet, known):
             asked, table = self.asked(view), self.database.joined(*view)
-            question = questions[view] = read_question(text, table, quiet, self.known)
+            question = questions[view] = read_question(text, table, quiet, known)
             listed = list_plans(question, table, asked.runner)
             candidates = [one for one in listed if table.allows(one.plan)]
             if not candidates:

@@ -47,16 +47,18 @@ class ViewChooser:
         """See the class."""
         self.database, self.encoder, self.common = database, encoder, common
 
-    def choose(self, text: str) -> list[View]:
+    def choose(self, text: str, quiet: Container[str], known: Container[str] = ()) -> list[View]:
         """Choose views, the likeliest first.
 
         Args:
             text: The question.
+            quiet: Words that are values only where they are the whole of one.
+            known: Words that are not taken for misspelled values.
         """
         spoken = words(text)
         telling = np.array([word not in self.common for word in spoken], dtype=float)
         values = {
-            name: self._by_value(spoken, self.database.joined(name, ()))
+            name: self._by_value(spoken, self.database.joined(name, ()), quiet, known)
             for name in self.database.tables
         }
         places: dict[tuple[str, Path], _Place] = {}
@@ -99,9 +101,11 @@ class ViewChooser:
             alike = float((labels @ self.encoder.encode([text])[0]).max())
         return _Place(covered, alike)
 
-    def _by_value(self, spoken: list[str], table: JoinedTable) -> Weights:
+    def _by_value(
+        self, spoken: list[str], table: JoinedTable, quiet: Container[str], known: Container[str]
+    ) -> Weights:
         covered = np.zeros(len(spoken))
-        for mention in find_values(spoken, table, self.common):
+        for mention in find_values(spoken, table, quiet, known):
             part = covered[mention.start : mention.end]
             worth = mention.alike * (1.0 if mention.whole else 0.7 + 0.3 * mention.coverage)
             np.maximum(part, worth, out=part)

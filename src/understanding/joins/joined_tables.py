@@ -32,11 +32,14 @@ from ..plans.language import (
     Total,
 )
 from ..table.typed_table import Column, TypedTable, column_label, typed_table
-from ..table.values import fold, stem, words
+from ..table.values import fold, quantities, stem, words
 
 MOST_JOINS: Final = 2
 _NAMING: Final = 0.9
 """Least share of different values of a column that names records."""
+_SEVERAL: Final = 0.3
+"""Most share of the cells with numbers that have several, of a column that measures."""
+_SAMPLED: Final = 500
 _ID: Final = ("id", "key", "fk", "pk")
 _SAME_END: Final = 3
 """Letters at the end of two labels, such as first name and last name, that are one name."""
@@ -74,7 +77,8 @@ class JoinedTable(TypedTable):
         joined: Each join in words, such as `bikes.brand_id = brands.brand_id`.
         nouns: Words for a record.
         naming: Columns that name the records of their tables.
-        numbering: Columns that number the records, which are neither compared nor added up.
+        numbering: Columns of numbers that measure nothing, such as ids and telephone numbers; they
+            are neither compared nor added up.
     """
 
     origins: tuple[Origin, ...] = ()
@@ -172,9 +176,10 @@ class Database:
         wanted = self._naming(name) or table.primary
         key = next((n for n, o in enumerate(origins) if not o.path and names[n] == wanted), None)
         numbers = {n for n, one in enumerate(origins) if names[n] == self.tables[one.table].primary}
+        several = {n for n, column in enumerate(columns) if not _measures(column)}
         return JoinedTable(
             name, tuple(columns), key, len(table.records), (), tuple(origins), paths, tuple(joined),
-            nouns, frozenset(naming), frozenset(numbers - naming),
+            nouns, frozenset(naming), frozenset((numbers - naming) | several),
         )  # fmt: skip
 
     def _key(self, name: str, path: Path) -> ForeignKey:
@@ -335,6 +340,14 @@ def _once(label: str) -> str:
 def _akin(one: str, other: str) -> bool:
     same = sum(1 for a, b in zip(one, other, strict=False) if a == b)
     return one == other or (same >= 3 and same >= max(len(one), len(other)) - 3)
+
+
+def _measures(column: Column) -> bool:
+    """Tell whether cells hold one number each; those of telephones and addresses hold several."""
+    sample = [text for text in dict.fromkeys(column.texts[:_SAMPLED]) if text]
+    found = [len(quantities(text, column.decimal)) for text in sample]
+    several = sum(count > 1 for count in found)
+    return column.kind == "date" or several <= _SEVERAL * max(1, sum(map(bool, found)))
 
 
 def _same_end(one: str, other: str) -> bool:

@@ -129,3 +129,14 @@ def test_a_key_of_two_columns_and_one_that_leads_nowhere():
     b = DatabaseTable("b", ("x", "y"), naming, (), (ForeignKey(("x", "y"), "a", ("x", "y")),))
     joined = Database([a, b]).joined("b", ((0,),))
     assert joined.columns[joined.numbered["a.name"]].texts == ("q", "", "")
+
+
+def test_telephone_numbers_are_neither_compared_nor_added_up():
+    rows = ({"name": "Ada", "phone": "030-5512 77", "age": "31"},
+            {"name": "Bo", "phone": "+55 (12) 3923-5555", "age": "40"})  # fmt: skip
+    alone = Database([DatabaseTable("people", ("name", "phone", "age"), rows)]).joined("people", ())
+    phone, age = number(alone, "phone"), number(alone, "age")
+    assert not alone.allows(Total(All(), phone, "sum"))
+    assert not alone.allows(Cells(Top(All(), phone), 0))
+    assert alone.allows(Cells(Where(0, "is", "ada"), phone))
+    assert alone.allows(Total(All(), age, "sum"))
