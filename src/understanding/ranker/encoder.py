@@ -43,9 +43,14 @@ class Encoder:
     def __init__(self, folder: str | Path) -> None:
         """Load the encoder."""
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
         self.model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if shown:
+            logging.enable_progress_bar()
         self._ids = lru_cache(maxsize=50_000)(self._tokenize)
         self._kept: dict[str, NDArray[np.float32]] = {}
 
