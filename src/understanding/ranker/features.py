@@ -7,7 +7,8 @@ account for, what kind of answer it is.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import math
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -38,7 +39,7 @@ from ..plans.language import (
     Total,
     Where,
 )  # fmt: skip
-from ..plans.list_plans import Candidate, Question
+from ..plans.list_plans import Candidate, Condition, Question
 from ..table.typed_table import TypedTable
 from ..table.values import stem, words
 
@@ -219,6 +220,76 @@ def content_words(question: Question, common: Container[str]) -> NDArray[np.bool
     return np.array([word not in common for word in question.words], dtype=bool)
 
 
+class _Words:
+    """The words of a question as bits, and what each column says of them."""
+
+    def __init__(self, question: Question, table: TypedTable, common: Container[str]) -> None:
+        stems = [stem(word) for word in question.words]
+        labels = [
+            {stem(word) for label in (column.label, *column.also) for word in words(label)}
+            for column in table.columns
+        ]
+        self.telling = _bits(word not in common for word in question.words)
+        self.named = [_bits(word in label for word in stems) for label in labels]
+        self.most = max(1, self.telling.bit_count())
+        self.asked = f" {' '.join(question.words)} "
+        kinds = [*(column.kind for column in table.columns), "none"]
+        self.kinds = [_NUMBERS[3][kind] for kind in kinds]
+
+
+def _bits(flags: Iterable[bool]) -> int:
+    return sum(1 << place for place, flag in enumerate(flags) if flag)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The conditions of a plan: a number for them, their columns, and what those are called."""
+
+    number: int
+    operators: int
+    columns: tuple[int, ...]
+    places: tuple[int, int]
+    labels: int
+
+    @classmethod
+    def of(cls, conditions: tuple[Where, ...], number: int, seen: _Words) -> _Held:
+        operators = " ".join(sorted(one.operator for one in conditions)) or "none"
+        known = _NUMBERS[-1]
+        columns = tuple(one.column for one in conditions)
+        labels = 0
+        for column in columns:
+            labels |= seen.named[column]
+        first, second = (*columns[:2], -1, -1)[:2]
+        operator = known.get(operators, known["several"])
+        return cls(number, operator, columns, (first, second), labels)
+
+    def mean(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the mean of the columns' numbers; the last row is that of no column."""
+        held = [columns[column] for column in self.columns]
+        return np.asarray(np.mean(held, axis=0) if held else columns[-1])
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How the conditions of a plan fit the question."""
+
+    covered: int
+    numbers: tuple[float, ...]
+
+    @classmethod
+    def of(cls, conditions: Sequence[Condition], seen: _Words) -> _Fit:
+        said = [one for one in conditions if one.start >= 0]
+        covered = 0
+        for one in said:
+            covered |= (1 << one.end) - (1 << one.start)
+        weights = [one.weight for one in conditions]
+        return cls(covered, (
+            sum(weights), min(weights, default=0.0),
+            min((one.weight / (one.end - one.start) for one in said), default=0.0),
+            float(len(conditions) - len(said)), float(len(conditions)),
+        ))  # fmt: skip
+
+
 def plan_features(
     question: Question,
     table: TypedTable,
@@ -240,81 +311,81 @@ def plan_features(
         -1 where there is none) and numbers (plans + 1 x `NUMBERS`); the last row stands for a
         question that the table cannot answer, its columns are one past the last.
     """
-    telling = content_words(question, common)
-    label_stems = [
-        {stem(word) for label in (column.label, *column.also) for word in words(label)}
-        for column in table.columns
-    ]
-    stems = [stem(word) for word in question.words]
-    named = np.array([[word in label for word in stems] for label in label_stems], dtype=bool)
-    asked = f" {' '.join(question.words)} "
-    none = np.zeros(columns.shape[1])
-    categories, roles, numbers = [], [], []
-    most = max(1, int(telling.sum()))
+    seen_words = _Words(question, table, common)
+    fits: dict[int, _Fit] = {}
+    held_by: dict[tuple[Where, ...], _Held] = {}
+    firsts: dict[str, tuple[float, float, float]] = {}
+    categories: list[tuple[int, ...]] = []
+    roles, numbers, means = [], [], []
     for candidate in candidates:
-        parts = take_apart(candidate.plan)
-        kinds = [
-            "none" if number is None else table.columns[number].kind
-            for number in (parts.target, parts.order)
-        ]
-        operators = " ".join(sorted(one.operator for one in parts.conditions)) or "none"
-        operators = operators if operators in _NUMBERS[-1] else "several"
-        names = (parts.outer, parts.of, parts.set, *kinds, operators)
-        categories.append([_NUMBERS[slot][name] for slot, name in enumerate(names)])
-        held_by = [one.column for one in parts.conditions][:2]
-        places = [parts.target, parts.order, *held_by]
-        roles.append([-1 if one is None else one for one in (*places, None, None)][:4])
-        covered = np.zeros(len(question.words), dtype=bool)
-        for condition in candidate.conditions:
-            if condition.start >= 0:
-                covered[condition.start : condition.end] = True
-        by_value = covered & telling
-        used = [n for n in (parts.target, parts.order) if n is not None]
-        used += [one.column for one in parts.conditions]
-        by_label = covered.copy()
-        for number in used:
-            by_label |= named[number]
-        by_label &= telling
-        target = none if parts.target is None else columns[parts.target]
-        order = none if parts.order is None else columns[parts.order]
-        held = [columns[one.column] for one in parts.conditions]
-        conditions = np.mean(held, axis=0) if held else none
-        answer = candidate.answer
+        parts, answer = take_apart(candidate.plan), candidate.answer
+        target, order = parts.target, parts.order
+        held = held_by.get(parts.conditions)
+        if held is None:
+            held = held_by[parts.conditions] = _Held.of(parts.conditions, len(held_by), seen_words)
+        # Plans over one set of rows share the tuple of its conditions.
+        fit = fits.get(id(candidate.conditions))
+        if fit is None:
+            fit = fits[id(candidate.conditions)] = _Fit.of(candidate.conditions, seen_words)
         first = answer.values[0] if answer.values else ""
-        spoken = " ".join(words(first))
-        numbers.append([
-            *target, *order, *conditions,
-            by_value.sum() / most,
-            by_label.sum() / most,
-            (telling & ~by_label).sum(),
-            sum(one.weight for one in candidate.conditions),
-            min((one.weight for one in candidate.conditions), default=0.0),
-            min((one.weight / (one.end - one.start) for one in candidate.conditions
-                 if one.start >= 0), default=0.0),
-            float(parts.of in ("highest", "lowest") and len(answer.rows) > 1),
-            sum(one.start < 0 for one in candidate.conditions),
-            len(candidate.conditions),
-            np.log1p(len(answer.rows)),
-            np.log1p(len(answer.values)),
-            len(answer.values) == 1,
-            answer.number is not None,
-            answer.number is not None and answer.number == int(answer.number),
-            float(bool(spoken) and f" {spoken} " in asked),
-            float(parts.target is not None and parts.target == table.key),
-            float(parts.target == 0),
-            float(parts.target is not None and parts.target == parts.order),
-            float(any(one.column == parts.target for one in parts.conditions)),
-            float(any(one.column == parts.order for one in parts.conditions)),
-            np.log1p(len(spoken)),
-            float(spoken.isdigit()),
-            float(len(answer.rows) == 0),
-        ])  # fmt: skip
-    seen = np.array(numbers, dtype=np.float32).reshape(len(candidates), -1)
+        spoken = firsts.get(first)
+        if spoken is None:
+            said = " ".join(words(first))
+            spoken = firsts[first] = (
+                float(bool(said) and f" {said} " in seen_words.asked),
+                math.log1p(len(said)), float(said.isdigit()),
+            )  # fmt: skip
+        categories.append((
+            _NUMBERS[0][parts.outer], _NUMBERS[1][parts.of], _NUMBERS[2][parts.set],
+            seen_words.kinds[-1 if target is None else target],
+            seen_words.kinds[-1 if order is None else order], held.operators,
+        ))  # fmt: skip
+        places = (-1 if target is None else target, -1 if order is None else order)
+        roles.append((*places, *held.places))
+        means.append(held.number)
+        labelled = fit.covered | held.labels
+        if target is not None:
+            labelled |= seen_words.named[target]
+        if order is not None:
+            labelled |= seen_words.named[order]
+        labelled &= seen_words.telling
+        cells, values, number = len(answer.rows), len(answer.values), answer.number
+        numbers.append((
+            (fit.covered & seen_words.telling).bit_count() / seen_words.most,
+            labelled.bit_count() / seen_words.most,
+            (seen_words.telling & ~labelled).bit_count(),
+            *fit.numbers[:3],
+            parts.of in ("highest", "lowest") and cells > 1,
+            *fit.numbers[3:],
+            math.log1p(cells),
+            math.log1p(values),
+            values == 1,
+            number is not None,
+            number is not None and number == int(number),
+            spoken[0],
+            target is not None and target == table.key,
+            target == 0,
+            target is not None and target == order,
+            target in held.columns,
+            order in held.columns,
+            *spoken[1:],
+            cells == 0,
+        ))  # fmt: skip
+    # Columns of nothing are zero, and come last.
+    of_column = np.vstack([columns, np.zeros(columns.shape[1])])
+    of_held = np.array([one.mean(of_column) for one in held_by.values()])
+    of_held = of_held.reshape(-1, columns.shape[1])
+    places_of = np.array(roles, dtype=np.int64).reshape(-1, 4)
+    seen = np.concatenate([
+        of_column[places_of[:, 0]], of_column[places_of[:, 1]],
+        of_held[np.array(means, dtype=np.int64)],
+        np.array(numbers, dtype=np.float64).reshape(-1, NUMBERS - 3 * columns.shape[1]),
+    ], axis=1).astype(np.float32)  # fmt: skip
     # One more reading: that the table cannot answer. It sees the best of each number there is.
     best = seen.max(axis=0, initial=0.0) if len(seen) else np.zeros(NUMBERS, dtype=np.float32)
     nothing = ("none", "rows", "nested", "none", "none", "none")
-    categories.append([_NUMBERS[slot][name] for slot, name in enumerate(nothing)])
-    roles.append([len(table.columns)] * 4)
+    categories.append(tuple(_NUMBERS[slot][name] for slot, name in enumerate(nothing)))
+    roles.append((len(table.columns),) * 4)
     return (
         np.array(categories, dtype=np.int64),
         np.array(roles, dtype=np.int64),
