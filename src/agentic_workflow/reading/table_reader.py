@@ -21,9 +21,9 @@ from typing import Final, Literal
 from ...errors import ModelNotFoundError
 from ...inference.sources.find_model import find_model
 from ...tables import Column, FactTable, TableRow
-from ...understanding.answers.ask_table import CLOSE, GENERAL, Context, TableAsker
+from ...understanding.answers.ask_table import CLOSE, GENERAL, Context, TableAsker, cited_column
 from ...understanding.plans.in_words import plan_in_words
-from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Plan, Where
+from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
 from ...understanding.ranker.encoder import Encoder
 from ...understanding.ranker.ranking import Reading
@@ -505,10 +505,8 @@ class TableReader:
         return Match(rows, column, self.table.key)
 
     def _cells(self, candidate: Candidate) -> tuple[tuple[int, str], ...]:
-        answer, plan = candidate.answer, candidate.plan
-        number = answer.column if answer.column is not None else _condition_column(plan)
-        column = self.typed.columns[number if number is not None else self.typed.key or 0]
-        return tuple((self.table.rows[row].row, column.name) for row in answer.rows)
+        name = self.typed.columns[cited_column(candidate, self.typed)].name
+        return tuple((self.table.rows[row].row, name) for row in candidate.answer.rows)
 
     def _trained(self, text: str) -> Understood | None:
         """Find a question in exactly a wording that the language model was trained on."""
@@ -638,17 +636,6 @@ def _is_look_up(one: Reading) -> bool:
         return False
     named = all(c.start >= 0 or not isinstance(c.where.value, str) for c in conditions)
     return bool(conditions) and named and plan.column not in {c.where.column for c in conditions}
-
-
-def _condition_column(plan: Plan) -> int | None:
-    rows = getattr(plan, "rows", None) or getattr(plan, "one", None)
-    while rows is not None:
-        if isinstance(rows, Where):
-            return rows.column
-        if isinstance(rows, Both | Either):
-            return rows.conditions[0].column
-        rows = getattr(rows, "rows", None)
-    return None
 
 
 def _spelling(text: str, side: str = "") -> str:

@@ -13,12 +13,12 @@ from ...tables import DatabaseTable
 from ..joins.choose_views import ViewChooser
 from ..joins.joined_tables import Database, JoinedTable, View, counts_records, plan_columns
 from ..plans.language import Often, Plan
-from ..plans.list_plans import MOST_LISTED, Candidate, Question, list_plans, read_question
+from ..plans.list_plans import Candidate, Question, list_plans, read_question
 from ..ranker.encoder import Encoder
 from ..ranker.features import take_apart
-from ..ranker.ranking import AskedTable, Reading, plan_scores
+from ..ranker.ranking import AskedTable, Reading, merge_readings, plan_scores
 from ..table.typed_table import TypedTable
-from ..table.values import fold, stem, words
+from ..table.values import stem, words
 from ..verified.verified_questions import VerifiedQuestions
 from .ask_table import GENERAL, Asker, Context, Read
 
@@ -131,7 +131,6 @@ class DatabaseAsker(Asker):
             self._asked[view] = AskedTable(
                 self.database.joined(*view), self.encoder, self.common, self.known
             )
-            self._asked[view].runner.longest = MOST_LISTED
         return self._asked[view]
 
     def tables(self) -> Mapping[str, TypedTable]:
@@ -159,16 +158,8 @@ def _pool(
 ) -> Read:  # fmt: skip
     """Make one ranking of all plans; those with one answer are one reading."""
     chances = torch.softmax(torch.tensor([0.0, *(score for score, _, _ in scored)]), 0).tolist()
-    together: dict[tuple[str, ...], list[float | int]] = {}
-    for number, (_, candidate, _) in enumerate(scored):
-        chance = chances[number + 1]
-        key = tuple(sorted(fold(value) for value in candidate.answer.values))
-        held = together.setdefault(key, [0.0, number, 0.0])
-        held[0] += chance
-        if chance > held[2]:
-            held[1:] = [number, chance]
-    found = [(Reading(float(held[0]), scored[int(held[1])][1]), scored[int(held[1])][2])
-             for held in together.values()]  # fmt: skip
+    merged = merge_readings(chances[1:], [candidate for _, candidate, _ in scored])
+    found = [(reading, scored[number][2]) for reading, number in merged]
     first = database.joined(next(iter(database.tables)), ())
     found.append((Reading(chances[0], None), first))
     found.sort(key=lambda one: -one[0].probability)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from ..joins.joined_tables import JoinedTable, View
 from ..plans.in_words import plan_in_words
 from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
-from ..plans.list_plans import MOST_LISTED, Candidate, Question, read_question
+from ..plans.list_plans import Candidate, Question, read_question
 from ..plans.run_plan import PlanRunner
 from ..ranker.encoder import Encoder
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
@@ -200,7 +200,7 @@ class Asker(ABC):
             table = self.table_before(before)
             question = read.question
             if read.tables[0] is not table:
-                question = read_question(text, table, self.common)
+                question = read_question(text, table, self.common, self.known)
             leans = not self.leaning.isdisjoint(question.words)
             others = [self._read(one) for one in follow_ups(question, before, table, self.leaning)]
             for other in others:
@@ -221,7 +221,7 @@ class Asker(ABC):
         """Read a verified question."""
         name, plan = self.verified.plans.get(key, ("", None))
         asked = self.table_of(name)
-        question = read_question(text, asked.table, self.common)
+        question = read_question(text, asked.table, self.common, self.known)
         answer = None if plan is None else PlanRunner(asked.table).run(plan)
         if plan is not None and answer is not None:
             reading = Reading(1.0, Candidate(plan, answer, ()))
@@ -298,7 +298,6 @@ class TableAsker(Asker):
         """Load the student."""
         super().__init__(student, encoder, verified)
         self.asked = AskedTable(table, encoder, self.common, self.known)
-        self.asked.runner.longest = MOST_LISTED
 
     def rank(self, text: str) -> Read:
         """Rank what a question may mean by itself."""
@@ -327,7 +326,7 @@ class TableAsker(Asker):
 
 def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
     """Name the cells that an answer rests on."""
-    number = _cited(best.answer.column, best.plan, table)
+    number = cited_column(best, table)
     if isinstance(table, JoinedTable):
         return tuple(
             Cell(row + 1, column, text, name)
@@ -360,10 +359,11 @@ def _stands_alone(
     return not (isinstance(plan, Cells) and isinstance(plan.rows, All))
 
 
-def _cited(column: int | None, plan: Plan, table: TypedTable) -> int:
+def cited_column(candidate: Candidate, table: TypedTable) -> int:
     """Choose the column whose cells are cited: the answer's, else that of a condition."""
-    if column is not None:
-        return column
+    if candidate.answer.column is not None:
+        return candidate.answer.column
+    plan = candidate.plan
     found = _conditions(getattr(plan, "rows", None) or getattr(plan, "one", None))
     return found[0].column if found else (table.key or 0)
 

@@ -323,8 +323,8 @@ def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> lis
         if plan in seen or not _is_shown(plan, table, codes):
             continue
         seen.add(plan)
-        answer = runner.run(plan)
         most = MOST_NAMED if any(one.weight > UNNAMED for one in conditions) else MOST_LISTED
+        answer = runner.run(plan, most)
         if answer is not None and len(answer.values) <= most:
             found.append(Candidate(plan, answer, conditions))
     return found

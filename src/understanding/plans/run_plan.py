@@ -110,19 +110,15 @@ class PlanRunner:
     Args:
         table: The table.
         most_bytes: Kept of sets of rows; more of them are dropped, and found again when needed.
-
-    Attributes:
-        longest: Most values of an answer; a plan with more has none, and they are not put
-            together. None for as many as there are.
     """
 
     def __init__(self, table: TypedTable, most_bytes: int = MOST_BYTES) -> None:
         """Prepare a runner for a table."""
         self.table, self.most_bytes = table, most_bytes
-        self.longest: int | None = None
+        self._longest: int | None = None
         self._found: dict[Rows, Indexes] = {}
         self._kept: dict[tuple[Rows, int, bool], _Kept] = {}
-        self._fixed: dict[Plan, Answer | None] = {}
+        self._fixed: dict[tuple[Plan, int | None], Answer | None] = {}
         self._held = 0
         self._folded: dict[int, _Coded] = {}
         self._texts: dict[int, _Coded] = {}
@@ -139,14 +135,21 @@ class PlanRunner:
             self._found[rows] = found
         return found
 
-    def run(self, plan: Plan) -> Answer | None:
-        """Run a plan; None where it has no answer, as the average of nothing."""
+    def run(self, plan: Plan, longest: int | None = None) -> Answer | None:
+        """Run a plan; None where it has no answer, as the average of nothing.
+
+        Args:
+            plan: The plan.
+            longest: Most values of an answer; a plan with more has none, and they are not put
+                together. None for as many as there are.
+        """
+        self._longest = longest
         if not _is_of_all(plan):
             return self._run(plan)
         # No question changes it.
-        if plan not in self._fixed:
-            self._fixed[plan] = self._run(plan)
-        return self._fixed[plan]
+        if (plan, longest) not in self._fixed:
+            self._fixed[plan, longest] = self._run(plan)
+        return self._fixed[plan, longest]
 
     def _hold(self, size: int) -> None:
         """Drop what is kept before it takes too much memory."""
@@ -337,10 +340,10 @@ class PlanRunner:
         if column not in self._texts:
             self._texts[column] = _Coded.of(texts)
         coded = self._texts[column]
-        if self.longest is not None:
+        if self._longest is not None:
             seen = np.zeros(coded.count, dtype=bool)
             seen[coded.codes[there]] = True
-            if seen.sum() > self.longest:
+            if seen.sum() > self._longest:
                 return None
         first = np.full(coded.count, -1)
         # Of several rows with one value the last that is written stays: that is the first of them.
@@ -351,7 +354,9 @@ class PlanRunner:
     def _is_too_long(self, cells: int, column: int) -> bool:
         """Tell without looking whether cells that all differ are too many."""
         return (
-            self.longest is not None and cells > self.longest and self.table.columns[column].is_key
+            self._longest is not None
+            and cells > self._longest
+            and self.table.columns[column].is_key
         )
 
     def _some(self, there: Indexes, column: int) -> Answer | None:
@@ -381,7 +386,7 @@ class PlanRunner:
         if len(there) < 2:
             return None
         best = there.max() if most else there.min()
-        if self.longest is not None and (there == best).sum() > self.longest:
+        if self._longest is not None and (there == best).sum() > self._longest:
             return None
         return self._some(kept.rows[times[codes] == best], column)
 

@@ -139,16 +139,33 @@ def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Re
         candidates: The plans, in the order in which they were seen.
     """
     chances = torch.softmax(plan_scores(ranker, seen), 0).tolist()
-    together: dict[tuple[str, ...], list[float | int]] = {}
-    for number, (chance, candidate) in enumerate(zip(chances, candidates, strict=False)):
-        key = tuple(sorted(fold(value) for value in candidate.answer.values))
-        held = together.setdefault(key, [0.0, number, 0.0])
-        held[0] += chance
-        if chance > held[2]:
-            held[1:] = [number, chance]
-    readings = [Reading(float(held[0]), candidates[int(held[1])]) for held in together.values()]
+    readings = [one for one, _ in merge_readings(chances[:-1], candidates)]
     readings.append(Reading(chances[-1], None))
     return sorted(readings, key=lambda one: -one.probability)
+
+
+def merge_readings(
+    chances: Sequence[float], candidates: Sequence[Candidate]
+) -> list[tuple[Reading, int]]:
+    """Make one reading of the plans that give one answer, whose probabilities are added.
+
+    Args:
+        chances: Probability of each plan.
+        candidates: The plans.
+
+    Returns:
+        The readings in the order of their first plans, each with the number of its likeliest plan.
+    """
+    together: dict[tuple[str, ...], list[int]] = {}
+    for number, candidate in enumerate(candidates):
+        key = tuple(sorted(fold(value) for value in candidate.answer.values))
+        together.setdefault(key, []).append(number)
+    found = []
+    for numbers in together.values():
+        best = max(numbers, key=lambda number: chances[number])
+        total = sum(chances[number] for number in numbers)
+        found.append((Reading(total, candidates[best]), best))
+    return found
 
 
 def save_ranker(

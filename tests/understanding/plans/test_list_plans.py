@@ -137,3 +137,12 @@ def _sorted(plan):
 def test_numbers_that_all_differ_name_no_record():
     log = [{"day": f"2026-03-0{n}", "branch": "Harbour", "sold": str(10 * n)} for n in (1, 2, 3)]
     assert typed_table(log).key in (None, 0)
+
+
+def test_an_answer_may_be_long_where_words_say_which():
+    records = [{"name": f"Customer {n}", "city": ("Oslo", "Lima")[n % 2]} for n in range(200)]
+    table = typed_table(records)
+    found = list_plans(read_question("all in oslo", table), table, PlanRunner(table))
+    wanted = Cells(Where(1, "is", "oslo"), 0)
+    assert [len(one.answer.values) for one in found if one.plan == wanted] == [100]
+    assert all(one.conditions or len(one.answer.values) <= 40 for one in found)
