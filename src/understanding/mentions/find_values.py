@@ -17,6 +17,8 @@ LONGEST: Final = 10
 _LEAST_LETTERS: Final = 5
 """Of a word that may be misspelled."""
 _ALIKE: Final = 0.74
+PASSING: Final = 0.4
+"""Likeness of a value that is a word which mostly says nothing, such as the code IS."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def find_values(
         question: Its folded words.
         table: The table.
         common: Words that say nothing alone, such as articles; such a word counts only where it
-            is the whole of a cell.
+            is the whole of a cell and nothing else is named.
         known: Words that people use in questions; they are not taken for misspelled values.
     """
     spelled = [_in_table(word, table, common, known) for word in question]
@@ -71,7 +73,10 @@ def find_values(
                 if mention is not None:
                     taken.append((start, end))
                     found.append(mention)
-    return sorted(found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column))
+    sure = [one for one in found if one.alike > PASSING]
+    return sorted(
+        sure or found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column)
+    )
 
 
 def _mention(
@@ -88,7 +93,7 @@ def _mention(
         if end - start == 1:
             phrase = spelled[start][0]
             if phrase in column.rows_of or phrase in column.rows_of_item:
-                return Mention(number, phrase, start, end, True, 1.0, 1.0)
+                return Mention(number, phrase, start, end, True, PASSING, 1.0)
             return None
         if question[start:end] != [word for word, _ in spelled[start:end]]:
             return None
@@ -108,6 +113,8 @@ def _mention(
     if not coverage:
         return None
     whole = whole or phrase in column.rows_of_item
+    if not whole and (parts[0] in common or parts[-1] in common):
+        return None
     if not whole and all(word in common or stem(word) in labels for word in parts):
         # "which plant" means any record, not those whose name has the word.
         return None

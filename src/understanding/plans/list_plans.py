@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
@@ -9,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ..mentions.find_values import Mention, find_values
+from ..mentions.find_values import PASSING, Mention, find_values
 from ..table.typed_table import Column, TypedTable
 from ..table.values import Day, Quantity, fold, quantities, spoken_days, word_numbers, words
 from .language import (
@@ -39,6 +40,8 @@ from .run_plan import Answer, PlanRunner
 
 MOST_CONDITIONS: Final = 28
 MOST_SETS: Final = 60
+MOST_COLUMNS: Final = 3
+"""Columns in which the same words of the question may name the same rows."""
 MOST_TRIPLES: Final = 6
 MOST_TOLD: Final = 16
 """Sets of which it is only told how many rows there are: none, or those that lack a value."""
@@ -117,15 +120,15 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         column = table.columns[mention.column]
         weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
         here = (mention.start, mention.end)
-        exact = [value for value in column.rows_of if " ".join(words(value)) == mention.phrase] if (
-            mention.whole
-        ) else []  # fmt: skip
+        parts = mention.phrase.split()
+        exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
         # C++ and C have the same words; the one that stands in the question is meant.
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
-            found.append(Condition(Where(mention.column, "is", value), *here, weight + 0.5))
+            sure = 0.5 if mention.alike > PASSING else 0.0
+            found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
         found.append(Condition(Where(mention.column, "has", mention.phrase), *here, weight))
     for number, column in enumerate(table.columns):
-        if column.kind == "date" or _has_days(column.days):
+        if column.kind == "date" or column.has_days:
             for place, day in enumerate(question.days):
                 for operator in _OPERATORS:
                     where = Where(number, operator, day)
@@ -146,7 +149,8 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         if not column.filled.all():
             found.append(Condition(Where(number, "empty"), -1, -1, 0.1))
             found.append(Condition(Where(number, "filled"), -1, -1, 0.1))
-    return sorted(found, key=lambda one: -one.weight)
+    # Of columns that say the same, the one that names the records comes first.
+    return sorted(found, key=lambda one: (-one.weight, one.where.column != table.key))
 
 
 def _meant(quantity: Quantity, column: Column) -> list[float]:
@@ -168,10 +172,6 @@ _AT_MOST: Final[Operator] = "<="
 _OPERATORS: Final[tuple[Operator, ...]] = ("=", ">", "<", ">=", "<=")
 
 
-def _has_days(found: list[Day | None]) -> bool:
-    return sum(day is not None for day in found) > 0.5 * len(found)
-
-
 @dataclass
 class _Set:
     rows: Rows
@@ -188,17 +188,21 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
     singles: list[_Set] = []
     told: list[_Set] = []
     seen: dict[tuple[bytes, int], _Set] = {}
+    columns: Counter[tuple[bytes, int, int, int]] = Counter()
     for condition in conditions_of(question, table):
         there = runner.rows(condition.where)
         if not len(there) and condition.weight > UNNAMED:
             told.append(_Set(condition.where, (condition,), 0, condition.weight, told=True))
         if not len(there) or len(there) == table.length:
             continue
-        # Rows that two columns name are two conditions: they may be held against each other.
-        column = condition.where.column if condition.weight > MOST_UNSAID else -1
-        mark = (there.tobytes(), column)
-        if mark in seen:
+        # Rows that two columns name are two conditions: they may be held against each other. In a
+        # table with a name in forty languages, one word is not forty conditions.
+        named = condition.weight > MOST_UNSAID
+        mark = (there.tobytes(), condition.where.column if named else -1)
+        said = (there.tobytes(), condition.start, condition.end, condition.source)
+        if mark in seen or (named and columns[said] >= MOST_COLUMNS):
             continue
+        columns[said] += 1
         one = _Set(condition.where, (condition,), len(there), condition.weight)
         seen[mark] = one
         singles.append(one)
@@ -264,7 +268,7 @@ def _between(question: Question, table: TypedTable, runner: PlanRunner) -> list[
     found: list[_Set] = []
     for number, column in enumerate(table.columns):
         bounds: list[tuple[float, float | Day]] = []
-        if column.kind == "date" or _has_days(column.days):
+        if column.kind == "date" or column.has_days:
             bounds = [(day.ordinal, day) for day in question.days if day.year]
         elif column.kind == "number":
             bounds = [(v, v) for q in question.numbers for v in _meant(q, column)[:1]]

@@ -79,6 +79,11 @@ class Column:
         return [read[text][0][0] if read[text] else None for text in self.texts]
 
     @cached_property
+    def has_days(self) -> bool:
+        """Tell whether most cells have a date."""
+        return sum(day is not None for day in self.days) > 0.5 * len(self.days)
+
+    @cached_property
     def unit(self) -> str:
         """The unit that most of its numbers have."""
         units = Counter(
