@@ -52,7 +52,7 @@ def _words_alone(monkeypatch):
     """Understand questions without the sentence encoder, whose weights are not everywhere."""
     from stillroom.agentic_workflow.reading import table_reader
 
-    monkeypatch.setattr(table_reader, "packaged_encoder", lambda: None)
+    monkeypatch.setattr(table_reader, "shared_encoder", lambda: None)
 
 
 _number = count()

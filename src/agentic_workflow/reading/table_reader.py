@@ -18,16 +18,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
-from ...errors import ModelNotFoundError
-from ...inference.sources.find_model import find_model
 from ...tables import Column, FactTable, TableRow
 from ...understanding.answers.ask_table import CLOSE, GENERAL, Context, TableAsker, cited_column
 from ...understanding.plans.in_words import plan_in_words
 from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
-from ...understanding.ranker.encoder import Encoder
+from ...understanding.ranker.encoder import WITHOUT, Encoder, packaged_encoder
 from ...understanding.ranker.ranking import Reading
-from ...understanding.table.typed_table import TypedTable, typed_table
+from ...understanding.table.typed_facts import typed_facts
+from ...understanding.table.typed_table import TypedTable
 from ...understanding.table.values import fold as fold_value
 from ...understanding.table.values import stem as stem_value
 from ...understanding.table.values import words as value_words
@@ -39,8 +38,6 @@ from .plain_words import ASKING, FRAMING, TURNING
 from .question_fit import SURE, Fit, fit_of, is_name, label_stems, rows_of_phrase
 
 Verdict = Literal["answered", "ask_back", "abstained"]
-ENCODER: Final = "minilm"
-"""The sentence encoder that the general student was trained with."""
 OWN_STUDENT: Final = "understanding"
 """Folder inside a student's folder with its own student that understands, where there is one."""
 _LOOKED_AT: Final = 10
@@ -144,23 +141,12 @@ class TableReader:
     @cached_property
     def typed(self) -> TypedTable:
         """The table with typed columns, as `understanding` reads it."""
-        keyed = self.table.kind != "rows"
-        records = [
-            {**({self.table.key: row.key} if keyed else {}), **row.values}
-            for row in self.table.rows
-        ]
-        return typed_table(
-            records,
-            name=self.table.source,
-            key=self.table.key if keyed and records else None,
-            labels={column.name: column.label for column in self.table.columns},
-            also={column.name: self._also(column) for column in self.table.columns},
-        )
+        return typed_facts(self.table)
 
     @cached_property
     def asker(self) -> TableAsker:
         """Lists and ranks the readings of questions."""
-        encoder = packaged_encoder() if self._encoder == "packaged" else self._encoder
+        encoder = shared_encoder() if self._encoder == "packaged" else self._encoder
         own = None if self._folder is None else self._folder / OWN_STUDENT
         student = own if own is not None and own.is_dir() else GENERAL
         asker = TableAsker(self.typed, student=student, encoder=encoder)
@@ -595,28 +581,14 @@ class TableReader:
         names = {Letters(nfc(text)).text for text in texts if unspaced(text)}
         return sorted(names, key=len, reverse=True)
 
-    def _also(self, column: Column) -> tuple[str, ...]:
-        """Give what users say for a column: its other names, and its wordings without its name."""
-        said = [
-            " ".join(words(template.replace("{key}", " ")))
-            for template in column.templates
-            if not set(words(column.label)) <= set(words(template))
-        ]
-        return (*column.also, *said)
-
 
 @lru_cache(maxsize=1)
-def packaged_encoder() -> Encoder | None:
+def shared_encoder() -> Encoder | None:
     """Open the packaged sentence encoder, once a process; None where its weights are not there."""
-    try:
-        return Encoder(find_model(ENCODER))
-    except ModelNotFoundError:
-        _log.warning(
-            "without the sentence encoder fewer questions are understood: those in the table's own "
-            "words; stillroom models add %s fetches it",
-            ENCODER,
-        )
-        return None
+    encoder = packaged_encoder()
+    if encoder is None:
+        _log.warning(WITHOUT)
+    return encoder
 
 
 def _strange(left: Sequence[str]) -> str:

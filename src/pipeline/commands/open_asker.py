@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import DataError, ModelNotFoundError
+from ...errors import DataError
 from ...tables import TABLE_FILE, FactTable
 from ..reading_options import OF_DATABASES, reading_keywords
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ...understanding.answers.ask_table import Asker
     from ...understanding.ranker.encoder import Encoder
     from ...understanding.table.typed_table import TypedTable
-
-ENCODER = "minilm"
-"""The encoder that the general student was trained with."""
 
 
 def student_folder(source: str) -> Path | None:
@@ -73,15 +70,9 @@ def open_table(args: argparse.Namespace) -> TypedTable:
 
 def open_encoder() -> Encoder | None:
     """Open the sentence encoder; None, with a note, where its weights are not there."""
-    from ...inference.sources.find_model import find_model
-    from ...understanding.ranker.encoder import Encoder
+    from ...understanding.ranker.encoder import WITHOUT, packaged_encoder
 
-    try:
-        return Encoder(find_model(ENCODER))
-    except ModelNotFoundError:
-        print(
-            "note: without the sentence encoder fewer questions are understood; "
-            f"stillroom models add {ENCODER} fetches it",
-            file=sys.stderr,
-        )
-        return None
+    encoder = packaged_encoder()
+    if encoder is None:
+        print(f"note: {WITHOUT}", file=sys.stderr)
+    return encoder

@@ -202,7 +202,8 @@ class Asker(ABC):
             if read.tables[0] is not table:
                 question = read_question(text, table, self.common, self.known)
             leans = not self.leaning.isdisjoint(question.words)
-            others = [self._read(one) for one in follow_ups(question, before, table, self.leaning)]
+            completed = follow_ups(question, before, table, self.leaning, self.common)
+            others = [self._read(one) for one in completed]
             for other in others:
                 if other.verified:
                     return other
@@ -381,7 +382,11 @@ def _conditions(rows: Rows | None) -> tuple[Where, ...]:
 
 
 def follow_ups(
-    question: Question, before: Context, table: TypedTable, leaning: Container[str] = ()
+    question: Question,
+    before: Context,
+    table: TypedTable,
+    leaning: Container[str],
+    common: Container[str],
 ) -> list[str]:
     """Complete a question that leans on the one before.
 
@@ -393,6 +398,7 @@ def follow_ups(
         before: The turn before.
         table: The table.
         leaning: Words such as `its` that stand for a record.
+        common: Words that say nothing alone: "what about silver?" has no others beside the name.
 
     Returns:
         Whole questions, the likeliest first; none where the question stands alone.
@@ -405,11 +411,12 @@ def follow_ups(
     if here:
         new = here[0]
         rest = [word for n, word in enumerate(question.words) if not new.start <= n < new.end]
-        labels = {word for column in table.columns for word in column.label.casefold().split()}
-        if len(rest) <= 4 and not labels & set(rest):
+        if all(word in common for word in rest):
             kept = list(before.question.words)
             kept[old[0].start : old[0].end] = question.words[new.start : new.end]
             return [" ".join(kept)]
+        return []
+    if any(one.whole and one.column == table.key for one in question.mentions):
         return []
     leans = next((n for n, word in enumerate(question.words) if word in leaning), None)
     if leans is not None:

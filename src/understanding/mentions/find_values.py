@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import DamerauLevenshtein
 
 from ..table.typed_table import Column, TypedTable
-from ..table.values import stem, words
+from ..table.values import fold, stem, words
 
 LONGEST: Final = 10
 """Words of a phrase that is looked up."""
@@ -49,6 +50,7 @@ def find_values(
     table: TypedTable,
     common: Container[str] = (),
     known: Container[str] = (),
+    codes: Container[str] = (),
 ) -> list[Mention]:
     """Find what the question names of each column's values, longest phrases first.
 
@@ -58,6 +60,7 @@ def find_values(
         common: Words that say nothing alone, such as articles; such a word counts only where it
             is the whole of a cell and nothing else is named.
         known: Words that people use in questions; they are not taken for misspelled values.
+        codes: Common words that are written as a code is; see `written_as_codes`.
     """
     spelled = [_in_table(word, table, common, known) for word in question]
     labels = {stem(word) for column in table.columns for word in words(column.label)}
@@ -69,7 +72,9 @@ def find_values(
                 end = start + length
                 if any(a <= start and end <= b for a, b in taken):
                     continue
-                mention = _mention(number, column, question, spelled, start, end, common, labels)
+                mention = _mention(
+                    number, column, question, spelled, start, end, common, labels, codes
+                )
                 if mention is not None:
                     taken.append((start, end))
                     found.append(mention)
@@ -77,6 +82,21 @@ def find_values(
     return sorted(
         sure or found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column)
     )
+
+
+def written_as_codes(text: str, common: Container[str]) -> frozenset[str]:
+    """Give the common words that a question writes with a capital, though not as its first word.
+
+    Where all common words have capitals, as in a title, none is a code.
+
+    >>> sorted(written_as_codes("What is the area of AT?", {"what", "is", "the", "of", "at"}))
+    ['at']
+    """
+    said = [(word, fold(word)) for word in re.findall(r"\w+", text)[1:]]
+    said = [(word, folded) for word, folded in said if folded in common]
+    if not any(word[0].islower() for word, _ in said):
+        return frozenset()
+    return frozenset(folded for word, folded in said if word[0].isupper())
 
 
 def _mention(
@@ -88,12 +108,14 @@ def _mention(
     end: int,
     common: Container[str],
     labels: set[str],
+    codes: Container[str],
 ) -> Mention | None:
     if spelled[start][0] in common or spelled[end - 1][0] in common:
         if end - start == 1:
             phrase = spelled[start][0]
             if phrase in column.rows_of or phrase in column.rows_of_item:
-                return Mention(number, phrase, start, end, True, PASSING, 1.0)
+                alike = 1.0 if phrase in codes else PASSING
+                return Mention(number, phrase, start, end, True, alike, 1.0)
             return None
         if question[start:end] != [word for word, _ in spelled[start:end]]:
             return None

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ..mentions.find_values import PASSING, Mention, find_values
+from ..mentions.find_values import PASSING, Mention, find_values, written_as_codes
 from ..table.typed_table import Column, TypedTable
 from ..table.values import Day, Quantity, fold, quantities, spoken_days, word_numbers, words
 from .language import (
@@ -105,7 +105,7 @@ def read_question(
     return Question(
         text,
         spoken,
-        find_values(spoken, table, common, known),
+        find_values(spoken, table, common, known, written_as_codes(text, common)),
         numbers + [one for one in written if one.number not in {n.number for n in numbers}],
         spoken_days(text),
         sorted({int(one.number) for one in written if 1 <= one.number <= 10}),

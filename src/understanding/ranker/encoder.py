@@ -13,9 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...errors import ModelNotFoundError
+from ...inference.sources.find_model import find_model
 from ..plans.list_plans import Question
 from ..table.typed_table import Column, TypedTable
 
+ENCODER: Final = "minilm"
+"""The encoder that the general student was trained with."""
+WITHOUT: Final = (
+    "without the sentence encoder fewer questions are understood; "
+    f"stillroom models add {ENCODER} fetches it"
+)
+"""What users are told where its weights are not there."""
 LONGEST: Final = 320
 """Tokens that are read at once; wider tables are read in parts."""
 QUESTION: Final = 64
@@ -147,6 +156,14 @@ class Encoder:
 
     def _tokenize(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def packaged_encoder() -> Encoder | None:
+    """Open the encoder that the general student was trained with; None without its weights."""
+    try:
+        return Encoder(find_model(ENCODER))
+    except ModelNotFoundError:
+        return None
 
 
 def column_text(column: Column, named: str | None) -> str:

@@ -138,3 +138,13 @@ def test_the_command_explains_with_sql_that_gives_the_answer(menu, capsys):
     assert main([*asked, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["duckdb"] == told["answer"] == told["readings"][0]["answer"] == ["Green curry"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["is it true that the price of mango sorbet is 5.50", "who cooked the tomato soup", "?"],
+)
+def test_a_question_with_a_record_of_its_own_is_not_completed(asker, question):
+    first = asker.ask("what is the price of green curry", always=True)
+    alone, after = asker.ask(question), asker.ask(question, first.context)
+    assert (after.answer, after.plan, after.asked) == (alone.answer, alone.plan, alone.asked)

@@ -1,7 +1,7 @@
 """Values that a question names are found whole, in part and misspelled."""
 
 import pytest
-from stillroom.understanding.mentions.find_values import find_values
+from stillroom.understanding.mentions.find_values import find_values, written_as_codes
 from stillroom.understanding.table.typed_table import typed_table
 from stillroom.understanding.table.values import words
 
@@ -55,3 +55,17 @@ def test_a_longer_phrase_hides_its_parts(table):
 def test_a_misspelled_word_counts_less(table):
     right, wrong = (find_values([w], table, COMMON)[0] for w in ("margherita", "margerita"))
     assert right.alike == 1.0 > wrong.alike
+
+
+@pytest.mark.parametrize(
+    ("question", "codes"),
+    [
+        ("What is the area of AT?", {"at"}),
+        ("which one has the symbol In", {"in"}),
+        ("In which year was it the?", set()),
+        ("WHAT IS THE AREA OF AT", set()),
+        ("What Is The Area Of Vienna", set()),
+    ],
+)
+def test_a_common_word_with_a_capital_is_a_code(question, codes):
+    assert written_as_codes(question, {"what", "is", "the", "of", "at", "in", "was"}) == codes
