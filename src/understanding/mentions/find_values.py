@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,14 @@ LONGEST: Final = 10
 _LEAST_LETTERS: Final = 5
 """Of a word that may be misspelled."""
 _ALIKE: Final = 0.74
+_LEAST_PART: Final = 4
+"""Letters of a word that begins or ends another."""
+_PART: Final = 0.4
+"""Least share of the longer word that the shorter one has."""
+_INITIALS: Final = 0.8
+"""Likeness of a value whose initials are said."""
+_MARK: Final = 0.45
+"""Likeness of a short mark, such as H, to a word that begins with it."""
 PASSING: Final = 0.4
 """Likeness of a value that is a word which mostly says nothing, such as the code IS."""
 
@@ -78,10 +86,39 @@ def find_values(
                 if mention is not None:
                     taken.append((start, end))
                     found.append(mention)
+    for number, column in enumerate(table.columns):
+        found += _shortened(number, column, question, found, table, common, codes, labels)
     sure = [one for one in found if one.alike > PASSING]
     return sorted(
         sure or found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column)
     )
+
+
+def _shortened(
+    number: int,
+    column: Column,
+    question: list[str],
+    found: list[Mention],
+    table: TypedTable,
+    common: Container[str],
+    codes: Container[str],
+    labels: set[str],
+) -> list[Mention]:
+    """Find values by initials, as UK, and short marks by a word that begins so, as H by home."""
+    mentions = []
+    short = column.rows_of if column.is_mark else {}
+    for place, word in enumerate(question):
+        if not word.isalpha() or (word in common and word not in codes):
+            continue
+        value = column.initials.get(word) if word not in table.words else None
+        alike = _INITIALS
+        if value is None and len(word) > _LEAST_LETTERS - 2 and stem(word) not in labels:
+            if any(one.start <= place < one.end and one.alike >= _INITIALS for one in found):
+                continue
+            value, alike = next((one for one in short if word.startswith(one)), None), _MARK
+        if value is not None:
+            mentions.append(Mention(number, value, place, place + 1, True, alike, 1.0))
+    return mentions
 
 
 def written_as_codes(text: str, common: Container[str]) -> frozenset[str]:
@@ -156,6 +193,9 @@ def _in_table(
             return other, 0.97
     if word in known or len(word) < _LEAST_LETTERS:
         return word, 1.0
+    part = _longest_part(word, there)
+    if part is not None:
+        return part
     near = process.extractOne(
         word,
         there.keys(),
@@ -165,3 +205,21 @@ def _in_table(
     if near is None or len(near[0]) < _LEAST_LETTERS or near[0][0].isdigit():
         return word, 1.0
     return near[0], 0.9 * float(near[1])
+
+
+def _longest_part(word: str, there: Mapping[str, int]) -> tuple[str, float] | None:
+    """Find the word of the table that begins as this one does, or ends so: rain in rainy.
+
+    Either may be the longer one, as Hund in Hunden or bagger in Minibagger.
+    """
+    best: tuple[float, str] | None = None
+    for other in there:
+        short, long = (word, other) if len(word) < len(other) else (other, word)
+        if len(short) < _LEAST_PART or not (long.startswith(short) or long.endswith(short)):
+            continue
+        if short.isdigit() or (short is other and len(short) < _LEAST_LETTERS < len(long) - 2):
+            continue
+        found = (len(short) / len(long), other)
+        if best is None or found > best:
+            best = found
+    return None if best is None or best[0] < _PART else (best[1], 0.6 + 0.3 * best[0])

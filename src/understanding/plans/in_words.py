@@ -63,6 +63,11 @@ def plan_in_words(plan: Plan, table: TypedTable) -> str:
                 return f" where {' and '.join(map(where, conditions))}"
             case Either(conditions):
                 return f" where {' or '.join(map(where, conditions))}"
+            case Top(Top(inner, first, most, nth), column, highest, 1) if (
+                first == column and most is not highest
+            ):
+                word = "highest" if most else "lowest"
+                return f" with the {_place(nth - 1)} {word} {label(column)}{those(inner)}"
             case Top(inner, column, highest, count):
                 word = "highest" if highest else "lowest"
                 few = "" if count == 1 else f"{count} "

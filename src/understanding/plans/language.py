@@ -7,19 +7,40 @@ so it cannot name what does not exist.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 from ..table.values import Day
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def form(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass that counts its hash once: plans are looked up by the thousand."""
+    made: Any = dataclass(frozen=True)(cls)
+    count = made.__hash__
+
+    def kept_hash(self: T) -> int:
+        kept = self.__dict__.get("_hash")
+        if kept is None:
+            kept = count(self)
+            object.__setattr__(self, "_hash", kept)
+        return int(kept)
+
+    made.__hash__ = kept_hash
+    found: type[T] = made
+    return found
+
 
 Operator = Literal["is", "not", "has", "lacks", "<", "<=", ">", ">=", "=", "filled", "empty"]
 
 
-@dataclass(frozen=True)
+@form
 class All:
     """All rows."""
 
 
-@dataclass(frozen=True)
+@form
 class Where:
     """Rows whose cell meets a condition.
 
@@ -32,21 +53,21 @@ class Where:
     value: str | float | Day = ""
 
 
-@dataclass(frozen=True)
+@form
 class Both:
     """Rows that meet all conditions."""
 
     conditions: tuple[Where, ...]
 
 
-@dataclass(frozen=True)
+@form
 class Either:
     """Rows that meet one of the conditions."""
 
     conditions: tuple[Where, ...]
 
 
-@dataclass(frozen=True)
+@form
 class Top:
     """The rows, of some, with the highest or lowest values of a column: one value, or so many."""
 
@@ -56,7 +77,7 @@ class Top:
     count: int = 1
 
 
-@dataclass(frozen=True)
+@form
 class At:
     """The row at a place among some: 0 is the first, -1 the last."""
 
@@ -64,7 +85,7 @@ class At:
     place: int
 
 
-@dataclass(frozen=True)
+@form
 class Beside:
     """The row below (+1) or above (-1) the first of some."""
 
@@ -72,7 +93,7 @@ class Beside:
     step: int
 
 
-@dataclass(frozen=True)
+@form
 class Like:
     """The other rows with the value that the first of some has in a column."""
 
@@ -83,7 +104,7 @@ class Like:
 Rows = All | Where | Both | Either | Top | At | Beside | Like
 
 
-@dataclass(frozen=True)
+@form
 class Cells:
     """The values of a column in some rows."""
 
@@ -91,14 +112,14 @@ class Cells:
     column: int
 
 
-@dataclass(frozen=True)
+@form
 class Count:
     """How many rows."""
 
     rows: Rows
 
 
-@dataclass(frozen=True)
+@form
 class Distinct:
     """How many different values a column has in some rows."""
 
@@ -106,7 +127,7 @@ class Distinct:
     column: int
 
 
-@dataclass(frozen=True)
+@form
 class Total:
     """Sum, average, highest or lowest number of a column in some rows."""
 
@@ -115,7 +136,7 @@ class Total:
     function: Literal["sum", "average", "highest", "lowest"]
 
 
-@dataclass(frozen=True)
+@form
 class Often:
     """The value that a column has most or least often in some rows."""
 
@@ -124,7 +145,7 @@ class Often:
     most: bool = True
 
 
-@dataclass(frozen=True)
+@form
 class Group:
     """The value of a column whose rows together have the highest or lowest sum or average of
     another."""
@@ -136,7 +157,7 @@ class Group:
     highest: bool = True
 
 
-@dataclass(frozen=True)
+@form
 class Difference:
     """How far two numbers are apart: of a column in two sets of rows, or of two counts."""
 
@@ -145,7 +166,7 @@ class Difference:
     column: int | None
 
 
-@dataclass(frozen=True)
+@form
 class Span:
     """How far two columns of the same row are apart."""
 
@@ -154,14 +175,14 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True)
+@form
 class Exists:
     """Whether there is such a row."""
 
     rows: Rows
 
 
-@dataclass(frozen=True)
+@form
 class Compared:
     """Whether one set of rows has more than another: of a column, or rows."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ from .language import (
 from .run_plan import Answer, PlanRunner
 
 MOST_CONDITIONS: Final = 28
-MOST_SETS: Final = 60
+MOST_SETS: Final = 48
 MOST_COLUMNS: Final = 3
 """Columns in which the same words of the question may name the same rows."""
 MOST_TRIPLES: Final = 6
@@ -49,10 +50,15 @@ MOST_UNSAID: Final = 0.3
 """Most weight of a condition that hardly a word sets."""
 UNNAMED: Final = 0.5
 """Most weight of a condition that no word or number of the question sets."""
+HINTED: Final = 0.45
+"""Weight of a condition whose value is said in other words."""
 MOST_LISTED: Final = 40
 """Cells that one answer lists at most, where no word of the question says which."""
 MOST_NAMED: Final = 400
 """Cells that one answer lists at most, where words of the question say which."""
+
+
+_THOUSANDS: Final = re.compile(r"\d{1,3}\.\d{3}(?![\d.])")
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,8 @@ class Question:
     numbers: list[Quantity]
     days: list[Day]
     ordinals: list[int] = field(default_factory=list)
+    hints: list[Where] = field(default_factory=list)
+    """Values that it may mean in other words."""
 
 
 def read_question(
@@ -100,7 +108,15 @@ def read_question(
 ) -> Question:
     """Find what a question names of a table."""
     spoken = words(text)
-    numbers = list(quantities(text, table.columns[0].decimal if table.columns else "."))
+    decimal = table.columns[0].decimal if table.columns else "."
+    numbers = list(quantities(text, decimal))
+    if decimal == ".":
+        # 50.000 is fifty thousand to half of the world.
+        numbers += [
+            Quantity(one.number * 1000, one.unit, one.start, one.end)
+            for one in numbers
+            if _THOUSANDS.match(text, one.start)
+        ]
     written = list(word_numbers(text))
     return Question(
         text,
@@ -135,20 +151,25 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
                     found.append(Condition(where, -1, -1, 0.9, len(question.numbers) + place))
         if column.kind in ("number", "date") or np.isfinite(column.numbers).mean() > 0.5:
             for place, quantity in enumerate(question.numbers):
-                if quantity.unit and column.unit and quantity.unit != column.unit:
+                unit = column.named_unit[0] if column.named_unit else column.unit
+                if quantity.unit and unit and quantity.unit != unit:
                     continue
                 for meant in _meant(quantity, column):
                     for operator in _OPERATORS:
                         where = Where(number, operator, meant)
                         # A unit that the column has says which column is meant.
-                        weight = 1.1 if quantity.unit and quantity.unit == column.unit else 0.8
+                        weight = 1.1 if quantity.unit and quantity.unit == unit else 0.8
                         found.append(Condition(where, -1, -1, weight, place))
         if column.kind == "flag":
             for value in column.rows_of:
                 found.append(Condition(Where(number, "is", value), -1, -1, 0.4))
+        if column.kind == "number" and (column.numbers == 0).any():
+            found.append(Condition(Where(number, ">", 0.0), -1, -1, 0.32))
+            found.append(Condition(Where(number, "=", 0.0), -1, -1, 0.2))
         if not column.filled.all():
             found.append(Condition(Where(number, "empty"), -1, -1, 0.1))
             found.append(Condition(Where(number, "filled"), -1, -1, 0.1))
+    found += [Condition(where, -1, -1, HINTED) for where in question.hints]
     # Of columns that say the same, the one that names the records comes first.
     return sorted(found, key=lambda one: (-one.weight, one.where.column != table.key))
 
@@ -161,6 +182,8 @@ def _meant(quantity: Quantity, column: Column) -> list[float]:
     """
     if not quantity.unit and column.factor != 1.0:
         return [quantity.number * column.factor]
+    if quantity.unit and column.named_unit:
+        return [round(quantity.number / column.named_unit[1], 9)]
     hours = quantity.number * 60
     if quantity.unit == "s" and column.unit == "s" and hours <= 2 * np.nanmax(column.numbers):
         return [quantity.number, hours]
@@ -215,6 +238,10 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
         if _overlap(first, second):
             continue
         a, b = first.where, second.where
+        low, high = sorted((first.weight, second.weight))
+        if high == HINTED:
+            # What is said in other words is joined with what is named, not with guesses.
+            continue
         weight = one.weight + other.weight
         if a.column == b.column and a.operator in ("is", "has") and b.operator in ("is", "has"):
             either = Either((a, b))
@@ -223,7 +250,6 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
                 pairs.append(_Set(either, (first, second), size, weight))
         both = Both((a, b))
         there = runner.rows(both)
-        low, high = sorted((first.weight, second.weight))
         named = low > MOST_UNSAID and high > UNNAMED
         if not len(there) and a.column != b.column and named:
             told.append(_Set(both, (first, second), 0, weight, told=True))
@@ -352,6 +378,8 @@ def _plans(
     for place, one in enumerate(sets):
         rows, held = one.rows, one.conditions
         by_name = any(one.where.column == table.key for one in held)
+        # What no word of the question sets is not asked about in every way.
+        said = not held or max(condition.weight for condition in held) > UNNAMED
         yield Count(rows), held
         if held and not (by_name and len(held) == 1):
             yield Exists(rows), held
@@ -360,16 +388,18 @@ def _plans(
         for column in columns:
             if held or table.length <= MOST_LISTED:
                 yield Cells(rows, column), held
-            yield Distinct(rows, column), held
+            if said:
+                yield Distinct(rows, column), held
             if one.size >= 3:
                 yield Often(rows, column, True), held
-                yield Often(rows, column, False), held
+                if said:
+                    yield Often(rows, column, False), held
         for column in counted:
             for function in ("sum", "average"):
                 yield Total(rows, column, function), held
         if one.size >= 2:
             for end in (0, -1):
-                for column in columns:
+                for column in columns if said else (names,):
                     yield Cells(At(rows, end), column), held
             for nth in question.ordinals:
                 if 1 < nth <= one.size:
@@ -378,16 +408,22 @@ def _plans(
             if place < 20:
                 for by in ordered:
                     for highest in (True, False):
-                        for column in columns if place < 8 else sorted({names, by}):
+                        for column in columns if said and place < 8 else sorted({names, by}):
                             yield Cells(Top(rows, by, highest), column), held
                         for count in few:
-                            if count < one.size:
-                                yield Cells(Top(rows, by, highest, count), names), held
-        if held and one.size <= 3:
+                            for column in sorted({names, by}) if count < one.size else ():
+                                yield Cells(Top(rows, by, highest, count), column), held
+                        for nth in question.ordinals if place < 8 else ():
+                            # The second highest is the lowest of the two highest.
+                            if 1 < nth <= one.size:
+                                first = Top(rows, by, highest, nth)
+                                for column in sorted({names, by}):
+                                    yield Cells(Top(first, by, not highest), column), held
+        if held and said and one.size <= 3:
             for step in (1, -1):
                 for column in columns:
                     yield Cells(Beside(rows, step), column), held
-            for same in columns:
+            for same in columns if len(held) == 1 else ():
                 like = Like(rows, same)
                 size = len(runner.rows(like))
                 if 0 < size <= MOST_LISTED:

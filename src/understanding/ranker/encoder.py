@@ -31,9 +31,11 @@ QUESTION: Final = 64
 """Tokens of a question that are read."""
 COLUMN: Final = 14
 """Tokens of a column that are read."""
+KINDS: Final = 20
+"""Tokens of a column that are read where a few texts repeat: what they are tells what it is."""
 BATCH: Final = 64
 """Texts that are read at once."""
-RANK: Final = 8
+RANK: Final = 16
 SCALE: Final = 2.0
 """By which an adapter's product is multiplied."""
 
@@ -92,15 +94,24 @@ class Encoder:
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            given = self.tokenizer(
-                batch, padding=True, truncation=True, max_length=128, return_tensors="pt"
-            )
-            hidden = self.model(**given).last_hidden_state
-            mask = given["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
-            vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-            self._kept.update(zip(batch, vectors, strict=True))
+            self._kept.update(zip(batch, self._vectors(batch), strict=True))
         return np.stack([self._kept[text] for text in texts])
+
+    @torch.inference_mode()
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """Give the vector of one text, of length 1, and keep nothing."""
+        found: NDArray[np.float32] = self._vectors([text])[0]
+        return found
+
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        given = self.tokenizer(
+            texts, padding=True, truncation=True, max_length=128, return_tensors="pt"
+        )
+        hidden = self.model(**given).last_hidden_state
+        mask = given["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        pooled = (hidden * mask).sum(1) / mask.sum(1)
+        vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+        return vectors
 
     def prepare(self, question: Question, table: TypedTable) -> Reading:
         """Give a question and the columns as token ids.
@@ -109,10 +120,12 @@ class Encoder:
         """
         asked = [self.tokenizer.cls_token_id, *self._ids(question.text)[:QUESTION]]
         asked.append(self.tokenizer.sep_token_id)
-        named = {one.column: one.phrase for one in reversed(question.mentions)}
+        named = {one.column: str(one.value) for one in question.hints}
+        named |= {one.column: one.phrase for one in reversed(question.mentions)}
         parts: list[tuple[list[int], list[tuple[int, int]]]] = [(list(asked), [])]
         for number, column in enumerate(table.columns):
-            ids = self._ids(column_text(column, named.get(number)))[:COLUMN]
+            most = KINDS if column.is_category else COLUMN
+            ids = self._ids(column_text(column, named.get(number)))[:most]
             here, spans = parts[-1]
             if len(here) + len(ids) + 1 > LONGEST and spans:
                 here, spans = list(asked), []
@@ -171,6 +184,9 @@ def column_text(column: Column, named: str | None) -> str:
     label = " or ".join([column.label, *column.also[:3]])
     if named is not None:
         return f"{label} = {named}"
+    if column.is_category:
+        often = sorted(column.rows_of, key=lambda one: -len(column.rows_of[one]))[:4]
+        return f"{label}: {', '.join(value[:24] for value in often)}"
     count = 2 if column.kind == "text" else 1
     values = list(dict.fromkeys(text for text in column.texts[:50] if text))[:count]
     return f"{label}: {', '.join(value[:24] for value in values)}"
@@ -206,8 +222,10 @@ def add_adapters(
         parent, _, last = name.rpartition(".")
         wrapped = Adapted(module)
         if weights is not None:
-            wrapped.down.data.copy_(weights[f"{name}.down"])
-            wrapped.up.data.copy_(weights[f"{name}.up"])
+            down, up = weights[f"{name}.down"], weights[f"{name}.up"]
+            # What had a lower rank goes on with the rest added, which changes nothing yet.
+            wrapped.down.data[: len(down)] = down
+            wrapped.up.data[:, : up.shape[1]] = up
         setattr(encoder.model.get_submodule(parent), last, wrapped)
         trained += [wrapped.down, wrapped.up]
     return trained

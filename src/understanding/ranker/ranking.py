@@ -20,6 +20,7 @@ from ..table.values import fold, stem
 from .encoder import Encoder
 from .encoder import Reading as Tokens
 from .features import NAMES, NUMBERS, column_features, plan_features
+from .hints import Hints
 from .model import Ranker
 
 BUCKETS: Final = 4096
@@ -74,10 +75,13 @@ class AskedTable:
         """Prepare a table for questions."""
         self.table, self.encoder, self.common, self.known = table, encoder, common, known
         self.runner = PlanRunner(table)
+        self.hints = None if encoder is None else Hints(table, encoder)
 
     def read(self, text: str) -> tuple[Question, list[Candidate]]:
         """Find what a question names and list what it may mean."""
         question = read_question(text, self.table, self.common, self.known)
+        if self.hints is not None:
+            question.hints = self.hints.find(question)
         return question, list_plans(question, self.table, self.runner)
 
     def see(self, question: Question, candidates: Sequence[Candidate]) -> Seen:
@@ -157,8 +161,12 @@ def merge_readings(
         The readings in the order of their first plans, each with the number of its likeliest plan.
     """
     together: dict[tuple[str, ...], list[int]] = {}
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}
     for number, candidate in enumerate(candidates):
-        key = tuple(sorted(fold(value) for value in candidate.answer.values))
+        values = candidate.answer.values
+        key = same.get(values)
+        if key is None:
+            key = same[values] = tuple(sorted(map(fold, values)))
         together.setdefault(key, []).append(number)
     found = []
     for numbers in together.values():
@@ -203,10 +211,10 @@ def save_ranker(
 
 
 def _small(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Store weights in half precision, the vectors of words in eight bits with a scale each."""
+    """Store weights in half precision, vectors of words and adapters in eight bits with scales."""
     found = {}
     for name, value in weights.items():
-        if name.endswith("words.weight"):
+        if name.endswith("words.weight") or name.startswith("adapter."):
             scale = (value.abs().amax(1, keepdim=True) / 127).clamp_min(1e-8).half()
             found[f"{name}.scale"] = scale
             value = (value / scale.float()).round().clamp(-127, 127).to(torch.int8)

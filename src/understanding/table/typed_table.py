@@ -21,6 +21,7 @@ from .values import (
     items,
     quantities,
     unit_factor,
+    unit_of_name,
     words,
     yes_or_no,
 )
@@ -29,6 +30,8 @@ Kind = Literal["number", "date", "text", "flag"]
 _SHARE: Final = 0.7
 """Least share of the filled cells that must read as a kind for the column to be of that kind."""
 _SAMPLED: Final = 2000
+_KINDS: Final = 12
+"""Different texts that a column of kinds has at most."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,11 @@ class Column:
         return factors.most_common(1)[0][0] if factors else 1.0
 
     @cached_property
+    def named_unit(self) -> tuple[str, float] | None:
+        """The unit that its name tells of bare numbers, and its factor."""
+        return unit_of_name(self.name) if self.kind == "number" and not self.unit else None
+
+    @cached_property
     def filled(self) -> NDArray[np.bool_]:
         """Where there is a value."""
         return np.array([bool(text) for text in self.texts], dtype=bool)
@@ -136,6 +144,29 @@ class Column:
             for word in dict.fromkeys(words(text)):
                 found.setdefault(word, []).append(text)
         return found
+
+    @cached_property
+    def initials(self) -> dict[str, str]:
+        """Initials of values of two to four words, such as `uk` -> the folded value."""
+        found: dict[str, str] = {}
+        for value in self.rows_of if self.kind == "text" else ():
+            parts = [
+                word for word in words(value) if word not in ("of", "the", "and", "und", "der")
+            ]
+            if 2 <= len(parts) <= 4 and all(part[0].isalpha() for part in parts):
+                found.setdefault("".join(part[0] for part in parts), value)
+        return found
+
+    @cached_property
+    def is_category(self) -> bool:
+        """Tell whether a few texts repeat in it, as kinds do."""
+        count = len(self.rows_of)
+        return self.kind == "text" and 2 <= count <= _KINDS and count <= 0.6 * self.filled.sum()
+
+    @cached_property
+    def is_mark(self) -> bool:
+        """Tell whether it has a few marks of a letter or two, such as H and A."""
+        return self.is_category and all(len(one) <= 2 and one.isalpha() for one in self.rows_of)
 
     @property
     def is_key(self) -> bool:
@@ -278,9 +309,13 @@ def _is_date(text: str) -> bool:
     return end - start >= 0.5 * len(fold(text)) and (day.month > 0 or len(text.strip()) == 4)
 
 
+_MANY_PARTS: Final = re.compile(r"\d[-/ ]\d+[-/]\d")
+"""Of numbers that name something, such as 67-64-1 or 0151 23-44."""
+
+
 def _is_number(text: str, decimal: Decimal) -> bool:
     found = quantities(text, decimal)
-    if not found:
+    if not found or _MANY_PARTS.search(text):
         return False
     letters = sum(one.isalpha() for one in text)
     # M-101 is a name: only a currency may stand before a number.
@@ -288,11 +323,15 @@ def _is_number(text: str, decimal: Decimal) -> bool:
     return letters <= 6 and found[0].start <= 3 and not before
 
 
+_PLATE: Final = re.compile(r"[A-ZÄÖÜ]{1,4}(?:[- ][A-ZÄÖÜ]{1,4}){0,2}[- ]?\d{1,6}[A-Z]?")
+
+
 def _is_code(texts: Sequence[str]) -> bool:
     """Tell whether cells are codes such as M-101 rather than words."""
     sample = [text for text in texts[:_SAMPLED] if text]
     short = [
         t for t in sample
-        if any(map(str.isdigit, t)) and 1 <= sum(map(str.isalpha, t)) <= 3 and " " not in t
+        if (any(map(str.isdigit, t)) and 1 <= sum(map(str.isalpha, t)) <= 3 and " " not in t)
+        or _PLATE.fullmatch(t)
     ]  # fmt: skip
     return len(short) > 0.5 * len(sample)

@@ -26,32 +26,56 @@ _NUMBER: Final = re.compile(
 _CURRENCIES: Final = {
     "€": "eur", "euro": "eur", "euros": "eur", "eur": "eur", "$": "usd", "us$": "usd",
     "dollar": "usd", "dollars": "usd", "usd": "usd", "£": "gbp", "pound": "gbp", "pounds": "gbp",
-    "gbp": "gbp", "¥": "jpy", "yen": "jpy", "jpy": "jpy", "chf": "chf", "fr.": "chf",
+    "quid": "gbp", "gbp": "gbp", "¥": "jpy", "yen": "jpy", "jpy": "jpy", "chf": "chf", "fr.": "chf",
 }  # fmt: skip
 _UNITS: Final[dict[str, tuple[str, float]]] = {
     **{name: (code, 1.0) for name, code in _CURRENCIES.items()},
-    "%": ("%", 1.0), "percent": ("%", 1.0), "mm": ("m", 1e-3), "cm": ("m", 1e-2),
-    "m": ("m", 1.0), "metre": ("m", 1.0), "metres": ("m", 1.0), "meter": ("m", 1.0),
-    "meters": ("m", 1.0), "km": ("m", 1e3), "kilometres": ("m", 1e3), "kilometers": ("m", 1e3),
-    "mi": ("m", 1609.344), "miles": ("m", 1609.344), "mile": ("m", 1609.344),
-    "ft": ("m", 0.3048), "feet": ("m", 0.3048), "in": ("m", 0.0254), "inch": ("m", 0.0254),
-    "inches": ("m", 0.0254), "mg": ("g", 1e-3), "g": ("g", 1.0), "gram": ("g", 1.0),
-    "grams": ("g", 1.0), "kg": ("g", 1e3), "kilo": ("g", 1e3), "kilos": ("g", 1e3),
-    "kilograms": ("g", 1e3), "t": ("g", 1e6), "tonnes": ("g", 1e6), "lb": ("g", 453.592),
-    "lbs": ("g", 453.592), "ml": ("l", 1e-3), "cl": ("l", 1e-2), "l": ("l", 1.0),
-    "litre": ("l", 1.0), "litres": ("l", 1.0), "liter": ("l", 1.0), "liters": ("l", 1.0),
-    "s": ("s", 1.0), "sec": ("s", 1.0), "seconds": ("s", 1.0), "min": ("s", 60.0),
-    "minutes": ("s", 60.0), "minute": ("s", 60.0), "h": ("s", 3600.0), "hours": ("s", 3600.0),
-    "hour": ("s", 3600.0), "w": ("w", 1.0), "kw": ("w", 1e3), "v": ("v", 1.0),
-    "kcal": ("kcal", 1.0),
-    "day": ("day", 1.0), "days": ("day", 1.0), "week": ("day", 7.0), "weeks": ("day", 7.0),
-    "month": ("month", 1.0), "months": ("month", 1.0), "year": ("year", 1.0),
-    "years": ("year", 1.0),
+    **dict.fromkeys(("%", "percent", "prozent", "pct"), ("%", 1.0)),
+    "mm": ("m", 1e-3), "cm": ("m", 1e-2),
+    **dict.fromkeys(("m", "metre", "metres", "meter", "meters", "mtr"), ("m", 1.0)),
+    **dict.fromkeys(
+        ("km", "kms", "kilometre", "kilometer", "kilometres", "kilometers", "kilometern"),
+        ("m", 1e3),
+    ),
+    **dict.fromkeys(("mi", "mile", "miles"), ("m", 1609.344)),
+    **dict.fromkeys(("ft", "feet", "foot"), ("m", 0.3048)),
+    **dict.fromkeys(("in", "inch", "inches", "zoll"), ("m", 0.0254)),
+    "mg": ("g", 1e-3), **dict.fromkeys(("g", "gram", "grams", "gramm"), ("g", 1.0)),
+    **dict.fromkeys(("kg", "kilo", "kilos", "kilograms", "kilogramm"), ("g", 1e3)),
+    **dict.fromkeys(("t", "tonne", "tonnes", "tonnen"), ("g", 1e6)),
+    **dict.fromkeys(("lb", "lbs"), ("g", 453.592)), "oz": ("g", 28.3495),
+    "ml": ("l", 1e-3), "cl": ("l", 1e-2),
+    **dict.fromkeys(("l", "litre", "litres", "liter", "liters", "litern"), ("l", 1.0)),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "sek", "sekunden"), ("s", 1.0)),
+    **dict.fromkeys(("min", "mins", "minute", "minutes", "minuten"), ("s", 60.0)),
+    **dict.fromkeys(
+        ("h", "hr", "hrs", "hour", "hours", "std", "stunde", "stunden"), ("s", 3600.0)
+    ),
+    "w": ("w", 1.0), "kw": ("w", 1e3), "v": ("v", 1.0), "kcal": ("kcal", 1.0),
+    "mb": ("b", 1e6), "gb": ("b", 1e9), "tb": ("b", 1e12),
+    **dict.fromkeys(("day", "days", "tag", "tage", "tagen"), ("day", 1.0)),
+    **dict.fromkeys(("week", "weeks", "wks", "woche", "wochen"), ("day", 7.0)),
+    **dict.fromkeys(("month", "months", "monat", "monate", "monaten"), ("month", 1.0)),
+    **dict.fromkeys(("year", "years", "yr", "yrs", "jahr", "jahre", "jahren"), ("year", 1.0)),
 }  # fmt: skip
 """Unit as written -> (base unit, factor)."""
+_NO_NAMES: Final = frozenset(
+    ["in", "second", "day", "week", "month", "year", "pound", "pounds", "tag", "woche", "monat",
+     "jahr", "v", "w", "l", "s", "t"]
+)  # fmt: skip
+"""Units that are more often other words at the end of a column's name."""
+_ARTICLES: Final = frozenset(["a", "an", "ein", "eine", "einem", "einen", "einer"])
+_MEASURED: Final = frozenset(
+    ["hour", "hours", "minute", "minutes", "kilo", "kilos", "litre", "litres", "liter", "mile",
+     "miles", "week", "weeks", "stunde", "stunden", "minuten", "woche", "wochen", "euro", "euros",
+     "quid", "dollars", "pounds", "km", "kg", "metres", "meters", "meter", "days", "years",
+     "months", "tage", "tagen", "jahre", "jahren", "monate", "monaten"]
+)  # fmt: skip
+"""Units that numbers in words are followed by."""
 _SCALES: Final = {
     "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mio": 1e6, "m": 1e6,
-    "billion": 1e9, "bn": 1e9, "mrd": 1e9,
+    "billion": 1e9, "bn": 1e9, "mrd": 1e9, "grand": 1e3, "tausend": 1e3, "millionen": 1e6,
+    "milliarden": 1e9,
 }  # fmt: skip
 _WORD_NUMBERS: Final = {
     word: number
@@ -59,10 +83,13 @@ _WORD_NUMBERS: Final = {
         ("zero null", "one", "two zwei", "three drei", "four vier", "five funf", "six sechs",
          "seven sieben", "eight acht", "nine neun", "ten zehn", "eleven elf",
          "twelve zwolf", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen",
-         "eighteen", "nineteen", "twenty")
+         "eighteen", "nineteen", "twenty zwanzig")
     )
     for word in words.split()
-}  # fmt: skip
+} | {"once": 1, "twice": 2, "thrice": 3, "einmal": 1, "zweimal": 2, "dreimal": 3, "thirty": 30,
+     "dreissig": 30, "forty": 40, "vierzig": 40, "fifty": 50, "funfzig": 50, "sixty": 60,
+     "hundred": 100, "hundert": 100, "thousand": 1000, "tausend": 1000, "fiver": 5, "tenner": 10,
+     "dozen": 12, "dutzend": 12}  # fmt: skip
 _ORDINALS: Final = {
     word: number
     for number, words in enumerate(
@@ -266,14 +293,49 @@ def unit_factor(text: str, decimal: Decimal = ".") -> float:
 
 
 def word_numbers(text: str) -> Iterator[Quantity]:
-    """Find numbers that are written as words or ordinals."""
-    for match in re.finditer(r"[a-z]+|\d+(?:st|nd|rd|th)\b", fold(text)):
-        word = match.group()
+    """Find numbers that are written as words or ordinals, with their units.
+
+    >>> [(q.number, q.unit) for q in word_numbers("twice, over an hour, ten thousand, a tenner")]
+    [(2.0, ''), (3600.0, 's'), (10000.0, ''), (10.0, '')]
+    """
+    low, read = fold(text), 0
+    for match in re.finditer(r"[a-z]+|\d+(?:st|nd|rd|th)\b", low):
+        if match.start() < read:
+            continue
+        word, end = match.group(), match.end()
         value = _WORD_NUMBERS.get(word, _ORDINALS.get(word))
         if value is None and word[0].isdigit():
             value = int(word[:-2])
-        if value is not None:
-            yield Quantity(float(value), "", *match.span())
+        after = re.match(r"\s+([a-z]+)", low[end:])
+        said = after.group(1) if after else ""
+        if word in _ARTICLES and (said in _MEASURED or said in _SCALES):
+            value = 1
+        if value is None:
+            continue
+        number, unit = float(value), ""
+        if after and len(said) > 1 and said in _SCALES:
+            number, end = number * _SCALES[said], end + after.end()
+        elif said in _MEASURED:
+            (unit, factor), end = _UNITS[said], end + after.end() if after else end
+            number *= factor
+        read = end
+        yield Quantity(number, unit, match.start(), end)
+
+
+def unit_of_name(name: str) -> tuple[str, float] | None:
+    """Give the unit that the name of a column ends with, with its factor; None without one.
+
+    >>> unit_of_name("Weight (kg)"), unit_of_name("dur_min"), unit_of_name("km"), unit_of_name("W")
+    (('g', 1000.0), ('s', 60.0), ('m', 1000.0), None)
+    """
+    low = name.casefold().strip()
+    inside = re.search(r"[(\[]([^()\[\]]+)[)\]]$", low)
+    if inside:
+        return _UNITS.get(inside.group(1).strip())
+    parts = [part for part in re.split(r"[\W_]+", low) if part]
+    if not parts or parts[-1] in _NO_NAMES or (len(parts) == 1 and len(parts[0]) == 1):
+        return None
+    return _UNITS.get(parts[-1])
 
 
 @lru_cache(maxsize=200_000)
@@ -305,6 +367,9 @@ def days(text: str) -> tuple[tuple[Day, int, int], ...]:
 _SPOKEN_MONTH: Final = re.compile(
     rf"\b(?:in|im|during|since|until|before|after|by|of|from|seit|bis|vor|nach|ab)\s+({_MONTH})\b"
 )
+_LONG_MONTH: Final = re.compile(
+    r"\b(" + "|".join(name for name in _MONTHS if len(name) > 5 and name != "august") + r")\b"
+)
 _SPOKEN_DAY: Final = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b|\bam\s+(\d{1,2})\.")
 
 
@@ -317,11 +382,13 @@ def spoken_days(text: str) -> list[Day]:
     low = fold(text)
     found = days(text)
     parts = [day for day, _, _ in found]
-    for pattern in (_SPOKEN_MONTH, _SPOKEN_DAY):
+    taken = [(start, end) for _, start, end in found]
+    for pattern in (_SPOKEN_MONTH, _LONG_MONTH, _SPOKEN_DAY):
         for match in pattern.finditer(low):
-            if any(start < match.end() and match.start() < end for _, start, end in found):
+            if any(start < match.end() and match.start() < end for start, end in taken):
                 continue
-            if pattern is _SPOKEN_MONTH:
+            taken.append(match.span())
+            if pattern is not _SPOKEN_DAY:
                 parts.append(Day(0, _MONTHS[match.group(1)]))
             elif 1 <= (day := int(match.group(1) or match.group(2))) <= 31:
                 parts.append(Day(0, 0, day))

@@ -69,3 +69,15 @@ def test_a_misspelled_word_counts_less(table):
 )
 def test_a_common_word_with_a_capital_is_a_code(question, codes):
     assert written_as_codes(question, {"what", "is", "the", "of", "at", "in", "was"}) == codes
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("rainy", "rain"), ("hunden", "hund"), ("scheibe", "windschutzscheibe"),
+     ("lattenkopf", "lattenkopfhütte"), ("meerschwein", "meerschweinchen")],
+)  # fmt: skip
+def test_a_word_may_be_a_part_of_a_value_or_have_one(word, value):
+    table = typed_table([{"what": value}, {"what": "other"}])
+    found = find_values([word], table, COMMON)
+    assert [one.phrase for one in found] == words(value)
+    assert found[0].alike < 0.9

@@ -146,3 +146,44 @@ def test_an_answer_may_be_long_where_words_say_which():
     wanted = Cells(Where(1, "is", "oslo"), 0)
     assert [len(one.answer.values) for one in found if one.plan == wanted] == [100]
     assert all(one.conditions or len(one.answer.values) <= 40 for one in found)
+
+
+MATCHES = typed_table(
+    [
+        {"opponent": name, "venue": venue, "km": km, "dur_min": minutes, "goals": goals}
+        for name, venue, km, minutes, goals in (
+            ("Port Colne", "H", "3", "95", "0"),
+            ("United Kilns", "A", "48", "55", "2"),
+            ("Weston", "H", "7", "120", "1"),
+            ("Ashby", "A", "12", "40", "0"),
+            ("Ellerby", "H", "5", "61", "3"),
+        )
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "plan"),
+    [
+        ("who did we play at home", Cells(Where(1, "is", "h"), 0)),
+        ("where was the match against UK", Cells(Where(0, "is", "united kilns"), 1)),
+        ("trips shorter than 8 km", Cells(Where(2, "<", 8.0), 0)),
+        ("which went on for more than an hour", Cells(Where(3, ">", 60.0), 0)),
+        ("how many took over 2 hours", Count(Where(3, ">", 120.0))),
+        ("how often did we not score a single goal", Count(Where(4, "=", 0.0))),
+        ("did we score against ashby", Exists(Both((Where(0, "is", "ashby"), Where(4, ">", 0.0))))),
+        ("the second longest trip", Cells(Top(Top(All(), 2, True, 2), 2, False), 0)),
+        ("the three longest distances", Cells(Top(All(), 2, True, 3), 2)),
+    ],
+)
+def test_units_of_names_marks_initials_and_places_are_listed(question, plan):
+    runner = PlanRunner(MATCHES)
+    asked = read_question(question, MATCHES, frozenset(["the", "was", "did", "we", "who", "how"]))
+    assert plan in [one.plan for one in list_plans(asked, MATCHES, runner)]
+
+
+def test_thousands_may_be_written_with_points():
+    table = typed_table([{"car": "Unimog", "km": "48000"}, {"car": "Vito", "km": "91000"}])
+    asked = read_question("Welche haben unter 50.000 Kilometer?", table)
+    found = [one.plan for one in list_plans(asked, table, PlanRunner(table))]
+    assert Cells(Where(1, "<", 50000.0), 0) in found

@@ -1,0 +1,86 @@
+"""The questions written by hand: their SELECTs run, and mark the plans that are right."""
+
+import importlib.util
+import sys
+
+import duckdb
+import pytest
+from project_paths import ROOT
+from stillroom.understanding.ranker.ranking import AskedTable
+
+QUESTIONS = ROOT / "benchmarks" / "questions"
+
+
+@pytest.fixture(scope="module")
+def written():
+    spec = importlib.util.spec_from_file_location("written", QUESTIONS / "written.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["written"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["written"]
+
+
+@pytest.fixture(scope="module")
+def everything(written):
+    return {name: written.read_written(name)[1] for name in written.all_names()}
+
+
+def test_every_select_runs_and_finds_something(everything):
+    questions = [one for asked in everything.values() for one in asked]
+    empty = sum(one.answer is None for one in questions)
+    assert len(everything) > 200
+    assert len(questions) > 12_000
+    assert 0.14 < empty / len(questions) < 0.25
+    for name, asked in everything.items():
+        assert len({one.text for one in asked}) == len(asked), name
+
+
+def test_none_is_a_question_that_is_measured_with(everything):
+    measured = {
+        line.split(",")[1].strip('"').casefold()
+        for file in (QUESTIONS / "asked").glob("*.csv")
+        for line in file.read_text(encoding="utf-8").splitlines()[1:]
+        if line.count(",") > 1
+    }
+    practised = {one.text.casefold() for asked in everything.values() for one in asked}
+    assert not {one for one in measured & practised if len(one.split()) > 4}
+
+
+@pytest.mark.parametrize(
+    ("question", "least"), [("is it a server, is srv03 in Leeds?", 1), ("who looks after SRV03", 1)]
+)
+def test_plans_with_the_answer_and_the_columns_are_right(written, question, least):
+    table, _ = written.read_written("servers")
+    column = {one.name: number for number, one in enumerate(table.columns)}
+    sql = (
+        "SELECT count(*) > 0 FROM t WHERE srv_id = 'SRV03' AND site = 'Leeds DC'"
+        if "Leeds" in question
+        else "SELECT owner FROM t WHERE srv_id = 'SRV03'"
+    )
+    with duckdb.connect(":memory:") as connection:
+        connection.register("t", written.in_arrow(table))
+        one = written.read_line(f"{question}\t{sql}", table, connection)
+    assert one.columns == frozenset(
+        column[name]
+        for name in (("srv_id", "site") if "Leeds" in question else ("srv_id", "owner"))
+    )
+    _, plans = AskedTable(table, None, frozenset(["who", "is", "in", "it", "a"])).read(question)
+    right = [plan for plan in plans if written.answers(plan, one, table)]
+    assert least <= len(right) < len(plans) / 20
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("no tab", "a tab"),
+        ("two columns\tSELECT host, site FROM t", "one column"),
+        ("nothing\tSELECT host FROM t WHERE host = 'x'", "finds nothing"),
+    ],
+)
+def test_a_faulty_line_is_named(written, line, fault):
+    table, _ = written.read_written("servers")
+    with duckdb.connect(":memory:") as connection:
+        connection.register("t", written.in_arrow(table))
+        with pytest.raises(ValueError, match=fault):
+            written.read_line(line, table, connection)
