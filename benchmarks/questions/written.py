@@ -1,13 +1,17 @@
-"""Questions written by hand over tables of the project's own making, with SQL that answers them.
+"""Questions over tables of the project's own making, with SQL that answers them.
 
     python benchmarks/questions/written.py              # check all tables
-    python benchmarks/questions/written.py minerals     # or some
+    python benchmarks/questions/written.py servers      # or some
 
-Each table is a file `written/NAME.csv` with `written/NAME.tsv` beside it: a question, a tab, and a
-SELECT over `t` in DuckDB's SQL. Instead of it, "-" stands where the table cannot answer. Columns of
-numbers are numbers, without their units; of dates, dates; of years, numbers; all others texts; an
-empty cell is NULL; `place` counts the rows from 1. The general student is trained on them: a plan
-counts as right where it gives the answer of the SELECT and reads the same columns.
+Tables and questions were written for this project by a large language model, one by one and not
+from templates, as people keep and ask them. Each table is a file `written/NAME.csv`. Beside it,
+`written/NAME.tsv` has a line for each question: the question, a tab, and a SELECT over `t` in
+DuckDB's SQL, or "-" where the table cannot answer. For the SELECT, columns of numbers are numbers
+without their units, columns of dates are dates, those of years integers, and all others texts; an
+empty cell is NULL, and `place` counts the rows from 1.
+
+The general student is trained on them: a plan counts as right where it gives the answer of the
+SELECT and reads the same columns.
 """
 
 import argparse

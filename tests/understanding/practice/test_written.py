@@ -1,4 +1,4 @@
-"""The questions written by hand: their SELECTs run, and mark the plans that are right."""
+"""The questions written for practice: their SELECTs run, and mark the plans that are right."""
 
 import importlib.util
 import sys
