@@ -72,8 +72,8 @@ class Either:
 class Top:
     """The rows with the highest or lowest values of a column.
 
-    With `count` 1, all rows that share the best value; with more, exactly `count` rows at most,
-    where ties go to the earlier row.
+    With `count` 1, all rows that share the best value; with more, at most `count` rows, where ties
+    go to the earlier row.
     """
 
     rows: Rows

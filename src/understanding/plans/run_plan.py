@@ -46,7 +46,7 @@ MOST_CELLS: Final = 1000
 MOST_BYTES: Final = 128 << 20
 """Bytes of row sets that a runner caches."""
 FEW: Final = 32
-"""Up to this many cells a Python loop is used, which is faster than NumPy there."""
+"""Up to this many cells are read in a Python loop instead of NumPy."""
 EQUAL: Final = 1e-9
 """Relative tolerance within which two numbers are equal."""
 NEAR: Final = 1e-8
