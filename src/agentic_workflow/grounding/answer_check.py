@@ -23,15 +23,15 @@ from ..text_matching import (
 
 _NEGATION = re.compile(r"\b(?:not|no|never|neither|nor|isn|aren|wasn|doesn|don|cannot|without)\b")
 _LONG = 8
-"""From this many words on, a value is a sentence and is compared by its words."""
+"""A value with at least this many words is a sentence and is compared by its words."""
 _LONGEST_NAME = 6
 """Most words of a value that is searched in a text."""
 _SAME_WORDS = 0.9
 """Share of words two sentences must have in common."""
 _MORE_WORDS = 12
-"""Most words that an answer may have beside the value: about a sentence."""
+"""Most words that an answer may have in addition to those of the value."""
 _SHORT = 3
-"""Values up to this many letters are compared with their case: "In" is not "in"."""
+"""Values of at most this many characters are compared with their case: "In" is not "in"."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Finding:
     """The result of a check."""
 
     agrees: bool | None
-    """None where code cannot decide."""
+    """None if code cannot decide."""
     reason: str
     """The reason, in one sentence without a full stop."""
 
@@ -48,7 +48,7 @@ def answers_agree(answer: str, value: str) -> bool:
     """Tell whether an answer agrees with a value.
 
     Args:
-        answer: The words of the student, or of a user's claim.
+        answer: The answer of the student, or the value that a user claims.
         value: The text in the record.
 
     >>> answers_agree("au.", "Au"), answers_agree("The symbol is Au", "Au")
@@ -82,7 +82,7 @@ def check_answer(answer: str, match: Match, reader: TableReader) -> Finding:
     """Compare an answer with the record that a question asks for.
 
     Returns:
-        The finding; undecided where the record has no value.
+        The finding; undecided if no record has a value.
     """
     rows = [row for row in match.rows if match.value_of(row)]
     if match.column is None or not rows:
@@ -126,11 +126,13 @@ def check_summary(text: str, row: TableRow, reader: TableReader) -> Finding:
             return Finding(False, f"row {row.row} says {label} = {value}, not {rival}")
     if not mentioned:
         return Finding(False, f"it contains none of the values of row {row.row}")
-    return Finding(True, f"{mentioned} of {len(row.values)} values of row {row.row}, none other")
+    return Finding(
+        True, f"{mentioned} of {len(row.values)} values of row {row.row} and no other values"
+    )
 
 
 def check_numbers(text: str, original: str) -> Finding:
-    """Compare a summary of the user's own text with that text: it may not add numbers."""
+    """Compare a summary of the user's own text with that text; it must not add numbers."""
     strange = [number for number in numbers(text) if number not in set(numbers(original))]
     if strange:
         return Finding(False, f"the text holds no number {strange[0]:g}")
@@ -149,7 +151,7 @@ def _negates(text: str) -> bool:
 
 
 def _marks(text: str) -> str:
-    """Give the symbols that change a meaning: C, C++ and C#; 5 and -5; 5 and 5 %."""
+    """Return the symbols that change a meaning: C, C++ and C#; 5 and -5; 5 and 5 %."""
     return "".join(c for c in text if c in "+#%<>=*°$€£") + ("-" if text.startswith("-") else "")
 
 
@@ -168,7 +170,7 @@ def _mentions(text: str, value: str) -> bool:
 
 
 def _swapped_number(text: str, row: TableRow, labels: dict[str, str]) -> str:
-    """Find a label followed by a number that is not the record's; give the right one."""
+    """Find a label followed by a number that is not the record's; return the right number."""
     by_length = sorted(labels.values(), key=len, reverse=True)
     said = re.compile("|".join(rf"\b{re.escape(label)}\b" for label in by_length), re.IGNORECASE)
     places = [*said.finditer(text)] if labels else []
@@ -185,12 +187,12 @@ def _swapped_number(text: str, row: TableRow, labels: dict[str, str]) -> str:
 
 
 def _inside_other(label: str, own: list[str]) -> bool:
-    """Tell whether a label is also a word of the record, so that it need not mean the column."""
+    """Tell whether a label also stands in a value of the record, so that it may mean that value."""
     return any(contains_words(words(value), words(label)) for value in own)
 
 
 def _rival(answer: str, value: str, column: str, reader: TableReader) -> str | None:
-    """Find another value of the column in an answer, as the whole or a part of it."""
+    """Find another value of the column that is the whole answer or a part of it."""
     said = clean(answer)
     if words(said) != words(value) and reader.column_values.get(column, {}).get(words(said)):
         return said
@@ -221,7 +223,7 @@ def _other_value(
 
 
 def _is_name(spelt: str, spellings: set[str]) -> bool:
-    """Tell whether words are a value, not ordinary words: short ones must match in case."""
+    """Tell whether words are a value and not ordinary words; short values must match in case."""
     if as_number(spelt) is not None or fold(spelt) in STOP_WORDS:
         return False
     return len(spelt) > _SHORT or spelt in spellings

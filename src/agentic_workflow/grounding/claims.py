@@ -1,4 +1,4 @@
-"""Parse a claim ("Validate this: the symbol of gold is Ag") and decide it in code."""
+"""Parse a claim ("Validate this: the symbol of gold is Ag") and check it against the table."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class Claim:
     question: str
     """The subject of the claim."""
     value: str
-    """The claimed value; empty where there is none."""
+    """The claimed value; empty if there is none."""
     understood: Understood | None = None
-    """What the table holds of the subject; None without a table, or where it is not found."""
+    """Interpretation of the subject; None without a table, or if it was not found."""
     denied: bool = False
-    """The claim is negated: "is not"."""
+    """Whether the claim is negated: "is not"."""
 
     @property
     def match(self) -> Match | None:
-        """Record and column of the subject, where it is one cell."""
+        """Record and column of the subject; None if it is not one cell."""
         return None if self.understood is None else self.understood.match
 
 
@@ -84,7 +84,7 @@ def read_claim(query: str, reader: TableReader | None) -> Claim:
 
     Args:
         query: The user's words.
-        reader: Finds what the subject means; None without a table.
+        reader: Reader of the table; None without a table.
     """
     text = _LATE_COMMAND.sub("", _COMMAND.sub("", query, count=1)).strip() or query.strip()
     for form in _ANSWER_TO:
@@ -108,7 +108,7 @@ def read_claim(query: str, reader: TableReader | None) -> Claim:
 
 
 def decide_claim(claim: Claim, reader: TableReader) -> Finding:
-    """Compare a claim with the table; undecided where it does not hold the subject, or no value."""
+    """Compare a claim with the table; undecided if subject or claimed value is missing."""
     understood, match = claim.understood, claim.match
     if understood is None or understood.verdict != "answered":
         return Finding(None, "no record decides it")
@@ -128,7 +128,7 @@ def decide_claim(claim: Claim, reader: TableReader) -> Finding:
 
 
 def _answered(splits: list[tuple[str, str]], reader: TableReader) -> Iterator[Claim]:
-    """Give the claims whose one side the table answers."""
+    """Yield the claims for which the table answers one side; the other side is the value."""
     for before, after in [*reversed(splits), *((b, a) for a, b in splits)]:
         if not clean(after) or not before.strip():
             continue
@@ -139,7 +139,7 @@ def _answered(splits: list[tuple[str, str]], reader: TableReader) -> Iterator[Cl
 
 
 def _is_name(claim: Claim, reader: TableReader) -> bool:
-    """Tell whether a claim is about the name of a record."""
+    """Tell whether the answer to the subject of a claim is the name of a record."""
     cells = () if claim.understood is None else claim.understood.cells
     return bool(cells) and cells[0][1] == reader.table.key
 
@@ -149,7 +149,7 @@ def _claimed(text: str) -> str:
 
 
 def _claim_by_value(text: str, reader: TableReader) -> Claim:
-    """Parse a claim without "is": the value is a text of the column beside the record's name."""
+    """Parse a claim without "is", in which a value of a column stands beside a record's name."""
     record = reader.read_record(text)
     match = record.match
     if match is None:

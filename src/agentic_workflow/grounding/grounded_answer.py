@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..record_search.retriever import RecordRetriever
 
 MOST_CITED = 100
-"""Cells that an answer cites at most; a sum over a long column rests on more."""
+"""Most cells that an answer cites; a sum over a long column uses more."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,30 @@ class Grounding:
     """Access to the table while the student answers."""
 
     reader: TableReader
-    """Finds what a request means."""
+    """Finds what a request asks for."""
     retriever: RecordRetriever | None = None
-    """Finds similar records to offer where a question names none; None offers names with a similar
-    spelling only."""
+    """Finds similar records to offer if a question names none; None offers only names with a
+    similar spelling."""
 
     def refuse(self, requested: RequestedRecord) -> str | None:
-        """Give the sentence to the user where the table cannot answer; None where it can."""
+        """Return the message to the user if the table cannot answer; None if it can."""
         found = requested.understood
         if found is None:
             return "I don't know: nothing in the table matches this question."
         if found.verdict == "answered":
             return None
         offered = self.near(found.text) if found.nothing_named else ()
-        return found.message + (f" Near to it: {', '.join(offered)}." if offered else "")
+        return found.message + (f" Similar records: {', '.join(offered)}." if offered else "")
 
     def near(self, text: str, most: int = 3) -> tuple[str, ...]:
-        """Give keys of records similar to a question that names none."""
+        """Return up to `most` keys of records that are similar to a question that names none."""
         spelt_alike = self.reader.near(text, most)
         if self.retriever is None or len(spelt_alike) >= most:
             return spelt_alike
         found = (
             str(document.metadata["key"])
             for document in self.retriever.find(text, most)
-            # Some vector is always the nearest, so only shared words count.
+            # There is always a nearest vector, so only records that share words are offered.
             if document.metadata["found_by"] != ["vector"]
         )
         return tuple(dict.fromkeys((*spelt_alike, *found)))[:most]
@@ -84,14 +84,14 @@ class Grounding:
 def chosen_grounding(
     reader: TableReader | None, wanted: Grounding | bool = True
 ) -> Grounding | None:
-    """Give the grounding for a workflow.
+    """Return the grounding of a workflow, None for none.
 
     Args:
-        reader: Reads the student's table; None without one, which gives no grounding.
-        wanted: A grounding; True for the one without full text and vectors; False for none.
+        reader: Reader of the student's table; None without a table, which gives no grounding.
+        wanted: A grounding; True for one without full text and vectors; False for none.
 
     Raises:
-        ConfigError: The grounding is over another table than the student's.
+        ConfigError: The grounding is over a table other than the student's.
     """
     if isinstance(wanted, Grounding):
         theirs = wanted.reader.table
@@ -120,7 +120,7 @@ def open_grounding(
         table: The table that made the student.
         embedding: `StudentEmbeddings`, or any of LangChain's; None leaves vectors out.
         store: The table in a file (`RecordStore.open`); by default it is held in memory.
-        vectors_path: File of the vectors; None computes them again at every start.
+        vectors_path: File that caches the vectors; None computes them at every start.
 
     Raises:
         MissingDependencyError: duckdb is not installed.
@@ -149,8 +149,9 @@ def ground_verdict(
         grounding: None changes nothing.
 
     Returns:
-        The update: with citations where the answer stands; rejected (see `rejected`) where a number
-        of the answer is in no cited cell; as an abstention where a cited cell is not in the table.
+        The update: with citations if the cells support the answer; rejected (see `rejected`) if no
+        cited cell has a number of the answer; as an abstention if no cell supports the answer or a
+        cited cell is not in the table.
     """
     found = requested.understood
     if grounding is None or not isinstance(update, dict) or found is None:
@@ -178,17 +179,18 @@ def ground_verdict(
 def cite(
     requested: RequestedRecord, answer: str, reader: TableReader, *, agrees: bool = True
 ) -> list[Citation]:
-    """List the cells that support an answer: one fact, or all that a computation rests on.
+    """List the cells that support an answer.
 
     Args:
         requested: What is asked for.
-        answer: The answer; empty for everything that was found.
-        reader: Reads the table.
-        agrees: The answer is right; otherwise the cells that contradict it are cited.
+        answer: The answer; empty to cite all cells that were found.
+        reader: Reader of the table.
+        agrees: Whether the answer is right; otherwise the cells that contradict it are cited.
 
     Returns:
-        For a looked-up fact the record's key and the cell, of every record where several share the
-        name; for a summary the cells that it tells; for a computation its cells.
+        For a looked-up fact, the key and the cell of the record, or of each record with that name;
+        for a summary, the key and the cells that it mentions; for a computation, its first
+        `MOST_CITED` cells.
     """
     found = requested.understood
     if found is None:
@@ -238,7 +240,7 @@ def _cells(citations: Iterable[Citation], reader: TableReader) -> list[CitedCell
 
 
 def _final_answer(state: AgentState, update: Update) -> str:
-    """Give the final answer, which the validator may have changed."""
+    """Return the final answer, which the validator may have changed."""
     results = update.get("results")
     if isinstance(results, str):
         return results

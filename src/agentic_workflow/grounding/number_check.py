@@ -6,9 +6,9 @@ A number is supported if a cited cell holds it, or if it follows in one step:
     scale      "1.4 million" from 1402112, rounded to the written digits
     unit       "5.7 minutes" from 343719 where the column says milliseconds; likewise rounded
     percent    "5 %" from 0.05
-    count      "two" or "2" for a cell that lists two things, or for two cited records
+    count      "two" or "2" for a cell that lists two items, or for two cited records
 
-Nothing else is derived: sums and differences over cells need SQL, not a student.
+Sums and differences of cells are not supported numbers.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WORDS = {
     word: float(value)
     for word, value in re.findall(
         r"([a-z]+)=(\d+)",
-        # "one" is a pronoun more often than a number.
+        # "one" is left out, since it is a pronoun more often than a number.
         "zero=0 two=2 three=3 four=4 five=5 six=6 seven=7 eight=8 nine=9 ten=10 eleven=11 "
         "twelve=12 dozen=12 thirteen=13 fourteen=14 fifteen=15 sixteen=16 seventeen=17 "
         "eighteen=18 nineteen=19 twenty=20 thirty=30 forty=40 fifty=50 hundred=100",
@@ -71,7 +71,7 @@ class CitedCell(NamedTuple):
     row: int
     column: str
     label: str
-    """Name of the column in questions; may contain a unit."""
+    """Name of the column as used in questions; it may contain a unit."""
     text: str
 
 
@@ -83,7 +83,7 @@ class _Mention(NamedTuple):
     unit: str
     percent: bool
     rounded: bool
-    """The text says that the number is not exact."""
+    """Whether the text says that the number is not exact."""
 
 
 def unsupported_numbers(text: str, cells: Sequence[CitedCell]) -> list[str]:
@@ -116,7 +116,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
     for found in _NUMBER.finditer(text):
         before, after = text[: found.start()], _AFTER.match(text, found.end())
         sign = found["sign"] or ""
-        # In "5-10" and "2009-01-01" the stroke joins two numbers.
+        # In "5-10" and "2009-01-01" the hyphen is not a minus sign.
         negative = sign in ("-", "\u2212") and not before[-1:].isalnum()
         digits = re.sub(r"[,\u00a0\u202f\u2019]", "", found["digits"])
         power = int((found["power"] or "e0")[1:])
@@ -125,7 +125,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
         value = float(f"{digits}e{power}") * scale * (-1 if negative else 1)
         places = len(digits.partition(".")[2])
         about = _ABOUT.search(before) is not None
-        # "about 200" is meant to the hundred.
+        # "about 200" is rounded to hundreds.
         zeros = len(digits) - len(digits.rstrip("0")) if about and not places else 0
         yield _Mention(
             found.group().lstrip("+"),

@@ -1,7 +1,7 @@
-"""What a request asks for: a record and column, a computation, or a claim about one.
+"""Find what a request asks for: a record and column, a computation, or a claim about one.
 
-It is found once a turn, by the node `understand`, and put into the state; all other nodes read it
-there.
+The node `understand` finds it once per turn and puts it into the state, where all other nodes read
+it.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from ..text_matching import words
 from .claims import Claim, read_claim, subject_of
 
 PASSAGE_WORDS = 12
-"""From this many words on, a text to summarise is the user's own, not the name of a record."""
+"""A text to summarise with at least this many words is the user's own, not a record's name."""
 
 
 @dataclass(frozen=True)
 class RequestedRecord:
-    """What one request asks for."""
+    """What a request asks for."""
 
     task: str
     query: str
     understood: Understood | None = None
-    """What was found in the table; None without one, and for a text of the user's own."""
+    """Interpretation of the request; None without a table, and for a text of the user's own."""
     claim: Claim | None = None
-    """The statement to judge; None unless the task is `validate`."""
+    """The claim to check; None unless the task is `validate`."""
 
     @property
     def match(self) -> Match | None:
-        """Record and column; without a column for a summary. None where no cell is asked for."""
+        """Record and column, without a column for a summary; None if neither is asked for."""
         return None if self.understood is None else self.understood.match
 
 
@@ -40,11 +40,11 @@ def find_requested(
     """Find what a request asks for.
 
     Args:
-        task: `qa`, `summarize` or `validate`; for any other nothing is looked for.
+        task: `qa`, `summarize` or `validate`; for any other task the table is not searched.
         query: The user's words.
-        reader: Reads the table; None without one.
-        before: The question of the turn before, which this one may lean on.
-        strict: No word of a question may be left over; see `TableReader.read`.
+        reader: Reader of the table; None without a table.
+        before: The question of the previous turn, of which this one may be a follow-up.
+        strict: As in `TableReader.read`.
     """
     if task == "validate":
         claim = read_claim(query, reader)
@@ -62,16 +62,16 @@ def find_requested(
 def requested_record(
     state: AgentState, reader: TableReader | None, task: str | None = None, *, strict: bool = True
 ) -> RequestedRecord:
-    """Read what is asked for off the state.
+    """Return what a request asks for, from the state.
 
-    It is looked for again only where the state does not have it: in a turn that was resumed from a
-    checkpoint, or after a node changed the request.
+    If the state does not have it, it is found again: in a turn that was resumed from a checkpoint,
+    or after a node changed the request.
 
     Args:
         state: The state.
-        reader: Reads the table; None without one.
-        task: What is asked for; by default the state's `current_task`.
-        strict: See `find_requested`.
+        reader: Reader of the table; None without a table.
+        task: The task; by default the state's `current_task`.
+        strict: As in `TableReader.read`.
     """
     task, query = task or state.get("current_task") or "qa", query_of(state)
     kept = state.get("requested")

@@ -1,1 +1,1 @@
-"""Read requests over the student's table: which cells, or which computation, is asked for."""
+"""Find which cells of the student's table, or which computation over it, a request asks for."""

@@ -18,7 +18,7 @@ _RARE = 2
 
 
 class KnownQuestions:
-    """Find known questions."""
+    """Finds known questions by their words."""
 
     def __init__(self, table: FactTable) -> None:
         """Index the keys of a table of kind `questions`."""
@@ -38,11 +38,11 @@ class KnownQuestions:
         self._totals = [sum(map(self._weight, known)) for known in self._words]
 
     def find(self, question: str) -> tuple[list[int], list[int]]:
-        """Find the known question that is asked.
+        """Find the known question that a question repeats.
 
         Returns:
-            Positions of equally good rows, none where the question is another one, and positions
-            of other questions that are about as similar.
+            Positions of the rows with the most similar known question, none if it is too different,
+            and positions of other known questions that are about as similar.
         """
         for wording in self._unwrapped(words(question)):
             if wording and wording in self._exact:
@@ -80,7 +80,7 @@ class KnownQuestions:
         return len(self._holding.get(stem(word), ())) <= _RARE
 
     def _unwrapped(self, asked: tuple[str, ...]) -> list[tuple[str, ...]]:
-        """Give a question as it is, and without the words of the trained wordings around it."""
+        """Return a question, and the same without the words of each trained wording around it."""
         inner = [
             asked[len(before) : len(asked) - len(after)]
             for before, after in self._wrappings
@@ -89,7 +89,7 @@ class KnownQuestions:
         return [asked, *inner]
 
     def _weight(self, word: str) -> float:
-        """Weigh a word by its rarity among the questions; one in none has half the top weight."""
+        """Weigh a word by its rarity in the questions; unknown words have half the top weight."""
         holding = len(self._holding.get(word, ()))
         weight = math.log(1 + (1 + len(self._words)) / (1 + holding))
         return weight if holding else weight / 2

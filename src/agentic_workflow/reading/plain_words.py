@@ -1,13 +1,13 @@
-"""Words that frame a question and say nothing about what is asked: "could you look up ..."."""
+"""Words that frame a question without saying what is asked for, as in "could you look up ..."."""
 
 from __future__ import annotations
 
 from ..text_matching import STOP_WORDS, stem
 
 TURNING = frozenset({"not", "than", "except", "without", "never", "no", "other", "but"})
-"""Words that change the meaning of a question that looks a cell up."""
+"""Words that change the meaning of a question that asks for a cell."""
 ASKING = frozenset({"who", "whom", "whose", "when", "where"})
-"""Question words that tell columns apart: who discovered it, when was it discovered."""
+"""Question words that can tell columns apart: who discovered it, when was it discovered."""
 _FRAME = """
     accord actual answer appear ask assign belong bit call cell check column confirm contain
     correct curious current data database dataset datum detail display entry exact fact fetch
@@ -34,5 +34,5 @@ _UNSPACED_FRAME = """
     ครับ ค่ะ คะ บอก กี่
 """
 FRAMING_UNSPACED = tuple(sorted(_UNSPACED_FRAME.split(), key=len, reverse=True))
-"""Framing words in scripts without blanks, the longest first."""
+"""Framing words in scripts without spaces, the longest first."""
 FRAMING |= STOP_WORDS - TURNING

@@ -1,7 +1,8 @@
-"""Tell how well a reading of a question fits: which of its words the reading leaves over.
+"""Check a reading against its question: which words of the question does it not explain?
 
-The ranker of `understanding` says which reading is the likeliest. This is the second look: "gold
-chloride" is not gold, "New Mexico" is not Mexico, and the symbol and the price are not the symbol.
+The ranker of `understanding` finds the likeliest reading. This module then checks its words: "gold
+chloride" is not gold, "New Mexico" is not Mexico, and a question for the symbol and the price is
+not answered by the symbol alone.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from ..text_matching import unspaced
 from .plain_words import FRAMING_UNSPACED, TURNING
 
 SURE = 0.95
-"""Least likeness of a word of the question and a word of the table that are the same word."""
+"""Least similarity at which a word of the question and one of the table are the same word."""
 _IDENTIFIES = 0.9
-"""Least share of different values in a column whose values stand for records."""
+"""Least share of different values in a column whose values identify records."""
 _CODE = 6
-"""Most letters of a value in a column of codes; a code names a record as its key does."""
+"""Most characters of the values in a column of codes; a code names a record as its key does."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,30 @@ class Fit:
     """How well a reading fits its question."""
 
     left: tuple[str, ...]
-    """Words that say something and that nothing in the reading explains."""
+    """Content words of the question that the reading does not explain."""
     framed: tuple[str, ...]
-    """Words that the reading does not explain, and that say nothing alone."""
+    """Plain words of the question that the reading does not explain; they do no harm."""
     guessed: tuple[str, ...]
-    """Values that the question names only by a similar spelling, or only in passing."""
+    """Values of the reading that the question does not clearly name, e.g. similar spellings."""
     unnamed: tuple[int, ...]
-    """Columns of the reading, beside those of its conditions, that the question does not name."""
+    """Columns of the reading, apart from conditions and key, that the question does not name."""
 
     @property
     def exact(self) -> bool:
-        """Whether everything is named, and nothing is left over."""
+        """Whether the question names all parts of the reading, and no content word is left over."""
         return not self.left and not self.guessed and not self.unnamed
 
 
 def fit_of(
     question: Question, candidate: Candidate, table: TypedTable, plain: Container[str]
 ) -> Fit:
-    """Hold a reading against the words of its question.
+    """Compare a reading with the words of its question.
 
     Args:
         question: The question.
-        candidate: One of its readings.
+        candidate: The plan of one of its readings.
         table: The table.
-        plain: Words that say nothing alone.
+        plain: Words without content of their own, such as articles and framing words.
     """
     parts = take_apart(candidate.plan)
     stems = [stem(word) for word in question.words]
@@ -96,7 +97,7 @@ def fit_of(
 
 
 def _inside_run(word: str, known: Iterable[str]) -> bool:
-    """Tell whether known and framing words make up a whole run of a script without blanks."""
+    """Tell whether a word in a script without spaces consists of known and framing words."""
     if not unspaced(word):
         return False
     for part in (*sorted(filter(unspaced, known), key=len, reverse=True), *FRAMING_UNSPACED):
@@ -105,7 +106,7 @@ def _inside_run(word: str, known: Iterable[str]) -> bool:
 
 
 def label_stems(column: Column) -> set[str]:
-    """Give the stems of the words that name a column."""
+    """Return the stems of the words that name a column."""
     return _stems((column.label, *column.also))
 
 
@@ -114,7 +115,7 @@ def _stems(texts: Iterable[str]) -> set[str]:
 
 
 def _measured(question: Question, parts: Parts, candidate: Candidate) -> set[str]:
-    """Give the words that are numbers, dates or places which the reading uses."""
+    """Return the words for numbers, dates and ordinals that the reading uses."""
     values = {one.value for one in parts.conditions if not isinstance(one.value, str)}
     dates = {part for value in values if isinstance(value, Day) for part in value.parts}
     numbers = {float(value) for value in values if not isinstance(value, Day)}
@@ -169,7 +170,7 @@ def _guessed(
 
 
 def rows_of_phrase(column: Column, phrase: str, text: str) -> list[int]:
-    """Give the rows of a column whose whole cell has the words of a phrase, as a text spells it."""
+    """Find the rows whose whole cell has the words of a phrase, spelled as in the text."""
     spoken = phrase.split()
     values = [v for v in column.rows_of_word.get(spoken[0], ()) if words(v) == spoken]
     meant = [value for value in values if _spelt(text, value, column)]
@@ -179,7 +180,7 @@ def rows_of_phrase(column: Column, phrase: str, text: str) -> list[int]:
 
 
 def _spelt(text: str, value: str, column: Column) -> bool:
-    """Tell whether a value is meant where its words are said: C is neither C++ nor C#."""
+    """Tell whether a text with the words of a value means the value: C is neither C++ nor C#."""
     said = re.search(rf"(?<!\w){re.escape(value)}(?P<after>.?)", fold(text))
     if said is not None:
         return said["after"] not in ("+", "#")
@@ -189,7 +190,13 @@ def _spelt(text: str, value: str, column: Column) -> bool:
 
 
 def is_name(text: str, value: str, may: bool) -> bool:
-    """Tell whether a word that mostly says nothing is a name here: "the year of It"."""
+    """Tell whether a text uses a common word as a name, as in "the year of It".
+
+    Args:
+        text: The text.
+        value: The word.
+        may: Whether a capital letter suffices; otherwise the whole word must be in capitals.
+    """
     said = re.search(rf"(?<=[\s'\"“‘`«(]){re.escape(value)}(?!\w)", text, re.IGNORECASE)
     written = said.group() if said else ""
     code = len(written) > 1 and written.isupper() and not text.isupper()
@@ -197,13 +204,16 @@ def is_name(text: str, value: str, may: bool) -> bool:
 
 
 def _said_whole(said: Sequence[str], name: str) -> bool:
-    """Tell whether words are a name as it stands, or its possessive; another ending is a guess."""
+    """Tell whether words are exactly a name or its possessive; any other ending is a guess."""
     bare = [word.removesuffix("'s") if word.endswith("'s") else word for word in said]
     return bare == words(name) or list(said) == words(name)
 
 
 def _stands_for_record(where: Where, parts: Parts, table: TypedTable) -> bool:
-    """Tell whether a value stands for its record: the area of Vienna is not that of Austria."""
+    """Tell whether a value identifies the record it is used for, as a capital does a country.
+
+    The question may mean the value itself: the area of Vienna is not that of Austria.
+    """
     if table.key in (None, where.column, parts.target) or where.operator not in ("is", "has"):
         return False
     if parts.outer != "cells" or parts.target == where.column:

@@ -1,10 +1,10 @@
-"""Find what a request means: a cell, a computation over the table, or nothing that it holds.
+"""Find which cell or which computation over the table a request asks for, if any.
 
     reader = TableReader(FactTable.read(folder))
-    reader.read("how heavy is gold").cells       # [(78, "atomic_mass")]
+    reader.read("how heavy is gold").cells       # ((78, "atomic_mass"),)
 
-`understanding` lists and ranks the readings of a question; its confidence, and how well the reading
-fits the words (`question_fit`), decide between an answer, a question back, and "I don't know".
+`understanding` lists and ranks the readings of a question. Its confidence, and how well a reading
+fits the words (`question_fit`), decide whether to answer, to ask back, or to abstain.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from .question_fit import SURE, Fit, fit_of, is_name, label_stems, rows_of_phras
 
 Verdict = Literal["answered", "ask_back", "abstained"]
 OWN_STUDENT: Final = "understanding"
-"""Folder inside a student's folder with its own student that understands, where there is one."""
+"""Optional folder inside a student's folder with a ranker trained for its table."""
 _LOOKED_AT: Final = 10
-"""Readings that are held against the words of the question."""
+"""Number of readings that are compared with the words of the question."""
 _TWICE: Final = 2.0
-"""A reading that fits exactly is taken if it is so much likelier than the next such reading."""
+"""A reading that fits exactly is taken if it is this many times likelier than the next such one."""
 _MAY_BE: Final = 0.2
-"""Least probability of a reading that is asked about."""
+"""The user is asked back about a reading only if its probability is above this."""
 _MOST_WORDS: Final = 3
-"""Words that stand for a column which is not named by its own."""
+"""Most unexplained words for each column that the question does not name by its label."""
 _MEANS: Final = 0.35
-"""Least cosine of such words and the column's label."""
+"""Least cosine similarity of such words and the column's label."""
 _CLOSE_NAME: Final = 0.75
 """Least similarity, 0 to 1, of a name that is offered for an unknown word."""
 _KEPT: Final = 256
-"""Readings that are kept, so that the nodes of a turn read a request once."""
+"""Number of cached results, so that the nodes of a turn read a request once."""
 
 _NOTHING: Final = "I don't know: nothing in the table matches this question."
 
@@ -65,9 +65,9 @@ class Match:
     """The record and column that a request asks for."""
 
     rows: tuple[TableRow, ...]
-    """Records that are meant; more than one only where several share a name."""
+    """The records; more than one only if several share a name."""
     column: Column | None
-    """Column asked for; None where the whole record is meant."""
+    """The column; None if the whole record is asked for."""
     key_column: str
 
     @property
@@ -76,30 +76,31 @@ class Match:
         return self.rows[0]
 
     def values(self) -> list[str]:
-        """Give the right answers, one per record that has a value."""
+        """Return the right answers, one for each record that has a value."""
         return [text for row in self.rows if (text := self.value_of(row))]
 
     def value_of(self, row: TableRow) -> str | None:
-        """Give the text of the asked column in a record."""
+        """Return the text of the asked column in a record; None without a value or a column."""
         name = self.column.name if self.column else ""
         return row.key if name == self.key_column else row.values.get(name)
 
 
 @dataclass(frozen=True)
 class Understood:
-    """What was found for a request.
+    """The interpretation of a request.
 
     Attributes:
-        text: The request, completed by the turn before where it leans on it.
-        verdict: What to do.
+        text: The request, completed from the previous turn if it is a follow-up.
+        verdict: Whether to answer, to ask back, or to abstain.
         confidence: Probability of the reading, 0 to 1.
         plan: The reading in words.
-        answer: Its values.
-        cells: Row numbers and column names that the answer rests on.
-        match: Record and column, where one cell is asked for; the language model answers it.
-        message: What the user is told where there is no answer.
-        nothing_named: No record is named, so that similar ones may be offered.
-        left: Words that nothing explains.
+        answer: The values of the answer.
+        cells: Row number and column name of each cell that supports the answer.
+        match: Record and column, if one cell or a record is asked for; the language model then
+            writes the answer.
+        message: Text to show to the user if there is no answer.
+        nothing_named: Whether no record is named, so that similar ones may be offered.
+        left: Words of the request that nothing in the table explains.
     """
 
     text: str
@@ -119,9 +120,9 @@ class TableReader:
 
     Args:
         table: The student's table.
-        folder: The student's folder, which may hold a student of its own that understands
-            (`understanding/`) and questions that a person has verified.
-        encoder: The sentence encoder; by default the packaged one, if its weights are there.
+        folder: The student's folder, which may have a ranker trained for its table
+            (`understanding/`) and verified questions.
+        encoder: The sentence encoder; by default the packaged one, if its weights are installed.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class TableReader:
         folder: str | Path | None = None,
         encoder: Encoder | Literal["packaged"] | None = "packaged",
     ) -> None:
-        """Prepare a reader; the table is typed and the student loaded when first needed."""
+        """Prepare a reader; the table is typed and the ranker loaded when first needed."""
         self.table = table
         self.known = KnownQuestions(table) if table.kind == "questions" else None
         self._folder = None if folder is None else Path(folder)
@@ -140,12 +141,12 @@ class TableReader:
 
     @cached_property
     def typed(self) -> TypedTable:
-        """The table with typed columns, as `understanding` reads it."""
+        """The table with typed columns, as `understanding` needs it."""
         return typed_facts(self.table)
 
     @cached_property
     def asker(self) -> TableAsker:
-        """Lists and ranks the readings of questions."""
+        """The asker that lists and ranks the readings of questions."""
         encoder = shared_encoder() if self._encoder == "packaged" else self._encoder
         own = None if self._folder is None else self._folder / OWN_STUDENT
         student = own if own is not None and own.is_dir() else GENERAL
@@ -155,13 +156,13 @@ class TableReader:
         return asker
 
     def read(self, text: str, before: str = "", *, strict: bool = True) -> Understood:
-        """Find what a question means.
+        """Find what a question asks for.
 
         Args:
             text: The question.
-            before: The question of the turn before, as it was completed; empty for none.
-            strict: No word of a question may be left over. Otherwise its likeliest reading is
-                taken wherever it is likely enough.
+            before: The completed question of the previous turn; empty for none.
+            strict: Whether to abstain if the reading leaves a content word unexplained or guesses
+                a value. Otherwise the likeliest reading is taken if it is likely enough.
         """
         place = (text, before, strict)
         if place in self._kept:
@@ -198,7 +199,8 @@ class TableReader:
         """Find the records that a text names by their key.
 
         Returns:
-            The first record, the names of others, and the words that nothing explains.
+            The first record, the names of others, and the words of the text that are neither
+            plain words nor values of the first record.
         """
         question = self.question(text)
         named = self._named(question)
@@ -226,8 +228,8 @@ class TableReader:
         return match, tuple(others), left
 
     def rows_named(self, text: str) -> list[int]:
-        """Give the numbers of the records that a text names: by key, else by another value that
-        only one record has."""
+        """Return the numbers of the records that a text names by their key, or else by another
+        value that only one record has."""
         question = self.question(text)
         found = [row for _, _, rows in self._named(question) for row in rows]
         for one in question.mentions if not found else ():
@@ -238,7 +240,7 @@ class TableReader:
         return [self.table.rows[row].row for row in dict.fromkeys(found)]
 
     def _named(self, question: Question) -> list[tuple[int, int, list[int]]]:
-        """Find the keys in a question: first word, the word after the last, rows."""
+        """Find the keys that a question names, each with its start, end and rows."""
         if self.typed.key is None:
             return []
         column, text = self.typed.columns[self.typed.key], question.text
@@ -257,13 +259,13 @@ class TableReader:
         ]
 
     def question(self, text: str) -> Question:
-        """Find what a text names of the table."""
+        """Find the values, numbers and dates that a text names."""
         asker = self.asker
         return read_question(self._parted(nfc(text)), self.typed, asker.common, asker.known)
 
     @cached_property
     def plain(self) -> frozenset[str]:
-        """Words that say nothing alone: of the student, and of the table's own wordings."""
+        """Words without content of their own: common and framing words, and words of templates."""
         labels = {word for column in self.typed.columns for word in label_stems(column)}
         own = {
             word
@@ -295,7 +297,7 @@ class TableReader:
         return known
 
     def columns_said(self, text: str) -> list[Column]:
-        """Give the columns whose names a text contains; not names inside longer ones."""
+        """Return the columns whose names a text contains, apart from names inside longer ones."""
         said = [stem_value(word) for word in value_words(self._parted(text))]
         spoken = f" {' '.join(said)} "
         hits = [
@@ -312,7 +314,7 @@ class TableReader:
         return list({column.name: column for column in longest}.values())
 
     def wordings(self, match: Match) -> list[str]:
-        """Write a question in every wording that the language model was trained on."""
+        """List the question for a match in all wordings that the language model was trained on."""
         if match.column is None:
             return [t.replace("{key}", nfc(match.row.key)) for t in self.table.summary_templates]
         own = ("{key}",) if self.known is not None else ()  # the key is the question
@@ -320,7 +322,7 @@ class TableReader:
         return [t.replace("{key}", key) for t in (*own, *match.column.templates)]
 
     def source(self, match: Match, row: TableRow) -> SourceRecord:
-        """Give a record as plain values for the state."""
+        """Return a record as plain values for the state."""
         return SourceRecord(
             table=self.table.source,
             row=row.row,
@@ -332,7 +334,7 @@ class TableReader:
         )
 
     def near(self, text: str, most: int = 3) -> tuple[str, ...]:
-        """Give names of records that are spelt like words of a text."""
+        """Return names of records whose spelling is similar to words of a text."""
         left = [word for word in value_words(text) if word not in self.plain]
         names = {fold_value(row.key): row.key for row in self.table.rows}
         found = get_close_matches(" ".join(left), names, most, _CLOSE_NAME) if left else []
@@ -356,7 +358,7 @@ class TableReader:
         return self._decide(read.question, likely, nothing, strict)
 
     def _about_named(self, question: Question, readings: Sequence[Reading]) -> list[Reading]:
-        """Keep the readings about the records that a question names by their keys, if there are."""
+        """Keep the readings about the records that a question names by key, or else all of them."""
         named = {(start, end) for start, end, _ in self._named(question)}
         known = [one for one in readings if one.candidate is not None]
         about = [
@@ -375,8 +377,8 @@ class TableReader:
         fits = [self._fit(question, one) for one in likely[:_LOOKED_AT]]
         exact = [(one, fit) for one, fit in zip(likely, fits, strict=False) if fit.exact]
         look_ups = [one for one, fit in exact if _is_look_up(one)]
-        # All likelier readings leave words over, take columns that nobody named, or compute what no
-        # word asks for.
+        # All likelier readings leave words unexplained, use columns that are not named, or compute
+        # something that no word asks for.
         if look_ups and (look_ups[0] is exact[0][0] or self._only_framed(exact, look_ups[0])):
             first, *others = [one.probability for one in look_ups]
             if first >= _TWICE * max(others, default=0.0):
@@ -388,7 +390,7 @@ class TableReader:
         return self._not_answered(question, likely, fit, nothing)
 
     def _only_framed(self, exact: Sequence[tuple[Reading, Fit]], look_up: Reading) -> bool:
-        """Tell whether a question says nothing but what is looked up, and framing words."""
+        """Tell whether all words of a question beside those of the look-up are framing words."""
         fit = next(fit for one, fit in exact if one is look_up)
         return all(word.partition("'")[0] in FRAMING for word in fit.framed)
 
@@ -430,7 +432,7 @@ class TableReader:
         return Understood(question.text, "ask_back", best.probability, told[0], message=message)
 
     def _nothing(self, question: Question, sure: float = 0.0, fit: Fit | None = None) -> Understood:
-        """Tell the user why there is no answer, and what the table holds."""
+        """Abstain, with a message that says why and what the table holds."""
         text = question.text
         match, others, _ = self.named_records(text)
         if match is None:
@@ -454,9 +456,9 @@ class TableReader:
         return Understood(text, "abstained", sure, message=message, left=left)
 
     def _may_stand_for(self, fit: Fit) -> bool:
-        """Tell whether the words left over may be what the user calls a column, by their meaning.
+        """Tell whether the unexplained words may mean a column that the question does not name.
 
-        Meanings are the encoder's; without one, what is left over is never explained.
+        The encoder compares them with the label of the column; without an encoder they do not.
         """
         encoder = self.asker.encoder
         few = len(fit.left) <= _MOST_WORDS * len(fit.unnamed)
@@ -478,7 +480,7 @@ class TableReader:
         return plan_in_words(candidate.plan, self.typed)
 
     def _match(self, candidate: Candidate) -> Match | None:
-        """Give record and column of a plan that looks one cell up in a record that it names."""
+        """Return the record and column of a plan that looks up one cell; None for other plans."""
         plan = candidate.plan
         if not isinstance(plan, Cells) or not isinstance(plan.rows, Where | Both):
             return None
@@ -495,7 +497,7 @@ class TableReader:
         return tuple((self.table.rows[row].row, name) for row in candidate.answer.rows)
 
     def _trained(self, text: str) -> Understood | None:
-        """Find a question in exactly a wording that the language model was trained on."""
+        """Answer a question that has exactly a wording that the language model was trained on."""
         match = self._trained_match(text)
         if match is None or not match.values():
             return None
@@ -553,7 +555,7 @@ class TableReader:
         return Understood(text, "answered", 1.0, plan, tuple(match.values()), cells, match)
 
     def _context(self, before: str) -> Context | None:
-        """Read the question of the turn before once more; it was read in that turn."""
+        """Make the context of a follow-up by reading the previous question again."""
         if not before.strip():
             return None
         read = self.asker.read(self._parted(before))
@@ -561,7 +563,7 @@ class TableReader:
         return None if best is None else Context(read.question.text, read.question, best.plan)
 
     def _parted(self, text: str) -> str:
-        """Put blanks around names of the table in scripts that are written without any."""
+        """Put spaces around names of the table in scripts that are written without spaces."""
         if not unspaced(text):
             return text
         letters, taken = Letters(text), list[tuple[int, int]]()
@@ -584,7 +586,7 @@ class TableReader:
 
 @lru_cache(maxsize=1)
 def shared_encoder() -> Encoder | None:
-    """Open the packaged sentence encoder, once a process; None where its weights are not there."""
+    """Load the packaged encoder once per process; warn and return None without its weights."""
     encoder = packaged_encoder()
     if encoder is None:
         _log.warning(WITHOUT)
@@ -597,7 +599,7 @@ def _strange(left: Sequence[str]) -> str:
 
 
 def _is_look_up(one: Reading) -> bool:
-    """Tell whether a reading looks a column up under conditions that the question names."""
+    """Tell whether a reading looks up a column under conditions that the question names."""
     assert one.candidate is not None
     plan = one.candidate.plan
     if not isinstance(plan, Cells) or not isinstance(plan.rows, Where | Both | Either):
@@ -611,7 +613,12 @@ def _is_look_up(one: Reading) -> bool:
 
 
 def _spelling(text: str, side: str = "") -> str:
-    """Normalise a text for exact comparison; the blank next to a name is kept."""
+    """Normalise a text for exact comparison.
+
+    Args:
+        text: The text.
+        side: Side of a template where the name stands, "start" or "end"; a space there is kept.
+    """
     plain = nfc(text).casefold()
     joined = " ".join(plain.split())
     if side == "end" and plain[-1:].isspace():

@@ -1,1 +1,1 @@
-"""The commands distill, label, expand and cache-logits."""
+"""The commands ask, cache-logits, distill, expand, label, models and update."""

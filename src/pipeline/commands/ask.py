@@ -1,4 +1,4 @@
-"""`stillroom ask`: a question over a table in ordinary words, without any training.
+"""`stillroom ask`: answer questions about a table in ordinary words, without training.
 
 stillroom ask mine.csv "which one is the cheapest?"
 """
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from ...understanding.answers.ask_table import Asker, Context, TableAnswer
 
 WIDTH = 11
-"""Of the first column of what is printed."""
+"""Characters of the first column of the output."""
 
 
 def ask_parser(program: str = "stillroom ask") -> CommandParser:
     """Make the parser of the command's options."""
     parser = CommandParser(
         program,
-        "Ask a table in ordinary words. The answer names the cells it rests on; what the table\n"
-        "does not hold is answered with I don't know. Nothing is trained.",
+        "Ask a table in ordinary words. The answer names the cells that support it; if the table\n"
+        "does not hold an answer, the command says so. Nothing is trained.",
         (
             f'{program} prices.csv "which one is the cheapest?"',
             f"{program} prices.csv --questions asked.csv --json",
@@ -46,11 +46,11 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
     add("--explain", action="store_true", help="print the likeliest readings of each question, and "
         "the SQL of the first")  # fmt: skip
     add("--always", action="store_true", help="answer whatever the confidence")
-    add("--json", action="store_true", help="one JSON object a line")
-    add("--key", type=text, help="column that names the records; default: found")
+    add("--json", action="store_true", help="print one JSON object per line")
+    add("--key", type=text, help="column that names the records; default: detected")
     add("--verify", nargs="?", const=1, type=whole_number(1), metavar="N",
-        help="keep the reading of the question as right, from now on always taken; with N, the "
-        "N-th of --explain")  # fmt: skip
+        help="approve the likeliest reading of the question, which is always used from then on; "
+        "with N, approve the N-th reading of --explain")  # fmt: skip
     add("--verified", type=text, metavar="FILE.yaml", help="verified questions; default: "
         "verified.yaml in the folder, or TABLE.verified.yaml beside it")  # fmt: skip
     add_verbose(parser)
@@ -59,7 +59,7 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
 
 
 def ask_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options, before anything is loaded."""
+    """List the faults in the options that can be found without loading anything."""
     faults = []
     if student_folder(args.data) is None:
         faults += missing_source(args.data)
@@ -68,14 +68,18 @@ def ask_faults(args: argparse.Namespace) -> list[str]:
     if args.questions is not None and not Path(args.questions).is_file():
         faults.append(f"--questions is {args.questions!r}; there is no such file")
     if args.verify and len(args.question) != 1:
-        faults.append("--verify keeps one question; give one, and no --questions")
+        faults.append("--verify approves one question; give one, and no --questions")
     if args.verified is None and args.verify and not Path(args.data).exists():
-        faults.append(f"--verify has no place beside {args.data!r}; name one: --verified FILE.yaml")
+        faults.append(f"--verify has no file beside {args.data!r}; name one: --verified FILE.yaml")
     return faults
 
 
 def ask_questions(args: argparse.Namespace) -> None:
-    """Answer the questions and print what came of each."""
+    """Answer the questions and print each answer.
+
+    Raises:
+        DataError: The data, the questions or the verified questions cannot be used.
+    """
     Console(args.verbose)  # silences libraries while they are loaded
     rows = list(_questions(args))
     from ...understanding.verified.verified_questions import verified_place
@@ -107,22 +111,28 @@ def ask_questions(args: argparse.Namespace) -> None:
 def _keep(answer: TableAnswer, number: int, place: str | Path, asker: Asker) -> None:
     """Add a reading to the verified questions.
 
+    Args:
+        answer: The answer with its readings.
+        number: Number of the reading, counted from 1.
+        place: File of the verified questions.
+        asker: The asker that gave the answer.
+
     Raises:
-        DataError: There is no such reading.
+        DataError: There is no such reading, or as in `add_verified`.
     """
     from ...understanding.joins.joined_tables import JoinedTable
     from ...understanding.plans.as_data import plan_from_data, plan_to_data
     from ...understanding.verified.verified_questions import add_verified
 
     if number > len(answer.plans):
-        raise DataError(f"there are {len(answer.plans)} readings of {answer.asked!r} to verify")
+        raise DataError(f"{answer.asked!r} has {len(answer.plans)} readings that can be verified")
     plan, table = answer.plans[number - 1], answer.tables[number - 1]
-    # In a database a plan is kept over its table with all that can be joined to it.
+    # In a database, plans are stored for their table with all tables that can be joined to it.
     whole = asker.table_of(table.name).table
     plan = plan_from_data(plan_to_data(plan, table), whole)
     added = add_verified(place, answer.asked, plan, whole, named=isinstance(whole, JoinedTable))
     said = f"{answer.asked!r} means {answer.readings[number - 1][0]}"
-    print(f"note: {said}; {'kept in' if added else 'stands in'} {place}", file=sys.stderr)
+    print(f"note: {said}; {'saved in' if added else 'already in'} {place}", file=sys.stderr)
 
 
 def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
@@ -135,7 +145,7 @@ def _questions(args: argparse.Namespace) -> Iterator[Mapping[str, str]]:
     for number, record in enumerate(iter_records(args.questions), 1):
         if not str(record.get("question") or "").strip():
             raise DataError(
-                "has no question; the file needs a column of that name, filled in each row",
+                "has no question; each row needs one in the column `question`",
                 path=args.questions,
                 row=number,
             )
@@ -157,7 +167,7 @@ def _print(question: str, answer: TableAnswer) -> None:
 
 
 def _explain(answer: TableAnswer) -> None:
-    """Print the likeliest readings, and the first of them as SQL with what DuckDB gives for it."""
+    """Print the likeliest readings, and the SQL of the first with the answer of DuckDB."""
     explained = _explained(answer)
     for number, one in enumerate(explained["readings"], 1):
         values = ", ".join(one["answer"][:5])

@@ -1,4 +1,4 @@
-"""`stillroom cache-logits`: compute and keep a teacher's logits for a file of training examples.
+"""`stillroom cache-logits`: compute and store a teacher's logits for a file of training examples.
 
     stillroom cache-logits --teacher ./teacher --data train.jsonl --output ./cache
 
@@ -41,15 +41,15 @@ SCORE_ANSWERS_ALONE = (
     "api.anthropic.com", "api.deepseek.com", "api.openai.com", "generativelanguage.googleapis.com",
     "openrouter.ai",
 )  # fmt: skip
-"""Hosts of services that score generated tokens alone. They are refused without a call."""
+"""Hosts that return log-probabilities of generated tokens only; they are refused without a call."""
 
 
 def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
     """Make the parser of the command's options."""
     parser = CommandParser(
         program,
-        "Keep a teacher's logits for training examples, so that students are trained without the\n"
-        "teacher. After an interruption the same command continues.\n\n"
+        "Store a teacher's logits for training examples, so that students can be trained without\n"
+        "the teacher. After an interruption the same command continues.\n\n"
         "Examples are lines of JSON, or any table, with the keys text, or question and answer, or\n"
         "instruction and output, or messages, or prompt and completion.",
         (f"{program} --teacher ./teacher --data train.jsonl --output ./cache",),
@@ -66,14 +66,14 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         "--source",
         type=text,
         metavar="NAME",
-        help="take the records alone whose field `source` is this; for a mixture of teachers",
+        help="use only the records whose field `source` is NAME; for a mixture of teachers",
     )
     add("--output", type=text, required=True, help="folder of the cache")
     add("--top-k", type=whole_number(1), default=64, help="tokens kept per position (default 64)")
     add(
         "--temperatures",
         type=temperatures,
-        help="those that can be trained with, separated by commas (default 1,2,4; of a server 1)",
+        help="temperatures for trainings, separated by commas (default 1,2,4; for a server 1)",
     )
     add(
         "--selection",
@@ -86,7 +86,7 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         "--max-length",
         type=whole_number(2),
         default=512,
-        help="tokens of an example, as in the training",
+        help="most tokens of an example, as in the training (default 512)",
     )
     add(
         "--too-long",
@@ -99,7 +99,7 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         "--dtype",
         type=one_of("bfloat16", "float32"),
         metavar="{bfloat16,float32}",
-        help="default: as a training would choose",
+        help="precision of the teacher; default: as in a training",
     )
     add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     add(
@@ -125,7 +125,7 @@ def cache_faults(args: argparse.Namespace) -> list[str]:
     faults = []
     if args.teacher is not None and _is_server(args.teacher):
         if args.tokenizer is None:
-            faults.append("a teacher on a server needs --tokenizer, the folder or name of its own")
+            faults.append("a teacher on a server needs --tokenizer, its folder or name")
         host = urlsplit(_address(args.teacher) or "").hostname
         if host in SCORE_ANSWERS_ALONE:
             faults.append(
@@ -152,7 +152,7 @@ def _address(teacher: str) -> str | None:
 
 
 def chosen_temperatures(args: argparse.Namespace) -> tuple[float, ...]:
-    """Give the temperatures of the cache: a server's log-probabilities are at 1."""
+    """Return the temperatures of the cache; log-probabilities of a server are at temperature 1."""
     if args.temperatures is not None:
         return tuple(args.temperatures)
     return (1.0,) if args.teacher is not None and _is_server(args.teacher) else (1.0, 2.0, 4.0)
@@ -162,7 +162,7 @@ def cache_logits(args: argparse.Namespace) -> None:
     """Build the cache that the options describe and print what it holds.
 
     Raises:
-        StillroomError: As `cache_teacher_logits`; data errors name the file.
+        StillroomError: As in `cache_teacher_logits`; data errors name the file.
     """
     console, began = Console(args.verbose), time.monotonic()
     from ...data.readers.read_table import read_table
@@ -211,10 +211,10 @@ def cache_logits(args: argparse.Namespace) -> None:
 
 
 def _of_source(records: list[dict[str, Any]], source: str, data: str) -> list[dict[str, Any]]:
-    """Take the records of one source.
+    """Select the records of one source.
 
     Raises:
-        DataError: There are none.
+        DataError: No record is of that source.
     """
     chosen = [record for record in records if record.get("source") == source]
     if not chosen:
@@ -227,7 +227,7 @@ def _of_source(records: list[dict[str, Any]], source: str, data: str) -> list[di
 def _cache_served(
     args: argparse.Namespace, settings: CacheSettings, records: list[dict[str, Any]]
 ) -> BuildResult:
-    """Read the log-probabilities from a server."""
+    """Build the cache from the log-probabilities of a server."""
     from ...distillation.teacher.served_cache import cache_served_logits
     from ...inference.checkpoints.load_student import complete_tokenizer
     from ...inference.checkpoints.tokenizer_files import load_tokenizer
@@ -256,7 +256,7 @@ def _cache_served(
 
 
 def temperatures(given: str) -> tuple[float, ...] | Fault:
-    """Read numbers above 0, separated by commas."""
+    """Parse numbers above 0, separated by commas."""
     try:
         values = tuple(float(part) for part in given.split(","))
     except ValueError:
@@ -267,7 +267,7 @@ def temperatures(given: str) -> tuple[float, ...] | Fault:
 
 
 def share(given: str) -> tuple[int, int] | Fault:
-    """Read i/n, with i from 1 to n."""
+    """Parse i/n, with i from 1 to n."""
     number, _, count = given.partition("/")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         return Fault(f"is {given!r}; allowed is i/n, such as 1/4 for the first of four")

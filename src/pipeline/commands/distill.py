@@ -1,4 +1,4 @@
-"""`stillroom distill`: run one distillation, or several stages, described by a JSON file.
+"""`stillroom distill`: run one distillation, or several stages, as a JSON file describes.
 
     stillroom distill configs/distillation/teacher_assistant.json num_epochs=2
     accelerate launch --config_file configs/accelerate/ddp.yaml -m stillroom distill mine.json
@@ -44,7 +44,7 @@ def distill_parser(program: str = "stillroom distill") -> CommandParser:
         "settings",
         nargs="*",
         metavar="key=value",
-        help="overrides the file; a value is read as JSON where it is JSON, else as text",
+        help="overrides a setting of the file; a value that is not JSON is taken as text",
     )
     add_verbose(parser)
     add_reading_options(parser)
@@ -52,7 +52,7 @@ def distill_parser(program: str = "stillroom distill") -> CommandParser:
 
 
 def distill_faults(args: argparse.Namespace) -> list[str]:
-    """List the faults in options, settings and files that can be found without torch."""
+    """List the faults in options, settings and files that can be found without loading torch."""
     faults = faults_of(lambda: reading_keywords(args))
     read: list[dict[str, Any]] = []
     faults += faults_of(lambda: read.append(read_settings(args.config, args.settings)))
@@ -86,7 +86,7 @@ def _settings_faults(config: Mapping[str, Any]) -> list[str]:
     values = {k: v for k, v in config.items() if k != "data"}
     faults = faults_of(lambda: made.append(read_config(values)))
     for settings in made:
-        # With a cache, or for labels alone, no teacher is loaded.
+        # No teacher is loaded if there is a cache or if alpha is 0 (labels only).
         if settings.teacher_cache is None and settings.alpha > 0:
             faults += _model_faults("teacher_model_name", settings.teacher_model_name)
         faults += _model_faults("student_model_name", settings.student_model_name)
@@ -119,7 +119,7 @@ def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
 
 
 def distill_file(args: argparse.Namespace) -> Path:
-    """Run the trainings that the file describes and print their results.
+    """Run the trainings that the settings file describes and print their results.
 
     Returns:
         The folder of the last student.
@@ -142,7 +142,7 @@ def distill_file(args: argparse.Namespace) -> Path:
 
 
 Done = list[tuple[str, Path, Any]]
-"""Name, folder and summary of each training; no summary where it was finished before."""
+"""Name, folder and summary of each training; the summary is None if it had finished before."""
 
 
 def _stages(config: Mapping[str, Any], beside: Path, read: Callable[[Path], Any]) -> Done:
@@ -181,7 +181,7 @@ def read_records_of(path: Path, reading: Mapping[str, Any]) -> Any:  # noqa: ANN
 
 def _words(folder: Path, summary: Any) -> str:  # noqa: ANN401 - a DistillationSummary
     if summary is None:
-        return f"was finished before: {folder}"
+        return f"already finished: {folder}"
     words = f"{summary.steps:,} steps, {summary.examples:,} examples"
     if summary.losses:
         words += f", loss {summary.losses[0][1]:.3f} -> {summary.losses[-1][1]:.3f}"
@@ -189,15 +189,15 @@ def _words(folder: Path, summary: Any) -> str:  # noqa: ANN401 - a DistillationS
 
 
 def read_settings(path: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON file of settings and put command-line values over it.
+    """Read a JSON file of settings and override them by command-line values.
 
     Args:
-        path: Of the file.
-        overrides: `key=value` each; `stages.0.alpha=0.5` reaches into lists and mappings.
+        path: Path of the file.
+        overrides: Overrides of the form `key=value`; `stages.0.alpha=0.5` sets a nested value.
 
     Raises:
-        ConfigError: There is no such file, it is no JSON object, or an override is not of that
-            form.
+        ConfigError: There is no such file, it is not a JSON object, or an override is malformed or
+            names a part that the file does not have.
     """
     config = as_settings(read_written_json(path), path)
     faults = [fault for one in overrides for fault in faults_of(partial(_override, config, one))]
@@ -209,7 +209,7 @@ def read_settings(path: str, overrides: Sequence[str]) -> dict[str, Any]:
 def _override(config: dict[str, Any], override: str) -> None:
     key, equals, given = override.partition("=")
     if not equals or not key:
-        raise ConfigError([f"{override!r} is no setting; write key=value"])
+        raise ConfigError([f"{override!r} is not a setting; write key=value"])
     *outer, last = key.split(".")
     place: Any = config
     for part in outer:
@@ -222,7 +222,11 @@ def _override(config: dict[str, Any], override: str) -> None:
 
 
 def _key_in(place: Any, key: str, override: str, *, may_be_new: bool = False) -> str | int:  # noqa: ANN401
-    """Check that a list or mapping has a key; the last key of an override may be new."""
+    """Return a key of a mapping or an index of a list; the last key of an override may be new.
+
+    Raises:
+        ConfigError: There is no such key or index.
+    """
     if isinstance(place, list):
         if key.isdecimal() and int(key) < len(place):
             return int(key)

@@ -1,11 +1,10 @@
-"""`stillroom label` and `stillroom expand`: let a teacher answer the records of a file, or write
-more records like them.
+"""`stillroom label` and `stillroom expand`: let a teacher answer or extend the records of a file.
 
     stillroom label --data questions.csv --teacher ollama --model qwen3:8b --output outputs/labels
     stillroom expand --data fifty.csv --target 500 --teacher ollama --output outputs/grown
 
-`stillroom distill` reads `labels.jsonl`. After an interruption the same command continues; what was
-answered is not asked, or paid for, again.
+`stillroom distill` reads `labels.jsonl`. After an interruption the same command continues; answered
+records are not asked, or paid for, again.
 """
 
 from __future__ import annotations
@@ -59,8 +58,8 @@ def label_parser(program: str = "stillroom label") -> CommandParser:
     """Make the parser of the command's options."""
     parser = CommandParser(
         program,
-        "Let a teacher answer the records of a file. The same command goes on after an "
-        "interruption;\nwhat was answered is not asked again.",
+        "Let a teacher answer the records of a file. After an interruption the same command\n"
+        "continues; answered records are not asked again.",
         (
             f"{program} --data questions.csv --teacher ollama --model qwen3:8b --output labels",
             f"{program} --data shop.csv --template 'Describe {{name}} in one sentence.' "
@@ -72,7 +71,7 @@ def label_parser(program: str = "stillroom label") -> CommandParser:
     add(
         "--template",
         type=text,
-        help="text with {column} in it, or a file that holds one; default: by column",
+        help="text with {column} in it, or a file with such a text; default: as --format renders",
     )
     add(
         "--format",
@@ -105,24 +104,24 @@ def expand_parser(program: str = "stillroom expand") -> CommandParser:
     )
     _add_data_options(parser)
     add = parser.add_argument
-    add("--target", type=whole_number(1), required=True, help="records wanted in the end")
+    add("--target", type=whole_number(1), required=True, help="records in the end")
     add(
         "--methods",
         type=listed,
         default=("instruction", "paraphrase", "persona"),
-        help="separated by commas (default instruction,paraphrase,persona)",
+        help="methods, separated by commas (default instruction,paraphrase,persona)",
     )
     add(
         "--in-context",
         type=whole_number(1),
         default=3,
-        help="records shown for one more (default 3)",
+        help="records shown to the teacher for each new one (default 3)",
     )
     add(
         "--likeness",
         type=number(0, 1),
         default=0.9,
-        help="from which on texts are duplicates, 0 to 1",
+        help="similarity from which texts count as duplicates, 0 to 1 (default 0.9)",
     )
     add_teacher_options(parser)
     add_reading_options(parser)
@@ -139,7 +138,7 @@ def label_file(args: argparse.Namespace) -> None:
     """Label the records that the options name and print the result.
 
     Raises:
-        LabelingStoppedError: The run ended early.
+        LabelingStoppedError: The run ended early, or no record has a label.
         StillroomError: Data, teacher or settings cannot be used.
     """
     console, began = Console(args.verbose), time.monotonic()
@@ -148,7 +147,7 @@ def label_file(args: argparse.Namespace) -> None:
     from ...labeling.batch.records import kept_columns, label_tasks, labelled_record, unknown_names
 
     profile, template = chosen_profile(args, 0.0), template_text(args.template)
-    # With a copied column the table's own stays, and templates may name it.
+    # Columns are copied, not renamed, so that templates can name the table's own columns.
     tasks = label_tasks(_records(args, copied=True), form=args.format, template=template)
     teacher = chosen_teacher(args)
     labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
@@ -219,12 +218,12 @@ def expand_file(args: argparse.Namespace) -> None:
         told += f", and {_RETRY} asks for the dead letters again" if grown.failed else ""
         raise LabelingStoppedError(told)
     if len(grown.records) < args.target:
-        console.line("", f"{args.target:,} were wanted; the teacher had nothing new to say")
+        console.line("", f"{args.target:,} were asked for; the teacher wrote no more new ones")
 
 
 @contextmanager
 def _progress_line() -> Iterator[Callable[[LabelProgress], None]]:
-    """Show progress: in one line that is overwritten on a terminal, else in one line a minute."""
+    """Show progress on a terminal in one line that is overwritten, else in one line a minute."""
     shown_at, is_terminal = time.monotonic(), sys.stderr.isatty()
 
     def show(progress: LabelProgress) -> None:
@@ -249,9 +248,9 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--question",
         type=text,
-        help="column that is asked; default: question, instruction or prompt",
+        help="column with the questions; default: question, instruction or prompt",
     )
-    add("--context", type=text, help="column with a text for each question")
+    add("--context", type=text, help="column with a text that goes with each question")
     add_verbose(parser)
 
 
@@ -262,7 +261,7 @@ def _data_faults(args: argparse.Namespace) -> list[str]:
         return faults
     names = (LABELS_FILE, GROWN_FILE, REPORT_FILE, "calls.jsonl", "dead_letter.jsonl")
     in_the_way = [path for name in names if (path := Path(args.output) / name).is_dir()]
-    faults += [f"{path} is a folder, and a file is to be written there" for path in in_the_way]
+    faults += [f"{path} is a folder, but a file must be written there" for path in in_the_way]
     return faults + output_faults("output", args.output)
 
 
@@ -287,10 +286,10 @@ def _records(args: argparse.Namespace, *, copied: bool = False) -> list[dict[str
 
 
 def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str:
-    """Return the key that `--context` stands for in the shape of the records.
+    """Return the key of the context in records of this shape, `context` or `input`.
 
     Raises:
-        ConfigError: A context is given, and the records are asked in another way.
+        ConfigError: A context is given, but records of this shape have none.
     """
     named = args.question is not None or getattr(args, "template", None) is not None
     shape = "question" if named or not records else asked_shape(records[0])
@@ -307,13 +306,13 @@ def _context_key(args: argparse.Namespace, records: list[dict[str, Any]]) -> str
 def _rename_columns(
     records: list[dict[str, Any]], names: Mapping[str, str | None], *, copied: bool = False
 ) -> list[dict[str, Any]]:
-    """Give columns the names that labelling knows.
+    """Rename columns to the names that labelling uses.
 
     Args:
-        records: Of a table. Where another column has such a name, its values move to
+        records: Records of a table. If another column has such a name, its values move to
             `..._before`.
-        names: Known name: the table's; None for no change.
-        copied: Whether the columns are kept under their own names, too.
+        names: Name that labelling uses -> name in the table; None for no change.
+        copied: Whether to also keep the columns under their own names.
 
     Raises:
         ConfigError: No record has such a column.
@@ -337,7 +336,11 @@ def _rename_columns(
 
 
 def template_text(given: str | None) -> str | None:
-    """Read a template: a text, or the name of a file that holds one."""
+    """Return a template that is given as a text or as the name of a file; None for none.
+
+    Raises:
+        ConfigError: The file cannot be read, or there is no column in braces.
+    """
     if given is None or "{" in given:
         return given if given is None else given.lstrip("\ufeff")
     try:
@@ -371,7 +374,7 @@ def _words(run: LabelRun) -> str:
 
 
 def _report(args: argparse.Namespace, run: LabelRun, teacher: str, profile: DecodeProfile) -> None:
-    """Write the numbers beside the labels; addresses and keys are not among them."""
+    """Write the numbers of the run to `report.json`, without addresses and keys."""
     from ...prompts import format_sha256
 
     numbers: Mapping[str, Any] = asdict(run.numbers)

@@ -1,4 +1,4 @@
-"""`stillroom models`: what is in the model cache, adding to it and removing from it."""
+"""`stillroom models`: list, add and remove the models of the model cache."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def models_parser() -> CommandParser:
 
 
 def models_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options."""
+    """List the faults in the options."""
     faults = []
     if args.action == "list" and args.names:
         faults.append("list takes no names")
@@ -66,7 +66,7 @@ def models_faults(args: argparse.Namespace) -> list[str]:
 
 
 def run_models(args: argparse.Namespace) -> None:
-    """Do what the command says."""
+    """Run the action that the options name."""
     {"list": _list, "add": _add, "path": _path, "remove": _remove}[args.action](args)
 
 
@@ -126,7 +126,7 @@ def _path(args: argparse.Namespace) -> None:
 
         near = did_you_mean(found, PACKAGED, what="name")
         raise ModelNotFoundError(
-            f"{found!r} is no folder, no .gguf file and no packaged model; {near}"
+            f"{found!r} is not a folder, a .gguf file or a packaged model; {near}"
         )
     print(found)
 

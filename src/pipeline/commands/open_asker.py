@@ -1,4 +1,4 @@
-"""Open what `stillroom ask` asks."""
+"""Open the table, database or student that `stillroom ask` answers questions about."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ if TYPE_CHECKING:
 
 
 def student_folder(source: str) -> Path | None:
-    """Give the folder of a student, where a student or a run is named; None for a table."""
+    """Return the folder of a student, given that folder or its run's; None for anything else."""
     places = (Path(source), Path(source) / "student")
     return next((place for place in places if (place / TABLE_FILE).is_file()), None)
 
 
 def open_asker(args: argparse.Namespace) -> Asker:
-    """Open what is asked: a table, the tables of a database, or the table of a student.
+    """Open a table, the tables of a database, or the table of a student.
+
+    A database with several tables is opened whole, unless the options select one table or a key.
 
     Args:
         args: Options `data` and `key`, and those of reading.
 
     Raises:
-        DataError: There is nothing to ask about, or no such key.
+        DataError: The table is empty, or lacks the column of `key`.
     """
     from ...data.readers.database_tables import is_database, read_database
     from ...understanding.answers.ask_database import DatabaseAsker
@@ -46,7 +48,11 @@ def open_asker(args: argparse.Namespace) -> Asker:
 
 
 def open_table(args: argparse.Namespace) -> TypedTable:
-    """Read the table that is asked, that of a student or of a file."""
+    """Read the table of a student or of a file.
+
+    Raises:
+        DataError: The table is empty, or lacks the column of `--key`.
+    """
     from ...understanding.table.typed_facts import typed_facts
     from ...understanding.table.typed_table import typed_table
 
@@ -69,7 +75,7 @@ def open_table(args: argparse.Namespace) -> TypedTable:
 
 
 def open_encoder() -> Encoder | None:
-    """Open the sentence encoder; None, with a note, where its weights are not there."""
+    """Load the sentence encoder; None, with a note on stderr, if its weights are not installed."""
     from ...understanding.ranker.encoder import WITHOUT, packaged_encoder
 
     encoder = packaged_encoder()

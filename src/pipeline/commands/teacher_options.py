@@ -1,4 +1,4 @@
-"""Options that all commands with a teacher share, and the teacher and settings that they choose."""
+"""Options of the commands that ask a teacher, and the teacher and settings made from them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def add_teacher_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a teacher, of its answers, and of limits and money."""
+    """Add the options of a teacher, its answers, and limits and prices."""
     add = parser.add_argument_group("teacher").add_argument
     add(
         "--teacher",
         required=True,
-        help="address of a server that speaks OpenAI's HTTP, a provider (ollama, vllm, sglang, "
+        help="address of a server with an OpenAI-compatible API, a provider (ollama, vllm, sglang, "
         "llama-server, openai, openrouter, anthropic, deepseek, gemini), smollm2 (stillroom models "
         "add smollm2), a folder, a .gguf file, or a model of the hub",
     )
@@ -32,7 +32,7 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--device",
         type=device,
-        help="of a local teacher: cpu or cuda; default: CUDA where there is one",
+        help="device of a local teacher: cpu or cuda; default: CUDA if there is one",
     )
     add = parser.add_argument_group("answers").add_argument
     add(
@@ -44,19 +44,23 @@ def add_teacher_options(parser: argparse.ArgumentParser) -> None:
     add("--temperature", type=number(0, 100), help="0 is greedy")
     add("--top-p", type=number(0, 1, above=True), default=1.0,
         help="sample from the likeliest tokens of this probability (default 1)")  # fmt: skip
-    add("--seed", type=seed, default=0, help="of what is sampled (default 0)")
+    add("--seed", type=seed, default=0, help="seed of the sampling (default 0)")
     add("--stop", action="append", default=[], help="text that ends an answer; may be repeated")
     add(
         "--keep-thoughts",
         action="store_true",
-        help="the thoughts of a reasoning model are part of its answer, as with --format system2; "
-        "else they are left out",
+        help="keep the thoughts of a reasoning model in its answers, as --format system2 does; by "
+        "default they are removed",
     )
     add_limits(parser)
 
 
 def add_server_options(add: Callable[..., object]) -> None:
-    """Add how a server is reached, by the `add_argument` of a parser or a group."""
+    """Add the options for reaching a server.
+
+    Args:
+        add: `add_argument` of a parser or a group.
+    """
     add(
         "--model", type=text, help="name of the model on the server; default: the only one it lists"
     )
@@ -74,7 +78,7 @@ def add_server_options(add: Callable[..., object]) -> None:
     add(
         "--honours-idempotency",
         action="store_true",
-        help="the server charges calls with one Idempotency-Key once",
+        help="the server charges only once for calls with the same Idempotency-Key",
     )
 
 
@@ -87,14 +91,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     add("--tokens-per-minute", type=limit, help="most tokens in a minute; default: no limit")
     add("--prices", type=prices, help="per million tokens of prompts and answers, as 0.15,0.60")
     add(
-        "--budget", type=number(0), help="most that the output folder may ever cost; needs --prices"
+        "--budget",
+        type=number(0),
+        help="most that all calls of the folder may cost; needs --prices",
     )
     add("--max-attempts", type=whole_number(1), default=6, help="calls per record (default 6)")
     add(
         "--max-error-rate",
         type=number(0, 1),
         default=0.5,
-        help="ends the run above it (default 0.5)",
+        help="error rate above which the run ends (default 0.5)",
     )
     add(
         "--in-doubt",
@@ -107,7 +113,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def prices(given: str) -> tuple[float, float] | Fault:
-    """Read two numbers of at least 0, separated by a comma."""
+    """Parse two numbers of at least 0, separated by a comma."""
     try:
         asked, made = (float(part) for part in given.split(","))
     except ValueError:
@@ -131,7 +137,7 @@ def teacher_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _near_server(name: str | None) -> list[str]:
-    """Name the server that a misspelt name or address is probably meant for."""
+    """Report a misspelt name or address of a server, with the one that is probably meant."""
     from ...labeling.teachers.open_teacher import PROVIDERS
 
     if name is None or os.path.exists(name):
@@ -143,10 +149,10 @@ def _near_server(name: str | None) -> list[str]:
 
 
 def chosen_teacher(args: argparse.Namespace) -> Teacher:
-    """Open the teacher that the options name, and make sure that its server answers.
+    """Open the teacher that the options name, and check that its server answers.
 
     Raises:
-        StillroomError: As `open_teacher` and `require_server`.
+        StillroomError: As in `open_teacher` and `require_server`.
     """
     from ...labeling.teachers.open_teacher import open_teacher, require_server
 
@@ -167,7 +173,7 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
     """Build the labeler's settings from the options.
 
     Raises:
-        ConfigError: They are out of range, or there is a budget without prices.
+        ConfigError: A value is out of range, or there is a budget without prices.
     """
     from ...labeling.batch.label_run import LabelSettings, Prices
 
@@ -191,7 +197,7 @@ def chosen_profile(args: argparse.Namespace, temperature: float) -> DecodeProfil
 
     Args:
         args: The options.
-        temperature: Used where the options name none.
+        temperature: Temperature if the options name none.
 
     Raises:
         ConfigError: A value is out of range.

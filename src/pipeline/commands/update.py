@@ -1,4 +1,4 @@
-"""`stillroom update`: new rows behind a student, without training.
+"""`stillroom update`: replace the rows of a student's table, without training.
 
 stillroom update outputs/prices/student --data prices_may.csv
 stillroom update outputs/prices/student --undo
@@ -27,17 +27,18 @@ if TYPE_CHECKING:
     from ...understanding.table.typed_table import TypedTable
 
 CHECKED: Final = 24
-"""Questions about the new rows that are asked to check the threshold."""
+"""Most questions about the new rows that are asked to check the threshold."""
 MOST_WRONG: Final = 0.05
-"""Share of wrong answers among those given from which on the check warns."""
+"""Share of wrong answers among those given above which the check warns."""
 
 
 def update_parser(program: str = "stillroom update") -> CommandParser:
     """Make the parser of the command's options."""
     parser = CommandParser(
         program,
-        "Put new rows behind a student. Nothing is trained: the table keeps the facts. Columns\n"
-        "that are lost or renamed are told; verified questions are asked of the new rows again.",
+        "Replace the rows of a student's table. Nothing is trained, since answers are read from\n"
+        "the table. The new rows need the same columns, unless --renamed or --without says\n"
+        "otherwise; verified questions are asked again.",
         (
             f"{program} outputs/prices/student --data prices_may.csv",
             f"{program} outputs/prices/student --data prices_may.csv --renamed price=cost",
@@ -48,17 +49,17 @@ def update_parser(program: str = "stillroom update") -> CommandParser:
     add("student", help="the folder of a student, or of the run that made it")
     add("--data", type=text, help="all rows as they are now")
     add("--renamed", type=text, action="append", default=[], metavar="OLD=NEW",
-        help="column of the table that the new rows call NEW; may be given again")  # fmt: skip
+        help="column OLD is called NEW in the new rows; may be given again")  # fmt: skip
     add("--without", type=text, action="append", default=[], metavar="COLUMN",
-        help="a column that is given up; may be given again")  # fmt: skip
-    add("--undo", action="store_true", help="bring the table before the last update back")
+        help="column to drop; may be given again")  # fmt: skip
+    add("--undo", action="store_true", help="restore the table from before the last update")
     add_verbose(parser)
     add_reading_options(parser)
     return parser
 
 
 def update_faults(args: argparse.Namespace) -> list[str]:
-    """List what is wrong with the options, before anything is loaded."""
+    """List the faults in the options that can be found without loading anything."""
     faults = []
     folder = student_folder(args.student)
     if folder is None:
@@ -83,7 +84,7 @@ def _renamed(args: argparse.Namespace) -> dict[str, str]:
 
 
 def update(args: argparse.Namespace) -> None:
-    """Change the table behind a student, and print what became of it.
+    """Replace the rows of a student's table or undo that, and print what has changed.
 
     Raises:
         DataError: The new rows cannot be read, or lack a column.
@@ -95,7 +96,7 @@ def update(args: argparse.Namespace) -> None:
         raise DataError(f"holds no {TABLE_FILE}", path=args.student)
     if args.undo:
         _undo(folder)
-        console.line("undone", f"{folder / TABLE_FILE} is as it was; --undo again brings back "
+        console.line("undone", f"{folder / TABLE_FILE} is restored; --undo again brings back "
                      "what was undone")  # fmt: skip
         return
     change = _read_change(args, table, console)
@@ -126,7 +127,10 @@ def _read_change(args: argparse.Namespace, table: FactTable, console: Console) -
 
 
 def _swap_in(folder: Path, table: FactTable) -> None:
-    """Write a table; a process that is killed here leaves the old one or the new one, whole."""
+    """Write a table and keep the old one for --undo.
+
+    Each file is replaced atomically, so a killed process leaves a complete table.
+    """
     _write_bytes(folder / TABLE_BEFORE, (folder / TABLE_FILE).read_bytes())
     table.write(folder)
 
@@ -143,7 +147,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
 
 
 def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> None:
-    """Hold the verified questions and the threshold of answers against the new rows."""
+    """Check the verified questions and the confidence threshold on the new rows, and print both."""
     from ...understanding.answers.ask_table import TableAsker
     from ...understanding.table.same_value import same_value
     from ...understanding.table.typed_facts import typed_facts
@@ -168,8 +172,8 @@ def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> No
         f"{len(told) - len(given)} not at all, at a confidence of {asker.least:.2f}",
     )
     if wrong > MOST_WRONG * max(1, len(given)):
-        console.line("warning", "the threshold was set for fewer wrong answers; ask with "
-                     "--explain, verify what is asked often, or --undo")  # fmt: skip
+        console.line("warning", "the threshold was set for fewer wrong answers; see ask --explain, "
+                     "approve frequent questions with ask --verify, or --undo")  # fmt: skip
 
 
 def _verified_lines(place: Path, old: TypedTable, new: TypedTable) -> Iterator[str]:
@@ -195,7 +199,11 @@ def _verified_lines(place: Path, old: TypedTable, new: TypedTable) -> Iterator[s
 
 
 def _questions(table: FactTable) -> Iterator[tuple[str, str]]:
-    """Make questions about cells of different rows, in the words that the student was made with."""
+    """Make questions about up to `CHECKED` cells, in the wordings that the student was made with.
+
+    Yields:
+        A question and its right answer.
+    """
     rng = random.Random(0)
     cells = [(row, column) for row in rng.sample(table.rows, min(CHECKED, len(table.rows)))
              for column in table.columns

@@ -1,1 +1,1 @@
-"""Answers to questions over a table: with their cells, or withheld."""
+"""Answer questions about tables and databases, with the cells that support each answer."""

@@ -1,4 +1,8 @@
-"""Ask a database: the question is read over the tables, joined by their keys, that it may mean."""
+"""Answer questions about a database, over its tables joined along their foreign keys.
+
+A view is a table with the tables that are joined to it. A few views that fit the words of the
+question are chosen, and their plans are ranked together.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,15 @@ from ..verified.verified_questions import VerifiedQuestions
 from .ask_table import GENERAL, Asker, Context, Read
 
 _JOIN: Final = 0.5
-"""What a join costs, in logits."""
+"""Penalty for each join, in logits."""
 _COUNTED: Final = 4.0
-"""What a plan that counts records gains where the question says what is counted, in logits."""
+"""Bonus of a plan that counts the records which the question names, or penalty of one that counts
+others, in logits."""
 _LEFT: Final = 0.7
-"""What a plan loses for each word of the question that it does not account for, in logits."""
+"""Penalty for each content word of the question that a plan does not account for, in logits."""
 _NAMED: Final = 0.7
-"""What a plan gains whose answer names records: what belongs to a bike is its brand before the
-country of its brand. In logits."""
+"""Bonus of a plan whose answer is the name of a record, in logits: the name of a bike's brand is
+preferred to the country of that brand."""
 
 
 class DatabaseAsker(Asker):
@@ -38,9 +43,9 @@ class DatabaseAsker(Asker):
 
     Args:
         tables: The tables with their keys.
-        student: Folder of the student that understands; the general one by default.
+        student: Folder of the trained ranker; by default the one that comes with the package.
         encoder: As in `Asker`.
-        verified: As in `Asker`; each names its table.
+        verified: As in `Asker`; each entry names its table.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class DatabaseAsker(Asker):
         encoder: Encoder | None = None,
         verified: VerifiedQuestions | None = None,
     ) -> None:
-        """Load the student."""
+        """Load the ranker and type the tables."""
         super().__init__(student, encoder, verified)
         self.database = Database(tables)
         self.chooser = ViewChooser(self.database, encoder, self.common)
@@ -61,17 +66,18 @@ class DatabaseAsker(Asker):
         self._asked: dict[View, AskedTable] = {}
 
     def rank(self, text: str) -> Read:
-        """Rank what a question may mean: the plans of several views in one list.
+        """Rank the plans of several views in one list.
 
-        What a plan gets is its score above that of "the table cannot answer" in its own view, so
-        that views with many plans and with few are compared by the same measure.
+        The score of a plan is its margin over "the table cannot answer" in its own view, so that
+        scores from views with many plans and with few are comparable.
         """
         scored: list[tuple[float, Candidate, JoinedTable]] = []
         questions: dict[View, Question] = {}
         spoken = words(text)
         said = {name: self.said(spoken, name) for name in self.database.tables}
-        # In many rows any word stands somewhere: one that people ask with is no part of a value,
-        # and one that stands in some table is not misspelled in another.
+        # Large tables contain almost any word, so words that are common in questions, or that
+        # label a column, do not count as parts of values, and a word that stands in one table is
+        # not taken for a misspelled word of another.
         quiet = self.common | {w for w in spoken if stem(w) in self.labels or w in self.known}
         known = self.known | {w for w in spoken if any(w in t.words for t in self.alone)}
         for view in self.chooser.choose(text, quiet, known):
@@ -91,7 +97,7 @@ class DatabaseAsker(Asker):
         return _pool(scored, questions, self.database)
 
     def left_out(self, question: Question, table: JoinedTable) -> Callable[[Candidate], int]:
-        """Make the count of the telling words of a question that a plan does not account for."""
+        """Return a function that counts the content words which a plan does not account for."""
         stems = [stem(word) for word in question.words]
         telling = np.array([word not in self.common for word in question.words], dtype=bool)
         says = [
@@ -115,7 +121,7 @@ class DatabaseAsker(Asker):
         return left
 
     def said(self, spoken: Sequence[str], name: str) -> int | None:
-        """Find the first word that says the records of a table."""
+        """Find the first word that names the records of a table; None if no word does."""
         stems = [stem(word) for word in spoken]
         nouns = [
             [stem(word) for word in words(one)] for one in self.database.joined(name, ()).nouns
@@ -126,7 +132,7 @@ class DatabaseAsker(Asker):
         return min(places, default=None)
 
     def asked(self, view: View) -> AskedTable:
-        """Prepare a view for questions."""
+        """Return a view prepared for questions; it is prepared once."""
         if view not in self._asked:
             self._asked[view] = AskedTable(
                 self.database.joined(*view), self.encoder, self.common, self.known
@@ -134,20 +140,20 @@ class DatabaseAsker(Asker):
         return self._asked[view]
 
     def tables(self) -> Mapping[str, TypedTable]:
-        """Give each table with all that can be joined to it."""
+        """Return each table with all tables that can be joined to it."""
         return {name: self.database.whole(name) for name in self.database.tables}
 
     def table_of(self, name: str) -> AskedTable:
-        """Give a table with all that can be joined to it."""
+        """Return a table with all tables that can be joined to it; the first table for ""."""
         first = next(iter(self.database.tables))
         return self.asked(self.database.whole(name or first).view)
 
     def table_before(self, before: Context) -> TypedTable:
-        """Give the view that the turn before was about."""
+        """Return the view that the previous turn was about."""
         return self.database.joined(*(before.view or (next(iter(self.database.tables)), ())))
 
     def holds(self) -> str:
-        """Say what can be asked."""
+        """Say that the tables do not hold the answer, and name them."""
         names = ", ".join(self.database.tables)
         return f"the tables do not seem to hold that. They are {names}."
 
@@ -156,7 +162,7 @@ def _pool(
     scored: list[tuple[float, Candidate, JoinedTable]], questions: dict[View, Question],
     database: Database,
 ) -> Read:  # fmt: skip
-    """Make one ranking of all plans; those with one answer are one reading."""
+    """Rank the plans of all views together, merging those with the same answer."""
     chances = torch.softmax(torch.tensor([0.0, *(score for score, _, _ in scored)]), 0).tolist()
     merged = merge_readings(chances[1:], [candidate for _, candidate, _ in scored])
     found = [(reading, scored[number][2]) for reading, number in merged]
@@ -172,12 +178,15 @@ def _pool(
 
 
 def _worth(plan: Plan, table: JoinedTable, said: Mapping[str, int | None]) -> float:
-    """Weigh what a ranker of single tables does not see: which records, and how many joins.
+    """Score what a ranker of single tables does not see: which records are counted, and the joins.
 
     Args:
         plan: A plan.
         table: The table it is over.
-        said: The first word of the question that says the records of each table.
+        said: Name of a table -> index of the first word of the question that names its records.
+
+    Returns:
+        A bonus or penalty in logits.
     """
     worth = -_JOIN * len(table.paths)
     if getattr(plan, "column", None) in table.naming:
@@ -191,5 +200,5 @@ def _worth(plan: Plan, table: JoinedTable, said: Mapping[str, int | None]) -> fl
     if isinstance(plan, Often):
         return worth + (_COUNTED if table.origins[plan.column].path else -_COUNTED)
     if any(one.column == table.key for one in take_apart(plan).conditions):
-        return worth - _COUNTED  # a record that is named is one
+        return worth - _COUNTED  # A single record that is named need not be counted.
     return worth + (_COUNTED if noun == min(others) else 0.0)

@@ -1,4 +1,4 @@
-"""Ask a table in ordinary words: an answer with its cells, a question back, or "I don't know"."""
+"""Answer questions about a table: with its cells, with a question back, or with "I don't know"."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ from ..table.typed_table import TypedTable
 from ..verified.verified_questions import VerifiedQuestions, question_key, read_verified
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
-"""The student that comes with the package."""
+"""The trained ranker that comes with the package."""
 CLOSE: Final = 0.5
-"""Share of the first reading's probability from which on a second one is asked about."""
+"""The user is asked to choose between two readings if the second has at least this share of the
+probability of the first."""
 LIKELY: Final = 0.6
-"""Least probability of a single reading that is asked about."""
+"""Lowest probability at which the user is asked to confirm a single reading."""
 SHOWN: Final = 5
-"""Readings that are explained."""
+"""Number of readings that are listed in an answer."""
 
 Verdict = Literal["answered", "ask_back", "abstained"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that an answer rests on: its record, counted from 1, column and text.
+    """A cell that supports an answer.
 
-    In a database it names its table as well.
+    Attributes:
+        row: Number of the record, counted from 1.
+        column: Name of the column.
+        text: Text of the cell.
+        table: Name of the table in a database, else empty.
     """
 
     row: int
@@ -43,27 +48,27 @@ class Cell:
     table: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values, the table where it has one."""
+        """Return plain JSON values; `table` only if it is not empty."""
         return {name: value for name, value in vars(self).items() if name != "table" or value}
 
 
 @dataclass(frozen=True)
 class TableAnswer:
-    """What came of a question.
+    """The result of a question.
 
     Attributes:
-        answer: Its values; empty where it was not answered.
-        verdict: What was done.
+        answer: The values of the answer; empty unless the verdict is "answered".
+        verdict: Whether the question was answered, asked back about, or abstained from.
         confidence: Probability of the likeliest reading, 0 to 1.
-        cells: What the answer rests on.
-        plan: How the question was read, in words.
-        message: What is said to the user.
-        readings: The likeliest readings in words, with their answers and probabilities.
-        context: What a next question of the same thread builds on.
+        cells: Cells that support the answer.
+        plan: The likeliest plan in words; empty if the verdict is "abstained".
+        message: Text to show to the user.
+        readings: The likeliest readings, each with its plan in words, its answer and probability.
+        context: Context for a follow-up question; None if the question was not answered.
         plans: The plans of the readings.
-        tables: The table that each of the plans is over.
-        asked: The question, completed by the turn before where it leant on it.
-        verified: Whether a person approved the plan.
+        tables: The table of each of the plans.
+        asked: The question, completed from the previous turn if it is a follow-up.
+        verified: Whether the question is a verified one, whose plan a person approved.
     """
 
     answer: tuple[str, ...]
@@ -80,7 +85,7 @@ class TableAnswer:
     verified: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values, without the message and the readings."""
         return {
             "answer": list(self.answer),
             "verdict": self.verdict,
@@ -91,7 +96,7 @@ class TableAnswer:
         }
 
     def _joins(self) -> dict[str, Any]:
-        """Name the tables that a plan over a database joins, and by which keys."""
+        """Return the tables and keys that the plan joins; empty unless it is over a database."""
         table = self.tables[0] if self.tables else None
         if not isinstance(table, JoinedTable):
             return {}
@@ -101,7 +106,7 @@ class TableAnswer:
 
 @dataclass(frozen=True)
 class Context:
-    """The turn before: its question, as it was completed, its plan, and in a database its view."""
+    """The previous turn: its completed question, its plan, and in a database its view."""
 
     text: str
     question: Question
@@ -111,14 +116,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Read:
-    """A question as it was read.
+    """A question with its ranked readings.
 
     Attributes:
         question: The question.
-        readings: The likeliest first; at least one.
-        tables: The table that each reading is over.
-        verified: Whether the plan was approved by a person.
-        fault: Why a verified question cannot be answered.
+        readings: At least one reading, the likeliest first.
+        tables: The table of each reading.
+        verified: Whether the question is a verified one.
+        fault: Why a verified question cannot be answered; empty if it can.
     """
 
     question: Question
@@ -129,19 +134,19 @@ class Read:
 
 
 class Asker(ABC):
-    """Answers questions; a subclass reads them over its table or tables.
+    """Base class that answers questions; subclasses rank the plans over a table or a database.
 
     Args:
-        student: Folder of the student that understands.
-        encoder: The sentence encoder that it was trained with; without one it sees words alone,
-            and understands less.
-        verified: Questions that are always answered by their plans.
+        student: Folder of the trained ranker.
+        encoder: The sentence encoder that the ranker was trained with; without one, a ranker that
+            uses words alone is loaded, which understands fewer questions.
+        verified: Questions that are always answered by their approved plans.
     """
 
     def __init__(
         self, student: str | Path, encoder: Encoder | None, verified: VerifiedQuestions | None
     ) -> None:
-        """Load the student."""
+        """Load the ranker."""
         self.ranker, self.common, self.settings = load_ranker(student, encoder)
         self.least = float(self.settings["least"])
         self.known = frozenset(self.settings.get("known", ()))
@@ -151,49 +156,49 @@ class Asker(ABC):
 
     @abstractmethod
     def rank(self, text: str) -> Read:
-        """Rank what a question may mean by itself."""
+        """Rank the readings of a question, without the previous turn."""
 
     @abstractmethod
     def tables(self) -> Mapping[str, TypedTable]:
-        """Give the tables that verified questions may name."""
+        """Return the tables that verified questions may name."""
 
     @abstractmethod
     def table_of(self, name: str) -> AskedTable:
-        """Give the table that a verified question names."""
+        """Return the table that a verified question names."""
 
     @abstractmethod
     def table_before(self, before: Context) -> TypedTable:
-        """Give the table that the turn before was about."""
+        """Return the table that the previous turn was about."""
 
     @abstractmethod
     def holds(self) -> str:
-        """Say what can be asked."""
+        """Say that the data do not hold the answer, and what can be asked instead."""
 
     def use_verified(self, place: str | Path) -> None:
-        """Read the verified questions of a file, where there is one.
+        """Load the verified questions of a file; no-op if there is no such file.
 
         Raises:
-            DataError: As `read_verified`.
+            DataError: As in `read_verified`.
         """
         if Path(place).is_file():
             self.verified = read_verified(place, self.tables())
 
     def ask(self, text: str, before: Context | None = None, *, always: bool = False) -> TableAnswer:
-        """Answer a question.
+        """Answer a question, ask back, or abstain.
 
         Args:
             text: The question.
-            before: The turn before, of a conversation.
-            always: Whether to answer whatever the confidence.
+            before: The previous turn of the conversation.
+            always: Whether to answer with the likeliest plan at any confidence.
         """
         return self._answer(self.read(text, before), always)
 
     def read(self, text: str, before: Context | None = None) -> Read:
-        """Rank what a question may mean, completed by the turn before where it leans on it.
+        """Rank the readings of a question, completed from the previous turn if it is a follow-up.
 
         Args:
             text: The question.
-            before: The turn before, of a conversation.
+            before: The previous turn of the conversation.
         """
         read = self._read(text)
         if before is not None and not read.verified:
@@ -219,7 +224,7 @@ class Asker(ABC):
         return self._approved(text, key) if key in self.verified.texts else self.rank(text)
 
     def _approved(self, text: str, key: str) -> Read:
-        """Read a verified question."""
+        """Return the approved reading of a verified question, or why it cannot be answered."""
         name, plan = self.verified.plans.get(key, ("", None))
         asked = self.table_of(name)
         question = read_question(text, asked.table, self.common, self.known)
@@ -229,7 +234,7 @@ class Asker(ABC):
             return Read(question, [reading], [asked.table], True)
         fault = (
             f"its verified plan cannot be used: {self.verified.broken[key]}." if plan is None
-            else f"{_in_words(plan, asked.table)}, as was verified, gives nothing."
+            else f"its verified plan, {_in_words(plan, asked.table)}, has no answer."
         )  # fmt: skip
         return Read(question, [Reading(1.0, None)], [asked.table], True, fault)
 
@@ -283,7 +288,7 @@ class TableAsker(Asker):
 
     Args:
         table: The table.
-        student: Folder of the student that understands; the general one by default.
+        student: Folder of the trained ranker; by default the one that comes with the package.
         encoder: As in `Asker`.
         verified: As in `Asker`.
     """
@@ -296,37 +301,37 @@ class TableAsker(Asker):
         encoder: Encoder | None = None,
         verified: VerifiedQuestions | None = None,
     ) -> None:
-        """Load the student."""
+        """Load the ranker and prepare the table."""
         super().__init__(student, encoder, verified)
         self.asked = AskedTable(table, encoder, self.common, self.known)
 
     def rank(self, text: str) -> Read:
-        """Rank what a question may mean by itself."""
+        """Rank the readings of a question, without the previous turn."""
         question, candidates = self.asked.read(text)
         seen = self.asked.see(question, candidates)
         readings = rank(self.ranker, seen, candidates)
         return Read(question, readings, [self.asked.table] * len(readings))
 
     def tables(self) -> Mapping[str, TypedTable]:
-        """Give the table."""
+        """Return the table under its name."""
         return {self.asked.table.name: self.asked.table}
 
     def table_of(self, name: str) -> AskedTable:
-        """Give the table."""
+        """Return the table, whatever the name."""
         return self.asked
 
     def table_before(self, before: Context) -> TypedTable:
-        """Give the table."""
+        """Return the table."""
         return self.asked.table
 
     def holds(self) -> str:
-        """Say what can be asked."""
+        """Say that the table does not hold the answer, and name its first twelve columns."""
         labels = ", ".join(column.label for column in self.asked.table.columns[:12])
         return f"the table does not seem to hold that. It can be asked for {labels}."
 
 
 def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
-    """Name the cells that an answer rests on."""
+    """List the cells that support an answer."""
     number = cited_column(best, table)
     if isinstance(table, JoinedTable):
         return tuple(
@@ -340,7 +345,7 @@ def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
 
 
 def _in_words(plan: Plan, table: TypedTable) -> str:
-    """Put a plan into words; in a database with the table that it is about."""
+    """Put a plan into words; in a database with the name of its table."""
     told = plan_in_words(plan, table)
     return f"{told}, in {table.name}" if isinstance(table, JoinedTable) else told
 
@@ -348,10 +353,15 @@ def _in_words(plan: Plan, table: TypedTable) -> str:
 def _stands_alone(
     readings: Sequence[Reading], completed: Sequence[Reading], leans: bool = False
 ) -> bool:
-    """Tell whether a question is read better as it stands than completed by the turn before.
+    """Tell whether a question is better read as it stands than completed from the previous turn.
 
-    A column of all rows is what a question without its record looks like; a word such as `its`
-    stands for a record.
+    A reading that lists a whole column is not taken, since a question that leaves out its record
+    looks like that. Neither is one of a question with a word such as `its`.
+
+    Args:
+        readings: Readings of the question as it stands.
+        completed: Readings of the completed question.
+        leans: Whether the question has a word that refers to the previous turn, such as `its`.
     """
     best = readings[0]
     if leans or best.candidate is None or best.probability < completed[0].probability:
@@ -361,7 +371,7 @@ def _stands_alone(
 
 
 def cited_column(candidate: Candidate, table: TypedTable) -> int:
-    """Choose the column whose cells are cited: the answer's, else that of a condition."""
+    """Choose the column whose cells are cited: the answer's, or else the first condition's."""
     if candidate.answer.column is not None:
         return candidate.answer.column
     plan = candidate.plan
@@ -388,20 +398,20 @@ def follow_ups(
     leaning: Container[str],
     common: Container[str],
 ) -> list[str]:
-    """Complete a question that leans on the one before.
+    """Complete a follow-up question from the previous turn.
 
-    "and its price?" names no record: that of the turn before is meant. "what about silver?" names
-    a record and asks nothing of it: what the turn before asked is meant.
+    "and its price?" names no record, so that of the previous turn is put in. "what about silver?"
+    names a record and asks for nothing, so the previous question is repeated for it.
 
     Args:
         question: The new question.
-        before: The turn before.
+        before: The previous turn.
         table: The table.
-        leaning: Words such as `its` that stand for a record.
-        common: Words that say nothing alone: "what about silver?" has no others beside the name.
+        leaning: Words such as `its` that refer to a record of the previous turn.
+        common: Words without content of their own; "what about silver?" has only these and a name.
 
     Returns:
-        Whole questions, the likeliest first; none where the question stands alone.
+        Complete questions, the likeliest first; none if the question is not a follow-up.
     """
     old = [one for one in before.question.mentions if _is_named(one.column, before.plan)]
     here = [one for one in question.mentions if old and one.column == old[0].column]

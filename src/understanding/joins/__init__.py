@@ -1,1 +1,1 @@
-"""Tables of a database joined along their declared keys, so that plans over one table suffice."""
+"""Join the tables of a database along their foreign keys, so that plans over one table suffice."""

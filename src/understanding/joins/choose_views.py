@@ -1,4 +1,4 @@
-"""Choose what of a database a question is read over: the tables that account for its words."""
+"""Choose the views of a database (tables with joins) that account for the words of a question."""
 
 from __future__ import annotations
 
@@ -17,42 +17,47 @@ from .joined_tables import Database, JoinedTable, Path, View
 Weights = NDArray[np.float64]
 """How well each word of a question is accounted for, 0 to 1."""
 MOST_VIEWS: Final = 8
-"""That a question is read over."""
+"""Most views that are chosen for a question."""
 _BEHIND: Final = 1.6
-"""Worth that a view may lack of the best one's: about a word and a half of the question."""
+"""How far a chosen view may score below the best one; each word of the question scores up to 1."""
 _JOIN: Final = 0.3
-"""What a join costs: the share of a word of the question."""
+"""Penalty for each join."""
 _NOUN: Final = 0.5
-"""Worth of the word for the records that are counted, beside its worth as a word."""
+"""Bonus if the question names the records of the view's first table."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A table where a path leads: which words of the question it accounts for."""
+    """How well a table at the end of a path fits a question.
+
+    Attributes:
+        covered: How well it accounts for each word.
+        alike: Highest cosine similarity of the question and a label; 0 without an encoder.
+    """
 
     covered: Weights
     alike: float
 
 
 class ViewChooser:
-    """Chooses views by the words of a question; what does not depend on it is kept.
+    """Chooses views by the words of a question.
 
     Args:
         database: The database.
         encoder: The sentence encoder; without one, words alone count.
-        common: Words that say nothing alone.
+        common: Words without content of their own, such as articles.
     """
 
     def __init__(self, database: Database, encoder: Encoder | None, common: Container[str]) -> None:
-        """See the class."""
+        """Keep the arguments."""
         self.database, self.encoder, self.common = database, encoder, common
 
     def choose(self, text: str, quiet: Container[str], known: Container[str] = ()) -> list[View]:
-        """Choose views, the likeliest first.
+        """Choose views, the best first.
 
         Args:
             text: The question.
-            quiet: Words that are values only where they are the whole of one.
+            quiet: Words that match a value only if they are the whole value.
             known: Words that are not taken for misspelled values.
         """
         spoken = words(text)
@@ -78,7 +83,7 @@ class ViewChooser:
         return [views[n] for n in order[:MOST_VIEWS] if worth[n] >= worth[order[0]] - _BEHIND]
 
     def _is_said(self, spoken: list[str], view: View) -> bool:
-        """Tell whether a question says each reference of a table to itself, such as the boss."""
+        """Tell whether a question names each self-reference of a view, such as the boss."""
         name, paths = view
         return all(
             bool(self._says(spoken, [self.database.role(name, path)]).any())

@@ -1,9 +1,9 @@
-"""Join the tables of a database along their declared keys, from the many to the one.
+"""Join the tables of a database along their foreign keys, from the many side to the one side.
 
-A record that names a record of another table gets that one's columns: a repair has the model of
-its bike, and the name of the bike's brand. What a record of the one side has of the many (how many
-repairs has this bike) is asked of the table of the many, so plans over one table are all that is
-needed. Keys without a meaning of their own are left out.
+A record gets the columns of the records that it refers to: a repair has the model of its bike, and
+the name of the bike's brand. A question about the other direction (how many repairs has this bike)
+is asked of the table on the many side, so plans over one joined table suffice. Foreign keys, and
+primary keys that do not name a record to people, are left out.
 """
 
 from __future__ import annotations
@@ -36,18 +36,20 @@ from ..table.values import fold, quantities, stem, words
 
 MOST_JOINS: Final = 2
 _NAMING: Final = 0.9
-"""Least share of different values of a column that names records."""
+"""Least share of filled cells, and of different values among them, in a column that names records.
+"""
 _SEVERAL: Final = 0.3
-"""Most share of the cells with numbers that have several, of a column that measures."""
+"""Largest share of cells with several numbers, among those with any, in a column of measures."""
 _SAMPLED: Final = 500
 _ID: Final = ("id", "key", "fk", "pk")
 _SAME_END: Final = 3
-"""Letters at the end of two labels, such as first name and last name, that are one name."""
+"""Least letters that the ends of two labels share, as in first name and last name, for the columns
+to be one name."""
 
 Path = tuple[int, ...]
 """Numbers of the foreign keys that lead from the first table to a joined one; empty for itself."""
 View = tuple[str, tuple[Path, ...]]
-"""A table, and the paths of those that are joined to it."""
+"""The name of a table, and the paths of the tables that are joined to it."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,9 @@ class Origin:
     """Where a column of a joined table comes from.
 
     Attributes:
-        path: Of the table.
-        table: Its name.
-        columns: Its columns as they are; two where a first and a last name are one.
+        path: Path to the table that it comes from.
+        table: Name of that table.
+        columns: The column there; two columns if a first and a last name are joined.
         rows: Row of that table for each row of the joined one, -1 where there is none.
     """
 
@@ -72,13 +74,13 @@ class JoinedTable(TypedTable):
     """The records of one table, with columns of the tables that they refer to.
 
     Attributes:
-        origins: Of each column.
-        paths: Of the tables that are joined, without the first.
-        joined: Each join in words, such as `bikes.brand_id = brands.brand_id`.
-        nouns: Words for a record.
-        naming: Columns that name the records of their tables.
-        numbering: Columns of numbers that measure nothing, such as ids and telephone numbers; they
-            are neither compared nor added up.
+        origins: Where each column comes from.
+        paths: Paths of the joined tables, without the first table.
+        joined: The join conditions, such as `bikes.brand_id = brands.brand_id`.
+        nouns: Words for a record of the first table.
+        naming: Numbers of the columns that name the records of their tables.
+        numbering: Numbers of the columns whose numbers are not measures, such as ids and telephone
+            numbers; they are neither compared nor added up.
     """
 
     origins: tuple[Origin, ...] = ()
@@ -90,21 +92,21 @@ class JoinedTable(TypedTable):
 
     @property
     def view(self) -> View:
-        """What is joined."""
+        """The first table and the paths of the joined ones."""
         return self.name, self.paths
 
     def cells(self, column: int, rows: Iterable[int]) -> list[tuple[str, int, str, str]]:
-        """Name the cells behind those of a column: table, row from 0, column, text."""
+        """List the original cells of a column: table, row counted from 0, column and text."""
         origin = self.origins[column]
         there = dict.fromkeys(int(origin.rows[row]) for row in rows)
         return [(origin.table, row, one.name, one.texts[row])
                 for row in there if row >= 0 for one in origin.columns]  # fmt: skip
 
     def allows(self, plan: Plan) -> bool:
-        """Tell whether a plan needs every table, and makes sense over it.
+        """Tell whether a plan needs every table of the view and computes only with measures.
 
-        The first table is needed where its columns are used, where its records are counted, or
-        where it links two others; without one of them it is a plan over fewer tables.
+        The first table is needed if its columns are used, its records are counted, or it links two
+        others. A plan that does not need a table is listed for a view without it.
         """
         used = {self.origins[column].path for column in plan_columns(plan)}
         if not all(any(one[: len(path)] == path for one in used) for path in self.paths):
@@ -115,21 +117,21 @@ class JoinedTable(TypedTable):
 
 
 class Database:
-    """The tables of a database.
+    """The tables of a database, and the views that join them.
 
     Args:
-        tables: All of them, with their keys.
+        tables: All tables with their keys.
     """
 
     def __init__(self, tables: Sequence[DatabaseTable]) -> None:
-        """Read the columns of each table."""
+        """Type the columns of each table."""
         self.tables = {table.name: table for table in tables}
         self.typed = {t.name: typed_table(t.records, name=t.name) for t in tables}
         self.joined: Callable[[str, tuple[Path, ...]], JoinedTable] = cache(self._join)
 
     @cached_property
     def views(self) -> list[View]:
-        """What is asked: each table alone, and joined with one or two others."""
+        """All views: each table alone, and joined with one or two others."""
         found: list[View] = []
         for name in self.tables:
             paths = list(self._paths(name))
@@ -140,11 +142,11 @@ class Database:
         return found
 
     def whole(self, name: str) -> JoinedTable:
-        """Give a table with all that can be joined to it."""
+        """Return a table joined with all tables that can be joined to it."""
         return self.joined(name, tuple(self._paths(name)))
 
     def table_at(self, name: str, path: Path) -> DatabaseTable:
-        """Give the table that a path leads to."""
+        """Return the table that a path leads to."""
         table = self.tables[name]
         for number in path:
             table = self.tables[table.foreign[number].table]
@@ -186,7 +188,7 @@ class Database:
         return self.table_at(name, path[:-1]).foreign[path[-1]]
 
     def _columns(self, name: str, path: Path) -> Iterator[tuple[Column, Origin]]:
-        """Give the columns of one table as those of the rows of the first."""
+        """Return the columns of the table at a path, aligned with the rows of the first table."""
         table = self.table_at(name, path)
         typed, naming = self.typed[table.name], self._naming(table.name)
         hidden = {column for key in table.foreign for column in key.columns}
@@ -233,7 +235,7 @@ class Database:
         return rows
 
     def _parents(self, name: str, number: int) -> NDArray[np.int64]:
-        """Find the row that each record's foreign key refers to."""
+        """Find the row that the foreign key of each record refers to, -1 for none."""
         key = self.tables[name].foreign[number]
         there = {
             _values(record, key.referred): row
@@ -243,7 +245,7 @@ class Database:
         return np.array(found, dtype=np.int64)
 
     def _naming(self, name: str) -> tuple[str, ...]:
-        """Find the column, or first and last name, that tells people which record is meant."""
+        """Find the column that names the records, or the columns of a first and a last name."""
         table, typed = self.tables[name], self.typed[name]
         hidden = {column for key in table.foreign for column in key.columns}
         texts = [c for c in typed.columns if c.kind == "text" and c.name not in hidden]
@@ -258,7 +260,7 @@ class Database:
         return ()
 
     def noun(self, name: str) -> str:
-        """Give the word for a record: that of its key without `id`, or the name of the table."""
+        """Return the word for a record: its key's label without `id`, or else the table's name."""
         table = self.tables[name]
         label = column_label(name).casefold()
         if len(table.primary) == 1:
@@ -268,12 +270,12 @@ class Database:
         return label
 
     def spoken(self, name: str) -> list[str]:
-        """List what people say for a table's records and its columns."""
+        """List the words for the records and the columns of a table."""
         alone = self.joined(name, ())
         return [*alone.nouns, *(one for c in alone.columns for one in (c.label, *c.also))]
 
     def role(self, name: str, path: Path) -> str:
-        """Give the words for what a record refers to, such as boss for `boss_id`."""
+        """Return the words for the record that a path refers to, such as boss for `boss_id`."""
         key = self._key(name, path)
         said = _without_id(column_label(key.columns[0]).casefold()) if len(key.columns) == 1 else ""
         return said or self.noun(key.table)
@@ -283,14 +285,14 @@ class Database:
 
 
 def counts_records(plan: Plan) -> bool:
-    """Tell whether a plan counts records, so that it matters of what."""
+    """Tell whether the answer of a plan depends on a number of records."""
     if isinstance(plan, (Difference, Compared)):
         return plan.column is None
     return isinstance(plan, (Count, Exists, Often))
 
 
 def _measured(plan: Plan) -> Iterator[int]:
-    """Give the columns whose values a plan compares or adds up."""
+    """Yield the columns whose values a plan compares or adds up, apart from conditions."""
     match plan:
         case Total() | Group() | Difference() | Compared():
             if plan.column is not None:
@@ -305,7 +307,7 @@ def _measured(plan: Plan) -> Iterator[int]:
 
 
 def plan_columns(plan: Plan) -> set[int]:
-    """Give the numbers of the columns that a plan reads."""
+    """Return the numbers of the columns that a plan reads."""
     found: set[int] = set()
 
     def walk(form: Any) -> None:  # noqa: ANN401 - any form of the language
@@ -332,7 +334,7 @@ def _without_id(label: str) -> str:
 
 
 def _once(label: str) -> str:
-    """Leave out a word that is said twice, as in brand brand."""
+    """Drop a word that repeats the one before it, as in brand brand."""
     said = label.casefold().split()
     return " ".join(one for n, one in enumerate(said) if not n or one != said[n - 1])
 
@@ -343,7 +345,10 @@ def _akin(one: str, other: str) -> bool:
 
 
 def _measures(column: Column) -> bool:
-    """Tell whether cells hold one number each; those of telephones and addresses hold several."""
+    """Tell whether a column may hold measures.
+
+    The cells of telephone numbers and addresses hold several numbers each; dates always qualify.
+    """
     sample = [text for text in dict.fromkeys(column.texts[:_SAMPLED]) if text]
     found = [len(quantities(text, column.decimal)) for text in sample]
     several = sum(count > 1 for count in found)

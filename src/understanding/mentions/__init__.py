@@ -1,1 +1,1 @@
-"""What a question speaks of: values, numbers, dates and columns of the table."""
+"""Find the values of a table that a question names."""

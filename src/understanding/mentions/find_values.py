@@ -1,4 +1,4 @@
-"""Find the values of a table that a question names: whole, in part, with typing errors."""
+"""Find the values of a table that a question names: whole, in part, or misspelled."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from ..table.typed_table import Column, TypedTable
 from ..table.values import fold, stem, words
 
 LONGEST: Final = 10
-"""Words of a phrase that is looked up."""
+"""Most words of a phrase that is looked up."""
 _LEAST_LETTERS: Final = 5
-"""Of a word that may be misspelled."""
+"""Least letters of a word whose spelling is corrected."""
 _ALIKE: Final = 0.74
+"""Least Damerau-Levenshtein similarity of a misspelled word and its correction."""
 _LEAST_PART: Final = 4
-"""Letters of a word that begins or ends another."""
+"""Least letters of a word that matches as the beginning or end of another."""
 _PART: Final = 0.4
-"""Least share of the longer word that the shorter one has."""
+"""Least share of the longer word's letters that the shorter word must have."""
 _INITIALS: Final = 0.8
-"""Likeness of a value whose initials are said."""
+"""Similarity of a value to its initials."""
 _MARK: Final = 0.45
-"""Likeness of a short mark, such as H, to a word that begins with it."""
+"""Similarity of a short mark, such as H, to a word that begins with it, such as home."""
 PASSING: Final = 0.4
-"""Likeness of a value that is a word which mostly says nothing, such as the code IS."""
+"""Similarity of a value that is spelled like a common word, such as the code IS."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Mention:
     Attributes:
         column: Number of the column that holds it.
         phrase: The folded words as they stand in the table.
-        start: First word of the question that belongs to it.
-        end: The word after its last.
-        whole: Whether it is the whole of a cell, or of an item in a list.
-        alike: 1 where the words are those of the table, less where they had to be corrected.
-        coverage: Share of the words of the shortest such cell.
+        start: Index of its first word in the question.
+        end: Index after its last word in the question.
+        whole: Whether it is a whole cell, or a whole item of a cell that lists several.
+        alike: 1 if the words are those of the table, less if they had to be corrected.
+        coverage: Share of a cell's words that it has, in the cell where that is highest.
     """
 
     column: int
@@ -60,15 +61,16 @@ def find_values(
     known: Container[str] = (),
     codes: Container[str] = (),
 ) -> list[Mention]:
-    """Find what the question names of each column's values, longest phrases first.
+    """Find the values of each column that a question names, longest phrases first.
 
     Args:
-        question: Its folded words.
+        question: Folded words of the question.
         table: The table.
-        common: Words that say nothing alone, such as articles; such a word counts only where it
-            is the whole of a cell and nothing else is named.
-        known: Words that people use in questions; they are not taken for misspelled values.
-        codes: Common words that are written as a code is; see `written_as_codes`.
+        common: Words without content of their own, such as articles; one matches only a whole
+            cell, and only if the question names nothing else.
+        known: Words that are usual in questions; they are not taken for misspelled values.
+        codes: Common words that are written like codes, see `written_as_codes`; they match whole
+            cells as other words do.
     """
     spelled = [_in_table(word, table, common, known) for word in question]
     labels = {stem(word) for column in table.columns for word in words(column.label)}
@@ -104,7 +106,7 @@ def _shortened(
     codes: Container[str],
     labels: set[str],
 ) -> list[Mention]:
-    """Find values by initials, as UK, and short marks by a word that begins so, as H by home."""
+    """Find values by their initials, such as UK, and short marks by a word, such as H by home."""
     mentions = []
     short = column.rows_of if column.is_mark else {}
     for place, word in enumerate(question):
@@ -122,9 +124,9 @@ def _shortened(
 
 
 def written_as_codes(text: str, common: Container[str]) -> frozenset[str]:
-    """Give the common words that a question writes with a capital, though not as its first word.
+    """Return the common words, folded, that a question writes with a capital after its first word.
 
-    Where all common words have capitals, as in a title, none is a code.
+    If no common word is in lower case, as in a title, there are none.
 
     >>> sorted(written_as_codes("What is the area of AT?", {"what", "is", "the", "of", "at"}))
     ['at']
@@ -183,7 +185,7 @@ def _mention(
 def _in_table(
     word: str, table: TypedTable, common: Container[str], known: Container[str]
 ) -> tuple[str, float]:
-    """Spell a word as the table does, where no cell has it as it is."""
+    """Correct a word to one of the table; return it with its similarity, 1 if it is unchanged."""
     there = table.words
     if word in there or word in common or len(word) < 4 or word[0].isdigit():
         return word, 1.0
@@ -208,9 +210,9 @@ def _in_table(
 
 
 def _longest_part(word: str, there: Mapping[str, int]) -> tuple[str, float] | None:
-    """Find the word of the table that begins as this one does, or ends so: rain in rainy.
+    """Find a word of the table that begins or ends with this word, or the other way round.
 
-    Either may be the longer one, as Hund in Hunden or bagger in Minibagger.
+    Examples are rain in rainy, Hund in Hunden and Bagger in Minibagger.
     """
     best: tuple[float, str] | None = None
     for other in there:

@@ -1,1 +1,1 @@
-"""Plans: what may be asked of a table, as data, and how it is run."""
+"""Plans: the queries that a question can stand for, as data, and the code that runs them."""

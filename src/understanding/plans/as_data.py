@@ -1,10 +1,12 @@
-"""Plans as plain data, for files that people read and edit: columns by name, forms by name.
+"""Convert plans to and from plain data, for YAML files that people read and edit.
+
+Columns and forms (the classes in `language`) are written by name:
 
     cells:
       rows: {top: {rows: all, column: price, highest: false}}
       column: dish
 
-The form of each plan is read off the language itself, so that there is one definition of it.
+The fields of each form are taken from its dataclass, so that they are defined once.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from . import language
 from .language import All, Plan, Rows, Where
 
 DEEPEST: Final = 6
-"""Forms within forms that are read."""
+"""Deepest nesting of forms that is read."""
 _COLUMNS: Final = ("column", "by", "start", "end")
 """Fields that hold the number of a column."""
 _TEXTS: Final = ("is", "not", "has", "lacks")
@@ -37,7 +39,7 @@ _ROWS: Final[dict[str, type]] = {_name(form): form for form in get_args(Rows)}
 
 
 def plan_to_data(plan: Plan, table: TypedTable) -> dict[str, Any]:
-    """Give plain values: mappings, lists, texts, numbers, booleans.
+    """Convert a plan to mappings, lists, texts, numbers and booleans.
 
     >>> from .language import Cells
     >>> from ..table.typed_table import typed_table
@@ -70,10 +72,10 @@ def _write(form: Any, table: TypedTable) -> Any:  # noqa: ANN401 - any form of t
 
 
 def plan_from_data(data: Any, table: TypedTable) -> Plan:  # noqa: ANN401 - what a file holds
-    """Read a plan; numbers and booleans may be texts, as a file has them.
+    """Convert plain data to a plan; numbers and booleans may be given as texts.
 
     Raises:
-        DataError: It is no plan over this table.
+        DataError: The data is not a plan over this table; the message names the faulty part.
     """
     plan: Plan = _read(data, _PLANS, table, "plan", 0)
     return plan

@@ -1,14 +1,15 @@
 """Write a plan as one SELECT, for people to read and for DuckDB to run (`run_sql`).
 
-Every column of the table is a structure that holds a cell as it stands and as it was read:
+Each column of the table is a STRUCT with the text of the cell and the values parsed from it:
 
-    text               as it stands; empty where there is nothing
-    folded, words      without case and accents; its words, with a blank around each
+    text               text of the cell; empty for an empty cell
+    folded, words      text without case and accents; its words, with a space around each
     number, date       first number in its base unit; first date in years
-    year, month, day   parts of the date; 0 where one is not told
+    year, month, day   parts of the first date; 0 for a part that is not given
 
-and `row` counts the rows from 0. Values are written into the statement as literals; they come from
-the table or from the question, and nothing else of a question gets into it.
+The column `row` holds the row number, counted from 0. Values are written into the statement as
+escaped literals; they come from the table or from the question. No other part of a question enters
+the statement.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ class Query:
     """A plan as SQL.
 
     Attributes:
-        sql: The statement. It gives either the columns `row` and `answer`, a row for each cell, or
-            one row with `answer` and `rows`; `answer` is NULL where there is none.
-        column: Column whose cells the answer rests on; None where rows were only counted.
-        used: Column -> fields of it that the statement reads.
+        sql: The statement. It returns either the columns `row` and `answer`, with one row for
+            each cell, or one row with `answer` and `rows`; `answer` is NULL if there is none.
+        column: Column whose cells support the answer; None if the plan only counts rows.
+        used: Number of a column -> fields of its STRUCT that the statement reads.
     """
 
     sql: str
@@ -60,7 +61,7 @@ class Query:
 
 
 def plan_as_sql(plan: Plan, table: TypedTable) -> Query:
-    """Write a plan as SQL.
+    """Translate a plan into SQL.
 
     >>> from ..table.typed_table import typed_table
     >>> table = typed_table([{"dish": "Soup", "price": "5"}], name="menu")
@@ -73,7 +74,7 @@ def plan_as_sql(plan: Plan, table: TypedTable) -> Query:
 
 
 def column_names(table: TypedTable) -> tuple[str, list[str]]:
-    """Give the name of the row's number, and those of the columns, none twice for DuckDB."""
+    """Return the SQL name of the row number and of each column, unique when case is ignored."""
     taken: set[str] = {""}
     names = []
     for column in table.columns:
@@ -87,7 +88,7 @@ def column_names(table: TypedTable) -> tuple[str, list[str]]:
 
 
 def unlike(name: str, names: Sequence[str]) -> str:
-    """Give a name that none of the others is, whatever their case."""
+    """Append underscores to a name until it differs from all others when case is ignored."""
     taken = {one.casefold() for one in names}
     while name in taken:
         name += "_"
@@ -95,23 +96,23 @@ def unlike(name: str, names: Sequence[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Replace what UTF-8 cannot write; a text of JSON may hold halves of characters."""
+    """Replace characters that UTF-8 cannot encode; texts from JSON may hold lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 
 
 def sql_name(text: str) -> str:
-    """Give a text as a name; SQL has none with NUL in it."""
+    """Make a text usable as an SQL name, which must not contain NUL."""
     return plain(text).replace("\0", " ")
 
 
 def quoted(name: str) -> str:
-    """Write a name."""
+    """Quote a text as an SQL identifier."""
     return '"' + sql_name(name).replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
 class _From:
-    """Rows: where they come from, and the conditions that they meet."""
+    """A set of rows: its FROM source and its WHERE conditions."""
 
     source: str
     conditions: tuple[str, ...] = ()
@@ -283,7 +284,15 @@ class _Writer:
     def best(
         self, column: int, there: str, worth: str, name: str, highest: bool
     ) -> tuple[str, int]:
-        """Give the cells whose group is worth most, where there are several groups."""
+        """Select the cells of the best group; no cells if there is only one group.
+
+        Args:
+            column: Column of the cells.
+            there: FROM clause of the rows.
+            worth: SQL expression that scores the group of a row.
+            name: SQL expression that names the group of a row.
+            highest: Whether the highest score is the best.
+        """
         inner = f"SELECT t.*, {worth} AS {self.worth}, {name} AS {self.group_name} {there}"
         best = f"{'max' if highest else 'min'}(t.{self.worth}) OVER ()"
         near = f"abs(t.{self.worth} - {best}) <= {_number(TIED)} * abs({best})"
@@ -316,6 +325,6 @@ def _text(value: str) -> str:
 def _number(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
-    # With an exponent it is a DOUBLE to DuckDB, without one a DECIMAL.
+    # DuckDB reads a literal with an exponent as DOUBLE, and one without as DECIMAL.
     text = repr(value)
     return text if "e" in text else f"{text}e0"

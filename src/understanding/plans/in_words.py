@@ -1,4 +1,4 @@
-"""Put a plan into words, so that people see how their question was read."""
+"""Describe a plan in English, to show users how their question was understood."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TOTALS = {"sum": "the sum", "average": "the average", "highest": "the highest",
 
 
 def plan_in_words(plan: Plan, table: TypedTable) -> str:
-    """Say what a plan asks for.
+    """Describe what a plan asks for.
 
     >>> from ..table.typed_table import typed_table
     >>> table = typed_table([{"dish": "Soup", "price": "5"}, {"dish": "Salad", "price": "7"}])
@@ -53,7 +53,7 @@ def plan_in_words(plan: Plan, table: TypedTable) -> str:
         return f"{label(one.column)} {_SIGNS[one.operator]} {_value(one, table)}"
 
     def those(of: Rows, all_rows: str = "") -> str:
-        """Say of which rows, after a noun."""
+        """Describe a set of rows as a phrase that follows a noun."""
         match of:
             case All():
                 return all_rows
@@ -116,7 +116,7 @@ def _place(place: int) -> str:
 
 
 def _value(where: Where, table: TypedTable) -> str:
-    """Write a value as the table writes it: a name with its capitals, a number with its unit."""
+    """Write a value as the table writes it: names with their case, numbers in the column's unit."""
     value, column = where.value, table.columns[where.column]
     if isinstance(value, Day):
         year, month, day = value.parts

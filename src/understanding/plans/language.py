@@ -1,7 +1,7 @@
-"""The closed language of plans: which rows, then what of them.
+"""The plan language: forms that select rows, and plans that compute an answer from the rows.
 
-A plan names columns by number and compares with values that stand in the table or in the question,
-so it cannot name what does not exist.
+A plan refers to columns by number and compares cells with values that stand in the table or in the
+question, so it cannot refer to a column that does not exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def form(cls: type[T]) -> type[T]:
-    """Make a frozen dataclass that counts its hash once: plans are looked up by the thousand."""
+    """Make a frozen dataclass that caches its hash, since plans are looked up very often."""
     made: Any = dataclass(frozen=True)(cls)
     count = made.__hash__
 
@@ -42,10 +42,11 @@ class All:
 
 @form
 class Where:
-    """Rows whose cell meets a condition.
+    """The rows whose cell in a column meets a condition.
 
-    `is` and `not` compare whole folded texts, `has` and `lacks` look for a folded phrase in the
-    cell, the others compare numbers or dates.
+    `is` and `not` compare the whole folded text (see `fold`), `has` and `lacks` search for a folded
+    phrase in the cell, `filled` and `empty` take no value, and the other operators compare numbers
+    or dates.
     """
 
     column: int
@@ -55,21 +56,25 @@ class Where:
 
 @form
 class Both:
-    """Rows that meet all conditions."""
+    """The rows that meet all conditions."""
 
     conditions: tuple[Where, ...]
 
 
 @form
 class Either:
-    """Rows that meet one of the conditions."""
+    """The rows that meet at least one of the conditions."""
 
     conditions: tuple[Where, ...]
 
 
 @form
 class Top:
-    """The rows, of some, with the highest or lowest values of a column: one value, or so many."""
+    """The rows with the highest or lowest values of a column.
+
+    With `count` 1, all rows that share the best value; with more, at most `count` rows, where ties
+    go to the earlier row.
+    """
 
     rows: Rows
     column: int
@@ -79,7 +84,7 @@ class Top:
 
 @form
 class At:
-    """The row at a place among some: 0 is the first, -1 the last."""
+    """The row at a position among the given rows: 0 is the first, -1 the last."""
 
     rows: Rows
     place: int
@@ -87,7 +92,7 @@ class At:
 
 @form
 class Beside:
-    """The row below (+1) or above (-1) the first of some."""
+    """The row of the table below the last (+1) or above the first (-1) of the given rows."""
 
     rows: Rows
     step: int
@@ -95,7 +100,7 @@ class Beside:
 
 @form
 class Like:
-    """The other rows with the value that the first of some has in a column."""
+    """The other rows that have the same value in a column as the first of the given rows."""
 
     rows: Rows
     column: int
@@ -106,7 +111,7 @@ Rows = All | Where | Both | Either | Top | At | Beside | Like
 
 @form
 class Cells:
-    """The values of a column in some rows."""
+    """The values of a column in the given rows."""
 
     rows: Rows
     column: int
@@ -114,14 +119,14 @@ class Cells:
 
 @form
 class Count:
-    """How many rows."""
+    """The number of rows."""
 
     rows: Rows
 
 
 @form
 class Distinct:
-    """How many different values a column has in some rows."""
+    """The number of different values of a column in the given rows."""
 
     rows: Rows
     column: int
@@ -129,7 +134,7 @@ class Distinct:
 
 @form
 class Total:
-    """Sum, average, highest or lowest number of a column in some rows."""
+    """The sum, average, highest or lowest number of a column in the given rows."""
 
     rows: Rows
     column: int
@@ -138,7 +143,7 @@ class Total:
 
 @form
 class Often:
-    """The value that a column has most or least often in some rows."""
+    """The most or least frequent value of a column in the given rows."""
 
     rows: Rows
     column: int
@@ -147,8 +152,8 @@ class Often:
 
 @form
 class Group:
-    """The value of a column whose rows together have the highest or lowest sum or average of
-    another."""
+    """The value of column `by` whose group of rows has the highest or lowest sum or average of
+    `column`."""
 
     rows: Rows
     by: int
@@ -159,7 +164,11 @@ class Group:
 
 @form
 class Difference:
-    """How far two numbers are apart: of a column in two sets of rows, or of two counts."""
+    """The absolute difference of two numbers.
+
+    They are the first values of a column in two sets of rows, or, without a column, the numbers of
+    rows.
+    """
 
     one: Rows
     other: Rows
@@ -168,7 +177,7 @@ class Difference:
 
 @form
 class Span:
-    """How far two columns of the same row are apart."""
+    """The absolute difference of two columns in the first of the given rows."""
 
     rows: Rows
     start: int
@@ -177,14 +186,18 @@ class Span:
 
 @form
 class Exists:
-    """Whether there is such a row."""
+    """Whether there is at least one such row."""
 
     rows: Rows
 
 
 @form
 class Compared:
-    """Whether one set of rows has more than another: of a column, or rows."""
+    """Whether the first of two numbers is higher, or lower where `more` is false.
+
+    They are the first values of a column in two sets of rows, or, without a column, the numbers of
+    rows.
+    """
 
     one: Rows
     other: Rows

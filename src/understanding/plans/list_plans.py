@@ -1,4 +1,4 @@
-"""List the plans that a question may mean, from what it names and what the table allows."""
+"""List the candidate plans of a question, from the values it names and the columns of the table."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ from .run_plan import Answer, PlanRunner
 MOST_CONDITIONS: Final = 28
 MOST_SETS: Final = 48
 MOST_COLUMNS: Final = 3
-"""Columns in which the same words of the question may name the same rows."""
+"""Most columns for which conditions are kept that select the same rows by the same words."""
 MOST_TRIPLES: Final = 6
 MOST_TOLD: Final = 16
-"""Sets of which it is only told how many rows there are: none, or those that lack a value."""
+"""Most sets of rows that are only counted or tested for existence, such as empty ones."""
 MOST_UNSAID: Final = 0.3
-"""Most weight of a condition that hardly a word sets."""
+"""Highest weight of a condition that the question gives almost no reason for."""
 UNNAMED: Final = 0.5
-"""Most weight of a condition that no word or number of the question sets."""
+"""Highest weight of a condition that no word, number or date of the question sets."""
 HINTED: Final = 0.45
-"""Weight of a condition whose value is said in other words."""
+"""Weight of a condition whose value the question says in other words (a hint)."""
 MOST_LISTED: Final = 40
-"""Cells that one answer lists at most, where no word of the question says which."""
+"""Most cells in an answer, where no word of the question selects the rows."""
 MOST_NAMED: Final = 400
-"""Cells that one answer lists at most, where words of the question say which."""
+"""Most cells in an answer, where words of the question select the rows."""
 
 
 _THOUSANDS: Final = re.compile(r"\d{1,3}\.\d{3}(?![\d.])")
@@ -67,10 +67,11 @@ class Condition:
 
     Attributes:
         where: The condition.
-        start: Its first word; -1 where numbers, dates or nothing set it.
-        end: The word after its last.
-        weight: How much speaks for it.
-        source: Which number or date of the question sets it; -1 for none. One sets one condition.
+        start: Index of its first word; -1 if it does not come from words.
+        end: Index after its last word; -1 if it does not come from words.
+        weight: How strongly the question supports it; higher is stronger.
+        source: Index of the number or date of the question that it comes from; -1 for none. Two
+            conditions with the same source are not combined.
     """
 
     where: Where
@@ -82,7 +83,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan, its answer, and the conditions it was made of."""
+    """A plan with its answer and the conditions it is built from."""
 
     plan: Plan
     answer: Answer
@@ -91,7 +92,7 @@ class Candidate:
 
 @dataclass
 class Question:
-    """A question with what it names."""
+    """A question with the values, numbers and dates that were found in it."""
 
     text: str
     words: list[str]
@@ -100,18 +101,25 @@ class Question:
     days: list[Day]
     ordinals: list[int] = field(default_factory=list)
     hints: list[Where] = field(default_factory=list)
-    """Values that it may mean in other words."""
+    """Conditions whose values the question may say in other words."""
 
 
 def read_question(
     text: str, table: TypedTable, common: Container[str] = (), known: Container[str] = ()
 ) -> Question:
-    """Find what a question names of a table."""
+    """Find the values, numbers, dates and ordinals that a question names.
+
+    Args:
+        text: The question.
+        table: The table it is asked about.
+        common: As in `find_values`.
+        known: As in `find_values`.
+    """
     spoken = words(text)
     decimal = table.columns[0].decimal if table.columns else "."
     numbers = list(quantities(text, decimal))
     if decimal == ".":
-        # 50.000 is fifty thousand to half of the world.
+        # In many countries 50.000 is written for fifty thousand, so both readings are kept.
         numbers += [
             Quantity(one.number * 1000, one.unit, one.start, one.end)
             for one in numbers
@@ -129,7 +137,7 @@ def read_question(
 
 
 def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
-    """List the conditions that the question may set, the weightiest first."""
+    """List the conditions that the question may set, the highest weight first."""
     found: list[Condition] = []
     asked = fold(question.text)
     for mention in question.mentions:
@@ -138,7 +146,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         here = (mention.start, mention.end)
         parts = mention.phrase.split()
         exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
-        # C++ and C have the same words; the one that stands in the question is meant.
+        # C++ and C have the same words; prefer the value that stands in the question.
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
             sure = 0.5 if mention.alike > PASSING else 0.0
             found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
@@ -157,7 +165,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
                 for meant in _meant(quantity, column):
                     for operator in _OPERATORS:
                         where = Where(number, operator, meant)
-                        # A unit that the column has says which column is meant.
+                        # A unit of the question that is the column's own supports this column.
                         weight = 1.1 if quantity.unit and quantity.unit == unit else 0.8
                         found.append(Condition(where, -1, -1, weight, place))
         if column.kind == "flag":
@@ -170,15 +178,16 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
             found.append(Condition(Where(number, "empty"), -1, -1, 0.1))
             found.append(Condition(Where(number, "filled"), -1, -1, 0.1))
     found += [Condition(where, -1, -1, HINTED) for where in question.hints]
-    # Of columns that say the same, the one that names the records comes first.
+    # At equal weight, the column that names the records comes first.
     return sorted(found, key=lambda one: (-one.weight, one.where.column != table.key))
 
 
 def _meant(quantity: Quantity, column: Column) -> list[float]:
-    """Read a number as the column means it.
+    """Convert a number of the question to the unit of a column; there may be two readings.
 
-    A bare number has the column's unit: 50 of a column in kg are 50 kg. A clock time of two parts
-    is in hours where the column has hours: 2:40 is not 0:02:40.
+    A number without a unit is taken in the column's unit: 50 means 50 kg in a column of kg. A
+    two-part time such as 2:40 is read as minutes and seconds, and also as hours and minutes where
+    the column's times are long enough.
     """
     if not quantity.unit and column.factor != 1.0:
         return [quantity.number * column.factor]
@@ -202,11 +211,11 @@ class _Set:
     size: int
     weight: float
     told: bool = False
-    """Whether it is only told how many rows there are, or whether there are any."""
+    """Whether the rows are only counted or tested for existence, not listed."""
 
 
 def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[_Set]:
-    """List the sets of rows that the question may speak of; all rows first."""
+    """List the sets of rows that the question may be about, all rows of the table first."""
     whole = _Set(All(), (), table.length, 0.0)
     singles: list[_Set] = []
     told: list[_Set] = []
@@ -218,8 +227,8 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             told.append(_Set(condition.where, (condition,), 0, condition.weight, told=True))
         if not len(there) or len(there) == table.length:
             continue
-        # Rows that two columns name are two conditions: they may be held against each other. In a
-        # table with a name in forty languages, one word is not forty conditions.
+        # Keep the same rows once per column that names them, so that the two can be compared, but
+        # for few columns: a table may have the same name in forty languages.
         named = condition.weight > MOST_UNSAID
         mark = (there.tobytes(), condition.where.column if named else -1)
         said = (there.tobytes(), condition.start, condition.end, condition.source)
@@ -240,7 +249,7 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
         a, b = first.where, second.where
         low, high = sorted((first.weight, second.weight))
         if high == HINTED:
-            # What is said in other words is joined with what is named, not with guesses.
+            # Combine hints only with conditions that the question names.
             continue
         weight = one.weight + other.weight
         if a.column == b.column and a.operator in ("is", "has") and b.operator in ("is", "has"):
@@ -281,7 +290,7 @@ def _overlap(one: Condition, other: Condition) -> bool:
 
 
 def _denied(one: Condition, other: Condition, weight: float, runner: PlanRunner) -> list[_Set]:
-    """Give the rows that meet one condition and not the other, as in "is it not red?"."""
+    """Make the set of rows that meet `one` but not `other`, for questions like "is it not red?"."""
     if other.where.operator not in ("is", "has"):
         return []
     operator: Operator = "not" if other.where.operator == "is" else "lacks"
@@ -290,7 +299,7 @@ def _denied(one: Condition, other: Condition, weight: float, runner: PlanRunner)
 
 
 def _between(question: Question, table: TypedTable, runner: PlanRunner) -> list[_Set]:
-    """List the rows whose number or date lies between two that the question names."""
+    """List the sets of rows whose number or date lies between two that the question names."""
     found: list[_Set] = []
     for number, column in enumerate(table.columns):
         bounds: list[tuple[float, float | Day]] = []
@@ -312,7 +321,7 @@ def _between(question: Question, table: TypedTable, runner: PlanRunner) -> list[
 
 
 def _triples(singles: list[_Set], runner: PlanRunner) -> list[_Set]:
-    """List sets of three conditions that words or dates of the question set."""
+    """List the sets of rows that meet three conditions which the question names."""
     named = [one for one in singles if one.weight > UNNAMED][:8]
     found: list[_Set] = []
     for three in combinations(named, 3):
@@ -329,9 +338,10 @@ def _triples(singles: list[_Set], runner: PlanRunner) -> list[_Set]:
 
 
 def _is_shown(plan: Plan, table: TypedTable, codes: Container[int]) -> bool:
-    """Tell whether an answer is one that people want: records are called by their names.
+    """Tell whether a plan may answer with its column.
 
-    A code is asked of a record that is named, as in "the number of the drill".
+    A column of codes is an answer only for records that the question names, as in "the number of
+    the drill"; other answers give the names of records.
     """
     if not isinstance(plan, Cells) or plan.column not in codes or table.key is None:
         return True
@@ -343,7 +353,11 @@ def _is_shown(plan: Plan, table: TypedTable, codes: Container[int]) -> bool:
 
 
 def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> list[Candidate]:
-    """List the plans that a question may mean, each with its answer."""
+    """List the plans that a question may mean, each with its answer.
+
+    Plans without an answer, and plans that list more cells than `MOST_LISTED` (`MOST_NAMED` where
+    the question names the rows), are left out.
+    """
     found: list[Candidate] = []
     seen: set[Plan] = set()
     codes = {
@@ -378,7 +392,7 @@ def _plans(
     for place, one in enumerate(sets):
         rows, held = one.rows, one.conditions
         by_name = any(one.where.column == table.key for one in held)
-        # What no word of the question sets is not asked about in every way.
+        # Fewer kinds of plans are listed for rows that the question does not name.
         said = not held or max(condition.weight for condition in held) > UNNAMED
         yield Count(rows), held
         if held and not (by_name and len(held) == 1):
@@ -444,7 +458,7 @@ def _plans(
                     if column != by:
                         yield Group(All(), by, column, "sum", highest), ()
                         yield Group(All(), by, column, "average", highest), ()
-    # Only what the question names is compared.
+    # Compare only sets of rows that the question names.
     named = [one for one in sets if len(one.conditions) == 1 and one.weight > UNNAMED]
     singles = named[:10]
     for one, other in combinations(singles, 2):

@@ -1,8 +1,8 @@
-"""Run plans over a typed table: the values of the answer, and the cells it rests on.
+"""Run plans over a typed table; an answer has its values and the cells that support it.
 
-A question has thousands of candidates, so they are run here, over columns that are kept in memory:
-a statement of DuckDB takes longer than a hundred of these. `run_sql` runs a plan in DuckDB; a test
-holds the two against each other.
+A question has thousands of candidate plans, so they are run on NumPy columns in memory; one DuckDB
+statement takes longer than a hundred of these. `run_sql` runs a plan in DuckDB, and a test checks
+that both give the same answers.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ from .language import (
 
 Indexes = NDArray[np.int64]
 MOST_CELLS: Final = 1000
-"""Cells of an answer that are named at most."""
+"""Most cells that are cited for an answer."""
 MOST_BYTES: Final = 128 << 20
-"""Kept of sets of rows."""
+"""Bytes of row sets that a runner caches."""
 FEW: Final = 32
-"""Cells that are gone through one by one."""
+"""Up to this many cells are read in a Python loop instead of NumPy."""
 EQUAL: Final = 1e-9
-"""Relative difference of numbers that are called equal."""
+"""Relative tolerance within which two numbers are equal."""
 NEAR: Final = 1e-8
-"""Difference of numbers near 0 that are called equal."""
+"""Absolute tolerance within which two numbers are equal."""
 TIED: Final = 1e-9
-"""Relative difference of totals that share the first place: less than that is rounding."""
+"""Relative tolerance within which two group totals are tied; smaller differences are rounding."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a plan gives.
+    """The answer of a plan.
 
     Attributes:
-        values: Texts, in the order of the rows.
-        number: The value as a number, where it was computed.
-        rows: Rows that it rests on, counted from 0.
-        column: Column whose cells it rests on; None where only rows were counted.
+        values: The different texts of the answer, in the order of the rows.
+        number: The value as a number if it was computed, else None.
+        rows: Rows that support the answer, counted from 0; `MOST_CELLS` at most.
+        column: Column whose cells support the answer; None if rows were only counted.
     """
 
     values: tuple[str, ...]
@@ -74,7 +74,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Kept:
-    """Rows, and those of them that an answer names."""
+    """A set of rows, and those of them that an answer cites."""
 
     rows: Indexes
     cited: tuple[int, ...]
@@ -82,19 +82,19 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Coded:
-    """The cells of a column as numbers: equal ones have equal numbers, in order of first use."""
+    """The cells of a column as integer codes, numbered from 0 in order of first occurrence."""
 
     codes: Indexes
     known: dict[str, int]
 
     @property
     def count(self) -> int:
-        """How many different cells there are."""
+        """Number of different cells."""
         return len(self.known)
 
     @property
     def empty(self) -> int:
-        """The number of empty cells; -1 where there are none."""
+        """Code of an empty cell; -1 if no cell is empty."""
         return self.known.get("", -1)
 
     @classmethod
@@ -105,11 +105,11 @@ class _Coded:
 
 
 class PlanRunner:
-    """Runs plans over one table; what several plans need is found once and kept.
+    """Runs plans over one table and caches the row sets that plans share.
 
     Args:
         table: The table.
-        most_bytes: Kept of sets of rows; more of them are dropped, and found again when needed.
+        most_bytes: Size of the cache of row sets, in bytes; a full cache is emptied.
     """
 
     def __init__(self, table: TypedTable, most_bytes: int = MOST_BYTES) -> None:
@@ -127,7 +127,7 @@ class PlanRunner:
         self._counted: tuple[_Kept, Indexes, Indexes] | None = None
 
     def rows(self, rows: Rows) -> Indexes:
-        """Find the rows, in the order of the table."""
+        """Return the numbers of the rows that a form selects, in the order of the table."""
         found = self._found.get(rows)
         if found is None:
             found = self._find(rows)
@@ -136,23 +136,26 @@ class PlanRunner:
         return found
 
     def run(self, plan: Plan, longest: int | None = None) -> Answer | None:
-        """Run a plan; None where it has no answer, as the average of nothing.
+        """Run a plan.
 
         Args:
             plan: The plan.
-            longest: Most values of an answer; a plan with more has none, and they are not put
-                together. None for as many as there are.
+            longest: Most values of an answer that lists cells; None for no limit.
+
+        Returns:
+            The answer; None if there is none, as for the average of no numbers, or if it would
+            have more than `longest` values.
         """
         self._longest = longest
         if not _is_of_all(plan):
             return self._run(plan)
-        # No question changes it.
+        # Plans over all rows are the same for every question, so their answers are cached.
         if (plan, longest) not in self._fixed:
             self._fixed[plan, longest] = self._run(plan)
         return self._fixed[plan, longest]
 
     def _hold(self, size: int) -> None:
-        """Drop what is kept before it takes too much memory."""
+        """Count `size` more cached bytes; empty the cache when it exceeds `most_bytes`."""
         self._held += size
         if self._held > self.most_bytes:
             self._found.clear()
@@ -268,7 +271,7 @@ class PlanRunner:
         return np.asarray(coded.codes == (coded.known.get(value, -1) if value else -1))
 
     def _covered(self, column: int, day: Day) -> NDArray[np.bool_]:
-        """Tell where the date lies in a day, month or year."""
+        """Mark the rows whose date lies in a day, month or year."""
         if column not in self._days:
             days = self.table.columns[column].days
             self._days[column] = np.array(
@@ -298,11 +301,11 @@ class PlanRunner:
         return spoken
 
     def _filled(self, rows: Rows, column: int) -> _Kept:
-        """Keep the rows that have a value, with those that are cited."""
+        """Return the rows with a value in a column, and cache them."""
         return self._keep(rows, column, False)
 
     def _numbered(self, rows: Rows, column: int) -> _Kept:
-        """Keep the rows that have a number."""
+        """Return the rows with a number in a column, and cache them."""
         return self._keep(rows, column, True)
 
     def _keep(self, rows: Rows, column: int, numbers: bool) -> _Kept:
@@ -317,7 +320,7 @@ class PlanRunner:
         return kept
 
     def _coded(self, column: int) -> _Coded:
-        """Give the folded cells of a column as numbers."""
+        """Return the folded cells of a column as integer codes."""
         if column not in self._folded:
             self._folded[column] = _Coded.of(self.table.columns[column].folded)
         return self._folded[column]
@@ -346,13 +349,13 @@ class PlanRunner:
             if seen.sum() > self._longest:
                 return None
         first = np.full(coded.count, -1)
-        # Of several rows with one value the last that is written stays: that is the first of them.
+        # Of several assignments to one code the last stays; in reverse, that is the first row.
         first[coded.codes[there][::-1]] = there[::-1]
         values = tuple(texts[row] for row in np.sort(first[first >= 0]).tolist())
         return Answer(values, None, kept.cited, column)
 
     def _is_too_long(self, cells: int, column: int) -> bool:
-        """Tell without looking whether cells that all differ are too many."""
+        """Tell whether a column without repeated values gives more cells than are allowed."""
         return (
             self._longest is not None
             and cells > self._longest
@@ -376,7 +379,7 @@ class PlanRunner:
     def _often(self, kept: _Kept, column: int, most: bool) -> Answer | None:
         if self._is_too_long(len(kept.rows), column):
             return None
-        # The most and the least frequent are asked for one after the other.
+        # Plans for the most and the least frequent value follow each other, so keep the counts.
         if self._counted is None or self._counted[0] is not kept:
             coded = self._coded(column)
             codes = coded.codes[kept.rows]
@@ -447,13 +450,15 @@ def _number(value: float, cited: tuple[int, ...], column: int | None = None) -> 
 
 
 def _is_of_all(plan: Plan) -> bool:
-    """Tell whether a plan is about all rows, or places among them, whatever the question."""
+    """Tell whether a plan selects from all rows, so that it holds nothing from the question."""
     rows = getattr(plan, "rows", None)
     return isinstance(rows, All) or (isinstance(rows, (Top, At)) and isinstance(rows.rows, All))
 
 
 def number_text(value: float) -> str:
-    """Write a number: whole where it is, else to six digits, of large ones to two decimals.
+    """Write a number: whole numbers without decimals, others to six significant digits.
+
+    Large numbers get as many digits as two decimals need.
 
     >>> number_text(3.0), number_text(2 / 3), number_text(1234567.891), number_text(0.1 + 0.2)
     ('3', '0.666667', '1234567.89', '0.3')
@@ -490,10 +495,13 @@ def _compare(column: Column, operator: str, value: str | float | Day) -> NDArray
 
 
 def day_bound(operator: str, day: Day) -> tuple[str, float]:
-    """Give the comparison, and the number of years to compare with, of a date.
+    """Translate a comparison with a date into a comparison with a number of years.
 
-    A year is left with its last day: after 1990 begins in 1991, until 1990 ends with it. So is a
-    month.
+    Years and months are compared by their end where that is meant: `> 1990` means from 1991 on,
+    and `<= 1990` includes all of 1990.
+
+    Returns:
+        The operator and the number to compare `Column.dates` with.
     """
     last = 0.0 if day.day else (1 / 12 if day.month else 1.0) - 1e-6
     if operator == ">":

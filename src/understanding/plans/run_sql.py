@@ -1,7 +1,7 @@
-"""Run a plan in DuckDB, which is given the columns that the plan reads and nothing else.
+"""Run a plan in DuckDB over the columns that the plan reads.
 
-The connection is in memory and locked before the statement runs: no files, no network, no
-extensions, no variables of Python.
+The database is in memory, and its configuration is locked before the statement runs: it can read
+no files, network, extensions or Python variables.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_sql(plan: Plan, table: TypedTable) -> tuple[Answer | None, str]:
         table: The table.
 
     Returns:
-        The answer, None where there is none; and the statement that was run.
+        The answer, or None if there is none, and the statement that was run.
     """
     import duckdb
 

@@ -1,2 +1,1 @@
-"""Practice: tables and questions of the project's own making, from which a student learns to
-understand."""
+"""Generate tables with questions and their plans, on which the ranker is trained."""

@@ -1,7 +1,7 @@
-"""Kinds of tables that people have, and how they ask about them, read from the texts in `words/`.
+"""Domains of tables and the wordings of questions about them, read from the texts in `words/`.
 
 A domain has a word for its records, names for them, and columns; each column says what its cells
-look like and in which words people ask for it. The format stands in `words/README.md`. All of it
+look like and in which words people ask for it. `words/README.md` describes the format. All content
 is invented.
 """
 
@@ -18,7 +18,7 @@ Make = Callable[[random.Random], str]
 Kind = Literal["number", "date", "shared", "person", "list", "flag", "code", "text"]
 WORDS: Final = Path(__file__).resolve().parent / "words"
 LANGUAGES: Final = ("en", "de")
-"""Languages that questions are made in."""
+"""Codes of the languages in which questions are generated."""
 FIELDS: Final = frozenset(
     [
         "asks",
@@ -49,18 +49,18 @@ FIELDS: Final = frozenset(
         "after",
     ]
 )
-"""What a column may say of how it is asked for."""
+"""Fields of a column, each with wordings of one kind of question; see `words/README.md`."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a column holds, and how people speak of it.
+    """What a column holds, and how people ask about it.
 
     Attributes:
-        labels: Names that a column of this kind has in files.
-        kind: What its cells are.
-        make: Makes a cell.
-        said: Field -> ways to say it, see `FIELDS`.
+        labels: Names that such a column has in files.
+        kind: Kind of its cells.
+        make: Generates the text of a cell.
+        said: Field -> its wordings, see `FIELDS`.
     """
 
     labels: tuple[str, ...]
@@ -69,7 +69,7 @@ class Meaning:
     said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def says(self, name: str) -> tuple[str, ...]:
-        """Give the ways to say a field; none where it has none."""
+        """Return the wordings of a field; empty if it has none."""
         return self.said.get(name, ())
 
 
@@ -82,12 +82,12 @@ class Domain:
         many: Its plural.
         who: Whether records are people.
         language: Code of the language.
-        article: Of `one`, where the language has genders.
-        keys: Labels of the column that names the records; none in a log.
-        names: Names of records; empty where they are made.
-        make_name: Makes a name.
+        article: Article of `one`, if the language has genders.
+        keys: Labels of the column that names the records; empty for a log.
+        names: Names of records; empty if `make_name` generates them.
+        make_name: Generates a name.
         called: Other words for a record, with their plurals.
-        columns: What it may hold.
+        columns: Columns that such a table may have.
     """
 
     one: str
@@ -103,7 +103,7 @@ class Domain:
 
 
 def ways(text: str) -> tuple[str, ...]:
-    """Split alternatives.
+    """Split alternatives at `|`.
 
     >>> ways("how much is {k} | price of {k}")
     ('how much is {k}', 'price of {k}')
@@ -113,7 +113,7 @@ def ways(text: str) -> tuple[str, ...]:
 
 @cache
 def read_phrases(language: str) -> dict[str, tuple[str, ...]]:
-    """Read how people of a language ask, whatever the table is about."""
+    """Read the wordings of a language that fit any table."""
     lines = (WORDS / f"phrases_{language}.txt").read_text(encoding="utf-8").splitlines()
     parts = (line.partition(":") for line in lines if line and not line.startswith("#"))
     return {name.strip(): ways(text) for name, _, text in parts}
@@ -121,7 +121,7 @@ def read_phrases(language: str) -> dict[str, tuple[str, ...]]:
 
 @cache
 def all_domains() -> tuple[Domain, ...]:
-    """Read all domains."""
+    """Read the domains of all languages."""
     found: list[Domain] = []
     for path in sorted(WORDS.glob("domains_*.txt")):
         language = path.stem.split("_")[1]
@@ -133,7 +133,8 @@ def read_domains(text: str, language: str, name: str = "text") -> list[Domain]:
     """Read domains from a text.
 
     Raises:
-        ValueError: A line is not understood; it is named.
+        ValueError: A line cannot be parsed, or a domain or column is incomplete; the message says
+            which.
     """
     found: list[Domain] = []
     head: dict[str, str] = {}
@@ -205,10 +206,13 @@ def _meaning(labels: tuple[str, ...], fields: dict[str, str], where: str) -> Mea
 
 
 def read_values(text: str) -> tuple[Kind, Make]:
-    """Read what the cells of a column look like.
+    """Parse the `values` field of a column.
+
+    Returns:
+        The kind of the column, and a function that generates a cell.
 
     Raises:
-        ValueError: It is not understood.
+        ValueError: The field cannot be parsed.
     """
     name, _, rest = text.strip().partition(" ")
     if text.startswith("one of:"):
@@ -310,5 +314,5 @@ CITIES: Final = ["Lisbon", "Oslo", "Madrid", "Cairo", "Toronto", "Lima", "Prague
 
 
 def person(rng: random.Random) -> str:
-    """Make the name of a person."""
+    """Generate the name of a person."""
     return f"{rng.choice(_FIRST)} {rng.choice(_LAST)}"

@@ -1,4 +1,4 @@
-"""Put plans over made tables into the words that people would use."""
+"""Generate questions about generated tables, each with its plan, in the words people would use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .made_tables import MadeColumn, MadeTable
 
 T = TypeVar("T")
 OWN: Final = 0.65
-"""How often a column's own way of asking is taken, where it has one."""
+"""Probability that a column's own wording is used, if it has one."""
 _WHICH: Final = {"die": "welche", "der": "welcher", "das": "welches"}
 _TWICE: Final = re.compile(
     r"\b(is|are|was|were|sind|ist|have|has|with|haben) (that|who|whose|where|with|die|mit) "
@@ -51,23 +51,23 @@ _MONTHS: Final = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and the plan that it means; no plan where the table cannot answer."""
+    """A question and its plan; None if the table cannot answer it."""
 
     text: str
     plan: Plan | None
 
 
 class Asker:
-    """Asks questions about one made table.
+    """Generates questions about one generated table.
 
     Args:
-        made: The table with its words.
-        table: The same, typed.
-        rng: Chooses.
+        made: The table with its wordings.
+        table: The same table, typed.
+        rng: Source of all random choices.
     """
 
     def __init__(self, made: MadeTable, table: TypedTable, rng: random.Random) -> None:
-        """Prepare for a table."""
+        """Collect the columns of each kind and the forms of questions that fit the table."""
         self.made, self.table, self.rng = made, table, rng
         self.phrases = read_phrases(made.domain.language)
         self.columns = [(table.numbered[c.label], c) for c in made.columns]
@@ -97,11 +97,11 @@ class Asker:
         ]  # fmt: skip
 
     def ask(self, count: int, unanswerable: float = 0.0) -> Iterator[Asked]:
-        """Ask so many different questions, or as many as the table gives.
+        """Generate different questions.
 
         Args:
-            count: How many.
-            unanswerable: Share of questions that the table cannot answer.
+            count: Number of questions; there are fewer if the table does not give as many.
+            unanswerable: Share of questions that the table cannot answer, 0 to 1.
         """
         seen: set[str] = set()
         for _ in range(6 * count):
@@ -128,7 +128,7 @@ class Asker:
         return Asked(self._fill(text, column, k=name), Cells(self._named(row), number))
 
     def _two_values(self) -> Asked | None:
-        """Ask for a column whose words are only hinted at by its values."""
+        """Ask for a column by offering some of its values instead of its label."""
         row, name = self._record()
         found = [(n, c) for n, c in self.columns if c.meaning.kind == "shared"]
         if not found:
@@ -156,7 +156,7 @@ class Asker:
         return Asked(self._fill(text, column, k=name), Cells(self._named(row), number))
 
     def _is(self) -> Asked | None:
-        """Ask whether a record has a value: its own, or another's."""
+        """Ask whether a record has a certain value, its own or that of another record."""
         row, name = self._record()
         other = row if self.rng.random() < 0.5 else self.rng.randrange(len(self.made.records))
         found = self._condition(other)
@@ -528,7 +528,7 @@ class Asker:
     # Logs.
 
     def _log_value(self) -> Asked | None:
-        """Ask for a value of a line that conditions single out."""
+        """Ask for a value of a log entry that is selected by conditions."""
         number, column = self._pick(self.columns)
         row = self.rng.randrange(len(self.made.records))
         found = self._conditions(self.rng.randint(1, 3), row, without=number)
@@ -571,7 +571,7 @@ class Asker:
         return Asked(self._fill(text, column, s=said, v=value), Cells(where, number))
 
     def _log_top(self) -> Asked | None:
-        """Ask what the highest line of some has in another column."""
+        """Ask for a value of the highest or lowest entry among those that meet conditions."""
         if not self.numbers:
             return None
         number, column = self._pick(self.numbers)
@@ -590,7 +590,7 @@ class Asker:
         return Asked(self._fill(text, column), Cells(Top(rows, number, highest), target))
 
     def _log_exists(self) -> Asked | None:
-        """Ask whether there is a line that meets two conditions."""
+        """Ask whether there is an entry that meets two conditions."""
         row = self.rng.randrange(len(self.made.records))
         first = self._condition(row)
         second = self._condition(row if self.rng.random() < 0.5 else None)
@@ -609,10 +609,10 @@ class Asker:
         text = self._fill(self._pick(ways), s=first[1], t=second[1])
         return Asked(text, Exists(Both((first[0], second[0]))))
 
-    # What the table does not hold.
+    # Questions that the table cannot answer.
 
     def _absent(self) -> Asked | None:
-        """Ask for a column that such a table could have and this one does not."""
+        """Ask for a column that tables of the domain can have but this one does not."""
         meanings = [one for one in self.made.absent if any(one.said.values())]
         if not meanings:
             return None
@@ -644,7 +644,7 @@ class Asker:
         return Asked(self._fill(text, column, k=name, j=other), None)
 
     def _absent_record(self) -> Asked | None:
-        """Ask for a record that is not there."""
+        """Ask about a record that is not in the table."""
         domain = self.made.domain
         here = {fold(one[self.made.key]) for one in self.made.records if self.made.key}
         others = [one for one in domain.names if fold(one) not in here]
@@ -660,7 +660,7 @@ class Asker:
         return Asked(self._fill(text, column, k=self._lowered(name)), None)
 
     def _absent_value(self) -> Asked | None:
-        """Ask of records with a value that the table does not have."""
+        """Ask about records with a value that is not in the table."""
         found = [(n, c) for n, c in self.columns if c.meaning.kind in ("shared", "person", "list")]
         if not found or not self.numbers:
             return None
@@ -685,7 +685,7 @@ class Asker:
     def _conditions(
         self, count: int, row: int | None = None, without: int = -1
     ) -> tuple[Rows, str] | None:
-        """Choose conditions that one row meets, and say them one after the other."""
+        """Choose up to `count` conditions that one row meets, and put them into words."""
         row = self.rng.randrange(len(self.made.records)) if row is None else row
         found = [one for _ in range(3 * count) if (one := self._condition(row)) is not None]
         kept = {one[0].column: one for one in found if one[0].column != without}
@@ -697,7 +697,11 @@ class Asker:
         return (wheres[0] if len(wheres) == 1 else Both(wheres)), said
 
     def _condition(self, row: int | None = None) -> tuple[Where, str, MadeColumn, str] | None:
-        """Choose a value that records share, and say it; also its column and the bare value."""
+        """Choose a condition on a value that records may share.
+
+        Returns:
+            The condition, its wording, its column, and the value as the question says it.
+        """
         if not self.shared:
             return None
         number, column = self._pick(self.shared)
@@ -753,7 +757,7 @@ class Asker:
         return Where(number, "=", whole), self._fill(text, column, v=value), column, value
 
     def _bound(self) -> tuple[Rows, str, MadeColumn, str] | None:
-        """Choose a bound, or two, for a column of numbers or dates, and say it."""
+        """Choose a bound, or two, for a column of numbers or dates; returns as `_condition`."""
         if not self.ordered:
             return None
         number, column = self._pick(self.ordered)
@@ -778,7 +782,7 @@ class Asker:
                     value = float(f"{value:.1g}")
                     text = str(int(value))
                 elif read[0].unit and self.rng.random() < 0.5 and ":" not in cell:
-                    # People leave the unit out, or the decimals.
+                    # People often leave out the unit.
                     digits = cell[read[0].start : read[0].end].strip("€$£ ")
                     text = digits.split()[0] if digits else cell
                 bounds.append(value)
@@ -833,7 +837,7 @@ class Asker:
         name = self._cell(row, self.key)
         parts = name.split()
         if len(parts) > 1 and self.rng.random() < 0.35:
-            # People say a part of a name where that is enough.
+            # People say a part of a name if no other record has that part.
             part = self._pick(parts)
             if len(part) > 2 and sum(
                 part in self._cell(other, self.key).split() for other in range(len(self.made.records))
@@ -860,7 +864,7 @@ class Asker:
         return text.lower() if self.rng.random() < 0.5 else text
 
     def _label(self, column: MadeColumn) -> str:
-        """Say a column: by its label here, or by another that it could have."""
+        """Return the column's label in this table, or another one from its domain."""
         label = column.label if self.rng.random() < 0.7 else self._pick(column.meaning.labels)
         return label.lower().replace("_", " ")
 
@@ -893,7 +897,7 @@ class Asker:
         return " ".join(text.split())
 
     def _said(self, text: str) -> str:
-        """Write as people do: capitals or not, a question mark or not, a slip of the finger."""
+        """Vary the capital, the question mark and the framing, and sometimes swap two letters."""
         text = self._pick(self.phrases["said"]).replace("{q}", text.rstrip("?"))
         if self.rng.random() < 0.25:
             text = text[0].upper() + text[1:]
@@ -907,7 +911,7 @@ class Asker:
 
 
 def _opposite(where: Where, table: TypedTable) -> Where:
-    """Give the condition that the other rows meet."""
+    """Negate a condition; one on a date is returned as it is."""
     value = str(where.value)
     if table.columns[where.column].kind == "flag":
         others = [one for one in table.columns[where.column].rows_of if one != value]

@@ -1,7 +1,6 @@
-"""Make tables like those that people have: shops, teams, elections, trips, staff, releases.
+"""Generate tables like those that people have: shops, teams, elections, trips, staff, releases.
 
-Nothing in them is real. Each column knows how people ask for it, so that questions can be put in
-ordinary words.
+All content is invented. Each column has wordings for questions about it.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from typing import Final
 from .domains import COUNTRIES, WORDS, Domain, Meaning, all_domains, person, read_domains
 
 LOGS: Final = 0.15
-"""Share of tables without a column that names the records."""
+"""Probability of a log, a table without a column that names the records."""
 CODES: Final = 0.15
-"""Share of tables with a column of codes beside the names; its label may be that of the record."""
+"""Probability that a table with names also has a column of codes."""
 POOL: Final = 0.25
-"""Share of tables whose columns are drawn from a common pool, as in results and rankings."""
+"""Probability that the columns are drawn from a common pool, see `general_domain`."""
 
 
 @dataclass(frozen=True)
 class MadeColumn:
-    """A column of a made table."""
+    """A column of a generated table."""
 
     label: str
     meaning: Meaning
@@ -32,16 +31,16 @@ class MadeColumn:
 
 @dataclass(frozen=True)
 class MadeTable:
-    """A made table.
+    """A generated table.
 
     Attributes:
-        domain: What it is about.
+        domain: The domain that it was generated from.
         one: Word for a record.
         many: Its plural.
-        key: Column that names the records; None in a log.
-        columns: The other columns.
-        absent: Columns that such a table could have and this one does not.
-        records: Rows.
+        key: Column that names the records; None for a log.
+        columns: The other columns, without codes.
+        absent: Columns of the domain that this table does not have.
+        records: The rows as mappings of column to text.
     """
 
     domain: Domain
@@ -75,7 +74,7 @@ _STYLES: Final[tuple[Callable[[str], str], ...]] = (
 
 
 def title(rng: random.Random) -> str:
-    """Make the title of a thing."""
+    """Generate a title, such as that of a book or a film."""
     first, second = rng.sample(_NOUNS, 2)
     made = "".join(rng.sample(_SYLLABLES, rng.randint(2, 3))).capitalize()
     return rng.choice(
@@ -89,7 +88,7 @@ def _pool() -> Domain:
 
 
 def general_domain(rng: random.Random) -> Domain:
-    """Make a domain of a common word for its records and columns of the pool."""
+    """Make a domain with a common word for its records and the columns of a common pool."""
     one, many, who = rng.choice(_THINGS)
     keys = (one, "name", one, f"{one} name", "name" if who else "title")
     names = tuple(COUNTRIES) if one == "country" else ()
@@ -102,13 +101,12 @@ def general_domain(rng: random.Random) -> Domain:
 def make_table(
     rng: random.Random, domains: Sequence[Domain] | None = None, pool: float = POOL
 ) -> MadeTable:
-    """Make a table of 5 to 40 records and 3 to 11 columns.
+    """Generate a table of 5 to 30 records, or a log of 15 to 60, with up to 12 columns.
 
     Args:
-        rng: Chooses.
-        domains: Kinds of tables to choose from; all by default.
-        pool: Share of tables whose columns are drawn from a common pool under any word for a
-            record.
+        rng: Source of all random choices.
+        domains: Domains to choose from; all by default.
+        pool: Probability that the table is generated from `general_domain` instead.
     """
     known = list(domains or all_domains())
     logs = [one for one in known if not one.keys]
@@ -184,7 +182,10 @@ def _records(
 def _code_label(
     rng: random.Random, domain: Domain, key: str | None, used: dict[str, Meaning]
 ) -> str | None:
-    """Choose a label for codes, which may be the word for a record: people mean the name."""
+    """Choose a label for a column of codes; None for no such column.
+
+    The label may be the word for a record, so that the ranker learns to prefer the name.
+    """
     if not key or rng.random() >= CODES:
         return None
     words = {"de": ["Nr", "Kennung", "ID", "Code"]}.get(
@@ -205,7 +206,7 @@ def _numbered(pattern: str, number: int, rng: random.Random) -> str:
 
 
 def _few(rng: random.Random, meaning: Meaning, log: bool) -> Callable[[random.Random], str]:
-    """Let some columns of people and dates, and those of logs, have few different values."""
+    """Return a generator of cells; some columns, in logs most, draw from a few values."""
     repeat = meaning.kind in ("person", "date", "code", "text") and rng.random() < (
         0.9 if log else 0.3
     )

@@ -1,4 +1,4 @@
-"""Questions about made tables as a ranker sees them, with the plans that are right."""
+"""Convert generated tables and questions into training examples for the ranker."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ from .made_questions import Asker
 from .made_tables import POOL, MadeTable, make_table
 
 TAKEN: Final = 0.12
-"""Share of the questions whose column or record is taken out of the table."""
+"""Share of the questions whose column or record is removed from the table."""
 ABSENT: Final = 0.14
-"""Share of the questions that ask for what such a table could have and this one does not."""
+"""Share of the questions about a column, record or value that the table does not have."""
 COMMON: Final = 0.08
-"""A word that questions about so many of the tables have says nothing alone."""
+"""A word is common if questions about at least this share of the tables have it."""
 FUNCTION_WORDS: Final = ["an", "be", "been", "being", "can", "could", "would", "should", "will", "shall", "may", "might", "must", "were", "am", "it", "its", "it's", "he", "she", "they", "them", "his", "her", "their", "our", "your", "my", "you", "us", "where", "when", "why", "whom", "how's", "who's", "what's", "where's", "that's", "if", "then", "so", "but", "also", "just", "only", "into", "onto", "out", "off", "about", "there's", "these", "those", "here", "have", "having", "whats", "hows", "der", "die", "das", "den", "dem", "des", "ein", "eine", "einen", "einem", "einer", "eines", "und", "oder", "von", "vom", "zu", "zum", "zur", "in", "im", "am", "an", "auf", "aus", "bei", "mit", "nach", "ist", "sind", "war", "waren", "wird", "werden", "wurde", "wurden", "hat", "haben", "hatte", "wie", "was", "wer", "wen", "wem", "wo", "wann", "welche", "welcher", "welches", "welchen", "viele", "viel", "es", "er", "sie", "ich", "wir"]  # fmt: skip
-"""Words of English and German that say nothing alone, beside those that are found."""
+"""Function words of English and German, which are common beside those that are found."""
 MOST: Final = 500
-"""Plans of a question that are learned from; of more, some wrong ones are left out."""
+"""Most plans of a training example; if there are more, some wrong ones are left out."""
 
 
 def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]:
-    """Find the words that questions have whatever their table is about."""
+    """Find the words that are common in questions about any table.
+
+    Args:
+        seed: Seed of the generated tables and questions.
+        tables: Number of tables.
+        each: Questions per table.
+    """
     count: Counter[str] = Counter()
     for number in range(tables):
         rng = random.Random(f"{seed} common {number}")
@@ -50,7 +56,7 @@ def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]
 
 
 def known_words(least: int = 2) -> frozenset[str]:
-    """Give the words that questions of the domains have, those that occur so often."""
+    """Return the words of over three letters that occur `least` times or more in the domains."""
     count: Counter[str] = Counter()
     for domain in all_domains():
         for meaning in domain.columns:
@@ -60,7 +66,7 @@ def known_words(least: int = 2) -> frozenset[str]:
 
 
 def leaning_words() -> frozenset[str]:
-    """Give the words that stand for what was named in the question before, such as `its`."""
+    """Return the words that refer to a record of the previous question, such as `its`."""
     said = [text for one in LANGUAGES for text in read_phrases(one)["leaning"]]
     return frozenset(text for text in said if " " not in text)
 
@@ -75,17 +81,17 @@ def practice_examples(
     pool: float = POOL,
     known: frozenset[str] = frozenset(),
 ) -> Iterator[Example]:
-    """Make examples from made tables.
+    """Generate training examples.
 
     Args:
-        seed: Of tables and questions.
-        tables: Their numbers; a number and a seed always give the same table.
-        each: Questions a table.
-        encoder: The sentence encoder; its tokens are kept with the examples.
-        common: Words that say nothing alone.
-        domains: Kinds of tables; all by default.
-        pool: Share of tables of a common pool of columns.
-        known: Words that people use in questions.
+        seed: Seed of the tables and questions.
+        tables: Numbers of the tables; a number and a seed always give the same table.
+        each: Questions per table.
+        encoder: The sentence encoder, whose tokens the examples hold; None without one.
+        common: Words without content of their own, such as articles.
+        domains: As in `make_table`.
+        pool: As in `make_table`.
+        known: Words that are usual in questions; they are not taken for misspelled values.
     """
     for number in tables:
         rng = random.Random(f"{seed} {number}")
@@ -124,7 +130,7 @@ def _example(
 
 
 def _means(candidate: Candidate, plan: Plan, answer: Answer) -> bool:
-    """Tell whether a plan gives the wanted answer in the wanted way."""
+    """Tell whether a candidate has the right answer and a structure like that of the right plan."""
     mine, its = take_apart(candidate.plan), take_apart(plan)
     return (
         mine.outer == its.outer
@@ -137,7 +143,8 @@ def _means(candidate: Candidate, plan: Plan, answer: Answer) -> bool:
 
 
 _SAYING: Final = ("exists", "compared more", "compared less", "count")
-"""Kinds of plans whose answers are the same for many conditions."""
+"""Kinds of plans whose right candidates must also have conditions on the same columns, since many
+conditions give the same answer."""
 
 
 def _columns(conditions: Sequence[Where]) -> list[int]:
@@ -155,7 +162,7 @@ def _some(candidates: list[Candidate], right: list[bool], rng: random.Random) ->
 def _without(
     made: MadeTable, table: TypedTable, plan: Plan, rng: random.Random
 ) -> TypedTable | None:
-    """Take what a question needs out of its table: a column, or the record that it names."""
+    """Remove what a question needs from its table: its columns, or the record that it names."""
     parts = take_apart(plan)
     assert made.key is not None
     key = table.numbered[made.key]

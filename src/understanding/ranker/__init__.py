@@ -1,1 +1,1 @@
-"""Ranks the plans that a question may mean."""
+"""Rank the candidate plans of a question with a small trained network."""

@@ -1,4 +1,4 @@
-"""Set a student's temperature and thresholds on questions that it was not trained on."""
+"""Choose the temperature and the threshold of a ranker on questions it was not trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ TEMPERATURES: Final = (0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.5)
 
 
 def scores_of(ranker: Ranker, examples: Sequence[Example]) -> list[torch.Tensor]:
-    """Give the scores of each question's plans."""
+    """Score the plans of each question.
+
+    Returns:
+        For each example, one score for each plan, then that of "the table cannot answer".
+    """
     found = []
     with torch.inference_mode():
         for one in examples:
@@ -25,7 +29,7 @@ def scores_of(ranker: Ranker, examples: Sequence[Example]) -> list[torch.Tensor]
 
 
 def temperature_of(scores: Sequence[torch.Tensor], examples: Sequence[Example]) -> float:
-    """Choose the temperature at which the right plans are likeliest."""
+    """Choose the temperature from `TEMPERATURES` at which the right plans are most likely."""
 
     def loss(temperature: float) -> float:
         total = 0.0
@@ -45,14 +49,14 @@ def threshold_of(
     risk: float = 0.05,
     floor: float = 0.5,
 ) -> float:
-    """Give the least probability from which on at most so many answers are wrong.
+    """Choose the lowest probability at which at most a share `risk` of the answers is wrong.
 
     Args:
-        scores: Of `scores_of`.
+        scores: Result of `scores_of`.
         examples: The questions; those that the table cannot answer count as wrong if answered.
-        temperature: Of `temperature_of`.
-        risk: Share of wrong answers among those given.
-        floor: No threshold is lower.
+        temperature: Result of `temperature_of`.
+        risk: Largest share of wrong answers among those given, 0 to 1.
+        floor: Lowest threshold that is returned.
     """
     seen: list[tuple[float, bool]] = []
     for score, one in zip(scores, examples, strict=True):

@@ -1,4 +1,4 @@
-"""A pretrained sentence encoder: it reads a question beside the columns of its table."""
+"""A pretrained sentence encoder that encodes a question together with the columns of its table."""
 
 from __future__ import annotations
 
@@ -19,36 +19,40 @@ from ..plans.list_plans import Question
 from ..table.typed_table import Column, TypedTable
 
 ENCODER: Final = "minilm"
-"""The encoder that the general student was trained with."""
+"""The encoder that the packaged ranker was trained with."""
 WITHOUT: Final = (
     "without the sentence encoder fewer questions are understood; "
     f"stillroom models add {ENCODER} fetches it"
 )
-"""What users are told where its weights are not there."""
+"""Note to users whose machine lacks the weights."""
 LONGEST: Final = 320
-"""Tokens that are read at once; wider tables are read in parts."""
+"""Most tokens of a sequence; the columns of wide tables are split over several sequences."""
 QUESTION: Final = 64
-"""Tokens of a question that are read."""
+"""Most tokens of a question."""
 COLUMN: Final = 14
-"""Tokens of a column that are read."""
+"""Most tokens of a column."""
 KINDS: Final = 20
-"""Tokens of a column that are read where a few texts repeat: what they are tells what it is."""
+"""Most tokens of a column of categories, whose values say what the column is about."""
 BATCH: Final = 64
-"""Texts that are read at once."""
+"""Texts in a batch."""
 RANK: Final = 16
+"""Rank of an adapter."""
 SCALE: Final = 2.0
-"""By which an adapter's product is multiplied."""
+"""Factor of the low-rank product that an adapter adds."""
 
 
 class Reading(tuple[tuple[list[int], list[tuple[int, int]]], ...]):
-    """A question as token ids, with the place of each column in them; several for wide tables."""
+    """A question and its columns as token sequences; several sequences for a wide table.
+
+    Each sequence has the token ids and the start and end of each of its columns.
+    """
 
 
 class Encoder:
     """A BERT-like encoder with its tokenizer.
 
     Args:
-        folder: Of its weights and tokenizer.
+        folder: Folder of its weights and tokenizer, in the Hugging Face format.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -67,14 +71,14 @@ class Encoder:
 
     @property
     def width(self) -> int:
-        """Dimensions of its vectors."""
+        """Number of dimensions of its vectors."""
         return int(self.model.config.hidden_size)
 
     def adapted(self, weights: Mapping[str, Tensor]) -> Encoder:
-        """Give this encoder with low-rank adapters added to its layers; embeddings are shared.
+        """Return a copy with low-rank adapters merged into its layers; embeddings are shared.
 
         Args:
-            weights: As `adapter_weights` gives them.
+            weights: Adapters, as `adapter_weights` returns them.
         """
         other = copy.copy(self)
         other.model = copy.copy(self.model)
@@ -90,7 +94,7 @@ class Encoder:
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Give the vectors of texts: texts x dimensions, each of length 1."""
+        """Encode texts as vectors of length 1, texts x `width`, and cache them."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._kept]
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
@@ -99,7 +103,7 @@ class Encoder:
 
     @torch.inference_mode()
     def vector(self, text: str) -> NDArray[np.float32]:
-        """Give the vector of one text, of length 1, and keep nothing."""
+        """Encode one text as a vector of length 1, without caching it."""
         found: NDArray[np.float32] = self._vectors([text])[0]
         return found
 
@@ -114,9 +118,10 @@ class Encoder:
         return vectors
 
     def prepare(self, question: Question, table: TypedTable) -> Reading:
-        """Give a question and the columns as token ids.
+        """Tokenize a question and the columns of its table.
 
-        A column is its label and one or two values; a value that the question names comes first.
+        A column is given by its label with the value that the question names, or else with some of
+        its values; see `column_text`.
         """
         asked = [self.tokenizer.cls_token_id, *self._ids(question.text)[:QUESTION]]
         asked.append(self.tokenizer.sep_token_id)
@@ -135,13 +140,14 @@ class Encoder:
         return Reading(parts)
 
     def read(self, readings: Sequence[Reading]) -> list[Tensor]:
-        """Read questions beside their columns.
+        """Encode questions together with their columns.
 
         Args:
-            readings: Of `prepare`.
+            readings: Results of `prepare`.
 
         Returns:
-            For each, columns + 1 x `width`: a vector for each column, then that of the question.
+            For each question, (columns + 1) x `width`: a vector for each column, then that of the
+            question.
         """
         flat = [part for reading in readings for part in reading]
         longest = max(len(ids) for ids, _ in flat)
@@ -172,7 +178,7 @@ class Encoder:
 
 
 def packaged_encoder() -> Encoder | None:
-    """Open the encoder that the general student was trained with; None without its weights."""
+    """Load the encoder that the packaged ranker was trained with; None without its weights."""
     try:
         return Encoder(find_model(ENCODER))
     except ModelNotFoundError:
@@ -180,7 +186,15 @@ def packaged_encoder() -> Encoder | None:
 
 
 def column_text(column: Column, named: str | None) -> str:
-    """Describe a column by its label and some of its values, for an encoder."""
+    """Describe a column for the encoder.
+
+    Args:
+        column: The column.
+        named: A value of the column that the question names; None if it names none.
+
+    Returns:
+        Its label with the named value, or else with up to four of its values.
+    """
     label = " or ".join([column.label, *column.also[:3]])
     if named is not None:
         return f"{label} = {named}"
@@ -193,28 +207,31 @@ def column_text(column: Column, named: str | None) -> str:
 
 
 class Adapted(nn.Module):
-    """A linear layer with a trained product of low rank added; the layer itself is kept."""
+    """A linear layer with a trainable low-rank product added (LoRA, Hu et al. 2021)."""
 
     def __init__(self, base: nn.Linear, rank: int = RANK) -> None:
-        """Wrap a layer; it gives what it gave until it is trained."""
+        """Wrap a layer; its output is unchanged until the adapter is trained."""
         super().__init__()
         self.base = base
         self.down = nn.Parameter(torch.randn(rank, base.in_features) / base.in_features**0.5)
         self.up = nn.Parameter(torch.zeros(base.out_features, rank))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Add the product of the two small matrices."""
+        """Apply the layer and add the low-rank product."""
         return torch.as_tensor(self.base(values) + SCALE * (values @ self.down.T) @ self.up.T)
 
 
 def add_adapters(
     encoder: Encoder, weights: Mapping[str, Tensor] | None = None
 ) -> list[nn.Parameter]:
-    """Put adapters around the layers of an encoder and freeze the rest; give what is trained.
+    """Wrap the linear layers of an encoder in adapters and freeze all other weights.
 
     Args:
-        encoder: The encoder; it is changed.
-        weights: Of `adapter_weights`, to go on from; new ones change nothing yet.
+        encoder: The encoder; it is changed in place.
+        weights: Result of `adapter_weights` to continue from; None starts new adapters.
+
+    Returns:
+        The trainable parameters.
     """
     encoder.model.requires_grad_(False)
     trained: list[nn.Parameter] = []
@@ -223,7 +240,7 @@ def add_adapters(
         wrapped = Adapted(module)
         if weights is not None:
             down, up = weights[f"{name}.down"], weights[f"{name}.up"]
-            # What had a lower rank goes on with the rest added, which changes nothing yet.
+            # Adapters of a lower rank are extended by rows whose product is zero at first.
             wrapped.down.data[: len(down)] = down
             wrapped.up.data[:, : up.shape[1]] = up
         setattr(encoder.model.get_submodule(parent), last, wrapped)
@@ -232,7 +249,7 @@ def add_adapters(
 
 
 def adapter_weights(encoder: Encoder) -> dict[str, Tensor]:
-    """Give the adapters of an encoder by the names of its layers."""
+    """Return the adapter weights of an encoder, named by layer with `.down` and `.up`."""
     found = {}
     for name, module in encoder.model.named_modules():
         if isinstance(module, Adapted):

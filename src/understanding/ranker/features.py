@@ -1,8 +1,9 @@
-"""What a ranker sees of a plan beside a question: its structure, and how well the two fit.
+"""Features of a plan and its question for the ranker.
 
-Structure is given as a few categories (what is done, to which rows, with which kinds of columns),
-fit as numbers: how alike the columns are to the question, how much of the question the conditions
-account for, what kind of answer it is.
+The structure of a plan is a few categories: the operation, how its rows are selected, and the kinds
+of its columns. How well it fits the question is a vector of numbers: how similar its columns are to
+the words of the question, how much of the question its conditions account for, and what its answer
+is like.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ from ..table.typed_table import TypedTable
 from ..table.values import stem, words
 
 SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
-"""Categories of a plan."""
+"""Categorical features of a plan."""
 COLUMN_FEATURES: Final = 6
-"""Numbers that say how alike a column is to the words of a question."""
+"""Number of features of a column, see `column_features`."""
 NUMBERS: Final = 3 * COLUMN_FEATURES + 23
-"""Numbers of a plan."""
+"""Number of numeric features of a plan."""
 _KINDS: Final = ("none", "number", "date", "text", "flag")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A plan taken apart: names of its categories, and the columns in their roles."""
+    """The parts of a plan: names of its categories, its columns by role, and its conditions."""
 
     outer: str
     of: str
@@ -65,7 +66,7 @@ class Parts:
 
 
 def take_apart(plan: Plan) -> Parts:
-    """Take a plan apart into categories and columns."""
+    """Split a plan into its categories, columns and conditions."""
     match plan:
         case Cells(rows, column):
             of, order, base = _rows(rows)
@@ -157,13 +158,13 @@ NAMES: Final[tuple[tuple[str, ...], ...]] = (
     ("all", "one", "both", "either", "nested", "two"),
     _KINDS, _KINDS, _PAIRS,
 )  # fmt: skip
-"""The names of each slot."""
+"""Possible values of each of `SLOTS`."""
 _NUMBERS: Final = tuple({name: n for n, name in enumerate(names)} for names in NAMES)
 
 
 @lru_cache(maxsize=100_000)
 def likeness(one: str, other: str) -> float:
-    """Tell how much of the shorter word both have in one piece, from four letters on.
+    """Return the share of the shorter word that is a common substring of at least four letters.
 
     >>> likeness("gewartet", "wartung"), likeness("cost", "price")
     (0.5714285714285714, 0.0)
@@ -178,17 +179,17 @@ def likeness(one: str, other: str) -> float:
 def column_features(
     question: Question, table: TypedTable, common: Container[str]
 ) -> NDArray[np.float64]:
-    """Tell how alike each column is to the words of the question.
+    """Compute how similar each column is to the words of the question.
 
     Args:
         question: The question.
         table: The table.
-        common: Words that say nothing alone.
+        common: Words without content of their own, such as articles.
 
     Returns:
-        Columns x `COLUMN_FEATURES`: share of the label's words that are said, whether the whole
-        label is said, the likest pair of words, whether one of its values is named, and the first
-        and third of them beside the best column's.
+        Columns x `COLUMN_FEATURES`: share of the label's words that the question has, whether it
+        has the whole label, highest `likeness` of two words, whether it names a value of the
+        column, and the first and third feature minus those of the best column.
     """
     stems = [stem(word) for word in question.words]
     there = set(stems)
@@ -216,12 +217,12 @@ def column_features(
 
 
 def content_words(question: Question, common: Container[str]) -> NDArray[np.bool_]:
-    """Tell which words of the question say something."""
+    """Mark the words of a question that are not common words."""
     return np.array([word not in common for word in question.words], dtype=bool)
 
 
 class _Words:
-    """The words of a question as bits, and what each column says of them."""
+    """The words of a question as bit sets: the content words, and those in each column's label."""
 
     def __init__(self, question: Question, table: TypedTable, common: Container[str]) -> None:
         stems = [stem(word) for word in question.words]
@@ -243,7 +244,15 @@ def _bits(flags: Iterable[bool]) -> int:
 
 @dataclass(frozen=True)
 class _Held:
-    """The conditions of a plan: a number for them, their columns, and what those are called."""
+    """The conditions of a plan.
+
+    Attributes:
+        number: Number of this tuple of conditions among those of all plans.
+        operators: Category of their operators.
+        columns: Their columns.
+        places: Their first two columns; -1 where there is none.
+        labels: Bit set of the question's words that are in the labels of their columns.
+    """
 
     number: int
     operators: int
@@ -264,14 +273,20 @@ class _Held:
         return cls(number, operator, columns, (first, second), labels)
 
     def mean(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give the mean of the columns' numbers; the last row is that of no column."""
+        """Average the features of the columns; the last row of `columns` stands for no column."""
         held = [columns[column] for column in self.columns]
         return np.asarray(np.mean(held, axis=0) if held else columns[-1])
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """How the conditions of a plan fit the question."""
+    """How the conditions of a plan fit the question.
+
+    Attributes:
+        covered: Bit set of the question's words that they come from.
+        numbers: Sum and minimum of their weights, least weight per word, how many do not come from
+            words, and how many there are.
+    """
 
     covered: int
     numbers: tuple[float, ...]
@@ -297,19 +312,20 @@ def plan_features(
     columns: NDArray[np.float64],
     common: Container[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Give what a ranker sees of each plan.
+    """Compute the features of each plan.
 
     Args:
         question: The question.
         table: The table.
         candidates: The plans.
-        columns: Of `column_features`.
-        common: Words that say nothing alone.
+        columns: Result of `column_features`.
+        common: Words without content of their own, such as articles.
 
     Returns:
-        Categories (plans + 1 x `SLOTS`), columns (plans + 1 x 4: target, order, two conditions;
-        -1 where there is none) and numbers (plans + 1 x `NUMBERS`); the last row stands for a
-        question that the table cannot answer, its columns are one past the last.
+        Categories, (plans + 1) x `SLOTS`; columns, (plans + 1) x 4: target, order and those of two
+        conditions, -1 where there is none; and numbers, (plans + 1) x `NUMBERS`. The last row is
+        for "the table cannot answer"; its columns are the number of columns, which is the row of
+        the question among the encoder's vectors.
     """
     seen_words = _Words(question, table, common)
     fits: dict[int, _Fit] = {}
@@ -323,7 +339,7 @@ def plan_features(
         held = held_by.get(parts.conditions)
         if held is None:
             held = held_by[parts.conditions] = _Held.of(parts.conditions, len(held_by), seen_words)
-        # Plans over one set of rows share the tuple of its conditions.
+        # Plans over the same rows share one tuple of conditions, so its identity is the key.
         fit = fits.get(id(candidate.conditions))
         if fit is None:
             fit = fits[id(candidate.conditions)] = _Fit.of(candidate.conditions, seen_words)
@@ -371,7 +387,7 @@ def plan_features(
             *spoken[1:],
             cells == 0,
         ))  # fmt: skip
-    # Columns of nothing are zero, and come last.
+    # The features of no column, index -1, are zeros.
     of_column = np.vstack([columns, np.zeros(columns.shape[1])])
     of_held = np.array([one.mean(of_column) for one in held_by.values()])
     of_held = of_held.reshape(-1, columns.shape[1])
@@ -381,7 +397,7 @@ def plan_features(
         of_held[np.array(means, dtype=np.int64)],
         np.array(numbers, dtype=np.float64).reshape(-1, NUMBERS - 3 * columns.shape[1]),
     ], axis=1).astype(np.float32)  # fmt: skip
-    # One more reading: that the table cannot answer. It sees the best of each number there is.
+    # The row for "the table cannot answer" has the maximum of each number over the plans.
     best = seen.max(axis=0, initial=0.0) if len(seen) else np.zeros(NUMBERS, dtype=np.float32)
     nothing = ("none", "rows", "nested", "none", "none", "none")
     categories.append(tuple(_NUMBERS[slot][name] for slot, name in enumerate(nothing)))

@@ -1,4 +1,4 @@
-"""Values of a table that a question means in other words: shiny like metal, luster metallic."""
+"""Find values that a question says in other words, e.g. "shiny like metal" for metallic luster."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..table.typed_table import TypedTable
 from .encoder import Encoder
 
 MOST: Final = 4
-"""Values that are hinted at, each of another column."""
+"""Most hints for a question, each for a different column."""
 NAMES: Final = 60
-"""Different names that a column has at most."""
+"""Most different values of a column that is searched."""
 LEAST: Final = {"kind": 0.15, "name": 0.35}
-"""Least likeness of a kind that repeats and of a record's name."""
+"""Least cosine similarity of the question to a category ("kind") or to the name of a record."""
 
 
 class Hints:
-    """Finds the values nearest in meaning to a question; their vectors are kept.
+    """Finds the values that are nearest in meaning to a question.
 
     Args:
         table: The table.
@@ -30,12 +30,12 @@ class Hints:
     """
 
     def __init__(self, table: TypedTable, encoder: Encoder) -> None:
-        """Keep the table; vectors are made when the first question comes."""
+        """Keep the arguments; the values are encoded at the first question."""
         self.table, self.encoder = table, encoder
 
     @cached_property
     def _values(self) -> tuple[list[tuple[int, str, float]], NDArray[np.float32]]:
-        """The values, each with its column and least likeness, and their vectors."""
+        """The values, each with its column and least similarity, and their vectors."""
         values = []
         for number, column in enumerate(self.table.columns):
             if column.is_category:
@@ -53,10 +53,13 @@ class Hints:
         return values, self.encoder.encode(texts)
 
     def find(self, question: Question) -> list[Where]:
-        """Give the likeliest value of each column of which the question names none.
+        """Find the nearest value of each column of which the question names no value.
 
         Args:
             question: The question.
+
+        Returns:
+            At most `MOST` conditions, the nearest value first.
         """
         values, vectors = self._values
         named = {one.column for one in question.mentions if one.whole or one.coverage > 0.5}

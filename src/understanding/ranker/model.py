@@ -1,4 +1,4 @@
-"""The ranker: a small network that scores each listed plan of a question."""
+"""The ranker, a small network that scores each candidate plan of a question."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from torch import Tensor, nn
 
 
 class Ranker(nn.Module):
-    """Scores plans by their structure, by how they fit, and by what the question asks for.
+    """Scores plans by their structure and by how they fit the question.
 
-    A question is the vector of the encoder and the sum of vectors of its words and word pairs. It
-    meets each plan twice: by a product with the vector of the plan's structure, and in a hidden
-    layer together with the numbers and what the encoder says of the plan's columns in their roles.
+    The vector of a question is the mean of the vectors of its words and word pairs, plus a
+    projection of the encoder's vector. The score of a plan is the sum of two parts: a bilinear
+    product of the question and the vector of the plan's structure, and a hidden layer over the
+    numeric features (with the encoder's vectors of the plan's columns), the structure, and the
+    product of question and structure.
 
     Args:
-        slots: How many names each category of a plan has.
-        numbers: Features of a plan that are numbers.
+        slots: Number of possible values of each categorical feature.
+        numbers: Number of numeric features.
         encoded: Dimensions of the encoder; 0 without one.
-        buckets: Of the hash table of words.
-        width: Of all hidden vectors.
-        dropout: Share of hidden values left out in training.
+        buckets: Size of the hash table of words.
+        width: Size of all hidden vectors.
+        dropout: Share of hidden values that are dropped in training.
     """
 
     def __init__(
@@ -63,14 +65,15 @@ class Ranker(nn.Module):
         """Score the plans of one question.
 
         Args:
-            hashed: Buckets of its words and pairs.
-            read: Vectors of the encoder, columns + 1 x dimensions: the last is the question's.
-            structure: Plans x slots.
-            columns: Plans x 4: target, order, two conditions; -1 for none.
-            numbers: Plans x numbers.
+            hashed: Buckets of the words and word pairs, as `hash_words` returns them.
+            read: Vectors of the encoder, (columns + 1) x `encoded`, the last that of the question;
+                None without an encoder.
+            structure: Categorical features, plans x slots.
+            columns: Numbers of columns, plans x 4: target, order, two conditions; -1 for none.
+            numbers: Numeric features, plans x `numbers`.
 
         Returns:
-            One score a plan.
+            One score for each plan.
         """
         question = self.words(hashed.unsqueeze(0))
         if self.encoded is not None and read is not None:
@@ -83,7 +86,7 @@ class Ranker(nn.Module):
         if self.encoded is not None and read is not None:
             for place, role in enumerate((0, 1, 2, 2)):
                 said = self.roles[role](read)
-                # No column, -1, is the row of zeros at the end.
+                # Index -1, no column, selects a row of zeros at the end.
                 said = torch.cat([said, torch.zeros_like(said[:1])])
                 fit = fit + said[columns[:, place]]
         fit = self.dropout(torch.relu(fit))
@@ -93,5 +96,10 @@ class Ranker(nn.Module):
 
 
 def right_loss(scores: Tensor, right: Tensor) -> Tensor:
-    """Give the negative log of the probability of all right plans together."""
+    """Compute the negative log-probability of all right plans together.
+
+    Args:
+        scores: One score for each plan.
+        right: Whether each plan is right; at least one is.
+    """
     return torch.logsumexp(scores, 0) - torch.logsumexp(scores[right], 0)

@@ -1,4 +1,4 @@
-"""A student that understands: it reads a question over a table and says which plan is meant."""
+"""Rank the plans of a question over a table; save and load rankers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ WEIGHTS: Final = "ranker.safetensors"
 LEXICAL: Final = "lexical.safetensors"
 SETTINGS: Final = "ranker.json"
 LARGEST: Final = 20.0
-"""Of any number that the ranker sees."""
+"""Numeric features are clipped to this absolute value."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A question as the ranker sees it; the last plan stands for "the table cannot answer"."""
+    """The inputs of a ranker for one question; the last plan stands for "the table cannot answer".
+
+    The fields are as in `Ranker.forward`; `tokens` is None without an encoder.
+    """
 
     hashed: torch.Tensor
     tokens: Tokens | None
@@ -44,11 +47,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a question.
+    """One interpretation of a question.
 
     Attributes:
-        probability: Of all readings with the same answer together.
-        candidate: The likeliest plan with that answer; None where the table cannot answer.
+        probability: Summed probability of all plans with the same answer.
+        candidate: The likeliest plan with that answer; None for "the table cannot answer".
     """
 
     probability: float
@@ -56,13 +59,13 @@ class Reading:
 
 
 class AskedTable:
-    """A table that is asked: its rows by condition and the vectors of its columns are kept.
+    """A table prepared for questions: it caches the rows of conditions and the vectors of values.
 
     Args:
         table: The table.
-        encoder: A sentence encoder; without one, columns are met by their words alone.
-        common: Words that say nothing alone.
-        known: Words that people use in questions; they are not taken for misspelled values.
+        encoder: A sentence encoder; without one, columns are matched by their words alone.
+        common: Words without content of their own, such as articles.
+        known: Words that are usual in questions; they are not taken for misspelled values.
     """
 
     def __init__(
@@ -78,14 +81,14 @@ class AskedTable:
         self.hints = None if encoder is None else Hints(table, encoder)
 
     def read(self, text: str) -> tuple[Question, list[Candidate]]:
-        """Find what a question names and list what it may mean."""
+        """Find what a question names and list its candidate plans."""
         question = read_question(text, self.table, self.common, self.known)
         if self.hints is not None:
             question.hints = self.hints.find(question)
         return question, list_plans(question, self.table, self.runner)
 
     def see(self, question: Question, candidates: Sequence[Candidate]) -> Seen:
-        """Give what the ranker sees of a question and its plans."""
+        """Compute the ranker's inputs for a question and its plans."""
         columns = column_features(question, self.table, self.common)
         structure, roles, numbers = plan_features(
             question, self.table, candidates, columns, self.common
@@ -101,9 +104,9 @@ class AskedTable:
 
 
 def hash_words(words: Sequence[str]) -> list[int]:
-    """Give the buckets of a question's words, their pairs, and its beginning.
+    """Hash the stems of a question's words, of its word pairs, and of its first words to buckets.
 
-    Numbers are alike to a ranker: which of them is meant is told by the conditions.
+    All numbers get the same bucket, since the conditions of a plan say which number is meant.
     """
     stems = ["#" if word[0].isdigit() else stem(word) for word in words] or [""]
     found = [*stems, *map(" ".join, pairwise(stems))]
@@ -112,7 +115,13 @@ def hash_words(words: Sequence[str]) -> list[int]:
 
 
 def new_ranker(encoded: int, *, width: int = 64, dropout: float = 0.2) -> Ranker:
-    """Make an untrained ranker for an encoder of so many dimensions; 0 for none."""
+    """Make an untrained ranker.
+
+    Args:
+        encoded: Dimensions of the encoder; 0 without one.
+        width: As in `Ranker`.
+        dropout: As in `Ranker`.
+    """
     return Ranker([len(names) for names in NAMES], NUMBERS, encoded, BUCKETS, width, dropout)
 
 
@@ -121,10 +130,10 @@ def plan_scores(ranker: Ranker, seen: Seen) -> torch.Tensor:
 
     Args:
         ranker: A trained ranker.
-        seen: What it sees.
+        seen: Its inputs.
 
     Returns:
-        One score a plan, then that of "the table cannot answer".
+        One score for each plan, then that of "the table cannot answer".
     """
     with torch.inference_mode():
         read = None
@@ -135,12 +144,12 @@ def plan_scores(ranker: Ranker, seen: Seen) -> torch.Tensor:
 
 
 def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Reading]:
-    """Rank the readings of a question, the likeliest first; those with one answer are one.
+    """Rank the readings of a question, the likeliest first; plans with the same answer are merged.
 
     Args:
         ranker: A trained ranker.
-        seen: What it sees.
-        candidates: The plans, in the order in which they were seen.
+        seen: Its inputs.
+        candidates: The plans, in the order of `seen`.
     """
     chances = torch.softmax(plan_scores(ranker, seen), 0).tolist()
     readings = [one for one, _ in merge_readings(chances[:-1], candidates)]
@@ -151,7 +160,7 @@ def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Re
 def merge_readings(
     chances: Sequence[float], candidates: Sequence[Candidate]
 ) -> list[tuple[Reading, int]]:
-    """Make one reading of the plans that give one answer, whose probabilities are added.
+    """Merge the plans that give the same answer into one reading and add their probabilities.
 
     Args:
         chances: Probability of each plan.
@@ -184,15 +193,15 @@ def save_ranker(
     common: Sequence[str],
     told: dict[str, Any],
 ) -> None:
-    """Write a student in half precision.
+    """Write two rankers and an encoder adapter to a folder, in half precision or eight bits.
 
     Args:
-        folder: For it.
-        ranker: With an encoder.
-        lexical: Without one.
-        adapter: What is added to the encoder.
-        common: Words that say nothing alone.
-        told: Further settings: how it was made, its thresholds.
+        folder: Folder to write to; it is created if it does not exist.
+        ranker: The ranker with an encoder.
+        lexical: The ranker without one.
+        adapter: Adapter of the encoder, as `adapter_weights` returns it.
+        common: Words without content of their own, such as articles.
+        told: Further settings, such as temperatures and thresholds.
     """
     from safetensors.torch import save_file
 
@@ -211,7 +220,7 @@ def save_ranker(
 
 
 def _small(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Store weights in half precision, vectors of words and adapters in eight bits with scales."""
+    """Convert weights to half precision, word vectors and adapters to eight bits with scales."""
     found = {}
     for name, value in weights.items():
         if name.endswith("words.weight") or name.startswith("adapter."):
@@ -223,7 +232,7 @@ def _small(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _whole(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Undo `_small`."""
+    """Convert the weights of `_small` back to single precision."""
     found = {}
     for name, value in weights.items():
         if not name.endswith(".scale"):
@@ -234,7 +243,7 @@ def _whole(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def load_adapter(folder: str | Path) -> dict[str, torch.Tensor]:
-    """Read what a student adds to its encoder, as `Encoder.adapted` takes it."""
+    """Load the encoder adapter of a ranker, for `Encoder.adapted`."""
     from safetensors.torch import load_file
 
     weights = _whole(load_file(Path(folder) / WEIGHTS))
@@ -244,12 +253,12 @@ def load_adapter(folder: str | Path) -> dict[str, torch.Tensor]:
 def load_ranker(
     folder: str | Path, encoder: Encoder | None = None
 ) -> tuple[Ranker, frozenset[str], dict[str, Any]]:
-    """Read a ranker, its common words, and its settings.
+    """Load a ranker, its common words, and its settings.
 
     Args:
-        folder: That `save_ranker` wrote.
-        encoder: The encoder that it was trained with; without one, the ranker that sees words
-            alone is read.
+        folder: Folder that `save_ranker` wrote.
+        encoder: The encoder that it was trained with; without one, the ranker that uses words
+            alone is loaded.
     """
     from safetensors.torch import load_file
 

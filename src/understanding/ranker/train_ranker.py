@@ -1,4 +1,4 @@
-"""Train a ranker from questions whose right plans are known, or only their answers."""
+"""Train a ranker on questions whose right plans, or at least right answers, are known."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .ranking import Seen, new_ranker
 
 @dataclass(frozen=True)
 class Example:
-    """A question with the plans that are right.
+    """A question with its right plans.
 
     Attributes:
-        seen: What a ranker sees.
-        right: Of each plan, and of "the table cannot answer".
+        seen: The ranker's inputs.
+        right: Whether each plan, and last "the table cannot answer", is right.
     """
 
     seen: Seen
@@ -41,23 +41,23 @@ def train_ranker(
     seed: int = 0,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> tuple[Ranker, Mapping[str, torch.Tensor]]:
-    """Train a ranker by the probability of all right plans together.
+    """Train a ranker to maximise the probability of all right plans together.
 
     Args:
-        examples: Those without a right plan are passed over.
-        encoder: Reads the questions beside the columns and is adapted; None trains a ranker that
-            sees words alone.
-        start: A trained ranker of the same kind to go on from; None starts anew.
-        adapter: Of the encoder, to go on from; the encoder is then the unchanged one.
-        epochs: How often each question is seen.
-        batch: Questions a step.
-        rate: Highest learning rate of the ranker.
-        adapter_rate: Highest learning rate of what is added to the encoder.
-        seed: Of all chance.
-        watch: Wraps the steps, for a progress bar.
+        examples: The questions; those with no right plan or only right plans are skipped.
+        encoder: The pretrained encoder, to which an adapter is trained; None trains a ranker that
+            uses words alone.
+        start: A trained ranker of the same kind to continue from; it is changed. None starts anew.
+        adapter: Adapter of the encoder to continue from.
+        epochs: Number of passes over the questions.
+        batch: Questions per step.
+        rate: Peak learning rate of the ranker.
+        adapter_rate: Peak learning rate of the adapter.
+        seed: Seed of the order of the questions and of all random weights.
+        watch: Wraps the iterable of steps, for a progress bar.
 
     Returns:
-        The ranker, ready to rank, and the adapter of the encoder, empty without one.
+        The ranker in evaluation mode, and the adapter of the encoder, empty without one.
     """
     used = [one for one in examples if bool(one.right.any()) and not bool(one.right.all())]
     rng = random.Random(seed)
@@ -120,7 +120,7 @@ def _fast_halves() -> bool:
 
 
 def _batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:
-    """Mix the questions; in a batch are those whose tables are about as wide."""
+    """Shuffle the questions into batches of similar length, which need less padding."""
     order = rng.sample(list(examples), len(examples))
     found = []
     for start in range(0, len(order), 8 * size):
@@ -135,7 +135,7 @@ def _length(example: Example) -> int:
 
 
 def _standardise(ranker: Ranker, examples: Sequence[Example], rng: random.Random) -> None:
-    """Set the mean and spread of each number from some of the questions."""
+    """Set the mean and variance of each numeric feature from up to 500 of the questions."""
     sample = rng.sample(list(examples), min(len(examples), 500))
     numbers = torch.cat([one.seen.numbers for one in sample])
     assert ranker.norm.running_mean is not None

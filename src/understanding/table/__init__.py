@@ -1,1 +1,1 @@
-"""A table as people speak of it: cells with their numbers, dates, lists and plain words."""
+"""Typed tables: cells parsed into numbers with units, dates, lists and words."""

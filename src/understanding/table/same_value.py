@@ -1,4 +1,4 @@
-"""Compare two texts by what they say: 89 €, 89,00 € and 89.00 EUR are one value."""
+"""Compare two texts as values: 89 €, 89,00 € and 89.00 EUR are the same value."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _EQUAL: Final = 1e-9
 def same_value(one: str, other: str) -> bool:
     """Tell whether two texts are the same value.
 
-    Numbers are compared with their units, in either way of writing decimals; dates by day; lists
-    in any order, all of their items; an answer that begins with yes or no and a comma says yes or
-    no. Everything else must be the same words. Being alike is not being the same.
+    Numbers are compared with their units, with either decimal mark; dates by day; lists by all of
+    their items in any order. A text that begins with yes or no and a punctuation mark equals that
+    word. All other texts must have the same words.
 
     >>> same_value("89,00 €", "EUR 89"), same_value("89,00 €", "89,00 € per kg")
     (True, False)
@@ -52,7 +52,7 @@ def _same_item(one: str, other: str) -> bool:
 
 
 def _flag(text: str) -> bool | None:
-    """Read yes or no, alone or at the head of a sentence."""
+    """Read yes or no, alone or at the beginning of a sentence; None for any other text."""
     alone = yes_or_no(text.strip(" ."))
     if alone is not None:
         return alone
@@ -77,7 +77,7 @@ Measured = tuple[tuple[tuple[float, str], ...], str]
 
 
 def _measured(text: str, decimal: Decimal) -> Measured | None:
-    """Take a text apart into its quantities and the words between them."""
+    """Split a text into its quantities and the words around them; None without a quantity."""
     found = quantities(text, decimal)
     if not found:
         return None
@@ -94,7 +94,7 @@ def _alike(one: Measured, other: Measured) -> bool:
     if one[1] != other[1] or len(one[0]) != len(other[0]):
         return False
     for (mine, my_unit), (its, its_unit) in zip(one[0], other[0], strict=True):
-        # A bare number meets one with a unit that is written as the number stands.
+        # A number without a unit equals one with a unit only for the units in `_AS_WRITTEN`.
         if my_unit and its_unit and my_unit != its_unit:
             return False
         if bool(my_unit) != bool(its_unit) and (my_unit or its_unit) not in _AS_WRITTEN:

@@ -1,4 +1,4 @@
-"""The table behind a student as a typed table."""
+"""Convert the table that a student was trained on to a typed table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .values import words
 
 
 def typed_facts(facts: FactTable) -> TypedTable:
-    """Make a typed table of that behind a student, with its labels and its rows' numbers.
+    """Convert a fact table to a typed table, with its column labels and row numbers.
 
-    The conditions that name the records of a table without a key are no column of it.
+    A table without a key gets no key column: its records are named by conditions, not by a cell.
     """
     keyed = facts.kind != "rows" and bool(facts.rows)
     names = [*([facts.key] if keyed else []), *(column.name for column in facts.columns)]
@@ -29,7 +29,8 @@ def typed_facts(facts: FactTable) -> TypedTable:
 
 
 def _also(column: Column) -> tuple[str, ...]:
-    """Give what users say for a column: its other names, and its wordings without its name."""
+    """Return other words for a column: its other names, and those of its question templates that do
+    not have its label."""
     label = set(words(column.label))
     spoken = [words(template.replace("{key}", " ")) for template in column.templates]
     return (*column.also, *(" ".join(said) for said in spoken if not label <= set(said)))

@@ -1,4 +1,4 @@
-"""A table with typed columns: every cell with its folded text, number, date and listed items."""
+"""Tables with typed columns: each cell has its folded text, number, date and list items."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from .values import (
 
 Kind = Literal["number", "date", "text", "flag"]
 _SHARE: Final = 0.7
-"""Least share of the filled cells that must read as a kind for the column to be of that kind."""
+"""Least share of the different filled cells that must parse as a kind for the column to have it."""
 _SAMPLED: Final = 2000
 _KINDS: Final = 12
-"""Different texts that a column of kinds has at most."""
+"""Most different texts in a column of categories."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """A column of a typed table; its parsed cells are computed on first use.
 
     Attributes:
-        name: In the file.
+        name: Name in the file.
         label: Words used for it, e.g. `atomic mass`.
-        texts: Text of each row's cell; empty where there is none.
-        kind: What most of its cells are.
-        decimal: Mark before the decimals.
-        also: Other words that people say for it.
+        texts: Text of each row's cell; empty for an empty cell.
+        kind: Kind of most of its cells.
+        decimal: Decimal mark of its numbers.
+        also: Other words that people use for it.
     """
 
     name: str
@@ -61,23 +61,23 @@ class Column:
 
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
-        """First number of each cell, in its base unit; NaN where there is none."""
+        """First number of each cell in its base unit, e.g. grams; NaN where there is none."""
         read = {text: self._number(text) for text in set(self.texts)}
         return np.array([read[text] for text in self.texts])
 
     @cached_property
     def order(self) -> NDArray[np.float64]:
-        """What a column of numbers or dates is ordered by; NaN where there is nothing."""
+        """Values by which the rows are ordered: dates or else numbers; NaN where there is none."""
         return self.dates if self.kind == "date" else self.numbers
 
     @cached_property
     def dates(self) -> NDArray[np.float64]:
-        """First date of each cell as years; NaN where there is none."""
+        """First date of each cell in years, see `Day.ordinal`; NaN where there is none."""
         return np.array([np.nan if day is None else day.ordinal for day in self.days])
 
     @cached_property
     def days(self) -> list[Day | None]:
-        """First date of each cell."""
+        """First date of each cell; None where there is none."""
         read = {text: days(text) for text in set(self.texts)}
         return [read[text][0][0] if read[text] else None for text in self.texts]
 
@@ -88,7 +88,7 @@ class Column:
 
     @cached_property
     def unit(self) -> str:
-        """The unit that most of its numbers have."""
+        """Most frequent base unit of its numbers; empty for numbers without units."""
         units = Counter(
             found[0].unit
             for text in dict.fromkeys(self.texts[:_SAMPLED])
@@ -98,7 +98,7 @@ class Column:
 
     @cached_property
     def factor(self) -> float:
-        """How many base units its written unit has, such as 1000 for kg; 1 without a unit."""
+        """Number of base units in its most frequent written unit, e.g. 1000 for kg, else 1."""
         factors = Counter(
             unit_factor(text, self.decimal)
             for text in dict.fromkeys(self.texts[:_SAMPLED])
@@ -108,17 +108,17 @@ class Column:
 
     @cached_property
     def named_unit(self) -> tuple[str, float] | None:
-        """The unit that its name tells of bare numbers, and its factor."""
+        """Base unit and factor that the column's name gives to numbers without units; else None."""
         return unit_of_name(self.name) if self.kind == "number" and not self.unit else None
 
     @cached_property
     def filled(self) -> NDArray[np.bool_]:
-        """Where there is a value."""
+        """Whether each cell has a value."""
         return np.array([bool(text) for text in self.texts], dtype=bool)
 
     @cached_property
     def rows_of(self) -> dict[str, list[int]]:
-        """Folded value -> rows that have it."""
+        """Folded text of a cell -> rows that have it."""
         found: dict[str, list[int]] = {}
         for row, text in enumerate(self.folded):
             if text:
@@ -127,7 +127,7 @@ class Column:
 
     @cached_property
     def rows_of_item(self) -> dict[str, list[int]]:
-        """Folded item of a list -> rows that list it, for cells that list several."""
+        """Folded list item -> rows that list it; only from cells with several items."""
         found: dict[str, list[int]] = {}
         for text, rows in self.rows_of.items():
             parts = items(text)
@@ -138,7 +138,7 @@ class Column:
 
     @cached_property
     def rows_of_word(self) -> dict[str, list[str]]:
-        """Folded word -> distinct folded values that have it."""
+        """Folded word -> different folded texts of cells that have it."""
         found: dict[str, list[str]] = {}
         for text in self.rows_of:
             for word in dict.fromkeys(words(text)):
@@ -159,23 +159,23 @@ class Column:
 
     @cached_property
     def is_category(self) -> bool:
-        """Tell whether a few texts repeat in it, as kinds do."""
+        """Tell whether the column has a few texts that repeat, as categories do."""
         count = len(self.rows_of)
         return self.kind == "text" and 2 <= count <= _KINDS and count <= 0.6 * self.filled.sum()
 
     @cached_property
     def is_mark(self) -> bool:
-        """Tell whether it has a few marks of a letter or two, such as H and A."""
+        """Tell whether the column has categories of one or two letters, such as H and A."""
         return self.is_category and all(len(one) <= 2 and one.isalpha() for one in self.rows_of)
 
     @property
     def is_key(self) -> bool:
-        """Tell whether each filled cell is different from all others, and all are filled."""
+        """Tell whether all cells are filled and different."""
         return len(self.rows_of) == len(self.texts)
 
     @cached_property
     def is_code(self) -> bool:
-        """Tell whether it holds a code for each record, such as M-101, rather than words."""
+        """Tell whether the column has a different code for each record, such as M-101."""
         return self.is_key and _is_code(self.texts)
 
     def _number(self, text: str) -> float:
@@ -188,10 +188,11 @@ class TypedTable:
     """A table of typed columns.
 
     Attributes:
-        name: Of the file or table.
-        columns: In the order of the file.
-        key: Number of the column that names the records; None where none does.
-        numbers: Number of each record in its file, counted from 1; of all in turn by default.
+        name: Name of the file or table.
+        columns: The columns in the order of the file.
+        key: Number of the column that names the records; None if no column does.
+        length: Number of records.
+        numbers: Number of each record in its file, counted from 1; empty if that is row + 1.
     """
 
     name: str
@@ -201,17 +202,17 @@ class TypedTable:
     numbers: tuple[int, ...] = ()
 
     def number_of(self, row: int) -> int:
-        """Give the number of a record in its file, counted from 1."""
+        """Return the number of a record in its file, counted from 1, for a row counted from 0."""
         return self.numbers[row] if self.numbers else int(row) + 1
 
     @cached_property
     def numbered(self) -> dict[str, int]:
-        """Name of a column -> its number."""
+        """Name of a column -> its number, counted from 0."""
         return {column.name: number for number, column in enumerate(self.columns)}
 
     @cached_property
     def words(self) -> dict[str, int]:
-        """How many cells each folded word is in."""
+        """Folded word -> number of different cells that have it, summed over the columns."""
         count: Counter[str] = Counter()
         for column in self.columns:
             for word, values in column.rows_of_word.items():
@@ -232,12 +233,15 @@ def typed_table(
 
     Args:
         records: Mappings of column to value; values become text, None becomes empty.
-        name: Of the table.
-        key: Column that names the records; by default the first text column whose cells all
-            differ.
-        labels: Column -> words used for it.
-        also: Column -> other words that people say for it.
-        numbers: Number of each record in its file; in turn by default.
+        name: Name of the table.
+        key: Column that names the records. By default a column whose cells are all filled and
+            different: the first one of words, else of codes, else the first column of the table.
+        labels: Column -> words used for it; by default `column_label` of its name.
+        also: Column -> other words that people use for it.
+        numbers: Number of each record in its file, counted from 1; consecutive by default.
+
+    Raises:
+        ValueError: `key` is not a column.
     """
     names = list(dict.fromkeys(str(column) for record in records for column in record))
     cells = {
@@ -263,7 +267,7 @@ def typed_table(
     if key is not None:
         number = names.index(key)
     else:
-        # Numbers that all differ are names only where they stand first, as ids do.
+        # Numbers that all differ name records only in the first column, where ids usually stand.
         keys = [
             n for n, column in enumerate(columns)
             if column.is_key and column.texts and (column.kind == "text" or n == 0)
@@ -279,7 +283,7 @@ _HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z]{2})(?=[A-Z])")
 
 
 def column_label(column: str) -> str:
-    """Put a column's name into words.
+    """Split the name of a column into words.
 
     >>> column_label("atomic_number"), column_label("UnitPrice"), column_label("pH")
     ('atomic number', 'Unit Price', 'pH')
@@ -305,12 +309,12 @@ def _is_date(text: str) -> bool:
     if not found:
         return False
     day, start, end = found[0]
-    # A bare year is a date; four digits among many others are a number.
+    # A year alone is a date, but a year within a longer text is not.
     return end - start >= 0.5 * len(fold(text)) and (day.month > 0 or len(text.strip()) == 4)
 
 
 _MANY_PARTS: Final = re.compile(r"\d[-/ ]\d+[-/]\d")
-"""Of numbers that name something, such as 67-64-1 or 0151 23-44."""
+"""Digits with several separators, which are identifiers such as 67-64-1 or 0151 23-44."""
 
 
 def _is_number(text: str, decimal: Decimal) -> bool:
@@ -318,7 +322,7 @@ def _is_number(text: str, decimal: Decimal) -> bool:
     if not found or _MANY_PARTS.search(text):
         return False
     letters = sum(one.isalpha() for one in text)
-    # M-101 is a name: only a currency may stand before a number.
+    # M-101 is a name: no letters may stand before a number, apart from a currency.
     before = any(one.isalpha() for one in text[: found[0].start])
     return letters <= 6 and found[0].start <= 3 and not before
 
@@ -327,7 +331,7 @@ _PLATE: Final = re.compile(r"[A-ZÄÖÜ]{1,4}(?:[- ][A-ZÄÖÜ]{1,4}){0,2}[- ]?\
 
 
 def _is_code(texts: Sequence[str]) -> bool:
-    """Tell whether cells are codes such as M-101 rather than words."""
+    """Tell whether most cells are codes such as M-101 rather than words."""
     sample = [text for text in texts[:_SAMPLED] if text]
     short = [
         t for t in sample

@@ -1,6 +1,7 @@
-"""What a text says beside its letters: numbers with units, dates, durations, lists, yes and no.
+"""Parse texts: numbers with units, dates, durations, lists, yes and no.
 
-Used for cells and for questions alike, so that "under 15 euro" meets "14,90 €".
+Cells and questions are parsed by the same functions, so that "under 15 euro" can be compared with
+"14,90 €".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _LETTERS_TO_PLAIN: Final = str.maketrans(
      "—": "-", "−": "-", "‐": "-", "‑": "-", "“": '"', "”": '"', "´": "'", "`": "'", "×": "x"}
 )  # fmt: skip
 _VOICED: Final = "\u3099\u309a"
-"""Marks that make other letters of Japanese kana, not accents."""
+"""Combining marks that make a different Japanese letter; unlike accents, they are kept."""
 _NUMBER: Final = re.compile(
     r"(?<![\w.,])[-+−]?(?:\d{1,3}(?:[.,\u00a0\u202f' ]\d{3})+(?!\d)|\d+)(?:[.,]\d+)?(?![\d])"
 )
@@ -63,7 +64,7 @@ _NO_NAMES: Final = frozenset(
     ["in", "second", "day", "week", "month", "year", "pound", "pounds", "tag", "woche", "monat",
      "jahr", "v", "w", "l", "s", "t"]
 )  # fmt: skip
-"""Units that are more often other words at the end of a column's name."""
+"""Unit names that usually mean something else at the end of a column's name."""
 _ARTICLES: Final = frozenset(["a", "an", "ein", "eine", "einem", "einen", "einer"])
 _MEASURED: Final = frozenset(
     ["hour", "hours", "minute", "minutes", "kilo", "kilos", "litre", "litres", "liter", "mile",
@@ -71,7 +72,7 @@ _MEASURED: Final = frozenset(
      "quid", "dollars", "pounds", "km", "kg", "metres", "meters", "meter", "days", "years",
      "months", "tage", "tagen", "jahre", "jahren", "monate", "monaten"]
 )  # fmt: skip
-"""Units that numbers in words are followed by."""
+"""Units that are read after a number in words."""
 _SCALES: Final = {
     "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mio": 1e6, "m": 1e6,
     "billion": 1e9, "bn": 1e9, "mrd": 1e9, "grand": 1e3, "tausend": 1e3, "millionen": 1e6,
@@ -134,10 +135,10 @@ class Quantity:
     """A number with its unit.
 
     Attributes:
-        number: In the base unit.
-        unit: Base unit, e.g. `m` or `eur`; empty for a bare number.
-        start: Where it begins in the text.
-        end: Where it ends, unit included.
+        number: The number in the base unit.
+        unit: Base unit, e.g. `m` or `eur`; empty for a number without a unit.
+        start: Offset of its first character in the text, a currency sign included.
+        end: Offset after its last character, unit included.
     """
 
     number: float
@@ -148,14 +149,14 @@ class Quantity:
 
 @dataclass(frozen=True, order=True)
 class Day:
-    """A date; month or day is 0 where it is not told, year where only month and day are."""
+    """A date; year, month or day is 0 if it is not given."""
 
     year: int
     month: int = 0
     day: int = 0
 
     def covers(self, other: Day) -> bool:
-        """Tell whether the other date lies in this one: a year covers its days."""
+        """Tell whether the other date lies within this one, as a day lies within its year."""
         return all(mine in (0, its) for mine, its in zip(self.parts, other.parts, strict=True))
 
     @property
@@ -165,13 +166,13 @@ class Day:
 
     @property
     def ordinal(self) -> float:
-        """A number that grows with time: years, with the part of the year."""
+        """The date as a number of years that grows with time: a month is 1/12, a day 1/372."""
         return self.year + max(0, self.month - 1) / 12 + max(0, self.day - 1) / 372
 
 
 @lru_cache(maxsize=200_000)
 def fold(text: str) -> str:
-    """Bring a text to the form in which texts are compared: no case, accents or doubled blanks.
+    """Normalise a text for comparison: remove case, accents and repeated spaces.
 
     >>> fold("  Ibrahim Baré\\u00a0 Maïnassara ")
     'ibrahim bare mainassara'
@@ -186,7 +187,7 @@ _WORD: Final = re.compile(r"[^\W_]+(?:['.][^\W_]+)*|[€$£¥%]")
 
 
 def words(text: str) -> list[str]:
-    """Give the words of a text, folded.
+    """Split a text into folded words; currency signs and % count as words.
 
     >>> words("Müller's 2nd car (€ 15.50)")
     ["muller's", '2nd', 'car', '€', '15.50']
@@ -196,7 +197,7 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
-    """Cut the ending of a word off, so that `costs`, `cost` and `costed` meet."""
+    """Strip the ending of a word, so that `costs`, `cost` and `costed` have the same stem."""
     if word.endswith("'s"):
         word = word[:-2]
     for ending in ("ings", "ing", "ies", "ied", "ed", "es", "s", "e", "n"):
@@ -207,7 +208,7 @@ def stem(word: str) -> str:
 
 
 def to_number(text: str, decimal: Decimal = ".") -> float | None:
-    """Read digits as a number.
+    """Parse a number with thousands separators and decimals; None if it cannot be parsed.
 
     >>> to_number("1,234.5"), to_number("1.234,5", ","), to_number("12 467"), to_number("3,5")
     (1234.5, 1234.5, 12467.0, 3.5)
@@ -234,7 +235,7 @@ def to_number(text: str, decimal: Decimal = ".") -> float | None:
 
 @lru_cache(maxsize=200_000)
 def quantities(text: str, decimal: Decimal = ".") -> tuple[Quantity, ...]:
-    """Find the numbers of a text with their units, clock times as seconds, in their order.
+    """Find the numbers of a text with their units, in order; clock times are given in seconds.
 
     >>> [(q.number, q.unit) for q in quantities("under 15 euro or 2 kg")]
     [(15.0, 'eur'), (2000.0, 'g')]
@@ -279,7 +280,7 @@ def quantities(text: str, decimal: Decimal = ".") -> tuple[Quantity, ...]:
 
 
 def unit_factor(text: str, decimal: Decimal = ".") -> float:
-    """Give how many base units the unit of a text's first number has; 1 without one.
+    """Return the number of base units in the unit of a text's first number; 1 without a unit.
 
     >>> unit_factor("3.5 kg"), unit_factor("12 €"), unit_factor("2:40:00")
     (1000.0, 1.0, 1.0)
@@ -323,7 +324,7 @@ def word_numbers(text: str) -> Iterator[Quantity]:
 
 
 def unit_of_name(name: str) -> tuple[str, float] | None:
-    """Give the unit that the name of a column ends with, with its factor; None without one.
+    """Return the base unit and factor of the unit at the end of a column's name; None without one.
 
     >>> unit_of_name("Weight (kg)"), unit_of_name("dur_min"), unit_of_name("km"), unit_of_name("W")
     (('g', 1000.0), ('s', 60.0), ('m', 1000.0), None)
@@ -340,7 +341,7 @@ def unit_of_name(name: str) -> tuple[str, float] | None:
 
 @lru_cache(maxsize=200_000)
 def days(text: str) -> tuple[tuple[Day, int, int], ...]:
-    """Find the dates of a text, each with where it begins and ends in the folded text.
+    """Find the dates of a text, each with its start and end offset in the folded text.
 
     >>> [day.parts for day, _, _ in days("from May 5, 1943 until 2.6.1944 or 1950")]
     [(1943, 5, 5), (1944, 6, 2), (1950, 0, 0)]
@@ -374,7 +375,7 @@ _SPOKEN_DAY: Final = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b|\bam\s+(\d{1,2})\
 
 
 def spoken_days(text: str) -> list[Day]:
-    """Find the dates of a question, which may be a month or a day of any month alone.
+    """Find the dates of a question, where a month or a day of the month may stand alone.
 
     >>> [day.parts for day in spoken_days("was it open in december or on the 7th?")]
     [(0, 12, 0), (0, 0, 7)]
@@ -396,14 +397,14 @@ def spoken_days(text: str) -> list[Day]:
 
 
 def yes_or_no(text: str) -> bool | None:
-    """Read a cell that says yes or no; None for any other."""
+    """Parse yes or no, in several languages; None for any other text."""
     low = fold(text)
     return True if low in _YES else False if low in _NO else None
 
 
 @lru_cache(maxsize=200_000)
 def items(text: str) -> tuple[str, ...]:
-    """Split a cell that lists several things; a single thing is its only item.
+    """Split a cell that lists several items; any other cell is its own single item.
 
     >>> items("egg, gluten and milk"), items("1,200")
     (('egg', 'gluten', 'milk'), ('1,200',))
@@ -413,7 +414,7 @@ def items(text: str) -> tuple[str, ...]:
 
 
 def decimal_mark(texts: Iterable[str]) -> Decimal:
-    """Tell which mark the numbers of a table have before their decimals.
+    """Detect the decimal mark of the numbers of a table; "." if there is no majority for ",".
 
     >>> decimal_mark(["62,00 €", "18.450"]), decimal_mark(["1,234", "5.5"])
     (',', '.')

@@ -1,1 +1,1 @@
-"""Verified questions: each with the plan that a person approved, and always answered by it."""
+"""Verified questions, which are always answered by the plan that a person approved."""

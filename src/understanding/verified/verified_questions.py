@@ -1,4 +1,4 @@
-"""`verified.yaml`: questions with the plans that are right for them, as a person approved.
+"""Read and write `verified.yaml`, which holds questions with the plans that a person approved.
 
     - question: Which dish is the cheapest?
       plan:
@@ -6,8 +6,8 @@
           rows: {top: {rows: all, column: price, highest: false}}
           column: dish
 
-A question of the file is answered by its plan whatever its punctuation, case and accents. In a
-database each entry has `table` as well, the table whose rows the plan is about.
+A question that has the same words as one of the file, apart from case and accents, is answered by
+its plan. For a database, each entry also has `table`, the name of the table that its plan is over.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class VerifiedQuestions:
 
     Attributes:
         plans: Key of the question -> the name of the table and the plan.
-        broken: Key of the question -> what is wrong with its plan over the table as it is now.
-        texts: Key of the question -> the question as it is written.
+        broken: Key of the question -> why its plan does not fit the present table.
+        texts: Key of the question -> the question as it is written in the file.
     """
 
     plans: Mapping[str, tuple[str, Plan]] = field(default_factory=dict)
@@ -45,12 +45,12 @@ class VerifiedQuestions:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def faults(self) -> list[str]:
-        """Say which questions can no longer be answered, and why."""
+        """List the questions that can no longer be answered, each with the reason."""
         return [f"{self.texts[key]!r}: {fault}" for key, fault in self.broken.items()]
 
 
 def question_key(text: str) -> str:
-    """Give what two spellings of one question have in common.
+    """Return the key of a question: its folded words, which are the same for other punctuation.
 
     >>> question_key("Which dish is the CHEAPEST?") == question_key("which dish is the cheapest")
     True
@@ -59,10 +59,11 @@ def question_key(text: str) -> str:
 
 
 def verified_place(source: str | Path) -> Path:
-    """Tell where the verified questions of a table, a database or a student lie.
+    """Return the path of the verified questions of a table, a database or a student.
 
-    For a file `menu.csv` it is `menu.verified.yaml` beside it, for a folder `verified.yaml` in it;
-    for the student of a run in the run's folder, where the next training does not replace it.
+    For a file `menu.csv` it is `menu.verified.yaml` beside it, and for a folder `verified.yaml` in
+    it. For the student of a run it is in the folder of the run, so that the next training does not
+    replace the file.
     """
     path = Path(source)
     if not path.is_dir():
@@ -72,14 +73,17 @@ def verified_place(source: str | Path) -> Path:
 
 
 def read_verified(path: str | Path, tables: Mapping[str, TypedTable]) -> VerifiedQuestions:
-    """Read verified questions and hold their plans against the tables.
+    """Read verified questions and check their plans against the tables.
 
     Args:
-        path: The file; where there is none, there are no verified questions.
-        tables: Name -> table; an entry needs no `table` where there is only one.
+        path: The file; if it does not exist, there are no verified questions.
+        tables: Name -> table; if there is only one, entries need no `table`.
+
+    Returns:
+        The questions; plans that do not fit their table are in `broken`.
 
     Raises:
-        DataError: The file is not a list of questions with plans; all faults at once.
+        DataError: The file is not a list of questions with plans; the message lists all faults.
     """
     if not Path(path).is_file():
         return VerifiedQuestions()
@@ -89,21 +93,23 @@ def read_verified(path: str | Path, tables: Mapping[str, TypedTable]) -> Verifie
 def add_verified(
     path: str | Path, question: str, plan: Plan, table: TypedTable, *, named: bool = False
 ) -> bool:
-    """Append a question with its plan; what is in the file stays as it is written.
+    """Append a question with its plan to a file.
+
+    The text of the file is kept, unless its list is not in block style; then it is written anew.
 
     Args:
-        path: The file; made where there is none.
-        question: The question, complete in itself.
+        path: The file; it is created if it does not exist.
+        question: The complete question, not a follow-up.
         plan: Its plan.
         table: The table.
-        named: Whether the entry names the table, as in a database.
+        named: Whether to write the name of the table, as a database needs.
 
     Returns:
-        Whether it was added; False where it stands there already.
+        Whether it was added; False if the file already has it with this plan.
 
     Raises:
-        DataError: The file cannot be read, the question stands there with another plan, or has
-            no words.
+        DataError: The file cannot be parsed, it has the question with another plan, or the
+            question has no words.
     """
     import yaml  # type: ignore[import-untyped]
 
@@ -122,7 +128,7 @@ def add_verified(
             if held == (table.name, plan):
                 return False
             raise DataError(
-                f"{there['question']!r} stands in it with another plan; take that entry out first",
+                f"{there['question']!r} is in it with another plan; remove that entry first",
                 path=path,
             )
     text = yaml.safe_dump([entry], allow_unicode=True, sort_keys=False, width=100)
@@ -133,7 +139,7 @@ def add_verified(
     except ValueError:
         whole = []
     if whole != [*entries, *_entries(text)]:
-        # The list is not written as a block, so nothing can be appended to it.
+        # The list is not in YAML block style, so text cannot be appended to it.
         written = yaml.safe_dump(entries, allow_unicode=True, sort_keys=False, width=100)
     write_text(path, written + text)
     return True
@@ -153,7 +159,7 @@ def _hold_against(
             near = did_you_mean(name or "", list(tables), what="table")
             broken[key] = (
                 f"names no table; add table to it ({near})" if name is None
-                else f"names the table {name!r}, which is not there; {near}"
+                else f"names the table {name!r}, which does not exist; {near}"
             )  # fmt: skip
             continue
         try:
@@ -164,7 +170,7 @@ def _hold_against(
 
 
 def _parse(content: bytes, path: str | Path) -> list[dict[str, Any]]:
-    """Read the entries; the plans in them are not looked at."""
+    """Parse the entries and check all but their plans."""
     try:
         entries = _entries(content.decode("utf-8"))
     except ValueError as fault:
@@ -174,7 +180,7 @@ def _parse(content: bytes, path: str | Path) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries, 1):
         place = f"entry {number}"
         if not isinstance(entry, dict):
-            faults.append(f"{place} is no mapping; write question and plan below it")
+            faults.append(f"{place} is not a mapping; write question and plan below it")
             continue
         faults += [f"{place} has the part {name!r}; {did_you_mean(name, _PARTS, what='part')}"
                    for name in entry if name not in _PARTS]  # fmt: skip
@@ -184,7 +190,7 @@ def _parse(content: bytes, path: str | Path) -> list[dict[str, Any]]:
         if "question" in entry and not key:
             faults.append(f"{place} has the question {question!r}; write a text with words")
         elif key in seen:
-            faults.append(f"{place} asks what entry {seen[key]} asks; take one of them out")
+            faults.append(f"{place} repeats the question of entry {seen[key]}; remove one of them")
         seen.setdefault(key, number)
     if faults:
         raise DataError("; ".join(faults), path=path)
@@ -192,17 +198,17 @@ def _parse(content: bytes, path: str | Path) -> list[dict[str, Any]]:
 
 
 def _entries(text: str) -> list[Any]:
-    """Read a list whose scalars are all texts, so that a column `no` or `1.0` stays what it is."""
+    """Parse a YAML list with all scalars as texts, so that a column named `no` stays a text."""
     import yaml
 
     try:
         entries = yaml.load(text, Loader=yaml.BaseLoader)
     except yaml.YAMLError as fault:
-        raise ValueError(f"is no YAML ({' '.join(str(fault).split())})") from fault
+        raise ValueError(f"is not YAML ({' '.join(str(fault).split())})") from fault
     except RecursionError as fault:
-        raise ValueError("is nested too deep") from fault
+        raise ValueError("is nested too deeply") from fault
     if entries in (None, ""):
         return []
     if not isinstance(entries, list):
-        raise ValueError("is no list; begin each entry with `- question:`")
+        raise ValueError("is not a list; begin each entry with `- question:`")
     return entries

@@ -249,7 +249,7 @@ def test_what_rests_on_the_users_own_text_is_not_held_against_the_table(table):
     ("query", "said"),
     [
         ("What is the symbol of gold chloride?", 'matches "chloride" in this question'),
-        ("What is the symbol of Goold and Silfer?", "Near to it: Gold"),
+        ("What is the symbol of Goold and Silfer?", "Similar records: Gold"),
         ("Summarize gold chloride", '"chloride"'),
         ("What is the boiling joke of gold?", "It can be asked for: symbol"),
     ],
@@ -323,7 +323,7 @@ def test_retrieval_offers_records_where_nothing_is_named(table):
     grounding = open_grounding(table)
     response, metadata = ask(table, "Who sells things of transition metal?", grounding=grounding)
     assert metadata["verdict"] == "abstained"
-    offered = response.partition("Near to it: ")[2].rstrip(".").split(", ")
+    offered = response.partition("Similar records: ")[2].rstrip(".").split(", ")
     assert {"Gold", "Silver"} <= set(offered) <= {"Gold", "Silver", "Indium"}
 
 
