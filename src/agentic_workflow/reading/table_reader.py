@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...tables import Column, FactTable, TableRow
-from ...understanding.answers.ask_table import CLOSE, GENERAL, Context, TableAsker, cited_column
+from ...understanding.answers.ask_table import CLOSE, Context, TableAsker, cited_column
 from ...understanding.plans.in_words import plan_in_words
 from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
@@ -38,8 +38,6 @@ from .plain_words import ASKING, FRAMING, TURNING
 from .question_fit import SURE, Fit, fit_of, is_name, label_stems, rows_of_phrase
 
 Verdict = Literal["answered", "ask_back", "abstained"]
-OWN_STUDENT: Final = "understanding"
-"""Optional folder inside a student's folder with a ranker trained for its table."""
 _LOOKED_AT: Final = 10
 """Number of readings that are compared with the words of the question."""
 _TWICE: Final = 2.0
@@ -148,9 +146,7 @@ class TableReader:
     def asker(self) -> TableAsker:
         """The asker that lists and ranks the readings of questions."""
         encoder = shared_encoder() if self._encoder == "packaged" else self._encoder
-        own = None if self._folder is None else self._folder / OWN_STUDENT
-        student = own if own is not None and own.is_dir() else GENERAL
-        asker = TableAsker(self.typed, student=student, encoder=encoder)
+        asker = TableAsker(self.typed, encoder=encoder)
         if self._folder is not None:
             asker.use_verified(verified_place(self._folder))
         return asker

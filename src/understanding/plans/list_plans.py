@@ -276,7 +276,7 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
     sets += sorted(told, key=lambda one: -one.weight)[:MOST_TOLD]
     for one in singles[:6]:
         where = one.conditions[0].where
-        if isinstance(where, Where) and where.operator in ("is", "has"):
+        if where.operator in ("is", "has"):
             negated: Operator = "not" if where.operator == "is" else "lacks"
             without = Where(where.column, negated, where.value)
             sets.append(_Set(without, one.conditions, len(runner.rows(without)), one.weight))

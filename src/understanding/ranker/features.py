@@ -216,11 +216,6 @@ def column_features(
     return np.concatenate([full, centred[:, [0, 2]]], axis=1)
 
 
-def content_words(question: Question, common: Container[str]) -> NDArray[np.bool_]:
-    """Mark the words of a question that are not common words."""
-    return np.array([word not in common for word in question.words], dtype=bool)
-
-
 class _Words:
     """The words of a question as bit sets: the content words, and those in each column's label."""
 

@@ -260,10 +260,12 @@ def quantities(text: str, decimal: Decimal = ".") -> tuple[Quantity, ...]:
             continue
         after = re.match(r"\s*([^\W\d_]+\$?|[€$£¥%])", low[end:])
         unit = ""
-        if after and (word := after.group(1)) in _UNITS and not (
-            word in ("in", "m", "s", "t", "l", "h", "w", "v", "g", "may") and end < len(low)
-            and low[end] == " " and word == "in"
-        ):  # fmt: skip
+        # "5 in" may be inches, but "5 in Oslo" is not, so the unit must touch the number.
+        if (
+            after
+            and (word := after.group(1)) in _UNITS
+            and not (word == "in" and low[end : end + 1] == " ")
+        ):
             unit, factor = _UNITS[word]
             number, end = number * factor, end + after.end()
         elif after and (word := after.group(1)) in _SCALES:
