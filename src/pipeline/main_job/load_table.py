@@ -1,4 +1,4 @@
-"""Read the table, print how it was understood, and make questions from it."""
+"""Read the table, print what was found in it, and make questions from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .settings import ELEMENTS, MainJob
 
 @dataclass(frozen=True)
 class Source:
-    """The records of a table, and its columns and keys."""
+    """The records of a table and its profile: what its columns and keys are."""
 
     records: list[dict[str, Any]]
     profile: TableProfile
@@ -33,16 +33,20 @@ class Loaded(Source):
 
     questions: QuestionSet
     asked: tuple[Example, ...] = ()
-    """Questions in people's own words, only measured."""
+    """Questions in people's own words, used for measuring only."""
 
 
 def load_table(job: MainJob, console: Console) -> Loaded:
-    """Read the table, print how it was understood, and make questions from it."""
+    """Read the table, print what was found in it, and make questions from it."""
     return make_questions(job, read_source(job, console), console)
 
 
 def read_source(job: MainJob, console: Console) -> Source:
-    """Read the table and print how it was understood."""
+    """Read the table and print its key, columns and kind.
+
+    Raises:
+        ConfigError: `also_called` names columns that the table does not have.
+    """
     read = iter_records(job.data, **job.reading_keywords())
     records = list(islice(console.progress(read, "reading", job.rows), job.rows))
     with console.busy("looking at the columns"):
@@ -74,7 +78,11 @@ def read_source(job: MainJob, console: Console) -> Source:
 
 
 def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
-    """Make questions from a table."""
+    """Make training and held-out questions from a table.
+
+    Raises:
+        DataError: No question could be made from the table.
+    """
     began = time.monotonic()
     records, profile = source.records, source.profile
     questions = build_question_set(
@@ -102,7 +110,7 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
 
 
 def _asked(job: MainJob, questions: QuestionSet, console: Console) -> tuple[Example, ...]:
-    """Ask the questions of `job.asked` of each record."""
+    """Make the questions of `job.asked` for the held-out facts; () if there are none."""
     if job.asked is None:
         return ()
     wordings = read_wordings(job.asked, questions.table)
