@@ -209,7 +209,7 @@ def _label_by_fact(
 def _share_right(gold: Sequence[Example], labelled: Sequence[Example]) -> float:
     """Return the share of labels, 0 to 1, that equal the gold answers hidden from the student.
 
-    `validate` questions are left out: their proposals are the teacher's own answers.
+    `validate` questions are left out: their proposals may be the teacher's own answers.
     """
     targets = {e.id: e.target for e in gold if e.task != "validate"}
     known = [e for e in labelled if e.id in targets]
