@@ -200,7 +200,7 @@ def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled:
 
 
 def count_measured(job: MainJob, questions: QuestionSet, times: float) -> int:
-    """Count the questions that models are measured on, for a table `times` as large as the sample."""
+    """Count the measured questions of a table that is `times` as large as the sample."""
     tasks = Counter(e.task for e in questions.held_out)
     if job.is_served() and job.student is None:
         return round(times * tasks.total())
