@@ -103,7 +103,7 @@ def cache_teacher_logits(settings: CacheSettings, records: Iterable[Record]) -> 
         ConfigError: The folder holds another cache, or settings do not fit the teacher.
         DataError: A record cannot be used (`EmptyDataError`: there are none).
         ModelNotFoundError: The teacher does not exist.
-        CheckpointError: The teacher's checkpoint is damaged or unsafe, or its logits are not finite.
+        CheckpointError: The checkpoint is damaged or unsafe, or the logits are not finite.
         VocabularyError: The tokenizer gives ids that the teacher's head does not have.
     """
     examples = training_examples(records)

@@ -140,6 +140,6 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
 
 
 def _firsts(part: PartColumns) -> np.ndarray[Any, Any]:
-    """Give the first supervised position of each sequence, (S,)."""
+    """Return the first supervised position of each sequence, (S,)."""
     firsts: np.ndarray[Any, Any] = part.position[part.starts[:-1]]
     return firsts
