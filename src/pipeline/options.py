@@ -299,5 +299,5 @@ def listed(words: str) -> tuple[str, ...]:
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Add `-v`."""
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks"
+        "-v", "--verbose", action="store_true", help="show messages of libraries, and tracebacks"
     )

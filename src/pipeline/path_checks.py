@@ -95,7 +95,7 @@ def _folder_faults(role: str, folder: Path) -> list[str]:
             is_model = False
         if not is_model:
             return [
-                f"{role} is {str(folder)!r}; its config.json is of no model: it has no model_type"
+                f"{role} is {str(folder)!r}; its config.json has no model_type, so it is no model"
             ]
     return []
 

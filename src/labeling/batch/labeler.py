@@ -121,7 +121,7 @@ class BatchLabeler:
         self._write_dead_letters(run)
         if counts.repaired:
             logger.warning(
-                "half a surrogate pair, which no file takes, was replaced by U+FFFD in answers: %d",
+                "U+FFFD replaced half a surrogate pair, which cannot be stored, in %d answers",
                 counts.repaired,
             )
         if progress is not None:

@@ -22,7 +22,9 @@ def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
         (f"{program} --config job.json", f"{program} --list-jobs"),
     )
     parser.add_argument("--config", type=text, help="JSON file (2.0: YAML too)")
-    parser.add_argument("--list-jobs", action="store_true", help="all jobs, and why some are not")
+    parser.add_argument(
+        "--list-jobs", action="store_true", help="list all jobs, and why some are not supported"
+    )
     add_verbose(parser)
     return parser
 

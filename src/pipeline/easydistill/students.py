@@ -48,8 +48,8 @@ def run_white_box(config: JobConfig) -> str:
     has_teacher = config.job.teacher != "none"
     if not has_teacher and not (Path(cache) / MANIFEST_FILE).is_file():
         raise ConfigError([
-            f"dataset.logits_path is {cache!r}, which is no folder of kept logits. Files of the "
-            "peer hold logits of other answers than the labels, so they are not read; "
+            f"dataset.logits_path is {cache!r}, which is not a folder of cached logits. Files of "
+            "EasyDistill hold logits of other answers than the labels, so they are not read; "
             "kd_white_box makes the folder"
         ])  # fmt: skip
     mode = prompt_mode(config)

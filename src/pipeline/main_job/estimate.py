@@ -243,10 +243,10 @@ def require_affordable(job: MainJob, source: Source, console: Console) -> None:
     told = f"about {in_words(minutes)} are more than {job.max_minutes:g} min (--max-minutes)"
     if console.asks():
         console.line("", f"{told}. {advice}")
-        if console.confirm("Train for so long all the same?"):
+        if console.confirm("Train for this long anyway?"):
             return
         raise ConfigError(["nothing was trained; a smaller job is named above"])
-    raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train so long"])
+    raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train anyway"])
 
 
 def machine_memory() -> float:

@@ -72,7 +72,7 @@ def read_source(job: MainJob, console: Console) -> Source:
         told = ", ".join(profile.columns[:SUMMARY_COLUMNS])
         console.line(
             "table",
-            f"a summary tells {SUMMARY_COLUMNS} columns, the first that have a value: {told}",
+            f"summaries contain the first {SUMMARY_COLUMNS} columns with a value: {told}",
         )
     return Source(records, profile)
 
@@ -97,8 +97,8 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
     if not questions.held_out:
         raise DataError("no question could be made from the table", path=profile.source)
     if questions.ambiguous:
-        console.line("note", f"{questions.ambiguous:,} facts are not asked: the question for one "
-                     "would be the question for another")  # fmt: skip
+        console.line("note", f"{questions.ambiguous:,} facts are left out: another fact has the "
+                     "same question and another answer")  # fmt: skip
     gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})
     console.line(
         "questions",
@@ -116,7 +116,7 @@ def _asked(job: MainJob, questions: QuestionSet, console: Console) -> tuple[Exam
     wordings = read_wordings(job.asked, questions.table)
     examples = asked_examples(wordings, questions.table, questions.held_out)
     console.line("asked", f"{len(examples):,} questions in {sum(map(len, wordings.values())):,} "
-                 "wordings of your own, only measured")  # fmt: skip
+                 "wordings of your own, for measuring only")  # fmt: skip
     return tuple(examples)
 
 

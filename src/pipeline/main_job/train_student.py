@@ -88,7 +88,7 @@ def get_students(
         if job.controls:
             console.line(
                 "controls",
-                "without the row 'teacher text': a server gives text alone, so that is the student",
+                "no row 'teacher text': a server gives text alone, so the student is that row",
             )
     elif start.is_pretrained:
         data[SCRATCH] = data["student_teacher_text"]

@@ -141,7 +141,7 @@ def _encoder(console: Console, device: str | None) -> StudentEmbeddings | None:
     try:
         folder = find_model(ENCODER)
     except ModelNotFoundError:
-        console.line("note", f"wordings name their columns, as no encoder is here to judge others: "
-                             f"stillroom models add {ENCODER}")  # fmt: skip
+        console.line("note", f"only wordings that name their column are used, since the encoder is "
+                             f"missing; add it with: stillroom models add {ENCODER}")  # fmt: skip
         return None
     return StudentEmbeddings(load_checkpoint(folder, device=device, kinds=("encoder",)))

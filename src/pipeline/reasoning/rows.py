@@ -216,7 +216,7 @@ def read_rows(source: str | Path | Rows, reading: Mapping[str, Any] | None = Non
         return read_table(source, **(reading or {}))
     rows = read_json(source)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise DataError("is no list of objects", path=source)
+        raise DataError("is not a list of JSON objects", path=source)
     return rows
 
 

@@ -182,9 +182,9 @@ def run_training_tpu(
         1.
     """
     print(
-        f"TPUs are not used: {student_model} was not trained, and {out_dir} is as it was. With "
-        "torch_xla (pip install torch_xla) a TPU could be had, but nothing here drives it. On CUDA "
-        f"or the CPU: run_training_sft({labeled_path!r}, {student_model!r}, {out_dir!r}, "
+        f"TPUs are not supported: {student_model} was not trained, and {out_dir} was not changed. "
+        "Installing torch_xla (pip install torch_xla) does not change that. To train on CUDA or "
+        f"the CPU: run_training_sft({labeled_path!r}, {student_model!r}, {out_dir!r}, "
         f"num_epochs={num_epochs}, max_length={max_length}, learning_rate={learning_rate})"
     )
     return 1
