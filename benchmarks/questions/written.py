@@ -3,11 +3,12 @@
     python benchmarks/questions/written.py              # check all tables
     python benchmarks/questions/written.py minerals     # or some
 
-Each table is a file `written/NAME.csv` with `written/NAME.tsv` beside it: a question, a tab, and a
-SELECT over `t` in DuckDB's SQL. Instead of it, "-" stands where the table cannot answer. Columns of
-numbers are numbers, without their units; of dates, dates; of years, numbers; all others texts; an
-empty cell is NULL; `place` counts the rows from 1. The general student is trained on them: a plan
-counts as right where it gives the answer of the SELECT and reads the same columns.
+Each table is a file `written/NAME.csv` with a file `written/NAME.tsv`. Its lines are a question, a
+tab, and a SELECT over `t` in DuckDB's SQL, or "-" if the table cannot answer the question. In SQL,
+columns of numbers (without units) and years are numbers, columns of dates are dates, all others are
+text; empty cells are NULL, and `place` is the number of the row from 1. The general student is
+trained on these questions: a plan counts as right if it gives the answer of the SELECT and reads
+the same columns.
 """
 
 import argparse
