@@ -163,7 +163,7 @@ def tokenize_examples(
 def _focus_weights(
     example: Example, text: str, offsets: Sequence[tuple[int, int]]
 ) -> tuple[float, ...]:
-    """Give one weight per completion token, the end token included."""
+    """Return one weight per completion token, the end token included."""
     start, weight = example.focus or (0, 1.0)
     start += len(text) - len(example.target or "")
     # A token may begin with the blank before its word, so its last character decides.
@@ -187,7 +187,7 @@ class _Cuts:
 
 
 def completion_text(example: Example, tokenizer: Tokenizer) -> str:
-    """Give the text after the prompt: what separates the two for this tokenizer, and the target.
+    """Return the text after the prompt: what separates the two for this tokenizer, and the target.
 
     Raises:
         DataError: The example has no target.
@@ -288,7 +288,7 @@ def fill_rows(
 
 
 def padding_id(tokenizer: Tokenizer) -> int:
-    """Give the id of the tokenizer's padding token, or of its end token without one."""
+    """Return the id of the tokenizer's padding token, or of its end token without one."""
     pad = tokenizer.pad_token_id
     return int(tokenizer.eos_token_id if pad is None else pad)
 
@@ -359,7 +359,7 @@ class BatchOrder(Sampler[list[int]]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the micro-batches of the chosen epoch."""
+        """Yield the micro-batches of the chosen epoch."""
         return iter(
             batch_order(
                 self.lengths,

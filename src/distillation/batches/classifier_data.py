@@ -93,7 +93,7 @@ def classes_of(examples: Sequence[Example]) -> list[str]:
 
 
 def soft_targets(example: Example, classes: Mapping[str, int]) -> tuple[float, ...] | None:
-    """Give the teacher's probabilities (C,), or certainty of the label; None without either.
+    """Return the teacher's probabilities (C,), or certainty of the label; None without either.
 
     Raises:
         DataError: A class is unknown.
@@ -190,7 +190,7 @@ def _label(example: Example, classes: Mapping[str, int], needed: bool) -> int:
 
 
 def shared_classes(teacher: Any, student: Any) -> dict[str, int]:  # noqa: ANN401
-    """Give the classes of teacher and student, which must have the same numbers.
+    """Return the classes of teacher and student, which must have the same numbers.
 
     Raises:
         ConfigError: They differ.

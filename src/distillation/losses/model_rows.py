@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelRows:
-    """Give a model's rows at supervised positions, fused or dense.
+    """Return a model's rows at supervised positions, fused or dense.
 
     Args:
         vocabulary: Ids that count, V; rows of the head beyond are padding and get no gradient. None

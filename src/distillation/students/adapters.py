@@ -165,7 +165,7 @@ def adapter_weights(model: Model) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def probe_logits(model: Model, batch: Batch) -> Tensor:
-    """Give a model's logits at the first positions of a batch, (P, V) on the CPU."""
+    """Return a model's logits at the first positions of a batch, (P, V) on the CPU."""
     place = next(model.parameters()).device
     piece = {name: v[:PROBE_EXAMPLES, :PROBE_POSITIONS].to(place) if v.dim() == 2
              else v[:PROBE_EXAMPLES].to(place) for name, v in batch.items()}  # fmt: skip

@@ -1,8 +1,8 @@
-"""Make a classifier of an encoder: its head is fitted before the encoder is tuned.
+"""Make a classifier of an encoder, with a head that is fitted before the encoder is fine-tuned.
 
-A head that knows the classes keeps what the encoder knows; a random one would first bend it (Kumar
-et al. 2022, arXiv 2202.10054). Without any tuning the result is the baseline: a frozen encoder with
-logistic regression.
+A fitted head preserves the encoder's features, while a random one would distort them first (Kumar
+et al. 2022, arXiv 2202.10054). Without fine-tuning the result is the baseline: a frozen encoder
+with logistic regression.
 
 Sizes: N texts, D width of the encoder, C classes.
 """
@@ -26,7 +26,7 @@ from ...records import Example
 from ..batches.classifier_data import TextCollator, TokenizedText, soft_targets, tokenize_texts
 
 MOST_TEXTS: Final = 8192
-"""From which a head is fitted; of more, evenly spread ones are taken."""
+"""Most texts that a head is fitted on; of more texts, evenly spaced ones are taken."""
 AT_ONCE: Final = 64
 
 

@@ -146,7 +146,7 @@ def items_of(
 
 
 def vocabulary_of(items: Sequence[TrainingItem], models: Models) -> int | None:
-    """Give V_eff, the number of ids that count in the student's head.
+    """Return V_eff, the number of ids that count in the student's head.
 
     Returns:
         None for a classifier, whose head has no ids.

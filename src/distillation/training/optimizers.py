@@ -203,7 +203,7 @@ class MuonAdamW(torch.optim.Optimizer):
         )
 
     def _count(self, p: Tensor) -> Tensor:
-        """Give the step count, which `adamw` itself increases."""
+        """Return the step count, which `adamw` itself increases."""
         state = self.state[p]
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)

@@ -105,5 +105,5 @@ def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models o
 
 
 def _revision(model: Any) -> str | None:  # noqa: ANN401
-    """Give the commit of a model from the hub."""
+    """Return the commit of a model from the hub."""
     return getattr(getattr(model, "config", None), "_commit_hash", None)

@@ -163,7 +163,7 @@ def count_controls(job: MainJob) -> int:
 
 
 def from_scratch_recipe(recipe: Recipe) -> Recipe:
-    """Give the student as many steps as a starter teacher, for a student from scratch."""
+    """Return the student as many steps as a starter teacher, for a student from scratch."""
     return replace(
         recipe,
         student_exposures=recipe.teacher_exposures,
