@@ -110,7 +110,7 @@ def tokenize_examples(
 
     Args:
         examples: Each with a target.
-        tokenizer: The student's; needs an end token. Its chat template is used where it has one.
+        tokenizer: Tokenizer of the student, with an end token. Its chat template is used, if any.
         max_length: Most tokens of prompt, completion and end token together; at least 2.
         too_long: `error` names the first example that does not fit. `truncate` cuts the end of the
             completion, with its end token, or, where the prompt alone is too long, the beginning of
@@ -317,7 +317,7 @@ def batch_order(
         lengths: Tokens per example.
         batch_size: Examples per micro-batch.
         accumulation: Micro-batches per optimizer step.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Counted from 0; each has its own order.
 
     Returns:
@@ -343,7 +343,7 @@ def batch_order(
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Give `batch_order` to a `DataLoader`, epoch by epoch; arguments as there."""
+    """Sampler that yields `batch_order` to a `DataLoader`; arguments as in `batch_order`."""
 
     drop_last: Final = False  # accelerate reads this and batch_size
 

@@ -28,7 +28,7 @@ from .batching import Tokenizer, padded
 PROBABILITIES: Final = "probabilities"
 """Key of a record, field of an example and of a batch."""
 TOLERANCE: Final = 1e-3
-"""By which probabilities may miss the sum of 1."""
+"""Largest allowed difference of a sum of probabilities from 1."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class TokenizedText:
     id: str
     """Id of the record it came from."""
     input_ids: tuple[int, ...]
-    """With the tokenizer's own start and end tokens."""
+    """Token ids with the tokenizer's own start and end tokens."""
     label: int
     """Number of the class; 0 without a label, which pure distillation does not use."""
     probabilities: tuple[float, ...] | None = None
-    """(C,), the teacher's; None where none of the records has any."""
+    """Probabilities (C,) of the teacher; None if no record has any."""
 
 
 def classified_examples(records: Iterable[Record]) -> list[Example]:

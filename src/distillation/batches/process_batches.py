@@ -37,7 +37,7 @@ class DealtOrder(Sampler[list[int]]):
         self.order.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give this process's micro-batches of the chosen epoch."""
+        """Yield this process's micro-batches of the chosen epoch."""
         batches = list(self.order)
         batches += [[] for _ in range(-len(batches) % self.processes)]
         return iter(batches[self.index :: self.processes])

@@ -55,7 +55,7 @@ def align_examples(
     Args:
         examples: With targets.
         items: The same examples, as `tokenize_examples` gave them.
-        student_tokenizer: Of the items; a fast tokenizer, which gives character offsets.
+        student_tokenizer: Tokenizer of the items; a fast one, which gives character offsets.
         teacher_tokenizer: A fast tokenizer with an end token.
         max_length: Most tokens of the teacher for one example.
         too_long: Whether longer examples are an error or cut.

@@ -56,7 +56,7 @@ def fused_distillation(
 ) -> SumAndCount:
     """Compute `distillation_sum` from hidden states and head; it can be differentiated once.
 
-    Matrix products are in the head's type, or in autocast's where it is on; sums and softmax
+    Matrix products are in the head's type, or in autocast's if it is on; sums and softmax
     statistics in float32 (float64 for float64). `chunk` is the number of rows that are multiplied
     together, which changes speed and memory only; None chooses.
     """
@@ -88,7 +88,7 @@ def fused_distillation(
 
 
 def product_type(weight: Tensor) -> torch.dtype:
-    """Return the type in which a head is multiplied: autocast's where it is on, else its own.
+    """Return the type in which a head is multiplied: autocast's if it is on, else its own.
 
     Raises:
         ConfigError: It is float16.
@@ -115,9 +115,9 @@ class _Job:
     vocabulary: int
     chunk: int
     products: torch.dtype
-    """Of the operands of matrix products."""
+    """Type of the operands of matrix products."""
     wide: torch.dtype
-    """Of everything else."""
+    """Type of everything else."""
     differentiate: bool
 
 

@@ -115,7 +115,7 @@ class ModelRows:
 
 
 def why_dense(model: nn.Module, batch: Batch) -> str | None:
-    """Say why the head must not be applied to selected rows; None when it may.
+    """Return why the head must not be applied to selected rows; None if it may be.
 
     Logits are compared bit for bit: both sides multiply the same shapes, so they round alike.
     """

@@ -42,7 +42,7 @@ def fitted_classifier(
 
     Args:
         encoder: One vector per token; a language model counts without its head.
-        tokenizer: Of the encoder.
+        tokenizer: Tokenizer of the encoder.
         examples: From `classified_examples`; those without label and probabilities are not used.
         classes: Names of all classes.
         max_length: Most tokens of a text; longer ones are cut.
@@ -79,7 +79,7 @@ def fitted_classifier(
 def text_vectors(
     model: MeanPoolingForSequenceClassification, items: Sequence[TokenizedText], pad_id: int
 ) -> Tensor:
-    """Give the vectors (N, D) that the head reads, on the CPU; texts of like length go together."""
+    """Compute the inputs of the head, (N, D) on the CPU; batches have texts of similar length."""
     order = sorted(range(len(items)), key=lambda place: len(items[place].input_ids))
     found = torch.zeros(len(items), model.config.hidden_size)
     collate = TextCollator(pad_id)

@@ -29,7 +29,7 @@ def collect(
     """Collect the wordings of each column, and reject those with a wrong form and duplicates.
 
     Args:
-        table: Of kind `facts` or `rows`.
+        table: A table of kind `facts` or `rows`.
         written: Lines that a teacher wrote, with the call that asked for them.
         meanings: Finds the kinds of values whose frames a column uses. Without it, frames that do
             not name the column are used for columns of yes and no only, whose kind is known from

@@ -49,7 +49,7 @@ class ColumnMeanings:
         """Embed the columns.
 
         Args:
-            table: Of kind `facts` or `rows`; its columns have templates.
+            table: A table of kind `facts` or `rows`; its columns have templates.
             encoder: A sentence encoder such as all-MiniLM-L6-v2; its vectors may have any length.
         """
         self._encoder = encoder

@@ -93,7 +93,7 @@ LABEL_FRAMES: Final[tuple[str, ...]] = (
     "{key} {label}",
     "{label} {key}",
 )  # fmt: skip
-"""For any column of a table with a key."""
+"""Frames for any column of a table with a key."""
 
 CONDITION_FRAMES: Final[tuple[str, ...]] = (
     "What's the {label} where {key}?",
@@ -122,7 +122,7 @@ CONDITION_FRAMES: Final[tuple[str, ...]] = (
     "What {label} is recorded where {key}?",
     "{label} where {key}?",
 )  # fmt: skip
-"""For tables without a key, where `{key}` is a condition such as `opponent is Lions`."""
+"""Frames for tables without a key, where `{key}` is a condition such as `opponent is Lions`."""
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(

@@ -50,7 +50,7 @@ def writing_tasks(
     """Yield the calls for a column; the same arguments give the same calls.
 
     Args:
-        table: Of kind `facts` or `rows`.
+        table: A table of kind `facts` or `rows`.
         column: One of its columns.
         calls: Number of calls.
         per_call: Number of wordings that each call asks for.
