@@ -172,7 +172,7 @@ def _focus_weights(
 
 @dataclass
 class _Cuts:
-    """Number of completions and prompts that were cut to `max_length`."""
+    """Numbers of completions and prompts that were truncated to `max_length`."""
 
     completions: int = 0
     prompts: int = 0

@@ -68,7 +68,7 @@ def classified_examples(records: Iterable[Record]) -> list[Example]:
 
 
 def _with_probabilities(example: Example, record: Record, number: int) -> Example:
-    """Take over and check a record's soft targets."""
+    """Check a record's soft targets and copy them into its example."""
     found = example.fields if isinstance(record, Example) else record
     given = found.get(PROBABILITIES)
     if given is None:
