@@ -1,9 +1,9 @@
-"""The places for threads that `agent_turns` compares: ours, and plain LangGraph with its own.
+"""The thread stores that `agent_turns` compares: this project's, and plain LangGraph's.
 
-Plain LangGraph is the same three nodes in a graph that LangGraph compiled, with its reducer for
-messages and its savers. `durability` is its default where nothing else is said, and its cheapest,
-"exit", where that is named. Its SQLite saver is a package of its own and left out where that is not
-installed: pip install langgraph-checkpoint-sqlite.
+Plain LangGraph runs the same three nodes in a graph that LangGraph compiled, with its reducer for
+messages and its savers. `durability` is LangGraph's default, or its fastest mode "exit" where that
+is named. Its SQLite saver is a separate package and skipped if it is not installed:
+pip install langgraph-checkpoint-sqlite.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What a turn of an agent costs besides its model, and what is left after a crash or a crowd.
+"""Measure the cost of an agent's turn without its model, and what survives crashes and concurrency.
 
     python benchmarks/agent_turns.py                       # writes results/agent_turns.md
     python benchmarks/agent_turns.py --rounds 2 --soak 0 --kills 0         # a quick look
     python benchmarks/agent_turns.py --postgres postgresql://user@host/database
 
-The nodes are those of `AgenticWorkflow` with a fixed answer in the place of the model; plain
-LangGraph runs the same nodes in the same process, see `agent_places`. Times are taken in threads of
-ten turns, places taking turns within each round; the median turn of the best round counts, since
-everything else on the machine only adds to it, and CPU time stands beside it.
+The nodes are those of `AgenticWorkflow`, with a fixed answer instead of a model; plain LangGraph
+runs the same nodes in the same process, see `agent_places`. Times are measured in threads of ten
+turns, and the stores alternate within each round. Reported are the median turn of the best round,
+since other programs only add to the time, and the CPU time.
 """
 
 from __future__ import annotations

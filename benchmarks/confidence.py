@@ -1,14 +1,15 @@
-"""How far a student's confidence can be trusted, and what that is worth: risk, coverage, cascade.
+"""Measure how reliable a student's confidence is: risk at each coverage, and use in a cascade.
 
     python benchmarks/confidence.py outputs/elements       # writes results/confidence.md and .png
     python benchmarks/confidence.py outputs/countries --splits 20 --out /tmp/countries
 
-Takes a finished run of the main job. Its held-out questions are new to every model of the run; they
-are split by fact: on one half confidence is fitted and thresholds are chosen, on the other half all
-is measured. The student of the bundled table is hardly ever wrong, so the control that never saw
-its teacher's labels (`controls/student_without_teacher`) is measured beside it.
+The input is a finished run of the main job. No model of the run was trained on its held-out
+questions. They are split by fact: confidence is calibrated and thresholds are chosen on one half,
+and everything is measured on the other. The student of the bundled table is hardly ever wrong, so
+the control that was trained without its teacher's labels (`controls/student_without_teacher`) is
+measured too.
 
-One split is one draw of luck, so the same is done over many random splits as well.
+Since one split is random, the measurement is repeated over many random splits.
 """
 
 from __future__ import annotations

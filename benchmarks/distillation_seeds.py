@@ -1,14 +1,14 @@
-"""Is the demo's result luck? The main job over several seeds, asked with other templates.
+"""Test whether the demo's result depends on its seed: run the main job over several seeds.
 
     python benchmarks/distillation_seeds.py [--seeds 201 202 203 204 205] [--output outputs/seeds]
 
-The recipe was tuned on the built-in question templates with seed 0 and on an earlier set of
-templates here with seed 102. The templates and seeds below were chosen after the tuning. Each seed
-draws its own held-out phrasings, gold half, wrong answers, initial weights and batches. Printed are
-means with 95 % intervals (Student's t over the seeds), per task, and for each bar (teacher, student
-against teacher, size, speed) the mean and the worst seed.
+The recipe was tuned on the built-in question templates with seed 0, and on an earlier set of
+templates in this file with seed 102. The templates and seeds below were chosen after the tuning.
+Each seed draws its own held-out phrasings, gold half, wrong answers, initial weights and batches.
+Printed are means per task with 95 % intervals (Student's t over the seeds), and the mean and the
+worst seed for each target: teacher, student relative to teacher, size, speed.
 
-A seed that is finished is not run again; delete its folder to repeat it.
+A finished seed is not run again; delete its folder to repeat it.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""What grounding is worth: citations, supported numbers, abstention; with it and without.
+"""Compare answers with and without grounding: citations, supported numbers, abstention.
 
     python benchmarks/grounding.py elements=outputs/elements/student countries=... albums=... tracks
     python benchmarks/grounding.py elements --questions 40      # a quick look, writes nothing
 
-A name is a table of `grounding_tables`; a folder behind it is its student, and without one the
-answers are simulated: right four times in five where the table has an answer, and made up of other
-cells where it has none. That is no student's score; it shows what the layer does with one that is
-often wrong.
+A name is a table of `grounding_tables`, and the folder after it is its student. Without a folder
+the answers are simulated: four of five are right if the table has an answer; if it has none, they
+are made up from other cells. This does not measure a student, but what grounding does with one that
+is often wrong.
 
-Three ways to answer the same questions (`grounding_questions`): the student alone
-(`AgenticWorkflow`), the workflow that validates (`MultiAgentWorkflow(grounding=False)`), and the
-same with grounding. What is right is read from the table; the numbers of answers are held against
-the cited cells by a few lines here, not by the code under test. With `--write` the figures go to
-results/grounding.md, and a picture beside it. The exit status is 1 where a bar is missed.
+The same questions (`grounding_questions`) are answered in three ways: by the student alone
+(`AgenticWorkflow`), by the validating workflow (`MultiAgentWorkflow(grounding=False)`), and by that
+workflow with grounding. Right answers are read from the table. Numbers in answers are compared with
+the cited cells by code in this file, not by the code under test. With `--write` the results are
+written to results/grounding.md, with a picture. The exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""Questions that a table answers, and questions that it does not, each with what is right.
+"""Questions that a table can answer, and questions that it cannot, each with the right answer.
 
 | kind         | asks for                                                                        |
 |--------------|---------------------------------------------------------------------------------|
-| answerable   | a cell that is there, in a wording that no student was trained on               |
-| other entity | a column of something that the table has never heard of                         |
-| misspelt key | a column of a record whose name is one letter off                               |
+| answerable   | a cell of the table, in a wording that no student was trained on                |
+| other entity | a column of something that is not in the table                                  |
+| misspelt key | a column of a record whose name has one wrong letter                            |
 | other column | a record's value in a column that the table lacks; half of them are columns of  |
 |              | the file it was made from                                                       |
-| empty cell   | a record and a column that are there, where the cell is empty                   |
-| other table  | a fact of another table: record and column are real, but not here               |
-| mixed        | what is here beside what is not: gold chloride, two records, two columns        |
+| empty cell   | a record and a column of the table whose cell is empty                          |
+| other table  | a fact of another table: record and column exist, but not in this table         |
+| mixed        | something in the table with something that is not: gold chloride, two records,  |
+|              | two columns                                                                     |
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures of `grounding.py` as a page and a picture."""
+"""Write the results of `grounding.py` as a page and a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often each way of looking finds the record that a question means, among the first four."""
+"""Measure how often each retrieval method ranks the record of a question among the first four."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the grounding benchmark, and what stands for a student where there is none.
+"""The tables of the grounding benchmark, and a simulated student for tables without one.
 
 | name      | records | from                                                                     |
 |-----------|--------:|--------------------------------------------------------------------------|

@@ -1,4 +1,4 @@
-"""Tokens per second, first token and memory of the engines on a CPU, beside what the cores allow.
+"""Measure throughput, time to first token and memory of the engines on a CPU.
 
     pip install 'stillroom[cpu]'
     pip install --no-deps langchain-huggingface      # its own pin would downgrade huggingface_hub
@@ -7,10 +7,10 @@
     python benchmarks/inference.py --student outputs/elements/student
 
 Compared are `ChatHuggingFace(HuggingFacePipeline)`, `ChatStudent` over transformers, and over
-exports in float32 and int8 (`stillroom export`), on the same weights with the same tokenizer. The
-greedy tokens of all float32 ways must be those of `transformers.generate` before anything is timed.
-The ways take turns, and medians count. Written are `<output>/inference.json` with every round, and
-the table and picture made of it.
+exports in float32 and int8 (`stillroom export`), with the same weights and tokenizer, and with what
+the cores allow. The greedy tokens of all float32 engines must equal those of
+`transformers.generate` before anything is timed. The engines alternate, and medians are reported.
+All rounds are written to `<output>/inference.json`, and a table and a picture are made from it.
 """
 
 from __future__ import annotations

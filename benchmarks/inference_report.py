@@ -1,4 +1,4 @@
-"""The table and the picture of `inference.py`, from the JSON that it wrote."""
+"""Make the table and the picture of `inference.py` from the JSON file that it wrote."""
 
 from __future__ import annotations
 

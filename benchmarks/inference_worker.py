@@ -1,7 +1,8 @@
-"""One way to compute, in a process of its own, that does what `inference.py` asks for line by line.
+"""Run one engine in a process of its own, and execute the commands of `inference.py`.
 
-A line is a JSON object with `do` and what belongs to it; so is the answer. Apart, because memory is
-counted by process, and because the libraries' threads must not wait for each other.
+Each line of input is a JSON object with `do` and its arguments; each answer is a JSON object too.
+Engines run in separate processes because memory is measured per process, and because the threads of
+one library must not wait for those of another.
 """
 
 from __future__ import annotations

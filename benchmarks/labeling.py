@@ -1,20 +1,20 @@
-"""Does a labelling lose, double or pay for anything twice? How fast is it, and what does it cost?
+"""Test that labelling loses no record and pays for none twice, and measure its speed and cost.
 
     python benchmarks/labeling.py                        # about six minutes
     python benchmarks/labeling.py --parts throughput     # one part alone
 
 faults      2,000 records against a server that fails in ten ways at a fifth of the calls, and gives
-            odd answers to another fifth: parts with all kinds of finish reasons, thoughts,
-            refusals, half characters, dates without a zone, and answers that a client stumbles
-            over. The labeller is killed with SIGKILL at 50 random moments and started again. Three
-            forms: a server that honours idempotency keys, one that does not, and that one with
+            unusual answers to another fifth: parts with all kinds of finish reasons, reasoning,
+            refusals, half characters, dates without a time zone, and answers that break clients.
+            The labeller is killed with SIGKILL at 50 random moments and restarted. Three variants:
+            a server that honours idempotency keys, one that does not, and the latter with
             `in_doubt="dead_letter"`.
-budget      The same server without kills, and a budget that does not suffice.
-limits      Calls and tokens per minute, as they arrive at the server, in every window of a minute.
-throughput  200 ms per answer, 32 at once: records per second, and processor time per record beside
-            that of a bare loop of httpx.
+budget      The same server without kills, with a budget that is too small.
+limits      Calls and tokens that arrive at the server, in every window of a minute.
+throughput  200 ms per answer, 32 at once: records per second, and processor time per record
+            compared with a plain loop over httpx.
 
-The results are written to benchmarks/results/labeling.md; the exit status is 1 if a line fails.
+The results are written to benchmarks/results/labeling.md; the exit status is 1 if a check fails.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""A server for `benchmarks/labeling.py` and the tests: OpenAI's HTTP, a bill, and faults on demand.
+"""A server for `benchmarks/labeling.py` and the tests: OpenAI's HTTP API, with costs and faults.
 
-It answers a prompt with `label of <prompt>`, or as `answer` says. What goes wrong is drawn by
-chance, by the prompt and the number of times that it was asked. Every answer that is made is
-charged, unless the client gives the `Idempotency-Key` of one that is there already and the server
-honours such keys.
+It answers a prompt with `label of <prompt>`, or as `answer` says. Faults are pseudo-random and
+depend on the prompt and on how often it was asked. Every generated answer is charged, unless the
+server honours idempotency keys and the client sends the `Idempotency-Key` of an existing answer.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Time and memory of CSV to question-answer pairs, against `pandas.read_csv` and a comprehension.
+"""Measure time and memory from CSV to question-answer pairs, compared with `pandas.read_csv`.
 
     python benchmarks/loader_speed.py                      # 1,000,000 and 100,000 records, 5 rounds
     python benchmarks/loader_speed.py --records 100000 --rounds 3
 
-First both must give the same pairs. Then each runs in a fresh process, taking turns; the median
-counts. Memory is the peak of the process (VmHWM) less what it held before the file was opened.
-CPU seconds are given as well, since they say more on a machine that is busy with other things.
-pandas is measured in two ways: as people write it, and with columns turned to lists first.
+Both must give the same pairs. Then each runs in a fresh process, alternately, and medians are
+reported. Memory is the peak of the process (VmHWM) minus its memory before the file was opened. CPU
+seconds are reported too, since they are more reliable on a busy machine. pandas is measured in two
+ways: with the usual comprehension over rows, and with columns converted to lists first.
 """
 
 from __future__ import annotations

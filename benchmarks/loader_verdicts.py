@@ -1,12 +1,12 @@
-"""Read every file of the public test suites; print what became of it and whether it should have.
+"""Read every file of the public test suites, and compare the outcome with the expected one.
 
     python benchmarks/loader_verdicts.py             # one line per file, then totals
     python benchmarks/loader_verdicts.py --brief     # totals and surprises only
 
-The exit code is 1 on a surprise. The suites lie in ../shared/data (see its README). Every file is
-opened in a child process of its own with limits on time and memory, because some are made to
-exhaust a reader. What is expected comes from the suites, not from our reader: JSON files next to
-the CSV files, `*_expect.csv`, names (`y_`, `n_`), the record counts of `files.csv`, and Python's
+The exit code is 1 if an outcome is unexpected. The suites are in ../shared/data (see its README).
+Every file is opened in a child process with limits on time and memory, because some are made to
+exhaust a reader. The expected outcomes come from the suites, not from our reader: JSON files next
+to the CSV files, `*_expect.csv`, names (`y_`, `n_`), the record counts of `files.csv`, and Python's
 own csv module in strict mode.
 """
 

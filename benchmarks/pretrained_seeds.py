@@ -1,11 +1,12 @@
-"""Is the pretrained demo's result luck? `make demo-pretrained` over three seeds.
+"""Run `make demo-pretrained` over three seeds, to test whether its result depends on the seed.
 
     python benchmarks/pretrained_seeds.py [--seeds 1 2 3] [--output outputs/pretrained_seeds]
 
-Printed are the right answers to questions in people's own words (examples/data/cheeses_asked.csv):
-means with 95 % intervals (Student's t over the seeds), for teacher, student and every control row,
-and the bars of the demo. Wordings and table were written before the code; the settings were tuned
-with seed 0. A seed that is finished is not run again; delete its folder to repeat it.
+Printed are the shares of right answers to questions in people's own words
+(examples/data/cheeses_asked.csv): means with 95 % intervals (Student's t over the seeds) for
+teacher, student and every control, and the targets of the demo. Wordings and table were written
+before the code; the settings were tuned with seed 0. A finished seed is not run again; delete its
+folder to repeat it.
 """
 
 from __future__ import annotations

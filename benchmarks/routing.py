@@ -1,4 +1,4 @@
-"""Routing by scored labels against routing by generated ones, with the same model.
+"""Compare routing by scored labels with routing by generated labels, with the same model.
 
     python benchmarks/routing.py           # trains a router first; writes results/routing.md
     python benchmarks/routing.py --router outputs/router/model
@@ -6,11 +6,11 @@
 
 One small model is trained from scratch on two sets of requests: banking77 (77 intents, a tenth of
 the requests held out) and requests for the three built-in agents (wordings and records held out).
-Then each held-out request is routed twice: by the scores of the names (`label_route`), and by
-letting the model write a name. What it writes counts only if it is a name, letter for letter.
+Then each held-out request is routed twice: by the scores of the names (`label_route`), and by the
+name that the model generates, which must be exactly one of the names.
 
-The fuzzed requests are hostile on purpose: nothing, control characters, special tokens, prompts
-that look like ours, names of routes that do not exist, very long texts.
+The fuzzed requests are hostile: empty texts, control characters, special tokens, prompts that
+imitate ours, names of routes that do not exist, very long texts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Tokens per second of checkpoints on one device: this project's engine, transformers, vLLM.
+"""Measure tokens per second on one device: this project's engine, transformers and vLLM.
 
     python benchmarks/serving_engines.py outputs/elements/student --device cuda
 
-All serve the same weights in bfloat16 on a GPU and in float32 on a CPU, greedily, with the same
-number of tokens. vLLM is measured where it is installed; it goes last, since it takes the card's
-memory. The file is written after each engine, so that a run that is cut off leaves what it has.
+All engines serve the same weights, in bfloat16 on a GPU and in float32 on a CPU, with greedy
+decoding and the same number of tokens. vLLM is measured if it is installed, and last, since it
+reserves the GPU's memory. The file is written after each engine, so an interrupted run keeps its
+results.
 """
 
 from __future__ import annotations

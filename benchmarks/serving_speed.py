@@ -1,13 +1,13 @@
-"""Answers per second of `ChatStudent` against `ChatHuggingFace`, for one caller and for many.
+"""Compare answers per second of `ChatStudent` and `ChatHuggingFace`, with one caller and many.
 
     pip install langchain-huggingface
     python benchmarks/serving_speed.py                     # 3M and 32M parameters, 5 rounds
     python benchmarks/serving_speed.py --sizes 3M --rounds 3 --threads 1
 
-Both serve the same random weights with the same tokenizer in one process and give the same tokens,
-which is checked first. They take turns; the median counts. Processor seconds per token are given as
-well, since they say more on a machine that is busy with other things. Then 16 answers are streamed
-at once in one event loop, and it is measured how late that loop runs (the 99th percentile).
+Both serve the same random weights with the same tokenizer in one process. It is checked first that
+they give the same tokens. They alternate, and medians are reported. Processor seconds per token are
+reported too, since they are more reliable on a busy machine. Then 16 answers are streamed at once
+in one event loop, and the delay of that loop is measured (99th percentile).
 
 `--manager` adds transformers' own continuous batching.
 """

@@ -1,16 +1,16 @@
-"""How small may a student of a pretrained teacher be? Its size against its right answers.
+"""Measure the accuracy of students of a pretrained teacher by their size.
 
     stillroom models add smollm2
     python benchmarks/size_curve.py [--teacher smollm2] [--shares 0.8 0.5 0.2 0.1] [--seed 7]
 
-A teacher is taught a table of 120 invented facts in five wordings (LoRA). Then it answers eight
+A teacher is trained (LoRA) on a table of 120 invented facts in five wordings. Then it answers eight
 further wordings of each column, and students of several sizes learn from its probabilities. Each is
-asked in three wordings that nobody was trained on and that do not name the column. Beside them: a
-student of half the teacher's layers, every second one, and one from scratch; both are trained as
-long as the student of half the parameters.
+asked in three wordings that no model was trained on and that do not name the column. Two more
+students are measured: one with every second layer of the teacher, and one from scratch; both are
+trained as long as the student with half of the parameters.
 
-Training is measured in seconds of processor time on one core. Finished rows are in
-`outputs/size_curve` and are not run again; delete the folder to repeat them.
+Training is measured in processor seconds on one core. Finished rows are kept in
+`outputs/size_curve` and not run again; delete the folder to repeat them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Do answers of pydantic models validate, whatever the weights? Part of `structured_output.py`.
+"""Test that answers in the form of pydantic models validate with any weights.
 
-Twenty models written by hand, and as many as are wanted from a seeded generator: nested, recursive,
-with unions, discriminated unions, constrained numbers and texts, dates, decimals, maps, sets and
-tuples. Each is asked for as an answer and as the arguments of a tool. An answer counts as valid
-where pydantic makes an object of it, once through the chat model and once from its JSON text.
+This is a part of `structured_output.py`. It uses twenty models written by hand and any number of
+generated ones: nested, recursive, with unions, discriminated unions, constrained numbers and texts,
+dates, decimals, maps, sets and tuples. Each is requested as an answer and as the arguments of a
+tool. An answer is valid if pydantic makes an object of it, once through the chat model and once
+from its JSON text.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Do answers of a given form have it, whatever the weights? Random schemas, prompts and weights.
+"""Test that structured answers fit their schema, with random schemas, prompts and weights.
 
     python benchmarks/structured_output.py                   # 10,000 schemas, 200 pydantic models
     python benchmarks/structured_output.py --schemas 500 --models 30 --seed 3
 
-Tiny models that were never trained answer random prompts by random JSON schemas, with sampling at
-temperature 1; every few hundred answers the weights change. Half of the schemas that describe
-objects are asked for as the arguments of a tool, half of those as a stream. Every answer that is
-given must be JSON that is valid for its schema, judged from outside by the package `jsonschema`;
-every answer that `max_tokens` cuts must raise `TruncatedAnswerError`. About one schema in ten holds
-a word that llguidance does not know: it must be refused by `ConfigError` before a token is made, or
-the complete answer must fit or raise `AnswerMismatchError` ("unfit"). Then pydantic models are
-asked for (`structured_models.py`). The exit status is 1 if anything else happened.
+Tiny untrained models answer random prompts under random JSON schemas, with sampling at temperature
+1; the weights change every few hundred answers. Half of the schemas that describe objects are
+requested as the arguments of a tool, half of those as a stream. Every returned answer must be JSON
+that is valid for its schema according to the package `jsonschema`; every answer that `max_tokens`
+cuts off must raise `TruncatedAnswerError`. About one schema in ten has a keyword that llguidance
+does not support: it must be refused by `ConfigError` before a token is generated, or the complete
+answer must fit or raise `AnswerMismatchError` ("unfit"). Then pydantic models are requested
+(`structured_models.py`). The exit status is 1 if anything else happens.
 """
 
 from __future__ import annotations

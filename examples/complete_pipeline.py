@@ -1,4 +1,4 @@
-"""The main job, from a table to a student that answers: what `make demo` runs.
+"""Run the main job, from a table to a student that answers, as `make demo` does.
 
 python examples/complete_pipeline.py
 python examples/complete_pipeline.py --data mine.csv [--question q --answer a] [--teacher NAME

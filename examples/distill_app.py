@@ -1,4 +1,4 @@
-"""The names of the Qwen distillation lab's `distill_app`, for notebooks that import them from here.
+"""The functions of the Qwen distillation lab's `distill_app`, for notebooks that import them.
 
 With this file beside the notebook, `from distill_app import distill_system1` works as before.
 """

@@ -1,11 +1,11 @@
-"""Answers that say which cells they rest on, and none where the table holds none.
+"""Answer with citations of table cells, and abstain if the table does not hold the answer.
 
     python examples/grounded_answers.py                          # the student of `make demo`
     python examples/grounded_answers.py outputs/mine/student "What is the capital of Peru?"
 
-The table lies in DuckDB beside the student: questions are held against it before the student is
-asked, and the numbers of an answer against the cells it cites. What needs counting or comparing is
-for SQL, which may only read.
+The table is stored in DuckDB beside the student. Questions are looked up in it before the student
+is asked, and the numbers of an answer are compared with the cited cells. Questions that need
+counting or comparing are answered by read-only SQL.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""An agent finds a mistake in a table and may correct it only if a person says so.
+"""Let an agent find a mistake in a table, and correct it only after a person's approval.
 
     python examples/human_approval.py                  # asks at the keyboard
     python examples/human_approval.py --decision yes   # or no; for scripts
 
-The student is scripted, so that no training is needed. The thread lies in a file, so that the
-decision may also come later, from another program.
+The student is scripted, so no training is needed. The thread is stored in a file, so the decision
+may also come later, from another program.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Several agents: one of your own, a router that says how sure it is, and a validator's trace.
+"""Combine several agents: one of your own, a router with a confidence, and a validator's trace.
 
     python examples/multi_agent.py                     # trains a tiny router first, about 10 s
     python examples/multi_agent.py outputs/elements/student
 
 An agent is a name, a description and a node. A router as small as this one is rarely in doubt, so
-it is shown requests that fit no agent, and below 90 % it asks back. Without a checkpoint the
-student that answers is scripted, and makes a mistake so that the validator has something to find.
+it also gets requests that fit no agent; below 90 % confidence it asks the user. Without a
+checkpoint the answering student is scripted, and makes a mistake for the validator to find.
 """
 
 import argparse

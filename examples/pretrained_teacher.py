@@ -1,11 +1,11 @@
-"""A pretrained teacher, taught a table of 40 cheeses, and its student: `make demo-pretrained`.
+"""Train a pretrained teacher on a table of 40 cheeses, and its student: `make demo-pretrained`.
 
 stillroom models add smollm2 minilm
 python examples/pretrained_teacher.py
 
-Teacher, student and a small model from scratch are asked in people's own words
-(examples/data/cheeses_asked.csv), which none of them was trained on. All options of the main job
-can be given; they replace these.
+Teacher, student and a small model from scratch are asked questions in people's own words
+(examples/data/cheeses_asked.csv) that none of them was trained on. All options of the main job may
+be given; they replace the ones used here.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""An agent that calls tools over a table: it looks values up and compares records.
+"""Run an agent that calls tools over a table: it looks up values and compares records.
 
     python examples/tools_over_a_table.py                          # the calls are scripted
     python examples/tools_over_a_table.py outputs/elements/student
 
-Under a student the table is its own, and every call is valid whatever it has learned: its answer is
-held to the parameters of the tools while it is made, and records and columns are closed lists.
-Which record it chooses is what it has learned.
+With a student, its own table is used. Every call is valid whatever the student has learned, because
+decoding is constrained to the parameters of the tools, and records and columns are closed lists.
+Which record it chooses depends on what it has learned.
 """
 
 import argparse

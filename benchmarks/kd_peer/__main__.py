@@ -1,4 +1,4 @@
-"""One distillation step against its peers: equivalence first, then speed and memory.
+"""Compare a distillation step with that of other libraries: equivalence, then speed and memory.
 
     python benchmarks/kd_peer --quick                 # everything once at small size, 2 minutes
     python benchmarks/kd_peer                         # the tables in benchmarks/results
@@ -6,9 +6,9 @@
     python benchmarks/kd_peer --device cuda           # bf16, 8,192 rows, with Liger's Triton kernel
     python benchmarks/kd_peer --tiny --systems cached trl_gkd    # the way through, for a test
 
-Every run is a process of its own and leaves one JSON file in the output folder; tables and picture
-are made from these. What is there already is not run again with --resume. See README.md beside
-this file for what is compared.
+Every run is a process of its own and writes one JSON file to the output folder; tables and picture
+are made from these files. With --resume, runs with a file are not repeated. README.md beside this
+file describes what is compared.
 """
 
 from __future__ import annotations

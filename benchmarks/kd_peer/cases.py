@@ -1,4 +1,4 @@
-"""What is measured: pairs of models, data sets, systems, and how often each is run.
+"""The cases of the benchmark: pairs of models, data sets, systems, and the number of runs.
 
 A `Case` is one cell of the tables; a run of it is one process and one JSON file.
 """

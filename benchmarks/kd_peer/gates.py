@@ -1,13 +1,14 @@
-"""Do all systems train the same thing? Nothing is timed before they do.
+"""Check that all systems train the same student, before anything is timed.
 
-Compared with this project's online teacher are TRL's and Liger's losses, and this project itself
-from V - 1 kept ids, which leave one id for the tail and are therefore exact. Bars, relative: loss
-of each step 1e-4, first step's gradient and final parameters 1e-5 (2-norm of the difference).
+This project's online teacher is compared with TRL's and Liger's losses, and with this project's
+loss on V - 1 kept ids, which is exact because the tail has only one id. The relative tolerances are
+1e-4 for the loss of each step, and 1e-5 for the first gradient and the final parameters (2-norm of
+the difference).
 
-The small pairs go through all steps, both data sets, both accumulations, both architectures. A and
-B go through a few steps, because only what depends on the vocabulary is left to show; V - 1 kept
-ids would there take gigabytes a batch. A cache on the disk keeps float16 distances, so it cannot
-reach 1e-5: what it gives at V - 1 is stated with a bar of its own.
+The small pairs are trained for all steps, with both data sets, accumulations and architectures. A
+and B are trained for a few steps, because only the effect of the vocabulary is left to test; V - 1
+kept ids would take gigabytes per batch there. A cache on disk stores float16 differences, so it
+cannot reach 1e-5; its result at V - 1 has a tolerance of its own.
 """
 
 from __future__ import annotations

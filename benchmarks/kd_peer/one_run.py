@@ -1,4 +1,4 @@
-"""One run in a process of its own: train, and say how fast and in how much memory."""
+"""Train in a process of its own, and report speed and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random student and teacher, and the examples they are run on: the same for every system."""
+"""Random students and teachers, and the examples they run on, the same for every system."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The peers as their users run them, each a `Trainer` with the same batches and the same clock.
+"""Other libraries as their users run them, each a `Trainer` with the same batches and clock.
 
-Liger's and TRL's chunked losses get the hidden states of all positions with masked labels, which is
-how their own trainers call them; TRL's does not select rows where there is no Triton.
+Liger's and TRL's chunked losses get the hidden states of all positions with masked labels, as in
+their own trainers; TRL's loss does not select rows without Triton.
 
 Sizes: B examples, T positions, H hidden size.
 """

@@ -1,4 +1,4 @@
-"""The picture of a session: tokens per second and peak memory, each against TRL GKD."""
+"""Draw the results of a session: tokens per second and peak memory, relative to TRL GKD."""
 
 from __future__ import annotations
 

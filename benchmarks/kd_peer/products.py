@@ -1,9 +1,9 @@
-"""How much of a step is matrix products, and how fast this machine multiplies at those shapes.
+"""Count the matrix products of a step, and measure how fast this machine computes them.
 
-Counted are the products that a system runs, by formula: 2 per multiply and add, a backward pass
-twice the forward one. Attention counts its full square where a padding mask makes it so, and half
-of it in this project's runs, which go without. Not counted: the head on one last position that
-transformers insists on, and everything that is no product (softmax, AdamW, norms).
+The floating-point operations of a system are counted by formula: 2 per multiply-add, and a backward
+pass twice the forward pass. Attention counts in full if there is a padding mask, and half in this
+project's runs, which need none. Not counted are the head at the single position that transformers
+always computes, and everything but matrix products (softmax, AdamW, norms).
 
 Sizes: R rows of a head, H width, V vocabulary, F feed-forward width, B examples, T positions.
 """

@@ -1,4 +1,4 @@
-"""From a case to a trainer that is ready to run, with its optimizer's memory already there."""
+"""Build the trainer of a case, ready to run and with the optimizer's memory allocated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and verdicts from the JSON files of a session."""
+"""Make tables and verdicts from the JSON files of a session."""
 
 from __future__ import annotations
 

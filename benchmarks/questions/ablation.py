@@ -1,10 +1,11 @@
-"""Measure what each part of the way adds, on the 150 own questions.
+"""Measure what each part of question answering adds, on this project's 150 questions.
 
     python benchmarks/questions/ablation.py
 
-Lexical only is the packaged student without an encoder. Encoder only takes the plan whose words are
-likest to the question, by the unchanged encoder, among the 300 plans whose conditions cover most of
-it. The ranker is the packaged student with its adapted encoder. Intervals are Wilson's, 95 %.
+"Lexical only" is the packaged student without an encoder. "Encoder only" takes, among the 300 plans
+whose conditions cover most of the question, the plan whose words are nearest to it according to the
+unchanged encoder. "Ranker" is the packaged student with its adapted encoder. Intervals are Wilson's
+95 % intervals.
 """
 
 import argparse

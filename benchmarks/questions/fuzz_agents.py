@@ -3,10 +3,11 @@
     python benchmarks/questions/fuzz_agents.py              # 10,000 questions over six tables
     python benchmarks/questions/fuzz_agents.py --count 500 --encoder
 
-Questions are made of words of the table and of none, of names with a letter off, numbers, other
-scripts, markup and SQL, in any order. The language model of the agents answers with anything. What
-is accepted must be cited, each citation must be a cell of the table as it stands, and an answer
-must be its cells or a number, yes or no that was computed. The exit status is 1 at the first fault.
+Questions are random sequences of words of the table and other words, names with a wrong letter,
+numbers, other scripts, markup and SQL. The language model of the agents answers at random. Accepted
+answers must have citations, each citation must be an unchanged cell of the table, and an answer
+must consist of its cells, or be a computed number, yes or no. The exit status is 1 at the first
+fault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Questions over several tables: how many are answered right, wrong, or not at all.
+"""Count the questions over several tables that are answered right, wrong, or not at all.
 
 python benchmarks/questions/joins.py            # the project's own database, and Chinook
 python benchmarks/questions/joins.py bike_repairs --show

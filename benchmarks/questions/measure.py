@@ -1,10 +1,10 @@
-"""Measure how much of people's questions is understood.
+"""Measure the share of people's questions that is answered right.
 
     python benchmarks/questions/measure.py                  # six tables, 150 questions
     python benchmarks/questions/measure.py --wiki 400       # and WikiTableQuestions, dev
     python benchmarks/questions/measure.py --wiki 400 --train 3000   # trained on its train split
 
-The last one trains from answers alone: a plan counts as right where its answer is right.
+The last command trains from answers only: a plan counts as right if its answer is right.
 """
 
 import argparse

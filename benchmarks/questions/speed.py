@@ -1,4 +1,4 @@
-"""How long a question takes on one core: tables of 12 columns and so many rows, loading apart.
+"""Measure the time of a question on one core, without loading, for tables of 12 columns.
 
 python benchmarks/questions/speed.py                      # 1,000 and 100,000 rows
 python benchmarks/questions/speed.py --rows 200000 --profile

@@ -1,4 +1,4 @@
-"""WikiTableQuestions: its tables, questions and the rules by which its answers are compared."""
+"""WikiTableQuestions: its tables, its questions, and its rules for comparing answers."""
 
 import csv
 import re

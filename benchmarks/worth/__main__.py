@@ -1,12 +1,12 @@
-"""Where soft targets pay and where not, on three real tables.
+"""Measure where training on soft targets pays off, on three real tables.
 
     python benchmarks/worth                        # all runs, then tables and picture
     python benchmarks/worth --tasks chinook --seeds 11 12
     python benchmarks/worth --pilot                # what was tried to choose the settings
     python benchmarks/worth --tables               # only the tables, of the runs that are there
 
-Every run leaves one JSON file below `--output`; what is there is not run again. The tables replace
-what stands behind the marker in benchmarks/results/worth.md; the words before it are written by
+Every run writes one JSON file below `--output`; runs with a file are not repeated. The tables
+replace everything after the marker in benchmarks/results/worth.md; the text before it is written by
 hand. Needs scikit-learn: pip install 'stillroom[bench]'.
 """
 

@@ -1,4 +1,4 @@
-"""What needs no language model: words and pairs of words, weighted, and logistic regression."""
+"""Baseline without a language model: weighted words and word pairs with logistic regression."""
 
 from __future__ import annotations
 

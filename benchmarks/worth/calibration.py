@@ -1,4 +1,4 @@
-"""How far a model's probabilities can be believed.
+"""Measure how well a model's probabilities are calibrated.
 
 Sizes: N answers, C classes.
 """

@@ -1,11 +1,11 @@
-"""The likelihood of every class as the answer to many prompts, in one pass per batch.
+"""Compute the likelihood of every class as the answer to many prompts, in one pass per batch.
 
-A class is scored by the tokens that tell it from all others: "card arr" of "card arrival", where no
-other class begins so. These events exclude each other, so the likelihoods are probabilities of one
-distribution; the class as a whole, which costs twice as many tokens, adds only how well a model
-spells what it has begun. Where a class begins another one, its end token belongs to it.
+A class is scored by the tokens that distinguish it from all others: "card arr" of "card arrival" if
+no other class starts like this. These events are mutually exclusive, so the likelihoods form one
+distribution. The remaining tokens would double the cost and only measure how well a model completes
+a name. If a class is a prefix of another one, its end token is scored too.
 
-The tokens form a tree; each prompt is followed by all of its nodes, which see the prompt and the
+The tokens form a tree; all of its nodes follow each prompt and attend to the prompt and to the
 nodes above them.
 
 Sizes: B prompts, P positions of the longest one, M nodes, C classes, V vocabulary.

@@ -1,4 +1,4 @@
-"""What soft targets add to hard labels, as a picture."""
+"""Draw the gain of soft targets over hard labels."""
 
 from __future__ import annotations
 

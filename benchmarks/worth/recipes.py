@@ -1,4 +1,4 @@
-"""What a run is: a table, what gold there is, a seed, a system and its settings."""
+"""Definition of a run: a table, its gold answers, a seed, a system and its settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: train what a recipe says, score it, write one JSON file; what is there is kept."""
+"""Run a recipe: train, score and write a JSON file, unless the file exists already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the runs' files to Markdown: means over seeds with 95 % intervals of Student's t."""
+"""Make Markdown tables from the files of the runs: means over seeds with 95 % t intervals."""
 
 from __future__ import annotations
 

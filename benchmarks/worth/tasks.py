@@ -1,12 +1,12 @@
-"""The three tables that are learnt: questions, answers, splits, and phrasings nobody trained on.
+"""The three tables of the benchmark: questions, answers, splits and held-out phrasings.
 
-| task | answers | why it is here |
+| task | answers | why it is used |
 |---|---|---|
 | banking77 | 77 intents | many balanced classes, written by people |
 | chinook | 24 genres of tracks | few classes, unbalanced, and not decided by the question |
 | countries | texts: capital, subregion, currency, code, domain | facts: few can be guessed |
 
-The data lies outside of the project (`--data`); splits and phrasings are the same for every seed.
+The data is outside of the project (`--data`); splits and phrasings are the same for every seed.
 """
 
 from __future__ import annotations

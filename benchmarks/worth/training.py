@@ -1,4 +1,4 @@
-"""Teacher, its cache and students: every step is taken by the library."""
+"""Train teachers, their caches and students, with the library's own functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The old command line of EasyDistill: with this folder beside your files, old calls run here.
+"""EasyDistill's command line: with this folder beside your files, existing calls run stillroom.
 
 python -m easydistill.cli --config job.json
 """

@@ -100,13 +100,14 @@ class ModelDistiller:
 
     Attributes:
         config: The settings.
-        device: On which both models run.
-        tokenizer: The student's; loaded with it, or assigned.
-        teacher_model: Frozen and in eval mode from training on; None until loaded or assigned.
-        teacher_tokenizer: Loaded with it, or assigned; None means the student's.
-        student_model: None until loaded or assigned.
+        device: Device of both models.
+        tokenizer: Tokenizer of the student; loaded with it, or assigned.
+        teacher_model: The teacher; None until loaded or assigned. Training freezes it and puts it
+            into eval mode.
+        teacher_tokenizer: Tokenizer of the teacher; None means the student's.
+        student_model: The student; None until loaded or assigned.
         pruning: What a `from_teacher` student kept of its teacher; None for others.
-        loss_fn: A `DistillationLoss`; assign a subclass to train on your own loss.
+        loss_fn: A `DistillationLoss`; assign a subclass to train with your own loss.
     """
 
     def __init__(self, config: DistillationConfig) -> None:
@@ -186,8 +187,8 @@ class ModelDistiller:
     def make_student(self, training_data: Iterable[Record]) -> None:
         """Make the student that the settings name; `from_teacher` is pruned on these records.
 
-        Its tokenizer, and a teacher over the same vocabulary, become `tokenizer`, `teacher_model`
-        and `teacher_tokenizer`. `distill` calls it where no student is there.
+        A pruned student's tokenizer, and the teacher over the same vocabulary, become `tokenizer`,
+        `teacher_model` and `teacher_tokenizer`. `distill` calls this method if there is no student.
 
         Args:
             training_data: As for `distill`.
@@ -417,9 +418,9 @@ class ModelDistiller:
             cache.require_sources(items, examples)
 
     def _put_head(self, examples: Sequence[Example]) -> None:
-        """Make a classifier of an encoder or language model that is to classify."""
+        """Put a classification head on an encoder or language model, if the task needs one."""
         if self.config.task != "classification" or model_kind(self.student_model) != "causal":
-            return  # an encoder counts as causal here: it is neither of the other kinds
+            return  # `model_kind` calls an encoder without a head causal
         taught = self.teacher_model if self._runs_teacher() else None
         classes = classes_of(examples) if taught is None else list(taught.config.label2id)
         self.student_model = fitted_classifier(
@@ -451,7 +452,7 @@ class ModelDistiller:
         return models
 
     def _share_vocabulary(self) -> None:
-        """Put the teacher over the student's vocabulary, where that is a trimmed one of its own."""
+        """Trim the teacher to the student's vocabulary, if that is a part of its own."""
         models = self._models()
         if models.teacher is None or models.own_tokens or self.teacher_tokenizer is None:
             return
@@ -491,7 +492,7 @@ class ModelDistiller:
 
 
 def create_distiller_from_config(config_dict: Mapping[str, Any]) -> ModelDistiller:
-    """Make a distiller from settings as a JSON file has them.
+    """Make a distiller from settings as they stand in a JSON file.
 
     Raises:
         ConfigError: Unknown keys (with the nearest known one) and values out of range, all at once.

@@ -58,7 +58,7 @@ def attention_set_to(model: Any, name: str, *, force: bool = False) -> Iterator[
 def recomputed_layers(model: Any, wanted: bool) -> Iterator[None]:  # noqa: ANN401
     """Store only the inputs of a model's layers, and compute the rest again in the backward pass.
 
-    No-op where it is not `wanted`.
+    No-op if it is not `wanted`.
 
     Raises:
         ConfigError: The model does not support it.

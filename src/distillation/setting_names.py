@@ -8,10 +8,11 @@ IGNORED: Final = -100
 """Label of a position that is not supervised; the value transformers and torch use."""
 
 EVERY_SECOND: Final = "every_second_layer"
-"""Student name that means a copy of every second layer of the teacher, whatever they do: for
-teachers that were trained for it, such as the starter. A pretrained one loses all it knows."""
+"""Student name that means a copy of every second layer of the teacher. It is for teachers such as
+the starter; a pretrained model loses all of its knowledge."""
 PRUNED: Final = "from_teacher"
-"""Student name that means a teacher pruned by what its parts do on the training data."""
+"""Student name that means the teacher, pruned by the importance of its parts on the training
+data."""
 FROM_TEACHER: Final = (EVERY_SECOND, PRUNED)
 """Student names that need no weights but the teacher's."""
 FROM_SCRATCH: Final = "from_scratch"

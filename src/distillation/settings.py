@@ -29,8 +29,8 @@ _NOT_HASHED: Final = (
     "output_dir", "progress", "save_steps", "device", "teacher_cache",
     "gradient_checkpointing", "torch_compile", "torch_compile_backend", "keep_adapter",
 )  # fmt: skip
-"""Settings that do not change the trained weights; the content of a teacher cache is hashed
-instead of its folder."""
+"""Settings that do not change the trained weights. The content of a teacher cache is hashed instead
+of its folder."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class DistillationConfig:
     """The settings of a distillation.
 
     Raises:
-        ConfigError: Settings out of range; all faults at once.
+        ConfigError: Settings are out of range; lists all faults.
 
     >>> DistillationConfig(temperature=4.0).alpha
     0.5
@@ -47,14 +47,14 @@ class DistillationConfig:
     teacher_model_name: str = "gpt2"
     """Checkpoint folder or name on the hub."""
     student_model_name: str = "distilgpt2"
-    """Checkpoint folder, name on the hub, `from_teacher` (what the training data needs of
-    the teacher), `every_second_layer` of the teacher, or `from_scratch`."""
+    """Checkpoint folder, name on the hub, `from_teacher` (the teacher, pruned on the training
+    data), `every_second_layer` of the teacher, or `from_scratch`."""
     temperature: float = 2.0
-    """Softens both distributions in the divergence; above 0."""
+    """Temperature of both distributions in the divergence; above 0."""
     alpha: float = 0.5
-    """Weight of the teacher's distributions against the labels, 0 to 1."""
+    """Weight of the teacher's distributions relative to the labels, 0 to 1."""
     max_length: int = 512
-    """Most tokens of one example; the models' positions limit it too."""
+    """Most tokens of an example; the models' positions limit it too."""
     batch_size: int = 8
     """Examples per micro-batch."""
     num_epochs: float = 3
@@ -71,7 +71,7 @@ class DistillationConfig:
     max_steps: int | None = None
     """Optimizer steps; overrides `num_epochs`."""
     objective: Objective = "forward_kl"
-    """The divergence from the teacher. `universal_logit` takes a teacher with another tokenizer."""
+    """Divergence from the teacher. `universal_logit` allows a teacher with another tokenizer."""
     optimizer: OptimizerKind = "adamw"
     """`muon` trains the matrices inside the layers with Muon, the rest with AdamW."""
     matrix_learning_rate: float = 4e-3
@@ -85,33 +85,33 @@ class DistillationConfig:
     decay_ratio: float = 0.3
     """Share of the steps in which `warmup_stable_decay` falls, 0 to 1."""
     max_grad_norm: float = 1.0
-    """Gradients are clipped to it; 0 does not clip."""
+    """Norm to which gradients are clipped; 0 does not clip."""
     too_long: TooLong = "truncate"
-    """Longer examples than `max_length` are cut and counted in a warning, or an `error`."""
+    """Whether examples longer than `max_length` are truncated (a warning counts them) or raise an
+    error."""
     student_layers: int | None = None
-    """Layers of a `from_scratch` student; of a `from_teacher` one how many are kept."""
+    """Layers of a `from_scratch` student, or layers that a `from_teacher` student keeps."""
     student_width: int | None = None
     """Hidden size of a `from_scratch` student."""
     student_size: float | None = None
-    """Most parameters of a `from_teacher` student, as a share of the teacher's; vocabulary, layers
-    and feed-forward channels follow from it where they are not set. With none of these it is a
-    half."""
+    """Most parameters of a `from_teacher` student, as a share of the teacher's. Vocabulary and
+    layers follow from it if they are not set. If no size is set, it is a half."""
     keep_layers: Sequence[int] | None = None
-    """The teacher's layers that a `from_teacher` student keeps, counted from 0, ascending; None
-    chooses them by what they do on the training data."""
+    """Layers of the teacher that a `from_teacher` student keeps, ascending from 0; None chooses
+    them by their influence on the training data."""
     student_feed_forward: int | None = None
     """Channels that each feed-forward layer of a `from_teacher` student keeps."""
     student_vocabulary: int | None = None
     """Tokens that a `from_teacher` student keeps: all bytes, special tokens and those of the
     training data, and the most frequent others up to this many."""
     teacher_cache: str | Mapping[str, str] | None = None
-    """Folder of a teacher cache (`stillroom cache-logits`); the teacher is then not loaded. For a
-    mixture of teachers, whose name is `mixture`, source -> folder: each record names its source in
-    the field `source`, and is learned from the teacher of that source alone."""
+    """Folder of a teacher cache (`stillroom cache-logits`), which replaces the teacher. For several
+    teachers, with the teacher name `mixture`, a mapping of source -> folder: each record names its
+    source in the field `source`, and is learned from the teacher of that source only."""
     task: Task = "generation"
     """`classification` trains a classifier from records with `text` and `label`. The teacher is a
-    classifier, or its `probabilities` are in the records; an encoder or language model as the
-    student gets a head."""
+    classifier, or its `probabilities` are in the records. A student that is an encoder or language
+    model gets a classification head."""
     temperature_end: float | None = None
     """Temperature at the last step, changing from `temperature`; None keeps it."""
     alpha_end: float | None = None
@@ -119,37 +119,38 @@ class DistillationConfig:
     loss_schedule: RampShape = "linear"
     """Shape of these changes, `linear` or `cosine`."""
     hidden_weight: float = 0.0
-    """Weight of a loss between hidden states of student and teacher; 0 leaves it out."""
+    """Weight of a loss between hidden states of student and teacher; 0 omits it."""
     hidden_measure: HiddenMeasure = "mse"
     """`mse` (the squared error relative to the teacher's squared length) or `cosine`."""
     attention_weight: float = 0.0
-    """Weight of a loss between their attention maps; 0 leaves it out."""
+    """Weight of a loss between their attention maps; 0 omits it."""
     attention_measure: AttentionMeasure = "kl"
     """`kl` or `mse`."""
     layer_pairs: Sequence[Sequence[int]] | None = None
-    """[student layer, teacher layer] of these losses, counted from 1; 0 are the embeddings. None
-    spreads the teacher's layers evenly."""
+    """[student layer, teacher layer] of these losses, counted from 1; 0 is the embeddings. None
+    takes evenly spaced layers of the teacher."""
     trainable: str | None = None
     """Regular expression; only parameters in whose name it is found are trained. None for all."""
     unfreeze: Sequence[str] | None = None
     """One such expression per epoch; each epoch also trains the parameters of the epochs before.
     One process only; with several, use stages."""
     on_policy: bool = False
-    """Whether the student writes the answers itself, by TRL's trainer (extra `onpolicy`)."""
+    """Whether the student is trained on answers that it generates itself, with TRL's trainer (extra
+    `onpolicy`)."""
     max_completion_length: int = 128
-    """Most tokens the student writes on policy."""
+    """Most tokens of an answer that the student generates on policy."""
     lora_r: int | None = None
     """Rank of a LoRA adapter (extra `peft`), which is trained instead of the student and merged
     into it when training ends; None trains the student itself."""
     lora_alpha: float = 16
     """The adapter is scaled by alpha / rank."""
     lora_dropout: float = 0.0
-    """On the adapter's inputs, 0 up to 1."""
+    """Dropout on the adapter's inputs, 0 up to 1."""
     lora_target_modules: str | Sequence[str] = "all-linear"
     """Modules with an adapter: ends of their names, a regular expression, or `all-linear` for all
     linear layers but the head."""
     lora_modules_to_save: Sequence[str] | None = None
-    """Modules that are trained themselves beside the adapter, as `["lm_head"]`."""
+    """Modules that are fully trained beside the adapter, such as `["lm_head"]`."""
     load_in_4bit: bool = False
     """Whether the student's frozen weights are 4-bit (QLoRA: nf4, double quantisation; extra
     `peft`). Needs `lora_r`."""
@@ -158,17 +159,17 @@ class DistillationConfig:
     teacher_bits: Literal[4, 8] | None = None
     """Quantises the teacher's linear layers to 8 or 4 bit (extra `peft`)."""
     gradient_checkpointing: bool = False
-    """Whether the backward pass computes layers again: less memory, a third more time."""
+    """Whether the backward pass recomputes the layers: less memory, a third more time."""
     packing: bool = False
-    """Whether examples share rows, without seeing each other, instead of being padded."""
+    """Whether several examples share a row, without attending to each other, instead of padding."""
     torch_compile: bool = False
-    """Whether the student's layers are compiled; it pays in long runs of large models."""
+    """Whether the student's layers are compiled; worthwhile for long runs of large models."""
     torch_compile_backend: str = "inductor"
-    """A backend of torch.compile."""
+    """Backend of torch.compile."""
     dtype: str | None = None
-    """Arithmetic of training, `bfloat16` or `float32`; None chooses by the device."""
+    """Precision of the training, `bfloat16` or `float32`; None chooses by the device."""
     device: str | None = None
-    """`cpu`, `cuda`, ...; None takes CUDA where there is one."""
+    """`cpu`, `cuda`, ...; None takes CUDA if it is available."""
     save_steps: int | None = None
     """Optimizer steps between checkpoints in the work folder; None saves by elapsed time."""
     progress: bool = True
@@ -181,7 +182,7 @@ class DistillationConfig:
             raise ConfigError(faults)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the settings as plain JSON values."""
+        """Return the settings as plain JSON values."""
         return asdict(self)
 
     def save(self, path: str | Path) -> Path:
@@ -205,7 +206,7 @@ def read_config(config_dict: Mapping[str, Any]) -> DistillationConfig:
 
 
 def unknown_keys(given: Mapping[str, Any], known: list[str], place: str = "") -> list[str]:
-    """List the keys that are not known, each with the nearest known one; `place` begins a line."""
+    """List unknown keys, each with the nearest known one; each line starts with `place`."""
     return [
         f"{place}unknown key {key!r}; {did_you_mean(key, known)}"
         for key in given
@@ -224,7 +225,7 @@ def config_hash(
 
 
 def config_faults(values: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the values of all settings; empty when nothing is."""
+    """List the faults in the values of all settings; empty if there are none."""
     return setting_faults(
         values, {field.name: field.default for field in fields(DistillationConfig)}
     )

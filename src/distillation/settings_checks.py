@@ -186,14 +186,14 @@ _ON_POLICY: Final = frozenset({
 
 
 def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
-    """List what is wrong with the settings of a loss; empty when nothing is."""
+    """List the faults in the settings of a loss; empty if there are none."""
     values = {"temperature": temperature, "alpha": alpha, "objective": objective}
     return _value_faults(values, _LOSS)
 
 
 @cache
 def schedule_names() -> frozenset[str]:
-    """Name the schedules of transformers, from its source: importing it takes seconds.
+    """Return the schedules of transformers, read from its source: the import takes seconds.
 
     Returns:
         Empty where the source is not found.
@@ -216,12 +216,12 @@ def schedule_names() -> frozenset[str]:
 
 
 def layer_faults(values: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with the settings of layer losses; empty when nothing is."""
+    """List the faults in the settings of layer losses; empty if there are none."""
     return _value_faults(values, _LAYERS)
 
 
 def setting_faults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """List what is wrong with all settings of a `DistillationConfig`; empty when nothing is.
+    """List the faults in all settings of a `DistillationConfig`; empty if there are none.
 
     Args:
         values: The settings.

@@ -40,19 +40,19 @@ _SETTINGS: Final = [field.name for field in fields(DistillationConfig)]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of several that follow each other."""
+    """One training in a sequence."""
 
     name: str
     values: Mapping[str, Any]
     """All settings of a `DistillationConfig`; teacher and student are the two below."""
     teacher: str
-    """A folder, a name on the hub, or the reference of an earlier stage."""
+    """A folder, a name on the hub, or a reference to an earlier stage."""
     student: str
     data: str | None
     """File of its records; None for those that are passed to the call."""
 
     def config(self, folders: Mapping[str, Path]) -> DistillationConfig:
-        """Give the settings, with references replaced by the folders of earlier stages.
+        """Return the settings, with references replaced by the folders of earlier stages.
 
         Args:
             folders: Stage name -> where its student was saved.

@@ -1,10 +1,10 @@
-"""Run several trainings one after the other: a teacher assistant, labels before the teacher, ...
+"""Run several trainings in sequence, such as a teacher assistant, or labels before soft targets.
 
     distill_stages("configs/distillation/teacher_assistant.json")
 
-Each stage is a training of its own and saves a complete checkpoint folder. So an interrupted call
-continues with the stage it was in, and finished stages are not repeated while their settings, data
-and models stay the same.
+Each stage is a complete training and saves a checkpoint folder. An interrupted call continues with
+its current stage, and finished stages are not repeated as long as their settings, data and models
+stay the same.
 
 Source of the teacher assistant: Mirzadeh et al. 2020 (arXiv 1902.03393).
 """
@@ -38,7 +38,7 @@ from .training_data import Record
 logger = logging.getLogger(__name__)
 
 STAGE_FILE: Final = "stage.json"
-"""In the folder of a finished stage, with the hash of what made it."""
+"""File in the folder of a finished stage, with the hash of its settings, data and models."""
 WORK_FOLDER: Final = "work"
 
 
@@ -50,7 +50,7 @@ class StageSummary:
     folder: Path
     """The checkpoint of its student."""
     summary: DistillationSummary | None
-    """None where the stage was finished before this call."""
+    """None if the stage was finished before this call."""
 
 
 def distill_stages(
@@ -106,7 +106,7 @@ def stage_identity(
     examples: Sequence[Example],
     done: Mapping[str, tuple[Path, str]],
 ) -> str:
-    """Hash what decides the outcome of a stage, independently of its folder."""
+    """Hash everything that determines the result of a stage, independently of its folder."""
     models = {
         role: {"stage": done[name.removeprefix(STAGE)][1]}
         if name.startswith(STAGE)

@@ -1,11 +1,11 @@
 """The starter teacher: a tokenizer and a small decoder, trained from scratch on one table.
 
-It knows the table and nothing else, and its model card says so. With it, all steps from a table to
-a student run on two cores without a network; with a network, use any causal model of the hub as the
+It knows nothing but the table, and its model card says so. With it, all steps from a table to a
+student run on two cores without a network; with a network, any causal model on the hub can be the
 teacher instead.
 
-The recipe was found by trial on the elements table: Muon for the matrices, AdamW for the rest,
-varied wording, and most examples about judging an answer, which is learned last.
+The recipe was found by experiments on the elements table: Muon for the matrices, AdamW for the
+rest, varied wordings, and mostly examples about judging an answer, which is learned last.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ END_TOKEN = "<|end|>"
 TOKENIZER_EXAMPLES = 20_000
 """Number of examples that the tokenizer is trained on."""
 STARTER = "starter"
-"""Model name that means such a teacher."""
+"""Model name of a starter teacher."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,16 @@ class StarterSize:
     """Shape of a starter teacher."""
 
     layers: int = 5
-    """Odd, so that every second layer has less than half of the parameters."""
+    """Number of layers. It is odd, so that a student of every second layer has less than half of
+    the parameters."""
     width: int = 128
+    """Hidden size."""
     heads: int = 2
-    """64 dimensions each."""
+    """Attention heads, of 64 dimensions each."""
     vocabulary: int = 1400
-    """Most tokens; small tables give fewer."""
+    """Most tokens of the vocabulary; small tables give fewer."""
     positions: int = 512
-    """Most tokens of prompt and answer together; raised where an example is longer."""
+    """Most tokens of prompt and answer together; raised if an example is longer."""
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
@@ -134,12 +136,12 @@ def _longest(stream: Sequence[Example], tokenizer: PreTrainedTokenizerFast) -> i
 def untrained_starter(
     stream: Sequence[Example], *, size: StarterSize | None = None, seed: int
 ) -> tuple[PreTrainedTokenizerFast, Any]:
-    """Train a tokenizer on examples, and make an untrained model that the longest one fits into.
+    """Train a tokenizer on examples, and make an untrained model with enough positions for them.
 
     Args:
         stream: Labelled examples.
         size: Shape of the model.
-        seed: Of its weights.
+        seed: Seed of the weights.
 
     Returns:
         The tokenizer and the model.

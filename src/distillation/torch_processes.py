@@ -21,7 +21,7 @@ def join_processes(device: torch.device) -> None:
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Give each process on one machine its own GPU; a numbered GPU and the CPU are kept."""
+    """Choose a GPU of its own for each process on a machine; keep a numbered GPU and the CPU."""
     if str(device) != "cuda" or "LOCAL_RANK" not in os.environ:
         return device
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))

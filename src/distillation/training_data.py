@@ -9,8 +9,8 @@
 | `prompt`, `completion` or `target` | an unchanged prompt; lists of messages are a conversation |
 | `text` | a plain text, supervised as a whole |
 
-The first row that fits is used. Records written by `stillroom label` are marked with the shape of
-the label and the format of its prompt. `source` is kept: a mixture of teachers chooses by it. Other
+The first row that fits is used. Records written by `stillroom label` contain the shape of the label
+and the format of its prompt. `source` is kept, because it selects the teacher in a mixture. Other
 keys are ignored.
 """
 
@@ -28,7 +28,7 @@ from ..records import Example, record_hash
 Record = Example | Mapping[str, Any]
 
 SOURCE: Final = "source"
-"""Field of a record that names where it is from; one teacher of a mixture has the records of it."""
+"""Field that names the source of a record; each teacher of a mixture has the records of one."""
 SHAPES: Final = (
     "text | question, answer | instruction, output | messages | conversations | prompt, completion"
 )

@@ -1,6 +1,6 @@
-"""The commands' work: the main job (`main_job`), System 1 and 2, EasyDistill, labelling.
+"""The jobs behind the commands: the main job (`main_job`), System 1 and 2, EasyDistill, labelling.
 
-Each package composes steps of the rooms; none of the rooms imports this one.
+They compose the steps of the other packages, none of which imports this one.
 """
 
 from .main_job.run import run_main_job

@@ -1,7 +1,8 @@
-"""The parser of all commands, the types of their options, and how errors are reported.
+"""The parser of all commands, the types of their options, and the reporting of errors.
 
-A command is refused with all its faults before anything heavy is imported: the type of an option
-returns a `Fault` instead of a value, argparse continues, and `CommandParser.read` prints them all.
+All faults of a command are reported at once, before heavy libraries are imported: the type of an
+option returns a `Fault` instead of a value, so argparse continues, and `CommandParser.read` prints
+all faults.
 """
 
 from __future__ import annotations
@@ -26,23 +27,26 @@ _DEVICE: Final = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
 
 
 class Fault(str):
-    """Why the value of an option is wrong; the name of the option is put before it."""
+    """What is wrong with the value of an option; a message starts with the option's name."""
 
     __slots__ = ()
 
 
 class Refused(SystemExit):
-    """A command is not run, for a reason that was printed. The code is 2 for wrong values of
-    options, and 1 for files, folders or models that cannot be used."""
+    """Raised after the faults of a command were printed, instead of running it.
+
+    The exit code is 2 for wrong values of options, and 1 for files, folders or models that cannot
+    be used.
+    """
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that reports all faults at once, in a sentence each, and names the nearest option.
+    """A parser that reports all faults at once, and suggests the nearest name for unknown options.
 
     Args:
         program: The command as it is typed.
-        description: What it does.
-        examples: Whole command lines; shown below the options.
+        description: What the command does.
+        examples: Complete command lines, which are shown below the options.
     """
 
     def __init__(self, program: str, description: str, examples: Sequence[str] = ()) -> None:
@@ -63,12 +67,12 @@ class CommandParser(argparse.ArgumentParser):
         """Read the options of a command.
 
         Args:
-            argv: Words behind the command; None for those of this process.
-            check: Lists further faults, or raises a `StillroomError`. It sees the defaults in the
-                places of values with faults, and loads nothing heavy.
+            argv: Arguments after the command; None takes those of this process.
+            check: Lists further faults, or raises a `StillroomError`. Values with faults are
+                replaced by the defaults for it. It must not load heavy libraries.
 
         Raises:
-            Refused: There are faults; all of them were printed.
+            Refused: There are faults, all of which were printed.
         """
         args, left = self.parse_known_intermixed_args(argv)
         wrong = [*self._value_faults(args), *map(self._unknown, left)]
@@ -88,7 +92,7 @@ class CommandParser(argparse.ArgumentParser):
         print("\n".join([*lines, f"{self.prog} --help lists the options"]), file=sys.stderr)
 
     def in_options(self, fault: str) -> str:
-        """Replace keywords by options, at the start of a fault and in its advice.
+        """Replace keywords by command-line options, at the start of a fault and in its advice.
 
         >>> parser = CommandParser("stillroom run", "")
         >>> _ = parser.add_argument("--gold-share")
@@ -116,7 +120,7 @@ class CommandParser(argparse.ArgumentParser):
         }
 
     def _value_faults(self, args: argparse.Namespace) -> list[str]:
-        """List the values with faults, and replace them by the defaults."""
+        """List the faults of values, and replace these values by the defaults."""
         flags, faults = self._flags(), []
         for name, value in list(vars(args).items()):
             values = value if isinstance(value, list) else [value]
@@ -152,15 +156,15 @@ def guarded(
     config_code: int = EXIT_FAILED,
     prefix: str = "stillroom: ",
 ) -> int:
-    """Run a command; errors are printed in one sentence each, without a traceback.
+    """Run a command, and print its errors without a traceback.
 
     Args:
-        work: What the command does.
-        parser: Its options, which are named in the places of keywords.
-        args: With `verbose`, which lets errors through.
-        folder: Keeps finished steps when the command is interrupted.
+        work: Function that does the work.
+        parser: Parser of the command; messages name its options instead of keywords.
+        args: The options; with `verbose`, errors are raised instead of printed.
+        folder: Folder that keeps the finished steps of an interrupted command.
         config_code: Exit code for a configuration with faults.
-        prefix: Stands before each line.
+        prefix: Start of each line.
 
     Returns:
         The exit code.
@@ -202,7 +206,7 @@ def faults_of(check: Callable[[], Sequence[str] | object]) -> list[str]:
 def is_number(
     value: object, least: float = -math.inf, most: float = math.inf, *, above: bool = False
 ) -> bool:
-    """Tell whether a value is a finite number from `least`, or only `above` it, to `most`."""
+    """Tell whether a value is a finite number from `least` to `most`; with `above`, not `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     if isinstance(value, float) and not math.isfinite(value):
@@ -218,7 +222,7 @@ def number(
     Args:
         least: Smallest allowed number.
         most: Largest allowed number.
-        above: Whether `least` itself is not allowed.
+        above: Whether `least` itself is excluded.
     """
     if most < math.inf:
         allowed = f"{'above ' if above else ''}{least:g} to {most:g}"
@@ -254,11 +258,11 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int | F
 
 
 seed: Final = whole_number(0, LARGEST_SEED)
-"""Reads a seed."""
+"""Type of an option that takes a random seed."""
 
 
 def is_device(name: object) -> bool:
-    """Tell whether a text names a device, which may be absent from this machine."""
+    """Tell whether a text names a kind of device; this machine may lack it."""
     return isinstance(name, str) and _DEVICE.fullmatch(name) is not None
 
 
@@ -288,12 +292,12 @@ def text(given: str) -> str:
 
 
 def listed(words: str) -> tuple[str, ...]:
-    """Split at commas; blanks around the parts and empty parts are left out."""
+    """Split a text at commas, without blanks around the parts and without empty parts."""
     return tuple(part.strip() for part in words.split(",") if part.strip())
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """Add `-v`."""
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show what libraries say, and tracebacks"
+        "-v", "--verbose", action="store_true", help="show messages of libraries, and tracebacks"
     )

@@ -1,4 +1,4 @@
-"""Checks of the files, folders and models that options name, before anything heavy is loaded."""
+"""Check the files, folders and models that options name, before heavy libraries are loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options import faults_of
 
 
 def require_source(source: str) -> None:
-    """Refuse a file, folder or pattern of data that names nothing; a URL is not looked at.
+    """Refuse a file, folder or pattern without data; URLs are not checked.
 
     Raises:
         DataNotFoundError: There is no such file, or no file matches.
@@ -36,7 +36,7 @@ def require_source(source: str) -> None:
 
 
 def missing_source(source: str) -> list[str]:
-    """Report a file, folder or pattern that names no data; URLs are not checked."""
+    """List the faults of a file, folder or pattern of data; URLs are not checked."""
     return faults_of(lambda: require_source(source))
 
 
@@ -50,11 +50,11 @@ def model_faults(
     """List the faults in the name of a model that can be found without loading anything.
 
     Args:
-        role: What the model is, for the message: `teacher`.
+        role: Role of the model for the message, such as `teacher`.
         name: A folder, a `.gguf` file, an alias such as `smollm2`, a name on the hub, or one of
             `words`.
-        words: Names that stand for something else, e.g. `starter`.
-        hub: Whether a name on the hub is allowed as well as a folder.
+        words: Further allowed words, e.g. `starter`.
+        hub: Whether a name on the hub is allowed.
     """
     if not isinstance(name, str) or not name.strip():
         return [f"{role} is {name!r}; allowed is a folder or the name of a model on the hub"]
@@ -83,7 +83,7 @@ def model_faults(
 
 
 def _folder_faults(role: str, folder: Path) -> list[str]:
-    """Report a folder that holds no model."""
+    """Report a folder without a model."""
     names = ("config.json", "adapter_config.json")
     if not any(True for name in names for place in (name, f"*/{name}") for _ in folder.glob(place)):
         return [f"{role} is {str(folder)!r}, which holds no model: there is no config.json in it"]
@@ -95,17 +95,17 @@ def _folder_faults(role: str, folder: Path) -> list[str]:
             is_model = False
         if not is_model:
             return [
-                f"{role} is {str(folder)!r}; its config.json is of no model: it has no model_type"
+                f"{role} is {str(folder)!r}; its config.json has no model_type, so it is no model"
             ]
     return []
 
 
 def output_faults(name: str, folder: str) -> list[str]:
-    """Report a folder that cannot be made or written to.
+    """Report a folder that cannot be created or written to.
 
     Args:
-        name: Keyword of the option that named it.
-        folder: What is to be written.
+        name: Keyword of the option that names the folder.
+        folder: The folder to write.
     """
     found = folder_fault(folder)
     return [] if found is None else [f"{name} is {folder!r}, which {found}; name another folder"]

@@ -1,4 +1,4 @@
-"""The reading options, which are the same on every command that reads a table or records."""
+"""Options for reading a table or records, which are the same for all commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from .options import Fault, listed, whole_number
 
 OF_DATABASES: Final = ("query", "table")
-"""Keywords of the readers beside the fields of `ReadOptions`."""
+"""Keywords of the readers that are not fields of `ReadOptions`."""
 OF_SOURCES: Final = (*OF_DATABASES, "records_path")
 """Keywords that select what is read from a source; the main job has fields for them."""
 _HELP: Final[dict[str, tuple[str, str]]] = {
@@ -38,8 +38,8 @@ def add_reading_options(parser: argparse.ArgumentParser, *, columns: bool = True
     """Add an option for each keyword of the readers.
 
     Args:
-        parser: Of a command that reads.
-        columns: Whether `--columns` is among them; False where the command has its own.
+        parser: Parser of the command.
+        columns: Whether to add `--columns`; False if the command has an option of that name.
     """
     add = parser.add_argument_group("reading").add_argument
     for name, (shown, told) in _HELP.items():
@@ -58,8 +58,8 @@ def reading_keywords(args: argparse.Namespace, *, columns: bool = True) -> dict[
     """Return the given options as keywords of the readers.
 
     Args:
-        args: Options of a parser that `add_reading_options` filled.
-        columns: As there.
+        args: Options from a parser with the options of `add_reading_options`.
+        columns: As in `add_reading_options`.
 
     Raises:
         ConfigError: A value is out of range.
@@ -74,10 +74,10 @@ def reading_keywords(args: argparse.Namespace, *, columns: bool = True) -> dict[
 
 
 def check_reading(keywords: object) -> None:
-    """Refuse keywords that no reader has, and values out of range.
+    """Refuse keywords that no reader knows, and values out of range.
 
     Raises:
-        ConfigError: All faults.
+        ConfigError: There are faults; lists all of them.
     """
     if not isinstance(keywords, Mapping):
         raise ConfigError([f"reading is {keywords!r}; allowed is a mapping of reading options"])

@@ -1,7 +1,7 @@
-"""How many threads a job computes with: as many as there are idle cores, and never fewer than one.
+"""Choose the number of threads of a job: as many as there are idle cores, and at least one.
 
-Threads of OpenMP wait for each other several times per layer. Beside another busy program one of
-them is always late, and a step of two threads takes several times as long as a step of one.
+OpenMP threads wait for each other several times per layer. If another program keeps a core busy,
+one thread is always late, and a step with two threads takes several times as long as with one.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from ..console import Console
 
 VARIABLE: Final = "OMP_NUM_THREADS"
 MEASURED_S: Final = 0.2
-"""How long the cores are watched."""
+"""Seconds over which the load of the cores is measured."""
 _STAT: Final = Path("/proc/stat")
 _IDLE: Final = (3, 4)
-"""Places of idle and of waiting for a disk among the times of a line of /proc/stat."""
+"""Indices of the idle time and of the time waiting for I/O in a line of /proc/stat."""
 
 
 @contextmanager
 def job_threads(asked: int | None, console: Console, *, kept: int | None = None) -> Iterator[int]:
-    """Compute with as many threads as there are idle cores; afterwards with as many as before.
+    """Set the number of torch threads until the end of the block, and restore it afterwards.
 
-    Fewer than torch's own number are said in a line. This loads torch.
+    A line is printed if the number changes. This function loads torch.
 
     Args:
-        asked: This many, whatever else is running. Without it `OMP_NUM_THREADS` decides, then
-            `kept`, then what is idle now.
+        asked: Number of threads. None takes `OMP_NUM_THREADS` if it is set, else `kept`, else the
+            number of idle cores.
         console: Prints the line.
-        kept: As many as the interrupted run had that goes on: results differ in their last digits
-            with the number of threads.
+        kept: Number of threads of an interrupted run that is continued; with another number,
+            results differ in their last digits.
 
     Yields:
-        The number.
+        The number of threads.
     """
     import torch
 
@@ -67,10 +67,11 @@ def _choose(asked: int | None, kept: int | None, most: int) -> tuple[int, str]:
 
 
 def idle_cores() -> float | None:
-    """Measure how many cores are idle on the average of `MEASURED_S`.
+    """Measure the mean number of idle cores over `MEASURED_S` seconds.
 
-    From /proc/stat where there is one, else from the load of the last minute; None where neither
-    is known.
+    Returns:
+        The number from /proc/stat if there is one, else from the load average of the last minute;
+        None if neither is known.
     """
     cores = os.cpu_count() or 1
     before = _times()
@@ -85,10 +86,10 @@ def idle_cores() -> float | None:
 
 
 def _times() -> tuple[int, int] | None:
-    """Read the idle time and the whole time of all cores together, in ticks."""
+    """Read the idle time and the total time of all cores together, in ticks."""
     try:
         first = _STAT.read_text(encoding="ascii").split("\n", 1)[0].split()
     except OSError:
         return None
-    times = [int(value) for value in first[1:9]]  # those of guests are part of the user's
+    times = [int(value) for value in first[1:9]]  # user time includes the time of guests
     return sum(times[place] for place in _IDLE), sum(times)

@@ -1,1 +1,1 @@
-"""Examples to batches: tokens, packing, alignment of tokenizers."""
+"""Turn examples into batches: tokenisation, packing, alignment of tokenizers."""

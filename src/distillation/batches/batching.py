@@ -110,7 +110,7 @@ def tokenize_examples(
 
     Args:
         examples: Each with a target.
-        tokenizer: The student's; needs an end token. Its chat template is used where it has one.
+        tokenizer: Tokenizer of the student, with an end token. Its chat template is used, if any.
         max_length: Most tokens of prompt, completion and end token together; at least 2.
         too_long: `error` names the first example that does not fit. `truncate` cuts the end of the
             completion, with its end token, or, where the prompt alone is too long, the beginning of
@@ -163,7 +163,7 @@ def tokenize_examples(
 def _focus_weights(
     example: Example, text: str, offsets: Sequence[tuple[int, int]]
 ) -> tuple[float, ...]:
-    """Give one weight per completion token, the end token included."""
+    """Return one weight per completion token, the end token included."""
     start, weight = example.focus or (0, 1.0)
     start += len(text) - len(example.target or "")
     # A token may begin with the blank before its word, so its last character decides.
@@ -172,7 +172,7 @@ def _focus_weights(
 
 @dataclass
 class _Cuts:
-    """Number of completions and prompts that were cut to `max_length`."""
+    """Numbers of completions and prompts that were truncated to `max_length`."""
 
     completions: int = 0
     prompts: int = 0
@@ -187,7 +187,7 @@ class _Cuts:
 
 
 def completion_text(example: Example, tokenizer: Tokenizer) -> str:
-    """Give the text after the prompt: what separates the two for this tokenizer, and the target.
+    """Return the text after the prompt: what separates the two for this tokenizer, and the target.
 
     Raises:
         DataError: The example has no target.
@@ -288,7 +288,7 @@ def fill_rows(
 
 
 def padding_id(tokenizer: Tokenizer) -> int:
-    """Give the id of the tokenizer's padding token, or of its end token without one."""
+    """Return the id of the tokenizer's padding token, or of its end token without one."""
     pad = tokenizer.pad_token_id
     return int(tokenizer.eos_token_id if pad is None else pad)
 
@@ -317,7 +317,7 @@ def batch_order(
         lengths: Tokens per example.
         batch_size: Examples per micro-batch.
         accumulation: Micro-batches per optimizer step.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Counted from 0; each has its own order.
 
     Returns:
@@ -343,7 +343,7 @@ def batch_order(
 
 
 class BatchOrder(Sampler[list[int]]):
-    """Give `batch_order` to a `DataLoader`, epoch by epoch; arguments as there."""
+    """Sampler that yields `batch_order` to a `DataLoader`; arguments as in `batch_order`."""
 
     drop_last: Final = False  # accelerate reads this and batch_size
 
@@ -359,7 +359,7 @@ class BatchOrder(Sampler[list[int]]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give the micro-batches of the chosen epoch."""
+        """Yield the micro-batches of the chosen epoch."""
         return iter(
             batch_order(
                 self.lengths,

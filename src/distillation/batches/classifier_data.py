@@ -28,7 +28,7 @@ from .batching import Tokenizer, padded
 PROBABILITIES: Final = "probabilities"
 """Key of a record, field of an example and of a batch."""
 TOLERANCE: Final = 1e-3
-"""By which probabilities may miss the sum of 1."""
+"""Largest allowed difference of a sum of probabilities from 1."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class TokenizedText:
     id: str
     """Id of the record it came from."""
     input_ids: tuple[int, ...]
-    """With the tokenizer's own start and end tokens."""
+    """Token ids with the tokenizer's own start and end tokens."""
     label: int
     """Number of the class; 0 without a label, which pure distillation does not use."""
     probabilities: tuple[float, ...] | None = None
-    """(C,), the teacher's; None where none of the records has any."""
+    """Probabilities (C,) of the teacher; None if no record has any."""
 
 
 def classified_examples(records: Iterable[Record]) -> list[Example]:
@@ -68,7 +68,7 @@ def classified_examples(records: Iterable[Record]) -> list[Example]:
 
 
 def _with_probabilities(example: Example, record: Record, number: int) -> Example:
-    """Take over and check a record's soft targets."""
+    """Check a record's soft targets and copy them into its example."""
     found = example.fields if isinstance(record, Example) else record
     given = found.get(PROBABILITIES)
     if given is None:
@@ -93,7 +93,7 @@ def classes_of(examples: Sequence[Example]) -> list[str]:
 
 
 def soft_targets(example: Example, classes: Mapping[str, int]) -> tuple[float, ...] | None:
-    """Give the teacher's probabilities (C,), or certainty of the label; None without either.
+    """Return the teacher's probabilities (C,), or certainty of the label; None without either.
 
     Raises:
         DataError: A class is unknown.
@@ -190,7 +190,7 @@ def _label(example: Example, classes: Mapping[str, int], needed: bool) -> int:
 
 
 def shared_classes(teacher: Any, student: Any) -> dict[str, int]:  # noqa: ANN401
-    """Give the classes of teacher and student, which must have the same numbers.
+    """Return the classes of teacher and student, which must have the same numbers.
 
     Raises:
         ConfigError: They differ.

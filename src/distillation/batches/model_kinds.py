@@ -29,7 +29,7 @@ TASK_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = {
 STUDENT_KINDS: Final[dict[Task, tuple[ModelKind, ...]]] = TASK_KINDS | {
     "classification": ("classifier", "encoder", "causal")
 }
-"""Kinds that a task makes a student of: a classifier gets its head where it has none."""
+"""Kinds that a task makes a student of: a classifier gets a head if it has none."""
 
 _CLASSIFIERS: Final = frozenset(
     (*MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.values(), ARCHITECTURE)

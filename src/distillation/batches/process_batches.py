@@ -1,8 +1,8 @@
 """Divide the micro-batches of an epoch between several processes.
 
-Together the processes hold the examples that one process would hold in an optimizer step. Where the
-last step of an epoch has too few micro-batches, a process without one runs a batch without labels,
-so that the others need not wait for its gradients.
+In each optimizer step the processes together have the examples that a single process would have. If
+the last step of an epoch has too few micro-batches, a process without one runs a batch without
+labels, so that the others do not wait for its gradients forever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .batching import BatchOrder
 
 
 class DealtOrder(Sampler[list[int]]):
-    """Give each process its micro-batches of an epoch, one in turn.
+    """Sampler that deals the micro-batches of an epoch to the processes in turn.
 
     All processes get equally many; at the end of an epoch some may be empty.
     """
@@ -37,7 +37,7 @@ class DealtOrder(Sampler[list[int]]):
         self.order.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Give this process's micro-batches of the chosen epoch."""
+        """Yield this process's micro-batches of the chosen epoch."""
         batches = list(self.order)
         batches += [[] for _ in range(-len(batches) % self.processes)]
         return iter(batches[self.index :: self.processes])

@@ -1,10 +1,10 @@
 """Align the tokens of a student's and a teacher's tokenizer by the characters of the text.
 
-A teacher's distribution is a signal for the student only where both have read the same text. The
-paper on universal logit distillation compares the k-th answer tokens of both (arXiv 2402.12030,
-sec. 3), which are at different places of the text after the first word that the tokenizers cut
+A teacher's distribution is useful only at positions where student and teacher have read the same
+text. The paper on universal logit distillation compares the k-th answer tokens of both (arXiv
+2402.12030, sec. 3), which belong to different text after the first word that the tokenizers split
 differently. Here positions are matched by the number of characters of the answer before them: the
-start, every place where both tokenizers cut, and the end. With equal tokenizers these are all
+start, every boundary of tokens in both tokenizers, and the end. With equal tokenizers these are all
 positions. Other positions have a label but no teacher.
 """
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 START: Final = -(1 << 30)
 """Stands for the start of a completion, wherever its target begins."""
 FEW_ALIGNED = 0.5
-"""A smaller share of supervised positions with a teacher causes a warning."""
+"""Share of supervised positions with a teacher, below which a warning is logged."""
 
 
 def align_examples(
@@ -53,9 +53,9 @@ def align_examples(
     """Add the teacher's tokens to examples in the student's.
 
     Args:
-        examples: With targets.
+        examples: Examples with targets.
         items: The same examples, as `tokenize_examples` gave them.
-        student_tokenizer: Of the items; a fast tokenizer, which gives character offsets.
+        student_tokenizer: Tokenizer of the items; a fast one, which gives character offsets.
         teacher_tokenizer: A fast tokenizer with an end token.
         max_length: Most tokens of the teacher for one example.
         too_long: Whether longer examples are an error or cut.
@@ -97,10 +97,10 @@ def align_examples(
 
 
 def completion_cuts(examples: Sequence[Example], tokenizer: Tokenizer) -> list[dict[int, int]]:
-    """Find where a tokenizer cuts completions, counted in characters of the target.
+    """Find the token boundaries of completions, in characters of the target.
 
-    The text before the target, which differs between models with a chat template and without one,
-    has negative numbers; the start of the completion is `START`.
+    Boundaries in the text before the target, which depends on the chat template, are negative; the
+    start of the completion is `START`.
     """
     texts = [completion_text(example, tokenizer) for example in examples]
     found = []
@@ -111,9 +111,9 @@ def completion_cuts(examples: Sequence[Example], tokenizer: Tokenizer) -> list[d
 
 
 def text_cuts(texts: Sequence[str], tokenizer: Tokenizer) -> list[dict[int, int]]:
-    """Find where a fast tokenizer cuts completions.
+    """Find the token boundaries of texts with a fast tokenizer.
 
-    A character of several tokens is complete with the last of them.
+    A character that consists of several tokens ends with the last of them.
 
     Returns:
         For each text a mapping of characters read to tokens read, from 0 -> 0 to the whole text.

@@ -50,12 +50,12 @@ def compare_vocabularies(teacher_tokenizer: Any, student_tokenizer: Any) -> int:
 
 
 def shared_vocabulary(tokens: int, teacher: Any, student: Any) -> int:  # noqa: ANN401
-    """Give V_eff: of the ids that the tokenizers share, those that both heads have rows for."""
+    """Return V_eff: of the ids that the tokenizers share, those that both heads have rows for."""
     return min(tokens, _head_rows(teacher), _head_rows(student))
 
 
 def token_count(tokenizer: Any) -> int:  # noqa: ANN401
-    """Give one more than the largest token id of a tokenizer."""
+    """Return one more than the largest token id of a tokenizer."""
     return int(max(tokenizer.get_vocab().values())) + 1
 
 

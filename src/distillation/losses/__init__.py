@@ -1,1 +1,1 @@
-"""Losses of distillation: divergences, how they are mixed, how they are computed."""
+"""Losses of distillation: the divergences, their mixture with cross-entropy, their computation."""

@@ -46,7 +46,7 @@ def dense_distillation(
 
 
 def teacher_divergence(logits: Tensor, teacher: TeacherRows, mixture: Mixture) -> Tensor:
-    """Give D of each row (N,) in nats, at the mixture's temperature and without T^2.
+    """Return D of each row (N,) in nats, at the mixture's temperature and without T^2.
 
     Over kept classes and a tail it is at most the divergence over the whole vocabulary, and equal
     to it at K = V - 1. The teacher is treated as constant.
@@ -62,7 +62,7 @@ def teacher_divergence(logits: Tensor, teacher: TeacherRows, mixture: Mixture) -
 
 
 def kept_log_probabilities(logits: Tensor, ids: Tensor, temperature: float) -> Tensor:
-    """Give log q of the kept classes and of the tail, the class of all others.
+    """Return log q of the kept classes and of the tail, the class of all others.
 
     The tail is summed over the other logits. Its logarithm computed from 1 - sum of the kept would
     be wrong by 2.6 nats in float32 at a tail of 1e-6.

@@ -46,8 +46,8 @@ def divergence_sum(
         student: Logits (N, V).
         teacher: Logits (N, V), for `universal_logit` (N, W); treated as constant.
         temperature: Above 0; softens both. The factor T^2 is not applied here.
-        b: Of `jsd`, 0 to 1; 0 means `forward_kl`, 1 `reverse_kl`.
-        skew: Of `skew_forward` and `skew_reverse`, between 0 and 1.
+        b: Weight in `jsd`, 0 to 1; 0 means `forward_kl`, 1 `reverse_kl`.
+        skew: Weight in `skew_forward` and `skew_reverse`, between 0 and 1.
 
     Returns:
         The sum (a scalar in nats) and N.
@@ -89,7 +89,7 @@ class DistillationLoss(nn.Module):
         objective: Which divergence, one of `DIVERGENCES`.
 
     Raises:
-        ConfigError: An argument is out of range; all faults at once.
+        ConfigError: Arguments are out of range; lists all faults.
 
     >>> loss_fn = DistillationLoss()
     >>> logits = torch.tensor([[1.0, 2.0, 3.0]])

@@ -106,12 +106,12 @@ ROW_DIVERGENCES: Final[
 
 
 def value_and_gradient(at: ClassProbabilities, mixture: Mixture) -> ValueAndGradient:
-    """Give the divergence of each row, of softened distributions, and its gradient by log q."""
+    """Return the divergence of each row, of softened distributions, and its gradient by log q."""
     return ROW_DIVERGENCES[mixture.divergence](at, mixture)
 
 
 def row_divergence(log_q: Tensor, log_p: Tensor, mixture: Mixture) -> Tensor:
-    """Give the divergence of each row (N,) in nats, which autograd can differentiate.
+    """Return the divergence of each row (N,) in nats, which autograd can differentiate.
 
     Args:
         log_q: Student's (N, C), over any classes that sum to 1.

@@ -56,7 +56,7 @@ def fused_distillation(
 ) -> SumAndCount:
     """Compute `distillation_sum` from hidden states and head; it can be differentiated once.
 
-    Matrix products are in the head's type, or in autocast's where it is on; sums and softmax
+    Matrix products are in the head's type, or in autocast's if it is on; sums and softmax
     statistics in float32 (float64 for float64). `chunk` is the number of rows that are multiplied
     together, which changes speed and memory only; None chooses.
     """
@@ -88,7 +88,7 @@ def fused_distillation(
 
 
 def product_type(weight: Tensor) -> torch.dtype:
-    """Give the type in which a head is multiplied: autocast's where it is on, else its own.
+    """Return the type in which a head is multiplied: autocast's if it is on, else its own.
 
     Raises:
         ConfigError: It is float16.
@@ -115,9 +115,9 @@ class _Job:
     vocabulary: int
     chunk: int
     products: torch.dtype
-    """Of the operands of matrix products."""
+    """Type of the operands of matrix products."""
     wide: torch.dtype
-    """Of everything else."""
+    """Type of everything else."""
     differentiate: bool
 
 
@@ -165,7 +165,7 @@ def _keeps_graph() -> bool:
 def _value_and_gradients(
     rows: HeadRows, job: _Job, needed: list[bool]
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Give the sum and the needed ones of its gradients by hidden states, head and bias."""
+    """Return the sum and the needed ones of its gradients by hidden states, head and bias."""
     N, V, wide = len(rows), job.vocabulary, job.wide
     by_hidden = torch.empty_like(rows.hidden) if needed[0] else None  # (N, H)
     by_weight = torch.empty_like(rows.weight, dtype=wide) if needed[1] else None  # (V or more, H)
@@ -310,7 +310,7 @@ def logits_to_gradient(
 
 
 def _cross_entropy(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the cross-entropy of each row (R,) at temperature 1, and its gradient (R, V)."""
+    """Return the cross-entropy of each row (R,) at temperature 1, and its gradient (R, V)."""
     q = torch.softmax(z, dim=-1)
     places = labels[:, None]
     values = (_normaliser(z, q) - z.gather(1, places)).squeeze(1)

@@ -30,16 +30,17 @@ Pair = tuple[int, int]
 
 
 def hidden_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum the squared error of hidden states relative to the teacher's squared length.
+    """Sum the squared error of hidden states, divided by the teacher's squared length.
 
-    0 is the teacher, and 1 a student that is zero. Without the division real models begin at tens
-    of thousands, because a few channels of the first token are a thousand times as large as the
-    others (Sun et al. 2024, arXiv 2402.17762), and the loss on logits is drowned.
+    A position gives 0 if the states are equal, and 1 if the student's is zero. Without the division
+    the loss of real models starts at tens of thousands and dominates the loss on logits, because a
+    few channels of the first token are a thousand times larger than the others (Sun et al. 2024,
+    arXiv 2402.17762).
 
     Args:
-        student: (B, T, H), projected to the teacher's width where the widths differ.
+        student: (B, T, H), projected to the teacher's width if the widths differ.
         teacher: (B, T, H); treated as constant.
-        compared: (B, T) bool, the positions that count.
+        compared: (B, T) bool, the positions to compare.
 
     Returns:
         The sum over positions (a scalar) and their number, as for the other measures.
@@ -58,25 +59,25 @@ def hidden_cosine(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndC
 def attention_kl(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
     """Sum KL(teacher | student) of the attention of each query, averaged over heads.
 
-    Where the numbers of heads differ, the maps of each side are averaged over heads first.
+    If the numbers of heads differ, the maps of each model are averaged over heads first.
 
     Args:
         student: Probabilities (B, A, T, S).
         teacher: Probabilities (B, A', T, S); treated as constant.
-        compared: (B, T) bool, the queries that count.
+        compared: (B, T) bool, the queries to compare.
     """
     ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
-    # Masked keys are 0 on both sides, and 0 log 0 is 0. The clamp keeps the value finite where the
-    # student gives no attention to a key of the teacher.
+    # Masked keys are 0 on both sides, and 0 log 0 is 0. The clamp keeps the value finite if the
+    # student gives no attention to a key that the teacher attends to.
     log_ours = ours.clamp(min=torch.finfo(ours.dtype).tiny).log()
     distance = torch.special.xlogy(theirs, theirs) - theirs * log_ours
     return distance.sum(-1).mean(-1).sum(), len(ours)
 
 
 def attention_mse(student: Tensor, teacher: Tensor, compared: Tensor) -> SumAndCount:
-    """Sum the squared error of the attention of each query over its keys, averaged over heads.
+    """Sum the squared error of attention over the keys of each query, averaged over heads.
 
-    A mean over keys would depend on the width of the padding. Arguments as in `attention_kl`.
+    A mean over keys would depend on the amount of padding. Arguments as in `attention_kl`.
     """
     ours, theirs = _rows_of_heads(student, teacher, compared)  # (N, A, S)
     return (ours - theirs).square().sum(-1).mean(-1).sum(), len(ours)
@@ -102,9 +103,9 @@ def compared_positions(batch: Mapping[str, Tensor], *, decoder_side: bool = Fals
     """Mark the positions of a batch that the layer losses compare.
 
     Args:
-        batch: As the collators make it; labels (B, T), or (B,) for a classifier.
-        decoder_side: Whether the layers are those of a decoder, of which supervised positions
-            count; else prompts count too.
+        batch: From a collator; labels (B, T), or (B,) for a classifier.
+        decoder_side: Whether the layers are the decoder of an encoder-decoder. Only supervised
+            positions are compared then; otherwise prompts are compared too.
 
     Returns:
         (B, T) bool, false on padding and on examples without any label.

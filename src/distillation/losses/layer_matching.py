@@ -1,11 +1,11 @@
 """Layer losses of a run: pair layers of student and teacher, and compare them in each step.
 
-Hooks read hidden states and attention maps from the forward passes of the training step, so the
-layer losses need no pass of their own, but memory for these tensors until the loss is computed.
+Hooks read hidden states and attention maps from the forward passes of the training step. The layer
+losses therefore need no pass of their own, but memory for these tensors until they are computed.
 Attention maps need eager attention, whose memory grows with the square of the length.
 
-Where the widths differ, a projection is trained with the student. It is in the optimizer and in the
-run's checkpoints, but not in the saved student.
+If the widths differ, a projection is trained together with the student. It is part of the optimizer
+and of the run's checkpoints, but not of the saved student.
 
 Sizes: B examples, T positions, H hidden size of the student, W of the teacher.
 """
@@ -45,21 +45,23 @@ Model = Any
 
 @dataclass(frozen=True)
 class LayerSettings:
-    """The settings of the layer losses.
+    """Settings of the layer losses.
 
     Raises:
-        ConfigError: A setting is out of range; all faults at once.
+        ConfigError: Settings are out of range; lists all faults.
     """
 
     hidden_weight: float = 0.0
-    """Weight of the hidden states relative to the loss on logits; 0 leaves them out."""
+    """Weight of the loss on hidden states, relative to the loss on logits; 0 omits it."""
     hidden_measure: HiddenMeasure = "mse"
+    """Distance of hidden states."""
     attention_weight: float = 0.0
-    """Weight of the attention maps; 0 leaves them out."""
+    """Weight of the loss on attention maps; 0 omits it."""
     attention_measure: AttentionMeasure = "kl"
+    """Distance of attention maps."""
     layer_pairs: tuple[Pair, ...] | None = None
-    """(student layer, teacher layer), counted from 1; 0 are the embeddings, which have no attention
-    map. None for `uniform_pairs`."""
+    """(student layer, teacher layer), counted from 1; 0 is the embeddings, which have no attention
+    map. None takes `uniform_pairs`."""
 
     def __post_init__(self) -> None:
         """Check all settings."""
@@ -74,7 +76,7 @@ class LayerSettings:
 
 
 class LayerMatching:
-    """Compare chosen layers of a student and a teacher of the same kind, run in the same step.
+    """Compares pairs of layers of a student and a teacher that run in the same training step.
 
     Raises:
         ConfigError: A named layer does not exist.
@@ -114,7 +116,7 @@ class LayerMatching:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Record both models' outputs, with eager attention where attention maps are compared."""
+        """Record the outputs of both models; use eager attention if attention maps are compared."""
         with ExitStack() as stack:
             for outputs in (self._student, self._teacher):
                 if self.settings.attention_weight > 0.0:
@@ -123,7 +125,7 @@ class LayerMatching:
             yield
 
     def begin_step(self, batches: Sequence[Batch], add_up: Callable[[Tensor], Tensor]) -> None:
-        """Count the positions of an optimizer step, by which all its micro-batches are divided."""
+        """Count the compared positions of an optimizer step, the divisor of its micro-batches."""
         count = sum(self.count(batch) for batch in batches)
         device = batches[0]["labels"].device if batches else "cpu"
         self._positions_in_step = int(add_up(torch.tensor([count], device=device)).sum())
@@ -134,15 +136,16 @@ class LayerMatching:
         """Compute the weighted layer losses of the last forward passes, and their divisor.
 
         Args:
-            batch: The student's batch.
-            run_teacher: Runs the teacher on a batch; called at alpha 0, where nothing else does.
-            in_step: Whether `begin_step` counted this batch; else it is a step of its own.
+            batch: The batch that the student ran on.
+            run_teacher: Runs the teacher on a batch. It is called if the teacher has not run in
+                this step, as with alpha 0.
+            in_step: Whether `begin_step` counted this batch; otherwise it is a step of its own.
 
         Returns:
-            A sum over compared positions, averaged over pairs; and the positions of the step.
+            The sum over compared positions, averaged over pairs; and the positions of the step.
 
         Raises:
-            ConfigError: A model does not give its attention maps.
+            ConfigError: A model does not return hidden states or attention maps.
         """
         if self._teacher.out is None:
             run_teacher(batch)
@@ -195,7 +198,7 @@ def match_layers(
     device: torch.device,
     seed: int,
 ) -> LayerMatching | None:
-    """Make the layer losses of a run; None where nothing is compared.
+    """Make the layer losses of a run; None if their weights are 0.
 
     Raises:
         ConfigError: The teacher is not a model that runs beside the student.
@@ -212,7 +215,7 @@ def match_layers(
 
 
 class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers is skipped
-    """Average, clear and save the projections, as Trainer does for the model.
+    """Synchronise, clear and save the projections, as Trainer does for the model.
 
     Their gradients are not clipped, because AdamW's step does not depend on their size.
     """
@@ -222,7 +225,7 @@ class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers i
         self.matching = matching
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Average gradients over processes, as DDP does for what it wraps."""
+        """Average the gradients over processes, as DDP does for the model."""
         if args.world_size > 1:
             for weight in self.matching.projections.parameters():
                 torch.distributed.all_reduce(weight.grad)
@@ -233,7 +236,7 @@ class TrainProjections(TrainerCallback):  # type: ignore[misc]  # transformers i
         self.matching.projections.zero_grad()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        """Write the projections into the checkpoint before it is marked as whole."""
+        """Write the projections into the checkpoint before it is marked as complete."""
         if state.is_world_process_zero and self.matching.projections:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             with atomic_path(folder / PROJECTIONS_FILE) as temporary:
@@ -269,7 +272,7 @@ class _Outputs:
                 handle.remove()
 
     def take(self) -> Any:  # noqa: ANN401 - a ModelOutput
-        """Give the outputs and drop them here, so that their memory is freed with the graph."""
+        """Return the outputs and drop the reference, so that they are freed with the graph."""
         out, self.out = self.out, None
         return out
 
@@ -281,7 +284,8 @@ class _Outputs:
 
 
 def _of(out: Any, kind: str) -> tuple[Tensor, ...]:  # noqa: ANN401 - a ModelOutput
-    """Give the hidden states or attention maps of all layers, or of the decoder's layers."""
+    """Return the hidden states or attention maps of all layers; in an encoder-decoder of the
+    decoder's layers."""
     found = getattr(out, f"decoder_{kind}", None) or getattr(out, kind, None)
     if not found or found[-1] is None:
         raise ConfigError([f"the model gives no {kind}; set the weight of that layer loss to 0"])
@@ -292,12 +296,12 @@ def _of(out: Any, kind: str) -> tuple[Tensor, ...]:  # noqa: ANN401 - a ModelOut
 def _projections(
     student: Model, teacher: Model, settings: LayerSettings, count: int, seed: int
 ) -> nn.ModuleList:
-    """Make one projection per pair where the widths differ, else none."""
+    """Make one projection per pair if the widths differ, else none."""
     narrow, wide = student.config.hidden_size, teacher.config.hidden_size
     if narrow == wide or settings.hidden_weight == 0.0:
         return nn.ModuleList()
     made = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(count))
     source = torch.Generator().manual_seed(seed)
-    for projection in made:  # an orthogonal map keeps lengths, so the first loss is meaningful
+    for projection in made:  # an orthogonal map preserves lengths, so early losses are meaningful
         nn.init.orthogonal_(projection.weight, generator=source)  # type: ignore[arg-type]
     return made

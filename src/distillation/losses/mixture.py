@@ -26,7 +26,7 @@ class Mixture:
     """The settings of alpha T^2 D(teacher, student) + (1 - alpha) CE.
 
     Raises:
-        ConfigError: An argument is out of range; all faults at once.
+        ConfigError: Arguments are out of range; lists all faults.
     """
 
     temperature: float = 2.0
@@ -82,7 +82,7 @@ class Mixture:
 
 
 def temperature_scale(temperature: float) -> float:
-    """Give T^2."""
+    """Return T^2."""
     return temperature * temperature
 
 

@@ -1,7 +1,8 @@
-"""Run a model and give its rows at the supervised positions of a batch.
+"""Run a model and return its rows at the supervised positions of a batch.
 
-Prompts are most of a training text and need no logits; at a large vocabulary leaving them out saves
-most of a step's time (`benchmarks/kd_peer`). At the first batch it is decided, and logged, how:
+Prompts are most of a training text and need no logits; with a large vocabulary, skipping them saves
+most of a step's time (`benchmarks/kd_peer`). One of two ways is chosen, and logged, at the first
+batch:
 
 - fused: the model's hidden states times its head are its logits (compared on a piece of the batch),
   so the loss gets hidden states and head, and no logits are computed in the model;
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class ModelRows:
-    """Give a model's rows at supervised positions, fused or dense.
+    """Computes a model's rows at supervised positions, fused or dense.
 
     Args:
         vocabulary: Ids that count, V; rows of the head beyond are padding and get no gradient. None
@@ -115,7 +116,7 @@ class ModelRows:
 
 
 def why_dense(model: nn.Module, batch: Batch) -> str | None:
-    """Say why the head must not be applied to selected rows; None when it may.
+    """Return why the head must not be applied to selected rows; None if it may be.
 
     Logits are compared bit for bit: both sides multiply the same shapes, so they round alike.
     """

@@ -96,5 +96,5 @@ class TeacherSignal(Protocol):
     """Gives a teacher's rows of a batch: a model beside the student, or a cache."""
 
     def rows(self, batch: Batch) -> TeacherRows:
-        """Give the teacher's N rows of a batch, without a gradient."""
+        """Return the teacher's N rows of a batch, without a gradient."""
         ...

@@ -106,12 +106,12 @@ def universal_logit(student: Tensor, teacher: Tensor, temperature: float = 1.0) 
 
 
 def sorted_probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """Give softened probabilities in falling order, (N, W), without a gradient."""
+    """Return softened probabilities in falling order, (N, W), without a gradient."""
     return _probabilities(logits.detach(), temperature).sort(dim=-1, descending=True).values
 
 
 def sorted_distance(logits: Tensor, theirs: Tensor, temperature: float) -> Tensor:
-    """Give the distance of each row, (N,).
+    """Return the distance of each row, (N,).
 
     The gradient is computed with the value, and only one (N, V) tensor is kept for it; autograd
     would keep probabilities, their order (int64) and their signs, five times as much.

@@ -1,1 +1,1 @@
-"""Make a student smaller than its teacher by leaving out what the user's records need least."""
+"""Make a student by removing the parts of a teacher that the user's records need least."""

@@ -1,8 +1,8 @@
-"""Narrow a model's feed-forward layers: keep the channels that write most on the user's records.
+"""Narrow a model's feed-forward layers to the channels that matter most for the user's records.
 
-A channel is one hidden unit of a feed-forward layer. What it adds to the hidden state is its
-activation times a column of the outgoing matrix, so its worth is the root mean square of its
-activation over the records' tokens times the length of that column.
+A channel is one hidden unit of a feed-forward layer. It adds its activation times a column of the
+outgoing matrix to the hidden state, so its importance is the root of the summed squares of its
+activation over the records' tokens, times the length of that column.
 
 Sources: importance from activations: Minitron, Muralidharan et al. 2024, sec. 2.2
 (arXiv 2407.14679); activation times weight: Wanda, Sun et al. 2023, eq. 1 (arXiv 2306.11695).
@@ -32,20 +32,21 @@ _NAMES: Final = {
     "output.dense": ("intermediate.dense",),
     "ffn.lin2": ("ffn.lin1",),
 }
-"""Outgoing matrix -> incoming ones, in Llama, Qwen, Mistral, Gemma, in GPT-2, BERT, DistilBERT."""
+"""Outgoing matrix -> incoming matrices: in Llama, Qwen, Mistral and Gemma; GPT-2; BERT;
+DistilBERT."""
 _SETTINGS: Final = ("intermediate_size", "n_inner", "hidden_dim")
 
 
 def narrow_feed_forward(model: Model, batches: Sequence[Batch], channels: int) -> None:
-    """Keep so many channels in each feed-forward layer, in place.
+    """Keep the most important channels of each feed-forward layer, in place.
 
     Args:
         model: A decoder or an encoder.
         batches: Some of the user's records, on the model's device.
-        channels: F to keep, 1 to all of them.
+        channels: Channels to keep in each layer, 1 to F.
 
     Raises:
-        ConfigError: There are not so many, or the layers have unknown names.
+        ConfigError: `channels` is out of range, or the layers have unknown names.
     """
     layers = layer_modules(model)["main"]
     worth = channel_worth(model, batches)
@@ -65,7 +66,7 @@ def narrow_feed_forward(model: Model, batches: Sequence[Batch], channels: int) -
 
 
 def channel_worth(model: Model, batches: Sequence[Batch]) -> list[Tensor]:
-    """Measure the length of what each channel adds to the hidden state: one tensor (F,) per layer.
+    """Measure the importance of each channel: one tensor (F,) per layer.
 
     Raises:
         ConfigError: The layers have unknown names.
@@ -95,7 +96,7 @@ def channel_worth(model: Model, batches: Sequence[Batch]) -> list[Tensor]:
 
 
 def _matrices(layer: nn.Module) -> tuple[Any, list[Any]]:
-    """Find a layer's outgoing and incoming matrices of the feed-forward part."""
+    """Find the outgoing and incoming matrices of a layer's feed-forward part."""
     modules = dict(layer.named_modules())
     for outgoing, incoming in _NAMES.items():
         if outgoing in modules and all(name in modules for name in incoming):
@@ -107,7 +108,7 @@ def _matrices(layer: nn.Module) -> tuple[Any, list[Any]]:
 
 
 def _columns(linear: Any) -> Tensor:  # noqa: ANN401
-    """Give a matrix as (outputs, inputs); GPT-2's are stored the other way round."""
+    """Return a weight as (outputs, inputs); GPT-2 stores its matrices transposed."""
     weight: Tensor = linear.weight.detach()
     return weight if isinstance(linear, nn.Linear) else weight.T
 

@@ -1,12 +1,12 @@
-"""Choose the layers of a teacher that a student keeps, by what each one does on the user's records.
+"""Choose the layers of a teacher that a student keeps, by their influence on the user's records.
 
-A layer that hardly turns the hidden states that pass through it can be left out at little cost. Its
+A layer that hardly changes the direction of the hidden states can be removed at little cost. Its
 influence is 1 - cos of the angle between its input and its output, averaged over the tokens of the
-records. Layers are left out one at a time, and the others are measured again after each: two
-neighbours that do the same work may both look idle, and one of them is needed.
+records. Layers are removed one at a time, and the others are measured again after each removal:
+two neighbours that do the same work may both have little influence, and one of them is needed.
 
-Layers must not be left out by their number alone. A pretrained model of 30 layers without every
-second one knows nothing (`benchmarks/size_curve.py`).
+Layers must not be chosen by their number alone. A pretrained model of 30 layers without every
+second one answers nothing (`benchmarks/size_curve.py`).
 
 Sources: block influence: ShortGPT, Men et al. 2024, sec. 3.2 (arXiv 2403.03853); measured again
 after each removal: Minitron, Muralidharan et al. 2024, sec. 2.2 (arXiv 2407.14679).
@@ -32,7 +32,7 @@ from ..batches.model_kinds import shifts_labels
 from ..students.open_students import layer_modules
 
 SHORTLIST: Final = 6
-"""Layers of which each one's absence is tried before one is left out."""
+"""Number of least influential layers that are tried before one of them is removed."""
 
 Model = Any
 """A model of transformers, whose classes are skipped by the type checker."""
@@ -43,26 +43,30 @@ class ChosenLayers:
     """The layers that a student keeps."""
 
     keep: tuple[int, ...]
-    """Ascending, counted from 0; in an encoder-decoder those of the encoder."""
+    """Numbers of the layers, ascending from 0; in an encoder-decoder those of the encoder."""
     keep_decoder: tuple[int, ...] | None
-    """Of an encoder-decoder's decoder; else None."""
+    """Layers of the decoder of an encoder-decoder, else None."""
     influence: dict[int, float]
-    """Layer -> influence when it was left out; for kept ones at the end. 0 is an idle layer."""
+    """Layer -> its influence, 0 to 2, when it was removed, or at the end if it was kept."""
 
 
 def choose_layers(
     model: Model, batches: Sequence[Batch], count: int, *, shortlist: int = SHORTLIST
 ) -> ChosenLayers:
-    """Choose the layers whose absence would cost most.
+    """Choose the layers to keep, by removing the least important ones one at a time.
+
+    In each round the `shortlist` least influential layers are tried, and the one is removed whose
+    absence changes the model's output distributions least.
 
     Args:
-        model: The teacher: a decoder, an encoder, or both.
+        model: The teacher: a decoder, an encoder, or an encoder-decoder.
         batches: Some of the user's records, on the model's device.
         count: Layers to keep in each stack, 1 to all of them.
-        shortlist: Of so many idle layers the one whose absence moves the answers least is left out.
+        shortlist: Number of layers that are tried per round. It has no effect on an
+            encoder-decoder, which loses its least influential layers.
 
     Raises:
-        ConfigError: There are not so many layers, or the layers have unknown names.
+        ConfigError: `count` is out of range, or the layers have unknown names.
     """
     stacks = layer_modules(model)
     for name, layers in stacks.items():
@@ -72,7 +76,7 @@ def choose_layers(
             )
     kept = {name: list(range(len(layers))) for name, layers in stacks.items()}
     left_out: dict[int, float] = {}
-    # The blocks of T5 hand on more than hidden states, so none can be skipped in it.
+    # The blocks of T5 return more than hidden states, so they cannot be skipped.
     skips = not model.config.is_encoder_decoder
     answers = [_answers(model, batch) for batch in batches] if skips else []
     measured = block_influence(model, batches)
@@ -102,7 +106,7 @@ def choose_layers(
 
 
 def _answers(model: Model, batch: Batch) -> Tensor:
-    """Give the log-probabilities at the supervised positions, (N, V); of a classifier (B, C)."""
+    """Return log-probabilities at the supervised positions, (N, V); of a classifier (B, C)."""
     with trial_of(model):
         logits: Tensor = model(**model_inputs(batch)).logits
     if logits.dim() == 3:
@@ -113,7 +117,7 @@ def _answers(model: Model, batch: Batch) -> Tensor:
 def _moved(
     model: Model, batches: Sequence[Batch], answers: Sequence[Tensor], skipped: Sequence[nn.Module]
 ) -> float:
-    """Sum the divergence of a model's answers from those that it gives with all layers, in nats."""
+    """Sum KL(all layers | without some layers) of the output distributions, in nats."""
     total = 0.0
     with without_layers(skipped):
         for batch, log_p in zip(batches, answers, strict=True):
@@ -123,10 +127,10 @@ def _moved(
 
 
 def block_influence(model: Model, batches: Sequence[Batch]) -> dict[str, list[float]]:
-    """Measure how much each layer turns the hidden states of some records, 0 (not at all) to 2.
+    """Measure the influence of each layer on the hidden states of some records, 0 (none) to 2.
 
     Returns:
-        For each stack of layers the influence of each layer.
+        Stack of layers -> influence of each layer.
     """
     stacks = layer_modules(model)
     sums = {name: torch.zeros(len(layers), dtype=torch.float64) for name, layers in stacks.items()}
@@ -160,7 +164,7 @@ def block_influence(model: Model, batches: Sequence[Batch]) -> dict[str, list[fl
 
 @contextmanager
 def without_layers(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """Let hidden states pass by some layers of a decoder or encoder, until the end of the block."""
+    """Skip some layers of a decoder or encoder until the end of the block."""
     for layer in layers:
         layer.forward = lambda hidden_states, *_, **__: hidden_states
     try:

@@ -1,11 +1,11 @@
 """Make a student by pruning its teacher on the user's records: vocabulary, layers, feed-forward.
 
     pruned = prune_teacher(teacher, tokenizer, examples, StudentSize(share=0.5))
-    pruned.model, pruned.tokenizer     # trained next, from the teacher's answers
+    pruned.model, pruned.tokenizer     # to be trained from the teacher's answers
     pruned.teacher                     # the same teacher over the student's vocabulary
 
-The order is that of the cost: a trimmed vocabulary costs nothing for the kept tokens, then the
-layers with the least influence go, then the feed-forward channels that write least.
+The vocabulary is trimmed first, which changes nothing for the kept tokens; then the least important
+layers are removed, then the least important feed-forward channels.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ Model = Any
 """A model of transformers, whose classes are skipped by the type checker."""
 
 MEASURED_EXAMPLES: Final = 16
-"""Records on which layers and channels are measured, spread evenly over those given."""
+"""Most records on which layers and channels are measured, spread evenly over those given."""
 BATCH_TOKENS: Final = 2048
-"""Most tokens of a batch that is measured, padding included."""
+"""Most tokens of a measured batch, padding included."""
 DEFAULT_SHARE: Final = 0.5
+"""Share of the teacher's parameters if no size is given."""
 EMBEDDINGS_SHARE: Final = 0.1
-"""Share of its parameters that a student by `share` spends on embeddings and head, if its records
-do not need more. Unseen wordings suffer where rare words fall apart: a taught SmolLM2 of 49,152
-tokens answers 96 % of some with 16,384 of them, 93 % with 8,192, 91 % with 4,096 and 88 % with
-2,048."""
+"""Share of the parameters of a student of a given `share` that its embeddings and head have, unless
+its records need more tokens. A small vocabulary splits rare words and costs accuracy on unseen
+wordings: a SmolLM2 of 49,152 tokens that was trained on a table answers 96 % of them right with
+16,384 tokens, 93 % with 8,192, 91 % with 4,096 and 88 % with 2,048."""
 
 
 class TrainingItem(Protocol):
@@ -58,19 +59,19 @@ class TrainingItem(Protocol):
 
 @dataclass(frozen=True)
 class StudentSize:
-    """What a student keeps of its teacher; None keeps all, or follows from `share`."""
+    """What a student keeps of its teacher; a field of None keeps all, or follows from `share`."""
 
     share: float | None = None
-    """Most parameters, as a share of the teacher's, above 0 and below 1. With no field given it is
-    a half."""
+    """Most parameters, as a share of the teacher's, above 0 and below 1. If no field is given,
+    `DEFAULT_SHARE`."""
     layers: int | None = None
-    """Layers in each stack."""
+    """Number of layers in each stack."""
     keep_layers: Sequence[int] | None = None
-    """These very layers instead, counted from 0."""
+    """Numbers of the layers to keep, counted from 0, instead of `layers`."""
     feed_forward: int | None = None
     """Channels of each feed-forward layer."""
     vocabulary: int | None = None
-    """Tokens."""
+    """About how many tokens to keep; see `choose_tokens`."""
 
     @property
     def is_given(self) -> bool:
@@ -83,12 +84,13 @@ class PrunedStudent:
     """A student before its training."""
 
     model: Model
-    """float32, in train mode; shares nothing with the teacher."""
+    """The student: float32, in train mode, sharing no weights with the teacher."""
     tokenizer: Any
+    """The student's tokenizer."""
     teacher: Model
-    """The teacher over the student's vocabulary; it shares its other weights with the one given."""
+    """The teacher over the student's vocabulary; it shares all other weights with the given one."""
     report: dict[str, Any]
-    """For `run.json`: kept layers, influences, channels, tokens, parameters of both."""
+    """For `run.json`: kept layers, influences, channels, tokens, and parameters of both models."""
 
 
 def prune_teacher(
@@ -102,13 +104,14 @@ def prune_teacher(
 
     Args:
         teacher: A decoder; an encoder or an encoder-decoder can lose layers only.
-        tokenizer: Of the teacher.
-        items: The tokenised records to be trained on.
+        tokenizer: Tokenizer of the teacher.
+        items: The tokenised records that the student will be trained on.
         collate: Makes batches of them.
         size: What to keep.
 
     Raises:
-        ConfigError: This teacher does not allow it, or is too large for `share`.
+        ConfigError: The teacher's architecture does not allow the size, or not even one layer fits
+            into `share`.
     """
     whole = count_parameters(teacher)
     size = size if size.is_given else StudentSize(share=DEFAULT_SHARE)
@@ -141,7 +144,7 @@ def prune_teacher(
 
 
 def describe(report: dict[str, Any]) -> str:
-    """Say in one line what a student kept.
+    """Describe in one line what a student kept.
 
     >>> describe({"layers": [0, 1, 2, 7], "vocabulary": 4096, "feed_forward": None,
     ...           "parameters": 10, "teacher_parameters": 50})
@@ -163,7 +166,7 @@ def _parameters_per_token(model: Model) -> int:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Write ascending numbers shortly."""
+    """Write ascending numbers, with runs as ranges."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -174,15 +177,15 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def fitting(teacher: Model, size: StudentSize, whole: int) -> StudentSize:
-    """Choose layers and channels so that the parameters are at most `share` of `whole`.
+    """Choose the number of layers so that the parameters are at most `share` of `whole`.
 
     Args:
-        teacher: With the vocabulary of the student.
-        size: Sizes that are given stay.
+        teacher: The teacher over the vocabulary of the student.
+        size: The wanted size. It is returned unchanged if it has no `share`, or names layers.
         whole: Parameters of the teacher with its own vocabulary.
 
     Raises:
-        ConfigError: Even one layer is too much.
+        ConfigError: Even one layer is too large.
     """
     if size.share is None:
         return size
@@ -207,7 +210,7 @@ def measured_batches(
     collate: Callable[[Sequence[Any]], Mapping[str, Tensor]],
     device: torch.device,
 ) -> list[Batch]:
-    """Make batches of some records, spread evenly over all."""
+    """Make batches of up to `MEASURED_EXAMPLES` records, spread evenly over all."""
     chosen = list(items)[:: max(1, len(items) // MEASURED_EXAMPLES)][:MEASURED_EXAMPLES]
     chosen.sort(key=lambda item: len(item.input_ids))
     width = max(len(item.input_ids) for item in chosen)
@@ -217,13 +220,13 @@ def measured_batches(
 
 
 def renumbered(batch: Batch, keep: Sequence[int]) -> Batch:
-    """Write the ids of a trimmed vocabulary into a batch; see `vocabulary_trim`."""
+    """Convert the ids of a batch to those of a trimmed vocabulary; see `vocabulary_trim`."""
     ids = torch.tensor(keep, device=batch["input_ids"].device)  # ascending
     return {**batch, "input_ids": torch.searchsorted(ids, batch["input_ids"])}
 
 
 def _chosen(teacher: Model, batches: Sequence[Batch], size: StudentSize) -> ChosenLayers:
-    """Take the layers that the size names, all of them, or the most influential ones."""
+    """Return the layers that `size` names, all layers, or the most important ones."""
     depth = len(layer_modules(teacher)["main"])
     if size.keep_layers is not None:
         return ChosenLayers(tuple(size.keep_layers), None, {})
@@ -233,5 +236,5 @@ def _chosen(teacher: Model, batches: Sequence[Batch], size: StudentSize) -> Chos
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count a module's parameters; tied ones once."""
+    """Count a module's parameters; tied parameters count once."""
     return sum(parameter.numel() for parameter in module.parameters())

@@ -1,12 +1,12 @@
-"""Trim a model's vocabulary to what a task needs, exactly for the tokens that stay.
+"""Trim a model's vocabulary to the tokens that a task needs, without changing their logits.
 
-Embeddings and head lose the rows of left-out tokens and nothing else, so the logits of the others
-stay what they were. Kept are all bytes, all special tokens, the tokens of the user's texts with
-those that they are merged from, and the most frequent others. So any text can still be written in
-tokens, the user's texts in the same ones as before, and unseen wordings in not many more.
+Embeddings and head lose only the rows of removed tokens, so the logits of the kept ones stay the
+same. Kept are all bytes, all special tokens, the tokens of the user's texts with those that they
+are merged from, and the most frequent other tokens. Any text can therefore still be tokenised, the
+user's texts into the same tokens as before, and unseen wordings into few more.
 
-Byte pairs are merged by rank, lowest first. A merge that never happens in a text can be left out
-without changing the tokens of that text, and all merges that happen in the user's texts stay.
+Byte pairs are merged by rank, lowest first. A merge that never happens in a text can be removed
+without changing the tokens of that text, and all merges that happen in the user's texts are kept.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def can_trim(model: Model, tokenizer: Any) -> bool:  # noqa: ANN401
 
 
 def choose_tokens(tokenizer: Any, used: Iterable[int], size: int) -> list[int]:  # noqa: ANN401
-    """Choose the ids that stay: ascending, about `size` of them, more where the texts need more.
+    """Choose the ids to keep, in ascending order: `size` of them, or more if the texts need more.
 
     Args:
-        tokenizer: Of the teacher; byte pairs (BPE).
+        tokenizer: Tokenizer of the teacher, with byte pairs (BPE).
         used: Ids in the user's texts.
-        size: Tokens to keep, 1 or more. What is not needed is filled up in the order of the merges,
-            which is that of their frequency when the tokenizer was trained.
+        size: Tokens to keep, 1 or more. Those that the texts do not need are taken in the order of
+            the merges, which is by frequency in the tokenizer's training.
 
     Raises:
         ConfigError: The tokenizer is of another kind.
@@ -70,7 +70,7 @@ def choose_tokens(tokenizer: Any, used: Iterable[int], size: int) -> list[int]: 
 
 
 def template_ids(tokenizer: Any) -> list[int]:  # noqa: ANN401
-    """Give the ids that a tokenizer's chat template writes; empty without a template."""
+    """Return the ids that a tokenizer's chat template uses; empty without a template."""
     if not tokenizer.chat_template:
         return []
     roles = ("system", "user", "assistant", "user")
@@ -80,11 +80,11 @@ def template_ids(tokenizer: Any) -> list[int]:  # noqa: ANN401
 
 
 def trim_tokenizer(tokenizer: Any, keep: list[int]) -> Any:  # noqa: ANN401
-    """Make the tokenizer of a trimmed vocabulary: the kept ids in their order, counted from 0.
+    """Make the tokenizer of a trimmed vocabulary: the kept ids in order, renumbered from 0.
 
     Args:
-        tokenizer: Of the teacher; stays as it is.
-        keep: From `choose_tokens`.
+        tokenizer: Tokenizer of the teacher; not changed.
+        keep: Ids from `choose_tokens`.
     """
     written = json.loads(tokenizer.backend_tokenizer.to_str())
     vocabulary, merges = _byte_pairs(written)
@@ -107,7 +107,7 @@ def trim_tokenizer(tokenizer: Any, keep: list[int]) -> Any:  # noqa: ANN401
 
 
 def trim_model(model: Model, keep: list[int]) -> None:
-    """Leave the rows of other tokens out of a causal model's embeddings and head, in place.
+    """Remove all rows but those of `keep` from a causal model's embeddings and head, in place.
 
     Raises:
         ConfigError: The model is of another kind.
@@ -137,18 +137,18 @@ def trim_model(model: Model, keep: list[int]) -> None:
 
 
 def over_vocabulary_of(teacher: Model, tokenizer: Any, student_tokenizer: Any) -> Model | None:  # noqa: ANN401
-    """Give a teacher over a student's vocabulary, where that is a trimmed one of the teacher's.
+    """Return a teacher over the student's vocabulary, if that is a trimmed version of its own.
 
-    What the teacher would give to left-out tokens, the student cannot give: the teacher's
-    probabilities are those of the kept tokens, summing to 1.
+    The probabilities of the removed tokens are dropped, and those of the kept ones sum to 1.
 
     Args:
-        teacher: Stays as it is; the result shares all other weights with it.
-        tokenizer: Of the teacher.
-        student_tokenizer: Of the student.
+        teacher: The teacher; not changed.
+        tokenizer: Tokenizer of the teacher.
+        student_tokenizer: Tokenizer of the student.
 
     Returns:
-        None where `trim_tokenizer` cannot have made the student's tokenizer of the teacher's.
+        A teacher that shares all weights but embeddings and head with the given one; None if
+        `trim_tokenizer` cannot have made the student's tokenizer from the teacher's.
     """
     keep = _tokens_of(tokenizer, student_tokenizer)
     if keep is None:
@@ -159,7 +159,7 @@ def over_vocabulary_of(teacher: Model, tokenizer: Any, student_tokenizer: Any) -
 
 
 def _tokens_of(tokenizer: Any, student_tokenizer: Any) -> list[int] | None:  # noqa: ANN401
-    """Give the teacher's id of each of a student's tokens, if the student's are a trimmed set."""
+    """Return the teacher's id of each student token; None if the student's are no trimmed set."""
     theirs, ours = tokenizer.get_vocab(), student_tokenizer.get_vocab()
     keep = [theirs[token] for token in sorted(ours, key=ours.__getitem__) if token in theirs]
     if len(keep) != len(ours) or len(keep) >= len(theirs) or keep != sorted(keep):
@@ -172,19 +172,19 @@ def _tokens_of(tokenizer: Any, student_tokenizer: Any) -> list[int] | None:  # n
 
 
 def sharing_copy(model: Model) -> Model:
-    """Copy a model's modules and settings; its tensors are shared until they are replaced."""
+    """Copy a model's modules and settings, but share its tensors until they are replaced."""
     tensors = chain(model.parameters(), model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
 def _state(tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Read what decides the ids of a text; padding and truncation are set by each call."""
+    """Return everything that determines the ids of a text; callers set padding and truncation."""
     written: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return {k: v for k, v in written.items() if k not in ("padding", "truncation")}
 
 
 def _byte_pairs(written: Mapping[str, Any]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Read vocabulary and merges of a tokenizer.json."""
+    """Return the vocabulary and the merges of a tokenizer.json."""
     model = written["model"]
     if model.get("type") != "BPE":
         raise ConfigError(
@@ -196,7 +196,7 @@ def _byte_pairs(written: Mapping[str, Any]) -> tuple[dict[str, int], list[tuple[
 
 
 def _merged_from(token: str, ranks: Mapping[tuple[str, str], int]) -> set[str]:
-    """List a token and all tokens that are merged on the way to it."""
+    """Return a token and all tokens that are merged to build it."""
     parts, found = list(token), {token}
     while len(parts) > 1:
         rank, place = min(
@@ -211,7 +211,7 @@ def _merged_from(token: str, ranks: Mapping[tuple[str, str], int]) -> set[str]:
 
 
 def _renumber_processor(part: Any, numbers: Mapping[int, int]) -> None:  # noqa: ANN401
-    """Write the new ids of the tokens that a post-processor adds."""
+    """Renumber the tokens that a post-processor adds, in place."""
     if not isinstance(part, dict):
         return
     for step in part.get("processors", ()):

@@ -115,7 +115,7 @@ def _untie(model: Model) -> None:
 
 
 def adapter_faults(model: Model) -> list[str]:
-    """List why a user's own adapter on a student cannot be merged; empty when it can."""
+    """List why a user's own adapter on a student cannot be merged; empty if it can."""
     tuner = getattr(model, "base_model", None)
     if not hasattr(tuner, "merge_and_unload"):
         kind = next(iter(model.peft_config.values())).peft_type
@@ -165,7 +165,7 @@ def adapter_weights(model: Model) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def probe_logits(model: Model, batch: Batch) -> Tensor:
-    """Give a model's logits at the first positions of a batch, (P, V) on the CPU."""
+    """Return a model's logits at the first positions of a batch, (P, V) on the CPU."""
     place = next(model.parameters()).device
     piece = {name: v[:PROBE_EXAMPLES, :PROBE_POSITIONS].to(place) if v.dim() == 2
              else v[:PROBE_EXAMPLES].to(place) for name, v in batch.items()}  # fmt: skip
@@ -192,7 +192,7 @@ def judge_merge(report: Mapping[str, float], dtype: torch.dtype | None) -> None:
 
     Args:
         report: From `compare_logits`.
-        dtype: Of the merged weights; None where the adapter was on 4-bit weights.
+        dtype: Type of the merged weights; None if the adapter was on 4-bit weights.
 
     Raises:
         CheckpointError: The difference is larger.
@@ -211,7 +211,7 @@ def save_adapter(folder: Path, adapter: TrainedAdapter, *, base: str, revision: 
     """Write an adapter in peft's format into the folder of the student it was merged into.
 
     Args:
-        folder: Of the student; the adapter gets a folder in it.
+        folder: Folder of the student; the adapter gets a folder in it.
         adapter: As it was trained.
         base: Folder or hub name of the model it was trained on.
         revision: Commit of a hub model.

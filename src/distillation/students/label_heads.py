@@ -1,8 +1,8 @@
-"""Make a classifier of an encoder: its head is fitted before the encoder is tuned.
+"""Make a classifier of an encoder, with a head that is fitted before the encoder is fine-tuned.
 
-A head that knows the classes keeps what the encoder knows; a random one would first bend it (Kumar
-et al. 2022, arXiv 2202.10054). Without any tuning the result is the baseline: a frozen encoder with
-logistic regression.
+A fitted head preserves the encoder's features, while a random one would distort them first (Kumar
+et al. 2022, arXiv 2202.10054). Without fine-tuning the result is the baseline: a frozen encoder
+with logistic regression.
 
 Sizes: N texts, D width of the encoder, C classes.
 """
@@ -26,7 +26,7 @@ from ...records import Example
 from ..batches.classifier_data import TextCollator, TokenizedText, soft_targets, tokenize_texts
 
 MOST_TEXTS: Final = 8192
-"""From which a head is fitted; of more, evenly spread ones are taken."""
+"""Most texts that a head is fitted on; of more texts, evenly spaced ones are taken."""
 AT_ONCE: Final = 64
 
 
@@ -42,7 +42,7 @@ def fitted_classifier(
 
     Args:
         encoder: One vector per token; a language model counts without its head.
-        tokenizer: Of the encoder.
+        tokenizer: Tokenizer of the encoder.
         examples: From `classified_examples`; those without label and probabilities are not used.
         classes: Names of all classes.
         max_length: Most tokens of a text; longer ones are cut.
@@ -79,7 +79,7 @@ def fitted_classifier(
 def text_vectors(
     model: MeanPoolingForSequenceClassification, items: Sequence[TokenizedText], pad_id: int
 ) -> Tensor:
-    """Give the vectors (N, D) that the head reads, on the CPU; texts of like length go together."""
+    """Compute the inputs of the head, (N, D) on the CPU; batches have texts of similar length."""
     order = sorted(range(len(items)), key=lambda place: len(items[place].input_ids))
     found = torch.zeros(len(items), model.config.hidden_size)
     collate = TextCollator(pad_id)

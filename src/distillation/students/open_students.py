@@ -159,8 +159,8 @@ def student_from_scratch(
         config: The teacher's; vocabulary, positions and proportions are kept.
         layers: 1 or more.
         width: Hidden size, even. Heads keep the teacher's size as far as it divides `width`.
-        seed: Of the weights; the global random generators are not changed.
-        kind: Of the model; an encoder-decoder gets `layers` in each half.
+        seed: Seed of the weights; the global random generators are not changed.
+        kind: Kind of the model; an encoder-decoder gets `layers` in each half.
 
     Returns:
         A float32 model on the CPU, in train mode.

@@ -60,14 +60,14 @@ class FinishedStudent:
 
 
 def student_place(config: DistillationConfig, device: torch.device) -> torch.device:
-    """Give the device of a student's weights before training, in a 4-bit run the CPU."""
+    """Return the device of a student's weights before training, in a 4-bit run the CPU."""
     return torch.device("cpu") if config.load_in_4bit else device
 
 
 def teacher_place(
     config: DistillationConfig, device: torch.device
 ) -> tuple[torch.device, torch.dtype | None]:
-    """Give the device and type in which a teacher is loaded; None is the device's usual type.
+    """Return the device and type in which a teacher is loaded; None is the device's usual type.
 
     A teacher that will be quantised is loaded on the CPU, so that a GPU never holds it unquantised.
     """
@@ -98,7 +98,7 @@ def prepare_teacher(
 def prepared_student(
     student: Model, config: DistillationConfig, *, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Model]:
-    """Give the model to train: with an adapter, on 4-bit weights, with compiled layers.
+    """Yield the model to train: with an adapter, on 4-bit weights, with compiled layers.
 
     Its layers are restored after the block; where the block fails, a new adapter is removed.
 

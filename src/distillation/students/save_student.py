@@ -51,7 +51,7 @@ def write_student(
 
 @contextmanager
 def in_type(model: Any, dtype: torch.dtype | None) -> Iterator[None]:  # noqa: ANN401
-    """Hold a model's weights in a type until the end of the block; they stay rounded to it after.
+    """Convert a model's weights to a type until the end of the block; they stay rounded to it.
 
     No-op without a type.
     """

@@ -1,1 +1,1 @@
-"""The teacher's distributions: online, from a cache, from another tokenizer."""
+"""Sources of the teacher's distributions: a model, a cache, a server, recorded probabilities."""

@@ -1,7 +1,7 @@
 """Build a teacher cache: run each distinct sequence through the teacher once.
 
-The work is divided into parts, whose sequences follow from the data alone and whose files are
-written atomically. So a killed build continues with the missing parts, several processes can each
+The work is divided into parts. Their sequences depend on the data alone, and their files are
+written atomically, so a killed build continues with the missing parts, several processes can each
 build a share, and the files are the same in every case.
 
 Sizes: N supervised positions of a batch, V vocabulary, K kept ids.
@@ -48,21 +48,21 @@ from .sparse_logits import draw_ids, keep_largest
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES: Final = 64 << 20
-"""Largest matrix of logits, in float32; a few of them exist at a time."""
+"""Largest matrix of float32 logits, in bytes; a few of them exist at a time."""
 BATCH_TOKENS: Final = 4096
-"""Tokens in a forward pass, padding included."""
+"""Most tokens of a forward pass, padding included."""
 
 
 @dataclass(frozen=True)
 class PlannedSequence:
-    """An entry of the cache that is to be built."""
+    """A sequence to be cached."""
 
     key: bytes
     input_ids: tuple[int, ...]
     first: int
-    """First supervised position; all after it are supervised too."""
+    """First supervised position; all positions after it are supervised too."""
     example: str
-    """Id of an example that has this sequence, for messages."""
+    """Id of an example with this sequence, for messages."""
 
     @property
     def positions(self) -> range:
@@ -94,7 +94,7 @@ def plan_sequences(items: Iterable[TokenizedExample]) -> list[PlannedSequence]:
 
 
 def sequences_hash(sequences: Sequence[PlannedSequence]) -> str:
-    """Hash keys and positions; equal tokenised data gives equal hashes. Hexadecimal."""
+    """Hash keys and first positions, in hexadecimal; equal tokenised data gives equal hashes."""
     digest = hashlib.sha256()
     for sequence in sequences:
         digest.update(sequence.key + np.int32(sequence.first).astype("<i4").tobytes())
@@ -104,7 +104,10 @@ def sequences_hash(sequences: Sequence[PlannedSequence]) -> str:
 def plan_parts(
     sequences: Sequence[PlannedSequence], tokens_per_part: int
 ) -> list[list[PlannedSequence]]:
-    """Divide the list into parts of at most so many supervised positions, or of one sequence."""
+    """Divide the sequences, in order, into parts of about `tokens_per_part` supervised positions.
+
+    A part is closed before a sequence that does not fit; a longer sequence is a part of its own.
+    """
     parts: list[list[PlannedSequence]] = []
     left = 0
     for sequence in sequences:
@@ -122,8 +125,9 @@ def plan_batches(
     """Group sequences of similar length for the forward pass.
 
     Args:
-        sequences: Of one part.
-        batch_tokens: Most tokens of a batch, padding included; a longer sequence is a batch.
+        sequences: The sequences of one part.
+        batch_tokens: Most tokens of a batch, padding included; a longer sequence is a batch of its
+            own.
     """
     batch: list[PlannedSequence] = []
     for sequence in sorted(sequences, key=lambda s: (len(s.input_ids), s.key)):
@@ -140,9 +144,9 @@ class BuildResult:
 
     manifest: Manifest
     parts: int
-    """Of the whole cache."""
+    """Number of parts of the whole cache."""
     built: int
-    """Parts that this call built."""
+    """Number of parts that this call built."""
     complete: bool
     """Whether all parts are built now."""
 
@@ -164,15 +168,15 @@ def build_cache(
 
     Args:
         folder: Created if missing. A folder with parts of the same build is completed.
-        model: The teacher, a causal language model; frozen and put into eval mode.
+        model: The teacher, a causal language model; it is frozen and put into eval mode.
         sequences: From `plan_sequences`.
-        spec: What the cache will hold.
-        versions: Of the packages that compute the logits.
-        pad_id: Written into padding.
-        autocast_dtype: Arithmetic of the forward pass; None for that of the weights.
+        spec: Settings and contents of the cache.
+        versions: Versions of the packages that compute the logits.
+        pad_id: Token id of the padding.
+        autocast_dtype: Precision of the forward pass; None takes that of the weights.
         batch_tokens: Most tokens of a forward pass, padding included.
-        share: (i, n), counted from 1: build every n-th part only, for one of n processes.
-        progress: Whether to show a bar with rate and time left.
+        share: (i, n), counted from 1: this is process i of n and builds every n-th part.
+        progress: Whether to show a progress bar.
 
     Returns:
         The state of the cache. With shares, the last process to finish completes the manifest.
@@ -197,7 +201,8 @@ def build_cache(
 
 
 FillPart = Callable[[PartColumns, Sequence[PlannedSequence], Callable[[int], None]], None]
-"""Writes the values of a part's sequences into its columns; tells how many positions are done."""
+"""Function that writes the values of a part's sequences into its columns, and reports the number of
+finished positions to its last argument."""
 
 
 def build_parts(
@@ -210,16 +215,19 @@ def build_parts(
     share: tuple[int, int] = (1, 1),
     progress: bool = False,
 ) -> BuildResult:
-    """Build the missing parts of a cache from any teacher; arguments and faults as `build_cache`.
+    """Build the missing parts of a cache from any teacher.
 
     Args:
-        folder: As there.
-        sequences: As there.
-        spec: As there.
-        fill: Computes the values of a part.
-        versions: As there.
-        share: As there.
-        progress: As there.
+        folder: As in `build_cache`.
+        sequences: As in `build_cache`.
+        spec: As in `build_cache`.
+        fill: Function that computes the values of a part.
+        versions: As in `build_cache`.
+        share: As in `build_cache`.
+        progress: As in `build_cache`.
+
+    Raises:
+        ConfigError: As in `build_cache`.
     """
     if not 1 <= share[0] <= share[1]:
         raise ConfigError([f"share is {share[0]}/{share[1]}; allowed is 1/n to n/n"])
@@ -240,7 +248,7 @@ def build_parts(
 
 
 def part_path(folder: Path, number: int) -> Path:
-    """Name a part's file."""
+    """Return the path of a part's file."""
     return folder / f"part-{number:05}.arrow"
 
 
@@ -248,7 +256,7 @@ def part_path(folder: Path, number: int) -> Path:
 
 
 def _begin(folder: Path, manifest: Manifest) -> None:
-    """Start a build in a folder, or check that the build begun there is this one."""
+    """Start a build in a folder, or check that the folder holds the same build."""
     try:
         earlier = read_manifest(folder)
     except DataNotFoundError:
@@ -289,7 +297,7 @@ def _is_built(
 def _finish(
     folder: Path, planned: Sequence[Sequence[PlannedSequence]], manifest: Manifest
 ) -> Manifest | None:
-    """Write the complete manifest once every part is built; None while one is missing."""
+    """Write the complete manifest if every part is built; return None if one is missing."""
     paths = [part_path(folder, number) for number in range(len(planned))]
     if not all(path.exists() for path in paths):
         return None
@@ -307,7 +315,7 @@ def _finish(
 
 
 def _planned_columns(spec: CacheSpec, planned: Sequence[PlannedSequence]) -> PartColumns:
-    """Lay out a part without its values."""
+    """Allocate the columns of a part, with keys and positions and with values of zero."""
     keys = np.frombuffer(b"".join(s.key for s in planned), np.uint8).reshape(len(planned), -1)
     starts = np.cumsum([0, *(len(s.positions) for s in planned)], dtype=np.int32)
     position = np.concatenate([np.asarray(s.positions, dtype=np.int32) for s in planned])
@@ -354,7 +362,7 @@ def _select(
     spec: CacheSpec,
     autocast_dtype: torch.dtype | None,
 ) -> dict[str, Array]:
-    """Compute the kept values of each row, in pieces that fit into memory."""
+    """Compute the values to store for each row, in pieces that fit into memory."""
     labels = torch.tensor([token for s in batch for token in s.input_ids[s.first :]])  # (N,)
     # Each row has its own seed, so its draws depend on its sequence and position only.
     seeds = [int.from_bytes(s.key[:7], "big") + p for s in batch for p in s.positions]
@@ -374,7 +382,7 @@ def _select(
 def _logits(
     rows: TeacherRows, vocabulary: int, autocast_dtype: torch.dtype | None
 ) -> Iterator[tuple[int, Tensor]]:
-    """Compute logits, (n, V) float32, a piece of rows at a time; with the number of the first."""
+    """Yield the logits of successive pieces of rows: number of the first row, (n, V) float32."""
     if isinstance(rows, SparseTeacherRows):
         raise TypeError("rows of a cache cannot be cached again; give a model")
     for piece in pieces(len(rows), max(1, CHUNK_BYTES // (4 * vocabulary))):

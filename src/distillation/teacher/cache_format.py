@@ -1,4 +1,4 @@
-"""The format of a teacher cache on the disk: keys, columns, manifest.
+"""The format of a teacher cache on disk: keys, columns and manifest.
 
     folder/manifest.json      teacher, data and settings; `complete` once every part is written
     folder/part-00000.arrow   one entry per tokenised sequence, sorted by key
@@ -12,12 +12,12 @@ holds a shuffled sequence takes 18 ms.
 |---|---|---|
 | `sequence_key` | 32 bytes | sha256 of the token ids as little-endian int32 |
 | `position` | list of int32 | index of each *predicted* token, ascending, never 0 |
-| `ids` | list of K int32 | kept ids, by falling logit, ties by lower id; the label is among them |
+| `ids` | list of K int32 | kept ids, largest logit first, ties by lower id; includes the label |
 | `delta` | list of K float16 | largest logit - logit of each id |
 | `log_tail` | list of G float32 | log p of all other ids together, per temperature of the grid |
 
-Random sampling has `count` (K uint16 with the sum K) instead of the last two, and ids by falling
-count.
+Random sampling has `count` (K uint16 with the sum K) instead of the last two, and its ids are
+sorted by descending count.
 
 Sizes: K kept ids (or draws), G temperatures of the grid.
 """
@@ -43,51 +43,52 @@ Selection = Literal["top_k_tail", "random_sampling"]
 SCHEMA_VERSION: Final = 1
 MANIFEST_FILE: Final = "manifest.json"
 LARGEST_DRAWS: Final = 2**16 - 1
-"""Most that a uint16 counts."""
+"""Most draws per position: counts are stored as uint16."""
 
 
 @dataclass(frozen=True)
 class TeacherIdentity:
-    """The model whose logits are cached; None where a field is unknown or does not apply."""
+    """The model whose logits are cached; a field is None if it is unknown or does not apply."""
 
     id: str
-    """Last part of a folder's path, or name on the hub."""
+    """Last part of the folder's path, or the name on the hub."""
     revision: str | None = None
-    """Commit of the hub."""
+    """Commit on the hub."""
     weights_sha256: str | None = None
-    """Hash of a folder's weight files."""
+    """Hash of the folder's weight files."""
     dtype: str = "float32"
-    """Arithmetic of the forward pass."""
+    """Precision of the forward pass."""
     quantisation: str | None = None
-    """The method, where the weights are quantised."""
+    """Method of quantisation, if the weights are quantised."""
 
 
 @dataclass(frozen=True)
 class CacheSpec:
-    """Everything that decides the content of a cache.
+    """Everything that determines the content of a cache.
 
     Raises:
-        ConfigError: Values out of range; all faults at once.
+        ConfigError: Values are out of range; lists all faults.
     """
 
     teacher: TeacherIdentity
     tokenizer_sha256: str
     """Hash of the tokens of ids 0 to `vocab_size` - 1."""
     template_sha256: str
-    """Hash of the prompts: of the chat template, or of the formats where there is none."""
+    """Hash of the prompt formats, and of the chat template if there is one."""
     vocab_size: int
-    """V_eff: ids that tokenizer and head share."""
+    """V_eff: number of ids that the tokenizer and the head share."""
     data_hash: str
-    """Hash of the keys and the positions."""
+    """Hash of the keys and first positions of all sequences."""
     k: int = 64
-    """Ids kept per position; for random sampling the draws."""
+    """Ids kept per position; for random sampling the number of draws."""
     selection: Selection = "top_k_tail"
+    """How the ids are chosen."""
     temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """The only temperatures that can be trained with."""
+    """Temperatures that a student can be trained with."""
     max_length: int | None = None
     """Most tokens of a sequence when the data was tokenised."""
     too_long: str | None = None
-    """Whether longer ones were cut (`truncate`) or refused (`error`)."""
+    """Whether longer sequences were cut (`truncate`) or refused (`error`)."""
     tokens_per_part: int = 32768
     """About how many supervised positions a part has; a killed build loses at most one part."""
 
@@ -109,7 +110,7 @@ class CacheSpec:
             raise ConfigError(faults)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the values as JSON has them."""
+        """Return the values as plain JSON values."""
         plain: dict[str, Any] = json.loads(stable_json(asdict(self)))
         return plain
 
@@ -120,24 +121,27 @@ class PartEntry:
 
     file: str
     rows: int
-    """Sequences."""
+    """Number of sequences."""
     bytes: int
+    """Size of the file."""
     sha256: str
-    """Of the file."""
+    """Hash of the file."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """`manifest.json`: without a time, so that equal builds give equal files."""
+    """Content of `manifest.json`. It has no timestamp, so that equal builds give equal files."""
 
     spec: CacheSpec
     versions: Mapping[str, str]
-    """Of the packages that computed the logits; compared only while building."""
+    """Versions of the packages that computed the logits. A build must match them; a training only
+    logs differences."""
     sequences: int
+    """Number of sequences."""
     tokens: int
-    """Supervised positions."""
+    """Number of supervised positions."""
     parts: tuple[PartEntry, ...] = ()
-    """Empty until all are written."""
+    """The parts; empty until all of them are written."""
 
     @property
     def complete(self) -> bool:
@@ -146,11 +150,14 @@ class Manifest:
 
     @property
     def build(self) -> str:
-        """Hash of what decides the logits; each part carries it, so parts of builds never mix."""
+        """Hash of everything that determines the logits.
+
+        Each part stores it, so that parts of different builds are never mixed.
+        """
         return record_hash({**self.spec.to_dict(), "versions": dict(self.versions)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the file's content."""
+        """Return the content of the file."""
         size = sum(part.bytes for part in self.parts)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -168,7 +175,7 @@ class Manifest:
         return record_hash(self.to_dict())
 
     def write(self, folder: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         write_json(folder / MANIFEST_FILE, self.to_dict())
 
 
@@ -229,18 +236,18 @@ def sequence_key(input_ids: Iterable[int]) -> bytes:
 
 
 def vocabulary_sha256(tokenizer: Any, size: int) -> str:  # noqa: ANN401 - transformers is untyped
-    """Hash the tokens of ids 0 to `size` - 1, None for an id without a token.
+    """Hash the tokens of the ids 0 to `size` - 1, with None for an id without a token.
 
-    Logits need equal ids only; whether texts are cut into the same ids shows in the keys.
+    Merges and other rules are not hashed: if they split the texts differently, the keys differ.
     """
     tokens = {number: token for token, number in tokenizer.get_vocab().items()}
     return record_hash([tokens.get(number) for number in range(size)])
 
 
 def known_identity(teacher_name: str, revision: str | None) -> dict[str, str]:
-    """Give what is known of a teacher without loading it, by the fields of `TeacherIdentity`.
+    """Return the fields of `TeacherIdentity` that are known without loading the teacher.
 
-    A folder is known by the hash of its weight files, a model of the hub by its commit.
+    They are the hash of the weight files for a folder, and `revision`, if given, for other names.
     """
     folder = Path(teacher_name).expanduser()
     if not folder.is_dir():
@@ -255,7 +262,7 @@ def known_identity(teacher_name: str, revision: str | None) -> dict[str, str]:
 
 
 def grid_faults(temperatures: Sequence[float], selection: str) -> list[str]:
-    """List what is wrong with the temperatures of a cache; empty when all is well."""
+    """List the faults in the temperatures of a cache; empty if there are none."""
     faults = [
         f"temperature {value!r} is not a number above 0"
         for value in temperatures
@@ -278,9 +285,9 @@ def differences(
 
     Args:
         cache: The content of a manifest.
-        run: The wanted values, nested in the same way.
-        place: Prefix of the field names in the lines.
-        name: Name of `run` in the lines.
+        run: The required values, nested in the same way.
+        place: Prefix of the field names in the messages.
+        name: Name of `run` in the messages.
     """
     lines = []
     for key, wanted in run.items():

@@ -1,4 +1,4 @@
-"""Cache a teacher's logits of some records, for trainings that then need not load the teacher.
+"""Cache a teacher's logits for some records, so that students can be trained without the teacher.
 
 cache_teacher_logits(CacheSettings(teacher="./teacher", output_dir="./cache"), records)
 ModelDistiller(DistillationConfig("./teacher", "./student", teacher_cache="./cache"))
@@ -39,37 +39,38 @@ from .cache_format import (
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """The settings of a teacher cache.
+    """Settings for building a teacher cache.
 
     Raises:
-        ConfigError: Settings out of range; all faults at once.
+        ConfigError: Settings are out of range; lists all faults.
     """
 
     teacher: str
-    """Checkpoint folder or name on the hub."""
+    """Checkpoint folder, or name on the hub."""
     output_dir: str
-    """The cache's folder."""
+    """Folder of the cache."""
     _: KW_ONLY
     top_k: int = 64
-    """Ids kept per position; for random sampling the draws."""
+    """Ids kept per position; for random sampling the number of draws."""
     temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)
-    """The only temperatures that can be trained with."""
+    """Temperatures that a student can be trained with."""
     selection: Selection = "top_k_tail"
-    """`random_sampling` is unbiased, but works for `forward_kl` at one temperature only."""
+    """How ids are chosen. `random_sampling` is unbiased, but only for `forward_kl` and at a single
+    temperature."""
     max_length: int = 512
-    """As in the training; the teacher's positions limit it too."""
+    """Most tokens of a sequence, as in the training; at most the positions of the teacher."""
     too_long: TooLong = "truncate"
-    """As in the training."""
+    """What to do with longer sequences, as in the training."""
     dtype: str | None = None
-    """Arithmetic, `bfloat16` or `float32`; None chooses by the processor, as in a training."""
+    """Precision, `bfloat16` or `float32`; None chooses it by the device, as in a training."""
     device: str | None = None
-    """`cpu`, `cuda`, ...; None takes CUDA where there is one."""
+    """`cpu`, `cuda`, ...; None takes CUDA if it is available."""
     batch_tokens: int = BATCH_TOKENS
     """Most tokens of a forward pass, padding included."""
     share: tuple[int, int] = (1, 1)
-    """(i, n): this process builds every n-th part, counted from 1."""
+    """(i, n), counted from 1: this is process i of n and builds every n-th part."""
     progress: bool = True
-    """Whether to show a bar."""
+    """Whether to show a progress bar."""
 
     def __post_init__(self) -> None:
         """Check all settings that do not depend on the teacher."""
@@ -92,17 +93,17 @@ class CacheSettings:
 
 
 def cache_teacher_logits(settings: CacheSettings, records: Iterable[Record]) -> BuildResult:
-    """Build a cache, or its missing parts.
+    """Build a teacher cache, or its missing parts.
 
     Args:
         settings: The settings.
-        records: The same ones that `ModelDistiller.distill` will be given.
+        records: The records that `ModelDistiller.distill` will get.
 
     Raises:
         ConfigError: The folder holds another cache, or settings do not fit the teacher.
         DataError: A record cannot be used (`EmptyDataError`: there are none).
         ModelNotFoundError: The teacher does not exist.
-        CheckpointError: It is damaged or unsafe.
+        CheckpointError: The checkpoint is damaged or unsafe, or the logits are not finite.
         VocabularyError: The tokenizer gives ids that the teacher's head does not have.
     """
     examples = training_examples(records)
@@ -154,7 +155,7 @@ def _identity(name: str, model: Any, dtype: torch.dtype) -> TeacherIdentity:  # 
 
 
 def _vocabulary(teacher: Checkpoint, items: Sequence[TokenizedExample]) -> int:
-    """Give the ids that tokenizer and head share, and refuse data with other ids."""
+    """Return the number of ids that tokenizer and head share; refuse data with other ids."""
     vocabulary = shared_vocabulary(token_count(teacher.tokenizer), teacher.model, teacher.model)
     largest = max(max(item.input_ids) for item in items)
     if largest >= vocabulary:

@@ -1,7 +1,7 @@
 """Write, check and open one part of a teacher cache.
 
-A part holds the hash of its build and of its own content, so a resumed build can tell from the part
-alone whether it is complete and undamaged.
+A part stores the hash of its build and of its own content, so that a resumed build can tell from
+the part alone whether it is complete and undamaged.
 
 Sizes: S sequences, N supervised positions, K kept ids, G temperatures.
 """
@@ -34,16 +34,17 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class PartColumns:
-    """The columns of a part, flat: sequence s has the positions `starts[s]` to `starts[s + 1]`."""
+    """The columns of a part, flattened: sequence s has the rows `starts[s]` to `starts[s + 1]`."""
 
     keys: Array
-    """(S, 32) uint8, rising."""
+    """(S, 32) uint8, in ascending order."""
     starts: Array
     """(S + 1,) int32, from 0 to N."""
     position: Array
-    """(N,) int32."""
+    """(N,) int32, index of each predicted token in its sequence."""
     values: Mapping[str, Array]
-    """Column name -> (N, width): `ids` and, by the selection, `delta` and `log_tail` or `count`."""
+    """Column name -> (N, width): `ids`, and `delta` with `log_tail` or, for random sampling,
+    `count`."""
 
 
 def value_columns(spec: CacheSpec) -> dict[str, tuple[str, int]]:
@@ -55,14 +56,14 @@ def value_columns(spec: CacheSpec) -> dict[str, tuple[str, int]]:
 
 
 def empty_columns(spec: CacheSpec, keys: Array, starts: Array, position: Array) -> PartColumns:
-    """Allocate the values of planned sequences, filled with zeros."""
+    """Allocate columns for some sequences, with all values zero."""
     shapes = value_columns(spec).items()
     values = {name: np.zeros((len(position), width), kind) for name, (kind, width) in shapes}
     return PartColumns(keys, starts, position, values)
 
 
 def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) -> None:
-    """Write a part atomically; equal content gives equal bytes."""
+    """Write a part atomically; equal content gives identical files."""
     content = {_BUILD: build.encode(), _CONTENT: _content_sha256(columns).encode()}
     schema = _schema(spec).with_metadata(content)
     keys = pa.FixedSizeBinaryArray.from_buffers(
@@ -83,10 +84,11 @@ def write_part(path: Path, columns: PartColumns, spec: CacheSpec, build: str) ->
 
 
 def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
-    """Map a part into memory; pages are read when they are used.
+    """Map a part into memory; its pages are read when they are used.
 
     Raises:
-        UnreadableFileError: It is truncated, damaged, or has other columns or another build.
+        UnreadableFileError: The part is truncated or damaged, has other columns than its manifest,
+            or belongs to another build.
     """
     batch = _read_batch(path)
     if not batch.schema.equals(_schema(spec)) or any(c.null_count for c in batch.columns):
@@ -111,7 +113,7 @@ def open_part(path: Path, spec: CacheSpec, build: str) -> PartColumns:
 
 
 def content_is_sound(path: Path, columns: PartColumns) -> bool:
-    """Compare an opened part with the hash it was written with, which reads all of it."""
+    """Tell whether an opened part matches its stored hash; this reads the whole part."""
     batch = _read_batch(path)
     written: bytes | None = (batch.schema.metadata or {}).get(_CONTENT)
     return written == _content_sha256(columns).encode()

@@ -1,7 +1,7 @@
-"""Read a teacher cache: open it, compare it with a run, find sequences, gather their rows.
+"""Read a teacher cache: open it, compare it with a run, find sequences, and gather their rows.
 
     cache = TeacherCache("cache")             # maps the parts into memory
-    KDTrainer(student, ..., teacher=cache)    # makes a `cached.CachedTeacher` of it
+    KDTrainer(student, ..., teacher=cache)    # wraps it in a `cached.CachedTeacher`
 
 Sizes: N supervised positions, K kept ids, G temperatures of the grid.
 """
@@ -26,23 +26,24 @@ from .cache_parts import Array, PartColumns, open_part, value_columns
 from .sparse_logits import stored_log_probabilities
 
 _PREFIX_BYTES: Final = 8
-"""First bytes of a key, which are searched; keys that agree in them are compared whole."""
+"""Number of leading bytes of a key in the index; keys with equal prefixes are compared whole."""
 
 
 class Tempered(Protocol):
-    """A loss with a temperature and an objective, as `DistillationLoss`."""
+    """A loss with a temperature and an objective, such as `DistillationLoss`."""
 
     temperature: float
     objective: Any
 
 
 class Entry(NamedTuple):
-    """The place of a sequence."""
+    """Where a sequence is stored."""
 
     part: int
     start: int
     """Its first row in the part's columns."""
     stop: int
+    """The row after its last one."""
 
 
 class Rows(NamedTuple):
@@ -93,28 +94,28 @@ class TeacherCache:
 
     @property
     def selection(self) -> Selection:
-        """The method by which ids were chosen."""
+        """How the kept ids were chosen."""
         return self.manifest.spec.selection
 
     @property
     def vocabulary(self) -> int:
-        """Number of ids that the probabilities are over, V_eff."""
+        """Number of ids in each distribution, V_eff."""
         return self.manifest.spec.vocab_size
 
     @property
     def temperatures(self) -> tuple[float, ...]:
-        """Temperatures that can be trained with."""
+        """Temperatures that a student can be trained with."""
         return self.manifest.spec.temperatures
 
     def differences(self, run: Mapping[str, Any]) -> list[str]:
-        """List where a run and the manifest differ.
+        """List the fields in which a run differs from the manifest.
 
         Args:
             run: Fields of the manifest with the values that the run needs; other fields are not
                 compared.
         """
         cache = self.manifest.to_dict()
-        # Other length limits matter only where they cut an example, which changes the data's hash.
+        # Length limits matter only if they cut an example, which also changes the data's hash.
         limits = {n: v for n, v in run.items() if n in ("max_length", "too_long")}
         lines = differences(cache, {n: v for n, v in run.items() if n not in limits})
         if run.get("data_hash", cache["data_hash"]) != cache["data_hash"]:
@@ -122,7 +123,7 @@ class TeacherCache:
         return lines
 
     def loss_faults(self, loss_fn: Tempered) -> list[str]:
-        """List why a loss cannot be trained from this cache; empty when it can."""
+        """List why a loss cannot be computed from this cache; empty if it can."""
         faults = []
         if loss_fn.temperature not in self.temperatures:
             grid = ", ".join(f"{value:g}" for value in self.temperatures)
@@ -149,7 +150,7 @@ class TeacherCache:
         """Check that the cache has every supervised position of some examples.
 
         Raises:
-            DataError: A position is missing; the message names file and record of the first one.
+            DataError: A position is missing; the error names the file and record of the first one.
         """
         missing = [item for item in items if not self._holds(item)]
         if missing:
@@ -164,7 +165,7 @@ class TeacherCache:
             )
 
     def find(self, key: bytes) -> Entry | None:
-        """Find a sequence by its key; None where the cache does not have it."""
+        """Find a sequence by its key; None if the cache does not hold it."""
         prefix = int.from_bytes(key[:_PREFIX_BYTES], "big")
         place = int(np.searchsorted(self._prefixes, np.uint64(prefix)))
         while place < len(self._prefixes) and int(self._prefixes[place]) == prefix:
@@ -176,10 +177,14 @@ class TeacherCache:
         return None
 
     def rows_of(self, key: bytes, positions: Array) -> Rows | None:
-        """Find the rows of a sequence's predicted positions (n,), in ascending order.
+        """Find the rows of some predicted positions of a sequence.
+
+        Args:
+            key: Key of the sequence.
+            positions: (n,) indices of predicted tokens, in ascending order.
 
         Returns:
-            None where the cache lacks the sequence or one of the positions.
+            The rows; None if the cache lacks the sequence or one of the positions.
         """
         entry = self.find(key)
         if entry is None:
@@ -191,10 +196,10 @@ class TeacherCache:
         return Rows(entry.part, entry.start + places)
 
     def gather(self, wanted: Sequence[Rows], temperature: float) -> SparseTeacherRows:
-        """Read rows at one of `temperatures`, on the CPU and in the order of `wanted`.
+        """Read rows for one of `temperatures`, into CPU memory and in the order of `wanted`.
 
         Raises:
-            UnreadableFileError: An id is outside of the vocabulary.
+            UnreadableFileError: The cache holds an id outside of its vocabulary.
         """
         spec = self.manifest.spec
         columns = {}
@@ -202,13 +207,13 @@ class TeacherCache:
             pieces = [self.parts[w.part].values[name][w.rows] for w in wanted]
             columns[name] = np.concatenate([np.zeros((0, width), kind), *pieces])
         ids = columns["ids"]  # (N, K)
-        # Read as unsigned, negative ids are too large as well.
+        # Viewed as unsigned, negative ids are also too large.
         if ids.size and int(ids.view(np.uint32).max()) >= spec.vocab_size:
             raise UnreadableFileError("holds ids outside of its vocabulary", path=self.folder)
         kept = torch.from_numpy(ids).long()
         if spec.selection == "random_sampling":
-            # The share of draws replaces p. The gradient, q - share as for soft cross-entropy, is
-            # unbiased. The value is not, because the draws leave out a part of p's entropy.
+            # The share of draws replaces p. The gradient q - share, as of soft cross-entropy, is
+            # unbiased. The value of the loss is not: the draws lack a part of the entropy of p.
             share = torch.from_numpy(columns["count"].astype(np.float32)) / spec.k
             log_kept = share.log().clamp(min=LOWEST_TEACHER_LOG_PROBABILITY)
             nothing = torch.full((len(kept),), LOWEST_TEACHER_LOG_PROBABILITY)
@@ -226,7 +231,7 @@ class TeacherCache:
         )
 
     def _build_index(self) -> None:
-        """Sort the first bytes of all keys, and check the counts of the manifest."""
+        """Sort the prefixes of all keys, and check the counts of the manifest."""
         prefixes = [
             np.ascontiguousarray(part.keys[:, :_PREFIX_BYTES]).view(">u8")[:, 0].astype(np.uint64)
             for part in self.parts

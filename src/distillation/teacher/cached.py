@@ -1,8 +1,8 @@
-"""A teacher cache in the place of a teacher: whether it fits a run, and its rows of a batch.
+"""Train from a teacher cache: check that it fits a run, and read its rows for each batch.
 
-A sequence is looked up by the hash of its token ids, taken from each batch. So shuffling, packing,
-accumulation, another batch size and a resumed epoch change nothing, and no column has to pass
-through loaders and processes. It costs some microseconds per sequence.
+A sequence is looked up by the hash of its token ids in the batch. The result therefore does not
+depend on shuffling, packing, gradient accumulation, batch size or resuming, and the data needs no
+additional column. A look-up takes some microseconds per sequence.
 
 Sizes: N supervised positions of a batch in reading order.
 """
@@ -33,19 +33,19 @@ logger = logging.getLogger(__name__)
 
 
 class CachedTeacher:
-    """A `TeacherSignal` that reads a cache; no teacher is loaded.
+    """A `TeacherSignal` that reads a cache instead of running a teacher.
 
     Args:
-        cache: Of the same tokenised data.
-        loss_fn: As `DistillationLoss`; its temperature is read at each batch, so a schedule may
-            change it.
+        cache: A cache of the same tokenised data.
+        loss_fn: A loss such as `DistillationLoss`; its temperature is read for each batch, so a
+            schedule may change it.
 
     Raises:
-        ConfigError: The loss cannot be trained from this cache.
+        ConfigError: The loss cannot be computed from this cache.
     """
 
     def __init__(self, cache: TeacherCache, loss_fn: Any) -> None:  # noqa: ANN401
-        """Check that loss and cache fit."""
+        """Check that the loss can be computed from the cache."""
         self.cache = cache
         self.loss_fn: Tempered = loss_fn
         self._require_fit()
@@ -54,7 +54,7 @@ class CachedTeacher:
         """Read the rows of a batch, on its device.
 
         Raises:
-            ConfigError: The loss now has a temperature that the cache does not hold.
+            ConfigError: The loss has changed to a temperature that the cache does not hold.
             DataError: A sequence or a position is not in the cache.
         """
         self._require_fit()
@@ -71,7 +71,7 @@ class CachedTeacher:
         wanted = []
         for row, start, stop, _ in document_spans(batch):
             positions = np.flatnonzero(labels[row, start:stop] != IGNORED)
-            if start == 0:  # nothing predicts the first token of a row: the shift leaves it out
+            if start == 0:  # the causal shift drops the first token of a row: nothing predicts it
                 positions = positions[positions > 0]
             if len(positions) == 0:
                 continue
@@ -98,7 +98,7 @@ def cache_faults(
     student: Any,  # noqa: ANN401 - transformers is untyped
     vocabulary: int,
 ) -> list[str]:
-    """List why a student cannot be trained from a cache; empty when it can."""
+    """List why a student cannot be trained from a cache; empty if it can."""
     if (kind := model_kind(student)) != "causal":
         return [f"{type(student).__name__} is a {kind} model; a teacher cache is for causal ones"]
     faults = cache.loss_faults(loss_fn) if hasattr(loss_fn, "objective") else []
@@ -123,23 +123,23 @@ def require_fit(
     limits: Mapping[str, int | str],
     sources: Mapping[str, Source | None] | None = None,
 ) -> None:
-    """Refuse a cache of another teacher, tokenizer, prompt or data, before the first step.
+    """Refuse a cache of another teacher, tokenizer, prompt or data before the first step.
 
-    A teacher that is not loaded is compared as far as it is known, see `known_identity`.
+    A teacher that is not loaded is compared by what `known_identity` says about it.
 
     Args:
-        cache: An opened one.
+        cache: An opened cache.
         items: The tokenised examples.
-        teacher_name: Folder or name on the hub.
-        teacher_model: The teacher where it is loaded; else None.
+        teacher_name: Folder of the teacher, or its name on the hub.
+        teacher_model: The teacher if it is loaded, else None.
         student: A causal model.
-        tokenizer: The student's.
-        loss_fn: What is trained on.
-        limits: `max_length` and `too_long` that the examples were tokenised with.
+        tokenizer: Tokenizer of the student.
+        loss_fn: The loss of the training.
+        limits: `max_length` and `too_long` with which the examples were tokenised.
         sources: Example id -> where it came from, for messages.
 
     Raises:
-        ConfigError: Something differs; everything that does is listed.
+        ConfigError: The cache does not fit; lists all differences.
         DataError: A supervised position is not in the cache.
     """
     commit = getattr(getattr(teacher_model, "config", None), "_commit_hash", None)
@@ -156,5 +156,5 @@ def require_fit(
         raise ConfigError([f"the teacher cache {cache.folder} is not of this run", *faults])
     cache.check(items, sources)
     for line in differences(cache.manifest.versions, package_versions(), "versions."):
-        # Stored numbers do not change with a package, so this is no reason to build again.
+        # Other package versions do not change the stored numbers, so the cache can be used.
         logger.info("%s: %s", cache.folder, line)

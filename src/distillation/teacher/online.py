@@ -1,4 +1,4 @@
-"""A teacher model that runs beside the student, on the student's tokens or on its own."""
+"""Teachers that run beside the student in each step, on the student's tokens or on their own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..setting_names import IGNORED, UNIVERSAL
 
 
 class OnlineTeacher:
-    """A `TeacherSignal` that runs a model: frozen, in eval mode, owned by no other module.
+    """A `TeacherSignal` that runs a model, which is frozen and kept in eval mode.
 
     Args:
-        model: A causal language model; its parameters stop requiring gradients.
-        vocabulary: Ids that count, as for the student.
-        autocast_dtype: Arithmetic of its forward pass; None for that of its weights.
+        model: The teacher; its parameters stop requiring gradients.
+        vocabulary: Number of ids in the distributions, as for the student; None takes all.
+        autocast_dtype: Precision of the forward pass; None takes that of the weights.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class OnlineTeacher:
         self.autocast_dtype = autocast_dtype
 
     def rows(self, batch: Batch) -> StudentRows:
-        """Run the teacher on a batch: hidden states and head, or logits (N, V)."""
+        """Run the teacher on a batch; return hidden states with the head, or logits (N, V)."""
         with torch.no_grad(), self._autocast(batch):
             return self.row_logits(self.model.eval(), batch, self.model)[0]
 
     def logits(self, batch: Batch) -> Tensor:
-        """Give the teacher's logits at all positions, (B, T, V)."""
+        """Return the teacher's logits at all positions, (B, T, V)."""
         with torch.no_grad(), self._autocast(batch):
             return self.row_logits.dense(self.model.eval(), batch)
 
@@ -57,20 +57,20 @@ class OnlineTeacher:
 
 @dataclass(frozen=True)
 class UniversalTeacher:
-    """A teacher with another tokenizer; its batches come from an `AlignedCollator`."""
+    """A teacher with a tokenizer of its own; its batches come from an `AlignedCollator`."""
 
     teacher: OnlineTeacher
-    """Its vocabulary is that of its own tokenizer."""
+    """The teacher, with the vocabulary of its own tokenizer."""
 
     def rows(self, batch: Batch) -> AlignedTeacherRows:
-        """Run the teacher on its side of the batch."""
+        """Run the teacher on its own tokens of the batch."""
         labels = batch["labels"]
         aligned = batch["aligned"][:, 1:][labels[:, 1:] != IGNORED]  # (N,)
         theirs = {
             name.removeprefix("teacher_"): batch[name]
             for name in ("teacher_input_ids", "teacher_attention_mask", "teacher_labels")
         }
-        if not bool(aligned.any()):  # the batch of an idle process has no labels
+        if not bool(aligned.any()):  # a process without data gets a batch without labels
             theirs["labels"] = torch.full_like(theirs["labels"], IGNORED)
         return AlignedTeacherRows(self.teacher.rows(theirs), aligned)
 
@@ -81,7 +81,7 @@ def universal_faults(
     items: Sequence[Any],
     collator: Callable[[Sequence[Any]], dict[str, Tensor]],
 ) -> list[str]:
-    """List what of a training across tokenizers does not fit; empty without one."""
+    """List the faults of a training across two tokenizers; empty for other trainings."""
     wanted = getattr(loss_fn, "objective", None) == UNIVERSAL
     if not isinstance(teacher, UniversalTeacher):
         if not wanted or teacher is None:

@@ -1,4 +1,4 @@
-"""A teacher whose probabilities of the classes came with the records."""
+"""A teacher whose class probabilities are part of the records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..batches.forward import Batch
 
 
 class RecordedTeacher:
-    """A `TeacherSignal` of a classifier that reads each batch's `probabilities`, (B, C)."""
+    """A `TeacherSignal` for classifiers that reads the `probabilities` (B, C) of each batch."""
 
     def rows(self, batch: Batch) -> Tensor:
-        """Give logits (B, C) whose softmax they are."""
+        """Return logits (B, C) whose softmax is the recorded probabilities."""
         shares = batch[PROBABILITIES]
         return shares.clamp(min=torch.finfo(shares.dtype).tiny).log()

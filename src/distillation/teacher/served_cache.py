@@ -1,8 +1,8 @@
-"""Cache the log-probabilities of a served teacher, in the format of a local one.
+"""Cache the log-probabilities of a teacher on a server, in the format of a local teacher's cache.
 
-A server gives the largest log-probabilities at temperature 1; all other tokens have what is left of
-1 together. So a student trains from them as from a local cache of the same k, at temperature 1
-alone: how the rest spreads at another temperature is not known.
+A server returns the largest log-probabilities at temperature 1; all other tokens together have the
+remaining probability. A student trains from them as from a local cache with the same k, but at
+temperature 1 only, because the remaining probability at other temperatures is unknown.
 
 Sizes: N supervised positions, K kept ids.
 """
@@ -30,7 +30,7 @@ from .cache_parts import PartColumns
 from .sparse_logits import LARGEST_DELTA
 
 TOKENS_PER_PART: Final = 1024
-"""About how many positions a part has: as many are paid for again after a kill, at most."""
+"""About how many positions a part has. After a kill, at most one part is paid for again."""
 _PROBE: Final = "Gold costs 79.30, café naïve\n def f(x): return 2"
 
 
@@ -42,18 +42,19 @@ def cache_served_logits(
     *,
     concurrency: int = 16,
 ) -> BuildResult:
-    """Build a cache from a server's log-probabilities, or its missing parts.
+    """Build a cache, or its missing parts, from a server's log-probabilities.
 
     Args:
-        settings: `teacher` is the model's name on the server; the temperature is 1.
-        records: The same ones that `ModelDistiller.distill` will be given.
+        settings: The settings; `teacher` is the model's name on the server, and `temperatures` is
+            (1.0,).
+        records: The records that `ModelDistiller.distill` will get.
         server: Address, model and key.
-        tokenizer: The student's, which must be the teacher's.
-        concurrency: Calls at once.
+        tokenizer: Tokenizer of the student, which must be the teacher's too.
+        concurrency: Number of simultaneous calls.
 
     Raises:
-        ConfigError: The settings ask for what no server gives, the server lacks the fields, or the
-            folder holds another cache.
+        ConfigError: A setting is impossible with a server, the server does not return
+            log-probabilities, or the folder holds another cache.
         VocabularyError: The server's tokens are not those of the tokenizer.
         DataError: A record cannot be used (`EmptyDataError`: there are none).
         RemoteError: The server failed; the same call continues with the parts that are missing.
@@ -117,7 +118,7 @@ def _fill(
     concurrency: int,
     done: Callable[[int], None],
 ) -> None:
-    """Ask for all sequences of a part and write the kept values into its columns."""
+    """Score all sequences of a part on the server, and write the values into its columns."""
     with ThreadPoolExecutor(concurrency) as calls:
         asked = [calls.submit(scoring.score, s.input_ids, s.first) for s in planned]
         try:
@@ -140,17 +141,17 @@ def _fill(
 def keep_scored(
     position: Position, label: int, spec: CacheSpec
 ) -> tuple[list[int], list[float], float]:
-    """Reduce a server's log-probabilities to what a cache stores, as `keep_largest` does logits.
+    """Reduce a server's log-probabilities to what a cache stores, like `keep_largest` for logits.
 
     Args:
         position: At least K ids of the vocabulary with their log-probabilities.
-        label: The given token; takes the last place where it was scored and is not among the
+        label: The token of the text; it replaces the last id if it was scored and is not among the
             largest.
-        spec: Its `k` and `vocab_size` count.
+        spec: Gives `k` and `vocab_size`.
 
     Returns:
-        ids (K,) by falling log-probability, ties by lower id; delta (K,), the largest minus each;
-        log p of all other ids together, -60 to 0.
+        ids (K,) by descending log-probability, ties by lower id; delta (K,), the largest
+        log-probability minus each; log p of all other ids together, -60 to 0.
 
     Raises:
         RemoteError: There are fewer than K ids.

@@ -1,7 +1,8 @@
 """Reduce a teacher's logits to what a cache stores, and turn that back into probabilities.
 
-The tail is stored as log p of all other ids together. Computed as a difference from float16 logits
-and a normaliser, its probability would be negative in half of the rows of a confident teacher.
+The tail is stored as log p of all other ids together. If it were computed later from the float16
+logits and a normaliser, its probability would be negative in half of the rows of a confident
+teacher.
 
 Sizes: N supervised positions, V vocabulary, K kept ids, G temperatures.
 """
@@ -27,13 +28,13 @@ def keep_largest(
 
     Args:
         logits: (N, V) float32; overwritten. -inf is allowed, but not for a whole row.
-        labels: (N,) token ids; each takes the last place where it is not among the largest.
-        k: 1 to V - 1.
-        temperatures: For which log_tail is computed.
+        labels: (N,) token ids; each replaces the last kept id if it is not among the largest.
+        k: Ids to keep, 1 to V - 1.
+        temperatures: Temperatures that log_tail is computed for.
 
     Returns:
-        ids (N, K) int32 by falling logit, ties by lower id; delta (N, K) float16, largest logit
-        minus each; log_tail (N, G) float32, -60 to 0.
+        ids (N, K) int32 by descending logit, ties by lower id; delta (N, K) float16, the largest
+        logit minus each; log_tail (N, G) float32, -60 to 0.
 
     Raises:
         ValueError: A row has a NaN or infinite largest logit.
@@ -58,7 +59,7 @@ def keep_largest(
 
 
 def _largest_ids(values: Tensor, k: int) -> Tensor:
-    """Give the places of the K < V largest values, (N, K) int64; of equal ones the lower first."""
+    """Return the indices of the K < V largest values, (N, K) int64, ties by lower index."""
     largest, ids = values.topk(k + 1, dim=1)
     least, ids = largest[:, k - 1 : k], ids[:, :k].contiguous()  # (N, 1), (N, K)
     # topk chooses arbitrarily among equal values at the border, and half precision has many.
@@ -83,12 +84,12 @@ def draw_ids(
 
     Args:
         logits: (N, V) float32.
-        k: Draws per row, 1 to min(V, 65,535).
-        temperature: Of the distribution.
-        seeds: One per row, so that a row's draws do not depend on its batch.
+        k: Draws per row, 1 to min(V - 1, 65,535).
+        temperature: Temperature of the distribution, above 0.
+        seeds: One seed per row, so that the draws of a row do not depend on its batch.
 
     Returns:
-        ids (N, K) int32, distinct; count (N, K) int32, falling, with the sum K in each row. Rows
+        ids (N, K) int32, distinct; count (N, K) int32, descending, with the sum K in each row. Rows
         with fewer distinct draws are filled up with ids of count 0.
 
     Raises:
@@ -111,7 +112,7 @@ def draw_ids(
 def stored_log_probabilities(delta: Tensor, log_tail: Tensor, temperature: float) -> Tensor:
     """Compute log p of the kept ids: log softmax(-delta / T) + log(1 - p_tail(T)).
 
-    With the tail, the probabilities of a row sum to 1 by construction.
+    Together with the tail, the probabilities of a row sum to 1.
 
     Args:
         delta: (N, K) float32.

@@ -1,4 +1,4 @@
-"""Caches of several teachers, one per source of the records, read as one.
+"""Read the caches of several teachers, one per source of records, as one cache.
 
     stillroom cache-logits --teacher ./coder --data train.jsonl --source code --output cache/code
     stillroom cache-logits --teacher vllm --data train.jsonl --source chat --output cache/chat ...
@@ -6,8 +6,8 @@
     DistillationConfig("mixture", "./student",
                        teacher_cache={"code": "cache/code", "chat": "cache/chat"})
 
-Each record names its source in the field `source`, and each source has one teacher. So a record is
-never learned from another teacher than its own, and never from two.
+Each record names its source in the field `source`, and each source has exactly one teacher, so each
+record is learned from one teacher only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from .cache_parts import PartColumns
 from .cache_reader import TeacherCache
 
 _OWN: Final = ("teacher", "data_hash", "max_length", "too_long", "tokens_per_part")
-"""Fields in which the caches may differ; other length limits show in the data's hash."""
+"""Fields in which the caches may differ. Different length limits are harmless: if they cut a
+sequence, its key differs."""
 
 
 class TeacherMixture(TeacherCache):
@@ -39,10 +40,10 @@ class TeacherMixture(TeacherCache):
         folders: Source of records -> folder of its teacher's cache.
 
     Attributes:
-        teachers: Source -> the teacher.
+        teachers: Source -> identity of its teacher.
 
     Raises:
-        ConfigError: The caches are of other tokens, prompts, sizes or temperatures.
+        ConfigError: The caches differ in tokenizer, prompts, sizes or temperatures.
         DataError: Two caches hold the same sequence.
         DataNotFoundError: A folder holds no cache.
         UnreadableFileError: A cache is not finished, or damaged.
@@ -80,7 +81,7 @@ class TeacherMixture(TeacherCache):
         self._build_index()
 
     def describe(self) -> dict[str, Any]:
-        """Give the teachers by source, as plain JSON values."""
+        """Return the teachers by source, as plain JSON values."""
         return {source: asdict(teacher) for source, teacher in self.teachers.items()}
 
     def require_sources(
@@ -90,10 +91,10 @@ class TeacherMixture(TeacherCache):
 
         Args:
             items: The tokenised examples, all of which are in a cache.
-            examples: The same ones as text, with their sources.
+            examples: The same examples as text, with their sources.
 
         Raises:
-            DataError: One names no source, or another one than that of its cache.
+            DataError: An example names no known source, or not the source of its cache.
         """
         named = {example.id: example for example in examples}
         for item in items:
@@ -103,7 +104,7 @@ class TeacherMixture(TeacherCache):
             if source in self.teachers and (
                 entry is None or self._source_of_part[entry.part] == source
             ):
-                continue  # without an entry nothing of it is supervised
+                continue  # an example without an entry has no supervised position
             known = ", ".join(map(repr, self.teachers))
             why = (
                 f"its teacher's cache is that of {self._source_of_part[entry.part]!r}"
@@ -139,6 +140,6 @@ def _shared(manifest: Manifest) -> dict[str, Any]:
 
 
 def _firsts(part: PartColumns) -> np.ndarray[Any, Any]:
-    """Give the first supervised position of each sequence, (S,)."""
+    """Return the first supervised position of each sequence, (S,)."""
     firsts: np.ndarray[Any, Any] = part.position[part.starts[:-1]]
     return firsts

@@ -47,9 +47,9 @@ def trainer_of(
         models: Frozen parameters of the student stay out of the optimizer.
         cache: Replaces the teacher; None without one.
         signal: Another source of soft targets that replaces the teacher.
-        device: Of the models.
-        dtype: Arithmetic of the training.
-        loss_fn: What is trained on.
+        device: Device of the models.
+        dtype: Precision of the training.
+        loss_fn: The loss of the training.
         items: The tokenised examples.
         examples: The same examples as text; on policy only their prompts are used.
         vocabulary: Ids that teacher and student share, or the student's own.

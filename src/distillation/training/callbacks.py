@@ -39,7 +39,7 @@ def run_callbacks(
 
 
 def layer_settings(config: DistillationConfig) -> LayerSettings:
-    """Give the layer losses that the settings ask for."""
+    """Return the layer losses that the settings ask for."""
     pairs = config.layer_pairs
     return LayerSettings(
         hidden_weight=config.hidden_weight,

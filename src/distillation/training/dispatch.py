@@ -54,7 +54,7 @@ class Models:
     teacher: Any = None
     """A model that runs beside the student; None without a teacher, or with a cache of it."""
     teacher_tokenizer: Any = None
-    """None where it is not known."""
+    """Tokenizer of the teacher; None if it is unknown."""
     own_tokens: bool = False
     """Whether the teacher reads the text with its own tokenizer."""
 
@@ -65,7 +65,7 @@ class Models:
 
     @property
     def own_tokenizer(self) -> Any:  # noqa: ANN401
-        """The tokenizer of a teacher that reads with its own; None where ids are shared."""
+        """Tokenizer of a teacher with tokens of its own; None if teacher and student share ids."""
         if not self.own_tokens:
             return None
         return self.tokenizer if self.teacher_tokenizer is None else self.teacher_tokenizer
@@ -86,7 +86,7 @@ class Models:
             raise ConfigError([f"teacher and student are models of different kinds: {kinds}"])
 
     def longest_example(self, limit: int) -> int:
-        """Give the most tokens of an example that the models' positions allow, at most `limit`."""
+        """Return the most tokens of an example: `limit`, or fewer if the models' positions do."""
         configs = [model.config for model in (self.student, self.teacher) if model is not None]
         positions = [getattr(config, "max_position_embeddings", None) for config in configs]
         return min([limit, *(int(most) for most in positions if most)])
@@ -146,7 +146,7 @@ def items_of(
 
 
 def vocabulary_of(items: Sequence[TrainingItem], models: Models) -> int | None:
-    """Give V_eff, the number of ids that count in the student's head.
+    """Return V_eff, the number of ids that count in the student's head.
 
     Returns:
         None for a classifier, whose head has no ids.

@@ -47,7 +47,7 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]  # transformers is s
         self.received = number
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ANN401
-        """After a signal ask for a checkpoint and for the end, unless this was the last step."""
+        """After a signal, request a checkpoint and the end, unless this was the last step."""
         if self.received is not None and state.global_step < state.max_steps:
             logger.warning(
                 "step %d of %d: interrupted; a checkpoint is being saved (interrupt again to stop "

@@ -111,7 +111,7 @@ def _prompts(
     examples: Sequence[Example],
     config: DistillationConfig,
 ) -> list[str]:
-    """Give the prompts, after checking that TRL tokenises them as serving does."""
+    """Return the prompts, after checking that TRL tokenises them as serving does."""
     prompts = [prompt_text(tokenizer, example.asked) for example in examples]
     ours = prompt_ids(tokenizer, [example.asked for example in examples])
     theirs = tokenizer(prompts)["input_ids"]

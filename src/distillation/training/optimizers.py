@@ -1,7 +1,7 @@
 """Optimizers: AdamW, or Muon for the matrices inside the layers with AdamW for everything else.
 
 On a table of facts Muon reached .73 and AdamW alone .16 in the same number of steps. Newton-Schulz
-runs on all matrices of one shape together, which saves kernel launches where they are small; at
+runs on all matrices of one shape together, which saves kernel launches if they are small; at
 width 256 the matrix products take the time (90 ms for 2.8M parameters on one CPU core).
 
 Sources: Muon: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/ (quintic coefficients,
@@ -42,8 +42,8 @@ def make_optimizer(
         model: The student.
         kind: `adamw` for all, or `muon` for the matrices inside the layers and AdamW for
             embeddings, head, norms and biases.
-        learning_rate: Of AdamW, above 0.
-        matrix_learning_rate: Of Muon, above 0; not used by `adamw`.
+        learning_rate: Learning rate of AdamW, above 0.
+        matrix_learning_rate: Learning rate of Muon, above 0; not used by `adamw`.
         weight_decay: Decoupled; applied to matrices only, never to norms and biases.
 
     Returns:
@@ -127,9 +127,9 @@ class MuonAdamW(torch.optim.Optimizer):
     Args:
         groups: Parameter groups, each with `kind`, `lr` and `weight_decay`; Muon groups hold
             matrices only.
-        momentum: Of Muon.
-        betas: Of AdamW.
-        eps: Of AdamW.
+        momentum: Momentum of Muon.
+        betas: Betas of AdamW.
+        eps: Epsilon of AdamW.
 
     Raises:
         ConfigError: A group has an unknown `kind`, or a Muon group holds other tensors.
@@ -203,7 +203,7 @@ class MuonAdamW(torch.optim.Optimizer):
         )
 
     def _count(self, p: Tensor) -> Tensor:
-        """Give the step count, which `adamw` itself increases."""
+        """Return the step count, which `adamw` itself increases."""
         state = self.state[p]
         if "step" not in state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=p.device)

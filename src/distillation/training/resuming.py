@@ -98,7 +98,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def last_whole_checkpoint(folder: str | Path) -> Path | None:
-    """Find the newest complete `checkpoint-<step>`; None where there is none."""
+    """Find the newest complete `checkpoint-<step>`; None if there is none."""
     whole = [path for path in _checkpoints(Path(folder)) if is_whole(path)]
     return whole[-1] if whole else None
 

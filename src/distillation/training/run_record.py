@@ -33,7 +33,7 @@ class DistillationSummary:
     """(step, loss in nats per supervised token)."""
     examples: int
     supervised_tokens: int
-    """In one pass over the data."""
+    """Supervised tokens in one pass over the data."""
     seconds: float
     """Duration of this call."""
     resumed_from: Path | None
@@ -83,7 +83,7 @@ def describe_run(
 
 
 def _data_hash(examples: Sequence[Example]) -> str:
-    """Hash the examples, with their soft targets where they have any."""
+    """Hash the examples, including their soft targets, if any."""
     soft = [{"id": e.id, PROBABILITIES: e.fields[PROBABILITIES]} for e in examples
             if PROBABILITIES in e.fields]  # fmt: skip
     told = examples_hash(examples)
@@ -105,5 +105,5 @@ def weights_sha256(*models: Any) -> str:  # noqa: ANN401 - transformers models o
 
 
 def _revision(model: Any) -> str | None:  # noqa: ANN401
-    """Give the commit of a model from the hub."""
+    """Return the commit of a model from the hub."""
     return getattr(getattr(model, "config", None), "_commit_hash", None)

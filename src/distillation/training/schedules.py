@@ -27,7 +27,7 @@ class Ramp:
     """`cosine` changes slowly at the start and at the end."""
 
     def at(self, step: int, steps: int) -> float:
-        """Give the value at an optimizer step.
+        """Return the value at an optimizer step.
 
         >>> Ramp(1.0, 0.0).at(5, 11)
         0.5

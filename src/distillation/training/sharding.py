@@ -24,7 +24,7 @@ def sharded_at_load(model: Any) -> bool:  # noqa: ANN401 - transformers is untyp
 
 
 def why_sharded(trainer: Any) -> str | None:  # noqa: ANN401
-    """Say what shards a trainer's student; None where it is whole.
+    """Return what shards a trainer's student; None if it is not sharded.
 
     Raises:
         ConfigError: The run has parts that only work on a whole student.

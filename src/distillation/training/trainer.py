@@ -85,7 +85,7 @@ def training_arguments(
         decay_ratio: Share of `max_steps` in which `warmup_stable_decay` falls, 0 to 1.
         warmup_ratio: Share of the steps in which the learning rate rises, 0 up to 1.
         max_grad_norm: Gradients are clipped to this norm; 0 does not clip.
-        seed: Of dropout and of the order of batches.
+        seed: Seed of dropout and of the order of batches.
     """
     return TrainingArguments(
         output_dir=str(work_dir),
@@ -152,7 +152,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
         optimizer_of: Makes the optimizer of a model when training begins, as FSDP needs it.
 
     Raises:
-        ConfigError: Settings that would silently train something else; all faults at once.
+        ConfigError: Settings would silently train something else; lists all faults.
         EmptyDataError: There are no examples.
     """
 
@@ -295,7 +295,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
 
         Args:
             resume_from_checkpoint: From `open_work_folder` or `last_whole_checkpoint`.
-            kwargs: Of `Trainer.train`.
+            kwargs: Further arguments of `Trainer.train`.
 
         Returns:
             Trainer's `TrainOutput`; the losses are in `history.losses`.
@@ -318,7 +318,7 @@ class KDTrainer(Trainer):  # type: ignore[misc]  # transformers is skipped by th
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
 
     def get_train_dataloader(self) -> Any:  # noqa: ANN401
-        """Give this process's batches, in `batch_order`."""
+        """Return the loader of this process's batches, in `batch_order`."""
         order = BatchOrder(
             [len(item.input_ids) for item in self.train_dataset],
             batch_size=self.args.per_device_train_batch_size,

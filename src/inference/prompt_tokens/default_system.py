@@ -1,10 +1,11 @@
-"""A chat template without the system words that it puts before conversations that have none.
+"""Remove the default system message from a chat template.
 
-The template of SmolLM2 begins every question with "You are a helpful AI assistant named SmolLM,
-trained by Hugging Face": 17 tokens before a question of ten. A model that is trained on a table
-learns nothing from them and pays for them in every step and every answer. They are taken out of the
-template itself, which is stored with the model, so training, labelling, evaluation and serving, by
-this program or by any other one, write the same prompts. A system turn that is given is kept.
+The template of SmolLM2 starts every conversation without a system turn with "You are a helpful AI
+assistant named SmolLM, trained by Hugging Face": 17 tokens before a question of ten. A model that
+is trained on a table learns nothing from them, but computes them in every step and for every
+answer. The message is removed from the template itself, which is stored with the model, so that
+training, labelling, evaluation and serving, in this program or another one, write the same prompts.
+System turns that are given are kept.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ _EMPTY_FIRST: Final = (
     "{%- set messages = [{'role': 'system', 'content': ''}] + messages %}"
     "{%- endif -%}"
 )
-"""Put before a template: a conversation without a system turn begins with an empty one."""
+"""Prefix of a template that adds an empty system turn to conversations without one."""
 _MARK: Final = "zq0text"
 
 
 def drop_default_system(tokenizer: Any) -> bool:  # noqa: ANN401 - transformers is untyped
-    """Take the default system words out of a tokenizer's chat template, in place.
+    """Remove the default system message from a tokenizer's chat template, in place.
 
     Args:
-        tokenizer: A transformers tokenizer, of a model that is trained next.
+        tokenizer: The transformers tokenizer of a model that is to be trained.
 
     Returns:
-        Whether there were any. A template is left as it is if an empty system turn does not make
-        its prompts shorter, or is refused.
+        Whether the template was changed. It is not if it refuses an empty system turn, or if that
+        does not make prompts shorter.
     """
     template = tokenizer.chat_template
     if not isinstance(template, str):

@@ -1,9 +1,9 @@
-"""Prompts and answers as token ids: the one place where a prompt is rendered for a model.
+"""Convert prompts and answers to token ids, in the one place where prompts are rendered for models.
 
-A tokenizer with a chat template gets chat turns (`prompts.as_turns`), any other one the text of the
-prompt. Training, caching, labelling, scoring and serving all call the functions here, so that a
-model is asked in the tokens that it was trained on. Names of special tokens in a user's text are
-plain text everywhere, so that no record can end its prompt.
+A tokenizer with a chat template gets chat turns (`prompts.as_turns`), any other the text of the
+prompt. Training, caching, labelling, scoring and serving all call these functions, so that a model
+is asked with the tokens that it was trained on. Names of special tokens in a user's text are
+always plain text, so that no record can end its prompt.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Tokenizer = Any
 
 
 def prompt_ids(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[list[int]]:
-    """Tokenise prompts, up to where the answer begins.
+    """Tokenise prompts up to the start of the answer.
 
     Args:
-        tokenizer: Its chat template is used where it has one.
-        prompts: Rendered prompts or turns. An empty text is the beginning of a plain text, which no
-            template is for.
+        tokenizer: A tokenizer; its chat template is used if it has one.
+        prompts: Rendered prompts or turns. An empty prompt means plain text, for which no chat
+            template is used.
 
     Raises:
         GenerationError: The chat template refuses the turns.
@@ -39,7 +39,10 @@ def prompt_ids(tokenizer: Tokenizer, prompts: Sequence[Prompt]) -> list[list[int
 
 
 def prompt_text(tokenizer: Tokenizer, prompt: Prompt) -> str:
-    """Write a prompt as text, for trainers that tokenise by themselves; compare the ids."""
+    """Write a prompt as text, for trainers that tokenise it themselves.
+
+    The caller must compare the ids: names of special tokens in the text may become tokens there.
+    """
     if not tokenizer.chat_template or not prompt:
         return as_text(prompt)
     return template_text(tokenizer, as_turns(prompt))
@@ -56,19 +59,19 @@ def text_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def answer_lead(tokenizer: Tokenizer, prompt: Prompt) -> str:
-    """Give the text between a prompt and its answer, which the model has to write."""
+    """Return the text between prompt and answer that the model has to generate."""
     if not prompt:
         return ""
     return answer_frame(tokenizer).lead if tokenizer.chat_template else join_of(as_text(prompt))
 
 
 def answer_text(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> str:
-    """Give the text of an answer as it follows a prompt."""
+    """Return the text of an answer with the text that separates it from its prompt."""
     return answer_lead(tokenizer, prompt) + answer
 
 
 def answer_ids(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> list[int]:
-    """Tokenise an answer as it follows a prompt, without the token that ends it."""
+    """Tokenise an answer as it follows its prompt, without the end token."""
     ids: list[int] = tokenizer(
         answer_text(tokenizer, prompt, answer), add_special_tokens=False, split_special_tokens=True
     )["input_ids"]
@@ -76,18 +79,18 @@ def answer_ids(tokenizer: Tokenizer, prompt: Prompt, answer: str) -> list[int]:
 
 
 def answer_end(tokenizer: Tokenizer) -> int | None:
-    """Give the token that ends an answer: the template's end of a turn, else the end token."""
+    """Return the id of the token that ends an answer: of a turn in the template, else of a text."""
     if tokenizer.chat_template:
         return answer_frame(tokenizer).end_id
     return None if tokenizer.eos_token_id is None else int(tokenizer.eos_token_id)
 
 
 def template_sha256(tokenizer: Tokenizer) -> str | None:
-    """Hash a tokenizer's chat template; None without one, as prompts are plain text then."""
+    """Hash a tokenizer's chat template; None if it has none and prompts are plain text."""
     return sha256_text(tokenizer.get_chat_template()) if tokenizer.chat_template else None
 
 
 def prompts_hash(tokenizer: Tokenizer) -> str:
-    """Hash everything that decides how prompts are written for a tokenizer, but not its ids."""
+    """Hash the prompt formats and the chat template of a tokenizer, but not its vocabulary."""
     template = template_sha256(tokenizer)
     return prompts_sha256() if template is None else sha256_text(f"{prompts_sha256()} {template}")

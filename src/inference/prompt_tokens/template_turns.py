@@ -1,10 +1,10 @@
-"""Adapting chat turns to what a model's chat template can render completely.
+"""Adapt chat turns to a form that a model's chat template renders completely.
 
 Templates differ: some have no system role (Gemma 1 and 2, the first Mistral) or allow it only
-first, require that user and assistant alternate, know no tools, want arguments as text or content
-as a list of parts. Some raise, others silently leave out what they do not know. So forms of the
-turns are tried with markers in place of the texts, from the least to the greatest change, until one
-is rendered with all markers in it.
+first, require that user and assistant alternate, do not support tools, expect arguments as text or
+content as a list of parts. Some raise an error, others silently omit what they do not support.
+Forms of the turns are therefore tried with markers in place of the texts, from the smallest to the
+largest change, until the rendered prompt contains all markers.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Turn = dict[str, Any]
 Turns = list[Turn]
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _MOST_KEPT = 1000
-"""Shapes of conversations whose form is cached, for each tokenizer."""
+"""Most shapes of conversations whose form is cached, per tokenizer."""
 _CLOCK = (
     "{% macro strftime_now(form='') %}"
     "{{ '2024-07-26' if '%m' in form else '26 Jul 2024' }}"
     "{% endmacro +%}"
 )
-"""Put before templates that write today's date: a prompt must have the same tokens on every day.
-Llama's templates fall back to this date."""
+"""Prefix of templates that write today's date, so that a prompt has the same tokens every day. The
+date is the default of Llama's templates."""
 _forms: WeakKeyDictionary[Any, dict[object, Callable[[Turns], Turns]]] = WeakKeyDictionary()
 _frames: WeakKeyDictionary[Any, dict[str, AnswerFrame]] = WeakKeyDictionary()
 
@@ -42,14 +42,14 @@ class AnswerFrame:
     """What a chat template writes around an answer."""
 
     header: str
-    """The rest of the prompt, which the template leaves out when it is asked for a prompt: the
-    assistant's header of templates that do not know `add_generation_prompt`, or the end of a
-    thought that the prompt opens."""
+    """The end of the prompt that the template omits when it renders a prompt alone: the
+    assistant's header in templates without `add_generation_prompt`, or the end of the reasoning
+    that the prompt opens."""
     lead: str
-    """Blanks between prompt and answer. They belong to the answer: many tokenizers join a blank and
-    the word after it."""
+    """Blanks between prompt and answer. They belong to the answer, because many tokenizers join a
+    blank with the following word."""
     end_id: int
-    """The token after an answer."""
+    """Id of the token that ends an answer."""
 
 
 def template_ids(
@@ -58,16 +58,16 @@ def template_ids(
     tools: Sequence[Mapping[str, Any]] | None = None,
     tools_text: str = "",
 ) -> list[int]:
-    """Render turns by a tokenizer's chat template without losing any of them.
+    """Render turns with a tokenizer's chat template, in the form that loses least of them.
 
     Args:
-        tokenizer: Has a chat template.
-        turns: At least one; from `prompts.as_turns` or `messages.chat_turns`.
-        tools: Tools that may be called, for templates that describe them.
-        tools_text: The same as text, for other templates; becomes a system turn.
+        tokenizer: A tokenizer with a chat template.
+        turns: At least one turn, from `prompts.as_turns` or `messages.chat_turns`.
+        tools: Tools that may be called, for templates that describe tools.
+        tools_text: The tools as text, for other templates; it becomes a system turn.
 
     Returns:
-        Ids of the prompt.
+        Token ids of the prompt.
 
     Raises:
         GenerationError: The template refuses the turns in every form.
@@ -83,9 +83,10 @@ def template_ids(
 
 
 def template_text(tokenizer: Any, turns: Sequence[Mapping[str, Any]]) -> str:  # noqa: ANN401
-    """Render turns as the text of a prompt, for trainers that tokenise by themselves.
+    """Render turns as the text of a prompt, for trainers that tokenise it themselves.
 
-    Names of special tokens in the turns are special tokens there; compare the ids.
+    Names of special tokens in the turns become special tokens there, so the caller must compare the
+    ids.
 
     Raises:
         GenerationError: The template refuses the turns in every form.
@@ -141,7 +142,7 @@ def _render(
     """
     from jinja2 import TemplateError
 
-    # Templates concatenate these; a tokenizer without one gets an empty text.
+    # Templates concatenate these tokens, so missing ones are passed as empty texts.
     lacking = {name: "" for name in _SPECIAL if getattr(tokenizer, name, None) is None}
     template: str = tokenizer.get_chat_template(None, list(tools) if tools else None)
     try:
@@ -150,7 +151,7 @@ def _render(
             chat_template=_CLOCK + template if "strftime_now" in template else template,
             tools=list(tools) if tools else None,
             add_generation_prompt=asks,
-            enable_thinking=False,  # since no thoughts are trained
+            enable_thinking=False,  # students are not trained on reasoning
             # Names of special tokens in a message stay plain text; markers contain none.
             sanitize_control_tokens=tokenize,
             tokenize=tokenize,
@@ -166,7 +167,7 @@ def _render(
 
 
 def _tells_tools(tokenizer: Any) -> bool:  # noqa: ANN401
-    """Return whether a template describes tools: it renders the name of a probe tool."""
+    """Tell whether a template describes tools, by rendering a probe tool."""
     name = "zq0tool"
     parameters = {"type": "object", "properties": {"a": {"type": "string", "description": "A."}}}
     function = {"name": name, "description": "B.", "parameters": {**parameters, "required": ["a"]}}
@@ -187,7 +188,7 @@ def _change(
     turns: Turns,
     tools: Sequence[Mapping[str, Any]] | None,
 ) -> Callable[[Turns], Turns]:
-    """Find the least change with which a template renders turns of this shape."""
+    """Find the smallest change with which a template renders turns of this shape completely."""
     shape = [
         (turn["role"], bool(turn["content"]), len(turn.get("tool_calls", ()))) for turn in turns
     ]
@@ -227,7 +228,7 @@ def _try_forms(
             best = lost, change
     if best is None:
         raise refusal or GenerationError("the model's chat template makes no prompt")
-    # The template loses something in every form: take the form that loses least.
+    # Every form loses something: take the one that loses least.
     return best[1]
 
 
@@ -364,7 +365,7 @@ def _alternating(turns: Turns) -> Turns:
     return out
 
 
-# Each from the least change to the greatest. Roles change first, contents last.
+# Each list is ordered from the smallest to the largest change. Contents are changed last.
 _CONTENTS = (_as_they_are, _content_parts)
 _CALLS = (_as_they_are, _short_ids, _arguments_text, _calls_as_text)
 _SYSTEMS = (_as_they_are, _system_first, _no_system)

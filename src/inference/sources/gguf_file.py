@@ -1,9 +1,9 @@
-"""Reading the header of a GGUF file within limits, and decoding its tensors.
+"""Read the header of a GGUF file within limits, and decode its tensors.
 
-A header can announce anything: counts and lengths are checked against the file before anything is
-allocated, and the parts of the tensors may not overlap, so what is made of a file is bounded by its
-size. The `gguf` package decodes the tensors. Its own reader is not used: it makes several arrays
-for each entry of a list (2 s for a vocabulary of 49,152), without limits.
+Files are not trusted: counts are limited, lengths are checked against the size of the file before
+anything is allocated, and tensors may not overlap, so memory is bounded by the size of the file.
+The `gguf` package decodes the tensors. Its own reader is not used: it creates several arrays for
+each entry of a list (2 s for a vocabulary of 49,152) and has no limits.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -33,22 +33,23 @@ _LIST: Final = 9
 _MOST_KEYS: Final = 4096
 _MOST_TENSORS: Final = 1 << 15
 _MOST_ITEMS: Final = 1 << 22
-"""Of all lists together; a vocabulary of 262,144 with its merges and scores is a quarter of it."""
+"""Most items of all lists together. A vocabulary of 262,144 tokens with merges and scores takes a
+quarter of it."""
 _MOST_TEXT_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """Where a tensor lies in its file."""
+    """Shape, type and place of a tensor in its file."""
 
     shape: tuple[int, ...]
-    """Outermost first, as torch gives it."""
+    """Outermost dimension first, as in torch."""
     type: int
-    """How its numbers are stored: a `gguf.GGMLQuantizationType`."""
+    """Storage type: a `gguf.GGMLQuantizationType`."""
     start: int
-    """First byte in the file."""
+    """Offset of its first byte in the file."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class GgufFile:
 
     path: Path
     values: dict[str, Any]
-    """Key -> number, truth value, text or list of them."""
+    """Key -> number, bool, text, or list of these."""
     tensors: dict[str, GgufTensor]
 
     def decode(self, name: str) -> NDArray[np.float32]:
-        """Decode a tensor to float32, in its shape."""
+        """Decode a tensor to a float32 array of its shape."""
         from gguf import GGMLQuantizationType
         from gguf.quants import dequantize
 
@@ -75,10 +76,11 @@ class GgufFile:
 
 
 def read_gguf(path: Path) -> GgufFile:
-    """Read the header of a GGUF file; its tensors are not read.
+    """Read the header of a GGUF file, but not its tensors.
 
     Raises:
-        CheckpointError: It is no GGUF file, of another version, cut off, or beyond the limits.
+        CheckpointError: The file is no GGUF file, has another version, is truncated, or exceeds the
+            limits.
     """
     with open(path, "rb") as stream:
         try:
@@ -90,7 +92,7 @@ def read_gguf(path: Path) -> GgufFile:
 
 
 class _Header:
-    """A place in the header that moves on as values are read."""
+    """Reads a header value by value, from its current position."""
 
     def __init__(self, path: Path, data: mmap.mmap) -> None:
         self.path, self.data = path, data
@@ -202,16 +204,16 @@ Fits = Callable[[Any], bool]
 
 
 def value_of(file: GgufFile, key: str, fits: Fits, default: Any = None) -> Any:  # noqa: ANN401
-    """Give a value of the header.
+    """Return a value of the header.
 
     Args:
         file: The header.
         key: Key of the value.
-        fits: Tells whether it is of the right type and range.
-        default: Given where the key is absent; None means that it is needed.
+        fits: Tells whether the value has the right type and range.
+        default: Value to return if the key is missing; None means that the key is required.
 
     Raises:
-        CheckpointError: It is absent and needed, or does not fit.
+        CheckpointError: The key is required and missing, or its value does not fit.
     """
     value = file.values.get(key, default)
     if value is None:

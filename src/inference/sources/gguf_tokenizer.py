@@ -1,8 +1,8 @@
-"""The tokenizer of a GGUF file, with the splitting of texts that `tokenizer.ggml.pre` names.
+"""Convert the tokenizer of a GGUF file, with the pre-tokenizer that `tokenizer.ggml.pre` names.
 
-transformers' own conversion ignores that name and splits every text as GPT-2 does, so that numbers
-get other ids than in the model's training. Every splitting here gives the ids of llama.cpp on the
-texts in `tests/inference/sources/reference_ids.json`; other names are refused.
+The conversion in transformers ignores that name and splits every text like GPT-2, so that numbers
+get other ids than in the model's training. Every pre-tokenizer here gives the same ids as llama.cpp
+on the texts in `tests/inference/sources/reference_ids.json`; other names are refused.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _MOST_TOKENS: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Splitting:
-    """How a text is split before byte pairs are merged."""
+    """How a text is split into parts before byte pairs are merged."""
 
     patterns: tuple[str, ...] = ()
-    """Regular expressions, one after the other: each match is a part, and so is what lies
-    between."""
+    """Regular expressions, applied in turn: each match becomes a part, and so does the text between
+    matches."""
     gpt2: bool = False
-    """Whether the parts are split as GPT-2 does."""
+    """Whether the parts are then split like in GPT-2."""
     nfc: bool = False
-    """Whether texts are brought into Unicode's composed form (NFC) first."""
+    """Whether texts are first normalised to Unicode's composed form (NFC)."""
     whole_words: bool = False
-    """Whether a part that is a token is taken at once, without merging."""
+    """Whether a part that is itself a token is not built by merges (`ignore_merges`)."""
     begin: bool = False
-    """Whether texts begin with the start token where the file does not say."""
+    """Whether texts start with the start token if the file does not say."""
 
 
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -64,14 +64,14 @@ SPLITTINGS: Final[dict[str, Splitting]] = {
         r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     )),
 }  # fmt: skip
-"""Name in `tokenizer.ggml.pre` -> splitting."""
+"""Name in `tokenizer.ggml.pre` -> how texts are split."""
 
 
 def write_tokenizer(file: GgufFile, folder: Path) -> None:
     """Write tokenizer.json, tokenizer_config.json and chat_template.jinja.
 
     Raises:
-        CheckpointError: The tokenizer is incomplete, or of a kind or splitting that is not known.
+        CheckpointError: The tokenizer is incomplete, or its kind or pre-tokenizer is unknown.
     """
     tokens = _token_list(file)
     tokenizer = _tokenizer(file, tokens)
@@ -88,7 +88,7 @@ def write_tokenizer(file: GgufFile, folder: Path) -> None:
 
 
 def tokenizer_fault(file: GgufFile) -> str | None:
-    """Say why the tokenizer of a file is of no known kind; None where it is."""
+    """Return why the tokenizer of a file is not supported; None if it is."""
     model = file.values.get("tokenizer.ggml.model")
     if model != "gpt2":
         return f"has a tokenizer of the kind {str(model)[:80]!r}; known is 'gpt2' (byte pairs)"
@@ -102,7 +102,7 @@ def tokenizer_fault(file: GgufFile) -> str | None:
 
 
 def special_ids(file: GgufFile, vocabulary: int) -> dict[str, int]:
-    """Give the ids of the tokens `bos`, `eos`, `unk` and `pad`, as far as the file names them."""
+    """Return the ids of the tokens `bos`, `eos`, `unk` and `pad` that the file names."""
     keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
     found = {name: f"tokenizer.ggml.{key}_token_id" for name, key in keys.items()}
     return {
@@ -113,7 +113,7 @@ def special_ids(file: GgufFile, vocabulary: int) -> dict[str, int]:
 
 
 def context_length(file: GgufFile) -> int:
-    """Give the most tokens that the model reads."""
+    """Return the length of the model's context, in tokens."""
     architecture = file.values.get("general.architecture")
     length: int = value_of(file, f"{architecture}.context_length", whole(1, 1 << 24))
     return length
@@ -139,7 +139,7 @@ def _tokenizer(file: GgufFile, tokens: list[str]) -> Any:  # noqa: ANN401 - toke
     kinds = value_of(
         file, "tokenizer.ggml.token_type", lambda v: isinstance(v, list) and len(v) == len(tokens)
     )
-    used = len(tokens)  # unused tokens at the end fill the vocabulary up to a round number
+    used = len(tokens)  # unused tokens at the end only pad the vocabulary to a round size
     while used and kinds[used - 1] == _UNUSED:
         used -= 1
     vocabulary = {token: id_ for id_, token in enumerate(tokens[:used])}
@@ -176,7 +176,7 @@ def _add_ends(
     tokens: list[str],
     splitting: Splitting,
 ) -> None:
-    """Put start and end tokens around every text, where the file asks for them."""
+    """Add start and end tokens to every text, as the file demands."""
     from tokenizers.processors import TemplateProcessing
 
     ids = special_ids(file, len(tokens))

@@ -1,4 +1,4 @@
-"""The model cache: one folder per converted model, complete or not there at all."""
+"""The model cache: one folder per converted model, which is written atomically."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ...errors import ModelNotFoundError
 from ...files import atomic_folder, write_json
 
 SOURCE_FILE: Final = "source.json"
-"""Beside the weights: where they are from, their licence and hashes."""
+"""File beside the weights with their origin, licence and hashes."""
 FORMAT: Final = 1
-"""Of the conversion; a folder of another format is converted again."""
+"""Version of the conversion; a folder of another version is converted again."""
 
 
 def model_cache() -> Path:
@@ -38,10 +38,10 @@ def model_cache() -> Path:
 
 
 def read_source(folder: Path) -> dict[str, Any] | None:
-    """Read where the model in a folder of the cache is from.
+    """Read `source.json` in a folder of the cache.
 
     Returns:
-        Contents of `source.json`; None where it is missing, damaged or of another format.
+        Its content; None if it is missing or damaged, or has another format.
     """
     try:
         found = json.loads((folder / SOURCE_FILE).read_bytes())
@@ -54,8 +54,11 @@ def cached_model(name: str, sha256: str) -> Path | None:
     """Find a model in the cache.
 
     Args:
-        name: Its folder in the cache.
-        sha256: Hash of the wheel or file that it must be made from.
+        name: Folder in the cache.
+        sha256: Hash of the wheel or file that the model must have been made from.
+
+    Returns:
+        The folder; None if it is not there, or was made from another file.
     """
     folder = model_cache() / name
     source = read_source(folder)
@@ -66,7 +69,7 @@ def cached_model(name: str, sha256: str) -> Path | None:
 def filling(name: str) -> Iterator[Path]:
     """Yield a temporary folder that becomes the folder `name` of the cache when the block succeeds.
 
-    Hold `locked(name)` around it.
+    Call it inside of `locked(name)`.
     """
     final = model_cache() / name
     for leftover in final.parent.glob(f"{name}.*-*"):  # of processes that were killed
@@ -77,7 +80,7 @@ def filling(name: str) -> Iterator[Path]:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Let one process at a time fill a folder of the cache; others wait for its end."""
+    """Lock a folder of the cache for one process; other processes wait until the block ends."""
     root = model_cache()
     root.mkdir(parents=True, exist_ok=True)
     with open(root / f".{name}.lock", "a+b") as file:
@@ -110,10 +113,13 @@ def remove_model(name: str) -> Path:
     """Delete a model from the cache.
 
     Args:
-        name: Its folder in the cache: an alias, or `gguf-...`.
+        name: Folder in the cache: an alias, or `gguf-...`.
+
+    Returns:
+        The folder, which no longer exists.
 
     Raises:
-        ModelNotFoundError: There is no such folder.
+        ModelNotFoundError: The cache has no such model.
     """
     folder = model_cache() / name
     if name not in cached_names():
@@ -121,6 +127,6 @@ def remove_model(name: str) -> Path:
         raise ModelNotFoundError(f"{name!r} is not in the model cache, which holds {there}")
     with locked(name):
         gone = folder.with_name(f"{name}.old-{os.getpid()}")
-        os.replace(folder, gone)  # so that no reader sees half a model
+        os.replace(folder, gone)  # readers must not see a partly deleted model
         shutil.rmtree(gone)
     return folder

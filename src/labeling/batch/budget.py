@@ -1,8 +1,8 @@
-"""Costs of calls: known, and at most.
+"""Keep the known costs of calls, and an upper bound of the unknown ones.
 
-Before a call is sent, the ledger reserves the most that it can cost. The real price replaces the
-reservation when the call ends; if its end is never seen, the reservation stays. The money spent
-therefore never exceeds `most`.
+Before a call is sent, the ledger reserves its largest possible cost. The real cost replaces the
+reservation when the call ends; if its outcome is never known, the reservation stays. The money
+spent therefore never exceeds `most`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class Ledger:
 
     @property
     def most(self) -> float:
-        """The most that all calls so far can have cost."""
+        """Upper bound of what all calls so far have cost."""
         return self.known + self._lost + self._open_total
 
     @property
     def open(self) -> Mapping[str, float]:
-        """Reservations of calls whose end is not known, by key."""
+        """Key -> reservation of calls without a known outcome."""
         return self._open
 
     def fits(self, key: str, most: float, budget: float | None, *, once: bool) -> bool:
         """Return whether a call fits into the budget.
 
         Args:
-            key: Of the record.
-            most: The most that the call can cost.
-            budget: The most that may be spent in total; None is no limit.
-            once: The server charges all calls with one idempotency key once.
+            key: Key of the record.
+            most: Largest possible cost of the call.
+            budget: Most that may be spent in total; None sets no limit.
+            once: Whether the server charges all calls with the same idempotency key only once.
         """
         if budget is None:
             return True
@@ -60,9 +60,9 @@ class Ledger:
         """Record the end of a call.
 
         Args:
-            key: Of the record.
-            most: What was reserved for the call.
-            cost: What it cost; None if unknown.
+            key: Key of the record.
+            most: Amount that was reserved for the call.
+            cost: Cost of the call; None if unknown.
             once: As in `fits`.
         """
         held = self._open.get(key, 0.0)

@@ -25,9 +25,10 @@ from .label_run import FaultKind
 
 _MISTAKES = (ConfigError, ScriptError, EngineClosedError, MissingDependencyError)
 """Mistakes of the caller, found by our own checks before anything was sent: all other records would
-fail in the same way. Whatever a client raises itself, even a TypeError, concerns one answer."""
+fail in the same way. Any other error that a client raises, even a TypeError, concerns one
+answer."""
 _MAY_HAVE_COST = frozenset({408, 502, 504})
-"""A gateway gave up; the server behind it may have answered, and charged."""
+"""Statuses of a gateway that gave up; the server behind it may have answered and charged."""
 _LATER = frozenset({408, 425, 500, 502, 503, 504, 529})
 
 
@@ -38,26 +39,27 @@ class CallFault:
     kind: FaultKind
     message: str
     again: bool
-    """A retry may succeed."""
+    """Whether a retry may succeed."""
     answered: bool
-    """The whole response arrived, so the call has ended."""
+    """Whether the whole response arrived, so that the call has ended."""
     free: bool
-    """It is known to have cost nothing."""
+    """Whether the call is known to have cost nothing."""
     ends_run: bool = False
-    """All other records would fail in the same way: the run stops, without a dead letter."""
+    """Whether all other records would fail too: the run stops, without a dead letter."""
     raises: bool = False
-    """The exception is the caller's mistake and is raised to the caller."""
+    """Whether the exception is a mistake of the caller and is raised to the caller."""
     retry_after: str | None = None
-    """The server's Retry-After."""
+    """The server's Retry-After header."""
     shared_cause: str | None = None
-    """Name of a cause that is not the record's own: ten records in a row with the same one stop the
-    run. None for faults that may be caused by the record."""
+    """Name of a cause that does not depend on the record; ten successive records with the same
+    cause stop the run. None if the record itself may be the cause."""
 
 
 def judge_fault(fault: BaseException) -> CallFault:
     """Classify an exception of `Teacher.ask`.
 
-    Providers charge for answers, not for refusals; where that is unknown, a call counts as paid.
+    Providers charge for answers, not for refusals. If it is unknown which it was, the call counts
+    as paid.
     """
     fault = first_fault(fault)
     message = whole_characters(fault_text(fault))
@@ -109,11 +111,11 @@ def _judge_status(fault: RemoteError, message: str) -> CallFault:
 
 
 def judge_answer(answer: TeacherAnswer, verdict: str | None) -> CallFault | None:
-    """Return why a whole answer is no label; None where it is one.
+    """Return why a complete answer is no label; None if it is one.
 
     Args:
         answer: The teacher's answer.
-        verdict: The check's objection, None for none; ignored for empty and cut answers.
+        verdict: Objection of the check, or None; ignored for empty and truncated answers.
     """
     if answer.finish_reason == "length":
         told = (
@@ -136,11 +138,11 @@ def whole_answer(said: object, prompt: Prompt) -> TeacherAnswer:
     """Check the return value of `Teacher.ask`, and repair half characters and missing counts.
 
     Args:
-        said: A teacher of the user's own may return anything.
-        prompt: What was asked; a byte counts as a token where the teacher does not count.
+        said: The return value; a user's own teacher may return anything.
+        prompt: The prompt; if the teacher does not count tokens, every byte counts as one.
 
     Raises:
-        TypeError: It is no answer.
+        TypeError: The value is no answer.
     """
     if not isinstance(said, TeacherAnswer) or not isinstance(said.text, str):
         given = said.text if isinstance(said, TeacherAnswer) else said

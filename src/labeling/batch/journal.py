@@ -1,7 +1,7 @@
 """`calls.jsonl`: a write-ahead log of calls and outcomes, from which all other state is derived.
 
-Each line is one `write`, which a killed process has either made or not; a line that a full disk or
-a power failure cut off is dropped when the file is opened. The lines:
+Each line is written by one system call, so a killed process writes all of it or nothing; a line
+that was cut off by a full disk or a power failure is dropped when the file is opened. The lines:
 
     {"t": "folder", "version": 1, "nonce": "..."}                      first line
     {"t": "sent", "key": k, "call": 0, "most": 0.01, "once": false}
@@ -12,7 +12,7 @@ a power failure cut off is dropped when the file is opened. The lines:
     {"t": "again", "key": k}                                           ask again for a dead letter
 
 An answer is written before the check runs, so that it survives a crash during a slow check; it
-becomes a label once it is good. A call that was sent and has no outcome was in flight when the
+becomes a label when it is accepted. A call that was sent and has no outcome was in flight when the
 process died.
 """
 
@@ -43,14 +43,14 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Journal:
-    """The open file and the state it describes; for one process and thread at a time."""
+    """The open file and the state that it describes. Only one process and thread may use it."""
 
     def __init__(self, folder: str | Path) -> None:
         """Open or create the file, and read it.
 
         Raises:
-            ConfigError: Another process has it open.
-            DataError: It is damaged, or of another version.
+            ConfigError: Another process has the file open.
+            DataError: The file is damaged, or has another version.
         """
         self.path = Path(folder) / CALLS_FILE
         self.labels: dict[str, TeacherAnswer] = {}
@@ -58,15 +58,15 @@ class Journal:
         """Answers that the check has not judged yet."""
         self.dead: dict[str, LabelFault] = {}
         self.attempts: Counter[str] = Counter()
-        """Calls with an outcome by record, since it was first asked or revived."""
+        """Key -> calls with an outcome since the record was first asked or revived."""
         self.rejections: Counter[str] = Counter()
-        """Of these, whole answers that were no labels."""
+        """Key -> those of the attempts that gave a complete answer, but no label."""
         self.under_way: set[str] = set()
-        """Records whose last call has no outcome; after opening, those that a crash interrupted."""
+        """Keys whose last call has no outcome; after opening, those that a crash interrupted."""
         self.ledger = Ledger()
         self._calls: Counter[str] = Counter()
         self._unseen: Counter[str] = Counter()
-        """How often the current call of a record was sent without a known end."""
+        """Key -> how often the current call was sent without a known outcome."""
         self._nonce = ""
         self._unsynced = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ class Journal:
         """Return the idempotency key of a record's next call; it changes when a call has ended.
 
         An answer ends a call. A refusal ends it only if the call was sent once: an earlier attempt
-        without a known end may still have been answered.
+        with an unknown outcome may have been answered.
         """
         text = f"{self._nonce} {key} {self._calls[key]}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -111,14 +111,14 @@ class Journal:
     def answered(
         self, key: str, answer: TeacherAnswer, *, good: bool, most: float, cost: float, once: bool
     ) -> None:
-        """Write a whole answer, its tokens and its price.
+        """Write a complete answer, its tokens and its cost.
 
         Args:
-            key: Of the record.
+            key: Key of the record.
             answer: The teacher's answer.
-            good: It is a label; otherwise `accept` or `failed` follows.
-            most: What was reserved for the call.
-            cost: What it cost.
+            good: Whether it is a label; otherwise `accept` or `failed` follows.
+            most: Amount that was reserved for the call.
+            cost: Cost of the call.
             once: As in `sent`.
         """
         thoughts = {"thoughts": answer.thoughts} if answer.thoughts else {}
@@ -157,7 +157,7 @@ class Journal:
         self._write({"t": "again", "key": key})
 
     def sync(self) -> None:
-        """Flush to disk, so that a power failure loses nothing written so far."""
+        """Flush to disk, so that a power failure loses nothing that was written so far."""
         if self._unsynced:
             self._unsynced = False
             os.fsync(self._file)

@@ -20,7 +20,7 @@ FaultKind = Literal[
     "bad_request",  # other 4xx: the same request would fail again
     "json_parse_error",  # a body that is no answer
     "empty_response",
-    "truncated",  # max_tokens ended the answer
+    "truncated",  # the answer reached max_tokens
     "rejected",  # the check refused the answer
     "in_doubt",  # sent before the process died, and not to be asked again (see LabelSettings)
     "unknown",  # an error in the client itself; the message names its type and place
@@ -38,25 +38,25 @@ class LabelTask:
     prompt: Prompt
     """What the teacher is asked."""
     record: Mapping[str, Any] = field(default_factory=dict)
-    """The original, JSON values; passed to the check and written to the dead-letter file."""
+    """The original record as JSON values; passed to the check and written to the dead letters."""
     sample: int = 0
-    """Number of the sample where one prompt is asked several times; shifts the seed and is part of
-    the key. Tasks of equal prompt and sample are asked once and share the answer."""
+    """Number of the sample if a prompt is asked several times; it is added to the seed and is part
+    of the key. Tasks with equal prompt and sample are asked once and share the answer."""
 
 
 Check = Callable[[LabelTask, TeacherAnswer], str | None]
-"""Judges an answer: None accepts it, a text is the reason why not. Only accepted answers are
-cached."""
+"""Judges an answer: None accepts it, a text is the reason for rejecting it. Only accepted answers
+become labels."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a teacher costs, in one currency per million tokens."""
+    """Prices of a teacher, both in the same currency."""
 
     prompt: float = 0.0
-    """Per million tokens of prompts, 0 or more."""
+    """Price of a million tokens of prompts, 0 or more."""
     completion: float = 0.0
-    """Per million tokens of answers, 0 or more."""
+    """Price of a million tokens of answers, 0 or more."""
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the price of a call."""
@@ -65,40 +65,40 @@ class Prices:
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """Limits, retries and money of a run; the defaults suit a server with many slots."""
+    """Limits, retries and budget of a run; the defaults suit a server with many slots."""
 
     concurrency: int = 16
-    """Calls at once, 1 or more."""
+    """Number of simultaneous calls, 1 or more."""
     max_attempts: int = 6
-    """Answered or failed calls per record, 1 or more, before it becomes a dead letter."""
+    """Calls per record, answered or failed, before it becomes a dead letter; 1 or more."""
     max_rejections: int = 2
-    """Of these, complete answers that may be empty, cut off or rejected by the check: each is paid
-    for, and a teacher that does not sample repeats itself. 1 or more."""
+    """How many of these calls may give a complete answer that is empty, truncated or rejected by
+    the check, 1 or more. Each is paid for, and a teacher that does not sample repeats itself."""
     backoff_s: float = 1.0
     """Seconds before the second attempt, doubled each time up to 30, half of it random; a
     server's Retry-After takes precedence. 0 or more."""
     requests_per_minute: float | None = None
-    """Most calls sent in any minute; None is no limit."""
+    """Most calls sent in any minute; None sets no limit."""
     tokens_per_minute: float | None = None
-    """Most tokens, prompts and answers, in any minute; None is no limit."""
+    """Most tokens of prompts and answers in any minute; None sets no limit."""
     prices: Prices | None = None
-    """Required for a budget and for costs."""
+    """Prices of the teacher; required for a budget and for reporting costs."""
     budget: float | None = None
-    """Most that this folder may ever cost, in the currency of `prices`, earlier runs included. A
-    call is not sent if it could exceed it."""
+    """Most that all runs in this folder together may cost, in the currency of `prices`. A call is
+    not sent if it could exceed the budget."""
     max_error_rate: float | None = 0.5
     """Stops the run when more than this share of the newest 50 finished records (at least 20)
     failed for good; 0 to 1, None never stops."""
     in_doubt: InDoubt = "ask"
-    """What to do with a call that was in flight when the process died. `ask`: send it again
-    with its idempotency key; a server that honours the key charges once, others may charge
-    twice, for at most `concurrency` calls per death. `dead_letter`: do not send it again, so that
-    no server charges twice; the record becomes a dead letter."""
+    """What to do with a call that was in flight when the process died. `ask` sends it again with
+    its idempotency key: a server that honours the key charges once, others may charge twice, for at
+    most `concurrency` calls per crash. `dead_letter` does not send it again, so that no server
+    charges twice; the record becomes a dead letter."""
     retry_failed: bool = False
-    """Ask again for the dead letters of earlier runs."""
+    """Whether to ask again for the dead letters of earlier runs."""
     keep_thoughts: bool = False
-    """Keep the model's reasoning in the label, between `<think>` and `</think>`. The folder stores
-    it either way, so it can be had later without a call."""
+    """Whether to keep the model's reasoning in the label, between `<think>` and `</think>`. The
+    folder stores it in any case, so it can be added later without a call."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
@@ -131,14 +131,14 @@ class LabelFault:
 
     kind: FaultKind
     message: str
-    """The last failure; holds no keys."""
+    """Message of the last failure; contains no API key."""
     attempts: int
-    """Calls that were answered or failed."""
+    """Number of calls that were answered or failed."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Outcome of one task: an answer, a fault, or neither where the run stopped before it."""
+    """Outcome of one task: an answer, a fault, or neither if the run stopped before it."""
 
     task: LabelTask
     answer: TeacherAnswer | None = None
@@ -146,7 +146,7 @@ class Labelled:
     fault: LabelFault | None = None
     """Why there is no label."""
     cached: bool = False
-    """The answer was there before this run, or another task of the run asked for it."""
+    """Whether the answer cost no call: it is from an earlier run, or another task asked for it."""
     key: str = ""
     """Cache key: hash of prompt, model, revision and decode profile, 64 hex digits."""
 
@@ -159,8 +159,8 @@ class LabelRun:
     """One per task, in the order of the tasks."""
     numbers: LabelNumbers
     stopped: Stopped | None = None
-    """Why the run ended before all tasks were done; None where all are. The same call with a larger
-    budget, a working key and so on continues from there."""
+    """Why the run ended before all tasks were done; None if all are done. The same call continues
+    from there, for example with a larger budget or a valid API key."""
     message: str = ""
     """The reason in words."""
 
@@ -176,6 +176,6 @@ class LabelRun:
 
     @property
     def reasons(self) -> Counter[str]:
-        """Why tasks are dead letters, the kind of the fault or what the check said -> how many."""
+        """Reasons of the dead letters, as kind of fault or message of the check -> count."""
         faults = [one.fault for one in self.failed if one.fault is not None]
         return Counter(f.message if f.kind == "rejected" else f.kind for f in faults)

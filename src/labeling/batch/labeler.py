@@ -55,11 +55,11 @@ class BatchLabeler:
 
         Args:
             teacher: The model that answers.
-            folder: Keeps calls and answers; created when needed. One process at a time.
-            profile: How answers are decoded; None for the defaults.
-            settings: Limits, retries and money; None for the defaults.
-            check: Judges complete, non-empty answers, also cached ones: those that a stricter check
-                refuses are asked for again. None accepts all.
+            folder: Keeps calls and answers; created when needed. Only one process may use it.
+            profile: How answers are decoded; None takes the defaults.
+            settings: Limits, retries and budget; None takes the defaults.
+            check: Judges complete, non-empty answers, including cached ones: rejected ones are
+                asked for again. None accepts all.
         """
         self.teacher = teacher
         self.folder = Path(folder)
@@ -73,7 +73,7 @@ class BatchLabeler:
         *,
         progress: Callable[[LabelProgress], None] | None = None,
     ) -> LabelRun:
-        """Label tasks and wait; also works where an event loop runs, as in notebooks.
+        """Label tasks and wait for the end; works inside a running event loop, as in notebooks.
 
         The dead letters of this run are written to `dead_letter.jsonl` in the folder.
 
@@ -82,14 +82,14 @@ class BatchLabeler:
             progress: Called about once a second and at the end.
 
         Returns:
-            One result per task, in their order, and the numbers. The run ends early, and says so in
-            `stopped`, when the budget is used up, the key is refused, too many records fail, ten in
-            a row fail for one reason that is not their own, or the server's Retry-After is longer
-            than ten minutes.
+            One result per task, in the order of the tasks, and the numbers. The run ends early, and
+            reports why in `stopped`, if the budget is used up, the API key is refused, too many
+            records fail, ten in a row fail for a shared cause, or the server's Retry-After is
+            longer than ten minutes.
 
         Raises:
-            DataError: An id occurs twice.
-            ConfigError: The teacher cannot do what the profile says; the folder is in use.
+            DataError: An id occurs twice, or a prompt is empty.
+            ConfigError: The teacher does not support the profile, or the folder is in use.
         """
         try:
             asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class BatchLabeler:
         self._write_dead_letters(run)
         if counts.repaired:
             logger.warning(
-                "half a surrogate pair, which no file takes, was replaced by U+FFFD in answers: %d",
+                "U+FFFD replaced half a surrogate pair, which cannot be stored, in %d answers",
                 counts.repaired,
             )
         if progress is not None:
@@ -129,7 +129,7 @@ class BatchLabeler:
         return run
 
     def _is_there(self, one: PlannedLabel, journal: Journal, counts: LabelCounts) -> bool:
-        """Return whether the journal holds an accepted label; also settle dead letters."""
+        """Tell whether the journal holds an accepted label; also decide about dead letters."""
         count, unjudged = len(one.places), journal.unjudged.get(one.key)
         known = journal.labels.get(one.key) or unjudged
         if known is not None:
@@ -153,7 +153,7 @@ class BatchLabeler:
         return label_view(answer, task.prompt, keep_thoughts=self.settings.keep_thoughts)
 
     async def _close(self) -> None:
-        """Close the teacher; an error while closing costs no answer."""
+        """Close the teacher; only log an error, so that no answer is lost."""
         try:
             await self.teacher.close()
         except Exception as fault:  # noqa: BLE001 - any error of a client's package
@@ -193,7 +193,7 @@ class BatchLabeler:
 
 
 def _run_beside(work: Callable[[], Coroutine[Any, Any, LabelRun]]) -> LabelRun:
-    """Run in an event loop of another thread; an interruption of this thread cancels it."""
+    """Run in an event loop in another thread; interrupting this thread cancels the run."""
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any] | None]] = []
     ended: list[LabelRun | BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Numbers of a labelling run: progress while it runs, error rate, and the totals at the end."""
+"""Numbers of a labelling run: progress and error rate while it runs, and totals at the end."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ _LEAST = 20
 
 @dataclass(frozen=True)
 class LabelNumbers:
-    """Counts, tokens and money of a run; `spent` includes earlier runs in the same folder."""
+    """Counts, tokens and costs of a run; `spent` includes earlier runs in the same folder."""
 
     records: int
     labelled: int
     cached: int
-    """Of the labelled and failed, those that cost no call in this run."""
+    """Labelled and failed records that cost no call in this run."""
     failed: int
     remaining: int
-    """Neither labelled nor failed, because the run was stopped."""
+    """Records that are neither labelled nor failed, because the run was stopped."""
     calls: int
     retries: int
     prompt_tokens: int
     completion_tokens: int
     faults: Mapping[str, int]
-    """Failed calls by kind, those repaired by a later attempt included."""
+    """Kind -> number of failed calls, including those with a successful later attempt."""
     cost: float | None
     """Known cost of this run; None without prices."""
     spent: float | None
-    """The most that the folder can have cost so far: known costs, and the maximum of each call
-    whose end is not known."""
+    """Upper bound of what the folder has cost so far: the known costs, and the largest possible
+    cost of each call with an unknown outcome."""
     seconds: float
     repaired: int = 0
-    """Answers of this run in which U+FFFD replaced half a surrogate pair."""
+    """Answers of this run in which half a surrogate pair was replaced by U+FFFD."""
     thoughts: int = 0
-    """Labels whose model gave its reasoning before the answer."""
+    """Labels for which the model returned its reasoning."""
 
     @property
     def records_per_second(self) -> float:
-        """Finished records per second of this run, cached ones left out."""
+        """Finished records per second in this run, without cached ones."""
         return max(0, self.labelled + self.failed - self.cached) / max(self.seconds, 1e-9)
 
 
@@ -57,11 +57,11 @@ class LabelProgress:
     failed: int
     records_per_second: float
     cost: float | None
-    """Of this run so far; None without prices."""
+    """Cost of this run so far; None without prices."""
     cost_left: float | None
-    """Expected for the rest; None without prices or before the first answer."""
+    """Estimated cost of the rest; None without prices or before the first answer."""
     seconds_left: float | None
-    """Expected for the rest; None before the first answer."""
+    """Estimated seconds for the rest; None before the first answer."""
 
     def __str__(self) -> str:
         """Format as one line."""
@@ -83,9 +83,9 @@ class LabelCounts:
         """Start at zero.
 
         Args:
-            total: Tasks of the run.
-            ledger: What calls cost.
-            priced: Prices are known.
+            total: Number of tasks in the run.
+            ledger: Costs of the calls.
+            priced: Whether prices are known.
         """
         self._total, self._ledger, self._priced = total, ledger, priced
         self._began, self._known_before = time.monotonic(), ledger.known
@@ -104,9 +104,9 @@ class LabelCounts:
         """Count finished tasks.
 
         Args:
-            tasks: How many share the answer.
-            failed: They are dead letters.
-            cached: How many of them cost no call of this run.
+            tasks: Number of tasks that share the answer.
+            failed: Whether they are dead letters.
+            cached: How many of them cost no call in this run.
         """
         if failed:
             self.failed += tasks
@@ -117,7 +117,7 @@ class LabelCounts:
             self._newest.append(failed)
 
     def error_rate(self) -> float | None:
-        """Return the share of failed records among the newest; None while they are too few."""
+        """Return the share of failed records among the newest ones; None if there are too few."""
         return sum(self._newest) / len(self._newest) if len(self._newest) >= _LEAST else None
 
     def progress(self) -> LabelProgress:

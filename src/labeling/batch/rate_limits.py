@@ -1,8 +1,8 @@
-"""Limits on calls and tokens per minute.
+"""Limit calls and tokens per minute.
 
-Two rules hold together: no window of 60 seconds exceeds the limit, and within it calls are spread
-evenly, with bursts of at most a hundredth of the limit, because servers that count by the minute
-often also count by the second.
+No window of 60 seconds exceeds the limit. Within a window, calls are spread evenly, with bursts of
+at most a hundredth of the limit, because servers with limits per minute often have limits per
+second too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MINUTE_S = 60.0
 _BURST = 0.01
 _ROUNDING_S = 1e-9
 _LONGEST_NAP_S = 0.05
-"""Reserved tokens that were not used are released while other calls wait for them."""
+"""Longest sleep of a waiting call: meanwhile other calls may release tokens they did not use."""
 
 
 class Pace:
@@ -32,10 +32,10 @@ class Pace:
         self._total = 0.0
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Return the seconds that an amount has to wait; 0 if it may be sent now.
+        """Return the seconds to wait before an amount may be sent; 0 if it may be sent now.
 
         Args:
-            amount: Calls or tokens. An amount above the whole limit is sent alone.
+            amount: Number of calls or tokens. An amount above the whole limit is sent alone.
             now: Seconds of a monotonic clock.
         """
         self._forget(now)
@@ -58,7 +58,7 @@ class Pace:
         return entry
 
     def correct(self, entry: list[float], amount: float) -> None:
-        """Replace an expected amount by the real one."""
+        """Replace an estimated amount by the real one."""
         change = amount - entry[1]
         entry[1] = amount
         self._debt = max(0.0, self._debt + change)
@@ -117,9 +117,9 @@ class Limits:
         """Set the limits.
 
         Args:
-            requests_per_minute: Most calls in any minute; None is no limit.
-            tokens_per_minute: Most tokens in any minute; None is no limit.
-            clock: Seconds.
+            requests_per_minute: Most calls in any minute; None sets no limit.
+            tokens_per_minute: Most tokens in any minute; None sets no limit.
+            clock: Returns the seconds of a monotonic clock.
         """
         self._requests = None if requests_per_minute is None else Pace(requests_per_minute)
         self._tokens = None if tokens_per_minute is None else Pace(tokens_per_minute)
@@ -133,7 +133,7 @@ class Limits:
         self._ended = True
 
     def pause(self, seconds: float) -> None:
-        """Admit no call for a time, as the server asked by Retry-After."""
+        """Admit no call for some seconds, as the server's Retry-After demands."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     async def admit(self, tokens: float) -> list[float] | None:
@@ -143,7 +143,7 @@ class Limits:
             tokens: Estimate for prompt and answer together.
 
         Returns:
-            A handle for `settle`; None where tokens are not limited.
+            A handle for `settle`; None if tokens are not limited.
         """
         if self._requests is None and self._tokens is None and self._clock() >= self._closed_until:
             return None
@@ -156,7 +156,7 @@ class Limits:
             return None if self._tokens is None else self._tokens.take(tokens, now)
 
     def settle(self, entry: list[float] | None, tokens: float) -> None:
-        """Replace the expected number of tokens by the real one."""
+        """Replace the estimated number of tokens by the real one."""
         if self._tokens is not None and entry is not None:
             self._tokens.correct(entry, tokens)
 

@@ -8,10 +8,10 @@
 | `prompt` | as it is: a text, or turns | `completion` |
 | any, with a template | the filled template | `completion`, beside `prompt` |
 
-The first row that fits counts. `record_shapes` reads the records as it does for training: a student
-is trained on what the teacher was asked, and a record that cannot be trained is refused before any
-call. The mark of a label names the row. An earlier answer is kept under `..._before`; all other
-columns are unchanged.
+The first row that fits is used. Records are read by `record_shapes`, as in training, so a student
+is trained on the prompt that the teacher was asked, and a record that cannot be trained on is
+refused before any call. The provenance of a label names the row. An earlier answer is kept under
+`..._before`; all other columns are unchanged.
 """
 
 from __future__ import annotations
@@ -52,11 +52,12 @@ def label_tasks(
     """Make one task per record.
 
     Args:
-        records: In the shapes above, also mixed. Their own answers are ignored.
+        records: Records in the shapes above, which may be mixed. Their own answers are ignored.
         form: Format of questions and instructions.
         template: Text with `{name}` for the value of a column; other braces are kept. None renders
-            by shape.
-        id_key: Column of ids; equal ones are numbered, and missing ones derived from the content.
+            each record by its shape.
+        id_key: Column of ids; equal ids are numbered, and missing ones are derived from the
+            content.
 
     Raises:
         DataError: A record has no known shape or no text there, holds a value that JSON does not
@@ -117,7 +118,7 @@ def labelled_record(
 
 
 def mark_key(record: Record) -> str:
-    """Return the key of the mark: the second of `MARK_KEYS` if the first is a column of the table.
+    """Return the key of the provenance: the second of `MARK_KEYS` if the first is a data column.
 
     >>> mark_key({"question": "Q"}), mark_key({"question": "Q", "label": "metal"})
     ('label', 'stillroom_label')
@@ -128,9 +129,9 @@ def mark_key(record: Record) -> str:
 
 
 def kept_columns(tasks: Sequence[LabelTask], *, template: str | None = None) -> dict[str, str]:
-    """Return which columns are renamed to make place for labels, with their new names.
+    """Return the columns that are renamed to make room for labels -> their new names.
 
-    For a column `label`, it is the mark that gets the other name.
+    A column `label` is not renamed; the provenance gets the other name instead.
     """
     told: dict[str, str] = {}
     for task in tasks:
@@ -146,7 +147,7 @@ def kept_columns(tasks: Sequence[LabelTask], *, template: str | None = None) -> 
 
 
 def unknown_names(template: str, tasks: Sequence[LabelTask]) -> list[str]:
-    """List names in braces that are no column, perhaps misspelt."""
+    """List names in braces of a template that are no column, perhaps because of a typing error."""
     columns = {key for task in tasks for key in task.record}
     found = re.findall(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})", template)
     return [name for name in dict.fromkeys(found) if name not in columns]

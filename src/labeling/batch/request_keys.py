@@ -1,4 +1,4 @@
-"""The cache key of a task, and the labels to get in a run, one per key."""
+"""Compute the cache keys of tasks, and group tasks with equal keys into one label each."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class PlannedLabel:
     """The first task with this key."""
     profile: DecodeProfile
     places: list[int]
-    """Positions of the tasks that get the label."""
+    """Indices of the tasks that get the label."""
 
 
 def plan_labels(
     tasks: Iterable[LabelTask], profile: DecodeProfile, teacher: Teacher
 ) -> tuple[list[LabelTask], list[PlannedLabel]]:
-    """Compute the keys of tasks and group tasks of equal keys.
+    """Compute the keys of tasks and group tasks with equal keys.
 
     Returns:
         The tasks, and the labels in the order in which they are first asked for.
 
     Raises:
-        DataError: An id occurs twice, or a prompt is empty or no Unicode text.
+        DataError: An id occurs twice, or a prompt is empty or no valid Unicode text.
     """
     listed: list[LabelTask] = []
     seen: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """The asynchronous loop of a labelling run.
 
-For each record: wait for a slot, the rate limits and the budget; write the call to the journal;
-send it; write its outcome. If that is no label and a retry may help, free the slot, wait, repeat.
+For each record, wait for a slot, the rate limits and the budget; write the call to the journal;
+send it; write its outcome. If it gave no label and a retry may help, free the slot, wait, and try
+again.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from .request_keys import PlannedLabel
 
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
-"""Longest Retry-After that is waited for; a longer one stops the run."""
+"""Longest Retry-After, in seconds, that the run waits for; a longer one stops it."""
 _MOST_IN_A_ROW = 10
-"""The run stops after so many records in a row that failed for one reason not their own."""
+"""Number of successive records that fail for the same shared cause before the run stops."""
 _PROMPT_OVERHEAD = 256
 """Most tokens that a server's chat template adds to a prompt."""
 
@@ -55,8 +56,8 @@ class LabelLoop:
         self._ended = asyncio.Event()
         self._shared_cause: str | None = None
         self._in_a_row = self._answered_at = 0
-        """Records in a row that failed because of `_shared_cause`; number of the newest answered
-        call."""
+        """Number of successive records that failed for `_shared_cause`; and number of the newest
+        answered call."""
         self.stopped: Stopped | None = None
         self.message = ""
 
@@ -68,7 +69,8 @@ class LabelLoop:
         """Get all labels, or stop early.
 
         Raises:
-            ConfigError: The teacher cannot do what is asked. Other mistakes of the caller likewise.
+            ConfigError: The teacher does not support the profile. Other mistakes of the caller are
+                raised too.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -107,7 +109,7 @@ class LabelLoop:
             self._open_records.release()
 
     async def _call(self, one: PlannedLabel) -> CallFault | None:
-        """Make one call; return None where it gave a label or the run has stopped."""
+        """Make one call; return None if it gave a label or the run has stopped."""
         key, size = one.key, prompt_bytes(one.task.prompt)
         expected = self._guess.guess(size, one.profile.max_tokens)
         most = self._cost(size + _PROMPT_OVERHEAD, one.profile.max_tokens)
@@ -224,10 +226,10 @@ class LabelLoop:
         return False
 
     def _stop_on_shared_cause(self, fault: CallFault, begun: int) -> None:
-        """Stop when one record after another fails for a reason not its own.
+        """Stop the run if successive records fail for the same shared cause.
 
-        Records during whose attempts another call was answered do not count: at the end of a run,
-        only the retried ones are left.
+        Records are not counted if another call was answered during their attempts: at the end of a
+        run only retried records are left.
         """
         same = fault.shared_cause is not None and begun >= self._answered_at
         self._in_a_row = (self._in_a_row if fault.shared_cause == self._shared_cause else 0) + same

@@ -1,4 +1,4 @@
-"""Classify instructions into EasyDistill's 32 categories, and resample them to its shares."""
+"""Classify instructions into EasyDistill's 32 categories, and resample them to given shares."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def resample(
 ) -> list[dict[str, Any]]:
     """Draw floor(n * share) records of each category, where n is the number of records.
 
-    A category with too few records is repeated whole, and the remainder is drawn.
+    All records of a category with too few are repeated, and only the remainder is drawn.
 
     Args:
-        records: With `category`.
-        seed: Of the sampling and the order.
-        shares: Share of the result by category, 0 to 1.
+        records: Records with `category`.
+        seed: Seed of the sampling and of the order.
+        shares: Category -> its share, 0 to 1.
     """
     source = random.Random(seed)
     drawn: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
-"""Jobs that turn records into other texts: the prompt, the check of the answer, the new record.
+"""Jobs that turn records into other texts: prompt, check of the answer, and new record.
 
-Each works on one record at a time, so that a missing field never shifts its neighbours.
+Each record is processed on its own, so that a missing field never shifts other records.
 
 | job | asked | accepted with | gives |
 |---|---|---|---|
@@ -34,16 +34,16 @@ _REWRITE = {
 
 @dataclass(frozen=True)
 class TextJob:
-    """One job, applied to each record."""
+    """A job that is applied to each record."""
 
     write: Callable[[Record], str]
     """Writes the user turn."""
     finish: Callable[[Record, str], dict[str, Any]]
     """Makes the new record from the old one and the answer."""
     check: Check | None = None
-    """Judges answers."""
+    """Judges answers; None accepts all."""
     samples: bool = False
-    """Ask equal prompts again, for different answers."""
+    """Whether equal prompts are asked again for different answers."""
 
 
 def ask_turns(user: str, system: str | None = None) -> Prompt:
@@ -62,7 +62,7 @@ def text_tasks(
 
 
 def tagged(text: str, tag: str) -> str | None:
-    """Return the text between the first pair of tags; None where there is none.
+    """Return the text between the first pair of tags; None if there is none.
 
     >>> tagged("So: <answer>one\\ntwo</answer> <answer>3</answer>", "answer")
     'one\\ntwo'
@@ -73,7 +73,7 @@ def tagged(text: str, tag: str) -> str | None:
 
 
 def needs_tags(*tags: str) -> Check:
-    """Make a check that refuses answers without these tags."""
+    """Make a check that rejects answers without these tags."""
 
     def check(task: LabelTask, answer: TeacherAnswer) -> str | None:
         missing = [tag for tag in tags if tagged(answer.text, tag) is None]
@@ -144,10 +144,10 @@ def expansion_records(
     """Draw the examples for each new instruction.
 
     Args:
-        records: At least `in_context`.
+        records: At least `in_context` records.
         in_context: Examples per new instruction, 1 or more.
-        wanted: New instructions, 1 or more.
-        seed: Of the sampling.
+        wanted: Number of new instructions, 1 or more.
+        seed: Seed of the sampling.
         key: Column of the instructions.
 
     Returns:
@@ -177,7 +177,7 @@ def expansion(prompt: str) -> TextJob:
 
 
 def field_of(record: Record, *keys: str) -> str:
-    """Return the first text under some keys.
+    """Return the first non-empty text under some keys.
 
     Raises:
         DataError: None of them holds a text.

@@ -1,6 +1,6 @@
 """Labels for the main job: the teacher answers the questions that have no gold answer.
 
-A label that was cut off or is empty is rejected and counted; nothing is made up in its place.
+Truncated and empty answers are rejected and counted; nothing replaces them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _REJECTED: Final = {"truncated": "cut off", "empty_response": "empty"}
 
 @dataclass(frozen=True)
 class LabelReport:
-    """The outcome of `label_examples`."""
+    """Result of `label_examples`."""
 
     labelled: list[Example]
     """Examples whose target is the teacher's text."""
@@ -37,19 +37,19 @@ def label_examples(
     max_new_tokens: int = 128,
     concurrency: int = 128,
 ) -> LabelReport:
-    """Ask the teacher, greedily, and keep its usable answers; targets of the examples are ignored.
+    """Ask the teacher with greedy decoding, and keep its usable answers.
 
     Args:
         teacher: The model that answers.
-        examples: What to ask.
+        examples: Examples to ask; their targets are ignored.
         folder: Keeps each answer as soon as it arrives; a later call asks only for the others.
-        max_new_tokens: An answer that is not finished by then is rejected.
-        concurrency: Prompts answered together.
+        max_new_tokens: Most tokens of an answer; a longer one is rejected.
+        concurrency: Number of prompts answered together.
 
     Raises:
         GenerationError: The teacher failed at a prompt. The same call continues from there.
     """
-    # Similar lengths need less padding; longest first, so that a lack of memory shows at once.
+    # Similar lengths need less padding; the longest come first to run out of memory early, if ever.
     order = sorted(range(len(examples)), key=lambda place: -len(examples[place].prompt))
     settings = LabelSettings(
         concurrency=concurrency,
@@ -79,18 +79,18 @@ def label_examples(
 
 
 def propose_own_answers(examples: Sequence[Example], answered: Sequence[Example]) -> list[Example]:
-    """Put the teacher's own answers up for validation in place of gold ones.
+    """Replace proposed gold answers by the teacher's own answers to the same questions.
 
-    Where nobody knows the right answer, the right proposal cannot be known either: each "yes"
-    example gets what the teacher answered to the same question, and the teacher judges it later.
+    Without gold answers it is not known which proposals are right, so the proposal of each "yes"
+    example becomes the teacher's answer, which the teacher judges later.
 
     Args:
-        examples: `validate` examples without gold; their targets say which proposals were the gold
-            answers.
+        examples: `validate` examples without gold answers; their `verdict` is "yes" if the gold
+            answer is proposed.
         answered: `qa` examples labelled by the teacher.
 
     Returns:
-        The examples with proposals that need no gold; those whose question has no label are left
+        The examples without gold proposals; "yes" examples whose question has no label are left
         out.
     """
     said = {(e.fact, e.fields["text"]): e.target for e in answered}

@@ -1,12 +1,12 @@
-"""Expand a few records to many: a teacher writes new questions like the given ones.
+"""Expand a few records to many: a teacher writes new questions similar to the given ones.
 
     teacher = open_teacher("ollama", model="qwen3:8b")
     grown = expand_records(fifty, teacher, "outputs/grown", ExpansionPlan(target=500))
 
-Three methods alternate. `instruction` shows some records and asks for one more of the kind
-(Self-Instruct, Wang et al. 2022, arXiv 2212.10560); `persona` asks for one as a certain person
-would put it (Persona Hub, Ge et al. 2024, arXiv 2406.20094); `paraphrase` rewords a record, whose
-answer stays right and is kept. The other two give questions without an answer, to be labelled next.
+Three methods alternate. `instruction` shows some records and asks for another one of the same kind
+(Self-Instruct, Wang et al. 2022, arXiv 2212.10560); `persona` asks for a related one from the view
+of a certain person (Persona Hub, Ge et al. 2024, arXiv 2406.20094); `paraphrase` rewords a record
+and keeps its answer. The first two give questions without an answer, to be labelled next.
 
 The same call continues after an interruption: the prompts depend only on the records, the plan and
 the earlier answers, which are in the folder.
@@ -40,7 +40,7 @@ TEXT_KEYS = {"question": "answer", "instruction": "output", "prompt": "completio
 """Keys of questions and of their answers; the first question key that a record has counts."""
 
 _OURS, _OURS_BESIDE = "origin", "stillroom_origin"
-"""Key of the origin, and the one used where the table has a column of the first name."""
+"""Key of the origin, and the key used instead if the table has a column of that name."""
 
 PERSONAS = (
     "a curious child of ten", "a teacher who prepares a lesson", "an engineer who needs the exact "
@@ -57,19 +57,19 @@ class ExpansionPlan:
     """How records are expanded."""
 
     target: int
-    """Records wanted in total, the given ones included."""
+    """Wanted number of records, including the given ones."""
     methods: tuple[Method, ...] = METHODS
-    """Used in turn."""
+    """Methods, used in turn."""
     in_context: int = 3
-    """Records shown by the method `instruction`, 1 or more; all where there are fewer."""
+    """Records shown by the method `instruction`, 1 or more; all of them if there are fewer."""
     likeness: float = 0.9
-    """Least similarity of duplicates: `duplicates.SeenTexts`."""
+    """Least similarity of duplicates, as in `duplicates.SeenTexts`."""
     personas: tuple[str, ...] = PERSONAS
-    """For the method `persona`."""
+    """Personas of the method `persona`."""
     seed: int = 0
-    """Of the choice of examples, parents and personas."""
+    """Seed of the choice of examples, parents and personas."""
     most_rounds: int = 8
-    """Stop after so many rounds, or after one without a new record."""
+    """Most rounds; a round without a new record is the last one too."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
@@ -97,12 +97,12 @@ class Expansion:
     duplicates: int
     """Duplicates among answers and given records."""
     failed: int
-    """Calls without an answer."""
+    """Number of calls without an answer."""
     rounds: int
     methods: Mapping[str, int] = field(default_factory=dict)
     """New records by method."""
     stopped: Stopped | None = None
-    """Why the labeler ended early, if it did."""
+    """Why the labeler ended early; None if it did not."""
     message: str = ""
 
 
@@ -119,12 +119,12 @@ def expand_records(
     """Let a teacher write new records until there are enough.
 
     Args:
-        records: With `question`, `instruction` or `prompt`; a few dozen are enough.
+        records: Records with `question`, `instruction` or `prompt`; a few dozen are enough.
         teacher: The model that writes.
-        folder: Of the labeler; keeps the calls.
-        plan: How many, by which methods.
+        folder: Folder of the labeler, which keeps the calls.
+        plan: How many records to write, and by which methods.
         profile: How the teacher decodes; None samples at temperature 0.9.
-        settings: Of the labeler.
+        settings: Settings of the labeler.
         progress: Called during each round with its numbers.
 
     Raises:
@@ -163,7 +163,7 @@ def expand_records(
 
 
 class _Pool:
-    """The records so far; writes the next prompts and adds the answers."""
+    """Collects the records, writes the next prompts and adds their answers."""
 
     def __init__(self, records: Sequence[Record], key: str, plan: ExpansionPlan) -> None:
         self._key, self._plan, self._seen = key, plan, SeenTexts(plan.likeness)
@@ -175,7 +175,7 @@ class _Pool:
         self._origin_key = _OURS_BESIDE if own else _OURS
 
     def ask(self, round_: int, number: int) -> tuple[LabelTask, Origin]:
-        """Write one prompt, determined by plan, records and the two numbers."""
+        """Write a prompt that depends only on the plan, the records and the two numbers."""
         plan, key = self._plan, self._key
         chance = random.Random(f"{plan.seed} {round_} {number}")
         method = plan.methods[number % len(plan.methods)]
@@ -192,7 +192,7 @@ class _Pool:
         elif method == "persona":
             persona = origin["persona"] = chance.choice(plan.personas)
             text += f"Write a new one of its kind, on a related matter, as {persona} would put it. "
-        # A sample of its own, so that an equal prompt gives another text.
+        # A sample number of its own, so that equal prompts get different answers.
         sample = round_ * 1_000_000 + number
         return LabelTask(f"{round_}-{number}", text + _END, {"method": method}, sample), origin
 
@@ -233,7 +233,7 @@ def _is_origin(value: object) -> bool:
 def _new_record(text: str, origin: Origin, key: str, origin_key: str) -> dict[str, Any]:
     parent = origin.get("parent", {})
     kept = dict(parent) if origin["method"] == "paraphrase" else {}
-    # The mark of a label describes the answer to the parent's text, not to this one.
+    # The label's provenance describes the answer to the parent's text, not to this one.
     marks = [name for name in MARK_KEYS if label_mark({name: kept.get(name)}) is not None]
     for name in ("id", *marks):
         kept.pop(name, None)

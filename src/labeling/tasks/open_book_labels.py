@@ -1,7 +1,7 @@
-"""Labels from a served teacher, which never saw the table: the record stands in its prompt.
+"""Labels from a teacher on a server, which was not trained on the table and reads each record.
 
-A fact is asked for once. Its answer labels all wordings of the question, and the verdicts on
-proposed answers follow from it, so that a table costs one call per fact and one per summary.
+Each fact is asked for once. The answer labels all wordings of the question and determines the
+verdicts on proposed answers, so a table costs one call per fact and one per summary.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _REPLY: Final = {
     "summarize": "Reply with the summary alone, in one sentence with the words of the record.",
 }
 _QUOTES: Final = "\"'`*“”‘’«» "
-"""What models put around a value."""
+"""Characters that models put around a value."""
 _LEAD: Final = re.compile(r"[^\n]*?(?:\b(?:is|are|was|were)|:)\s+([^\n]+)")
-"""A sentence on one line: its lead, up to the first verb or colon, and what it says."""
+"""A one-line sentence: everything up to its first verb or colon, and the rest as group 1."""
 
 
 def open_book_tasks(
@@ -35,10 +35,10 @@ def open_book_tasks(
     """Make one task per fact of `qa` and `summarize` examples; its id is the fact.
 
     Args:
-        examples: What to ask, in any wording; the first wording of a fact is asked.
-        table: Has their records.
-        worked: Examples with gold targets; those of the same task are shown with their answers.
-        labels: The answers to choose from, where they are few.
+        examples: Examples in any wordings; the first wording of each fact is asked.
+        table: Table with their records.
+        worked: Examples with gold targets, which are shown in the prompts of the same task.
+        labels: The labels to choose from, if the answers are a few labels.
     """
     rows = {row.row: row for row in table.rows}
     first: dict[str, Example] = {}
@@ -72,15 +72,14 @@ def _reply_without_record(labels: Sequence[str]) -> str:
 
 
 def record_text(table: FactTable, row: TableRow, context: str | None = None) -> str:
-    """Write a record with a line for each cell, as the head of a prompt that a model reads.
+    """Write a record as the first part of a prompt, with one line per cell.
 
-    A table of questions has no record to read: its cells are the answers. There it is the context
-    alone, or nothing.
+    For a table of questions, whose cells are the answers, only the context is written, if any.
 
     Args:
-        table: Has the names of the columns.
+        table: Table with the names of the columns.
         row: The record.
-        context: A text that belongs to it; written last.
+        context: Text that belongs to the record; it is written last.
     """
     if table.kind == "questions":
         return f"Context: {context}\n\n" if context else ""
@@ -91,10 +90,10 @@ def record_text(table: FactTable, row: TableRow, context: str | None = None) -> 
 
 
 def as_cell(answer: str, row: TableRow) -> str:
-    """Write an answer as the cell of the record that it is, but for case, marks and a short lead.
+    """Replace an answer by the record's cell that it equals, ignoring case, quotes and a lead-in.
 
-    Models answer in a sentence where the value alone was asked for; what follows its first verb or
-    colon counts where that is a cell.
+    Models may answer in a sentence although only the value was asked for; then the part after the
+    first verb or colon is compared. An answer that equals no cell is returned unchanged.
 
     >>> gold = TableRow(1, "Gold", {"symbol": "Au"})
     >>> as_cell('"au".', gold), as_cell("The symbol of Gold is Au.", gold)
@@ -124,13 +123,13 @@ def _bare(text: str) -> str:
 def label_by_fact(
     examples: Iterable[Example], answers: Mapping[str, str], teacher: str
 ) -> list[Example]:
-    """Label examples with the teacher's answers to their facts; others are left out.
+    """Label examples with the teacher's answers to their facts; drop examples without an answer.
 
     Args:
-        examples: Of all tasks; their targets are ignored. Where the gold answer was proposed for
-            validation, the teacher's own answer takes its place, since nobody knows the gold one.
+        examples: Examples of all tasks; their targets are ignored. A gold answer that was proposed
+            for validation is replaced by the teacher's answer, since gold answers are not known.
         answers: Fact -> the teacher's answer.
-        teacher: Its name, for the labels.
+        teacher: Name of the teacher, which is written into the labels.
     """
     label = {"teacher": teacher, "prompt_hash": prompts_sha256()[:12]}
     labelled = []

@@ -38,15 +38,15 @@ def label_with_teacher(
     Args:
         teacher_model: A transformers causal language model.
         teacher_tokenizer: Its tokenizer.
-        items: With `instruction` and optionally `input`.
-        batch_size: Records answered together.
-        max_new_tokens: Answers that are not finished by then are no labels.
-        temperature: 0 is greedy; above 0 samples.
+        items: Records with `instruction` and optionally `input`.
+        batch_size: Number of records answered together.
+        max_new_tokens: Most tokens of an answer; a longer one is no label.
+        temperature: 0 decodes greedily; above 0 samples.
         top_p: Sample only from the likeliest tokens that together have this probability.
         mode: Format of the prompts.
         work_dir: Keeps each answer as soon as it arrives, so that the same call continues after a
             crash; None uses a temporary folder.
-        seed: Of the samples.
+        seed: Seed of the samples.
 
     Returns:
         New records with `output`, in the order of `items`, other keys kept. Records without a

@@ -1,11 +1,11 @@
-"""Scores of a judge: one question per record and metric, read from `<score>...</score>`.
+"""Scores of a judge: one call per record and metric, with the score in `<score>...</score>`.
 
 | job | metrics |
 |---|---|
 | thought | `reasoning_verbosity`, `cognitive_difficulty` (0-9), `logical_correctness` (yes, no) |
 | answer | `informativeness`, `helpfulness`, `generalization` (0-9), `correctness` (yes, no) |
 
-A missing mark is null, with the reason in the record; no number stands for "none".
+A missing score is None, with the reason in the record.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def score_tasks(
     problem: str = "instruction",
     solution: str = "output",
 ) -> Iterator[LabelTask]:
-    """Write one task per record and metric, record by record."""
+    """Yield one task per record and metric, record by record."""
     for number, record in enumerate(records, start=1):
         given = f"\n{record['input']}" if record.get("input") else ""
         asked, said = field_of(record, problem), field_of(record, solution)
@@ -64,7 +64,7 @@ def score_tasks(
 
 
 def check_score(task: LabelTask, answer: TeacherAnswer) -> str | None:
-    """Refuse answers without a mark or with one out of range; a `Check`."""
+    """Reject answers without a score or with a score out of range; a `Check`."""
     written = tagged(answer.text, "score")
     if written is None:
         return "no_score"
@@ -73,7 +73,7 @@ def check_score(task: LabelTask, answer: TeacherAnswer) -> str | None:
 
 
 def read_mark(metric: str, written: str) -> Mark | None:
-    """Read a mark; None where the metric has no such mark.
+    """Read a score; None if it is not a score of this metric.
 
     >>> read_mark("helpfulness", "7"), read_mark("helpfulness", "10")
     (7, None)
@@ -87,15 +87,15 @@ def read_mark(metric: str, written: str) -> Mark | None:
 def scored_records(
     judged: Judged, records: Sequence[Mapping[str, Any]], results: Sequence[Labelled]
 ) -> list[dict[str, Any]]:
-    """Add the marks to the records.
+    """Add the scores to the records.
 
     Args:
         judged: What was judged.
-        records: Those of `score_tasks`.
-        results: One per task, in the order of the tasks.
+        records: The records of `score_tasks`.
+        results: One result per task, in the order of the tasks.
 
     Returns:
-        Each record with its metrics; a missing mark is None, and `error` says why:
+        Each record with its scores. A missing score is None, and `error` says why:
         `api_call_failed`, `no_score` or `processing_failed`.
     """
     metrics = list(METRICS[judged])

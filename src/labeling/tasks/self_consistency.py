@@ -1,4 +1,4 @@
-"""Self-consistency: sample several chains of thought per question, and keep the majority's answer.
+"""Self-consistency: sample several chains of thought per question, and keep the majority answer.
 
 Source: Wang et al. 2022, arXiv 2203.11171, section 2.
 """
@@ -22,10 +22,11 @@ Reason = Literal["no_answer", "no_majority", "wrong_answer"]
 
 @dataclass(frozen=True)
 class ConsistentThoughts:
-    """Records that passed, and why the others did not."""
+    """Accepted records, and rejected ones with the reasons."""
 
     records: list[dict[str, Any]]
-    """With the chosen chain as `output`, and `agreement`: the share of samples with its answer."""
+    """Accepted records with the chosen chain as `output`, and with `agreement`, the share of the
+    samples that have its answer."""
     rejected: list[tuple[Mapping[str, Any], Reason]] = field(default_factory=list)
 
 
@@ -39,17 +40,17 @@ def consistent_thoughts(
     profile: DecodeProfile | None = None,
     settings: LabelSettings | None = None,
 ) -> ConsistentThoughts:
-    """Sample several chains of thought per question, and keep one of the majority's.
+    """Sample several chains of thought per question, and keep one with the majority answer.
 
     Args:
         teacher: The model that reasons.
-        records: `{instruction, input}`. Where a record has an `output`, its final answer is the
-            right one, and a majority with another answer is dropped.
-        folder: Of the labeler; keeps the calls.
+        records: `{instruction, input}`. If a record has an `output`, its final answer is taken as
+            right, and the record is rejected if the majority has another answer.
+        folder: Folder of the labeler, which keeps the calls.
         samples: Chains per question, 2 or more.
-        least_share: The majority must have more than this share of the samples, 0 up to 1.
+        least_share: Share of the samples that the majority must exceed, 0 up to 1.
         profile: How to decode; None samples at temperature 0.7.
-        settings: Of the labeler.
+        settings: Settings of the labeler.
 
     Raises:
         ConfigError: A setting is out of range, or the profile does not sample.
@@ -69,7 +70,7 @@ def consistent_thoughts(
         for number, record in enumerate(records)
         for sample in range(samples)
     ]
-    kept = replace(settings or LabelSettings(), keep_thoughts=True)  # they are what is asked for
+    kept = replace(settings or LabelSettings(), keep_thoughts=True)  # the chains are the output
     run = BatchLabeler(teacher, folder, profile=used, settings=kept).run(tasks)
     found = ConsistentThoughts([])
     for number, record in enumerate(records):
@@ -90,13 +91,13 @@ def choose_chain(
     """Choose the shortest chain among those that end with the most frequent answer.
 
     Args:
-        chains: Texts, without the samples that failed.
-        samples: How many were asked for.
+        chains: Texts of the samples that did not fail.
+        samples: Number of samples, including failed ones.
         least_share: As in `consistent_thoughts`.
-        right: A text that ends with the right answer; empty if unknown.
+        right: A text that ends with the right answer; empty if it is unknown.
 
     Returns:
-        The chain and the share of the samples with its answer, or why there is none.
+        The chain and the share of the samples with its answer, or the reason for having none.
     """
     groups: list[tuple[str, list[str]]] = []
     for chain in chains:

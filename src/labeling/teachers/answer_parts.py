@@ -1,8 +1,8 @@
-r"""Separate an answer from the model's reasoning, from refusals and from tool blocks.
+r"""Separate an answer from the model's reasoning, refusals and tool calls.
 
     split_thoughts("<think>\nHm.\n</think>\n\nGold")     # ('Gold', 'Hm.')
 
-Providers mark reasoning in two ways: as content blocks of their own, which
+Providers mark reasoning in two ways: as separate content blocks, which
 `inference/remote/content_blocks.py` reads, or inside the text:
 
 | models | reasoning in the text |
@@ -14,7 +14,7 @@ Providers mark reasoning in two ways: as content blocks of their own, which
 | Sky-T1, OpenThinker | `<|begin_of_thought|>...<|end_of_thought|>`, then a solution |
 | gpt-oss | channels: `analysis` and `commentary` before `final`, with or without their marks |
 
-Tags inside code are kept, and so are tags that the prompt itself names: there they are the answer.
+Tags inside code, and tags that the prompt itself mentions, are kept as part of the answer.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CHANNEL: Final = re.compile(
 _BARE_CHANNELS: Final = re.compile(
     r"\A(?:analysis|commentary)(?P<thought>.*)assistantfinal(?P<said>.*)\Z", re.DOTALL
 )
-"""The same once a tokenizer has dropped the marks."""
+"""Channels after a tokenizer has removed their special tokens."""
 
 
 def make_answer(
@@ -77,17 +77,18 @@ def make_answer(
     """Build the answer of a server or a chat model.
 
     Args:
-        said: Content of its message.
-        end: Why it ended.
-        prompt: What was asked.
-        tool_calls: Calls in its message.
-        thoughts: Reasoning that stands beside the content.
-        prompt_tokens: As the server counts; otherwise each byte counts as one, the maximum.
+        said: Content of the message.
+        end: Why the answer ended.
+        prompt: The prompt of the call.
+        tool_calls: Tool calls in the message.
+        thoughts: Reasoning that is returned beside the content.
+        prompt_tokens: Tokens as counted by the server; otherwise every byte counts as a token.
         completion_tokens: As `prompt_tokens`.
-        model: Model that answered.
+        model: Name of the model that answered.
 
     Raises:
-        GenerationError: It is a tool call or a refusal, was withheld, or may not be whole.
+        GenerationError: The message is a tool call or a refusal, was withheld, or may not be
+            complete.
     """
     end.raise_fault()
     if tool_calls:
@@ -109,11 +110,11 @@ def make_answer(
 
 
 def label_view(answer: TeacherAnswer, prompt: Prompt, *, keep_thoughts: bool) -> TeacherAnswer:
-    """Return an answer as a label holds it, with or without the model's reasoning.
+    """Return an answer in the form of a label, with or without the model's reasoning in the text.
 
     Returns:
-        The answer with its reasoning under `thoughts`. Its text is empty where the model gave
-        reasoning only; with `keep_thoughts`, finished reasoning is a text of its own.
+        The answer with its reasoning in `thoughts`. Its text is empty if the model returned only
+        reasoning; with `keep_thoughts`, finished reasoning counts as text.
     """
     text, inside = split_thoughts(answer.text, prompt_text(prompt))
     if text == answer.text and not answer.thoughts:
@@ -126,15 +127,15 @@ def label_view(answer: TeacherAnswer, prompt: Prompt, *, keep_thoughts: bool) ->
 
 
 def split_thoughts(text: str, prompt: str = "") -> tuple[str, str]:
-    r"""Separate the answer and the reasoning of a text.
+    r"""Separate the answer and the reasoning in a text.
 
     Args:
-        text: What a model said.
-        prompt: What it was asked.
+        text: The model's output.
+        prompt: The prompt; tags that it mentions are kept in the answer.
 
     Returns:
-        The answer and the reasoning, without white space at their ends. Where the reasoning never
-        ends, the answer is empty.
+        The answer and the reasoning, without white space at their ends. The answer is empty if the
+        reasoning does not end.
 
     >>> split_thoughts("Hm, a metal.\n</think>\n\nGold")
     ('Gold', 'Hm, a metal.')
@@ -151,7 +152,7 @@ def split_thoughts(text: str, prompt: str = "") -> tuple[str, str]:
 
 
 def _may_think(text: str) -> bool:
-    """Say whether a text holds any mark; most hold none."""
+    """Tell whether a text contains any mark of reasoning; most do not."""
     return (
         _ANY.search(text) is not None
         or "<|channel|>" in text

@@ -1,7 +1,7 @@
 """Translate the errors of providers' packages, and describe where they were raised.
 
-Each package has its own error classes, and most carry a status somewhere. An error without one is
-an accident in the client: it concerns one answer, and its type and place say where to look.
+Each package has its own error classes, and most contain an HTTP status. An error without one is a
+fault of the client: it concerns one answer, and is described by its type and place.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _CODES: Final = {
     "serviceunavailableexception": 503, "internalserverexception": 500,
     "accessdeniedexception": 403,
 }  # fmt: skip
-"""Words of gRPC and Amazon that stand for a status."""
+"""Error codes of gRPC and Amazon -> HTTP status."""
 _MOST_TEXT: Final = 300
 
 
 def translate_fault(fault: BaseException) -> GenerationError | None:
-    """Translate an error of a provider's package to ours; None where it says nothing of the call.
+    """Translate an error of a provider's package to ours; None if it does not describe the call.
 
     >>> translate_fault(ConnectionResetError("gone"))
     RemoteError('ConnectionResetError: gone')
@@ -83,7 +83,7 @@ def first_fault(fault: BaseException) -> BaseException:
 
 
 def _status(fault: BaseException) -> int | None:
-    """Find the status of a response under the names that packages use."""
+    """Find the HTTP status under the attribute names that packages use."""
     return next((code for value in _statuses(fault) if (code := _as_status(value))), None)
 
 

@@ -1,4 +1,4 @@
-"""Any LangChain chat model as a teacher, `ScriptedModel` included."""
+"""Use any LangChain chat model as a teacher, including `ScriptedModel`."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class LangChainTeacher:
         """Take a chat model.
 
         Args:
-            model: Its own settings apply to fields that `options` leaves out.
-            options: Fields of the decode profile to pass with each call, of `max_tokens`,
-                `temperature`, `top_p` and `seed`; models differ in what they accept. Stop texts are
-                always passed.
+            model: The model; its own settings apply to fields that `options` omits.
+            options: Fields of the decode profile to pass with each call: some of `max_tokens`,
+                `temperature`, `top_p` and `seed`, since models differ in what they accept. Stop
+                texts are always passed.
 
         Raises:
-            ConfigError: An option is none of these.
+            ConfigError: An option has another name.
         """
         known = ("max_tokens", "temperature", "top_p", "seed")
         wrong = sorted(set(options) - set(known))
@@ -51,7 +51,7 @@ class LangChainTeacher:
 
     @property
     def revision(self) -> str | None:
-        """Unknown."""
+        """Always None: LangChain models do not report a revision."""
         return None
 
     async def ask(

@@ -1,8 +1,8 @@
 """A teacher in this process: a checkpoint folder or a hub model, unquantised or in 8 or 4 bits.
 
-Prompts asked at the same time are decoded in one batch, by the engine that also serves students. On
-a CPU an export of the folder (`stillroom export`) computes instead of torch, where there is one;
-`export_teacher` makes one that is good enough to label with.
+Simultaneous prompts are decoded in one batch, by the engine that also serves students. On a CPU,
+the folder's export (`stillroom export`) is used instead of torch if there is one; `export_teacher`
+makes an export that is accurate enough for labelling.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PROBED = 64
 
 
 class LocalTeacher:
-    """Implements `protocol.Teacher` with a loaded checkpoint, or an export."""
+    """Implements `protocol.Teacher` with a loaded checkpoint or an export."""
 
     def __init__(self, model: Checkpoint | Path, *, most_running: int = 128) -> None:
         """Take a model.
@@ -137,13 +137,13 @@ class LocalTeacher:
 def load_local_teacher(
     model: str | Path | Checkpoint, *, bits: int | None = None, device: str | None = None
 ) -> LocalTeacher:
-    """Load a teacher, quantised where asked for and possible.
+    """Load a teacher, with quantised weights if that is asked for and possible.
 
     Args:
         model: A checkpoint folder, a hub name, or a loaded checkpoint, which is quantised in place.
-        bits: 8 or 4 for its linear layers, by bitsandbytes; None for the folder's export on a CPU,
-            where there is one, else for its own weights. Where this machine cannot, the teacher
-            runs unquantised and a warning says why.
+        bits: 8 or 4 quantises the linear layers with bitsandbytes. If this machine does not support
+            that, the teacher runs unquantised and a warning says why. None takes the folder's
+            export on a CPU if there is one, else the weights as they are.
         device: Torch device; None chooses. A loaded checkpoint stays on its device.
 
     Raises:
@@ -196,23 +196,23 @@ def export_teacher(
     most_loss: float = 0.01,
     device: str | None = None,
 ) -> Exported | None:
-    """Export a taught teacher, so that it labels and answers faster; it decides by itself how.
+    """Export a trained teacher for faster labelling on a CPU.
 
-    On a CPU, eight bits are taken if they cost the teacher's answers little, else float32. The
-    export is written into the folder, where `open_teacher` and the engines find it. At 135 million
-    parameters it took 41 s with 40 prompts on one busy core: only worth it for many labels.
+    The export is in int8 if that raises the perplexity of its answers only a little, else in
+    float32. It is written into the folder, where `open_teacher` and the engines find it. For 135
+    million parameters this took 41 s with 40 prompts on one busy core, which pays off only for many
+    labels.
 
     Args:
         folder: The teacher's checkpoint.
         prompts: JSON Lines with `prompt` and an optional `target` to measure the loss on; None
             takes the held-out examples of the folder's run.
-        most_loss: Most growth of the perplexity of the answers, as a share, at which eight bits are
-            taken.
-        device: Where the teacher will run; None chooses.
+        most_loss: Largest relative increase of the perplexity with which int8 is accepted.
+        device: Device that the teacher will run on; None chooses.
 
     Returns:
-        What was written; None where nothing was: it runs on a GPU, ONNX Runtime is not installed,
-        or the architecture has no export.
+        What was written; None if nothing was, because the teacher runs on a GPU, ONNX Runtime is
+        not installed, or the architecture has no export.
 
     Raises:
         CheckpointError: The checkpoint is damaged or not safe to load.

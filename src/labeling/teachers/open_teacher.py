@@ -35,19 +35,19 @@ class Provider:
     """Environment variables and defaults of a provider."""
 
     url_env: str
-    """Variable with the address of the server, its version included."""
+    """Environment variable with the server's address, including the version."""
     key_env: str | None
-    """Variable with the key; None for servers without keys."""
+    """Environment variable with the API key; None for servers without keys."""
     model_env: str
-    """Variable with the model's name."""
+    """Environment variable with the model's name."""
     url: str | None = None
-    """Address on this machine where the variable is not set. Providers elsewhere have none, so that
-    nothing is sent to a machine that the user did not name."""
+    """Address on this machine that is used if the variable is not set. Remote providers have none,
+    so that nothing is sent to a machine that the user did not name."""
     start: str | None = None
-    """Command that starts it on this machine."""
+    """Command that starts the server on this machine."""
     get: str | None = None
-    """Command, followed by the model's name, that installs a model on a server that answers only
-    for the models it lists."""
+    """Command that installs the model whose name follows it, for servers that serve only the models
+    they list."""
 
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -96,16 +96,16 @@ def open_teacher(
             - a checkpoint folder, a hub name, or a loaded checkpoint, which run in this process;
             - a LangChain chat model, `ScriptedModel` included;
             - a teacher, which is returned as it is.
-        model: Name of the model on a server; None takes the provider's variable, or the only model
-            that the server lists.
+        model: Name of the model on a server; None takes it from the provider's variable, or takes
+            the only model that the server lists.
         api_key_env: Environment variable that holds the server's key; None takes the provider's.
         api_key: The key itself, kept in memory only; prefer `api_key_env`.
         endpoint: `chat`, or `completions` for servers that take rendered prompts.
-        timeout_s: Seconds until a server's whole answer must have arrived.
-        honours_idempotency: The server is known to charge once for calls with one
-            `Idempotency-Key`.
-        bits: 8 or 4 for a local teacher's linear layers, by bitsandbytes; None for its own weights.
-            Where this machine cannot, the teacher runs unquantised and a warning says why.
+        timeout_s: Timeout of a server's whole answer in seconds.
+        honours_idempotency: Whether the server charges calls with the same `Idempotency-Key` only
+            once.
+        bits: 8 or 4 quantises a local teacher; None takes its export or its own weights. See
+            `load_local_teacher`.
         device: Torch device of a local teacher; None chooses.
 
     Raises:
@@ -113,7 +113,7 @@ def open_teacher(
         ModelNotFoundError: There is no such folder or model.
         CheckpointError: The folder lacks a part or is not safe to load.
         MissingDependencyError: `bits` are asked for and bitsandbytes is not installed.
-        RemoteError: The server was asked for its models and did not list them.
+        RemoteError: No model is named, and the server's list of models could not be read.
     """
     remote: dict[str, Any] = {
         "model": model, "api_key_env": api_key_env, "api_key": api_key,
@@ -154,7 +154,7 @@ def open_teacher(
 
 
 def server_address(source: object) -> str | None:
-    """Return the address of the server that a source names; None where it names no server.
+    """Return the address of the server that a source names; None if it names no server.
 
     Raises:
         ConfigError: The provider's address is not known.
@@ -183,7 +183,7 @@ def _with_scheme(url: str) -> str:
 
 
 def _ollama_address(told: str) -> str:
-    """Read OLLAMA_HOST as Ollama's own client does: scheme, port and version may be left out.
+    """Read OLLAMA_HOST like Ollama's own client: scheme, port and version are optional.
 
     >>> _ollama_address("0.0.0.0"), _ollama_address("http://box:80/")
     ('http://127.0.0.1:11434/v1', 'http://box:80/v1')
@@ -259,11 +259,11 @@ def only_model(server: Server, provider: Provider | None = None) -> str:
 
 
 def _listed_models(server: Server, provider: Provider | None) -> list[str] | None:
-    """Ask a server for its models; None where it answers something else, or too slowly.
+    """Ask a server for its models; None if it answers something else, or too slowly.
 
     Raises:
-        RemoteError: It was not reached.
-        ConfigError: The key is missing, or the address lacks its version.
+        RemoteError: The server could not be reached.
+        ConfigError: The API key is missing, or the address lacks the version.
     """
     key = server.key()
     headers = {"Authorization": f"Bearer {key}"} if key else {}

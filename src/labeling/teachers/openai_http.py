@@ -1,7 +1,7 @@
-"""A teacher on a server that speaks OpenAI's HTTP: vLLM, SGLang, Ollama, llama-server, OpenRouter.
+"""A teacher on a server with OpenAI's HTTP API: vLLM, SGLang, Ollama, llama-server, OpenRouter.
 
-Answers are requested whole: parsing a stream of a thousand tokens would cost more processor time
-than the rest of the call. A server that streams anyway is understood.
+Answers are requested without streaming, because parsing a stream of a thousand tokens takes more
+processor time than the rest of the call. Servers that stream anyway are supported.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class RemoteTeacher:
 
         Args:
             model: Name of the model on the server.
-            base_url: Where it listens, with its version: `http://127.0.0.1:8000/v1`.
-            endpoint: `chat`, or `completions`, which gets rendered prompts and no turns.
-            api_key_env: Environment variable that holds the key; read at every call.
-            api_key: The key itself; kept in memory only, and out of errors.
-            timeout_s: Seconds until the whole answer is there.
-            honours_idempotency: The server is known to charge once for calls with one
-                `Idempotency-Key`.
+            base_url: Address with the version: `http://127.0.0.1:8000/v1`.
+            endpoint: `chat`, or `completions`, which gets rendered prompts instead of turns.
+            api_key_env: Environment variable that holds the key; it is read at every call.
+            api_key: The key itself; it is kept in memory only, and never part of an error.
+            timeout_s: Timeout of a whole answer in seconds.
+            honours_idempotency: Whether the server charges calls with the same `Idempotency-Key`
+                only once.
 
         Raises:
             ConfigError: A setting is missing or out of range.
@@ -62,7 +62,7 @@ class RemoteTeacher:
         self._timeout_s = timeout_s
         self._client: httpx.AsyncClient | None = None
         self.honours_idempotency = honours_idempotency
-        """Whether calls with one id are charged once; `BatchLabeler` reads it."""
+        """Whether calls with the same id are charged only once; `BatchLabeler` reads it."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class RemoteTeacher:
 
     @property
     def revision(self) -> str | None:
-        """Unknown: servers do not say."""
+        """Always None: servers do not report a revision."""
         return None
 
     async def ask(
@@ -165,16 +165,16 @@ class RemoteTeacher:
 
 
 def read_answer(body: bytes, prompt: Prompt) -> TeacherAnswer:
-    """Read the body of a whole answer.
+    """Read an answer from the body of a response.
 
     Args:
-        body: JSON, as the server sent it; or a stream of chunks, which was not asked for.
-        prompt: What was asked.
+        body: JSON as the server sent it, or a stream of chunks that was not requested.
+        prompt: The prompt of the call.
 
     Raises:
-        RemoteError: It is no answer, or an error in the place of one.
-        GenerationError: A filter withheld it, the server broke it off, or does not say whether it
-            is whole (`inference.remote.finish_reasons`).
+        RemoteError: The body is no answer, or contains an error.
+        GenerationError: A filter withheld the answer, the server broke it off, or does not report
+            whether it is complete (`inference.remote.finish_reasons`).
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
     told = _parse_body(text)

@@ -15,7 +15,7 @@ from ...inference.engine.protocol import FinishReason
 from ...prompts import Prompt as Prompt
 
 _MOST_TOKENS = 10**9
-"""Of one call."""
+"""Most tokens of a call; a larger count is not believed."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DecodeProfile:
     top_p: float = 1.0
     """Sample only from the likeliest tokens that together have this probability, above 0 to 1."""
     seed: int = 0
-    """Of the samples; servers may ignore it."""
+    """Seed of the samples; servers may ignore it."""
     stop: tuple[str, ...] = ()
     """Texts that end the answer and are not part of it."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -58,25 +58,25 @@ class DecodeProfile:
 
 @dataclass(frozen=True)
 class TeacherAnswer:
-    """Answer of a teacher to one prompt."""
+    """A teacher's answer to one prompt."""
 
     text: str
-    """The answer alone, without white space at its ends."""
+    """The answer, without white space at its ends."""
     finish_reason: FinishReason = "stop"
-    """`length` where `max_tokens` or the model's context cut it off."""
+    """`length` if `max_tokens` or the model's context cut the answer off."""
     prompt_tokens: int = 0
-    """Tokens of the prompt as the teacher counts, else an estimate."""
+    """Tokens of the prompt as counted by the teacher, else an estimate."""
     completion_tokens: int = 0
-    """Tokens of the answer, hidden reasoning included, as the teacher counts, else an estimate."""
+    """Tokens of the answer and of hidden reasoning, as counted by the teacher, else an estimate."""
     model: str = ""
-    """The model that answered, as the server names it; may be more exact than the name asked."""
+    """Name of the model as the server reports it; may be more exact than the requested name."""
     thoughts: str = ""
-    """The model's reasoning before the answer, where the teacher separates the two."""
+    """The model's reasoning before the answer, if the teacher returns it separately."""
 
 
 @runtime_checkable
 class Teacher(Protocol):
-    """Answers prompts. Many calls of `ask` run at once, in one event loop at a time."""
+    """Answers prompts. Many calls of `ask` may run at once, all of them in one event loop."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Teacher(Protocol):
 
     @property
     def revision(self) -> str | None:
-        """Distinguishes states of one model, such as its precision; None if unknown."""
+        """Distinguishes versions of one model, such as its precision; None if unknown."""
         ...
 
     async def ask(
@@ -94,17 +94,18 @@ class Teacher(Protocol):
         """Answer a prompt, without retrying.
 
         Args:
-            prompt: Text, or at least one turn.
+            prompt: A text, or at least one turn.
             profile: How to decode.
-            call_id: Unchanged on a retry whose predecessor may have been answered unseen. Servers
-                get it as `Idempotency-Key`, and may repeat the answer instead of making, and
-                charging for, another.
+            call_id: Id of the call. A retry has the same id if the earlier attempt may have been
+                answered. Servers get it as `Idempotency-Key`, and may repeat the answer instead of
+                generating, and charging for, another one.
 
         Raises:
-            RemoteError: A server refused, failed or was not reached; has `status` if it answered.
+            RemoteError: The server refused, failed or could not be reached; has `status` if it
+                answered.
             DeadlineError: No answer came in time.
             GenerationError: The model could not answer.
-            ConfigError: The teacher cannot do what the profile says, or has no key.
+            ConfigError: The teacher does not support the profile, or has no API key.
         """
         ...
 
@@ -130,12 +131,12 @@ def prompt_text(prompt: Prompt) -> str:
 
 
 def prompt_bytes(prompt: Prompt) -> int:
-    """Count the bytes of a prompt, the maximum of its tokens under a byte-level tokenizer."""
+    """Count the bytes of a prompt: an upper bound of its tokens with a byte-level tokenizer."""
     return sum(len(turn["content"].encode()) for turn in prompt_turns(prompt))
 
 
 def count_tokens(told: object, most: int) -> int:
-    """Return a teacher's count of tokens where it is one, else the maximum."""
+    """Return a teacher's count of tokens if it is plausible, else the upper bound `most`."""
     if isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= _MOST_TOKENS:
         return told
     return most

@@ -1,7 +1,8 @@
-"""The teacher answers a wording about several records; right answers show that it makes sense.
+"""Check wordings by letting a teacher answer them about records whose cells are known.
 
-The records of a column are those for which the teacher is right when asked by the column's own
-template, so that a wording is not blamed for a fact that the teacher does not know.
+Right answers show that a wording makes sense. Only records are used for which the teacher answers
+the column's own template right, so that no wording is rejected for a fact that the teacher does not
+know.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from .teacher_wordings import key_of, spread_rows
 from .wording_form import says
 
 LEAST_TOKENS, MOST_TOKENS = 16, 64
-"""Bounds of an answer's length; a text is recognised by its beginning."""
+"""Least and largest limit of an answer's tokens, which depends on the longest cell."""
 Wording = tuple[str, str]
 """Name of a column, and a wording with `{key}`."""
 Context = Callable[[TableRow], str | None]
-"""Writes the record for a teacher that reads it; None for one that was taught the table."""
+"""Writes the record of a row for the prompt of a teacher that was not trained on the table."""
 
 
 class WholeOrCut:
-    """A teacher whose answers also count where they are cut off."""
+    """Wraps a teacher, and reports its truncated answers as complete."""
 
     def __init__(self, teacher: Teacher) -> None:
-        """Take the teacher."""
+        """Wrap a teacher."""
         self._teacher = teacher
         self.honours_idempotency = bool(getattr(teacher, "honours_idempotency", False))
 
@@ -59,7 +60,7 @@ class WholeOrCut:
 
 
 class AnswerCheck:
-    """Asks a teacher wordings about records whose cells are known."""
+    """Asks a teacher wordings about known records, and counts its right answers."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class AnswerCheck:
         seed: int,
         progress: Callable[[LabelProgress], None] | None,
     ) -> None:
-        """Set what is asked; see `write_wordings`."""
+        """Take the settings; see `write_wordings`."""
         self._table, self._facts, self._context, self._seed = table, facts, context, seed
         self._records, self._progress = records, progress
         longest = max((len(v) for row in table.rows for v in row.values.values()), default=0)
@@ -90,15 +91,15 @@ class AnswerCheck:
         }
         self._known: dict[str, list[TableRow]] = {}
         self.calls = 0
-        """Questions asked so far, cached ones included."""
+        """Questions asked so far, including cached ones."""
         self.message = ""
-        """Why the labeler ended early; empty where it did not."""
+        """Why the labeler ended early; empty if it did not."""
 
     def find_known(self) -> dict[str, list[TableRow]]:
-        """Find records that the teacher knows by the columns' own templates.
+        """Find records for which the teacher answers the columns' own templates right.
 
         Returns:
-            Column -> at most `records` of them.
+            Column -> at most `records` such records.
         """
         asked = [
             (column, row)
@@ -119,14 +120,14 @@ class AnswerCheck:
         return self._known
 
     def agreement(self, wordings: Sequence[Wording], least: float) -> list[float | None]:
-        """Ask wordings about one record after the other, while they can still be accepted.
+        """Ask wordings about one known record after another, as long as they can be accepted.
 
         Args:
-            wordings: Of columns with a known record.
+            wordings: Wordings of columns with at least one known record.
             least: Least share of right answers, 0 to 1.
 
         Returns:
-            The share of right answers of each among all known records of its column; None where
+            For each wording its right answers divided by the known records of its column; None if
             the labeler ended before that was known.
         """
         rows = [self._known[column] for column, _ in wordings]

@@ -1,4 +1,4 @@
-"""The wordings of each column before they are judged: a teacher's and those of frames."""
+"""Collect the candidate wordings of each column, from a teacher's answers and from frames."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ def collect(
     seed: int,
     measured: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[WordingResult]]:
-    """Collect the wordings of each column, rejected where their form is wrong or they are known.
+    """Collect the wordings of each column, and reject those with a wrong form and duplicates.
 
     Args:
-        table: Of kind `facts` or `rows`.
-        written: Lines of a teacher, with what it was asked.
-        meanings: Finds the kinds of values whose frames a column takes. Without it a column takes
-            none that do not name it, since nothing else tells which column they ask for.
-        frames: Use the project's frames.
-        seed: Of the order of the frames that name the column.
-        measured: Column -> wordings that models are measured on, which count as known.
+        table: A table of kind `facts` or `rows`.
+        written: Lines that a teacher wrote, with the call that asked for them.
+        meanings: Finds the kinds of values whose frames a column uses. Without it, frames that do
+            not name the column are used for columns of yes and no only, whose kind is known from
+            the cells.
+        frames: Whether to use the project's frames.
+        seed: Seed of the order of the frames that name the column.
+        measured: Column -> wordings that models are measured on; duplicates of them are rejected.
 
     Returns:
-        Column -> its wordings; sources take turns, so that the first ones are of all sources.
+        Column -> its wordings; the sources alternate.
     """
     by_column: defaultdict[str, list[tuple[Asked, str]]] = defaultdict(list)
     for asked, line in written:
@@ -63,7 +64,7 @@ def collect(
 
 
 def _kinds(table: FactTable, column: Column, meanings: ColumnMeanings | None) -> list[Kind]:
-    """Choose kinds of values: frames of yes and no by the cells, others by the encoder."""
+    """Choose a column's kinds of values: yes and no from its cells, others by the encoder."""
     if table.kind != "facts":
         return []  # a condition such as "opponent is Lions" does not fit these frames
     if "yes_no" in value_forms(example_cells(table, column.name)):
@@ -94,7 +95,7 @@ def _fill(column: Column, origin: Origin, frames: Sequence[str]) -> list[Wording
 def _without_known(
     column: Column, measured: Sequence[str], ones: Sequence[WordingResult]
 ) -> list[WordingResult]:
-    """Reject a teacher's duplicates, and leave out those of frames."""
+    """Mark a teacher's duplicates as rejected, and drop duplicate frames."""
     seen, kept = SeenTexts(likeness=1.0), []
     for template in (*column.templates, *measured):
         seen.add(template)

@@ -1,9 +1,9 @@
-"""What the columns of a table mean, as vectors of a sentence encoder.
+"""Match wordings to the columns of a table with the vectors of a sentence encoder.
 
-A column is described by its own question and by its name with example cells; a wording means the
-column whose description is nearest. Some column always is, so a wording must also be near to the
-frames of the column's own kind of values: "How heavy is it?" fits no column of a table of prices
-and colours. The record's name is left out of all texts ("it"), because it says nothing about the
+A column is described by its own question and by its name with example cells; a wording asks for the
+column with the nearest description. Some column is always the nearest, so a wording must also be
+near to the frames of the column's kind of values: "How heavy is it?" fits no column of a table of
+prices and colours. All texts have "it" in place of the record's name, which says nothing about the
 column and would outweigh the words that do.
 
 Sizes: C columns, W wordings, K kinds of values, D the encoder's width.
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float64]
 
 SHOWN_CELLS: Final = 3
-"""Example cells in a column's description."""
+"""Number of example cells in a column's description."""
 LEAST_KIND: Final = 0.35
-"""Least cosine of a column and a kind of values whose frames it takes."""
+"""Least cosine between a column and a kind of values whose frames it uses."""
 KIND_LEAD: Final = 0.08
-"""A second kind counts as well if its cosine is at most so much below the best one's."""
+"""Most by which the cosine of a second kind may be below that of the nearest kind."""
 KIND_SLACK: Final = 0.1
-"""A wording may be so much nearer to the frames of another kind. Chosen on wordings of our own; a
-larger one lets in wordings for what the table does not hold."""
+"""Most by which a wording may be nearer to the frames of another kind. It was chosen on wordings of
+our own; a larger value accepts wordings for values that the table does not have."""
 LEAST_COSINE: Final = 0.5
-"""Least cosine of a wording to its column where the column has no kind of values."""
+"""Least cosine between a wording and its column if the column has no kind of values."""
 MOST_KINDS: Final = 2
-"""Kinds of values whose frames a column takes."""
+"""Most kinds of values whose frames a column uses."""
 
 
 class ColumnMeanings:
-    """The columns of a table for a sentence encoder."""
+    """The columns of a table as vectors, which judge what a wording asks for."""
 
     def __init__(self, table: FactTable, encoder: Embeddings) -> None:
         """Embed the columns.
 
         Args:
-            table: Of kind `facts` or `rows`; its columns have templates.
-            encoder: Gives vectors of any length, such as those of all-MiniLM-L6-v2.
+            table: A table of kind `facts` or `rows`; its columns have templates.
+            encoder: A sentence encoder such as all-MiniLM-L6-v2; its vectors may have any length.
         """
         self._encoder = encoder
         self._cells = {c.name: example_cells(table, c.name) for c in table.columns}
@@ -67,9 +67,9 @@ class ColumnMeanings:
             column: Name of the column that they are meant for.
 
         Returns:
-            For each how much nearer it is to the column than to any other of the table, as a
-            difference of cosines (in a table with one column the cosine itself); and whether it
-            asks for the column's kind of values.
+            For each wording its lead: its cosine to the column minus the highest cosine to another
+            column (in a table with one column the cosine itself); and whether it asks for the
+            column's kind of values.
         """
         if not wordings:
             return []
@@ -89,7 +89,7 @@ class ColumnMeanings:
 
     @cached_property
     def _frames(self) -> Vectors:
-        """The average frame of each kind, (K, D)."""
+        """Mean vector of the frames of each kind, (K, D)."""
         return np.concatenate(
             [_means(self._embed([_without_key(f) for f in k.frames]), len(k.frames)) for k in KINDS]
         )
@@ -110,7 +110,7 @@ class ColumnMeanings:
 
     @cached_property
     def _abouts(self) -> Vectors:
-        """What describes each kind, (K, D)."""
+        """Mean vector of the phrases that describe each kind, (K, D)."""
         return np.concatenate([_means(self._embed(k.about), len(k.about)) for k in KINDS])
 
     def _describe(self, label: str, template: str, name: str) -> list[str]:
@@ -123,7 +123,7 @@ class ColumnMeanings:
 
 
 def example_cells(table: FactTable, column: str, most: int = 50) -> list[str]:
-    """List different cells of a column, in the table's order."""
+    """List up to `most` distinct cells of a column, in the table's order."""
     cells = dict.fromkeys(r.values[column] for r in table.rows if column in r.values)
     return list(cells)[:most]
 
@@ -138,6 +138,6 @@ def _normalised(vectors: Vectors) -> Vectors:
 
 
 def _means(vectors: Vectors, size: int) -> Vectors:
-    """Average groups of so many vectors, and bring the averages to length 1."""
+    """Average each group of `size` consecutive vectors, and normalise the averages to length 1."""
     groups = vectors.reshape(-1, size, vectors.shape[-1])
     return _normalised(groups.mean(axis=1))

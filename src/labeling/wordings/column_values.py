@@ -1,4 +1,4 @@
-"""How the cells of a column look: numbers, dates, yes and no, or words."""
+"""Find the form of a column's cells: numbers, dates, yes and no, or words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from .question_frames import Values
 
 MOSTLY: Final = 0.8
-"""Share of the cells that have to look alike."""
+"""Least share of the cells that must have a form."""
 _YES_NO: Final = frozenset({"yes", "no", "y", "n", "true", "false"})
 _NUMERAL: Final = re.compile(r"[-+~<>≈]?\d[\d.,'\u00a0\u202f ]*")
 _UNIT_WORDS: Final = 2
@@ -25,7 +25,7 @@ _DATE: Final = re.compile(
 
 
 def value_forms(cells: Sequence[str]) -> frozenset[Values]:
-    """Say how the cells of a column look; a column of years looks like dates and like numbers.
+    """Find the forms of a column's cells; a column of years counts as dates and as numbers.
 
     >>> sorted(value_forms(["1.2 kg", "0.8 kg"])), sorted(value_forms(["1988", "2003"]))
     (['number'], ['date', 'number'])
@@ -45,7 +45,7 @@ def value_forms(cells: Sequence[str]) -> frozenset[Values]:
 
 
 def _is_number(text: str) -> bool:
-    """Return whether a text is one or two numbers with at most two words of a unit."""
+    """Tell whether a text is one or two numbers with at most two words of a unit."""
     numerals = _NUMERAL.findall(text)
     rest = _NUMERAL.sub(" ", text)
     words = re.findall(r"[^\W\d_]+", rest)

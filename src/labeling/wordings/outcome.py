@@ -1,4 +1,4 @@
-"""Wordings with the verdicts on them, and the plan by which they are written and checked."""
+"""The plan for writing and checking wordings, and the result for each wording."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...files import read_json_lines, write_json_lines
 from ...tables import FactTable
 
 Origin = Literal["teacher", "frame", "label frame"]
-"""Who wrote a wording: a teacher, or this project, with the column's name in it or without."""
+"""Source of a wording: a teacher, a frame without the column's name, or a frame with it."""
 _WRITTEN: Final[Mapping[Origin, str]] = {
     "teacher": "by the teacher",
     "frame": "from frames",
@@ -29,35 +29,35 @@ MANY: Final = "there are enough for this column"
 NO_TIME: Final = "the time was used up"
 STOPPED: Final = "the teacher stopped answering"
 UNJUDGED: Final = frozenset({MANY, NO_TIME, STOPPED})
-"""Reasons that say nothing about a wording."""
+"""Reasons that do not mean that a wording is bad."""
 TRIED_ROWS: Final = 3
-"""Records tried per record that the teacher has to know."""
+"""Records that are tried for each known record that is needed."""
 TRIED_WORDINGS: Final = 2
-"""Most wordings asked about per wording that is wanted."""
+"""Most wordings that are checked for each wording that is wanted."""
 
 
 @dataclass(frozen=True)
 class WordingPlan:
-    """How many wordings, and how strictly they are checked."""
+    """How many wordings to write, and how strictly to check them."""
 
     wanted: int = 40
-    """Accepted wordings of a column after which no more are checked."""
+    """Number of accepted wordings per column; no more are checked after them."""
     calls: int = 12
-    """Calls of the writer per column; 0 for frames alone."""
+    """Calls of the writer per column; 0 uses frames only."""
     per_call: int = 8
-    """Wordings asked for in each of them."""
+    """Wordings that each call asks for."""
     frames: bool = True
-    """Use the project's frames, which are English."""
+    """Whether to use the project's frames, which are English."""
     margin: float = 0.02
-    """Least lead of the own column's cosine over that of the next one."""
+    """Least lead of a teacher's wording: its cosine to its own column minus the next highest."""
     records: int = 4
-    """Records that each wording is asked about."""
+    """Number of records that the teacher answers each wording for."""
     least_agreement: float = 0.75
-    """Least share of right answers about them."""
+    """Least share of right answers, above 0 to 1."""
     most_minutes: float | None = 10.0
-    """No further wordings are asked about after this time; None for no limit."""
+    """Minutes after which no more wordings are checked; None sets no limit."""
     seed: int = 0
-    """Of records, manners and the order of the wordings."""
+    """Seed of the records and of the order of the wordings."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
@@ -80,15 +80,15 @@ class WordingPlan:
             raise ConfigError(faults)
 
     def most_calls(self, table: FactTable, *, writes: bool, checks: bool) -> tuple[int, int]:
-        """Count the most calls that a table can need, to tell the time beforehand.
+        """Count the most calls that a table can need, for an estimate of the time.
 
         Args:
             table: The table.
-            writes: There is a writer.
-            checks: There is a teacher whose answers are checked.
+            writes: Whether there is a writer.
+            checks: Whether there is a teacher that answers the wordings.
 
         Returns:
-            Calls that write (some 15 tokens per wording), and short answers to questions.
+            Calls that write (about 15 tokens per wording), and calls that answer a question.
         """
         columns = sum(bool(column.templates) for column in table.columns)
         per_column = self.records * (TRIED_ROWS + TRIED_WORDINGS * self.wanted)
@@ -97,18 +97,18 @@ class WordingPlan:
 
 @dataclass(frozen=True)
 class WordingResult:
-    """A wording and what became of it."""
+    """A wording, and why it was accepted or rejected."""
 
     column: str
     wording: str
     """With `{key}` for the record."""
     origin: Origin
     reason: str | None = None
-    """Why it was rejected; None where it was accepted."""
+    """Why it was rejected; None if it was accepted."""
     margin: float | None = None
-    """Lead of the own column's cosine; None where meaning was not judged."""
+    """Its cosine to its own column minus the next highest; None if its meaning was not judged."""
     agreement: float | None = None
-    """Share of right answers; None where it was not asked."""
+    """Share of right answers, 0 to 1; None if the teacher did not answer it."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ class Wordings:
 
     results: tuple[WordingResult, ...]
     calls: Mapping[str, int] = field(default_factory=dict)
-    """Calls that wrote (`written`) and answered (`asked`), cached ones included."""
+    """Number of calls that wrote (`written`) and answered (`asked`), including cached ones."""
     message: str = ""
-    """Why it ended early; empty where it did not."""
+    """Why the run ended early; empty if it did not."""
 
     @property
     def templates(self) -> dict[str, tuple[str, ...]]:
@@ -131,7 +131,7 @@ class Wordings:
         return {column: tuple(wordings) for column, wordings in found.items()}
 
     def describe(self) -> str:
-        """Tell the outcome in one line."""
+        """Describe the outcome in one line."""
         why = f" ({self.message})" if self.message else ""
         counts = sorted(map(len, self.templates.values()))
         if not counts:

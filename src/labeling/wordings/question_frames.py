@@ -1,8 +1,8 @@
-"""Question frames: how people ask in ordinary English for what a column holds.
+"""Question frames: templates of questions in everyday English about the value of a column.
 
-A frame has `{key}` for the record and may have `{label}` for the column in words. Frames with
-`{label}` fit any column. The others name no column: they belong to a kind of value, and a column
-takes those of the kinds that a sentence encoder finds nearest to it (`frames_for_columns`).
+A frame contains `{key}` for the record and may contain `{label}` for the name of the column. Frames
+with `{label}` fit any column. The others belong to a kind of values; a column uses the frames of
+the kinds that a sentence encoder finds nearest to it (`ColumnMeanings.kinds`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Values = Literal["number", "date", "words", "yes_no"]
-"""How the cells of a column look: a number with or without a unit, a date, time or year, other
-words, or two words such as yes and no."""
+"""Form of a column's cells: a number with or without a unit; a date, time or year; other words;
+or two words such as yes and no."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of column, and how people ask for it without naming the column."""
+    """A kind of column, and frames that ask for its value without naming the column."""
 
     name: str
     about: tuple[str, ...]
     """Phrases that describe columns of this kind, for the encoder."""
     values: tuple[Values, ...]
-    """How its cells may look."""
+    """Forms that its cells may have."""
     frames: tuple[str, ...]
 
 
@@ -93,7 +93,7 @@ LABEL_FRAMES: Final[tuple[str, ...]] = (
     "{key} {label}",
     "{label} {key}",
 )  # fmt: skip
-"""For any column of a table with a key."""
+"""Frames for any column of a table with a key."""
 
 CONDITION_FRAMES: Final[tuple[str, ...]] = (
     "What's the {label} where {key}?",
@@ -122,7 +122,7 @@ CONDITION_FRAMES: Final[tuple[str, ...]] = (
     "What {label} is recorded where {key}?",
     "{label} where {key}?",
 )  # fmt: skip
-"""For tables without a key, where `{key}` is a condition such as `opponent is Lions`."""
+"""Frames for tables without a key, where `{key}` is a condition such as `opponent is Lions`."""
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(
@@ -1126,5 +1126,5 @@ KINDS: Final[tuple[Kind, ...]] = (
         ),
     ),
 )  # fmt: skip
-"""From general English alone: no frame was written for a table at hand, and no question of a
-benchmark was looked at."""
+"""All kinds of columns. The frames are general English: none was written for a particular table or
+taken from the questions of a benchmark."""

@@ -1,8 +1,8 @@
-"""A teacher writes further wordings of a column's question: what it is asked, what it answered.
+"""Ask a teacher for other wordings of a column's question, and read them from its answers.
 
-It is shown the question about one record, with the record's real name, since small models lose
-placeholders. Each call has a manner of its own, and every second one asks to avoid the
-column's name, which a student has to understand without.
+The prompt contains the question about one record with the record's real name, because small models
+lose placeholders. The calls ask for different styles, and every second call forbids the column's
+name, because a student must understand questions that do not contain it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Asked:
 
     column: str
     key: str
-    """Name of the record in the question, or its condition."""
+    """Name of the record in the question, or the condition that selects it."""
     cell: str
     question: str
     task: LabelTask
@@ -47,14 +47,14 @@ class Asked:
 def writing_tasks(
     table: FactTable, column: Column, calls: int, per_call: int, seed: int
 ) -> Iterator[Asked]:
-    """Write the calls for a column; the same arguments give the same calls.
+    """Yield the calls for a column; the same arguments give the same calls.
 
     Args:
-        table: Of kind `facts` or `rows`.
+        table: A table of kind `facts` or `rows`.
         column: One of its columns.
         calls: Number of calls.
-        per_call: Wordings asked for in each.
-        seed: Of the choice of records, templates and manners.
+        per_call: Number of wordings that each call asks for.
+        seed: Seed of the choice of records and templates.
     """
     chance = random.Random(f"{seed}:write:{column.name}")
     rows = [row for row in table.rows if key_of(table, row, column.name) is not None]
@@ -81,12 +81,12 @@ def writing_tasks(
 
 
 def wordings_of(asked: Asked, answer: str) -> list[str]:
-    """Read the wordings in an answer; `{key}` stands for the record where it is named."""
+    """Read the wordings from an answer, with `{key}` in place of the record's name."""
     return [as_wording(line, asked.key) for line in read_lines(answer)]
 
 
 def key_of(table: FactTable, row: TableRow, column: str) -> str | None:
-    """Return what names a record in a question for a column; None where it is not asked."""
+    """Return the text that names a record in a question for a column; None if it is not asked."""
     if column not in row.values:
         return None
     return row.asked_by.get(column) if table.kind == "rows" else row.key
@@ -95,7 +95,7 @@ def key_of(table: FactTable, row: TableRow, column: str) -> str | None:
 def spread_rows(
     table: FactTable, column: str, allowed: Sequence[TableRow], count: int, seed: int
 ) -> list[TableRow]:
-    """Choose records at random, with different cells first."""
+    """Choose `count` records at random, preferring records with distinct cells in the column."""
     rows = [row for row in allowed if key_of(table, row, column) is not None]
     random.Random(f"{seed}:rows:{column}").shuffle(rows)
     first: list[TableRow] = []

@@ -1,4 +1,4 @@
-"""The form of a wording: which texts of a teacher are one question about one record."""
+"""Check the form of a wording: whether a teacher's line is one question about one record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from ..tasks.duplicates import words_of
 
 MOST_WORDS: Final = 30
-"""Of a wording without the record's name."""
+"""Most words of a wording, without the record's name."""
 LEAST_WORDS: Final = 2
 _MARKS: Final = "?\uff1f\u061f\u037e"
 """Question marks of Latin, CJK, Arabic and Greek script."""
@@ -30,7 +30,7 @@ def read_lines(text: str) -> list[str]:
 
 
 def as_wording(line: str, key: str) -> str:
-    """Put `{key}` in place of the record's name, in whichever case it is written.
+    """Replace the record's name with `{key}`, ignoring case.
 
     >>> as_wording("How tall is the lighthouse?", "Lighthouse")
     'How tall is the {key}?'
@@ -44,12 +44,12 @@ def form_fault(wording: str, cell: str = "", template: str = "") -> str | None:
 
     Args:
         wording: With `{key}` for the record.
-        cell: The cell that the question asks for; it must not be told. Empty is not checked.
-        template: The question that was reworded; other numbers than its own are refused, because
-            small teachers invent answers and years.
+        cell: The answer, which the wording must not contain. An empty cell is not checked.
+        template: The question that was reworded. Words with digits that it does not contain are
+            refused, because small teachers invent answers and years.
 
     Returns:
-        The reason for refusing it; None for none.
+        The reason for refusing it; None if it is accepted.
 
     >>> form_fault("What does it cost?"), form_fault("Is {key} dear? What does it cost?")
     ('the record is not named once', 'more than one question, or none')
@@ -72,18 +72,18 @@ def form_fault(wording: str, cell: str = "", template: str = "") -> str | None:
 
 
 def holds(words: list[str], part: list[str]) -> bool:
-    """Return whether words occur in this order, side by side, among others."""
+    """Tell whether `part` occurs in `words` as consecutive words."""
     width = len(part)
     return any(words[at : at + width] == part for at in range(len(words) - width + 1))
 
 
 def says(answer: str, cell: str, others: frozenset[str] = frozenset()) -> bool:
-    """Return whether an answer says a cell, alone or in a sentence, and no other value beside it.
+    """Tell whether an answer contains a cell, alone or in a sentence, and no other value.
 
     Args:
-        answer: Of a teacher.
+        answer: A teacher's answer.
         cell: The right answer.
-        others: Values of the column.
+        others: All values of the column.
 
     >>> says("The price is 24.90 EUR.", "24.90 EUR")
     True

@@ -4,12 +4,12 @@
                            encoder=encoder)
     found.templates["price"]      # ("What would {key} set me back?", ...)
 
-Wordings come from a teacher that writes them and from frames of this project. A wording is kept if
-it names the record once, is one question, is no duplicate, means its own column to the encoder, and
-gets right answers from the teacher about records that the teacher knows.
+Wordings come from a teacher that writes them and from frames of this project. A wording is accepted
+if it names the record once, is one question and no duplicate, asks for its own column according to
+the sentence encoder, and if the teacher answers it right for records that the teacher knows.
 
-The same call continues after an interruption: prompts depend on the arguments and earlier answers,
-which are in the folder. Two runs give equal wordings unless the time runs out.
+The same call continues after an interruption: the prompts depend only on the arguments and on
+earlier answers, which are in the folder. Two runs give equal wordings unless the time runs out.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
 TOKENS_PER_WORDING = 24
-"""Most tokens of the writer per wording, on average."""
+"""Tokens per wording in the limit of a writer's answer."""
 LEAST_USABLE = 0.25
-"""A writer of which fewer lines are usable is not asked on; small chat models stay below."""
+"""Least share of usable lines with which a writer is asked further; small chat models stay below
+it."""
 FRAME_SLACK = 0.1
-"""A frame, whose kind fits, needs no lead. Where a teacher's answers are checked too, it may be so
-much nearer to another column: small encoders do not know every idiom ("set me back")."""
+"""Most by which a frame may be nearer to another column if a teacher checks it too: small encoders
+do not know every idiom ("set me back"). Without a teacher it may not be nearer at all."""
 WAVE = 16
-"""Wordings of a column that are asked about before it is looked whether there are enough."""
+"""Wordings of a column that are checked before the accepted ones are counted again."""
 Pool = dict[str, list[WordingResult]]
 """Column -> its wordings."""
 Progress = Callable[[LabelProgress], None]
@@ -81,25 +82,25 @@ def write_wordings(
     """Write and check wordings for all columns of a table.
 
     Args:
-        table: With templates; for a table that holds its questions nothing is written.
-        folder: Keeps the calls.
-        writer: Writes wordings: a chat model as it was before it was taught the table. None uses
-            frames alone.
-        teacher: Answers the wordings: it was taught the table, or reads the record (`context`).
-            None leaves this check out.
-        encoder: Judges meaning. Without it, frames that do not name the column are not used.
-        plan: How many, how strictly; None for the defaults.
-        facts: `row:column` of the cells that answers may be compared with; None for all.
+        table: A table with templates; nothing is written for a table that holds its own questions.
+        folder: Folder that keeps the calls.
+        writer: A chat model, not trained on the table, that writes wordings. None uses frames only.
+        teacher: A model that answers the wordings: it was trained on the table, or reads the
+            records (`context`). None skips this check.
+        encoder: Sentence encoder that judges meaning. Without it, frames that do not name the
+            column are used for columns of yes and no only.
+        plan: How many wordings, and how strictly they are checked; None takes the defaults.
+        facts: `row:column` of the cells that answers may be compared with; None allows all.
         measured: Column -> wordings with `{key}` that models are measured on; they stay held out.
-        context: Writes the record of a row for a teacher that reads it.
-        settings: Of the labeler; None for its defaults, which suit a server.
+        context: Writes the record of a row for a teacher that reads records.
+        settings: Settings of the labeler; None takes its defaults, which suit a server.
         progress: Called during the calls.
 
     Returns:
-        All wordings, accepted and rejected; also those that were not needed, as rejected.
+        All wordings, accepted and rejected; those that were not needed count as rejected.
 
     Raises:
-        ConfigError: Another process uses the folder, or a teacher cannot do what is asked.
+        ConfigError: Another process uses the folder, or a teacher does not support a setting.
     """
     if not any(column.templates for column in table.columns):
         return Wordings((), message="the table holds its own questions")
@@ -140,13 +141,16 @@ def _write(
     settings: LabelSettings | None,
     progress: Progress | None,
 ) -> tuple[list[tuple[Asked, str]], int, str]:
-    """Let the writer write; return its lines, the number of calls, and why it ended early.
+    """Let the writer write wordings.
 
-    A writer whose first call for each column gives few usable lines is not asked again.
+    If its first calls, one per column, give too few usable lines, it is not asked again.
+
+    Returns:
+        Its lines with the calls, the number of calls, and why it ended early (empty if not).
     """
     tokens = TOKENS_PER_WORDING * plan.per_call
     profile = DecodeProfile(max_tokens=tokens, temperature=0.8, top_p=0.95, seed=plan.seed)
-    # The last line of an answer that was cut off is no question, and fails the check of its form.
+    # The last line of a truncated answer is usually no whole question, and its form is rejected.
     labeler = BatchLabeler(WholeOrCut(writer), folder, profile=profile, settings=settings)
     lines: list[tuple[Asked, str]] = []
     calls = 0
@@ -176,12 +180,12 @@ def _write(
 def _judge_meaning(
     pool: Pool, meanings: ColumnMeanings | None, least: Mapping[Origin, float]
 ) -> Pool:
-    """Reject wordings that another column is as near to, unless they name their own.
+    """Reject wordings that ask for another column or kind of values, unless they name their own.
 
     Args:
         pool: The wordings.
-        meanings: The columns for an encoder; None rejects nothing.
-        least: Who wrote a wording -> least lead of its column.
+        meanings: Vectors of the columns; None rejects nothing.
+        least: Source of a wording -> least lead of its own column.
     """
     if meanings is None:
         return pool
@@ -200,7 +204,7 @@ def _judge_meaning(
 
 
 def _reject_shared(pool: Pool) -> None:
-    """Reject, in place, wordings that were written for several columns."""
+    """Reject wordings that occur in several columns, in place."""
     columns = Counter(
         text
         for ones in pool.values()
@@ -216,7 +220,7 @@ def _reject_shared(pool: Pool) -> None:
 
 
 def _first(pool: Pool, wanted: int) -> Pool:
-    """Keep the first so many of each column."""
+    """Reject all but the first `wanted` accepted wordings of each column."""
     kept: Pool = {}
     for column, ones in pool.items():
         count, kept[column] = 0, []
@@ -228,7 +232,7 @@ def _first(pool: Pool, wanted: int) -> Pool:
 
 
 def _judge_answers(pool: Pool, check: AnswerCheck, plan: WordingPlan, began: float) -> None:
-    """Judge, in place, the wordings of all columns by the teacher's answers, in waves."""
+    """Check the wordings of all columns by the teacher's answers, in waves and in place."""
     limit = None if plan.most_minutes is None else began + 60 * plan.most_minutes
     known = check.find_known()
     waiting = {

@@ -1,7 +1,7 @@
-"""EasyDistill configurations of both generations, read into a `JobConfig`.
+"""Read EasyDistill configurations of both generations into a `JobConfig`.
 
-One table says which keys a section has and one which values a key takes; all faults are reported at
-once. A configuration of 2.0 is put into the keys of 1.0. Null counts as not given.
+`_SECTIONS` lists the keys of each section and `_KINDS` the allowed values of keys; all faults are
+reported at once. A 2.0 configuration is converted to the keys of 1.0. Null means not given.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _IDLE: Final = {
     "enforce_eager max_model_len batch_size vllm_config sampling_config step_models processing "
     "logging paths api_configs",
     "distillation": "teacher_weights",
-    # Beside the fields of transformers.TrainingArguments: those of its earlier releases, too.
+    # Not in transformers.TrainingArguments; includes fields of its earlier releases.
     "training": "dataset reward_funcs deepspeed roll_out_num max_pixels total_episodes "
     "missing_eos_penalty stop_token response_length trainpath testpath num_epochs num_workers "
     "max_len config_path gradient_checkpoint savedir system_prompt deepspeed_config "
     "evaluation_strategy save_safetensors logging_dir no_cuda fp16_opt_level "
     "half_precision_backend group_by_length report_to save_strategy save_total_limit",
 }
-"""Keys that the peer knows and that have no effect here, which the log says."""
+"""Keys that EasyDistill knows and that have no effect here; the log names them."""
 _SECTIONS: Final = {name: f"{keys} {_IDLE[name]}" for name, keys in _USED.items()}
 _UNCHECKED: Final = ("models", "training")
 """Values of these sections are checked where they are used."""
@@ -71,7 +71,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
          lambda value: isinstance(value, str) and bool(value.strip()), "a path"),
         ("max_workers num_in_context_samples num_output_samples batch_size max_tokens",
          lambda value: type(value) is int and value > 0, "a whole number from 1 on"),
-        # Its range is checked with that of the other settings of a decoding.
+        # `DecodeProfile` checks its range.
         ("max_new_tokens", lambda value: type(value) is int, "a whole number from 1 on"),
         ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
          f"0 to {LARGEST_SEED}"),
@@ -94,25 +94,26 @@ class JobConfig:
 
     job: Job
     dataset: Values
-    """Paths of files that are read are found; those of files that are written are as given."""
+    """Paths of input files are resolved; paths of output files are as given."""
     models: Values
     inference: Values = field(repr=False)
     training: Values
     settings: DistillationConfig
-    """Of the training, where the job makes a student."""
+    """Settings of the training, if the job trains a student."""
     records: Mapping[str, Sequence[Values]] = field(default_factory=dict, repr=False)
-    """Key of `dataset` -> the records of that file, where the caller has read them already."""
+    """Key of `dataset` -> records of that file, if the caller has read them already."""
 
 
 def read_job(path: str | Path) -> JobConfig:
-    """Read and check the configuration in a JSON or YAML file, of either generation.
+    """Read and check a configuration of either generation in a JSON or YAML file.
 
-    Files that it names are looked for below the current folder, then beside it.
+    Relative paths in it are resolved against the current folder, then against the folder of the
+    configuration.
 
     Raises:
         ConfigError: There is no such file, it is neither JSON nor YAML, or the job is unknown or
-            refused; or all faults: unknown and missing keys, values of a wrong kind or out of
-            range, files that are not there, places that cannot be written to.
+            not supported. Otherwise lists all faults: unknown and missing keys, wrong values,
+            missing input files, and output that cannot be written.
     """
     if not os.path.isfile(path):
         raise ConfigError([f"there is no configuration at {str(path)!r}"])
@@ -125,7 +126,7 @@ def read_job(path: str | Path) -> JobConfig:
     if job.generation == "2.0":
         sections = from_v2(sections, job, beside, faults)
     given = {name: _given(sections.get(name, {})) for name in _SECTIONS}
-    # Null in `training` takes the default of our trainer in the place of EasyDistill's.
+    # Null in `training` means the default of our trainer instead of EasyDistill's.
     given["training"] = sections.get("training", {})
     faults += [*_missing(given, job), *_find_files(given["dataset"], job, beside),
                *_place_faults(given)]  # fmt: skip
@@ -146,7 +147,7 @@ def _job_of(values: Values) -> Job:
 
 
 def _key_faults(values: Values, job: Job) -> Iterator[str]:
-    """Name unknown sections and keys, and values of a wrong kind or out of range."""
+    """Report unknown sections and keys, and values of a wrong kind or out of range."""
     table = _SECTIONS if job.generation == "1.0" else SECTIONS_V2
     if job.generation == "1.0":  # 2.0 keeps further sections for other tools
         sections = ("job_type", *table)
@@ -169,8 +170,10 @@ def _key_faults(values: Values, job: Job) -> Iterator[str]:
 
 
 def _trainer_fields() -> list[str]:
-    """Read the fields of transformers' training arguments, all of which the peer passes on, from
-    their source: an import takes seconds."""
+    """Return the fields of transformers' training arguments, which EasyDistill accepts.
+
+    They are read from the source, because the import takes seconds.
+    """
     place = find_spec("transformers")
     if place is None or place.origin is None:
         return []
@@ -190,8 +193,8 @@ def _missing(given: Mapping[str, Values], job: Job) -> Iterator[str]:
 
 
 def _find_files(dataset: dict[str, Any], job: Job, beside: Path) -> Iterator[str]:
-    """Put the places of the files that are read into `dataset`, and name those not found."""
-    # Labels are read only where no teacher writes them.
+    """Resolve the paths of input files in `dataset`, and report files that are not found."""
+    # Labels are an input only if no teacher writes them.
     labels = ("labeled_path", "logits_path") if job.teacher == "none" else ()
     for key in ("instruction_path", "input_path", *labels):
         path = dataset.get(key)
@@ -205,14 +208,14 @@ def _find_files(dataset: dict[str, Any], job: Job, beside: Path) -> Iterator[str
 
 
 def _found_model(name: Any, beside: Path) -> Any:  # noqa: ANN401 - a name, or a list of them
-    """Find a model folder likewise; what is in neither place may be a name of the hub."""
+    """Resolve the path of a model folder; a name that is no folder may be one on the hub."""
     if isinstance(name, list):
         return [_found_model(one, beside) for one in name]
     return str(named_place(name, beside) or name) if isinstance(name, str) else name
 
 
 def _place_faults(given: Mapping[str, Values]) -> Iterator[str]:
-    """Name the file and the folder that cannot be written."""
+    """Report an output file or folder that cannot be written."""
     path, folder = given["dataset"].get("output_path"), given["training"].get("output_dir")
     if isinstance(path, str) and Path(path).is_dir():
         yield f"Output path is a directory: {path}"
@@ -223,7 +226,7 @@ def _place_faults(given: Mapping[str, Values]) -> Iterator[str]:
 
 
 def _log_idle(given: Mapping[str, Values]) -> None:
-    """Log which keys have no effect, and warn of a key in plain text."""
+    """Log which keys have no effect, and warn of an API key in plain text."""
     for section, values in given.items():
         idle = [key for key in values if key not in _USED[section].split()]
         if idle:

@@ -1,4 +1,4 @@
-"""Configurations of EasyDistill 2.0, put into the sections and keys of 1.0."""
+"""Convert configurations of EasyDistill 2.0 to the sections and keys of 1.0."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ _MAPPED: Final = {
     )
     for name in names.split()
 }  # fmt: skip
-"""Section and key of 1.0 -> those of 2.0 that mean the same. For jobs that score, `eval` stands for
-`generation`, and `eval_backend`, where it is given, for `backend`."""
+"""Section and key of 1.0 -> the equivalent ones of 2.0. Jobs that score use `eval` instead of
+`generation`, and `eval_backend`, if it is given, instead of `backend`."""
 _PROMPTS: Final = {
     "expansion": "Write one new instruction in the manner of the examples below, but on another "
     "matter. Put it between <answer> and </answer>.",
@@ -50,23 +50,23 @@ _PROMPTS: Final = {
     "shorter": "You make reasoning short and keep what it needs.",
     "longer": "You write reasoning out in full.",
 }
-"""Stage -> the prompt of a 2.0 job whose configuration has none."""
+"""Stage -> default prompt of a 2.0 job."""
 
 
 def place_v2(section: str, key: str) -> str:
-    """Name the key of 2.0 that stands for one of 1.0."""
+    """Return the 2.0 name of a key of 1.0."""
     return ".".join(_MAPPED.get((section, key), (section, key)))
 
 
 def from_v2(
     given: Mapping[str, Values], job: Job, beside: Path, faults: list[str]
 ) -> dict[str, dict[str, Any]]:
-    """Put the sections of a 2.0 configuration into those of 1.0; faults are added to the list."""
+    """Convert the sections of a 2.0 configuration to those of 1.0; append faults to the list."""
     used = {name: {key: value for key, value in given.get(name, {}).items() if value is not None}
             for name in SECTIONS_V2}  # fmt: skip
     for section, values in used.items():
         for key, value in values.items():
-            # A variable may stand for an address or a path. The key is resolved when it is used.
+            # Addresses and paths may be variables. The API key is resolved when it is used.
             named = section in ("backend", "eval_backend") or key.endswith(
                 ("_path", "_file", "_dir")
             )
@@ -94,16 +94,16 @@ def from_v2(
     try:
         made["inference"]["prompt"] = _prompt(used, job, beside)
     except ConfigError as fault:
-        made["inference"]["prompt"] = "?"  # is there, and its fault is reported
+        made["inference"]["prompt"] = "?"  # not missing: its fault is reported here
         faults += fault.faults
     return made
 
 
 def _prompt(used: Mapping[str, Values], job: Job, beside: Path) -> str:
-    """Give the prompt that stands before the record.
+    """Return the prompt that is written before each record.
 
     Raises:
-        ConfigError: It has places to fill in, or its file is not there.
+        ConfigError: The prompt contains placeholders, or its file does not exist.
     """
     for name in ("synthesis", "generation"):
         text, file = (used[name].get(f"prompt_template{end}") for end in ("", "_file"))
@@ -120,10 +120,10 @@ def _prompt(used: Mapping[str, Values], job: Job, beside: Path) -> str:
 
 
 def resolved_variable(text: str) -> str:
-    """Put variables of the environment in the places of `${NAME}` and `$NAME`.
+    """Replace `${NAME}` and `$NAME` by environment variables.
 
     Raises:
-        ConfigError: One is not set.
+        ConfigError: A variable is not set.
     """
     for name in re.findall(r"\$\{?(\w+)", text):
         if name not in os.environ:

@@ -1,6 +1,6 @@
-"""Every EasyDistill job by name: which stage runs it, or why it is refused and what to use instead.
+"""All EasyDistill jobs: the stage that runs each, or why it is not supported and what to use.
 
-A job type belongs to one generation only, so its name says how a configuration is read.
+A job type belongs to one generation only, so its name determines how a configuration is read.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ Teacher = Literal["none", "local", "api"]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a job does, whoever its teacher is."""
+    """What a job does, with any kind of teacher."""
 
     flow: str
-    """What is read and written, for the list of jobs."""
+    """Input and output, for the list of jobs."""
     needs: tuple[str, ...]
     """Keys that a configuration must have."""
     names: str
-    """Jobs of EasyDistill 1.0 that run it."""
+    """Names of the EasyDistill 1.0 jobs that run this stage."""
     names_v2: str = ""
-    """Jobs of EasyDistill 2.0 that run it."""
+    """Names of the EasyDistill 2.0 jobs that run this stage."""
     function: str = "texts.run_texts"
-    """`module.function` of this package, imported when a job runs because most load torch."""
+    """`module.function` of this package; imported when a job runs, because most load torch."""
     new_tokens: int = 512
-    """Most tokens of an answer where `inference.max_new_tokens` is not given."""
+    """Most tokens of an answer if `inference.max_new_tokens` is not given."""
     judges: Literal["thought", "answer"] | None = None
-    """What the teacher scores; it decodes greedily then, in 30 calls at once."""
+    """What the teacher scores. A scoring teacher decodes greedily, in 30 simultaneous calls by
+    default."""
     labels_first: bool = False
-    """A teacher, where the job has one, first answers what `labeled_path` lacks."""
+    """Whether the teacher, if the job has one, first answers records without a label."""
 
     @property
     def trains(self) -> bool:
-        """Whether a student is made."""
+        """Whether the stage trains a student."""
         return "models.student" in self.needs
 
 
@@ -119,7 +120,7 @@ _REFUSED: Final[list[tuple[Generation, str, str, str]]] = [
 _FAMILIES: Final = {
     "mmkd_": _IMAGES, "mmcot_": _IMAGES, "rl_": _RL, "agentkd_": _TOOLS, "speckd_": _EAGLE,
 }  # fmt: skip
-"""First part of a name -> why such jobs are refused, for names that later releases may add."""
+"""Prefix of a name -> why such jobs are refused, for names that later releases may add."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,12 @@ class Job:
 
     @property
     def definition(self) -> Stage:
-        """The row of `STAGES`, for a job that is run."""
+        """The stage of a supported job."""
         return STAGES[self.stage or ""]
 
     @property
     def teacher(self) -> Teacher:
-        """Who answers: a model in this process, or a server."""
+        """Kind of teacher: a model in this process, a server, or none."""
         if self.generation == "2.0" or self.name.endswith("_api"):
             return "api"
         is_local = self.name.endswith(("_local", "_batch")) or self.name == "kd_white_box"
@@ -150,7 +151,7 @@ class Job:
 
     @property
     def labels_first(self) -> bool:
-        """Whether its teacher first answers what `labeled_path` lacks."""
+        """Whether its teacher first answers records without a label."""
         return self.definition.labels_first and self.teacher != "none"
 
 
@@ -167,10 +168,11 @@ JOBS: Final[dict[str, Job]] = {
 
 
 def find_job(name: object) -> Job:
-    """Find a job that is run.
+    """Find a supported job by its name.
 
     Raises:
-        ConfigError: There is no job of this name, or it is refused; the message says which to use.
+        ConfigError: The name is unknown, or the job is not supported; the message then names the
+            closest supported job.
     """
     reasons = (why for begin, why in _FAMILIES.items() if str(name).startswith(begin))
     job = JOBS.get(str(name)) or Job(str(name), "1.0", reason=next(reasons, ""))
@@ -185,7 +187,7 @@ def find_job(name: object) -> Job:
 
 
 def list_jobs() -> list[str]:
-    """Write all jobs, one per line: name, and what it reads and writes or why it is refused."""
+    """Describe all jobs, one per line: its name with input and output, or why it is refused."""
     lines: dict[Generation, list[str]] = {"1.0": [], "2.0": []}
     for job in sorted(JOBS.values(), key=lambda job: (job.stage is None, job.name)):
         told = f"refused  {job.reason}"

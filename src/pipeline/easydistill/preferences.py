@@ -90,7 +90,7 @@ def _prompts(config: JobConfig) -> list[str]:
 def _ask(
     config: JobConfig, prompts: list[str], mode: SystemMode, system: str | None, name: str
 ) -> dict[str, str]:
-    """Ask the teacher; give its usable answers by prompt."""
+    """Ask the teacher; return prompt -> usable answer."""
     folder = f"{config.dataset['labeled_path']}.work/{name}"
     records = [{"instruction": text} for text in prompts]
     run = ask_instructions(config, records, mode, system, folder)
@@ -98,7 +98,7 @@ def _ask(
 
 
 def _students_answers(config: JobConfig, prompts: list[str], mode: SystemMode) -> dict[str, str]:
-    """Let the student answer before it is trained; give its answers by prompt."""
+    """Let the untrained student answer; return prompt -> answer."""
     said = generate_texts(
         load_checkpoint(config.models["student"]),
         [format_prompt(text, "", mode) for text in prompts],
@@ -108,7 +108,7 @@ def _students_answers(config: JobConfig, prompts: list[str], mode: SystemMode) -
 
 
 def _pairs(prompts: list[str], chosen: Mapping[str, str], rejected: Mapping[str, str]) -> Pairs:
-    """Pair the answers; a prompt without both, or whose two answers are equal, gives no pair."""
+    """Pair the answers; a prompt that lacks an answer, or with equal answers, gives no pair."""
     pairs = [
         {"prompt": text, "chosen": chosen[text], "rejected": rejected[text]}
         for text in prompts

@@ -22,7 +22,9 @@ def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
         (f"{program} --config job.json", f"{program} --list-jobs"),
     )
     parser.add_argument("--config", type=text, help="JSON file (2.0: YAML too)")
-    parser.add_argument("--list-jobs", action="store_true", help="all jobs, and why some are not")
+    parser.add_argument(
+        "--list-jobs", action="store_true", help="list all jobs, and why some are not supported"
+    )
     add_verbose(parser)
     return parser
 
@@ -31,8 +33,8 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done, 1 failed, 2 a configuration with faults or a refused job; the reason is printed on
-        standard error.
+        0 for success, 1 for a failure, 2 for a configuration with faults or an unsupported job; the
+        reason is printed on standard error.
     """
     parser = easydistill_parser()
     args = parser.read(argv)
@@ -63,7 +65,7 @@ def run_job(config: JobConfig) -> str:
     """Run a job.
 
     Returns:
-        The student's folder, or the file of texts.
+        The student's folder, or the file of texts that the job wrote.
 
     Raises:
         StillroomError: The job failed.

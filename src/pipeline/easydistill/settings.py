@@ -1,6 +1,5 @@
-"""The sections `training` and `distillation` of an EasyDistill job as a `DistillationConfig`.
-
-Loads no torch.
+"""Convert the sections `training` and `distillation` of an EasyDistill job to a
+`DistillationConfig`, without loading torch.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from ...errors import ConfigError
 from .jobs import Job
 
 OBJECTIVES: Final = {"forward_kld": "forward_kl", "reverse_kld": "reverse_kl"}
-"""Name of a divergence in `distillation.distillation_type` -> our name."""
+"""Value of `distillation.distillation_type` -> our name of the divergence."""
 _MAPPED: Final[dict[str, tuple[str, Any]]] = {
     "models.student": ("student_model_name", ""),
     "dataset.seed": ("seed", 42),
@@ -39,8 +38,8 @@ _MAPPED_LOGITS: Final[dict[str, tuple[str, Any]]] = {
     "distillation.max_seq_length": ("max_length", 512),
     "distillation.distillation_type": ("objective", "forward_kld"),
 }
-"""Section and key -> our name and EasyDistill's default; None takes ours. The second table is that
-of jobs that train on logits, too."""
+"""Section and key -> our name and EasyDistill's default; None takes our default. This second table
+is for jobs that also train on logits."""
 
 
 def training_settings(given: Mapping[str, Mapping[str, Any]], job: Job) -> DistillationConfig:
@@ -48,10 +47,10 @@ def training_settings(given: Mapping[str, Mapping[str, Any]], job: Job) -> Disti
 
     Args:
         given: The sections of the configuration.
-        job: One that trains.
+        job: A job that trains a student.
 
     Raises:
-        ConfigError: Values out of range; all faults, under the names that the file has.
+        ConfigError: Values are out of range; lists all faults, with the keys of the configuration.
     """
     mapped = _MAPPED | (_MAPPED_LOGITS if job.stage == "white_box" else {})
     teacher = given["models"].get("teacher")
@@ -64,10 +63,10 @@ def training_settings(given: Mapping[str, Mapping[str, Any]], job: Job) -> Disti
     for place, (ours, default) in mapped.items():
         section, _, key = place.partition(".")
         value = given[section].get(key, default)
-        # -1 and 0 steps mean that no number is given.
+        # -1 or 0 steps mean that the number of steps is not given.
         if value is not None and not (key == "max_steps" and value in (-1, 0)):
             values[ours] = OBJECTIVES[value] if key == "distillation_type" else value
-    nested = given["training"].get("output")  # where agentkd_distill has its folder
+    nested = given["training"].get("output")  # agentkd_distill has its folder there
     if isinstance(nested, Mapping) and "output_dir" in nested:
         values["output_dir"] = nested["output_dir"]
     try:

@@ -1,4 +1,4 @@
-"""EasyDistill jobs that train a student: on labels, on labels and kept logits, on conversations."""
+"""EasyDistill jobs that train a student on labels, labels and cached logits, or conversations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Records = list[dict[str, Any]]
 
 
 def run_black_box(config: JobConfig) -> str:
-    """Train on labels; the teacher of the job, if it has one, first answers what has none.
+    """Train on labels; the job's teacher, if it has one, first labels records without an answer.
 
     Returns:
         The student's folder.
@@ -39,7 +39,7 @@ def run_black_box(config: JobConfig) -> str:
 def run_white_box(config: JobConfig) -> str:
     """Train on labels and on the teacher's logits for these labels.
 
-    Logits are found by the tokens that they belong to, never by their place in a file.
+    Cached logits are looked up by the token ids of a sequence, not by its position in a file.
 
     Returns:
         The student's folder.
@@ -48,8 +48,8 @@ def run_white_box(config: JobConfig) -> str:
     has_teacher = config.job.teacher != "none"
     if not has_teacher and not (Path(cache) / MANIFEST_FILE).is_file():
         raise ConfigError([
-            f"dataset.logits_path is {cache!r}, which is no folder of kept logits. Files of the "
-            "peer hold logits of other answers than the labels, so they are not read; "
+            f"dataset.logits_path is {cache!r}, which is not a folder of cached logits. Files of "
+            "EasyDistill hold logits of other answers than the labels, so they are not read; "
             "kd_white_box makes the folder"
         ])  # fmt: skip
     mode = prompt_mode(config)
@@ -80,7 +80,7 @@ def run_conversations(config: JobConfig) -> str:
 
 
 def prompt_mode(config: JobConfig) -> SystemMode:
-    """Give the form of the prompts; where the file names none, log which one is taken."""
+    """Return the format of the prompts; log a warning if the configuration names none."""
     chosen: SystemMode | None = config.dataset.get("prompt_format")
     if chosen is None:
         logger.warning(
@@ -91,13 +91,13 @@ def prompt_mode(config: JobConfig) -> SystemMode:
 
 
 def train(config: JobConfig, records: Records, mode: SystemMode, **special: Any) -> str:  # noqa: ANN401
-    """Train the student of a job; `special` as in `train_student`."""
+    """Train the student of a job; `special` are further arguments of `train_student`."""
     overwrite = bool(config.training.get("overwrite_output_dir", False))
     return train_student(config.settings, records, mode, overwrite=overwrite, **special)
 
 
 def _labels(config: JobConfig, mode: SystemMode) -> Records:
-    """Give the labelled records of a job; its teacher answers those that have no label.
+    """Return the labelled records of a job; its teacher answers records without a label.
 
     Existing labels are kept, unless `inference.overwrite` is true.
 
@@ -129,7 +129,7 @@ def _labels(config: JobConfig, mode: SystemMode) -> Records:
 
 
 def _instructions(config: JobConfig, key: str) -> Records:
-    """Read records with instructions; the `view` of two-task records is kept."""
+    """Read instruction records, and keep the `view` of two-task records."""
     rows = _rows(config, key)
     return [
         {**record, **({"view": row["view"]} if row.get("view") in (LABEL, RATIONALE) else {})}

@@ -1,4 +1,4 @@
-"""Asking the teacher of an EasyDistill job: a server, or a model in this process."""
+"""Ask the teacher of an EasyDistill job: a server, or a model in this process."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def ask_teacher(
 
     Args:
         config: The job.
-        tasks: What is asked.
-        folder: Keeps every answer as soon as it is there.
-        check: Says why an answer cannot be used.
-        mode: Of the student; one that reasons learns the teacher's thoughts, too.
+        tasks: Tasks to ask.
+        folder: Keeps every answer as soon as it arrives.
+        check: Judges answers.
+        mode: Mode of the student; with `system2` it learns the teacher's reasoning too.
 
     Raises:
-        ConfigError: A setting is out of range, or a variable of the environment is not set.
-        GenerationError: The run stopped before its end; the same command goes on.
+        ConfigError: A setting is out of range, or an environment variable is not set.
+        GenerationError: The run stopped early; the same command continues it.
     """
     inference, stage = config.inference, config.job.definition
     local = config.job.teacher == "local"
@@ -74,8 +74,8 @@ def ask_instructions(
 ) -> LabelRun:
     """Ask the teacher to answer records `{instruction, input}`.
 
-    A server gets chat turns; a model in this process continues the prompt that the student learns,
-    unless there is a system prompt.
+    A server gets chat turns. A model in this process gets the prompt that the student is trained
+    on, or chat turns if there is a system prompt.
     """
 
     def prompt(record: Mapping[str, Any]) -> Prompt:

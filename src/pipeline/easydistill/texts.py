@@ -1,4 +1,4 @@
-"""EasyDistill jobs that write a file of texts: new instructions, reasoning, scores."""
+"""EasyDistill jobs that write a file of new instructions, reasoning or scores."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Records = list[dict[str, Any]]
 
 
 def run_texts(config: JobConfig) -> str:
-    """Ask the teacher once per record and write what can be used.
+    """Ask the teacher once per record, and write the records with usable answers.
 
-    New instructions are asked for after examples that are drawn from the records; records whose
-    categories were asked for are drawn to the target mix.
+    The stage `expansion` asks for new instructions, with examples that are drawn from the records;
+    `resampling` asks for categories and resamples the records to the target shares.
 
     Returns:
         The file of the new records.
@@ -48,7 +48,7 @@ def run_texts(config: JobConfig) -> str:
 
 
 def run_scores(config: JobConfig) -> str:
-    """Let a judge score records; a record that lacks a score says why."""
+    """Let a judge score records; a record without a score contains the reason."""
     records, judged = _records(config), config.job.definition.judges or "answer"
     problem, solution = _keys(config)
     system = config.inference.get("system_prompt")
@@ -79,7 +79,7 @@ def _text_job(config: JobConfig) -> free_text.TextJob:
 def _ask(
     config: JobConfig, job: free_text.TextJob, records: Sequence[Mapping[str, Any]]
 ) -> Records:
-    """Ask about each record; the log counts those without a usable answer.
+    """Ask about each record; records without a usable answer are counted in the log.
 
     Raises:
         GenerationError: No record has a usable answer.
@@ -97,7 +97,7 @@ def _ask(
 
 
 def _keys(config: JobConfig) -> tuple[str, str]:
-    """Give the columns of the instruction and of the answer."""
+    """Return the columns of the instruction and of the answer."""
     dataset = config.dataset
     return dataset.get("instruction_key", "instruction"), dataset.get("output_key", "output")
 

@@ -1,6 +1,4 @@
-"""EasyDistill configurations of System 1 and System 2, for a person to read and for
-`stillroom easydistill --config FILE` to run.
-"""
+"""Write EasyDistill configurations of System 1 and 2, which `stillroom easydistill` can run."""
 
 from __future__ import annotations
 
@@ -36,22 +34,22 @@ def write_system1_config(
     training: Mapping[str, Any] | None = None,
     inference: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write the configuration of System 1: a teacher labels what has no answer, a student learns.
+    """Write the configuration of System 1: a teacher labels instructions, and a student learns.
 
-    Paths are written as given; they are resolved when the job runs.
+    Paths are written as given, and resolved when the job runs.
 
     Args:
         teacher_model: Folder or hub name.
         student_model: Folder, hub name, or `every_second_layer` of the teacher.
         labeled_path: File of `{instruction, input, output}`.
-        out_dir: Where the student goes.
+        out_dir: Folder of the student.
         num_train_epochs: Passes over the data.
         config_path: File to write.
-        template_path: Chat template; None writes the usual name.
-        instruction_path: File of instructions; those without an answer in `labeled_path` are
-            labelled.
-        training: Values that replace the usual ones.
-        inference: Values that replace the usual ones.
+        template_path: Chat template; None writes the default path.
+        instruction_path: File of instructions; the teacher labels those without an answer in
+            `labeled_path`.
+        training: Values that replace the defaults of the section.
+        inference: Values that replace the defaults of the section.
 
     Returns:
         `config_path`.
@@ -86,11 +84,11 @@ def write_system2_config(
 ) -> str:
     """Write the configuration of System 2: a student learns given chains of thought.
 
-    Args and returns are those of `write_system1_config`, but for:
+    The other arguments and the result are those of `write_system1_config`.
 
     Args:
-        cot_path: File of `{instruction, input, output}`, the output a chain of thought.
-        teacher_model: Only for a student that is made of its layers.
+        cot_path: File of `{instruction, input, output}`, with a chain of thought as output.
+        teacher_model: Teacher of a student that is made of its layers; otherwise not used.
     """
     models = {} if teacher_model is None else {"teacher": teacher_model}
     changes = {"max_length": 1024, "learning_rate": 1e-5, **(training or {})}

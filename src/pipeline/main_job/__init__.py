@@ -1,1 +1,1 @@
-"""From a table to a student that answers, with numbers: one file per step."""
+"""The main job, from a table to a measured student: one file per step."""

@@ -66,7 +66,7 @@ def _stream_answer(workflow: MultiAgentWorkflow, question: str, console: Console
 
 
 def _how(final: Mapping[str, Any]) -> str:
-    """Describe an answer: route, verdict and place in the table."""
+    """Describe an answer: task type, verdict, and its cells in the table."""
     places = [
         f"row {source['row']}" + (f", column {source['column']}" if source.get("column") else "")
         for source in final.get("sources", [])

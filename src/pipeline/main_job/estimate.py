@@ -1,5 +1,6 @@
-"""Estimates the time and memory of a job before it starts, from the questions of a few hundred
-records and a few timed training steps.
+"""Estimate the time and memory of a job before it starts.
+
+The estimate is based on the questions of a few hundred records and a few timed training steps.
 """
 
 from __future__ import annotations
@@ -35,22 +36,24 @@ from .settings import STARTER, MainJob, Recipe, Tuning
 from .teacher import CHARACTERS_PER_TOKEN, plan_batch, plan_steps, plan_vocabulary, table_characters
 
 SAMPLED_RECORDS: Final = 300
-"""Records whose questions are counted; a smaller table is taken whole."""
+"""About how many records the questions are sampled from; a smaller table is used whole."""
 TRIED_STEPS: Final = 3
-"""Timed steps, after one untimed step."""
+"""Timed steps, after one untimed warm-up step."""
 STEP_OVERHEAD: Final = 1.25
-"""Time of a whole step (optimizer, collation, callbacks) by that of forward and backward alone."""
+"""Time of a whole step (with optimizer, collation and callbacks) divided by the time of its forward
+and backward pass."""
 FORWARD_SHARE: Final = 0.4
-"""Time of a forward pass by that of forward and backward: the teacher's part of a step."""
+"""Time of a forward pass divided by that of forward and backward: what a teacher adds to a step."""
 REST_SHARE: Final = 0.2
-"""Time of labelling, measuring and asking by that of all training."""
+"""Time of labelling, measuring and the demo questions divided by that of all training."""
 BYTES_PER_EXAMPLE: Final = 800
-"""A question with its prompt, target and fields."""
+"""Memory of a question with its prompt, target and fields."""
 BYTES_PER_TOKEN: Final = 44
-"""A token of a training example, as id and as label."""
+"""Memory of a token of a training example, as id and as label."""
 LEAST_ROWS: Final = 10
+"""Fewest `--rows` that a refusal suggests."""
 LEAST_EFFORT: Final = 0.1
-"""Smaller efforts are not advised."""
+"""Least `--effort` that a refusal suggests."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +62,34 @@ class Estimate:
 
     recipe: Recipe | Tuning
     controls: int
-    """Controls of the student's size that are trained."""
+    """Number of trained controls that have the student's size."""
     records: int
     facts_per_record: float
-    """Facts, and summaries."""
+    """Facts and summaries per record."""
     examples_per_record: float
-    """Questions about them, held-out ones included."""
+    """Questions per record, including the held-out ones."""
     tokens: int
-    """Of an example, prompt and answer."""
+    """Mean tokens of an example: prompt and answer."""
     batch: int
+    """Examples per optimizer step."""
     teacher_step_s: float
+    """Seconds of an optimizer step of the teacher."""
     student_step_s: float
-    """Of a step without a teacher."""
+    """Seconds of an optimizer step of the student, without the teacher's forward pass."""
     rest_s_per_record: float | None = None
-    """Of labelling, and of measuring where that grows with the table; None takes `REST_SHARE` of
-    the training."""
+    """Seconds of labelling per record; None takes `REST_SHARE` of the training for labelling and
+    measuring."""
     measuring_s: float = 0.0
-    """Of measuring, where that has limits of its own."""
+    """Seconds of measuring, where the number of measured questions is limited."""
     weights_bytes: float = 0.0
     """Memory of a named teacher, its students and their training."""
 
     def minutes(self, records: int | None = None, effort: float = 1.0) -> float:
-        """Give the minutes of the whole job.
+        """Estimate the minutes of the whole job.
 
         Args:
-            records: Of so many records; None for those of the table.
-            effort: With so many times the steps.
+            records: Number of records; None takes those of the table.
+            effort: Factor on the number of steps.
         """
         recipe = self.recipe.scaled(effort)
         teacher, student = self.steps(recipe, records)
@@ -99,7 +104,7 @@ class Estimate:
         return (training_s + rest_s) / 60.0
 
     def bytes(self, records: int | None = None) -> float:
-        """Give the memory that questions and the longest training take."""
+        """Estimate the bytes of memory of the models, the questions and the longest training."""
         questions = (records or self.records) * self.examples_per_record
         trained = max(self.steps(self.recipe, records)) * self.batch
         per_trained = BYTES_PER_EXAMPLE / 2 + self.tokens * BYTES_PER_TOKEN
@@ -115,13 +120,13 @@ class Estimate:
 
 
 def estimate_job(job: MainJob, source: Source) -> Estimate:
-    """Estimate a job from a part of its table.
+    """Estimate a job from a sample of its table.
 
-    Times are rough: they distinguish minutes from hours.
+    The times are rough: they tell minutes from hours.
 
     Raises:
-        ConfigError: A named student has another tokenizer than its teacher, or is an encoder and
-            the teacher is on a server.
+        ConfigError: A named student cannot learn from the teacher: its tokenizer is another one,
+            or it is an encoder and the teacher is on a server.
     """
     questions = _some_questions(job, source)
     asked = len(questions.table.rows) or 1
@@ -150,12 +155,15 @@ def estimate_job(job: MainJob, source: Source) -> Estimate:
 
 
 def count_controls(job: MainJob) -> int:
-    """Count the controls of the student's size; a server's student is its own 'teacher text'."""
+    """Count the trained controls of the student's size.
+
+    With a teacher on a server there is one less: the student itself learns from text alone.
+    """
     return 0 if not job.controls else 2 if job.is_served() else 3
 
 
 def from_scratch_recipe(recipe: Recipe) -> Recipe:
-    """Give a student the steps of a model that is trained from scratch."""
+    """Return the student as many steps as a starter teacher, for a student from scratch."""
     return replace(
         recipe,
         student_exposures=recipe.teacher_exposures,
@@ -192,7 +200,7 @@ def _estimate_named(job: MainJob, questions: QuestionSet, records: int, sampled:
 
 
 def count_measured(job: MainJob, questions: QuestionSet, times: float) -> int:
-    """Count the questions that named models are measured on, for a table so many times as large."""
+    """Count the measured questions of a table that is `times` as large as the sample."""
     tasks = Counter(e.task for e in questions.held_out)
     if job.is_served() and job.student is None:
         return round(times * tasks.total())
@@ -201,7 +209,7 @@ def count_measured(job: MainJob, questions: QuestionSet, times: float) -> int:
 
 
 def require_affordable(job: MainJob, source: Source, console: Console) -> None:
-    """Print how long the job will take; ask, or refuse, where that is above its limit.
+    """Print the estimated time; if it is above the limit, ask the user or refuse the job.
 
     Raises:
         ConfigError: The job needs more minutes than `max_minutes` and nobody at a terminal says
@@ -235,14 +243,14 @@ def require_affordable(job: MainJob, source: Source, console: Console) -> None:
     told = f"about {in_words(minutes)} are more than {job.max_minutes:g} min (--max-minutes)"
     if console.asks():
         console.line("", f"{told}. {advice}")
-        if console.confirm("Train for so long all the same?"):
+        if console.confirm("Train for this long anyway?"):
             return
         raise ConfigError(["nothing was trained; a smaller job is named above"])
-    raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train so long"])
+    raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train anyway"])
 
 
 def machine_memory() -> float:
-    """Give the bytes of memory of this machine, or of its container; infinite where unknown."""
+    """Return the bytes of memory of this machine or its container; infinity if unknown."""
     found = [math.inf]
     if sys.platform != "win32":
         found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
@@ -267,7 +275,7 @@ def in_words(minutes: float) -> str:
 
 
 def _smaller(job: MainJob, source: Source, estimate: Estimate, memory: float) -> str:
-    """Name options that make the job fit its limits."""
+    """Suggest options with which the job stays within its limits of time and memory."""
     limit = math.inf if job.max_minutes is None else job.max_minutes
 
     def fits(records: int, effort: float = 1.0) -> bool:
@@ -291,7 +299,7 @@ def _smaller(job: MainJob, source: Source, estimate: Estimate, memory: float) ->
 
 
 def _largest(fits: Callable[[int], bool], most: int) -> int:
-    """Find the largest size below `most` that fits, rounded down to two digits; 0 for none."""
+    """Find the largest size below `most` that fits, rounded down to two digits; 0 if none fits."""
     low, high = 0, most
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,6 +1,6 @@
-"""What a job with a named teacher takes: memory from its weights, time from a few real steps.
+"""Estimate a job with named models: memory from their weights, time from a few real steps.
 
-What cannot fit is refused here, before anything is trained.
+Students that cannot learn from their teacher are refused here, before anything is trained.
 """
 
 from __future__ import annotations
@@ -33,27 +33,30 @@ from .named_teacher import TEACHER_WEIGHTS, load_teacher, teacher_settings
 from .settings import MainJob
 
 TRIED_STEPS: Final = WINDOWS_PER_BUCKET - 1
-"""Timed steps, after one untimed step: as many as are sorted by length together in training."""
+"""Timed steps, after one untimed warm-up step; together they are as many batches as training sorts
+by length at once."""
 STEP_OVERHEAD: Final = 1.1
-"""Time of a whole step (optimizer, collation, callbacks) by that of forward and backward alone."""
+"""Time of a whole step (with optimizer, collation and callbacks) divided by the time of its forward
+and backward pass."""
 STUDENT_SHARE: Final = 0.6
-"""Time of a step of a student made from its teacher, by a step of the whole teacher's weights: half
-of the parameters, but those of the embeddings take no time."""
+"""Time of a step of a pruned student divided by that of full fine-tuning of its teacher. The
+student has half of the parameters, but those of the embeddings take no time."""
 ANSWER_PASSES: Final = 1.3
-"""Time of reading a prompt and writing a short answer, by that of a forward pass over both."""
+"""Time of generating a short answer to a prompt divided by that of a forward pass over both."""
 SCORED_PASSES: Final = 2.3
-"""The same where the loss on the target is measured too."""
+"""The same if the loss on the target is measured too."""
 BYTES_PER_PARAMETER: Final = {True: 14.0, False: 12.0}
-"""By whether there are control rows. Training holds the teacher in float32 and half of its
-parameters with gradients and AdamW's two moments; measuring holds all models."""
+"""Whether there are controls -> bytes of memory per parameter of the teacher. Training holds the
+teacher in float32, and half of its parameters with gradients and AdamW's two moments; measuring
+holds all models."""
 
 BYTES_OF_STUDENT: Final = 16.0
-"""Per parameter of a named student whose teacher is on a server: its weights in float32, their
-gradients and AdamW's two moments; measuring holds it and three controls."""
+"""Bytes of memory per parameter of a named student whose teacher is on a server. Training holds its
+weights in float32, gradients and AdamW's two moments; measuring holds it and three controls."""
 
 
 def parameters_of(name: str | Path) -> int | None:
-    """Count the parameters of a model in a folder without loading it; None for one of the hub."""
+    """Count the parameters of a model without loading it; None if it is not in a local folder."""
     found = find_model(name)
     if not isinstance(found, Path):
         return None
@@ -66,21 +69,21 @@ def parameters_of(name: str | Path) -> int | None:
 
 
 def named_bytes(job: MainJob) -> float:
-    """Give the memory that named models and their training take; 0 where it is not known."""
+    """Estimate the bytes of memory of named models and their training; 0 if unknown."""
     if job.is_served():
         return BYTES_OF_STUDENT * (0 if job.student is None else parameters_of(job.student) or 0)
     return BYTES_PER_PARAMETER[job.controls] * (parameters_of(job.teacher) or 0)
 
 
 def require_same_tokens(job: MainJob, teacher: Checkpoint | None) -> None:
-    """Refuse a named student that cannot read its teacher's distributions.
+    """Refuse a named student that is to learn from soft targets over another vocabulary.
 
     Args:
-        job: Its student and alpha decide.
-        teacher: None for a starter, whose tokenizer is made of the table.
+        job: The settings, with the student and alpha.
+        teacher: The loaded teacher; None for a starter, whose tokenizer is trained on the table.
 
     Raises:
-        ConfigError: Their tokenizers differ, and the student is to learn from soft targets.
+        ConfigError: The tokenizers differ, and alpha is above 0.
     """
     if job.student is None or job.recipe.alpha == 0 or is_encoder(job.student):
         return  # an encoder learns the probabilities of labels, whatever their tokens
@@ -103,14 +106,14 @@ def require_same_tokens(job: MainJob, teacher: Checkpoint | None) -> None:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Measured on this machine."""
+    """Times of training steps on this machine."""
 
     teacher_s: float
-    """Of an optimizer step of the teacher."""
+    """Seconds of an optimizer step of the teacher; 0 for a teacher on a server."""
     student_s: float
-    """Of an optimizer step of a student, without its teacher."""
+    """Seconds of an optimizer step of a student, without the teacher's forward pass."""
     tokens: int
-    """Of an example, padding included."""
+    """Mean tokens of an example, with padding."""
 
 
 def time_steps(job: MainJob, questions: QuestionSet) -> StepTimes:
@@ -162,7 +165,7 @@ def _time_student(job: MainJob, stream: Sequence[Example]) -> StepTimes:
 
 
 def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> list[torch.Tensor]:
-    """Tokenise examples as training does, (B, T) per batch, of similar lengths as there."""
+    """Tokenise examples into batches of similar length, (B, T) each, as training does."""
     rows = sorted(
         (
             encode_prompt(checkpoint, e.prompt)
@@ -179,7 +182,7 @@ def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> li
 
 
 def _seconds_per_step(model: Any, batches: Sequence[torch.Tensor]) -> float:  # noqa: ANN401
-    """Time forward and backward, with a head over a few positions as in the fused loss."""
+    """Time forward and backward; as in the fused loss, the head runs over a few positions only."""
     model.train()
     device = next(model.parameters()).device
     dtype = choose_training_dtype(device)

@@ -1,4 +1,4 @@
-"""Measures all models on the held-out questions: numbers, plots and the report page."""
+"""Measure all models on the held-out questions, and write metrics, plots and the report page."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .settings import STARTER, MainJob
 from .teacher import longest_answer
 
 LEAST_CALIBRATED = 20
-"""With fewer questions, confidence is not calibrated."""
+"""Fewest held-out questions on which a student's confidence is calibrated."""
 MOST_MEASURED = 100
-"""Most held-out questions of a task that named models are measured on: a share of 80 % is then
-known within 8 points (95 %)."""
+"""Most held-out questions per task that named models are measured on; the 95 % confidence interval
+of a share of 80 % is then 8 points wide to each side."""
 MOST_ASKED = 200
-"""The same for questions in people's own words, which decide: 5.5 points."""
+"""The same limit for questions in people's own words, the decisive ones (5.5 points)."""
 MOST_SCORED = 40
-"""Most of them, of each task, whose loss on the right answer is measured as well."""
+"""Most questions per task whose loss on the right answer is measured too, with named models."""
 CONTROLS = (
     "frozen_encoder",
     "student_untrained",
@@ -38,7 +38,7 @@ CONTROLS = (
     "student_all_gold",
     "student_from_scratch",
 )
-"""Rows beside teacher and student, in the order of the table."""
+"""Controls, in the order in which the table of scores shows them."""
 
 
 def measure(
@@ -51,7 +51,7 @@ def measure(
 ) -> dict[str, ModelScores]:
     """Score all models on the held-out questions and write `metrics.json`.
 
-    A teacher on a server has no row: it was measured before, with a few questions.
+    A teacher on a server is not scored again: it was measured on a few questions before labelling.
     """
     began = time.monotonic()
     order = [name for name in CONTROLS if name in arms]
@@ -84,8 +84,8 @@ def measure(
 def measured_questions(job: MainJob, loaded: Loaded) -> list[Example]:
     """Choose the questions that models are measured on, the same ones in every run.
 
-    A starter and its students answer all of them. With a named model, which is some hundred times
-    as slow, each task has a limit of its own, so that measuring does not outlast the training.
+    A starter and its students answer all of them. Named models are about a hundred times slower,
+    so the questions of each task are limited to keep measuring shorter than training.
     """
     every = [*loaded.questions.held_out, *loaded.asked]
     if _is_small(job):
@@ -99,12 +99,12 @@ def measured_questions(job: MainJob, loaded: Loaded) -> list[Example]:
 
 
 def _is_small(job: MainJob) -> bool:
-    """Say whether all models of a job are of a starter's size."""
+    """Tell whether all models of a job have a starter's size."""
     return job.teacher == STARTER or (job.is_served() and job.student is None)
 
 
 def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
-    """Fit the student's confidence on half of the held-out facts; the other half checks it."""
+    """Calibrate the student's confidence on half of the held-out facts; the other half tests it."""
     began = time.monotonic()
     chosen, _ = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
     if len(chosen) < LEAST_CALIBRATED:
@@ -121,7 +121,7 @@ def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
 def write_report(
     job: MainJob, loaded: Loaded, folder: Path, scores: dict[str, ModelScores]
 ) -> None:
-    """Write plots, the report page and the student's model card."""
+    """Write the plot of the scores, the report page and the student's model card."""
     plot_scores(scores, folder / "scores.png")
     curve = folder / "student" / "loss.png"
     plots = {"Exact match per task": folder / "scores.png"}

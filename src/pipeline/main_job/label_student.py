@@ -1,6 +1,7 @@
-"""An encoder as the student of a labelling table: it learns the teacher's probabilities of labels.
+"""Train an encoder as the student for a table of texts and labels.
 
-Its answer is a label, its confidence the label's probability; nothing is written token by token.
+The encoder gets a classification head and learns the teacher's label probabilities. Its answer is a
+label, and its confidence is the probability of that label; it generates no text.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from .load_table import Loaded
 from .settings import MainJob
 
 FROZEN: Final = "frozen_encoder"
-"""The control that is not tuned: the encoder as it is, with logistic regression on the gold."""
+"""The control without fine-tuning: a frozen encoder with logistic regression on gold labels."""
 LEARNING_RATE: Final = 1e-4
 BATCH: Final = 32
 LEAST_STEPS: Final = 60
 EXPOSURES: Final = 4.0
-"""How often each text is seen."""
+"""How often each text is seen in the training."""
 MAX_LENGTH: Final = 512
 
 
 def is_encoder(name: str | Path | None) -> bool:
-    """Say whether a model's name is that of an encoder; a name on the hub is not looked up."""
+    """Tell whether a name stands for a local encoder; names on the hub are not looked up."""
     if name is None:
         return False
     try:
@@ -50,10 +51,12 @@ def is_encoder(name: str | Path | None) -> bool:
 
 
 def for_labels(job: MainJob, loaded: Loaded) -> Loaded:
-    """Give the questions that an encoder student is trained and measured on.
+    """Keep the questions that an encoder student is trained and measured on.
+
+    Jobs with other students are returned unchanged.
 
     Raises:
-        ConfigError: The answers of the table are no few labels.
+        ConfigError: The table has no column with only a few distinct labels.
     """
     if not is_encoder(job.student):
         return loaded
@@ -70,7 +73,11 @@ def for_labels(job: MainJob, loaded: Loaded) -> Loaded:
 def get_label_students(
     job: MainJob, loaded: Loaded, teacher: Path | str, run: RunFolder, console: Console
 ) -> dict[str, Path]:
-    """Train the encoder and its controls: same start, same steps, other labels."""
+    """Train the encoder and its controls, which differ in the labels that they learn from.
+
+    Returns:
+        Name of the model -> its folder.
+    """
     questions = loaded.questions
     labels = labels_of(questions)
     shares = _shares_of(job, questions.train, labels, teacher, run, console)
@@ -110,7 +117,11 @@ def _shares_of(
     run: RunFolder,
     console: Console,
 ) -> dict[str, dict[str, float]]:
-    """Ask the teacher for the probability of each label, once; example id -> label -> share."""
+    """Compute the teacher's label probabilities, or read those of an interrupted run.
+
+    Returns:
+        Example id -> label -> probability.
+    """
     path = run.path / "data" / "label_probabilities.json"
     if not path.is_file():
         began = time.monotonic()
@@ -183,7 +194,7 @@ def _train(
     distiller = ModelDistiller(DistillationConfig(**config))
     encoder = load_checkpoint(str(job.student), device=job.device, kinds=("encoder",))
     distiller.tokenizer = encoder.tokenizer
-    # All arms know all labels, whatever their own examples name.
+    # Every model gets a head over all labels, even if its own examples lack some of them.
     distiller.student_model = fitted_classifier(
         encoder.model, encoder.tokenizer, classified_examples(examples), labels,
         max_length=MAX_LENGTH,

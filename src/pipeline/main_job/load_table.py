@@ -1,4 +1,4 @@
-"""Read the table, print how it was understood, and make questions from it."""
+"""Read the table, print what was found in it, and make questions from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .settings import ELEMENTS, MainJob
 
 @dataclass(frozen=True)
 class Source:
-    """The records of a table, and its columns and keys."""
+    """The records of a table and its profile: what its columns and keys are."""
 
     records: list[dict[str, Any]]
     profile: TableProfile
@@ -33,16 +33,20 @@ class Loaded(Source):
 
     questions: QuestionSet
     asked: tuple[Example, ...] = ()
-    """Questions in people's own words, only measured."""
+    """Questions in people's own words, used for measuring only."""
 
 
 def load_table(job: MainJob, console: Console) -> Loaded:
-    """Read the table, print how it was understood, and make questions from it."""
+    """Read the table, print what was found in it, and make questions from it."""
     return make_questions(job, read_source(job, console), console)
 
 
 def read_source(job: MainJob, console: Console) -> Source:
-    """Read the table and print how it was understood."""
+    """Read the table and print its key, columns and kind.
+
+    Raises:
+        ConfigError: `also_called` names columns that the table does not have.
+    """
     read = iter_records(job.data, **job.reading_keywords())
     records = list(islice(console.progress(read, "reading", job.rows), job.rows))
     with console.busy("looking at the columns"):
@@ -68,13 +72,17 @@ def read_source(job: MainJob, console: Console) -> Source:
         told = ", ".join(profile.columns[:SUMMARY_COLUMNS])
         console.line(
             "table",
-            f"a summary tells {SUMMARY_COLUMNS} columns, the first that have a value: {told}",
+            f"summaries contain the first {SUMMARY_COLUMNS} columns with a value: {told}",
         )
     return Source(records, profile)
 
 
 def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
-    """Make questions from a table."""
+    """Make training and held-out questions from a table.
+
+    Raises:
+        DataError: No question could be made from the table.
+    """
     began = time.monotonic()
     records, profile = source.records, source.profile
     questions = build_question_set(
@@ -89,8 +97,8 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
     if not questions.held_out:
         raise DataError("no question could be made from the table", path=profile.source)
     if questions.ambiguous:
-        console.line("note", f"{questions.ambiguous:,} facts are not asked: the question for one "
-                     "would be the question for another")  # fmt: skip
+        console.line("note", f"{questions.ambiguous:,} facts are left out: another fact has the "
+                     "same question and another answer")  # fmt: skip
     gold = len({e.fact for e in questions.held_out if e.task == "qa" and questions.is_gold(e)})
     console.line(
         "questions",
@@ -102,13 +110,13 @@ def make_questions(job: MainJob, source: Source, console: Console) -> Loaded:
 
 
 def _asked(job: MainJob, questions: QuestionSet, console: Console) -> tuple[Example, ...]:
-    """Ask the questions of `job.asked` of each record."""
+    """Make the questions of `job.asked` for the held-out facts; () if there are none."""
     if job.asked is None:
         return ()
     wordings = read_wordings(job.asked, questions.table)
     examples = asked_examples(wordings, questions.table, questions.held_out)
     console.line("asked", f"{len(examples):,} questions in {sum(map(len, wordings.values())):,} "
-                 "wordings of your own, only measured")  # fmt: skip
+                 "wordings of your own, for measuring only")  # fmt: skip
     return tuple(examples)
 
 

@@ -1,4 +1,4 @@
-"""Settings of the students of a named teacher, and of the untrained model beside them."""
+"""Training settings of the students of a named teacher, and of the control from scratch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from .settings import MainJob
 from .teacher import LONGEST_EXAMPLE, Plan
 
 NAMED_STUDENT_WEIGHTS: Final = {"qa": 0.88, "summarize": 0.04, "validate": 0.08}
-"""Share of each task: the student has the teacher's layers, and their connection to mend."""
+"""Share of each task. The student has some of the teacher's layers and mostly has to recover the
+facts."""
 SCRATCH: Final = "student_from_scratch"
-"""Control: an untrained model of a starter's size, with the texts that the student learns from."""
+"""Control: a model of a starter's size, trained from scratch on the texts of the student."""
 
 
 def named_student_settings(
@@ -27,15 +28,15 @@ def named_student_settings(
     plan: Plan,
     folder: Path,
 ) -> DistillationConfig:
-    """Give the settings of a student that begins with pretrained weights: AdamW, low rates.
+    """Return the settings of a student with pretrained weights: AdamW and low learning rates.
 
     Args:
-        job: Its temperature and rates.
-        teacher: Folder of the taught teacher, or the name of a server's.
-        start: The student's first weights; None prunes the teacher.
+        job: The settings, with temperature and learning rates.
+        teacher: Folder of the trained teacher, or the name of a teacher on a server.
+        start: Folder or name of the student's initial weights; None prunes the teacher.
         alpha: Weight of the soft targets.
         plan: Steps and examples per step.
-        folder: The student's.
+        folder: Folder that the student is written to.
     """
     return DistillationConfig(
         teacher_model_name=teacher,
@@ -60,7 +61,7 @@ def named_student_settings(
 def scratch_settings(
     job: MainJob, teacher: str, alpha: float, plan: Plan, folder: Path
 ) -> DistillationConfig:
-    """Give the settings of an untrained student, with the rates that starters learn best with."""
+    """Return the settings of a student from scratch, with the learning rates of a starter."""
     recipe, size = job.recipe, StarterSize()
     return replace(
         named_student_settings(job, teacher, None, alpha, plan, folder),
@@ -75,7 +76,7 @@ def scratch_settings(
 
 
 def for_width(distiller: ModelDistiller) -> None:
-    """Lower the rate of a distiller with a loaded student to what its width takes."""
+    """Scale the learning rate of a distiller to the width of its loaded student, in place."""
     config = distiller.config
     if config.student_model_name != FROM_SCRATCH:
         rate = rate_of(config.learning_rate, distiller.student_model)

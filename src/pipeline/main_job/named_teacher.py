@@ -1,8 +1,9 @@
-"""A named teacher, which knows language and not the table: taught the table, then measured.
+"""Train a named teacher, a pretrained model, on the table, and measure what it then knows.
 
-It gets a LoRA adapter, which is merged into its weights and keeps more of what they know than full
-tuning does (89 against 80 % of 120 invented facts in new wordings, SmolLM2-135M). A model of less
-than `LEAST_ADAPTED` parameters is tuned whole: its adapter would hold too little.
+It is trained with a LoRA adapter that is merged into its weights. This keeps more of its knowledge
+than full fine-tuning: with SmolLM2-135M, 89 % instead of 80 % of 120 invented facts were answered
+right in new wordings. A model with less than `LEAST_ADAPTED` parameters is fully fine-tuned,
+because an adapter would have too few parameters to hold the table.
 """
 
 from __future__ import annotations
@@ -34,24 +35,25 @@ from .teacher import LONGEST_EXAMPLE, Plan, longest_answer, plan_steps
 from .teacher_knowledge import require_knowledge
 
 LEAST_ADAPTED: Final = 20_000_000
-"""Parameters from which on a teacher gets an adapter."""
+"""Fewest parameters of a teacher that is trained with an adapter."""
 USUAL_WIDTH: Final = 576
-"""Hidden size for which the rates of `Tuning` hold; they fall with the square root of it."""
+"""Hidden size that the learning rates of `Tuning` are for. The rate of another model is multiplied
+by sqrt(USUAL_WIDTH / hidden size)."""
 TEACHER_WEIGHTS: Final = {"qa": 0.9, "summarize": 0.04, "validate": 0.06}
-"""Share of each task: a named model can judge and repeat, and has the facts to learn."""
+"""Share of each task: a named model can summarize and judge already, and has to learn the facts."""
 MOST_ASKED: Final = 200
-"""Most questions whose answers decide whether a teacher may label."""
+"""Most questions that decide whether a teacher may label."""
 MOST_TOLD: Final = 100
-"""Most questions of a kind that is only told beside them."""
+"""Most questions of a group whose score is printed but does not decide."""
 
 
 def plan_named_teacher(examples: Sequence[Example], tuning: Tuning) -> Plan:
-    """Size the training of a named teacher by the facts."""
+    """Size the training of a named teacher by the number of facts."""
     return _plan(examples, tuning.teacher_exposures, tuning.teacher_least_steps, tuning.batch)
 
 
 def plan_named_student(examples: Sequence[Example], tuning: Tuning) -> Plan:
-    """Size the training of each student of a named teacher by the facts."""
+    """Size the training of each student of a named teacher by the number of facts."""
     return _plan(examples, tuning.student_exposures, tuning.student_least_steps, tuning.batch)
 
 
@@ -61,7 +63,7 @@ def _plan(examples: Sequence[Example], exposures: float, least_steps: int, batch
 
 
 def rate_of(rate: float, model: Any) -> float:  # noqa: ANN401 - a transformers model
-    """Give the learning rate for a model's width.
+    """Scale a learning rate to the width of a model: times sqrt(USUAL_WIDTH / hidden size).
 
     >>> from types import SimpleNamespace as Of
     >>> rate_of(1e-3, Of(config=Of(hidden_size=2304)))
@@ -77,13 +79,17 @@ def teach_named(
     run: RunFolder,
     console: Console,
 ) -> Path:
-    """Teach a named teacher the table, and measure what it then knows.
+    """Train a named teacher on the table, and measure what it then knows.
 
-    A folder that was taught this very table is used as it is. A job that was interrupted here
-    continues with the adapter in `work/teacher`.
+    A folder with a teacher that was already trained on this table is used as it is. An interrupted
+    job continues from the checkpoint in `work/teacher`.
+
+    Returns:
+        The teacher's folder.
 
     Raises:
-        LabelingStoppedError: It knows less than `job.teacher_least` of a table's facts.
+        LabelingStoppedError: The teacher answers less than `job.teacher_least` of the held-out
+            questions right.
         ModelNotFoundError: There is no such model.
     """
     folder = run.path / "teacher"
@@ -141,7 +147,7 @@ def _teach(
 
 
 def load_teacher(job: MainJob) -> Checkpoint:
-    """Load a named teacher as it is taught: its chat template writes no system words of its own."""
+    """Load a named teacher without the default system message of its chat template."""
     given = load_checkpoint(job.teacher, device=job.device)
     drop_default_system(given.tokenizer)
     return given
@@ -150,7 +156,7 @@ def load_teacher(job: MainJob) -> Checkpoint:
 def teacher_settings(
     job: MainJob, given: Checkpoint, folder: Path, *, steps: int
 ) -> DistillationConfig:
-    """Give the settings that a named teacher is taught with, by its size."""
+    """Return the training settings of a named teacher; its size decides whether it uses LoRA."""
     tuning = job.tuning
     adapted = sum(p.numel() for p in given.model.parameters()) >= LEAST_ADAPTED
     adapter: dict[str, Any] = {}
@@ -179,14 +185,14 @@ def teacher_settings(
 def measure_knowledge(
     job: MainJob, loaded: Loaded, teacher: Path, run: RunFolder, console: Console
 ) -> None:
-    """Print what a teacher knows before it labels anything, and stop where that is too little.
+    """Measure a teacher before it labels, print its scores, and stop the job if they are too low.
 
-    It is asked in wordings that it was not taught: the held-out templates, and those of `job.asked`
-    where there are some, which then decide. Where the answers of a table of questions are whole
-    sentences, being the same to the letter is no measure, and nothing stops.
+    The teacher is asked in wordings that it was not trained on: the held-out templates, and those
+    of `job.asked` if there are any, which then decide. For a table of questions the job never
+    stops, because exact match is a poor measure of answers in free text.
 
     Raises:
-        LabelingStoppedError: It knows less than `job.teacher_least`.
+        LabelingStoppedError: Its exact match is below `job.teacher_least`.
     """
     began = time.monotonic()
     checkpoint = load_checkpoint(teacher, device=job.device)
@@ -230,7 +236,7 @@ def measure_knowledge(
 
 
 def _some(examples: Sequence[Example], most: int) -> list[Example]:
-    """Choose so many questions, the same ones in every run."""
+    """Choose up to `most` questions, the same ones in every run."""
     return sorted(examples, key=lambda e: sha256_text(e.id))[:most]
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .load_table import Loaded, Source
 
 THREADS_FILE = "work/threads.json"
-"""In the run folder: how many threads the run computes with."""
+"""File of the run folder that keeps the number of threads, for a run that is continued."""
 LEAST_USEFUL = 2.0
-"""A student that has fewer percent of the held-out questions right is said to have learned
+"""Percent of held-out questions; below it the closing lines say that the student learned almost
 nothing."""
 
 
@@ -37,7 +37,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
 
     Args:
         job: The settings; a path stands for `MainJob(data=path)`.
-        console: Prints the lines.
+        console: Prints the progress.
 
     Returns:
         The run folder: `teacher/`, `student/`, `controls/`, `metrics.json`, `report.html`,
@@ -46,13 +46,14 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
     Raises:
         DataNotFoundError: There is no such file.
         DataError: The table cannot be used.
-        ConfigError: Settings do not fit, all faults at once; or the named run folder holds
-            something else.
+        ConfigError: Settings are wrong (all faults at once), the job takes more time or memory
+            than allowed, or the named run folder holds something else.
         ModelNotFoundError: There is no such model.
-        LabelingStoppedError: A server's teacher knows too little, or its budget is used up.
-        RemoteError: The server is not reached.
+        LabelingStoppedError: A named or served teacher knows too little, or the labelling stopped
+            early, for example because its budget was used up.
+        RemoteError: The server could not be reached.
     """
-    console = console or Console()  # first: it silences libraries while they are loaded
+    console = console or Console()  # before other imports: it silences libraries as they load
     job = job if isinstance(job, MainJob) else MainJob(data=job)
     faults = job.faults()
     if faults:
@@ -69,7 +70,7 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
 
 
 def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Console) -> Path:
-    """Run the job in its folder. Its time is estimated with the threads that it then has."""
+    """Run the job in its folder, after estimating its time with the threads that it will use."""
     from .demo_questions import ask_agents
     from .estimate import require_affordable
     from .evaluate import calibrate, measure, write_report
@@ -97,8 +98,12 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
 def _teach_and_distil(
     job: MainJob, loaded: Loaded, run: RunFolder, console: Console
 ) -> tuple[Path | None, dict[str, Path]]:
-    """Give the teacher's folder, None where it is on a server, and those of the student and its
-    controls."""
+    """Train or open the teacher, collect its labels, and train the student and its controls.
+
+    Returns:
+        The teacher's folder, None for a teacher on a server; and the folders of the student and
+        its controls, by name.
+    """
     from .label_student import get_label_students, is_encoder
     from .named_teacher import teach_named
     from .served_teacher import label_over_server
@@ -121,14 +126,14 @@ def _teach_and_distil(
 
 
 def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
-    """Open the run folder: the named one, or one that no other run has.
+    """Open the named run folder, or choose one that no other run uses.
 
     Raises:
-        ConfigError: The named one holds another run, or other files.
+        ConfigError: The named folder holds another run, or other files.
     """
     wanted = job.run_dir()
     named = ("data", "query", "table", "records_path", "reading", "rows")
-    # These do not change what is learned.
+    # These options do not change what is learned, so they do not identify the run.
     without = ("output_dir", "max_minutes", "device", "threads", "server", "teacher_least")
     owner = {
         "source": source_of(
@@ -181,7 +186,7 @@ def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Conso
 
 
 def _advice(job: MainJob) -> str:
-    """Advise how a student that learned nothing would learn more."""
+    """Suggest how to train a better student than one that learned almost nothing."""
     effort = job.recipe.teacher_exposures / Recipe.teacher_exposures
     if effort < 1.0:
         return f"train for longer: --effort 1; it was {effort:.2g}"

@@ -1,8 +1,8 @@
-"""A teacher on a server: what it knows is measured with a few calls, then it labels.
+"""Let a teacher on a server label the questions, after a few calls that measure its accuracy.
 
-It reads each record in its prompt, since it never saw the table. Of a table of questions it gets
-the question alone, with its context where there is one, since the other cells are the answers. Its
-answers are kept in `teacher_answers`, also when the job starts anew: none is paid for twice.
+The teacher was not trained on the table, so each prompt contains the record. For a table of
+questions it gets only the question and its context, because the other cells are the answers. All
+answers are kept in `teacher_answers`, even if the job is started anew, so none is paid for twice.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from .settings import MainJob
 from .teacher_knowledge import require_knowledge
 
 KNOWLEDGE_QUESTIONS: Final = 40
-"""Most answers that are paid for before it is known whether the teacher is good enough."""
+"""Most questions that measure whether the teacher is good enough."""
 WORKED: Final = {"qa": 2, "summarize": 1}
-"""Gold examples of a task that stand in its prompts, for the form of the answers."""
+"""Task -> number of gold examples in its prompts, which show the form of the answers."""
 ANSWERS: Final = "teacher_answers"
-"""Folder with every call and answer, in the run folder."""
+"""Folder in the run folder that keeps every call and answer."""
 
 
 def label_over_server(
     job: MainJob, loaded: Loaded, run: RunFolder, console: Console
 ) -> list[Example]:
-    """Measure what a served teacher knows, then let it label all questions without a gold answer.
+    """Measure a served teacher, then let it label all questions without a gold answer.
 
     Raises:
-        LabelingStoppedError: It knows too little; or the labelling ended early, and the same
-            command goes on with it.
-        RemoteError: The server was not reached.
-        ConfigError: It lacks the model, or the key is missing.
+        LabelingStoppedError: The teacher answers too few questions right, no question got a label,
+            or the labelling ended early; the same command continues it.
+        RemoteError: The server could not be reached.
+        ConfigError: The server lacks the model, or the API key is missing.
     """
     path = run.path / "data" / "teacher_labels.jsonl"
     if run.is_done("labels"):
@@ -81,7 +81,7 @@ def label_over_server(
 
 
 def questions_of_knowledge(loaded: Loaded) -> list[Example]:
-    """Choose held-out questions of as many facts as may be asked, the same ones in every run."""
+    """Choose up to `KNOWLEDGE_QUESTIONS` held-out questions, the same ones in every run."""
     asked = [e for e in loaded.questions.held_out if e.task == "qa"]
     return sorted(asked, key=lambda e: sha256_text(e.id))[:KNOWLEDGE_QUESTIONS]
 
@@ -89,9 +89,13 @@ def questions_of_knowledge(loaded: Loaded) -> list[Example]:
 def _measure_knowledge(
     job: MainJob, loaded: Loaded, teacher: Teacher, run: RunFolder, console: Console
 ) -> None:
-    """Print a teacher's score on held-out wordings, and stop where it knows too few facts."""
+    """Print a teacher's score on held-out wordings, and stop the job if it is too low.
+
+    Raises:
+        LabelingStoppedError: The score is below `job.teacher_least`, or the calls ended early.
+    """
     began, chosen = time.monotonic(), questions_of_knowledge(loaded)
-    # An answer that is refused is not asked for again: it would be paid for twice.
+    # A rejected answer is not asked for again, which would cost a second call.
     limits = replace(job.server.limits, max_rejections=1)
     answers, asked = _ask(job, loaded, chosen, teacher, run, limits)
     if asked.stopped is not None:
@@ -125,7 +129,11 @@ def _ask(
     run: RunFolder,
     limits: LabelSettings,
 ) -> tuple[dict[str, str], LabelRun]:
-    """Ask for each fact once; give fact -> answer, written as its cell where it is one."""
+    """Ask once per fact.
+
+    Returns:
+        Fact -> answer, spelled like the cell of the record that it names, if any; and the run.
+    """
     table = loaded.questions.table
     gold = [e for e in loaded.questions.train if loaded.questions.is_gold(e)]
     worked = [e for task, most in WORKED.items() for e in _first_facts(gold, task, most)]
@@ -147,12 +155,12 @@ def _ask(
 
 
 def _first_facts(gold: Sequence[Example], task: str, most: int) -> list[Example]:
-    """Take one example of each of the first facts of a task."""
+    """Return one example of each of the first `most` facts of a task, in reverse order."""
     return list({e.fact: e for e in reversed(gold) if e.task == task}.values())[-most:]
 
 
 def _require_finished(asked: LabelRun, run: RunFolder) -> None:
-    """Refuse a labelling that ended early, or that has no label."""
+    """Raise an error if a labelling ended early or gave no label."""
     if asked.stopped is not None:
         raise LabelingStoppedError(
             f"labelling stopped early ({asked.stopped}): {asked.message}; "

@@ -23,36 +23,39 @@ ELEMENTS = Path(__file__).resolve().parents[2] / "data" / "elements.csv"
 STARTER = "starter"
 """Name of the teacher that is trained from scratch on the table."""
 _TEXT_SUFFIXES: Final = (".txt", ".dat", ".xlsx", ".xlsm")
-"""Suffixes of tables whose format is found from their content."""
+"""Suffixes of tables whose format is detected from their content."""
 _NOT_IN_NAMES: Final = re.compile(r'[\x00-\x1f/\\:*?"<>|\[\]]+')
 _LONGEST_NAME: Final = 200
-"""Most bytes of a run folder's name; a number may be appended."""
+"""Most bytes in the name of a run folder; it leaves room for an appended number."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Length and learning rates of the trainings; the defaults were tuned on tables of the bundled
-    one's size."""
+    """Length and learning rates of a training from scratch.
+
+    The defaults were tuned on tables of about the size of the bundled one.
+    """
 
     teacher_exposures: float = 49.0
     """How often the teacher sees each fact, in all tasks and phrasings together."""
     student_exposures: float = 23.5
     """How often each student sees each fact."""
     batch_tokens: int = 2048
-    """Tokens per optimizer step; the batch is made as large as they allow, 64 examples at most."""
+    """Tokens per optimizer step, which decide the number of examples in a batch (8 to 64)."""
     teacher_least_steps: int = 800
-    """Least optimizer steps of the teacher: judging needs them however few the facts are."""
+    """Least optimizer steps of the teacher: it needs them to learn to judge proposed answers, even
+    where there are few facts."""
     student_least_steps: int = 400
     """Least optimizer steps of each student."""
     learning_rate: float = 4.8e-3
-    """Of embeddings and norms (AdamW)."""
+    """Learning rate of the embeddings and norms (AdamW)."""
     matrix_learning_rate: float = 2.4e-3
-    """Of the matrices inside the layers (Muon)."""
+    """Learning rate of the matrices inside the layers (Muon)."""
     decay_ratio: float = 0.6
-    """Share of the steps in which the learning rates fall. Judging is learned late and in small
-    steps: rates that fall from the middle on scored better than higher ones."""
+    """Share of the steps, at the end, in which the learning rates fall. The model learns to judge
+    answers late and with small steps, so an early decay scored better than higher rates."""
     temperature: float = 1.0
-    """Of the soft targets, above 0."""
+    """Temperature of the soft targets, above 0."""
     alpha: float = 0.5
     """Weight of the soft targets, 0 to 1."""
 
@@ -72,7 +75,7 @@ class Recipe:
             raise ConfigError(faults)
 
     def scaled(self, effort: float) -> Recipe:
-        """Give the recipe with so many times the steps; below 1 for a quick look.
+        """Return the recipe with the steps multiplied by `effort`; below 1 for a quick trial.
 
         Raises:
             ConfigError: `effort` is not above 0.
@@ -82,10 +85,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Length and learning rates of the trainings that begin with a named model's weights.
+    """Length and learning rates of a training that starts from the weights of a named model.
 
-    Seen to work on SmolLM2-135M. Muon and the rates of a model from scratch destroy what the
-    weights know.
+    Tuned on SmolLM2-135M. Muon and the learning rates of `Recipe` destroy pretrained knowledge.
     """
 
     teacher_exposures: float = 16.0
@@ -99,11 +101,11 @@ class Tuning:
     student_least_steps: int = 120
     """Least optimizer steps of each student."""
     teacher_rate: float = 2e-3
-    """Of the teacher's adapter, for a hidden size of 576; wider models get a lower one."""
+    """Learning rate of the teacher's adapter for a hidden size of 576; lower for wider models."""
     student_rate: float = 7e-4
-    """Of each student, for the same size."""
+    """Learning rate of each student, for the same hidden size."""
     lora_rank: int = 16
-    """Rank of the teacher's adapter; its alpha is twice as much."""
+    """Rank of the teacher's LoRA adapter; its alpha is twice the rank."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range, all at once."""
@@ -121,7 +123,7 @@ class Tuning:
             raise ConfigError(faults)
 
     def scaled(self, effort: float) -> Tuning:
-        """Give the settings with so many times the steps.
+        """Return the settings with the steps multiplied by `effort`.
 
         Raises:
             ConfigError: `effort` is not above 0.
@@ -131,98 +133,104 @@ class Tuning:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a teacher on a server is asked; without a meaning for other teachers."""
+    """Options for calling a teacher on a server; other teachers ignore them."""
 
     model: str | None = None
-    """Its name there; None takes the provider's variable, or the only model that it lists."""
+    """Name of the model on the server; None takes it from the provider's environment variable, or
+    takes the only model that the server lists."""
     max_tokens: int = 512
-    """Most tokens of an answer, the thoughts of a reasoning model included."""
+    """Most tokens of an answer, including the reasoning of a reasoning model."""
     api_key_env: str | None = None
-    """Variable with the key; None takes the provider's own."""
+    """Environment variable that holds the API key; None takes the provider's usual one."""
     timeout_s: float = 120.0
-    """Seconds for an answer."""
+    """Timeout of a call in seconds."""
     honours_idempotency: bool = False
-    """Whether calls with one `Idempotency-Key` are charged once."""
+    """Whether the server charges calls with the same `Idempotency-Key` only once."""
     limits: LabelSettings = field(default_factory=LabelSettings)
-    """Concurrency, rates, retries, prices and budget of all calls of the run folder."""
+    """Concurrency, rates, retries, prices and budget, over all calls of the run folder."""
 
 
 @dataclass(frozen=True)
 class MainJob:
-    """A job. Fields have the names of the command's options.
+    """Settings of the main job, named like the options of `stillroom run`.
 
     Raises:
-        ConfigError: Values out of range; all faults at once.
+        ConfigError: Values are out of range; lists all faults.
 
     >>> MainJob("prices.2023.csv.gz", columns="price").columns
     ('price',)
     """
 
     data: str | Path = ELEMENTS
-    """File, folder, pattern, SQLite file or SQLAlchemy URL."""
+    """File, folder, glob pattern, SQLite file or SQLAlchemy URL."""
     query: str | None = None
-    """SELECT, for a database."""
+    """SELECT statement to read from a database."""
     table: str | None = None
-    """Table to read whole, for a database."""
+    """Table of a database, read whole."""
     records_path: str | None = None
     """Keys that lead to the records in nested JSON."""
     question: str | None = None
+    """Column that holds questions, in a table of questions."""
     answer: str | None = None
+    """Column that holds their answers."""
     context: str | None = None
+    """Column that holds a context for each question."""
     key: str | None = None
     """Column that names a record."""
     columns: str | tuple[str, ...] | None = None
-    """Columns to ask about; a single text is one column."""
+    """Columns to ask about; a single string is one column."""
     rows: int | None = None
-    """Read the first so many records; None for all."""
+    """How many records to read from the start; None reads all."""
     templates: str | tuple[str, ...] | None = None
-    """Question templates with {key} and {label}; a single text is one template."""
+    """Question templates with {key} and {label}; a single string is one template."""
     also_called: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    """Column -> other words for it, e.g. `{"area": ("size", "how big")}`."""
+    """Column -> synonyms of its name, e.g. `{"area": ("size", "how big")}`."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """How the file is read: fields of `ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
+    """Options for reading the file: fields of `ReadOptions`, e.g. `{"encoding": "cp1252"}`."""
     teacher: str | Path = STARTER
     """`starter`, a checkpoint folder, an alias such as `smollm2`, the name of a causal model on the
     hub, or a server: its address or the name of a provider, such as `ollama`. A named teacher is
-    taught the table first; one on a server reads each record in its prompt."""
+    first trained on the table; a teacher on a server gets each record in its prompt."""
     server: ServerOptions = field(default_factory=ServerOptions)
-    """How a teacher on a server is asked."""
+    """Options for calling a teacher on a server."""
     student: str | Path | None = None
-    """A folder or name; None makes the student from every second layer of the teacher, or, where
-    the teacher is on a server, a small one from scratch. An encoder such as `minilm` is for tables
-    whose answers are a few labels."""
+    """A folder or name. None builds the student from every second layer of the teacher, or, for a
+    teacher on a server, a small model from scratch. An encoder such as `minilm` suits tables whose
+    answers are a few labels."""
     gold_share: float = 0.5
     """Share of the facts whose gold answers the student may see; the teacher labels the rest."""
     teacher_least: float = 0.8
-    """Least share of held-out questions, 0 to 1, that a named teacher answers right before it may
-    label; below it the job stops before any student is trained. 0 never stops."""
+    """Least share of held-out questions, 0 to 1, that a named or served teacher must answer right
+    before it labels; below it the job stops before any student is trained. 0 never stops."""
     seed: int = 0
-    """Of the questions, the split and the trainings, 0 to 4,294,967,295."""
+    """Seed of the questions, the split and the trainings, 0 to 4,294,967,295."""
     output_dir: str | Path | None = None
-    """Run folder; None takes `outputs/<name of the data>`, or one beside it where another run has
-    that."""
+    """Run folder; None takes `outputs/<name of the data>`, or a folder beside it if another run
+    uses that one."""
     max_minutes: float | None = 60.0
-    """A job that is estimated to take longer is refused before it begins, unless the user agrees at
-    a terminal; None for no limit."""
+    """Longest estimated time in minutes. A longer job is refused before it starts, unless the user
+    agrees at a terminal; None sets no limit."""
     device: str | None = None
-    """`cpu`, `cuda`, `cuda:1`; None takes CUDA where there is one."""
+    """`cpu`, `cuda`, `cuda:1`; None takes CUDA if it is available."""
     threads: int | None = None
-    """Of torch; None takes as many as there are idle cores, or what `OMP_NUM_THREADS` says."""
+    """Number of torch threads; None takes `OMP_NUM_THREADS` if it is set, else the number of idle
+    cores."""
     controls: bool = True
-    """Train the control rows too."""
+    """Whether to train the control models too."""
     recipe: Recipe = field(default_factory=Recipe)
-    """Of a starter and its students; temperature and alpha also of others."""
+    """Training of a starter and its students; all students use its temperature and alpha."""
     tuning: Tuning = field(default_factory=Tuning)
-    """Of a named teacher, and of its students."""
+    """Training of a named teacher and its students."""
     wordings: int = 16
-    """Most further wordings of each column's question that a named teacher and its students learn
-    from; 0 for the templates alone. With more of them, fewer ask without the column's name."""
+    """Most additional wordings per column that a named teacher and its students are trained on; 0
+    trains on the templates alone. The more there are, the fewer of them leave out the column's
+    name."""
     asked: str | Path | None = None
     """CSV file with the columns `column` and `question`: questions in people's own words, with
-    `{key}` for the key of a record. Models are measured on them and never trained."""
+    `{key}` for the key of a record. They are used for measuring only, never for training."""
 
     def __post_init__(self) -> None:
-        """Bring paths to text and single texts to tuples, then check all values."""
+        """Convert paths to strings and single strings to tuples, then check all values."""
         for name in ("data", "teacher", "student", "output_dir", "asked"):
             value = getattr(self, name)
             if isinstance(value, Path):
@@ -273,7 +281,7 @@ class MainJob:
         return faults
 
     def faults(self) -> list[str]:
-        """List the faults in named files and folders, without loading anything."""
+        """List the faults in the files, folders and models that are named, loading none of them."""
         faults = missing_source(str(self.data))
         if self.asked is not None and not Path(self.asked).is_file():
             faults.append(f"asked is {str(self.asked)!r}; there is no such file")
@@ -285,7 +293,7 @@ class MainJob:
         return faults
 
     def is_served(self) -> bool:
-        """Say whether the teacher is on a server.
+        """Tell whether the teacher is on a server.
 
         Raises:
             ConfigError: The provider's address is not known.
@@ -295,13 +303,13 @@ class MainJob:
         return self.teacher != STARTER and server_address(str(self.teacher)) is not None
 
     def run_dir(self) -> Path:
-        """Return the folder that the job writes to, unless another run has it."""
+        """Return the folder that the job writes to, unless another run uses it."""
         if self.output_dir:
             return Path(self.output_dir)
         return Path("outputs") / run_name(str(self.data), self.table)
 
     def reading_keywords(self) -> dict[str, Any]:
-        """Give the keywords for `data.readers`."""
+        """Return the keyword arguments for the readers in `data.readers`."""
         keywords: dict[str, Any] = {"flatten": True, **self.reading}
         for name in ("query", "table", "records_path"):
             if getattr(self, name) is not None:
@@ -325,7 +333,7 @@ def _scaled(recipe: _Steps, effort: float) -> _Steps:
 
 
 def run_name(source: str, table: str | None = None) -> str:
-    """Name a run after its data: the whole name of the file without the suffixes of its format.
+    """Name a run after its data: the file name without the suffixes of format and compression.
 
     Args:
         source: File, folder, pattern or URL.
@@ -358,7 +366,7 @@ def _teacher_faults(teacher: str) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """Remove the suffixes of formats and compressions only."""
+    """Remove the suffixes of known formats and compressions, and no others."""
     for known in (PACKED_SUFFIXES, (*SUFFIX_KINDS, *_TEXT_SUFFIXES)):
         path = Path(name)
         if path.suffix.lower() in known:
@@ -367,7 +375,7 @@ def _stem(name: str) -> str:
 
 
 def _as_name(text: str, otherwise: str = "run") -> str:
-    """Turn any text into the name of a folder."""
+    """Turn any text into a valid name of a folder, or return `otherwise` if nothing is left."""
     name = _NOT_IN_NAMES.sub("-", text).strip(" .-").encode(errors="ignore")[:_LONGEST_NAME]
     return name.decode(errors="ignore").strip(" .-") or otherwise
 

@@ -1,4 +1,4 @@
-"""The teacher: trained on the table or taken as named, and the labels it gives."""
+"""Train the starter teacher, and let a local teacher label the training questions."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .load_table import Loaded
 from .settings import STARTER, MainJob, Recipe
 
 CHARACTERS_PER_TOKEN = 3
-"""About what small tokenizers reach on tables."""
+"""Estimated characters per token of small tokenizers on tables."""
 LONGEST_EXAMPLE = 4096
-"""Most tokens of prompt and answer together; longer examples are an error."""
+"""Most tokens of prompt and answer together; a longer example raises an error."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of a training."""
+    """Number of optimizer steps, and examples per step, of a training."""
 
     steps: int
     batch: int
@@ -60,13 +60,14 @@ def _plan(examples: Sequence[Example], exposures: float, least_steps: int, recip
 
 
 def plan_batch(examples: Sequence[Example], recipe: Recipe) -> int:
-    """Choose how many examples have the wanted number of tokens per optimizer step together."""
+    """Choose the number of examples per step, 8 to 64, so that they have about `batch_tokens`."""
     characters = sum(len(e.prompt) + len(e.target or "") for e in examples) / len(examples)
     return int(min(64, max(8, recipe.batch_tokens / (characters / CHARACTERS_PER_TOKEN))))
 
 
 def plan_steps(facts: float, batch: int, exposures: float, least_steps: int) -> int:
-    """Choose the optimizer steps so that each fact is seen `exposures` times."""
+    """Choose the optimizer steps so that each fact is seen `exposures` times; at least
+    `least_steps`."""
     return max(least_steps, round(facts * exposures / batch))
 
 
@@ -76,19 +77,19 @@ def table_characters(table: FactTable) -> int:
 
 
 def plan_vocabulary(characters: int) -> int:
-    """Choose the size of a starter's vocabulary by the characters in the table."""
+    """Choose the size of a starter's vocabulary from the characters in the table."""
     return min(8000, max(StarterSize.vocabulary, characters // 20))
 
 
 def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
-    """Return the new tokens that the longest target needs, with a margin."""
+    """Return the number of new tokens that the longest target needs, plus a margin."""
     targets = sorted({e.target or "" for e in examples}, key=len)[-50:]
     ids = checkpoint.tokenizer(targets, add_special_tokens=False)["input_ids"]
     return max(64, max(map(len, ids)) + 16)
 
 
 def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path:
-    """Train the starter teacher."""
+    """Train the starter teacher from scratch on the table, and return its folder."""
     folder = run.path / "teacher"
     if run.is_done("teacher"):
         console.line("teacher", "finished before the interruption")
@@ -146,10 +147,10 @@ def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console
 def get_labels(
     job: MainJob, loaded: Loaded, teacher: Path | str, run: RunFolder, console: Console
 ) -> list[Example]:
-    """Let the teacher answer every training question that has no gold answer.
+    """Let the teacher answer the training questions that have no gold answer.
 
-    A starter, whose knowledge depends on the phrasing, is asked each one; a named teacher is asked
-    for each fact once. A job that was interrupted here continues with the answers in `work/labels`.
+    A starter is asked each question, since its answers depend on the phrasing; a named teacher is
+    asked once per fact. An interrupted job continues from the answers in `work/labels`.
     """
     path = run.path / "data" / "teacher_labels.jsonl"
     if run.is_done("labels"):
@@ -180,7 +181,7 @@ def get_labels(
 def _label_all(
     teacher: Teacher, without: Sequence[Example], journal: Path, most_tokens: int
 ) -> tuple[list[Example], list[tuple[Example, str]]]:
-    """Ask every question in every phrasing, and let the teacher judge every proposal."""
+    """Ask every question in every phrasing, then let the teacher judge its own answers."""
     answered = label_examples(
         teacher,
         [e for e in without if e.task != "validate"],
@@ -198,7 +199,7 @@ def _label_all(
 def _label_by_fact(
     teacher: Teacher, without: Sequence[Example], journal: Path, most_tokens: int
 ) -> tuple[list[Example], list[tuple[Example, str]]]:
-    """Ask for each fact once: the answer does not depend on the wording, and verdicts follow."""
+    """Ask once per fact, and derive the labels of all its wordings and checks from the answer."""
     first = {e.fact: e for e in reversed(without) if e.task != "validate"}
     asked = label_examples(teacher, list(first.values()), journal, max_new_tokens=most_tokens)
     answers = {str(e.fact): e.target or "" for e in asked.labelled}
@@ -206,8 +207,10 @@ def _label_by_fact(
 
 
 def _share_right(gold: Sequence[Example], labelled: Sequence[Example]) -> float:
-    """Compare labels with the gold the student never sees; validation is judged by its own gold
-    only."""
+    """Return the share of labels, 0 to 1, that equal the gold answers hidden from the student.
+
+    `validate` questions are left out: their proposals may be the teacher's own answers.
+    """
     targets = {e.id: e.target for e in gold if e.task != "validate"}
     known = [e for e in labelled if e.id in targets]
     return sum(e.target == targets[e.id] for e in known) / max(1, len(known))

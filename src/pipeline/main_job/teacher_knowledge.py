@@ -1,4 +1,4 @@
-"""Whether a teacher knows enough of the table to label it: measured before it labels anything."""
+"""Decide, before any labelling, whether a teacher knows the table well enough to label it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from .settings import MainJob
 
 
 def require_knowledge(score: float, asked: int, job: MainJob, way_on: str) -> None:
-    """Stop the job where its teacher knows too little: its labels would ruin the student.
+    """Stop the job if its teacher knows too little, since the student would learn wrong labels.
 
     Args:
-        score: Share of held-out questions that it answered right, 0 to 1.
-        asked: How many questions it was asked.
-        job: Its `teacher_least` decides.
-        way_on: What the user can do, as a sentence.
+        score: Share of held-out questions that the teacher answered right, 0 to 1.
+        asked: Number of these questions.
+        job: The settings, with the required share in `teacher_least`.
+        way_on: Sentence of the error message that says what the user can do.
 
     Raises:
         LabelingStoppedError: The score is below `job.teacher_least`.

@@ -1,4 +1,4 @@
-"""The student and its controls: the same start and the same steps, with other labels."""
+"""Train the student and its controls, which differ only in the labels that they learn from."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ from .teacher import (
 )
 
 STUDENT_WEIGHTS = {"qa": 0.2, "summarize": 0.08, "validate": 0.72}
-"""Share of each task: the teacher's layers answer already, while judging is learned anew."""
+"""Share of each task in the training of a starter's student. Its layers, which come from the
+teacher, can already answer, but have to learn judging again."""
 NAMES = {
     "student": "student",
     "student_without_teacher": "  no teacher",
@@ -45,7 +46,7 @@ NAMES = {
     "student_all_gold": "  all gold",
     SCRATCH: "  from scratch",
 }
-"""Names of the students in the terminal."""
+"""Folder name -> name shown in the terminal."""
 
 
 def get_students(
@@ -57,19 +58,21 @@ def get_students(
     console: Console,
     wordings: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Path]:
-    """Train the student and its controls: same start, same steps, other labels.
+    """Train the student and its controls from the same initial weights for the same steps.
+
+    They differ in their labels. The control `SCRATCH` also differs in its initial weights.
 
     Args:
         job: The settings.
         loaded: The table with its questions.
-        teacher: Its folder; None where it is on a server, which gives texts alone.
-        labelled: The teacher's labels.
+        teacher: Folder of the teacher; None for one on a server, which gives text and no logits.
+        labelled: The questions that the teacher labelled.
         run: The run folder.
-        console: Prints a line for each.
-        wordings: Column -> further wordings of its question, for all of them.
+        console: Prints a line per model.
+        wordings: Column -> additional wordings of its question, used in all trainings.
 
     Returns:
-        Name -> folder.
+        Name of the model -> its folder.
     """
     questions = loaded.questions
     gold = [e for e in questions.train if questions.is_gold(e)]
@@ -85,7 +88,7 @@ def get_students(
         if job.controls:
             console.line(
                 "controls",
-                "without the row 'teacher text': a server gives text alone, so that is the student",
+                "no row 'teacher text': a server gives text alone, so the student is that row",
             )
     elif start.is_pretrained:
         data[SCRATCH] = data["student_teacher_text"]
@@ -120,17 +123,17 @@ def get_students(
 
 @dataclass(frozen=True)
 class _Start:
-    """What the student and its controls begin with."""
+    """Initial weights and plan of training, shared by the student and its controls."""
 
     teacher: str
-    """Folder or name; a server's is not loaded."""
+    """Folder or name; a teacher on a server is not loaded."""
     student: str | None
-    """Folder or name; None makes it from the teacher."""
+    """Folder or name; None builds the student from the teacher."""
     is_pretrained: bool
-    """Whether it has a named model's weights, which low rates keep."""
+    """Whether it starts from a named model's weights, which need low learning rates."""
     plan: Plan
     weights: Mapping[str, float] | None
-    """Share of each task; None for those of a model that knows nothing yet."""
+    """Share of each task; None takes those for an untrained model."""
 
 
 def _start_of(
@@ -154,7 +157,7 @@ def _start_of(
 def _save_from_scratch(
     job: MainJob, loaded: Loaded, examples: Sequence[Example], run: RunFolder
 ) -> Path:
-    """Make an untrained model of a starter's size, with a tokenizer from the examples."""
+    """Save an untrained model of a starter's size, with a tokenizer trained on the examples."""
     folder = run.path / "work" / "start"
     stream = sorted(examples, key=lambda e: sha256_text(e.id))
     size = StarterSize(vocabulary=plan_vocabulary(table_characters(loaded.questions.table)))
@@ -184,7 +187,7 @@ def _train_student(
         config = named_student_settings(job, start.teacher, first, alpha, start.plan, folder)
     else:
         config = _starter_settings(job, start, alpha, folder)
-    # The same seed for all students: with equal data they get equal batches.
+    # The same seed for all students, so that equal data gives equal batches.
     stream = training_stream(
         examples,
         loaded.questions.table,
@@ -197,7 +200,7 @@ def _train_student(
     distiller.make_student(stream)
     if start.is_pretrained:
         for_width(distiller)
-        drop_default_system(distiller.tokenizer)  # a student of its own weights has them still
+        drop_default_system(distiller.tokenizer)  # only a named student still has a default one
     if name == "student" and job.controls:
         _save_untrained(distiller, untrained)
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)
@@ -214,7 +217,7 @@ def _train_student(
 
 
 def _pruned(distiller: ModelDistiller) -> str:
-    """Say what a pruned student kept of its teacher."""
+    """Describe what a pruned student kept of its teacher; empty for other students."""
     return "" if distiller.pruning is None else f"{describe(distiller.pruning)}; "
 
 
@@ -246,7 +249,7 @@ def _starter_settings(
 
 
 def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:
-    """Save the student as it is before the first step, as a control."""
+    """Save the student before its first training step, as a control."""
     save_checkpoint(
         folder,
         distiller.student_model,

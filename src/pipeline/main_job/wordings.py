@@ -1,9 +1,9 @@
-"""Many wordings of each question, so that models learn from more than the templates.
+"""Write additional wordings of each question, so that models learn from more than the templates.
 
-In the main job they are written before a named teacher is taught, and it learns from them as well:
-what it has not understood it cannot hand on. They come from this project's frames, chosen by a
-sentence encoder; no answer is compared with a cell. `get_wordings` can also let a model write, and
-let a teacher that was not taught these wordings answer them, to see whether they make sense.
+The main job writes them before it trains a named teacher, because the teacher is trained on them
+too. They come from the question frames of `labeling.wordings`, chosen by a sentence encoder; no
+answers are checked. `get_wordings` can also let a model write wordings, and check wordings by
+letting a teacher answer them that was not trained on them.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
     from ...inference.scoring.embeddings import StudentEmbeddings
 
 ENCODER: Final = "minilm"
-"""The packaged model that judges meaning; nothing is fetched, and it may be missing."""
+"""The packaged sentence encoder. It is used if it is in the model cache, and never downloaded."""
 LOCAL: Final = LabelSettings(
     concurrency=128, max_attempts=1, max_rejections=1, max_error_rate=None, retry_failed=True
 )
-"""For teachers in this process, which decode in one batch and do not fail by chance."""
+"""Settings for teachers in this process, which decode in batches and do not fail at random."""
 
 
 def wordings_of_job(
     job: MainJob, loaded: Loaded, run: RunFolder, console: Console
 ) -> dict[str, tuple[str, ...]]:
-    """Write the wordings that a named teacher and named students learn from.
+    """Write the wordings that a named teacher and named students are trained on.
 
-    Those of `job.asked` stay held out.
+    The wordings of `job.asked` stay held out.
 
     Returns:
-        Column -> wordings with `{key}`. None for a starter and for a small student of a server,
+        Column -> wordings with `{key}`. Empty for a starter and for a small student of a server,
         whose steps and size are those of the templates, for a student that learns no questions, and
         with `job.wordings` 0.
     """
@@ -75,22 +75,23 @@ def get_wordings(
     settings: LabelSettings | None = None,
     device: str | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Write and check further wordings of the columns' questions.
+    """Write and check additional wordings of the questions about each column.
 
-    A job that was interrupted here continues with the answers in `work/wordings`.
+    An interrupted job continues from the answers in `work/wordings`.
 
     Args:
         loaded: The table with its questions. Answers are compared with its gold facts only, so
-            without any no teacher is asked.
-        teacher: A folder, a name or an open teacher that was taught the table, or reads the
-            records (`context`); None leaves its check out.
-        run: Its folder gets `data/wordings.jsonl`, accepted and rejected ones with the reasons.
-        console: Prints what will be asked at most, and the outcome.
-        writer: Writes wordings: a model before it was taught the table; None uses frames alone.
-        plan: How many, how strictly; None for the defaults.
+            the teacher is not asked if there are none.
+        teacher: A folder, a name or an open teacher that checks wordings by answering them. It was
+            trained on the table, or reads the records (`context`). None skips this check.
+        run: The run folder. `data/wordings.jsonl` in it gets the accepted wordings, and the
+            rejected ones with the reasons.
+        console: Prints the largest number of calls, and the outcome.
+        writer: A model, not yet trained on the table, that writes wordings; None uses frames only.
+        plan: How many wordings, and how strictly they are checked; None takes the defaults.
         measured: Column -> wordings that models are measured on; these stay held out.
-        context: Writes the record of a row for a teacher that reads it.
-        settings: Of the labeler; None suits the teacher.
+        context: Writes the record of a row for a teacher that reads records.
+        settings: Settings of the labeler; None chooses them for the kind of teacher.
         device: Torch device of local models; None chooses.
 
     Returns:
@@ -132,7 +133,7 @@ def _open(teacher: Path | str | Teacher, device: str | None) -> Teacher:
 
 
 def _encoder(console: Console, device: str | None) -> StudentEmbeddings | None:
-    """Load the encoder; None, with a sentence, where its weights are not at hand."""
+    """Load the sentence encoder; print a note and return None if it is not in the model cache."""
     from ...inference.checkpoints.load_student import load_checkpoint
     from ...inference.scoring.embeddings import StudentEmbeddings
     from ...inference.sources.find_model import find_model
@@ -140,7 +141,7 @@ def _encoder(console: Console, device: str | None) -> StudentEmbeddings | None:
     try:
         folder = find_model(ENCODER)
     except ModelNotFoundError:
-        console.line("note", f"wordings name their columns, as no encoder is here to judge others: "
-                             f"stillroom models add {ENCODER}")  # fmt: skip
+        console.line("note", f"only wordings that name their column are used, since the encoder is "
+                             f"missing; add it with: stillroom models add {ENCODER}")  # fmt: skip
         return None
     return StudentEmbeddings(load_checkpoint(folder, device=device, kinds=("encoder",)))

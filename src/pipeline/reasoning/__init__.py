@@ -1,1 +1,1 @@
-"""Students of System 1 and 2: rows, starter teachers, training."""
+"""Students of System 1 and 2: their training data, starter teachers and training."""

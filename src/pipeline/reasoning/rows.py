@@ -1,5 +1,6 @@
-"""Training data of System 1 (following instructions) and System 2 (reasoning in steps): from the
-hub, from any file, or from generated samples.
+"""Prepare training data for System 1 (instructions) and System 2 (reasoning in steps).
+
+The data comes from the hub, from a file, or from generated samples.
 
 prepare_system1_dataset("train[:500]", source="instruction-data.json")
 prepare_system2_dataset("train[:500]", source="gsm8k/train.jsonl.gz")
@@ -55,24 +56,25 @@ def prepare_system1_dataset(
     """Write instructions, and instructions with answers, as JSON lists.
 
     Args:
-        slice_str: Which part, as `datasets` writes it: `train[:1000]`, `train[10%:20%]`.
-        teacher_model: Gives new answers, with `relabel_with_teacher`.
-        teacher_tokenizer: Its own.
-        relabel_with_teacher: Replace the answers of the data by the teacher's. Records without a
-            usable answer are left out of `out_labeled`.
-        out_instructions: File of `{instruction, input, output}` as in the data.
-        out_labeled: File of the same records with the answers to train on.
-        source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
-            the hub's `alibaba-pai/DistilQwen_100k`.
-        max_new_tokens: Of the teacher's answers.
-        batch_size: Records that the teacher answers together.
-        temperature: Of the teacher.
-        strict: Raise an error, instead of printing a line, where there is nothing to write.
-        reading: Options of reading a file: `query`, `table`, and the fields of `ReadOptions`.
+        slice_str: Part of the data in the notation of `datasets`: `train[:1000]`,
+            `train[10%:20%]`.
+        teacher_model: Teacher for `relabel_with_teacher`.
+        teacher_tokenizer: Tokenizer of the teacher.
+        relabel_with_teacher: Whether to replace the answers in the data by the teacher's. Records
+            without a usable answer are left out of `out_labeled`.
+        out_instructions: File to write, with `{instruction, input, output}` as in the data.
+        out_labeled: File to write, with the same records and the answers to train on.
+        source: A file or folder that `data` can read, records, or `sample`; None takes
+            `alibaba-pai/DistilQwen_100k` from the hub.
+        max_new_tokens: Most tokens of a teacher's answer.
+        batch_size: Number of records that the teacher answers together.
+        temperature: Sampling temperature of the teacher.
+        strict: Whether to raise an error, instead of printing a line, if there is nothing to write.
+        reading: Options for reading a file: `query`, `table`, and the fields of `ReadOptions`.
 
     Raises:
-        ValueError: Relabelling is asked for without a teacher, or the slice cannot be read.
-        EmptyDataError: The slice is empty (with `strict`).
+        ValueError: The slice is malformed, or a teacher is needed and not given.
+        EmptyDataError: With `strict`, the slice is empty or has no usable answer.
         DataError: A record cannot be used; nothing was written.
     """
     if relabel_with_teacher and (teacher_model is None or teacher_tokenizer is None):
@@ -99,7 +101,7 @@ def prepare_system1_dataset(
 def system1_records(
     slice_str: str, *, source: Source, strict: bool, reading: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Give the instruction records that `prepare_system1_dataset` writes, without a file."""
+    """Return the instruction records that `prepare_system1_dataset` writes."""
     rows = _rows(source, slice_str, SYSTEM1_HUB, sample_instructions, reading)
     if not rows:
         return _none(NO_DATA_1, EmptyDataError, strict)
@@ -121,21 +123,22 @@ def prepare_system2_dataset(
     """Write questions with a chain of thought as their output, as a JSON list.
 
     Args:
-        slice_str: Which part, as `datasets` writes it.
+        slice_str: Part of the data in the notation of `datasets`.
         rv_min: Least reasoning verbosity: a level from 0 to 9, or up to 1.0 a tenth of it.
-        cd_min: Least cognitive difficulty, likewise.
-        out_cot: File of `{instruction, input, output}`.
-        source: A file or folder of any kind that `data` reads, records, or `sample`; None takes
-            the hub's `alibaba-pai/OmniThought`.
-        on_miss: For questions none of whose chains passes: `drop` them, or take the `first` chain.
-        two_tasks: Make two records of each question, `[label]` with the final answer alone and
-            `[rationale]` with the whole chain.
-        strict: Raise an error, instead of printing a line, where there is nothing to write.
+        cd_min: Least cognitive difficulty, in the same units.
+        out_cot: File to write, with `{instruction, input, output}`.
+        source: A file or folder that `data` can read, records, or `sample`; None takes
+            `alibaba-pai/OmniThought` from the hub.
+        on_miss: What to do if no chain of a question passes: `drop` the question, or keep its
+            `first` chain.
+        two_tasks: Whether to make two records of each question, `[label]` with only the final
+            answer and `[rationale]` with the whole chain.
+        strict: Whether to raise an error, instead of printing a line, if there is nothing to write.
         reading: As in `prepare_system1_dataset`.
 
     Raises:
-        ValueError: The slice cannot be read, or a setting is out of range.
-        DataError: With `strict`: the rows have no known shape, or no record is left.
+        ValueError: The slice is malformed, or a setting is out of range.
+        DataError: With `strict`, the rows have an unknown shape, or no record is left.
     """
     records = system2_records(
         slice_str,
@@ -162,7 +165,7 @@ def system2_records(
     two_tasks: bool = False,
     reading: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Give the records that `prepare_system2_dataset` writes, without a file."""
+    """Return the records that `prepare_system2_dataset` writes."""
     least = thresholds(rv_min, cd_min)
     rows = _rows(source, slice_str, SYSTEM2_HUB, sample_problems, reading)
     if not rows:
@@ -176,7 +179,7 @@ def system2_records(
 
 
 def _none(message: str, kind: type[DataError], strict: bool) -> list[dict[str, Any]]:
-    """Report why there are no records: by an error, or by a printed line."""
+    """Raise an error (`strict`) or print why there are no records, and return none."""
     if strict:
         raise kind(message)
     print(message)
@@ -200,20 +203,20 @@ def read_rows(source: str | Path | Rows, reading: Mapping[str, Any] | None = Non
 
     Args:
         source: A file, a folder, or rows.
-        reading: Keywords of `data.readers`.
+        reading: Keywords for `data.readers`.
 
     Raises:
         DataNotFoundError: There is no such file.
-        DataError: It cannot be read, or its rows are no objects.
+        DataError: The file cannot be read, or is no list of objects.
     """
     if not isinstance(source, str | Path):
         return dataset_records(source) if hasattr(source, "with_format") else source
-    # A lone JSON object with a list in it would be taken for a document around a table.
+    # `read_table` would take a single JSON object that contains a list for a wrapped table.
     if reading or Path(source).suffix.lower() not in (".json", ".jsonl", ".ndjson"):
         return read_table(source, **(reading or {}))
     rows = read_json(source)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise DataError("is no list of objects", path=source)
+        raise DataError("is not a list of JSON objects", path=source)
     return rows
 
 

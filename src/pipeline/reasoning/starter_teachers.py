@@ -1,5 +1,7 @@
-"""A starter teacher for Systems 1 and 2: a tokenizer and a small model, trained from scratch on the
-answers of a data set for use where no teacher is available. It knows nothing but that data set.
+"""Train a starter teacher for Systems 1 and 2, for use without any other teacher.
+
+It is a tokenizer and a small model, trained from scratch on the answers of a data set. It knows
+nothing but that data set.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from .train_student import finished_student, training_examples_of, training_iden
 
 BATCH: Final = 32
 LONGEST: Final = 1024
-"""Tokens of prompt and answer; longer answers are cut."""
+"""Most tokens of prompt and answer together; longer answers are truncated."""
 POSITIONS: Final = 2 * LONGEST
-"""Longest input of the model: held-out records may be longer than those trained on."""
+"""Positions of the model, since held-out records may be longer than those trained on."""
 STUDENT_TRAINING: Final[dict[str, Any]] = {
     "per_device_train_batch_size": BATCH,
     "gradient_accumulation_steps": 1,
@@ -31,8 +33,8 @@ STUDENT_TRAINING: Final[dict[str, Any]] = {
     "optimizer": "muon",
     "max_length": LONGEST,
 }
-"""Settings for the student of a starter: a model of a million weights needs far larger steps than
-students that start as pretrained models."""
+"""Settings for the student of a starter: a model of a million weights needs far larger learning
+rates than students with pretrained weights."""
 
 
 def train_starter_teacher(
@@ -48,11 +50,11 @@ def train_starter_teacher(
 
     Args:
         records: `{instruction, input, output}`.
-        out_dir: Its folder; what another training left there is replaced.
-        mode: Form of the prompts.
+        out_dir: Folder of the teacher; the result of another training in it is replaced.
+        mode: Format of the prompts.
         num_epochs: Passes over the records.
-        seed: Of weights and batches.
-        size: Shape of the model.
+        seed: Seed of weights and batches.
+        size: Shape of the model; None chooses it by the amount of text.
 
     Returns:
         `out_dir`.
@@ -93,7 +95,7 @@ def train_starter_teacher(
 
 
 def is_starter(folder: object) -> bool:
-    """Tell from its `run.json` whether a folder holds a starter teacher."""
+    """Tell by its `run.json` whether a folder holds a starter teacher."""
     if not isinstance(folder, str) or not (Path(folder) / RUN_FILE).is_file():
         return False
     made = (read_run(Path(folder)) or {}).get("student", {})

@@ -1,7 +1,7 @@
 """Train a student on instruction records, and choose its folder.
 
-A finished student of the same settings, data, prompts and models is reused. A student of other
-settings or data is never overwritten: the new one goes into a folder beside it.
+A finished student with the same settings, data, prompts and models is reused. Another student is
+not overwritten by default: the new one is written to a folder beside it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def training_examples_of(records: Sequence[Mapping[str, Any]], mode: SystemMode) -> list[Example]:
-    """Render the prompts of labelled records; the log counts those left out for lack of an output.
+    """Make training examples of labelled records; records without an output are counted in the log.
 
     Raises:
         EmptyDataError: No record has an output.
@@ -74,16 +74,17 @@ def train_student(
     """Train a student on labelled records, unless a finished one can be reused.
 
     Args:
-        config: The settings; `output_dir` is where the student goes.
+        config: The settings; `output_dir` is the student's folder.
         records: `{instruction, input, output}`.
-        mode: Form of the prompts.
-        overwrite: Replace another student in `output_dir` instead of training beside it.
-        train: Trains and writes the student of the settings; None distils the records.
-        decided_by: What else decides the student, for `train`: name -> value.
+        mode: Format of the prompts.
+        overwrite: Whether to replace another student in `output_dir` instead of training into a
+            folder beside it.
+        train: Function that trains and writes the student; None distils the records.
+        decided_by: Name -> value of whatever else determines the student, for `train`.
 
     Returns:
-        The folder of a student that loads, computes and answers: `output_dir` as given, or the
-        folder beside it that was taken.
+        The folder of a student that was loaded and run successfully: `output_dir` as given, or a
+        folder beside it.
 
     Raises:
         StillroomError: The settings, the data or a model cannot be used, or the written student
@@ -112,8 +113,8 @@ def train_student(
 def training_identity(
     config: DistillationConfig, examples: Sequence[Example], mode: SystemMode
 ) -> dict[str, str]:
-    """Hash what decides the student: settings, data, prompts, the models' weights and the teacher's
-    kept logits."""
+    """Hash everything that determines the student: settings, data, prompts, model weights and the
+    teacher's cached logits."""
     dtype = config.dtype or str(choose_training_dtype(choose_device(config.device)))
     neutral = replace(
         config,
@@ -140,7 +141,7 @@ def training_identity(
 
 
 def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
-    """Find a student of the same training, in a folder or beside it, that loads and computes."""
+    """Find a working student of the same training in a folder, or in the folders beside it."""
     for folder in _folders(out_dir):
         found = find_checkpoint(folder)
         if found is None:
@@ -158,7 +159,7 @@ def finished_student(out_dir: str, identity: Mapping[str, str]) -> str | None:
 
 
 def _free_folder(out_dir: str) -> str:
-    """Return the folder, or the first one beside it that holds no student, which is then told."""
+    """Return the folder, or the first one beside it without a student, and print which."""
     folder = next(folder for folder in _folders(out_dir) if find_checkpoint(folder) is None)
     if folder != out_dir:
         print(f"{out_dir} holds a student of other settings or data; training into {folder}")

@@ -1,5 +1,6 @@
-"""`stillroom system1` and `stillroom system2`: distil a student from a data set, and score it and
-its teacher on held-out records.
+"""`stillroom system1` and `stillroom system2`: distil a student from a data set and score it.
+
+The student and its teacher are scored on held-out records.
 
     stillroom system1
     stillroom system1 --data instruction-data.json --slice 'train[:600]'
@@ -26,7 +27,7 @@ from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
 COMPARED: Final = 3
-"""Held-out records that are printed side by side."""
+"""Number of held-out records whose answers by teacher and student are printed."""
 Records = list[dict[str, Any]]
 
 
@@ -95,7 +96,7 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     """Run all steps and print the result of each.
 
     Returns:
-        `checkpoint` of the student, and the `HeldOutScores` of `teacher` and `student`.
+        `checkpoint`, the student's folder; `teacher` and `student`, their `HeldOutScores`.
 
     Raises:
         StillroomError: A step failed.
@@ -106,7 +107,7 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
     out = run.path
     train, held_out = _data(args, mode, out)
     console.line("data", f"{len(train):,} records to train on, {len(held_out)} kept out")
-    # These load torch and transformers, which --help must not.
+    # Imported here because they load torch and transformers.
     from ...evaluation.compare_models import compare_models
     from ...evaluation.held_out import describe_scores, score_held_out
     from ...inference.system_pair.models import load_student, load_teacher
@@ -143,10 +144,10 @@ def run_systems_job(args: argparse.Namespace, mode: SystemMode) -> dict[str, Any
 
 
 def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) -> RunFolder:
-    """Open the run folder: the named one, or one that no other run has.
+    """Open the named run folder, or choose one that no other run uses.
 
     Raises:
-        ConfigError: The named one holds another run, or other files.
+        ConfigError: The named folder holds another run, or other files.
     """
     wanted = Path(args.output_dir or f"outputs/{mode}")
     reading = reading_keywords(args)
@@ -167,7 +168,7 @@ def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) ->
 
 
 def question_of(record: Mapping[str, Any]) -> str:
-    """Write instruction and input as one text, which is rendered like the two of them."""
+    """Join instruction and input to one text, which gives the same prompt as the two of them."""
     given = record.get("input")
     return f"{record['instruction']}\nInput: {given}" if given else str(record["instruction"])
 
@@ -178,11 +179,11 @@ def hold_out(records: Sequence[Mapping[str, Any]], count: int) -> tuple[Records,
     Records with the same question stay together, so that no held-out question is trained on.
 
     Args:
-        records: With an output each.
-        count: About how many to keep out; at most a fifth of the records.
+        records: Records with an output.
+        count: Number of questions to keep out; at most a fifth of them are.
 
     Returns:
-        Records to train on, and those kept out.
+        The records to train on, and one record per held-out question.
 
     Raises:
         ConfigError: `count` is below 1.

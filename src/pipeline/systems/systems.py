@@ -1,5 +1,7 @@
-"""System 1 and System 2 from end to end: check the student and the data, write the configuration,
-run it, and return the folder of a student that loads.
+"""Distil System 1 and System 2 from end to end.
+
+The student and the data are checked, an EasyDistill configuration is written and run, and the
+folder of a student that loads is returned.
 
     distill_system1({"student_model": "Qwen/Qwen2.5-0.5B-Instruct", "num_epochs": 1})
     distill_system2({"cot_path": "data/omnithought_cot.json", "out_dir": "./reasoner"})
@@ -65,18 +67,19 @@ def distill_system1(config: dict[str, Any], *, strict: bool = False) -> str | No
     """Distil a student that follows instructions.
 
     Args:
-        config: All optional: `teacher_model`, `student_model`, `labeled_path`, `num_epochs`,
-            `out_dir`, `config_path`, `template_path`; and `instruction_path`, `training` and
-            `inference`, which go into the configuration that is written.
-        strict: Raise errors instead of printing them.
+        config: Any of `teacher_model`, `student_model`, `labeled_path`, `num_epochs`, `out_dir`,
+            `config_path`, `template_path`; and `instruction_path`, `training` and `inference`,
+            which are copied into the configuration.
+        strict: Whether to raise errors instead of printing them.
 
     Returns:
-        The folder of the student: `out_dir` as given, or one beside it where `out_dir` holds
-        another student; None where nothing was distilled.
+        The folder of the student: `out_dir` as given, or one beside it if `out_dir` holds another
+        student; None if nothing was distilled.
 
     Raises:
         ConfigError: A key is unknown.
         ModelNotFoundError: The hub could not be asked whether the student exists.
+        StillroomError: With `strict`, the distillation failed.
     """
     return distill_system("system1", config, strict=strict)
 
@@ -85,9 +88,9 @@ def distill_system2(config: dict[str, Any], *, strict: bool = False) -> str | No
     """Distil a student that reasons in steps before it answers.
 
     Args:
-        config: All optional: `student_model`, `cot_path`, `num_epochs`, `out_dir`, `config_path`,
+        config: Any of `student_model`, `cot_path`, `num_epochs`, `out_dir`, `config_path`,
             `template_path`; and `training`, and `teacher_model` for a student made of its layers.
-        strict: Raise errors instead of printing them.
+        strict: Whether to raise errors instead of printing them.
 
     Returns:
         As `distill_system1`.
@@ -95,6 +98,7 @@ def distill_system2(config: dict[str, Any], *, strict: bool = False) -> str | No
     Raises:
         ConfigError: A key is unknown.
         ModelNotFoundError: The hub could not be asked whether the student exists.
+        StillroomError: With `strict`, the distillation failed.
     """
     return distill_system("system2", config, strict=strict)
 
@@ -105,10 +109,10 @@ def distill_system(
     """Distil a student of either system.
 
     Args:
-        mode: Which system.
-        config: As `distill_system1` or `distill_system2`.
-        strict: As there.
-        records: Those of the labelled file, where they are in memory already; it is not read then.
+        mode: `system1` or `system2`.
+        config: As in `distill_system1` or `distill_system2`.
+        strict: As in `distill_system1`.
+        records: Records of the labelled file; None reads the file.
     """
     settings = _settings(config, mode)
     exists = _student_exists(settings["student_model"])
@@ -119,7 +123,8 @@ def run_easy_distill(config_path: str) -> int:
     """Run an EasyDistill configuration in this process.
 
     Returns:
-        0 done, 1 failed, 2 a configuration with faults or a refused job; the reason is printed.
+        0 for success, 1 for a failure, 2 for a configuration with faults or an unsupported job; the
+        reason is printed.
     """
     return easydistill_main(["--config", config_path])
 
@@ -135,10 +140,10 @@ def run_training_sft(
 ) -> int:
     """Train a student on labelled records, without a configuration file.
 
-    The prompts have the form in which the student is asked, `system1`.
+    The prompts have the format `system1`, in which the student is asked later.
 
     Returns:
-        0 done, 1 failed; the reason is printed.
+        0 for success, 1 for a failure; the reason is printed.
     """
     from ...distillation.settings import DistillationConfig
     from ..reasoning.train_student import train_student
@@ -168,18 +173,18 @@ def run_training_tpu(
     max_length: int = 512,
     learning_rate: float = 2e-5,
 ) -> int:
-    """Refuse to train on a TPU and print the call that trains without one.
+    """Print that TPUs are not supported, and the call that trains without one.
 
     Args:
-        labeled_path: As in `run_training_sft`, like the others.
+        labeled_path: As in `run_training_sft`, like all other arguments.
 
     Returns:
         1.
     """
     print(
-        f"TPUs are not used: {student_model} was not trained, and {out_dir} is as it was. With "
-        "torch_xla (pip install torch_xla) a TPU could be had, but nothing here drives it. On CUDA "
-        f"or the CPU: run_training_sft({labeled_path!r}, {student_model!r}, {out_dir!r}, "
+        f"TPUs are not supported: {student_model} was not trained, and {out_dir} was not changed. "
+        "Installing torch_xla (pip install torch_xla) does not change that. To train on CUDA or "
+        f"the CPU: run_training_sft({labeled_path!r}, {student_model!r}, {out_dir!r}, "
         f"num_epochs={num_epochs}, max_length={max_length}, learning_rate={learning_rate})"
     )
     return 1
@@ -189,7 +194,7 @@ def check_resume(out_dir: str) -> str | None:
     """Find the checkpoint from which an interrupted training in `out_dir` would continue.
 
     Returns:
-        Its folder; None where training would start anew.
+        Folder of the checkpoint; None if the training would start from the beginning.
     """
     from ...distillation.training.resuming import last_whole_checkpoint
 
@@ -201,7 +206,7 @@ def check_resume(out_dir: str) -> str | None:
 
 
 class _Told(Exception):  # noqa: N818 - carries a message that is printed as it stands
-    """A message that is printed, and the error that is raised in its place with `strict`."""
+    """Carries a message to print, and the error that is raised instead with `strict`."""
 
     def __init__(self, message: str, fault: StillroomError) -> None:
         super().__init__(message)
@@ -209,7 +214,7 @@ class _Told(Exception):  # noqa: N818 - carries a message that is printed as it 
 
 
 def _told(work: Callable[[], str], strict: bool) -> str | None:
-    """Run `work`; print its error, or raise it with `strict`."""
+    """Run `work`; print its error and return None, or raise it with `strict`."""
     try:
         return work()
     except _Told as told:
@@ -269,9 +274,9 @@ def _distill(
 
 
 def _instructions_beside(labeled_path: str) -> str:
-    """Give the usual file of instructions where it lies beside these labels, else the labels' file.
+    """Return the usual file of instructions if it is beside the labels, else the file of labels.
 
-    Instructions of another data set must not be labelled and trained on.
+    The usual file elsewhere may belong to another data set, which must not be trained on.
     """
     usual = Path(INSTRUCTIONS)
     same = Path(labeled_path).parent.resolve() == usual.parent.resolve()
@@ -279,8 +284,7 @@ def _instructions_beside(labeled_path: str) -> str:
 
 
 def _teacher(settings: Mapping[str, Any], records: Any, mode: SystemMode) -> Any:  # noqa: ANN401
-    """Give the name of the teacher, which is trained first if it is a starter, and the settings
-    that suit its student."""
+    """Return the teacher's name and the training settings; a starter teacher is trained first."""
     name, training = settings["teacher_model"], settings["training"] or {}
     if name == STARTER:
         folder = f"{str(settings['out_dir']).rstrip('/')}-teacher"
@@ -294,7 +298,7 @@ def _student_exists(name: object) -> bool:
     """Tell whether a student can be loaded, or made of its teacher's layers.
 
     Raises:
-        ModelNotFoundError: It is in no folder here, and the hub could not be asked.
+        ModelNotFoundError: It is no local folder, and the hub could not be asked.
     """
     if name in FROM_TEACHER:
         return True
@@ -314,7 +318,7 @@ def _student_exists(name: object) -> bool:
 
 
 def _settings(config: Mapping[str, Any], mode: SystemMode) -> dict[str, Any]:
-    """Put a config over the defaults; all unknown keys are reported at once."""
+    """Return the defaults, updated by a config; report all unknown keys at once."""
     known = _DEFAULTS[mode]
     faults = [
         f"unknown key {key!r}; {did_you_mean(key, known)}" for key in config if key not in known
