@@ -71,12 +71,17 @@ def main() -> None:
     told = {"encoder": args.encoder, "questions": len(made), "written": len(written),
             "tables": args.tables, "seed": args.seed, "known": sorted(known_words()),
             "leaning": sorted(leaning_words())}  # fmt: skip
-    lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
-    told["without encoder"] = calibrated(lexical, apart, asked)
     start, before = None, None
     if args.go_on:
+        # The ranker that sees words alone is taken over: from written questions it learned to say
+        # that a table cannot answer where it can.
+        lexical, _, settings = load_ranker(args.go_on)
+        told["without encoder"] = settings["without encoder"]
         start, _, _ = load_ranker(args.go_on, encoder)
         before = load_adapter(args.go_on)
+    else:
+        lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
+        told["without encoder"] = calibrated(lexical, apart, asked)
     ranker, adapter = train_ranker(
         kept, encoder=encoder, start=start, adapter=before, epochs=args.epochs, seed=args.seed,
         watch=watch,

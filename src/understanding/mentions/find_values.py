@@ -72,8 +72,12 @@ def find_values(
         codes: Common words that are written like codes, see `written_as_codes`; they match whole
             cells as other words do.
     """
-    spelled = [_in_table(word, table, common, known) for word in question]
     labels = {stem(word) for column in table.columns for word in words(column.label)}
+    # The atomic of "atomic mass" is the name of a column, not a part of the value "diatomic".
+    spelled = [
+        (word, 1.0) if stem(word) in labels else _in_table(word, table, common, known)
+        for word in question
+    ]
     found: list[Mention] = []
     for number, column in enumerate(table.columns):
         taken: list[tuple[int, int]] = []

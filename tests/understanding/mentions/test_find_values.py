@@ -81,3 +81,9 @@ def test_a_word_may_be_a_part_of_a_value_or_have_one(word, value):
     found = find_values([word], table, COMMON)
     assert [one.phrase for one in found] == words(value)
     assert found[0].alike < 0.9
+
+
+def test_a_word_of_a_column_is_no_part_of_a_value():
+    table = typed_table([{"element": "Gold", "atomic mass": "197", "kind": "diatomic nonmetal"}])
+    found = find_values(words("atomic mass of gold"), table, COMMON)
+    assert [one.phrase for one in found] == ["gold"]
