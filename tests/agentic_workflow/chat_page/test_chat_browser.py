@@ -169,8 +169,11 @@ def test_other_questions_get_a_sentence(page, question, said):
 def test_a_phone_has_no_sideways_scroll(page, width):
     page.set_viewport_size({"width": width, "height": 740})
     ask(page, "What is the symbol of gold? " + "x" * 300)
-    page.wait_for_selector("details.why")
-    page.click("details.why summary")
+    page.wait_for_selector("#conversation .answer")
+    ask(page, "What is the symbol of gold?")
+    why = page.locator("details.why:has(table.record)")
+    why.wait_for()
+    why.locator("summary").first.click()
     page.wait_for_selector("table.record", state="visible")
     wide = "document.documentElement.scrollWidth"
     assert page.evaluate(wide) <= width
