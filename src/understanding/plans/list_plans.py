@@ -147,10 +147,15 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         parts = mention.phrase.split()
         exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
         # C++ and C have the same words; prefer the value that stands in the question.
+        sure = 0.5 if exact and mention.alike > PASSING else 0.0
+        # In a column of lists, a dish whose allergens are "gluten, nuts" has nuts, too.
+        one_of_several = mention.phrase in column.rows_of_item
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
-            sure = 0.5 if mention.alike > PASSING else 0.0
-            found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
-        found.append(Condition(Where(mention.column, "has", mention.phrase), *here, weight))
+            if not one_of_several:
+                found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
+                sure = 0.0
+        has = Where(mention.column, "has", mention.phrase)
+        found.append(Condition(has, *here, weight + sure * one_of_several))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or column.has_days:
             for place, day in enumerate(question.days):

@@ -187,3 +187,16 @@ def test_thousands_may_be_written_with_points():
     asked = read_question("Welche haben unter 50.000 Kilometer?", table)
     found = [one.plan for one in list_plans(asked, table, PlanRunner(table))]
     assert Cells(Where(1, "<", 50000.0), 0) in found
+
+
+def test_what_is_one_of_several_in_a_cell_is_not_the_whole_cell():
+    dishes = (("Pesto", "gluten, nuts"), ("Baklava", "nuts"), ("Soup", "milk"))
+    table = typed_table([{"dish": dish, "allergens": listed} for dish, listed in dishes])
+    asked = read_question("does the pesto contain nuts", table, frozenset(["does", "the"]))
+    found = {one.plan: one.answer.values for one in list_plans(asked, table, PlanRunner(table))}
+    conditions = (Where(0, "is", "pesto"), Where(1, "has", "nuts"))
+    answers = [found[plan] for plan in found
+               if isinstance(plan, Exists) and isinstance(plan.rows, Both)
+               and set(plan.rows.conditions) == set(conditions)]  # fmt: skip
+    assert answers == [("yes",)]
+    assert not any("'is', value='nuts'" in repr(plan) for plan in found)
