@@ -73,11 +73,7 @@ def find_values(
             cells as other words do.
     """
     labels = {stem(word) for column in table.columns for word in words(column.label)}
-    # The atomic of "atomic mass" is the name of a column, not a part of the value "diatomic".
-    spelled = [
-        (word, 1.0) if stem(word) in labels else _in_table(word, table, common, known)
-        for word in question
-    ]
+    spelled = [_in_table(word, table, common, known, labels) for word in question]
     found: list[Mention] = []
     for number, column in enumerate(table.columns):
         taken: list[tuple[int, int]] = []
@@ -187,7 +183,11 @@ def _mention(
 
 
 def _in_table(
-    word: str, table: TypedTable, common: Container[str], known: Container[str]
+    word: str,
+    table: TypedTable,
+    common: Container[str],
+    known: Container[str],
+    labels: Container[str],
 ) -> tuple[str, float]:
     """Correct a word to one of the table; return it with its similarity, 1 if it is unchanged."""
     there = table.words
@@ -197,7 +197,8 @@ def _in_table(
     for other in (word[:-2] if word.endswith("'s") else word, root, root + "e", root + "s"):
         if other in there:
             return other, 0.97
-    if word in known or len(word) < _LEAST_LETTERS:
+    # The atomic of "atomic mass" is the name of a column, not a part of the value "diatomic".
+    if word in known or root in labels or len(word) < _LEAST_LETTERS:
         return word, 1.0
     part = _longest_part(word, there)
     if part is not None:

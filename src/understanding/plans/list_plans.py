@@ -155,7 +155,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
                 found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
                 sure = 0.0
         has = Where(mention.column, "has", mention.phrase)
-        found.append(Condition(has, *here, weight + sure * one_of_several))
+        found.append(Condition(has, *here, weight + (sure if one_of_several else 0.0)))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or column.has_days:
             for place, day in enumerate(question.days):
