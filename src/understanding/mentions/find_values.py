@@ -224,7 +224,7 @@ def _longest_part(word: str, there: Mapping[str, int]) -> tuple[str, float] | No
         short, long = (word, other) if len(word) < len(other) else (other, word)
         if len(short) < _LEAST_PART or not (long.startswith(short) or long.endswith(short)):
             continue
-        # A short word of the table is no part of a long word: carp has nothing to do with carpenter.
+        # A short word of the table is no part of a long word: carp is not in carpenter.
         short_in_long = short is other and len(short) < _LEAST_LETTERS and len(long) > 7
         if short.isdigit() or short_in_long:
             continue
