@@ -2,19 +2,11 @@
 
     python benchmarks/questions/make_general_student.py --tables 900
 
-<<<<<<< HEAD
-It learns from two kinds of questions: those that are made from templates about made tables, and
-those that a large language model wrote one by one (`written.py`). One domain of nine and one
-written table of nine are kept apart; on the questions of the latter the thresholds are set. The
-result is written to src/understanding/general_student. It needs the encoder (`stillroom models add
-minilm`) and some three hours on one core.
-=======
 It is trained on two kinds of questions: questions from templates about generated tables, and
-questions written by hand (`written.py`). It needs the encoder (`stillroom models add minilm`) and
-about three hours on one core. The result is written to src/understanding/general_student. One
-domain of nine and one hand-written table of nine are held out; the thresholds are chosen on the
-questions of the latter.
->>>>>>> words2
+questions that a large language model wrote one by one (`written.py`). It needs the encoder
+(`stillroom models add minilm`) and about three hours on one core. The result is written to
+src/understanding/general_student. One domain of nine and one written table of nine are held out;
+the thresholds are chosen on the questions of the latter.
 """
 
 import argparse
