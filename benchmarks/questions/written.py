@@ -27,7 +27,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import torch
-from stillroom.understanding.plans.list_plans import Candidate, Question
+from stillroom.understanding.plans.list_plans import UNNAMED, Candidate, Question
 from stillroom.understanding.practice.practice_examples import MOST, common_words, known_words
 from stillroom.understanding.ranker.encoder import Encoder
 from stillroom.understanding.ranker.features import take_apart
@@ -35,7 +35,7 @@ from stillroom.understanding.ranker.ranking import AskedTable
 from stillroom.understanding.ranker.train_ranker import Example
 from stillroom.understanding.table.same_value import same_value
 from stillroom.understanding.table.typed_table import Column, TypedTable, typed_table
-from stillroom.understanding.table.values import to_number
+from stillroom.understanding.table.values import fold, to_number
 
 FOLDER = Path(__file__).resolve().parent / "written"
 NEAR = 1e-6
@@ -43,12 +43,21 @@ NEAR = 1e-6
 
 @dataclass(frozen=True)
 class Written:
-    """A question, what its SELECT gives, and the columns that it reads; no SELECT, no answer."""
+    """A question, what its SELECT gives, and what it reads; without SELECT there is no answer.
+
+    Attributes:
+        text: The question.
+        sql: The SELECT, or "-".
+        answer: The values that it gives.
+        columns: The columns that it reads.
+        cells: The column and the rows of its answer where it only looks up cells.
+    """
 
     text: str
     sql: str
     answer: tuple[str | float, ...] | None
     columns: frozenset[int]
+    cells: tuple[int, frozenset[int]] | None = None
 
 
 def read_written(name: str) -> tuple[TypedTable, list[Written]]:
@@ -98,7 +107,24 @@ def read_line(line: str, table: TypedTable, connection: duckdb.DuckDBPyConnectio
         if re.search(rf'"{re.escape(column.name)}"', bare)
         or re.search(rf"(?<![\w\"]){re.escape(column.name)}(?![\w\"])", bare, re.IGNORECASE)
     }
-    return Written(text.strip(), sql, tuple(values), frozenset(columns))
+    return Written(text.strip(), sql, tuple(values), frozenset(columns),
+                   looked_up(sql, table, connection))  # fmt: skip
+
+
+def looked_up(
+    sql: str, table: TypedTable, connection: duckdb.DuckDBPyConnection
+) -> tuple[int, frozenset[int]] | None:
+    """Give the column and the rows of a SELECT of cells by conditions; None for any other."""
+    found = re.fullmatch(r'SELECT\s+("[^"]+"|\w+)(\s+FROM\s+t\s+WHERE\s.+)', sql, re.IGNORECASE)
+    if not found or re.search(r"\b(ORDER|GROUP|LIMIT|SELECT)\b", found.group(2), re.IGNORECASE):
+        return None
+    name = found.group(1).strip('"').casefold()
+    column = next((n for n, one in enumerate(table.columns) if one.name.casefold() == name), None)
+    if column is None:
+        return None
+    rows = connection.execute("SELECT place" + found.group(2)).fetchall()
+    filled = table.columns[column].filled
+    return column, frozenset(row - 1 for (row,) in rows if filled[row - 1])
 
 
 def plain(value: object) -> str | float:
@@ -128,10 +154,15 @@ def in_sql(column: Column) -> pa.Array:
 
 
 def answers(candidate: Candidate, written: Written, table: TypedTable) -> bool:
-    """Tell whether a plan gives the answer and reads the same columns."""
+    """Tell whether a plan gives the answer and reads the same columns, or the very same cells."""
     if written.answer is None:
         return False
     parts = take_apart(candidate.plan)
+    if written.cells is not None and parts.outer == "cells" and parts.of == "rows":
+        column, rows = written.cells
+        said = all(one.weight > UNNAMED for one in candidate.conditions)
+        if said and parts.target == column and set(candidate.answer.rows) == rows:
+            return True
     held = {parts.order, *(one.column for one in parts.conditions)}
     names = _names(table)
     # Records may be called by their code or by their name.
@@ -141,12 +172,33 @@ def answers(candidate: Candidate, written: Written, table: TypedTable) -> bool:
     named = _rows_named(written, table)
     if named and parts.target in _names(table):
         return set(candidate.answer.rows) == named
+    return gives(candidate, written, table)
+
+
+def says_more(candidate: Candidate, written: Written, table: TypedTable) -> bool:
+    """Tell whether a plan gives the answer but with conditions too many.
+
+    They hold by chance or are said in passing, so such a plan is neither right nor wrong.
+    """
+    parts = take_apart(candidate.plan)
+    held = {parts.target, parts.order, *(one.column for one in parts.conditions)}
+    if not written.columns < held - {None}:
+        return False
+    return gives(candidate, written, table) and not answers(candidate, written, table)
+
+
+def gives(candidate: Candidate, written: Written, table: TypedTable) -> bool:
+    """Tell whether a plan gives the answer, by whatever way."""
+    if written.answer is None:
+        return False
+    place = candidate.answer.column
+    column = table.columns[0 if place is None else place]
     given, wanted = candidate.answer.values, list(dict.fromkeys(written.answer))
     if len(given) != len(wanted):
         return False
     left = list(given)
     for one in wanted:
-        met = next((value for value in left if same(value, one, table)), None)
+        met = next((value for value in left if same(value, one, column)), None)
         if met is None:
             return False
         left.remove(met)
@@ -170,13 +222,17 @@ def _rows_named(written: Written, table: TypedTable) -> set[int]:
     return {texts.index(one) for one in written.answer or () if one in texts}
 
 
-def same(value: str, wanted: str | float, table: TypedTable) -> bool:
+def same(value: str, wanted: str | float, column: Column) -> bool:
+    """Tell whether a value of an answer is the wanted one; a number is what its cell means."""
     if isinstance(wanted, str):
         return same_value(value, wanted)
-    number = to_number(re.sub(r"[^\d.,+-]", "", value), table.columns[0].decimal)
-    if number is None or abs(number - wanted) > NEAR * max(1.0, abs(wanted)):
-        return same_value(value, f"{wanted:g}")
-    return True
+    cells = column.rows_of.get(fold(value), ())
+    numbers = [column.numbers[row] for row in cells[:1]]
+    numbers.append(to_number(re.sub(r"[^\d.,+-]", "", value), column.decimal))
+    return same_value(value, f"{wanted:g}") or any(
+        number is not None and abs(number - wanted) <= NEAR * max(1.0, abs(wanted))
+        for number in numbers
+    )
 
 
 def written_examples(
@@ -205,7 +261,8 @@ def written_examples(
         without: dict[int, AskedTable] = {}
         rng = random.Random(name)
         for one in questions:
-            question, candidates = asked.read(one.text)
+            question, listed = asked.read(one.text)
+            candidates = [plan for plan in listed if not says_more(plan, one, table)]
             right = [answers(candidate, one, table) for candidate in candidates]
             if one.answer is not None and not any(right):
                 continue

@@ -53,6 +53,20 @@ class Mention:
     alike: float
     coverage: float
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a whole cell of several words, so that its words mean nothing else.
+
+        Neither the Bell nor the 7 of "Bell Tower 7" is then looked for in other columns.
+        """
+        several = self.end - self.start > 1 and not self.phrase.replace(" ", "").isdigit()
+        return several and self.whole and self.alike == 1.0
+
+    def has_inside(self, other: Mention) -> bool:
+        """Tell whether another mention is a part of this one."""
+        inside = self.start <= other.start and other.end <= self.end
+        return inside and other.end - other.start < self.end - self.start
+
 
 def find_values(
     question: list[str],
@@ -90,9 +104,11 @@ def find_values(
                     found.append(mention)
     for number, column in enumerate(table.columns):
         found += _shortened(number, column, question, found, table, common, codes, labels)
-    sure = [one for one in found if one.alike > PASSING]
+    sure = [one for one in found if one.alike > PASSING] or found
+    names = [one for one in sure if one.is_name]
     return sorted(
-        sure or found, key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column)
+        [one for one in sure if one.whole or not any(name.has_inside(one) for name in names)],
+        key=lambda m: (-(m.end - m.start) * m.alike, not m.whole, m.column),
     )
 
 

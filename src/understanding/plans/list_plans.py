@@ -72,6 +72,8 @@ class Condition:
         weight: How strongly the question supports it; higher is stronger.
         source: Index of the number or date of the question that it comes from; -1 for none. Two
             conditions with the same source are not combined.
+        alike: 1 if the question has the words of the table, less if they had to be corrected.
+        coverage: Share of a cell's words that the question has.
     """
 
     where: Where
@@ -79,6 +81,8 @@ class Condition:
     end: int
     weight: float
     source: int = -1
+    alike: float = 1.0
+    coverage: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -126,14 +130,24 @@ def read_question(
             if _THOUSANDS.match(text, one.start)
         ]
     written = list(word_numbers(text))
+    mentions = find_values(spoken, table, common, known, written_as_codes(text, common))
+    names = {(one.start, one.end): one.phrase for one in mentions if one.is_name}
+    named = [word for phrase in names.values() for word in phrase.split()]
+    numbers = [one for one in numbers if not _is_part(text[one.start : one.end], named, spoken)]
     return Question(
         text,
         spoken,
-        find_values(spoken, table, common, known, written_as_codes(text, common)),
+        mentions,
         numbers + [one for one in written if one.number not in {n.number for n in numbers}],
         spoken_days(text),
         sorted({int(one.number) for one in written if 1 <= one.number <= 10}),
     )
+
+
+def _is_part(number: str, named: list[str], spoken: list[str]) -> bool:
+    """Tell whether a number of the question is said only as a part of the names that it has."""
+    parts = words(number)
+    return len(parts) == 1 and 0 < spoken.count(parts[0]) <= named.count(parts[0])
 
 
 def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
@@ -144,6 +158,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         column = table.columns[mention.column]
         weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
         here = (mention.start, mention.end)
+        spelled = {"alike": mention.alike, "coverage": mention.coverage}
         parts = mention.phrase.split()
         exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
         # C++ and C have the same words; prefer the value that stands in the question.
@@ -152,10 +167,12 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         one_of_several = mention.phrase in column.rows_of_item
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
             if not one_of_several:
-                found.append(Condition(Where(mention.column, "is", value), *here, weight + sure))
+                where = Where(mention.column, "is", value)
+                found.append(Condition(where, *here, weight + sure, **spelled))
                 sure = 0.0
         has = Where(mention.column, "has", mention.phrase)
-        found.append(Condition(has, *here, weight + (sure if one_of_several else 0.0)))
+        sure = sure if one_of_several else 0.0
+        found.append(Condition(has, *here, weight + sure, **spelled))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or column.has_days:
             for place, day in enumerate(question.days):
@@ -417,31 +434,31 @@ def _plans(
             for function in ("sum", "average"):
                 yield Total(rows, column, function), held
         if one.size >= 2:
-            for end in (0, -1):
+            for at in [At(rows, end) for end in (0, -1)]:
                 for column in columns if said else (names,):
-                    yield Cells(At(rows, end), column), held
-            for nth in question.ordinals:
-                if 1 < nth <= one.size:
-                    for column in columns:
-                        yield Cells(At(rows, nth - 1), column), held
+                    yield Cells(at, column), held
+            for at in [At(rows, nth - 1) for nth in question.ordinals if 1 < nth <= one.size]:
+                for column in columns:
+                    yield Cells(at, column), held
             if place < 20:
                 for by in ordered:
                     for highest in (True, False):
+                        top = Top(rows, by, highest)
                         for column in columns if said and place < 8 else sorted({names, by}):
-                            yield Cells(Top(rows, by, highest), column), held
-                        for count in few:
-                            for column in sorted({names, by}) if count < one.size else ():
-                                yield Cells(Top(rows, by, highest, count), column), held
+                            yield Cells(top, column), held
+                        for top in [Top(rows, by, highest, n) for n in few if n < one.size]:
+                            for column in sorted({names, by}):
+                                yield Cells(top, column), held
                         for nth in question.ordinals if place < 8 else ():
                             # The second highest is the lowest of the two highest.
                             if 1 < nth <= one.size:
-                                first = Top(rows, by, highest, nth)
+                                top = Top(Top(rows, by, highest, nth), by, not highest)
                                 for column in sorted({names, by}):
-                                    yield Cells(Top(first, by, not highest), column), held
+                                    yield Cells(top, column), held
         if held and said and one.size <= 3:
-            for step in (1, -1):
+            for beside in (Beside(rows, 1), Beside(rows, -1)):
                 for column in columns:
-                    yield Cells(Beside(rows, step), column), held
+                    yield Cells(beside, column), held
             for same in columns if len(held) == 1 else ():
                 like = Like(rows, same)
                 size = len(runner.rows(like))

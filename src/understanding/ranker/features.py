@@ -48,7 +48,7 @@ SLOTS: Final = ("outer", "of", "set", "target kind", "order kind", "operators")
 """Categorical features of a plan."""
 COLUMN_FEATURES: Final = 6
 """Number of features of a column, see `column_features`."""
-NUMBERS: Final = 3 * COLUMN_FEATURES + 23
+NUMBERS: Final = 3 * COLUMN_FEATURES + 25
 """Number of numeric features of a plan."""
 _KINDS: Final = ("none", "number", "date", "text", "flag")
 
@@ -280,7 +280,7 @@ class _Fit:
     Attributes:
         covered: Bit set of the question's words that they come from.
         numbers: Sum and minimum of their weights, least weight per word, how many do not come from
-            words, and how many there are.
+            words, and how many there are; least similarity and coverage of those that do.
     """
 
     covered: int
@@ -297,6 +297,8 @@ class _Fit:
             sum(weights), min(weights, default=0.0),
             min((one.weight / (one.end - one.start) for one in said), default=0.0),
             float(len(conditions) - len(said)), float(len(conditions)),
+            min((one.alike for one in said), default=1.0),
+            min((one.coverage for one in said), default=1.0),
         ))  # fmt: skip
 
 
@@ -367,7 +369,7 @@ def plan_features(
             (seen_words.telling & ~labelled).bit_count(),
             *fit.numbers[:3],
             parts.of in ("highest", "lowest") and cells > 1,
-            *fit.numbers[3:],
+            *fit.numbers[3:5],
             math.log1p(cells),
             math.log1p(values),
             values == 1,
@@ -381,6 +383,7 @@ def plan_features(
             order in held.columns,
             *spoken[1:],
             cells == 0,
+            *fit.numbers[5:],
         ))  # fmt: skip
     # The features of no column, index -1, are zeros.
     of_column = np.vstack([columns, np.zeros(columns.shape[1])])
