@@ -193,26 +193,23 @@ def loss_faults(temperature: float, alpha: float, objective: str) -> list[str]:
 
 @cache
 def schedule_names() -> frozenset[str]:
-    """Return the schedules of transformers, read from its source: the import takes seconds.
-
-    Returns:
-        Empty where the source is not found.
-    """
-    place = find_spec("transformers")
-    if place is None or place.origin is None:
-        return frozenset()
-    source = Path(place.origin).with_name("trainer_utils.py")
-    if not source.is_file():
-        return frozenset()
+    """Return the schedules of transformers; empty if its source is not found."""
     return frozenset(
         line.value.value
-        for part in ast.parse(source.read_text(encoding="utf-8")).body
+        for part in ast.parse(transformers_source("trainer_utils.py")).body
         if isinstance(part, ast.ClassDef) and part.name == "SchedulerType"
         for line in part.body
         if isinstance(line, ast.Assign)
         and isinstance(line.value, ast.Constant)
         and isinstance(line.value.value, str)
     )
+
+
+def transformers_source(name: str) -> str:
+    """Read a file of transformers, whose import takes seconds; empty if it is not found."""
+    place = find_spec("transformers")
+    file = None if place is None or place.origin is None else Path(place.origin).with_name(name)
+    return file.read_text(encoding="utf-8") if file and file.is_file() else ""
 
 
 def layer_faults(values: Mapping[str, Any]) -> list[str]:

@@ -1,107 +1,86 @@
 """Read EasyDistill configurations of both generations into a `JobConfig`.
 
-`_SECTIONS` lists the keys of each section and `_KINDS` the allowed values of keys; all faults are
-reported at once. A 2.0 configuration is converted to the keys of 1.0. Null means not given.
+All faults are reported at once. A 2.0 configuration is converted to the keys of 1.0. Null means
+not given.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from ...config import as_settings, named_place, read_written_json, read_written_yaml
-from ...distillation.settings import DistillationConfig
-from ...errors import ConfigError, did_you_mean
-from ...prompts import SYSTEM_MODES
-from ..options import LARGEST_SEED, is_number
+from ...distillation.settings import DistillationConfig, read_config
+from ...errors import ConfigError
+from ...prompts import SystemMode
 from ..path_checks import output_faults
-from .config_v2 import SECTIONS_V2, from_v2, place_v2
-from .jobs import Job, find_job
-from .settings import OBJECTIVES, training_settings
+from .config_v2 import from_v2, place_v2
+from .jobs import Job, Stage, find_job
+from .keys import OBJECTIVES, USED, Section, key_faults
 
 logger = logging.getLogger(__name__)
 
-Values = Mapping[str, Any]
-_USED: Final = {
-    "dataset": "instruction_path labeled_path logits_path seed input_path output_path "
-    "instruction_key output_key num_in_context_samples num_output_samples prompt_format",
-    "models": "teacher student",
-    "inference": "base_url api_key api_key_env model system_prompt positive_system_prompt "
-    "negative_system_prompt prompt max_new_tokens seed temperature top_p top_logits_num overwrite "
-    "max_workers requests_per_minute tokens_per_minute budget prompt_price completion_price "
-    "timeout",
-    "distillation": "kd_ratio max_seq_length distillation_type temperature",
-    "training": "beta output overwrite_output_dir output_dir num_train_epochs max_length optimizer "
-    "per_device_train_batch_size gradient_accumulation_steps learning_rate weight_decay "
-    "warmup_ratio lr_scheduler_type max_grad_norm max_steps save_steps gradient_checkpointing",
-}
-_IDLE: Final = {
-    "dataset": "template train_ratio labeled_progress_dir labeled_path_raw",
-    "models": "reward trust_remote_code teacher_weights",
-    "inference": "stream enable_chunked_prefill gpu_memory_utilization trust_remote_code "
-    "enforce_eager max_model_len batch_size vllm_config sampling_config step_models processing "
-    "logging paths api_configs",
-    "distillation": "teacher_weights",
-    # Not in transformers.TrainingArguments; includes fields of its earlier releases.
-    "training": "dataset reward_funcs deepspeed roll_out_num max_pixels total_episodes "
-    "missing_eos_penalty stop_token response_length trainpath testpath num_epochs num_workers "
-    "max_len config_path gradient_checkpoint savedir system_prompt deepspeed_config "
-    "evaluation_strategy save_safetensors logging_dir no_cuda fp16_opt_level "
-    "half_precision_backend group_by_length report_to save_strategy save_total_limit",
-}
-"""Keys that EasyDistill knows and that have no effect here; the log names them."""
-_SECTIONS: Final = {name: f"{keys} {_IDLE[name]}" for name, keys in _USED.items()}
-_UNCHECKED: Final = ("models", "training")
-"""Values of these sections are checked where they are used."""
-_KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    name: (fits, allowed)
-    for names, fits, allowed in (
-        ("base_url model model_id prompt system_prompt positive_system_prompt "
-         "negative_system_prompt api_key api_key_env template prompt_template prompt_template_file "
-         "instruction_key system_key problem_key answer_key output_key text_key",
-         lambda value: isinstance(value, str), "a text"),
-        ("instruction_path labeled_path logits_path input_path output_path",
-         lambda value: isinstance(value, str) and bool(value.strip()), "a path"),
-        ("max_workers num_in_context_samples num_output_samples batch_size max_tokens",
-         lambda value: type(value) is int and value > 0, "a whole number from 1 on"),
-        # `DecodeProfile` checks its range.
-        ("max_new_tokens", lambda value: type(value) is int, "a whole number from 1 on"),
-        ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
-         f"0 to {LARGEST_SEED}"),
-        ("timeout requests_per_minute tokens_per_minute", partial(is_number, least=0, above=True),
-         "a number above 0"),
-        ("budget prompt_price completion_price", partial(is_number, least=0), "a number from 0 on"),
-        ("temperature", partial(is_number, least=0, most=100), "0 to 100"),
-        ("top_p", partial(is_number, least=0, most=1, above=True), "above 0 to 1"),
-        ("kd_ratio train_ratio", partial(is_number, least=0, most=1), "0 to 1"),
-        ("prompt_format", lambda value: value in SYSTEM_MODES, " or ".join(SYSTEM_MODES)),
-        ("distillation_type", lambda value: value in tuple(OBJECTIVES), " or ".join(OBJECTIVES)),
-    )
-    for name in names.split()
+_DEFAULTS: Final[Mapping[str, Section]] = {
+    "dataset": {"seed": 42, "instruction_key": "instruction", "output_key": "output",
+                "num_in_context_samples": 3, "num_output_samples": 10},
+    "models": {},
+    "inference": {"seed": 777, "top_p": 1.0, "top_logits_num": 10, "timeout": 120},
+    "distillation": {"kd_ratio": 0.1, "temperature": 1.0, "max_seq_length": 512,
+                     "distillation_type": "forward_kld"},
+    "training": {"output_dir": "./result/", "num_train_epochs": 3, "max_length": 512,
+                 "per_device_train_batch_size": 1, "gradient_accumulation_steps": 8,
+                 "learning_rate": 2e-5, "weight_decay": 0.05, "warmup_ratio": 0.1,
+                 "lr_scheduler_type": "cosine", "save_steps": 1000, "beta": 0.1},
 }  # fmt: skip
+_SETTINGS: Final = {
+    "models.student": "student_model_name", "dataset.seed": "seed",
+    "training.num_train_epochs": "num_epochs", "training.lr_scheduler_type": "lr_scheduler",
+    "training.per_device_train_batch_size": "batch_size",
+    **{f"training.{name}": name for name in (
+        "output_dir", "gradient_accumulation_steps", "max_length", "learning_rate", "weight_decay",
+        "warmup_ratio", "max_grad_norm", "max_steps", "save_steps", "gradient_checkpointing",
+        "optimizer",
+    )},
+}  # fmt: skip
+_LOGITS_SETTINGS: Final = {
+    "dataset.logits_path": "teacher_cache", "distillation.kd_ratio": "alpha",
+    "distillation.temperature": "temperature", "distillation.max_seq_length": "max_length",
+    "distillation.distillation_type": "objective",
+}  # fmt: skip
+"""Section and key -> our setting of the training. This second table is for jobs that also train on
+logits."""
 
 
 @dataclass(frozen=True)
 class JobConfig:
-    """A configuration without faults."""
+    """A configuration without faults. Keys with a default are always there."""
 
     job: Job
-    dataset: Values
+    stage: Stage
+    dataset: Section
     """Paths of input files are resolved; paths of output files are as given."""
-    models: Values
-    inference: Values = field(repr=False)
-    training: Values
+    models: Section
+    inference: Section = field(repr=False)
+    training: Section
     settings: DistillationConfig
     """Settings of the training, if the job trains a student."""
-    records: Mapping[str, Sequence[Values]] = field(default_factory=dict, repr=False)
+    records: Mapping[str, Sequence[Section]] = field(default_factory=dict, repr=False)
     """Key of `dataset` -> records of that file, if the caller has read them already."""
+
+    @property
+    def mode(self) -> SystemMode:
+        """Format of the student's prompts."""
+        mode: SystemMode = self.dataset.get("prompt_format", "system1")
+        return mode
+
+    @property
+    def work(self) -> str:
+        """Folder that keeps the teacher's answers, beside the file that the job writes."""
+        return f"{self.dataset.get('output_path') or self.dataset['labeled_path']}.work"
 
 
 def read_job(path: str | Path) -> JobConfig:
@@ -120,70 +99,45 @@ def read_job(path: str | Path) -> JobConfig:
     is_yaml = Path(path).suffix.lower() in (".yaml", ".yml")
     written = read_written_yaml(path) if is_yaml else read_written_json(path)
     values, beside = as_settings(written, path), Path(path).resolve().parent
-    job = _job_of(values)
-    faults = list(_key_faults(values, job))
-    sections = {name: dict(value) for name, value in values.items() if isinstance(value, Mapping)}
+    if values.get("job_type") is None and ("models" in values or "training" in values):
+        raise ConfigError(["job_type is missing; see stillroom easydistill --list-jobs"])
+    job, stage = find_job(values.get("job_type") or "instruct_distill")  # the default of 2.0
+    faults = list(key_faults(values, job.generation))
+    sections = {
+        name: {key: value for key, value in section.items() if value is not None}
+        for name, section in values.items()
+        if isinstance(section, Mapping)
+    }
     if job.generation == "2.0":
-        sections = from_v2(sections, job, beside, faults)
-    given = {name: _given(sections.get(name, {})) for name in _SECTIONS}
-    # Null in `training` means the default of our trainer instead of EasyDistill's.
-    given["training"] = sections.get("training", {})
-    faults += [*_missing(given, job), *_find_files(given["dataset"], job, beside),
-               *_place_faults(given)]  # fmt: skip
+        sections = from_v2(sections, stage, beside, faults)
+    given = {name: {**defaults, **sections.get(name, {})} for name, defaults in _DEFAULTS.items()}
+    if isinstance(nested := given["training"].get("output"), Mapping):
+        given["training"] |= nested  # agentkd_distill has its folder there
+    given["inference"] = {**_decoding(job, stage), **given["inference"]}
+    faults += [*_missing(given, job, stage), *_place_faults(given, job, stage, beside)]
     if faults:
         raise ConfigError(faults)
-    given["models"] = {key: _found_model(name, beside) for key, name in given["models"].items()}
-    _log_idle(given)
-    settings = training_settings(given, job) if job.definition.trains else DistillationConfig()
+    _log_notes(given, stage)
+    settings = _settings(given, stage) if stage.trains else DistillationConfig()
     del given["distillation"]
-    return JobConfig(job, settings=settings, **given)
+    return JobConfig(job, stage, settings=settings, **given)
 
 
-def _job_of(values: Values) -> Job:
-    name = values.get("job_type")
-    if name is None and ("models" in values or "training" in values):
-        raise ConfigError(["job_type is missing; see stillroom easydistill --list-jobs"])
-    return find_job("instruct_distill" if name is None else name)  # the default of 2.0
+def _decoding(job: Job, stage: Stage) -> Section:
+    """Return the defaults of a teacher's answers; those who judge decode greedily."""
+    names = ("temperature", "max_new_tokens", "max_workers")
+    if job.generation == "2.0":
+        values = (0.0, 512, 10) if stage.judges else (0.7, 2048, 1)
+    elif stage.judges:
+        values = (0.0, stage.new_tokens, 30)
+    else:
+        values = (0.8, stage.new_tokens, 32 if job.teacher == "local" else 16)
+    return dict(zip(names, values, strict=True))
 
 
-def _key_faults(values: Values, job: Job) -> Iterator[str]:
-    """Report unknown sections and keys, and values of a wrong kind or out of range."""
-    table = _SECTIONS if job.generation == "1.0" else SECTIONS_V2
-    if job.generation == "1.0":  # 2.0 keeps further sections for other tools
-        sections = ("job_type", *table)
-        for name in values:
-            if name not in sections:
-                yield f"unknown section {name!r}; {did_you_mean(name, sections, what='one')}"
-    for section, keys in table.items():
-        given = values.get(section) or {}
-        if not isinstance(given, Mapping):
-            yield f"{section} is {given!r}; a mapping is needed"
-            continue
-        known = (*keys.split(), *(_trainer_fields() if section == "training" and given else ()))
-        for name, value in given.items():
-            fits, allowed = _KINDS.get(name, (None, ""))
-            if name not in known:
-                hint = did_you_mean(name, known, what="one")
-                yield f"unknown key '{section}.{name}'; {hint}"
-            elif fits and value is not None and not fits(value) and section not in _UNCHECKED:
-                yield f"{section}.{name} is {value!r}; allowed is {allowed}"
-
-
-def _trainer_fields() -> list[str]:
-    """Return the fields of transformers' training arguments, which EasyDistill accepts.
-
-    They are read from the source, because the import takes seconds.
-    """
-    place = find_spec("transformers")
-    if place is None or place.origin is None:
-        return []
-    source = Path(place.origin).with_name("training_args.py").read_text(encoding="utf-8")
-    return re.findall(r"^    (\w+): ", source, re.MULTILINE)
-
-
-def _missing(given: Mapping[str, Values], job: Job) -> Iterator[str]:
-    needed = ["dataset.instruction_path"] if job.labels_first else []
-    needed += job.definition.needs
+def _missing(given: Mapping[str, Section], job: Job, stage: Stage) -> Iterator[str]:
+    needed = ["dataset.instruction_path"] if job.labels else []
+    needed += stage.needs
     needed += {"local": ["models.teacher"], "api": ["inference.base_url"], "none": []}[job.teacher]
     for name in needed:
         section, key = name.split(".")
@@ -192,8 +146,14 @@ def _missing(given: Mapping[str, Values], job: Job) -> Iterator[str]:
             yield f"{place} is missing; {job.name} needs it"
 
 
-def _find_files(dataset: dict[str, Any], job: Job, beside: Path) -> Iterator[str]:
-    """Resolve the paths of input files in `dataset`, and report files that are not found."""
+def _place_faults(
+    given: Mapping[str, dict[str, Any]], job: Job, stage: Stage, beside: Path
+) -> Iterator[str]:
+    """Resolve paths of input; report those that are not found, and output that cannot be written.
+
+    The name of a model that is no folder may be one on the hub.
+    """
+    dataset, models, folder = given["dataset"], given["models"], given["training"]["output_dir"]
     # Labels are an input only if no teacher writes them.
     labels = ("labeled_path", "logits_path") if job.teacher == "none" else ()
     for key in ("instruction_path", "input_path", *labels):
@@ -205,36 +165,60 @@ def _find_files(dataset: dict[str, Any], job: Job, beside: Path) -> Iterator[str
                 yield f"Input path does not exist: {path}"
             elif found != Path(path):
                 logger.info("%s: taken from %s", path, found)
-
-
-def _found_model(name: Any, beside: Path) -> Any:  # noqa: ANN401 - a name, or a list of them
-    """Resolve the path of a model folder; a name that is no folder may be one on the hub."""
-    if isinstance(name, list):
-        return [_found_model(one, beside) for one in name]
-    return str(named_place(name, beside) or name) if isinstance(name, str) else name
-
-
-def _place_faults(given: Mapping[str, Values]) -> Iterator[str]:
-    """Report an output file or folder that cannot be written."""
-    path, folder = given["dataset"].get("output_path"), given["training"].get("output_dir")
+    for key, name in models.items():
+        if isinstance(name, str):
+            models[key] = str(named_place(name, beside) or name)
+    path = dataset.get("output_path")
     if isinstance(path, str) and Path(path).is_dir():
         yield f"Output path is a directory: {path}"
     elif isinstance(path, str):
         yield from output_faults("dataset.output_path", str(Path(path).parent))
-    if isinstance(folder, str):
+    if isinstance(folder, str) and stage.trains:
         yield from output_faults("training.output_dir", folder)
 
 
-def _log_idle(given: Mapping[str, Values]) -> None:
-    """Log which keys have no effect, and warn of an API key in plain text."""
+def _log_notes(given: Mapping[str, Section], stage: Stage) -> None:
+    """Log what a user may not expect: keys without effect, a plain API key, the prompts' format."""
     for section, values in given.items():
-        idle = [key for key in values if key not in _USED[section].split()]
+        idle = [key for key in values if key not in USED[section].split()]
         if idle:
             logger.info("%s: %s have no effect here", section, ", ".join(idle))
     if not str(given["inference"].get("api_key") or "$").startswith("$"):
         logger.warning("inference.api_key holds a key in plain text; set a variable, and name it "
                        "in inference.api_key_env")  # fmt: skip
+    if stage.trains and "prompt_format" not in given["dataset"]:
+        logger.warning(
+            "dataset.prompt_format is not given, so prompts have the form 'system1' (User: ... "
+            "Assistant:) in training; ask the student with mode='system1'"
+        )
 
 
-def _given(values: Values) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}
+def _settings(given: Mapping[str, Section], stage: Stage) -> DistillationConfig:
+    """Build the settings of a job's training.
+
+    Raises:
+        ConfigError: Values are out of range; lists all faults, with the keys of the configuration.
+    """
+    mapped = _SETTINGS | (_LOGITS_SETTINGS if stage.name == "white_box" else {})
+    teacher = given["models"].get("teacher") or "none"
+    values: dict[str, Any] = {
+        "teacher_model_name": teacher[0] if isinstance(teacher, list) else teacher,
+        "alpha": 0.0,
+        "temperature": 1.0,
+    }
+    for place, ours in mapped.items():
+        section, _, key = place.partition(".")
+        if key in given[section]:
+            values[ours] = given[section][key]
+    if "objective" in values:
+        values["objective"] = OBJECTIVES[values["objective"]]
+    if values.get("max_steps") in (-1, 0):  # not given
+        del values["max_steps"]
+    try:
+        return read_config(values)
+    except ConfigError as fault:
+        places = {ours: place for place, ours in mapped.items()}
+        split = [line.partition(" ") for line in fault.faults]
+        raise ConfigError(
+            [f"{places.get(first, first)} {rest}" for first, _, rest in split]
+        ) from fault

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...console import Console, quiet_libraries
 from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, text
+from .jobs import list_jobs
 
 if TYPE_CHECKING:
     from .config import JobConfig
@@ -16,15 +17,12 @@ if TYPE_CHECKING:
 
 def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
     """Make the parser of the command's options."""
-    parser = CommandParser(
-        program,
-        "Run a job of EasyDistill 1.0 or 2.0, described by a JSON file.",
-        (f"{program} --config job.json", f"{program} --list-jobs"),
-    )
-    parser.add_argument("--config", type=text, help="JSON file (2.0: YAML too)")
-    parser.add_argument(
-        "--list-jobs", action="store_true", help="list all jobs, and why some are not supported"
-    )
+    what = "Run a job of EasyDistill 1.0 or 2.0, described by a JSON file."
+    examples = (f"{program} --config job.json", f"{program} --list-jobs")
+    parser = CommandParser(program, what, examples)
+    add = parser.add_argument
+    add("--config", type=text, help="JSON file (2.0: YAML too)")
+    add("--list-jobs", action="store_true", help="list all jobs, and why some are not supported")
     add_verbose(parser)
     return parser
 
@@ -39,8 +37,6 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     parser = easydistill_parser()
     args = parser.read(argv)
     if args.list_jobs:
-        from .jobs import list_jobs
-
         print("\n".join(list_jobs()))
         return 0
     if args.config is None:
@@ -62,13 +58,10 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_job(config: JobConfig) -> str:
-    """Run a job.
-
-    Returns:
-        The student's folder, or the file of texts that the job wrote.
+    """Run a job; return the student's folder, or the file of texts that the job wrote.
 
     Raises:
         StillroomError: The job failed.
     """
-    module, function = config.job.definition.function.split(".")
+    module, function = config.stage.function.split(".")
     return str(getattr(import_module(f".{module}", __package__), function)(config))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from ...data.datasets.json_files import save_json
 from ...errors import EmptyDataError, GenerationError
@@ -19,6 +19,17 @@ from .teacher import ask_teacher
 logger = logging.getLogger(__name__)
 
 Records = list[dict[str, Any]]
+_TEXT_JOBS: Final[Mapping[str, Callable[[str, str, str], free_text.TextJob]]] = {
+    "answers": lambda _, problem, solution: free_text.answer(problem, solution),
+    "expansion": lambda prompt, *_: free_text.expansion(prompt),
+    "refinement": lambda prompt, problem, _: free_text.refinement(prompt, problem),
+    "extraction": lambda prompt, *_: free_text.extraction(prompt),
+    "thought": lambda prompt, problem, _: free_text.thought(prompt, problem),
+    "shorter": lambda prompt, *keys: free_text.rewriting(prompt, "shorter", *keys),
+    "longer": lambda prompt, *keys: free_text.rewriting(prompt, "longer", *keys),
+    "resampling": lambda _, problem, __: classification(problem),
+}
+"""Stage -> its job, given the prompt and the columns of the instruction and of the answer."""
 
 
 def run_texts(config: JobConfig) -> str:
@@ -29,81 +40,49 @@ def run_texts(config: JobConfig) -> str:
 
     Returns:
         The file of the new records.
-    """
-    records, dataset = _records(config), config.dataset
-    if config.job.stage == "expansion":
-        records = free_text.expansion_records(
-            records,
-            in_context=dataset.get("num_in_context_samples", 3),
-            wanted=dataset.get("num_output_samples", 10),
-            seed=dataset.get("seed", 42),
-            key=_keys(config)[0],
-        )
-    made = _ask(config, _text_job(config), records)
-    if config.job.stage == "resampling":
-        counts = Counter(record["category"] for record in made)
-        logger.info("categories: %s", ", ".join(f"{n} {c}" for n, c in counts.most_common()))
-        made = resample(made, seed=dataset.get("seed", 42))
-    return _save(config, made)
-
-
-def run_scores(config: JobConfig) -> str:
-    """Let a judge score records; a record without a score contains the reason."""
-    records, judged = _records(config), config.job.definition.judges or "answer"
-    problem, solution = _keys(config)
-    system = config.inference.get("system_prompt")
-    tasks = score_tasks(judged, records, system=system, problem=problem, solution=solution)
-    run = ask_teacher(config, tasks, _work_folder(config), check=check_score)
-    return _save(config, scored_records(judged, records, run.results))
-
-
-def _text_job(config: JobConfig) -> free_text.TextJob:
-    prompt, (problem, solution) = str(config.inference.get("prompt", "")), _keys(config)
-    match config.job.stage:
-        case "expansion":
-            return free_text.expansion(prompt)
-        case "refinement":
-            return free_text.refinement(prompt, problem)
-        case "extraction":
-            return free_text.extraction(prompt)
-        case "thought":
-            return free_text.thought(prompt, problem)
-        case "shorter" | "longer" as which:
-            return free_text.rewriting(prompt, which, problem, solution)
-        case "resampling":
-            return classification(problem)
-        case _:
-            return free_text.answer(problem, solution)
-
-
-def _ask(
-    config: JobConfig, job: free_text.TextJob, records: Sequence[Mapping[str, Any]]
-) -> Records:
-    """Ask about each record; records without a usable answer are counted in the log.
 
     Raises:
         GenerationError: No record has a usable answer.
     """
+    records, given, stage = _records(config), config.dataset, config.stage.name
+    problem, solution = given["instruction_key"], given["output_key"]
+    if stage == "expansion":
+        records = free_text.expansion_records(
+            records,
+            in_context=given["num_in_context_samples"],
+            wanted=given["num_output_samples"],
+            seed=given["seed"],
+            key=problem,
+        )
+    job = _TEXT_JOBS[stage](config.inference.get("prompt", ""), problem, solution)
     tasks = free_text.text_tasks(job, records, config.inference.get("system_prompt"))
-    run = ask_teacher(config, tasks, _work_folder(config), check=job.check)
+    run = ask_teacher(config, tasks, check=job.check)
     made = [job.finish(one.task.record, one.answer.text) for one in run.labelled if one.answer]
     if run.failed:
         told = ", ".join(f"{count} {reason}" for reason, count in run.reasons.most_common(5))
         message = f"{len(run.failed)} of {len(records)} records have no usable answer: {told}"
         if not made:
             raise GenerationError(message)
-        logger.warning("%s; they are in %s/dead_letter.jsonl", message, _work_folder(config))
-    return made
+        logger.warning("%s; they are in %s/dead_letter.jsonl", message, config.work)
+    if stage == "resampling":
+        counts = Counter(record["category"] for record in made)
+        logger.info("categories: %s", ", ".join(f"{n} {c}" for n, c in counts.most_common()))
+        made = resample(made, seed=given["seed"])
+    return _save(config, made)
 
 
-def _keys(config: JobConfig) -> tuple[str, str]:
-    """Return the columns of the instruction and of the answer."""
-    dataset = config.dataset
-    return dataset.get("instruction_key", "instruction"), dataset.get("output_key", "output")
-
-
-def _work_folder(config: JobConfig) -> str:
-    return f"{config.dataset['output_path']}.work"
+def run_scores(config: JobConfig) -> str:
+    """Let a judge score records; a record without a score contains the reason."""
+    records, given, judged = _records(config), config.dataset, config.stage.judges or "answer"
+    tasks = score_tasks(
+        judged,
+        records,
+        system=config.inference.get("system_prompt"),
+        problem=given["instruction_key"],
+        solution=given["output_key"],
+    )
+    run = ask_teacher(config, tasks, check=check_score)
+    return _save(config, scored_records(judged, records, run.results))
 
 
 def _records(config: JobConfig) -> Records:

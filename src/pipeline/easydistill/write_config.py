@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from ...files import write_json
@@ -36,15 +35,13 @@ def write_system1_config(
 ) -> str:
     """Write the configuration of System 1: a teacher labels instructions, and a student learns.
 
-    Paths are written as given, and resolved when the job runs.
-
     Args:
         teacher_model: Folder or hub name.
         student_model: Folder, hub name, or `every_second_layer` of the teacher.
         labeled_path: File of `{instruction, input, output}`.
         out_dir: Folder of the student.
         num_train_epochs: Passes over the data.
-        config_path: File to write.
+        config_path: File to write. Paths in it are as given, and resolved when the job runs.
         template_path: Chat template; None writes the default path.
         instruction_path: File of instructions; the teacher labels those without an answer in
             `labeled_path`.
@@ -54,20 +51,16 @@ def write_system1_config(
     Returns:
         `config_path`.
     """
+    dataset = {"instruction_path": instruction_path, "labeled_path": labeled_path,
+               "template": template_path or TEMPLATE, "seed": 42}  # fmt: skip
     config = {
         "job_type": "kd_black_box_local",
-        "dataset": {
-            "instruction_path": instruction_path,
-            "labeled_path": labeled_path,
-            "template": template_path or TEMPLATE,
-            "seed": 42,
-            "prompt_format": "system1",
-        },
+        "dataset": {**dataset, "prompt_format": "system1"},
         "models": {"teacher": teacher_model, "student": student_model},
         "inference": {**_INFERENCE, **(inference or {})},
-        "training": _training(out_dir, num_train_epochs, training),
+        "training": _training(out_dir, num_train_epochs, training or {}),
     }
-    write_json(Path(config_path), config)
+    write_json(config_path, config)
     return config_path
 
 
@@ -92,22 +85,16 @@ def write_system2_config(
     """
     models = {} if teacher_model is None else {"teacher": teacher_model}
     changes = {"max_length": 1024, "learning_rate": 1e-5, **(training or {})}
+    dataset = {"labeled_path": cot_path, "template": template_path or TEMPLATE, "seed": 123}
     config = {
         "job_type": "kd_black_box_train_only",
-        "dataset": {
-            "labeled_path": cot_path,
-            "template": template_path or TEMPLATE,
-            "seed": 123,
-            "prompt_format": "system2",
-        },
+        "dataset": {**dataset, "prompt_format": "system2"},
         "models": {**models, "student": student_model},
         "training": _training(out_dir, num_train_epochs, changes),
     }
-    write_json(Path(config_path), config)
+    write_json(config_path, config)
     return config_path
 
 
-def _training(out_dir: str, epochs: float, changes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {
-        "output_dir": out_dir, "num_train_epochs": epochs, **_TRAINING, **(changes or {})
-    }  # fmt: skip
+def _training(out_dir: str, epochs: float, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"output_dir": out_dir, "num_train_epochs": epochs, **_TRAINING, **changes}
