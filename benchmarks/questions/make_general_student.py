@@ -28,7 +28,7 @@ from stillroom.understanding.ranker.encoder import Encoder
 from stillroom.understanding.ranker.ranking import load_adapter, load_ranker, save_ranker
 from stillroom.understanding.ranker.train_ranker import train_ranker
 from tqdm import tqdm
-from written import all_names, written_examples
+from written import all_names, likeliest, written_examples
 
 TARGET = Path(__file__).resolve().parents[2] / "src" / "understanding" / "general_student"
 APART = 9
@@ -73,12 +73,12 @@ def main() -> None:
         before = load_adapter(args.go_on)
     else:
         lexical, _ = train_ranker(kept, epochs=args.epochs, seed=args.seed, watch=watch)
-        told["without encoder"] = calibrated(lexical, apart, asked)
+        told["without encoder"] = calibrated(lexical, apart, asked, None, common)
     ranker, adapter = train_ranker(
         kept, encoder=encoder, start=start, adapter=before, epochs=args.epochs, seed=args.seed,
         watch=watch,
     )  # fmt: skip
-    told["with encoder"] = calibrated(ranker, apart, asked)
+    told["with encoder"] = calibrated(ranker, apart, asked, encoder, common)
     save_ranker(args.output, ranker, lexical, adapter, sorted(common), told)
     told = {name: told[name] for name in told if name not in ("known", "leaning")}
     print(f"{told}, {minutes(began)}")
@@ -110,9 +110,8 @@ def hand_written(args, encoder, common):
     file = args.examples and args.examples.with_suffix(".written.pt")
     if file and file.exists():
         return torch.load(file, weights_only=False)
-    names, known = all_names(), known_words()
-    others = [one for one in names if zlib.crc32(one.encode()) % APART == APART // 2]
-    learned = [one for one in names if one not in others]
+    others, known = names_apart(), known_words()
+    learned = [one for one in all_names() if one not in others]
     kept = list(tqdm(written_examples(learned, encoder, common, known, taken=TAKEN),
                      "written questions", mininterval=10))  # fmt: skip
     apart = list(written_examples(others, encoder, common, known, most=None))
@@ -121,17 +120,26 @@ def hand_written(args, encoder, common):
     return kept, apart
 
 
-def calibrated(ranker, made, written):
+def calibrated(ranker, made, written, encoder, common):
     """Give the temperature and least probability on written questions, and what they come to."""
     for name, examples in (("made", made), ("written", written)):
         scores = scores_of(ranker, examples)
         asked = [(s, one) for s, one in zip(scores, examples, strict=True) if not one.right[-1]]
         right = sum(bool(one.right[int(s[:-1].argmax())]) for s, one in asked)
         print(f"{name}, apart: {right / len(asked):.3f} of {len(asked)} read right")
-    temperature = temperature_of(scores, written)
-    least = threshold_of(scores, written, temperature)
-    print(f"{temperature=} {least=:.3f}")
-    return {"temperature": temperature, "least": round(least, 4)}
+    ranker.temperature = temperature_of(scores, written)
+    answers = list(tqdm(likeliest(names_apart(), ranker, encoder, common, known_words()),
+                        "thresholds", mininterval=10))  # fmt: skip
+    least = threshold_of(answers)
+    given = [right for chance, right in answers if chance >= least]
+    print(f"of {len(answers)} questions {len(given)} are answered at {least:.3f}, "
+          f"{sum(given)} of them right; temperature {ranker.temperature}")  # fmt: skip
+    return {"temperature": ranker.temperature, "least": round(least, 4)}
+
+
+def names_apart():
+    """Give the names of the written tables that are kept apart."""
+    return [one for one in all_names() if zlib.crc32(one.encode()) % APART == APART // 2]
 
 
 def minutes(began):

@@ -31,7 +31,8 @@ from stillroom.understanding.plans.list_plans import UNNAMED, Candidate, Questio
 from stillroom.understanding.practice.practice_examples import MOST, common_words, known_words
 from stillroom.understanding.ranker.encoder import Encoder
 from stillroom.understanding.ranker.features import take_apart
-from stillroom.understanding.ranker.ranking import AskedTable
+from stillroom.understanding.ranker.model import Ranker
+from stillroom.understanding.ranker.ranking import AskedTable, rank
 from stillroom.understanding.ranker.train_ranker import Example
 from stillroom.understanding.table.same_value import same_value
 from stillroom.understanding.table.typed_table import Column, TypedTable, typed_table
@@ -143,7 +144,7 @@ def in_arrow(table: TypedTable) -> pa.Table:
 
 def in_sql(column: Column) -> pa.Array:
     if column.kind == "number":
-        return pa.array(column.numbers, from_pandas=True)
+        return pa.array(column.numbers / column.factor, from_pandas=True)
     if column.kind == "date" and all(day is None or day.day for day in column.days):
         days = [None if one is None else datetime.date(one.year, one.month, one.day)
                 for one in column.days]  # fmt: skip
@@ -176,15 +177,13 @@ def answers(candidate: Candidate, written: Written, table: TypedTable) -> bool:
 
 
 def says_more(candidate: Candidate, written: Written, table: TypedTable) -> bool:
-    """Tell whether a plan gives the answer but with conditions too many.
+    """Tell whether a plan gives the answer but reads more columns, by conditions too many.
 
     They hold by chance or are said in passing, so such a plan is neither right nor wrong.
     """
     parts = take_apart(candidate.plan)
     held = {parts.target, parts.order, *(one.column for one in parts.conditions)}
-    if not written.columns < held - {None}:
-        return False
-    return gives(candidate, written, table) and not answers(candidate, written, table)
+    return written.columns < held - {None} and gives(candidate, written, table)
 
 
 def gives(candidate: Candidate, written: Written, table: TypedTable) -> bool:
@@ -227,7 +226,7 @@ def same(value: str, wanted: str | float, column: Column) -> bool:
     if isinstance(wanted, str):
         return same_value(value, wanted)
     cells = column.rows_of.get(fold(value), ())
-    numbers = [column.numbers[row] for row in cells[:1]]
+    numbers = [column.numbers[row] / column.factor for row in cells[:1]]
     numbers.append(to_number(re.sub(r"[^\d.,+-]", "", value), column.decimal))
     return same_value(value, f"{wanted:g}") or any(
         number is not None and abs(number - wanted) <= NEAR * max(1.0, abs(wanted))
@@ -262,8 +261,9 @@ def written_examples(
         rng = random.Random(name)
         for one in questions:
             question, listed = asked.read(one.text)
-            candidates = [plan for plan in listed if not says_more(plan, one, table)]
-            right = [answers(candidate, one, table) for candidate in candidates]
+            good = [(plan, answers(plan, one, table)) for plan in listed]
+            good = [(plan, flag) for plan, flag in good if flag or not says_more(plan, one, table)]
+            candidates, right = [plan for plan, _ in good], [flag for _, flag in good]
             if one.answer is not None and not any(right):
                 continue
             yield _example(asked, question, candidates, right, most, rng)
@@ -276,6 +276,30 @@ def written_examples(
             question, candidates = without[lost].read(one.text)
             nothing = [False] * len(candidates)
             yield _example(without[lost], question, candidates, nothing, most, rng)
+
+
+def likeliest(
+    names: list[str],
+    ranker: Ranker,
+    encoder: Encoder | None,
+    common: frozenset[str],
+    known: frozenset[str],
+) -> Iterator[tuple[float, bool]]:
+    """Give the probability of each question's likeliest reading, and whether its answer is right.
+
+    An answer counts by what it says, by whatever way it was found. A question that the ranker holds
+    for unanswerable has the probability 0.
+    """
+    for name in names:
+        table, questions = read_written(name)
+        asked = AskedTable(table, encoder, common, known)
+        for one in questions:
+            question, candidates = asked.read(one.text)
+            best = rank(ranker, asked.see(question, candidates), candidates)[0]
+            if best.candidate is None:
+                yield 0.0, False
+            else:
+                yield best.probability, gives(best.candidate, one, table)
 
 
 def _example(

@@ -158,7 +158,7 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         column = table.columns[mention.column]
         weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
         here = (mention.start, mention.end)
-        spelled = {"alike": mention.alike, "coverage": mention.coverage}
+        spelled = (mention.alike, mention.coverage)
         parts = mention.phrase.split()
         exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
         # C++ and C have the same words; prefer the value that stands in the question.
@@ -168,11 +168,11 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
             if not one_of_several:
                 where = Where(mention.column, "is", value)
-                found.append(Condition(where, *here, weight + sure, **spelled))
+                found.append(Condition(where, *here, weight + sure, -1, *spelled))
                 sure = 0.0
         has = Where(mention.column, "has", mention.phrase)
         sure = sure if one_of_several else 0.0
-        found.append(Condition(has, *here, weight + sure, **spelled))
+        found.append(Condition(has, *here, weight + sure, -1, *spelled))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or column.has_days:
             for place, day in enumerate(question.days):
@@ -381,14 +381,12 @@ def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> lis
     the question names the rows), are left out.
     """
     found: list[Candidate] = []
-    seen: set[Plan] = set()
     codes = {
         n for n, column in enumerate(table.columns) if n != table.key and column.is_code
     }  # fmt: skip
     for plan, conditions in _plans(question, table, runner):
-        if plan in seen or not _is_shown(plan, table, codes):
+        if not _is_shown(plan, table, codes):
             continue
-        seen.add(plan)
         most = MOST_NAMED if any(one.weight > UNNAMED for one in conditions) else MOST_LISTED
         answer = runner.run(plan, most)
         if answer is not None and len(answer.values) <= most:
@@ -410,7 +408,10 @@ def _plans(
     few = sorted(
         {int(n.number) for n in question.numbers if n.number in range(2, 21) and not n.unit}
     )
-    sets = row_sets(question, table, runner)
+    by_rows: dict[Rows, _Set] = {}
+    for one in row_sets(question, table, runner):
+        by_rows.setdefault(one.rows, one)
+    sets = list(by_rows.values())
     for place, one in enumerate(sets):
         rows, held = one.rows, one.conditions
         by_name = any(one.where.column == table.key for one in held)

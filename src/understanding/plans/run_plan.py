@@ -117,7 +117,9 @@ class PlanRunner:
         self.table, self.most_bytes = table, most_bytes
         self._longest: int | None = None
         self._found: dict[Rows, Indexes] = {}
-        self._kept: dict[tuple[Rows, int, bool], _Kept] = {}
+        self._last: tuple[Rows | None, Indexes] = (None, np.arange(0))
+        self._kept: dict[Rows, dict[tuple[int, bool], _Kept]] = {}
+        self._last_kept: tuple[Rows | None, dict[tuple[int, bool], _Kept]] = (None, {})
         self._fixed: dict[tuple[Plan, int | None], Answer | None] = {}
         self._held = 0
         self._folded: dict[int, _Coded] = {}
@@ -128,11 +130,15 @@ class PlanRunner:
 
     def rows(self, rows: Rows) -> Indexes:
         """Return the numbers of the rows that a form selects, in the order of the table."""
+        # Most plans are run right after another one over the same rows.
+        if rows is self._last[0]:
+            return self._last[1]
         found = self._found.get(rows)
         if found is None:
             found = self._find(rows)
             self._hold(found.nbytes)
             self._found[rows] = found
+        self._last = rows, found
         return found
 
     def run(self, plan: Plan, longest: int | None = None) -> Answer | None:
@@ -160,6 +166,7 @@ class PlanRunner:
         if self._held > self.most_bytes:
             self._found.clear()
             self._kept.clear()
+            self._last_kept = (None, {})
             self._held = size
 
     def _run(self, plan: Plan) -> Answer | None:
@@ -309,14 +316,16 @@ class PlanRunner:
         return self._keep(rows, column, True)
 
     def _keep(self, rows: Rows, column: int, numbers: bool) -> _Kept:
-        key = rows, column, numbers
-        kept = self._kept.get(key)
+        if rows is not self._last_kept[0]:
+            self._last_kept = rows, self._kept.setdefault(rows, {})
+        of_rows = self._last_kept[1]
+        kept = of_rows.get((column, numbers))
         if kept is None:
             there, of = self.rows(rows), self.table.columns[column]
             there = there[~np.isnan(of.numbers[there]) if numbers else of.filled[there]]
             kept = _Kept(there, _cited(there))
             self._hold(there.nbytes + 8 * len(kept.cited))
-            self._kept[key] = kept
+            of_rows[column, numbers] = kept
         return kept
 
     def _coded(self, column: int) -> _Coded:

@@ -42,32 +42,18 @@ def temperature_of(scores: Sequence[torch.Tensor], examples: Sequence[Example]) 
 
 
 def threshold_of(
-    scores: Sequence[torch.Tensor],
-    examples: Sequence[Example],
-    temperature: float,
-    *,
-    risk: float = 0.05,
-    floor: float = 0.5,
+    answers: Sequence[tuple[float, bool]], *, risk: float = 0.05, floor: float = 0.5
 ) -> float:
     """Choose the lowest probability at which at most a share `risk` of the answers is wrong.
 
     Args:
-        scores: Result of `scores_of`.
-        examples: The questions; those that the table cannot answer count as wrong if answered.
-        temperature: Result of `temperature_of`.
+        answers: For each question the probability of its likeliest reading, and whether that gives
+            the right answer; none does for a question that the table cannot answer.
         risk: Largest share of wrong answers among those given, 0 to 1.
         floor: Lowest threshold that is returned.
     """
-    seen: list[tuple[float, bool]] = []
-    for score, one in zip(scores, examples, strict=True):
-        chances = torch.softmax(score / temperature, 0)
-        best = int(chances[:-1].argmax())
-        right = bool(one.right[best])
-        mass = float(chances[:-1][one.right[:-1]].sum()) if right else float(chances[best])
-        seen.append((mass, right))
-    seen.sort(reverse=True)
     wrong, least = 0, 0.99
-    for number, (chance, right) in enumerate(seen, 1):
+    for number, (chance, right) in enumerate(sorted(answers, reverse=True), 1):
         wrong += not right
         if wrong <= risk * number:
             least = chance

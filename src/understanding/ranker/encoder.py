@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -37,6 +38,8 @@ BATCH: Final = 64
 """Texts in a batch."""
 RANK: Final = 16
 """Rank of an adapter."""
+MASKED: Final = 0.04
+"""Share of the tokens that are masked in training."""
 SCALE: Final = 2.0
 """Factor of the low-rank product that an adapter adds."""
 
@@ -139,6 +142,26 @@ class Encoder:
             here += [*ids, self.tokenizer.sep_token_id]
         return Reading(parts)
 
+    def varied(self, reading: Reading, rng: random.Random) -> Reading:
+        """Return a reading with its columns in random order and a few tokens masked.
+
+        In training, no question should be known by a single word or by the order of the columns.
+        """
+        masked: int = self.tokenizer.mask_token_id
+        special = {self.tokenizer.cls_token_id, self.tokenizer.sep_token_id}
+        parts: list[tuple[list[int], list[tuple[int, int]]]] = []
+        for ids, spans in reading:
+            seen = [
+                masked if one not in special and rng.random() < MASKED else one for one in ids
+            ]  # fmt: skip
+            here, at = seen[: min(spans)[0]] if spans else seen, list(spans)
+            for number in rng.sample(range(len(spans)), len(spans)):
+                start, end = spans[number]
+                at[number] = (len(here), len(here) + end - start)
+                here = [*here, *seen[start:end], self.tokenizer.sep_token_id]
+            parts.append((here, at))
+        return Reading(parts)
+
     def read(self, readings: Sequence[Reading]) -> list[Tensor]:
         """Encode questions together with their columns.
 
@@ -158,7 +181,7 @@ class Encoder:
             padded[row, : len(ids)] = torch.tensor(ids)
             mask[row, : len(ids)] = 1
             if spans:
-                kinds[row, spans[0][0] : len(ids)] = 1
+                kinds[row, min(spans)[0] : len(ids)] = 1
         hidden = self.model(
             input_ids=padded, attention_mask=mask, token_type_ids=kinds
         ).last_hidden_state
@@ -168,7 +191,7 @@ class Encoder:
             vectors, whole = [], []
             for _, spans in reading:
                 vectors += [hidden[row, start:end].mean(0) for start, end in spans]
-                whole.append(hidden[row, : spans[0][0] if spans else None].mean(0))
+                whole.append(hidden[row, : min(spans)[0] if spans else None].mean(0))
                 row += 1
             found.append(torch.stack([*vectors, torch.stack(whole).mean(0)]))
         return found

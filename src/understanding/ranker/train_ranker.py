@@ -6,13 +6,16 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from .encoder import Encoder, adapter_weights, add_adapters
 from .model import Ranker, right_loss
 from .ranking import Seen, new_ranker
+
+VARIED: Final = 0.5
+"""Share of the questions that are read with shuffled columns and masked tokens in training."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def train_ranker(
                 batches = _batches(used, batch, rng)
             chosen = batches[step % each]
             optimizer.zero_grad()
-            read = _read(reader, chosen)
+            read = _read(reader, chosen, rng)
             loss = torch.zeros(())
             for one, vectors in zip(chosen, read, strict=True):
                 seen = one.seen
@@ -104,10 +107,15 @@ def train_ranker(
     return ranker.eval(), trained
 
 
-def _read(reader: Encoder | None, examples: Sequence[Example]) -> list[torch.Tensor | None]:
+def _read(
+    reader: Encoder | None, examples: Sequence[Example], rng: random.Random | None = None
+) -> list[torch.Tensor | None]:
+    """Encode questions and columns; with `rng` every other question is varied, for training."""
     tokens = [one.seen.tokens for one in examples if one.seen.tokens is not None]
     if reader is None or len(tokens) < len(examples):
         return [None] * len(examples)
+    if rng is not None:
+        tokens = [reader.varied(one, rng) if rng.random() < VARIED else one for one in tokens]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_fast_halves()):
         vectors = reader.read(tokens)
     return [one.float() for one in vectors]

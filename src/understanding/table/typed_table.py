@@ -257,7 +257,7 @@ def typed_table(
             column,
             (labels or {}).get(column) or column_label(column),
             texts,
-            _kind(texts, decimal),
+            _kind(texts, decimal, column),
             decimal,
             tuple((also or {}).get(column, ())),
         )
@@ -291,16 +291,21 @@ def column_label(column: str) -> str:
     return " ".join(_HUMP.sub(" ", column).replace("_", " ").split())
 
 
-def _kind(texts: Sequence[str], decimal: Decimal) -> Kind:
+def _kind(texts: Sequence[str], decimal: Decimal, name: str) -> Kind:
     sample = [text for text in dict.fromkeys(texts[:_SAMPLED]) if text]
     if not sample:
         return "text"
     if all(yes_or_no(text) is not None for text in sample):
         return "flag"
-    dated = sum(_is_date(text) for text in sample)
-    if dated >= _SHARE * len(sample):
-        return "date"
+    dated = [text for text in sample if _is_date(text)]
     counted = sum(_is_number(text, decimal) for text in sample)
+    if len(dated) >= _SHARE * len(sample):
+        # Four digits are a year, unless another cell is a number or the name has a unit of measure.
+        years = all(len(text) == len("1987") for text in dated)
+        unit = unit_of_name(name)
+        measured = unit is not None and unit[0] not in ("s", "day", "year")
+        is_number = counted == len(sample) and (measured or len(dated) < len(sample))
+        return "number" if years and is_number else "date"
     return "number" if counted >= _SHARE * len(sample) else "text"
 
 

@@ -87,3 +87,19 @@ def test_a_word_of_a_column_is_no_part_of_a_value():
     table = typed_table([{"element": "Gold", "atomic mass": "197", "kind": "diatomic nonmetal"}])
     found = find_values(words("atomic mass of gold"), table, COMMON)
     assert [one.phrase for one in found] == ["gold"]
+
+
+def test_the_words_of_a_whole_name_mean_nothing_else():
+    records = [
+        {"boat": "Bell Tower 7", "skipper": "Ann Bell", "berth": "7"},
+        {"boat": "Gull", "skipper": "Tom Tower", "berth": "9"},
+        {"boat": "Tern", "skipper": "Bell", "berth": "12"},
+    ]
+    table = typed_table(records, key="boat")
+    named = find_values(words("when did bell tower 7 sail"), table)
+    # Bell alone is another skipper's whole name, so that it stays; Tower is only a part of one.
+    assert {(one.column, one.phrase) for one in named} == {
+        (0, "bell tower 7"), (1, "bell"), (2, "7"),
+    }  # fmt: skip
+    parted = find_values(words("is tower with the bell"), table)
+    assert (1, "tower") in {(one.column, one.phrase) for one in parted}

@@ -200,3 +200,15 @@ def test_what_is_one_of_several_in_a_cell_is_not_the_whole_cell():
                and set(plan.rows.conditions) == set(conditions)]  # fmt: skip
     assert answers == [("yes",)]
     assert not any("'is', value='nuts'" in repr(plan) for plan in found)
+
+
+def test_a_number_in_a_name_is_not_compared():
+    records = [
+        {"flat": "Tower 7", "rent": "900"}, {"flat": "Mill 12", "rent": "7"},
+        {"flat": "Mill 3", "rent": "650"}, {"flat": "Quay 1", "rent": "1200"},
+    ]  # fmt: skip
+    table = typed_table(records, key="flat")
+    named = read_question("what does tower 7 cost", table)
+    also = read_question("does tower 7 cost more than 7", table)
+    assert not named.numbers
+    assert {one.number for one in also.numbers} == {7.0}

@@ -29,9 +29,9 @@ def everything(written):
 def test_every_select_runs_and_finds_something(everything):
     questions = [one for asked in everything.values() for one in asked]
     empty = sum(one.answer is None for one in questions)
-    assert len(everything) > 200
-    assert len(questions) > 12_000
-    assert 0.14 < empty / len(questions) < 0.25
+    assert len(everything) > 380
+    assert len(questions) > 24_000
+    assert 0.1 < empty / len(questions) < 0.25
     for name, asked in everything.items():
         assert len({one.text for one in asked}) == len(asked), name
 
@@ -89,3 +89,20 @@ def test_a_faulty_line_is_named(written, line, fault):
     table, _ = written.read_written("servers")
     with pytest.raises(ValueError, match=fault):
         read_line(written, table, line)
+
+
+def test_answers_are_compared_as_their_cells_mean(written):
+    records = [{"bus": "A", "leaves": "11:15", "km": "2.5 km"}, {"bus": "B", "leaves": "09:05"}]
+    leaves, distance = written.typed_table(records).columns[1:]
+    assert written.same("11:15", 675.0, leaves)
+    assert not written.same("11:15", 675.0, distance)
+    assert written.same("2.5 km", 2.5, distance)
+    assert not written.same("9:05", 675.0, leaves)
+
+
+def test_the_same_cells_are_right_by_whatever_name_of_the_record(written):
+    table, _ = written.read_written("servers")
+    one = read_line(written, table, "who has the files\tSELECT owner FROM t WHERE srv_id = 'SRV03'")
+    assert one.cells == (table.numbered["owner"], frozenset({2}))
+    ordered = "first\tSELECT owner FROM t WHERE site = 'Leeds DC' ORDER BY host LIMIT 1"
+    assert read_line(written, table, ordered).cells is None

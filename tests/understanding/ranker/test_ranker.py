@@ -1,9 +1,12 @@
 """The ranker learns which plan is meant, alone and together."""
 
+import random
+
 import torch
 from stillroom.understanding.answers.ask_table import GENERAL
 from stillroom.understanding.practice.practice_examples import common_words, practice_examples
-from stillroom.understanding.ranker.encoder import Encoder
+from stillroom.understanding.ranker.calibrate import threshold_of
+from stillroom.understanding.ranker.encoder import Encoder, Reading
 from stillroom.understanding.ranker.features import NUMBERS, SLOTS
 from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank, save_ranker
 from stillroom.understanding.ranker.train_ranker import train_ranker
@@ -94,3 +97,34 @@ def test_a_wide_table_is_read_in_parts(real_model):
 def test_the_student_of_the_package_is_small():
     size = sum(path.stat().st_size for path in GENERAL.iterdir())
     assert size <= 2 * 2**20
+
+
+def test_the_threshold_keeps_wrong_answers_rare():
+    answers = [(0.9, True)] * 19 + [(0.8, False)] + [(0.7, True)] * 5 + [(0.6, False)] * 5
+    assert threshold_of(answers, risk=0.05) == 0.7
+    assert threshold_of(answers, risk=0.01) == 0.9
+    assert threshold_of([(0.4, True)], floor=0.5) == 0.5
+    assert threshold_of([(0.9, False)]) == 0.99
+
+
+class Masking:
+    """Stands for an encoder of which only the numbers of its special tokens are used."""
+
+    class tokenizer:  # noqa: N801
+        cls_token_id, sep_token_id, mask_token_id = 1, 2, 3
+
+
+def test_columns_are_shuffled_and_keep_their_places():
+    ids = [1, 10, 11, 2, 20, 21, 2, 30, 2, 40, 41, 42, 2]
+    spans = [(4, 6), (7, 8), (9, 12)]
+    orders = set()
+    for seed in range(200):
+        ((seen, at),) = Encoder.varied(Masking, Reading([(ids, spans)]), random.Random(seed))
+        assert len(seen) == len(ids)
+        assert seen[0] == 1
+        for (start, end), (was, until) in zip(at, spans, strict=True):
+            pairs = list(zip(seen[start:end], ids[was:until], strict=True))
+            assert all(now in (old, 3) for now, old in pairs)
+            assert seen[end] == 2
+        orders.add(tuple(start for start, _ in at))
+    assert len(orders) == 6
