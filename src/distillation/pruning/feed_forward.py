@@ -95,6 +95,19 @@ def channel_worth(model: Model, batches: Sequence[Batch]) -> list[Tensor]:
     ]
 
 
+def narrowed_by(layer: nn.Module, channels: int) -> int:
+    """Count the parameters that a layer loses when it keeps some channels of its feed-forward part.
+
+    Raises:
+        ConfigError: The layer has unknown names.
+    """
+    outgoing, incoming = _matrices(layer)
+    inside = [outgoing.weight, *(p for linear in incoming for p in linear.parameters())]
+    size = sum(int(parameter.numel()) for parameter in inside)
+    present = int(_columns(outgoing).shape[1])
+    return size // present * max(0, present - channels)
+
+
 def _matrices(layer: nn.Module) -> tuple[Any, list[Any]]:
     """Find the outgoing and incoming matrices of a layer's feed-forward part."""
     modules = dict(layer.named_modules())

@@ -11,7 +11,7 @@ layers are removed, then the least important feed-forward channels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ...errors import ConfigError
 from ..batches.forward import Batch
 from ..students.open_students import layer_modules, layers_from_teacher
-from .feed_forward import narrow_feed_forward
+from .feed_forward import narrow_feed_forward, narrowed_by
 from .layer_choice import ChosenLayers, choose_layers
 from .vocabulary_trim import (
     can_trim,
@@ -187,22 +187,21 @@ def fitting(teacher: Model, size: StudentSize, whole: int) -> StudentSize:
     Raises:
         ConfigError: Even one layer is too large.
     """
-    if size.share is None:
+    if size.share is None or size.keep_layers is not None or size.layers is not None:
         return size
     stacks = layer_modules(teacher)
     depth = len(next(iter(stacks.values())))
     each = sum(count_parameters(stack[0]) for stack in stacks.values())
+    if size.feed_forward is not None:
+        each -= narrowed_by(stacks["main"][0], size.feed_forward)
     outside = count_parameters(teacher) - sum(map(count_parameters, chain(*stacks.values())))
-    room = size.share * whole - outside
-    if size.keep_layers is not None or size.layers is not None:
-        return size
-    count = min(int(room / each), depth)
+    count = min(int((size.share * whole - outside) / each), depth)
     if count < 1:
         raise ConfigError(
             [f"student_size is {size.share}; embeddings and one layer alone are "
              f"{(outside + each) / whole:.2g} of the teacher"]
         )  # fmt: skip
-    return StudentSize(size.share, count, None, size.feed_forward, size.vocabulary)
+    return replace(size, layers=count)
 
 
 def measured_batches(

@@ -227,6 +227,20 @@ def test_a_share_of_the_parameters_is_kept(share):
     assert share * count_parameters(teacher) - each < kept <= share * count_parameters(teacher)
 
 
+@pytest.mark.parametrize("channels", [8, 24])
+def test_narrowed_layers_leave_room_for_more_of_them(channels):
+    """As many layers as fit are kept, counted with the width that they keep."""
+    teacher = kd_models.llama(layers=8, vocabulary=300, width=32, tied=True)
+    size = StudentSize(share=0.5, feed_forward=channels)
+    parts = kd_models.tokenizer(), kd_models.random_items(), Collator(0)
+    made = prune_teacher(teacher, *parts, size)
+    most = 0.5 * count_parameters(teacher)
+    each = count_parameters(made.model.model.layers[0])
+    assert most - each < count_parameters(made.model) <= most
+    whole = prune_teacher(teacher, *parts, StudentSize(share=0.5))
+    assert len(made.report["layers"]) > len(whole.report["layers"])
+
+
 def teacher_folder(path, tokenizer, dtype=torch.float32):
     model = kd_models.llama(layers=4, vocabulary=len(tokenizer), tied=True)
     return str(save_checkpoint(path, model.to(dtype), tokenizer, {}))
