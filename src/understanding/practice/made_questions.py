@@ -57,7 +57,7 @@ class Asked:
     plan: Plan | None
 
 
-class Asker:
+class QuestionMaker:
     """Generates questions about one generated table.
 
     Args:

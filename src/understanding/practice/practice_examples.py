@@ -19,7 +19,7 @@ from ..ranker.train_ranker import Example
 from ..table.typed_table import TypedTable, typed_table
 from ..table.values import fold, words
 from .domains import LANGUAGES, Domain, all_domains, read_phrases
-from .made_questions import Asker
+from .made_questions import QuestionMaker
 from .made_tables import POOL, MadeTable, make_table
 
 TAKEN: Final = 0.12
@@ -49,7 +49,7 @@ def common_words(seed: int, tables: int = 300, each: int = 12) -> frozenset[str]
         typed = typed_table(made.records, key=made.key)
         own = {word for text in (made.one, made.many, *typed.numbered) for word in words(text)}
         own |= set(typed.words)
-        asked = {w for one in Asker(made, typed, rng).ask(each) for w in words(one.text)}
+        asked = {w for one in QuestionMaker(made, typed, rng).ask(each) for w in words(one.text)}
         count.update(asked - own)
     found = {word for word, seen in count.items() if seen >= COMMON * tables}
     return frozenset(found | set(FUNCTION_WORDS))
@@ -98,7 +98,7 @@ def practice_examples(
         made = make_table(rng, domains, pool)
         key = made.key if rng.random() < 0.7 else None
         whole = AskedTable(typed_table(made.records, key=key), encoder, common, known)
-        for asked in Asker(made, whole.table, rng).ask(each, ABSENT):
+        for asked in QuestionMaker(made, whole.table, rng).ask(each, ABSENT):
             if asked.plan is None:
                 yield _unanswerable(whole, asked.text, rng)
                 continue

@@ -44,7 +44,7 @@ SCALE: Final = 2.0
 """Factor of the low-rank product that an adapter adds."""
 
 
-class Reading(tuple[tuple[list[int], list[tuple[int, int]]], ...]):
+class QuestionTokens(tuple[tuple[list[int], list[tuple[int, int]]], ...]):
     """A question and its columns as token sequences; several sequences for a wide table.
 
     Each sequence has the token ids and the start and end of each of its columns.
@@ -120,7 +120,7 @@ class Encoder:
         vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=-1).numpy()
         return vectors
 
-    def prepare(self, question: Question, table: TypedTable) -> Reading:
+    def prepare(self, question: Question, table: TypedTable) -> QuestionTokens:
         """Tokenize a question and the columns of its table.
 
         A column is given by its label with the value that the question names, or else with some of
@@ -140,9 +140,9 @@ class Encoder:
                 parts.append((here, spans))
             spans.append((len(here), len(here) + max(1, len(ids))))
             here += [*ids, self.tokenizer.sep_token_id]
-        return Reading(parts)
+        return QuestionTokens(parts)
 
-    def varied(self, reading: Reading, rng: random.Random) -> Reading:
+    def varied(self, reading: QuestionTokens, rng: random.Random) -> QuestionTokens:
         """Return a reading with its columns in random order and a few tokens masked.
 
         In training, no question should be known by a single word or by the order of the columns.
@@ -160,9 +160,9 @@ class Encoder:
                 at[number] = (len(here), len(here) + end - start)
                 here = [*here, *seen[start:end], self.tokenizer.sep_token_id]
             parts.append((here, at))
-        return Reading(parts)
+        return QuestionTokens(parts)
 
-    def read(self, readings: Sequence[Reading]) -> list[Tensor]:
+    def read(self, readings: Sequence[QuestionTokens]) -> list[Tensor]:
         """Encode questions together with their columns.
 
         Args:

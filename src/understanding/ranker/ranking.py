@@ -17,8 +17,7 @@ from ..plans.list_plans import Candidate, Question, list_plans, read_question
 from ..plans.run_plan import PlanRunner
 from ..table.typed_table import TypedTable
 from ..table.values import fold, stem
-from .encoder import Encoder
-from .encoder import Reading as Tokens
+from .encoder import Encoder, QuestionTokens
 from .features import NAMES, NUMBERS, column_features, plan_features
 from .hints import Hints
 from .model import Ranker
@@ -39,7 +38,7 @@ class Seen:
     """
 
     hashed: torch.Tensor
-    tokens: Tokens | None
+    tokens: QuestionTokens | None
     structure: torch.Tensor
     columns: torch.Tensor
     numbers: torch.Tensor

@@ -13,7 +13,7 @@ from stillroom.understanding.plans import run_plan
 from stillroom.understanding.plans.language import All, Cells, Count, Difference, Group, Plan, Where
 from stillroom.understanding.plans.run_plan import PlanRunner
 from stillroom.understanding.plans.run_sql import _LOCKED, run_sql
-from stillroom.understanding.practice.made_questions import Asker
+from stillroom.understanding.practice.made_questions import QuestionMaker
 from stillroom.understanding.practice.made_tables import make_table
 from stillroom.understanding.table.typed_table import typed_table
 from stillroom.understanding.table.values import Day, days, fold, quantities
@@ -70,7 +70,7 @@ def test_the_plans_of_questions_over_made_tables(seed):
     rng = random.Random(seed)
     made = make_table(rng)
     table = typed_table(made.records, key=made.key, name="made")
-    for asked in Asker(made, table, rng).ask(12):
+    for asked in QuestionMaker(made, table, rng).ask(12):
         assert_same(table, asked.plan)
 
 

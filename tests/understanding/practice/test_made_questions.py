@@ -5,7 +5,7 @@ import random
 import pytest
 from stillroom.understanding.plans.run_plan import PlanRunner
 from stillroom.understanding.practice.domains import all_domains, read_domains
-from stillroom.understanding.practice.made_questions import Asker
+from stillroom.understanding.practice.made_questions import QuestionMaker
 from stillroom.understanding.practice.made_tables import make_table
 from stillroom.understanding.table.typed_table import typed_table
 
@@ -14,7 +14,7 @@ def made(seed, count=20, unanswerable=0.0):
     rng = random.Random(seed)
     table = make_table(rng)
     typed = typed_table(table.records, key=table.key)
-    return typed, list(Asker(table, typed, rng).ask(count, unanswerable))
+    return typed, list(QuestionMaker(table, typed, rng).ask(count, unanswerable))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -55,7 +55,7 @@ def test_every_domain_makes_a_table_that_is_asked():
         rng = random.Random(number)
         table = make_table(rng, [domain], pool=0.0)
         typed = typed_table(table.records, key=table.key)
-        assert len(list(Asker(table, typed, rng).ask(6))) == 6, domain.one
+        assert len(list(QuestionMaker(table, typed, rng).ask(6))) == 6, domain.one
 
 
 @pytest.mark.parametrize(
