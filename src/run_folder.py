@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .console import Console
 from .errors import ConfigError
 from .files import read_json, write_json
 from .run_identity import changed_values
@@ -94,18 +95,16 @@ class RunFolder:
 
 
 def open_run_folder(
-    wanted: Path, identity: str, owner: Mapping[str, Any], *, is_named: bool
-) -> tuple[RunFolder, str | None]:
-    """Open the folder of a run.
+    wanted: Path, identity: str, owner: Mapping[str, Any], console: Console, *, is_named: bool
+) -> RunFolder:
+    """Open the folder of a run; print why it is not the wanted one.
 
     Args:
         wanted: The folder to take where nothing else is in it.
         identity: As in `RunFolder`.
         owner: As in `RunFolder`.
+        console: Prints why another folder is taken.
         is_named: Whether the user named the folder; another one is not taken then.
-
-    Returns:
-        The folder; and, where it is not the wanted one, why.
 
     Raises:
         ConfigError: The named folder holds another run, or files that no run wrote.
@@ -117,7 +116,9 @@ def open_run_folder(
             "(output_dir=), or delete this one"
         ])  # fmt: skip
     folder, why = (wanted, None) if is_named else owned_folder(wanted, identity, owner)
-    return RunFolder(folder, identity, owner), why
+    if why is not None:
+        console.line("folder", f"{why}; this one is written to {folder}")
+    return RunFolder(folder, identity, owner)
 
 
 def owned_folder(wanted: Path, identity: str, owner: Mapping[str, Any]) -> tuple[Path, str | None]:

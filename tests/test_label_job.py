@@ -17,7 +17,7 @@ from stillroom.files import read_json
 from stillroom.inference.checkpoints.load_student import save_checkpoint
 from stillroom.inference.scoring.confidence import ConfidenceMap
 from stillroom.pipeline import MainJob, Recipe, run_main_job
-from stillroom.pipeline.main_job.load_table import load_table
+from stillroom.pipeline.main_job.load_table import make_questions, read_source
 from transformers import BertConfig, BertModel
 
 SMALL = Recipe(
@@ -64,8 +64,13 @@ def finished(table, encoder, tmp_path_factory):
     return run_main_job(job, Console())
 
 
+def questions_of(path):
+    job = MainJob(data=path)
+    return make_questions(job, read_source(job, Console()), Console()).questions
+
+
 def test_whole_records_are_held_out(table):
-    questions = load_table(MainJob(data=table), Console()).questions
+    questions = questions_of(table)
     assert labels_of(questions) == sorted(KINDS.values())
     split = by_record(questions, seed=0)
     train, held_out = ({e.fact for e in part} for part in (split.train, split.held_out))
@@ -79,7 +84,7 @@ def test_whole_records_are_held_out(table):
 def test_a_table_of_facts_has_no_labels(table, encoder, tmp_path):
     path = tmp_path / "facts.csv"
     path.write_text("question,answer\n" + "".join(f"What is {n}?,{n}\n" for n in range(12)))
-    assert labels_of(load_table(MainJob(data=path), Console()).questions) == []
+    assert labels_of(questions_of(path)) == []
     with pytest.raises(ConfigError, match="few labels"):
         run_main_job(MainJob(data=path, student=encoder, output_dir=tmp_path / "run"), Console())
 

@@ -20,7 +20,7 @@ from stillroom.errors import LabelingStoppedError
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.tasks.main_job_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
-from stillroom.pipeline.main_job.load_table import load_table, read_source
+from stillroom.pipeline.main_job.load_table import make_questions, read_source
 from stillroom.pipeline.main_job.teacher import plan_teacher
 from stillroom.pipeline.main_job.teacher_knowledge import require_knowledge
 from stillroom.records import Example
@@ -152,7 +152,6 @@ def test_the_plan_grows_with_facts_and_shrinks_batches_of_long_texts():
 def test_the_time_is_told_before_and_changes_nothing(table):
     import torch
     from stillroom.pipeline.main_job.estimate import estimate_job
-    from stillroom.pipeline.main_job.load_table import read_source
 
     small = MainJob(data=str(table), controls=False)
     before = torch.random.get_rng_state()
@@ -166,7 +165,6 @@ def test_the_time_is_told_before_and_changes_nothing(table):
 def test_the_estimate_of_a_part_is_that_of_the_whole(tmp_path, monkeypatch):
     """Facts, questions and steps are those that the job then has."""
     from stillroom.pipeline.main_job import estimate as estimating
-    from stillroom.pipeline.main_job.load_table import make_questions, read_source
     from stillroom.pipeline.main_job.teacher import plan_student
 
     path = tmp_path / "parts.csv"
@@ -240,7 +238,11 @@ def test_at_a_terminal_a_long_job_is_asked_for(large, answer, trains, monkeypatc
 
 def test_only_the_first_rows_are_read(table, capsys):
     job = MainJob(data=str(table), rows=3)
-    assert [r["name"] for r in load_table(job, Console()).records] == ["Star A", "Star B", "Star C"]
+    assert [r["name"] for r in read_source(job, Console()).records] == [
+        "Star A",
+        "Star B",
+        "Star C",
+    ]
     assert "the first 3 records" in capsys.readouterr().out
 
 
@@ -317,7 +319,8 @@ def test_an_effort_without_steps_is_refused(effort, capsys):
 
 def test_what_people_say_for_columns_is_kept_with_the_table(table, capsys):
     job = MainJob(data=str(table), also_called={"distance": ("how far",)})
-    assert load_table(job, Console()).questions.table.columns[1].also == ("how far",)
+    loaded = make_questions(job, read_source(job, Console()), Console())
+    assert loaded.questions.table.columns[1].also == ("how far",)
     parsed = job_parser("run").parse_args(["--also-called", " distance = how far, away ,"])
     assert parsed.also_called == [("distance", ("how far", "away"))]
     with pytest.raises(SystemExit):

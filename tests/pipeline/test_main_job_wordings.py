@@ -47,7 +47,7 @@ def loaded():
 
 def test_wordings_are_told_written_and_read_again(loaded, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STILLROOM_MODELS", str(tmp_path / "no models"))
-    run, _ = open_run_folder(tmp_path / "run", "identity", {}, is_named=True)
+    run = open_run_folder(tmp_path / "run", "identity", {}, Console(), is_named=True)
     run.begin()
     teacher, plan = Teacher(), WordingPlan(wanted=6, records=2, calls=0)
     found = get_wordings(loaded, teacher, run, Console(), plan=plan)
@@ -73,7 +73,7 @@ def test_wordings_are_told_written_and_read_again(loaded, tmp_path, monkeypatch,
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("STILLROOM_MODELS", str(tmp_path / "no models"))
-    run, _ = open_run_folder(tmp_path / "run", "identity", {}, is_named=True)
+    run = open_run_folder(tmp_path / "run", "identity", {}, Console(), is_named=True)
     run.begin()
     return run
 
@@ -96,7 +96,7 @@ def test_a_job_with_a_named_teacher_has_wordings_but_for_those_it_is_measured_on
     every = wordings_of_job(job, loaded, run, Console())["price"]
     asked = tmp_path / "asked.csv"
     asked.write_text("column,question\n" + "".join(f'price,"{w}"\n' for w in every[::2]))
-    other, _ = open_run_folder(tmp_path / "other", "identity", {}, is_named=True)
+    other = open_run_folder(tmp_path / "other", "identity", {}, Console(), is_named=True)
     other.begin()
     left = wordings_of_job(dataclasses.replace(job, asked=asked), loaded, other, Console())["price"]
     assert left

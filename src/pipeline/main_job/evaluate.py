@@ -27,7 +27,8 @@ MOST_MEASURED = 100
 """Most held-out questions per task that named models are measured on; the 95 % confidence interval
 of a share of 80 % is then 8 points wide to each side."""
 MOST_ASKED = 200
-"""The same limit for questions in people's own words, the decisive ones (5.5 points)."""
+"""The same limit for questions that decide: those in people's own words, and those that a named
+teacher is asked before it labels (5.5 points)."""
 MOST_SCORED = 40
 """Most questions per task whose loss on the right answer is measured too, with named models."""
 CONTROLS = (

@@ -36,11 +36,6 @@ class Loaded(Source):
     """Questions in people's own words, used for measuring only."""
 
 
-def load_table(job: MainJob, console: Console) -> Loaded:
-    """Read the table, print what was found in it, and make questions from it."""
-    return make_questions(job, read_source(job, console), console)
-
-
 def read_source(job: MainJob, console: Console) -> Source:
     """Read the table and print its key, columns and kind.
 

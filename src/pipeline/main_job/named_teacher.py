@@ -29,6 +29,7 @@ from ...inference.sources.find_model import find_model
 from ...records import Example, sha256_text
 from ...run_folder import RunFolder
 from ...tables import FactTable
+from .evaluate import MOST_ASKED
 from .load_table import Loaded
 from .settings import MainJob, Tuning
 from .teacher import LONGEST_EXAMPLE, Plan, longest_answer, plan_steps
@@ -41,8 +42,6 @@ USUAL_WIDTH: Final = 576
 by sqrt(USUAL_WIDTH / hidden size)."""
 TEACHER_WEIGHTS: Final = {"qa": 0.9, "summarize": 0.04, "validate": 0.06}
 """Share of each task: a named model can summarize and judge already, and has to learn the facts."""
-MOST_ASKED: Final = 200
-"""Most questions that decide whether a teacher may label."""
 MOST_TOLD: Final = 100
 """Most questions of a group whose score is printed but does not decide."""
 

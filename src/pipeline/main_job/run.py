@@ -153,10 +153,7 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
         record_hash({"owner": owner, "prompts": prompts_sha256()})
         + data_hash(_jsonable(r) for r in watched)
     )
-    run, why = open_run_folder(wanted, identity, owner, is_named=bool(job.output_dir))
-    if why is not None:
-        console.line("folder", f"{why}; this one is written to {run.path}")
-    return run
+    return open_run_folder(wanted, identity, owner, console, is_named=bool(job.output_dir))
 
 
 def _jsonable(value: Any) -> Any:  # noqa: ANN401 - any plain value

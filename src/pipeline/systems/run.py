@@ -161,10 +161,7 @@ def _run_folder(args: argparse.Namespace, mode: SystemMode, console: Console) ->
     source |= {"slice": args.slice, **json.loads(json.dumps(reading))}
     owner = {"source": source, "settings": {"mode": mode, **settings}}
     identity = sha256_text(json.dumps(owner, sort_keys=True))
-    run, why = open_run_folder(wanted, identity, owner, is_named=bool(args.output_dir))
-    if why is not None:
-        console.line("folder", f"{why}; this one is written to {run.path}")
-    return run
+    return open_run_folder(wanted, identity, owner, console, is_named=bool(args.output_dir))
 
 
 def question_of(record: Mapping[str, Any]) -> str:
