@@ -6,7 +6,7 @@ import torch
 from stillroom.understanding.answers.ask_table import GENERAL
 from stillroom.understanding.practice.practice_examples import common_words, practice_examples
 from stillroom.understanding.ranker.calibrate import threshold_of
-from stillroom.understanding.ranker.encoder import Encoder, Reading
+from stillroom.understanding.ranker.encoder import Encoder, QuestionTokens
 from stillroom.understanding.ranker.features import NUMBERS, SLOTS
 from stillroom.understanding.ranker.ranking import AskedTable, load_ranker, rank, save_ranker
 from stillroom.understanding.ranker.train_ranker import train_ranker
@@ -119,7 +119,7 @@ def test_columns_are_shuffled_and_keep_their_places():
     spans = [(4, 6), (7, 8), (9, 12)]
     orders = set()
     for seed in range(200):
-        ((seen, at),) = Encoder.varied(Masking, Reading([(ids, spans)]), random.Random(seed))
+        ((seen, at),) = Encoder.varied(Masking, QuestionTokens([(ids, spans)]), random.Random(seed))
         assert len(seen) == len(ids)
         assert seen[0] == 1
         for (start, end), (was, until) in zip(at, spans, strict=True):
