@@ -1,8 +1,7 @@
 """A teacher in this process: a checkpoint folder or a hub model, unquantised or in 8 or 4 bits.
 
 Simultaneous prompts are decoded in one batch, by the engine that also serves students. On a CPU,
-the folder's export (`stillroom export`) is used instead of torch if there is one; `export_teacher`
-makes an export that is accurate enough for labelling.
+the folder's export (`stillroom export`) is used instead of torch if there is one.
 """
 
 from __future__ import annotations
@@ -27,8 +26,7 @@ from ...inference.engine.protocol import GenerationRequest
 from ...inference.engine.token_stream import AnswerStream
 from ...inference.engine.transformers_engine import serve_checkpoint
 from ...inference.onnx_export.engine import serve_export
-from ...inference.onnx_export.export import Exported, export_checkpoint
-from ...inference.onnx_export.folder import EXPORT_FOLDER, MANIFEST_FILE, find_export
+from ...inference.onnx_export.folder import MANIFEST_FILE, find_export
 from ...inference.scoring.choices import encode_prompt
 from ...inference.sources.find_model import find_model
 from .protocol import DecodeProfile, Prompt, TeacherAnswer
@@ -187,49 +185,6 @@ def _open_export(model: str | Path) -> LocalTeacher | None:
             raise
         logger.warning("the export is not used, transformers computes instead: %s", fault)
     return None
-
-
-def export_teacher(
-    folder: str | Path,
-    *,
-    prompts: str | Path | None = None,
-    most_loss: float = 0.01,
-    device: str | None = None,
-) -> Exported | None:
-    """Export a trained teacher for faster labelling on a CPU.
-
-    The export is in int8 if that raises the perplexity of its answers only a little, else in
-    float32. It is written into the folder, where `open_teacher` and the engines find it. For 135
-    million parameters this took 41 s with 40 prompts on one busy core, which pays off only for many
-    labels.
-
-    Args:
-        folder: The teacher's checkpoint.
-        prompts: JSON Lines with `prompt` and an optional `target` to measure the loss on; None
-            takes the held-out examples of the folder's run.
-        most_loss: Largest relative increase of the perplexity with which int8 is accepted.
-        device: Device that the teacher will run on; None chooses.
-
-    Returns:
-        What was written; None if nothing was, because the teacher runs on a GPU, ONNX Runtime is
-        not installed, or the architecture has no export.
-
-    Raises:
-        CheckpointError: The checkpoint is damaged or not safe to load.
-        ModelNotFoundError: There is no such folder.
-        DataError: The prompts are not as described.
-    """
-    if choose_device(device).type != "cpu":
-        return None
-    place = Path(folder).expanduser()
-    try:
-        made = export_checkpoint(place, dtype="int8", output=place / EXPORT_FOLDER, prompts=prompts)
-        if made.loss.perplexity_after <= (1 + most_loss) * made.loss.perplexity_before:
-            return made
-        return export_checkpoint(place, output=place / EXPORT_FOLDER, prompts=prompts)
-    except (ExportError, MissingDependencyError) as fault:
-        logger.info("the teacher is not exported: %s", fault)
-        return None
 
 
 def weights_revision(model: Any) -> str:  # noqa: ANN401 - transformers is untyped

@@ -17,10 +17,12 @@ from stillroom.files import write_json_lines
 from stillroom.inference.checkpoints.load_student import Checkpoint, save_checkpoint
 from stillroom.inference.checkpoints.quantization import is_quantized
 from stillroom.inference.generate import generate_texts
+from stillroom.inference.onnx_export.export import export_checkpoint
+from stillroom.inference.onnx_export.folder import EXPORT_FOLDER
 from stillroom.labeling.batch.label_run import LabelSettings
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
 from stillroom.labeling.teachers import local_model as local_teacher
-from stillroom.labeling.teachers.local_model import export_teacher, weights_revision
+from stillroom.labeling.teachers.local_model import weights_revision
 from stillroom.labeling.teachers.open_teacher import open_teacher
 from stillroom.labeling.teachers.protocol import DecodeProfile
 from tiny_model import PAIRS, make_model, make_tokenizer, make_trained, train
@@ -151,12 +153,15 @@ def exportable(tmp_path):
     return save_checkpoint(tmp_path / "teacher", model, tokenizer, {})
 
 
-@pytest.mark.parametrize(("most_loss", "dtype"), [(0.01, "int8"), (-1.0, "float32")])
-def test_an_exported_teacher_labels_without_its_weights(exportable, tmp_path, most_loss, dtype):
+def export(folder, dtype="int8"):
+    prompts = folder.parent / "prompts.jsonl"
+    export_checkpoint(folder, dtype=dtype, output=folder / EXPORT_FOLDER, prompts=prompts)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_an_exported_teacher_labels_without_its_weights(exportable, tmp_path, dtype):
     by_torch = open_teacher(str(exportable), device="cpu")
-    prompts = tmp_path / "prompts.jsonl"
-    made = export_teacher(exportable, prompts=prompts, most_loss=most_loss, device="cpu")
-    assert made.dtype == dtype
+    export(exportable, dtype)
     teacher = open_teacher(str(exportable), device="cpu")
     assert not isinstance(teacher._checkpoint.model, torch.nn.Module)
     assert teacher.name == by_torch.name == "teacher"
@@ -167,17 +172,10 @@ def test_an_exported_teacher_labels_without_its_weights(exportable, tmp_path, mo
 
 
 def test_a_stale_export_is_not_asked(exportable, tmp_path, caplog):
-    export_teacher(exportable, prompts=tmp_path / "prompts.jsonl", device="cpu")
+    export(exportable)
     tokenizer = make_tokenizer()
     make_model(tokenizer, head_dim=16, initializer_range=0.3).save_pretrained(exportable)
     with caplog.at_level(logging.WARNING):
         teacher = open_teacher(str(exportable), device="cpu")
     assert "the export is not used" in caplog.text
     assert isinstance(teacher._checkpoint.model, torch.nn.Module)
-
-
-def test_a_teacher_without_an_export_of_its_kind_stays_as_it_is(tmp_path):
-    made = make_trained()
-    folder = save_checkpoint(tmp_path / "teacher", made.model, made.tokenizer, {})
-    assert export_teacher(folder, device="cpu") is None  # heads of size 8
-    assert not (folder / "export").exists()
