@@ -64,6 +64,29 @@ def did_you_mean(name: object, known: Iterable[str], *, what: str = "key") -> st
     return f"known are {names}" if near is None else f"the nearest known {what} is {near!r}"
 
 
+def require_settings(
+    settings: object, checks: Iterable[tuple[str, bool, str]], more: Iterable[str] = ()
+) -> None:
+    """Refuse settings that are out of range, all at once.
+
+    Args:
+        settings: Holds the values as attributes.
+        checks: Name of a setting, whether its value is allowed, and the words for what is allowed.
+        more: Further faults, whole.
+
+    Raises:
+        ConfigError: There are faults; lists all.
+    """
+    faults = [
+        f"{name} is {getattr(settings, name)!r}; allowed is {allowed}"
+        for name, fine, allowed in checks
+        if not fine
+    ]
+    faults += more
+    if faults:
+        raise ConfigError(faults)
+
+
 class StillroomError(Exception):
     """Base of every error that stillroom raises on purpose."""
 

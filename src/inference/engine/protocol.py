@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from ...errors import ConfigError
+from ...errors import require_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,13 +101,7 @@ class GenerationRequest:
             ("top_k", self.top_k is None or self.top_k >= 1, "1 or more, or None"),
             ("top_logprobs", 0 <= self.top_logprobs <= 20, "0 to 20"),
         )
-        faults = [
-            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
-            for name, fine, allowed in checks
-            if not fine
-        ]
-        if faults:
-            raise ConfigError(faults)
+        require_settings(self, checks)
 
 
 class Alternative(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ...errors import ConfigError
+from ...errors import require_settings
 from ..teachers.protocol import Prompt, TeacherAnswer
 from .progress import LabelNumbers
 
@@ -114,15 +114,9 @@ class LabelSettings:
             ("max_error_rate", rate is None or 0 <= rate <= 1, "0 to 1, or None"),
             ("in_doubt", self.in_doubt in ("ask", "dead_letter"), "'ask' or 'dead_letter'"),
         )
-        faults = [
-            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
-            for name, fine, allowed in checks
-            if not fine
-        ]
-        if self.budget is not None and self.prices is None:
-            faults.append("a budget needs prices; give what a million tokens cost")
-        if faults:
-            raise ConfigError(faults)
+        unpriced = self.budget is not None and self.prices is None
+        more = ["a budget needs prices; give what a million tokens cost"] if unpriced else []
+        require_settings(self, checks, more)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from ...errors import ConfigError
+from ...errors import require_settings
 from ...inference.engine.protocol import FinishReason
 from ...prompts import Prompt as Prompt
 
@@ -43,13 +43,7 @@ class DecodeProfile:
             ("temperature", 0 <= self.temperature <= 100, "0 to 100"),
             ("top_p", 0 < self.top_p <= 1, "above 0 to 1"),
         )
-        faults = [
-            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
-            for name, fine, allowed in checks
-            if not fine
-        ]
-        if faults:
-            raise ConfigError(faults)
+        require_settings(self, checks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the profile as plain JSON values."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from ...errors import ConfigError
+from ...errors import require_settings
 from ...files import read_json_lines, write_json_lines
 from ...tables import FactTable
 
@@ -71,13 +71,7 @@ class WordingPlan:
             ("least_agreement", 0 < self.least_agreement <= 1, "above 0 to 1"),
             ("most_minutes", minutes is None or minutes > 0, "above 0, or None"),
         )
-        faults = [
-            f"{name} is {getattr(self, name)!r}; allowed is {allowed}"
-            for name, fine, allowed in checks
-            if not fine
-        ]
-        if faults:
-            raise ConfigError(faults)
+        require_settings(self, checks)
 
     def most_calls(self, table: FactTable, *, writes: bool, checks: bool) -> tuple[int, int]:
         """Count the most calls that a table can need, for an estimate of the time.
