@@ -17,6 +17,8 @@ _HASHES = re.compile(r"####[ \t]*([^\n]*)")
 _SAID = re.compile(r"the (?:final )?answer is:?[ \t]*([^\n]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?%?")
 
+_EXPONENT = re.compile(r"[eE][-+]?0*([\d_]+)")
+
 
 def final_answer(text: str) -> str:
     r"""Extract the final answer of a text, without white space and punctuation around it.
@@ -82,6 +84,9 @@ def _folded(text: str) -> str:
 def _number(text: str) -> Fraction | None:
     plain = _bare(text).replace(",", "").replace("$", "").replace("\u2212", "-").replace(" ", "")
     percent = plain.endswith("%")
+    exponent = _EXPONENT.search(plain)
+    if exponent is not None and len(exponent[1]) > 3:  # the number itself would have as many digits
+        return None
     try:
         value = Fraction(plain.removesuffix("%"))
     except (ValueError, ZeroDivisionError):

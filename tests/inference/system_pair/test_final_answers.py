@@ -41,6 +41,9 @@ def test_the_answer_is_found(text, answer):
         ("", "", False),
         ("1/0", "1/0", True),
         ("\u22125", "-5", True),
+        ("1e3", "1000", True),
+        ("1e99999999999", "5", False),  # as a fraction it would have as many digits
+        ("1e-9_999_999_999", "0", False),
     ],
 )
 def test_answers_are_compared_by_what_they_mean(first, second, same):
