@@ -40,19 +40,27 @@ class AnswerJudge:
             AnswerMismatchError: It is not JSON, holds a number that is not finite, or does not fit.
             MissingDependencyError: `jsonschema` is not installed.
         """
-        try:
-            value = json.loads(text, parse_float=_number, parse_constant=_number)
-            fault = self._fault(value)
-        except RecursionError:
-            fault = "it is nested too deep to be checked; limit its depth, or lower max_tokens"
-        except ValueError as wrong:
-            fault = f"it is no JSON ({wrong})"
+        fault = self.find_fault(text)
         if fault:
             raise AnswerMismatchError(
                 f"the answer does not fit its schema: {fault}. Ask again with another seed, or "
                 "name what is wanted in the prompt",
                 answer=text,
             )
+
+    def find_fault(self, text: str) -> str:
+        """Say where and why the text of an answer does not fit; empty if it fits.
+
+        Raises:
+            MissingDependencyError: `jsonschema` is not installed.
+        """
+        try:
+            value = json.loads(text, parse_float=_number, parse_constant=_number)
+            return self._fault(value)
+        except RecursionError:
+            return "it is nested too deep to be checked; limit its depth, or lower max_tokens"
+        except ValueError as wrong:
+            return f"it is no JSON ({wrong})"
 
     def _fault(self, value: Any) -> str:  # noqa: ANN401
         """Describe where a value does not fit; empty if it fits."""

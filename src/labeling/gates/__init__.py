@@ -1,0 +1,1 @@
+"""Gates: checks of a labelled record, each with a verdict and a reason, the cheap ones first."""
