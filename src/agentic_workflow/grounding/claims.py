@@ -49,6 +49,8 @@ _EQUALS = re.compile(
 )
 """Separators of subject and value; not the colon of 12:30 or 4:0."""
 _NOT = re.compile(r"^not\s+", re.IGNORECASE)
+_WHETHER = (("yes",), ("no",))
+"""Answers to a side of a claim that names a value alone: there is a row that has it."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _answered(splits: list[tuple[str, str]], reader: TableReader) -> Iterator[Cl
         if not clean(after) or not before.strip():
             continue
         understood = reader.read(before.strip())
-        if understood.verdict == "answered":
+        if understood.verdict == "answered" and understood.answer not in _WHETHER:
             denied = _NOT.match(after.strip()) is not None
             yield Claim(before.strip(), _claimed(after), understood, denied)
 

@@ -1,8 +1,8 @@
-"""Check a reading against its question: which words of the question does it not explain?
+"""Check a reading against its question: what the ranker of `understanding` cannot promise.
 
-The ranker of `understanding` finds the likeliest reading. This module then checks its words: "gold
-chloride" is not gold, "New Mexico" is not Mexico, and a question for the symbol and the price is
-not answered by the symbol alone.
+The ranker finds the likeliest reading. A question may still name something that the table does not
+have: "gold chloride" is not gold, "Oxigen" may not be oxygen, and the area of Vienna is not that of
+Austria.
 """
 
 from __future__ import annotations
@@ -11,29 +11,20 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from ...understanding.plans.language import At, Cells, Where
-from ...understanding.plans.list_plans import Candidate, Question
+from ...understanding.plans.list_plans import Candidate, Condition, Question
+from ...understanding.practice.beside_names import beside_names
 from ...understanding.ranker.features import Parts, take_apart
 from ...understanding.table.typed_table import Column, TypedTable
-from ...understanding.table.values import (
-    Day,
-    days,
-    fold,
-    quantities,
-    stem,
-    to_number,
-    word_numbers,
-    words,
-)
+from ...understanding.table.values import Day, days, fold, quantities, stem, to_number, words
 from ..text_matching import unspaced
-from .plain_words import FRAMING_UNSPACED, TURNING
+from .plain_words import FRAMING_UNSPACED
 
 SURE = 0.95
 """Least similarity at which a word of the question and one of the table are the same word."""
-_IDENTIFIES = 0.9
-"""Least share of different values in a column whose values identify records."""
+_BEGINNING = 5
+"""Least letters of a word that is the beginning of a word of a label."""
 _CODE = 6
-"""Most characters of the values in a column of codes; a code names a record as its key does."""
+"""Most characters of the values in a column of short codes."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +33,19 @@ class Fit:
 
     left: tuple[str, ...]
     """Content words of the question that the reading does not explain."""
+    beside: tuple[str, ...]
+    """Words that may make the name of a record the name of something else, or no name."""
     framed: tuple[str, ...]
-    """Plain words of the question that the reading does not explain; they do no harm."""
+    """Plain words of the question that the reading does not explain."""
     guessed: tuple[str, ...]
     """Values of the reading that the question does not clearly name, e.g. similar spellings."""
-    unnamed: tuple[int, ...]
-    """Columns of the reading, apart from conditions and key, that the question does not name."""
+    named: bool
+    """Whether the question names the columns of the reading, apart from conditions."""
 
     @property
     def exact(self) -> bool:
         """Whether the question names all parts of the reading, and no content word is left over."""
-        return not self.left and not self.guessed and not self.unnamed
+        return self.named and not self.left and not self.guessed
 
 
 def fit_of(
@@ -69,31 +62,80 @@ def fit_of(
     parts = take_apart(candidate.plan)
     stems = [stem(word) for word in question.words]
     known = _stems([table.name.rsplit(".", 1)[0]])
-    used = {n for n in (parts.target, parts.order) if n is not None}
-    used |= {one.column for one in parts.conditions}
+    asked = {n for n in (parts.target, parts.order) if n is not None}
+    used = asked | {one.column for one in parts.conditions}
     for number in used if table.key is None else used | {table.key}:
         known |= label_stems(table.columns[number])
-    covered = {
-        place for one in candidate.conditions for place in range(max(one.start, 0), max(one.end, 0))
-    }
-    measured = _measured(question, parts, candidate)
-    operators = {one.operator for one in parts.conditions}
-    looks_up = parts.outer == "cells" and parts.of == "rows" and operators <= {"is", "has"}
+    covered = {place for one in candidate.conditions for place in range(one.start, one.end)}
+    measured = _measured(question, parts)
     rest = [
-        word
+        place
         for place, word in enumerate(question.words)
         if place not in covered
-        and stems[place] not in known
         and word not in measured
+        and not _is_known(stems[place], known)
         and not _inside_run(word, known)
     ]
-    left = tuple(w for w in rest if w not in plain and (looks_up or w not in TURNING))
-    framed = tuple(w for w in rest if w not in left)
-    asked = {n for n in (parts.target, parts.order) if n is not None and n != table.key}
-    named = {n for n in asked if label_stems(table.columns[n]) & set(stems)}
+    left = [place for place in rest if question.words[place] not in plain]
+    named = all(label_stems(table.columns[n]) & set(stems) for n in asked)
+    told = named and parts.target not in (None, table.key)
+    names = [one for one in candidate.conditions if _names_record(one, parts, table)]
+    beside = {place for one in names for place in _beside(question, left, one, plain, told)}
+    beside |= {one.start for one in candidate.conditions if _is_common(question, one, table, plain)}
     return Fit(
-        left, framed, _guessed(question, candidate, parts, table, plain), tuple(asked - named)
+        tuple(question.words[place] for place in left),
+        tuple(question.words[place] for place in sorted(beside)),
+        tuple(question.words[place] for place in rest if place not in left),
+        _guessed(question, candidate, names, table, plain),
+        named,
     )
+
+
+def _names_record(one: Condition, parts: Parts, table: TypedTable) -> bool:
+    """Tell whether a condition names a record: by its key, or by a value that only it has."""
+    column, value = table.columns[one.where.column], str(one.where.value)
+    if one.start < 0 or one.where.column == table.key:
+        return one.start >= 0
+    alone = len(column.rows_of_item.get(value, column.rows_of.get(value, ()))) == 1
+    return alone and parts.target not in (table.key, one.where.column)
+
+
+def _beside(
+    question: Question,
+    left: Sequence[int],
+    name: Condition,
+    plain: Container[str],
+    told: bool,
+) -> Iterable[int]:
+    """Yield the places of unexplained words on either side of a name that may belong to it.
+
+    A word directly beside the name does, unless people put it there in other questions. One that is
+    apart, as in "the daughter of gold" or "gold and brass", does if the column that is asked for is
+    told by another word, or if names are joined like that.
+    """
+    usual = beside_names()
+    for places, near in (
+        (range(name.start - 1, -1, -1), usual.before),
+        (range(name.end, len(question.words)), usual.after),
+    ):
+        owns = near is usual.after and question.words[name.end - 1].endswith("'s")
+        between = ["'s"] if owns else []
+        for place in places:
+            word = question.words[place]
+            if word in plain:
+                between.append(stem(word))
+                continue
+            belongs = stem(word) not in near
+            if between:
+                belongs = told or not usual.between.isdisjoint(between)
+            if place in left and belongs:
+                yield place
+            break
+
+
+def _is_known(word: str, known: set[str]) -> bool:
+    """Tell whether a stem is known or, as `remot` of `remotely`, the beginning of a known one."""
+    return word in known or (len(word) >= _BEGINNING and any(one.startswith(word) for one in known))
 
 
 def _inside_run(word: str, known: Iterable[str]) -> bool:
@@ -114,14 +156,11 @@ def _stems(texts: Iterable[str]) -> set[str]:
     return {stem(word) for text in texts for word in words(text.replace("_", " "))}
 
 
-def _measured(question: Question, parts: Parts, candidate: Candidate) -> set[str]:
-    """Return the words for numbers, dates and ordinals that the reading uses."""
+def _measured(question: Question, parts: Parts) -> set[str]:
+    """Return the words for numbers and dates that the reading uses."""
     values = {one.value for one in parts.conditions if not isinstance(one.value, str)}
     dates = {part for value in values if isinstance(value, Day) for part in value.parts}
     numbers = {float(value) for value in values if not isinstance(value, Day)}
-    rows = candidate.plan.rows if isinstance(candidate.plan, Cells) else None
-    if isinstance(rows, At) and rows.place > 0:
-        numbers.add(rows.place + 1.0)
     found: set[str] = set()
     for one in quantities(question.text):
         if one.number in numbers:
@@ -129,44 +168,58 @@ def _measured(question: Question, parts: Parts, candidate: Candidate) -> set[str
     for day, start, end in days(question.text):
         if day in values:
             found |= set(words(fold(question.text)[start:end]))
-    for word in question.words:
-        number = to_number(word)
-        spelt = {one.number for one in word_numbers(word)}
-        if spelt & numbers or (number is not None and number in numbers | dates):
-            found.add(word)
-    return found
+    return found | {word for word in question.words if to_number(word) in numbers | dates}
 
 
 def _guessed(
     question: Question,
     candidate: Candidate,
-    parts: Parts,
+    names: Sequence[Condition],
     table: TypedTable,
     plain: Container[str],
 ) -> tuple[str, ...]:
     alike = {(m.column, m.start, m.end): m.alike for m in question.mentions}
+    keys = {(m.start, m.end) for m in question.mentions if m.column == table.key and m.whole}
     stems = {stem(word) for word in question.words}
-    denied = [w for w in parts.conditions if w.operator in ("not", "lacks")]
-    found = [str(where.value) for where in denied if not TURNING & set(question.words)]
+    found = []
     for one in candidate.conditions:
-        where, said = one.where, question.words[max(one.start, 0) : max(one.end, 0)]
-        if not isinstance(where, Where) or not said:
+        if one.start < 0:
             continue
-        column, phrase = table.columns[where.column], str(where.value)
-        labelled = bool(label_stems(column) & stems)
+        where, place = one.where, (one.start, one.end)
+        said, phrase = question.words[one.start : one.end], str(where.value)
+        column, is_key = table.columns[where.column], where.column == table.key
+        called = is_key or bool(label_stems(column) & stems)
         if (
-            alike.get((where.column, one.start, one.end), 1.0) < SURE
-            or (where.column == table.key and not _said_whole(said, phrase))
+            alike.get((where.column, *place), 1.0) < SURE
+            or (is_key and not _said_whole(said, phrase))
             or not _spelt(question.text, phrase, column)
-            or (
-                len(said) == 1
-                and said[0] in plain
-                and not is_name(question.text, phrase, where.column == table.key or labelled)
-            )
-            or (_stands_for_record(where, parts, table) and not labelled)
+            or _is_common(question, one, table, plain)
+            or (one in names and not called and place not in keys and _is_another(column, table))
         ):
             found.append(phrase)
     return tuple(found)
+
+
+def _is_common(
+    question: Question, one: Condition, table: TypedTable, plain: Container[str]
+) -> bool:
+    """Tell whether a name is a common word that the question does not use as a name."""
+    if one.end - one.start != 1 or question.words[one.start] not in plain:
+        return False
+    column, said = table.columns[one.where.column], {stem(word) for word in question.words}
+    called = one.where.column == table.key or bool(label_stems(column) & said)
+    return not is_name(question.text, str(one.where.value), called)
+
+
+def _is_another(column: Column, table: TypedTable) -> bool:
+    """Tell whether a value of a column is a thing of its own, as a capital is beside its country.
+
+    A question about it is not about its record: the area of Vienna is not that of Austria. A short
+    code means its record, and a record whose key is a code is called by its other names.
+    """
+    if table.key is None or table.columns[table.key].is_code:
+        return False
+    return max(map(len, column.rows_of)) > _CODE
 
 
 def rows_of_phrase(column: Column, phrase: str, text: str) -> list[int]:
@@ -207,18 +260,3 @@ def _said_whole(said: Sequence[str], name: str) -> bool:
     """Tell whether words are exactly a name or its possessive; any other ending is a guess."""
     bare = [word.removesuffix("'s") if word.endswith("'s") else word for word in said]
     return bare == words(name) or list(said) == words(name)
-
-
-def _stands_for_record(where: Where, parts: Parts, table: TypedTable) -> bool:
-    """Tell whether a value identifies the record it is used for, as a capital does a country.
-
-    The question may mean the value itself: the area of Vienna is not that of Austria.
-    """
-    if table.key in (None, where.column, parts.target) or where.operator not in ("is", "has"):
-        return False
-    if parts.outer != "cells" or parts.target == where.column:
-        return False
-    column = table.columns[where.column]
-    filled = int(column.filled.sum())
-    codes = all(len(value) <= _CODE and " " not in value for value in column.rows_of)
-    return len(column.rows_of) >= _IDENTIFIES * filled and not codes

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...tables import Column, FactTable, TableRow
-from ...understanding.answers.ask_table import CLOSE, Context, TableAsker, cited_column
+from ...understanding.answers.ask_table import Context, Read, TableAsker, ask_which, cited_column
 from ...understanding.plans.in_words import plan_in_words
-from ...understanding.plans.language import Both, Cells, Count, Either, Exists, Where
+from ...understanding.plans.language import Both, Cells, Either, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
 from ...understanding.ranker.encoder import WITHOUT, Encoder, packaged_encoder
 from ...understanding.ranker.ranking import Reading
@@ -42,12 +42,8 @@ _LOOKED_AT: Final = 10
 """Number of readings that are compared with the words of the question."""
 _TWICE: Final = 2.0
 """A reading that fits exactly is taken if it is this many times likelier than the next such one."""
-_MAY_BE: Final = 0.2
-"""The user is asked back about a reading only if its probability is above this."""
-_MOST_WORDS: Final = 3
-"""Most unexplained words for each column that the question does not name by its label."""
-_MEANS: Final = 0.35
-"""Least cosine similarity of such words and the column's label."""
+_EVEN: Final = 0.5
+"""A reading that is asked back about below this probability is more likely wrong than right."""
 _CLOSE_NAME: Final = 0.75
 """Least similarity, 0 to 1, of a name that is offered for an unknown word."""
 _KEPT: Final = 256
@@ -347,48 +343,83 @@ class TableReader:
         if trained is not None:
             return trained
         read = self.asker.read(self._parted(text), self._context(before))
-        if read.verified and read.readings[0].candidate is not None:
-            return self._answered(read.question, read.readings[0], 1.0)
-        likely = self._about_named(read.question, read.readings)
-        nothing = sum(one.probability for one in read.readings if one.candidate is None)
-        return self._decide(read.question, likely, nothing, strict)
+        exact = None if read.verified else self._exact_look_up(read)
+        return exact or self._told(read, strict)
 
-    def _about_named(self, question: Question, readings: Sequence[Reading]) -> list[Reading]:
-        """Keep the readings about the records that a question names by key, or else all of them."""
-        named = {(start, end) for start, end, _ in self._named(question)}
-        known = [one for one in readings if one.candidate is not None]
-        about = [
-            one
-            for one in known
-            if one.candidate is not None
-            and named <= {(c.start, c.end) for c in one.candidate.conditions}
-        ]
-        return about or known
+    def _exact_look_up(self, read: Read) -> Understood | None:
+        """Answer a question that consists of names of the table and framing words.
 
-    def _decide(
-        self, question: Question, likely: Sequence[Reading], nothing: float, strict: bool
-    ) -> Understood:
-        if not likely or not question.words:
-            return self._nothing(question)
-        fits = [self._fit(question, one) for one in likely[:_LOOKED_AT]]
-        exact = [(one, fit) for one, fit in zip(likely, fits, strict=False) if fit.exact]
-        look_ups = [one for one, fit in exact if _is_look_up(one)]
-        # All likelier readings leave words unexplained, use columns that are not named, or compute
-        # something that no word asks for.
-        if look_ups and (look_ups[0] is exact[0][0] or self._only_framed(exact, look_ups[0])):
-            first, *others = [one.probability for one in look_ups]
-            if first >= _TWICE * max(others, default=0.0):
-                return self._answered(question, look_ups[0], first / (first + sum(others)))
-        best, fit = likely[0], fits[0]
-        fault = strict and (fit.guessed or (fit.left and not self._may_stand_for(fit)))
-        if not fault and best.probability >= max(self.asker.least, nothing):
-            return self._answered(question, best, best.probability)
-        return self._not_answered(question, likely, fit, nothing)
+        Such a question is answered whatever the confidence of the ranker.
+        """
+        readings = [one for one in read.readings if one.candidate is not None][:_LOOKED_AT]
+        fits = [(one, self._fit(read.question, one)) for one in readings]
+        exact = [(one, fit) for one, fit in fits if fit.exact]
+        look_ups = [(one, fit) for one, fit in exact if self._is_about_record(one)]
+        if not look_ups:
+            return None
+        (best, fit), *others = look_ups
+        # No word may ask for the computation of a likelier reading.
+        framing = FRAMING.issuperset(word.partition("'")[0] for word in fit.framed)
+        rest = sum(one.probability for one, _ in others)
+        if (
+            (best is not exact[0][0] and not framing)
+            or best.probability < _TWICE * max([one.probability for one, _ in others], default=0.0)
+            or self._is_empty(read.question, best)
+        ):
+            return None
+        return self._answered(read.question, best, best.probability / (best.probability + rest))
 
-    def _only_framed(self, exact: Sequence[tuple[Reading, Fit]], look_up: Reading) -> bool:
-        """Tell whether all words of a question beside those of the look-up are framing words."""
-        fit = next(fit for one, fit in exact if one is look_up)
-        return all(word.partition("'")[0] in FRAMING for word in fit.framed)
+    def _is_about_record(self, one: Reading) -> bool:
+        """Tell whether a reading looks up a column of one record, or of several named by key."""
+        if not _is_look_up(one):
+            return False
+        assert one.candidate is not None
+        wheres = [condition.where for condition in one.candidate.conditions]
+        whole = all(
+            where.operator != "has" or where.value in self.typed.columns[where.column].rows_of_item
+            for where in wheres
+        )
+        by_key = all(where.column == self.typed.key for where in wheres)
+        return whole and (by_key or len(one.candidate.answer.rows) == 1)
+
+    def _told(self, read: Read, strict: bool) -> Understood:
+        """Take the asker's verdict, unless the question may be about something else."""
+        verdict, chosen = self.asker.decide(read)
+        known = [one for one in read.readings if one.candidate is not None]
+        if not known or not read.question.words:
+            return self._nothing(read.question)
+        best, fit = known[0], self._fit(read.question, known[0])
+        doubted = strict and not read.verified
+        other = fit.beside and (verdict == "answered" or fit.guessed)
+        if doubted and (other or self._is_empty(read.question, best)):
+            verdict = "abstained"
+        elif doubted and verdict == "answered" and (fit.guessed or self._is_denied(read, best)):
+            verdict = "ask_back"
+        if verdict == "abstained":
+            return self._nothing(read.question, best.probability, fit.left)
+        if verdict == "answered":
+            return self._answered(read.question, best, best.probability)
+        plans = [self._in_words(one.candidate) for one in chosen]
+        return Understood(
+            read.question.text,
+            verdict,
+            best.probability,
+            plans[0],
+            message=ask_which(plans),
+            nothing_named=best.probability < _EVEN and not self._named(read.question),
+        )
+
+    def _is_denied(self, read: Read, one: Reading) -> bool:
+        """Tell whether a question has a word such as `not` that a look-up does not use."""
+        return _is_look_up(one) and not TURNING.isdisjoint(read.question.words)
+
+    def _is_empty(self, question: Question, one: Reading) -> bool:
+        """Tell whether a question asks for one column of a record that has no value there."""
+        match, others, _ = self.named_records(question.text)
+        said = self.columns_said(question.text)
+        if match is None or others or len(said) != 1 or not _is_look_up(one):
+            return False
+        return not replace(match, column=said[0]).values()
 
     def _fit(self, question: Question, one: Reading) -> Fit:
         assert one.candidate is not None
@@ -407,34 +438,15 @@ class TableReader:
             self._match(candidate),
         )
 
-    def _not_answered(
-        self, question: Question, likely: Sequence[Reading], fit: Fit, nothing: float
+    def _nothing(
+        self, question: Question, sure: float = 0.0, left: tuple[str, ...] = ()
     ) -> Understood:
-        best = likely[0]
-        told = [self._in_words(one.candidate) for one in likely[:2] if one.candidate]
-        second = likely[1].probability if len(likely) > 1 else 0.0
-        asks_of = best.candidate is not None and not isinstance(best.candidate.plan, Count | Exists)
-        may_be = (
-            asks_of
-            and best.probability > max(_MAY_BE, nothing)
-            and (not fit.left or self._may_stand_for(fit))
-        )
-        if may_be and not fit.guessed and second >= CLOSE * best.probability:
-            message = f"Do you mean {told[0]}, or {told[1]}?"
-        elif may_be:
-            message = f"Do you mean {told[0]}?"
-        else:
-            return self._nothing(question, best.probability, fit)
-        return Understood(question.text, "ask_back", best.probability, told[0], message=message)
-
-    def _nothing(self, question: Question, sure: float = 0.0, fit: Fit | None = None) -> Understood:
         """Abstain, with a message that says why and what the table holds."""
         text = question.text
         match, others, _ = self.named_records(text)
         if match is None:
             return Understood(text, "abstained", sure, message=_NOTHING, nothing_named=True)
         said = self.columns_said(text)
-        left = fit.left if fit is not None else ()
         labels = ", ".join(column.label for column in self.table.columns)
         message = (
             f"I don't know: nothing in the table matches what is asked about {match.row.key}. "
@@ -450,22 +462,6 @@ class TableReader:
                     f"What it holds: {match.row.key}, {said[0].label}: {values[0]}."
                 )
         return Understood(text, "abstained", sure, message=message, left=left)
-
-    def _may_stand_for(self, fit: Fit) -> bool:
-        """Tell whether the unexplained words may mean a column that the question does not name.
-
-        The encoder compares them with the label of the column; without an encoder they do not.
-        """
-        encoder = self.asker.encoder
-        few = len(fit.left) <= _MOST_WORDS * len(fit.unnamed)
-        if encoder is None or not few or any(word[0].isdigit() for word in fit.left):
-            return False
-        labels_said = set().union(*(label_stems(column) for column in self.typed.columns))
-        if labels_said & {stem_value(word) for word in fit.left}:
-            return False  # the name of another column
-        labels = [self.typed.columns[number].label for number in fit.unnamed]
-        meant, *vectors = encoder.encode([" ".join(fit.left), *labels])
-        return max(float(meant @ vector) for vector in vectors) >= _MEANS
 
     def _in_words(self, candidate: Candidate | None) -> str:
         if candidate is None:

@@ -238,6 +238,27 @@ class Asker(ABC):
         )  # fmt: skip
         return Read(question, [Reading(1.0, None)], [asked.table], True, fault)
 
+    def decide(self, read: Read, *, always: bool = False) -> tuple[Verdict, list[Reading]]:
+        """Decide on a verdict from the probabilities of the readings.
+
+        Args:
+            read: The question with its readings.
+            always: As in `ask`.
+
+        Returns:
+            The verdict and its readings: the one to answer with, the one or two to ask back about,
+            or none.
+        """
+        known = [one for one in read.readings if one.candidate is not None]
+        if not known or (read.readings[0].candidate is None and not always):
+            return "abstained", []
+        best = known[0].probability
+        if best >= self.least or always:
+            return "answered", known[:1]
+        if len(known) > 1 and known[1].probability >= CLOSE * best > 0.1:
+            return "ask_back", known[:2]
+        return ("ask_back", known[:1]) if best >= LIKELY else ("abstained", [])
+
     def _answer(self, read: Read, always: bool) -> TableAnswer:
         known = [
             (one.candidate, one.probability, table)
@@ -255,21 +276,17 @@ class Asker(ABC):
             tables=tuple(table for _, _, table in known[:SHOWN]),
             asked=read.question.text, verified=read.verified,
         )  # fmt: skip
-        if not known or (read.readings[0].candidate is None and not always):
+        verdict, chosen = self.decide(read, always=always)
+        if verdict == "abstained":
             return none
+        if verdict == "ask_back":
+            message = ask_which([plan for plan, _, _ in told[: len(chosen)]])
+            return replace(none, verdict=verdict, plan=told[0][0], message=message)
         best, confidence, table = known[0]
-        if confidence < self.least and not always:
-            if len(known) > 1 and known[1][1] >= CLOSE * confidence > 0.1:
-                message = f"Do you mean {told[0][0]}, or {told[1][0]}?"
-                return replace(none, verdict="ask_back", plan=told[0][0], message=message)
-            if confidence >= LIKELY:
-                message = f"Do you mean {told[0][0]}?"
-                return replace(none, verdict="ask_back", plan=told[0][0], message=message)
-            return none
         return replace(
             none,
             answer=best.answer.values,
-            verdict="answered",
+            verdict=verdict,
             confidence=confidence,
             cells=_cells(best, table),
             plan=told[0][0],
@@ -328,6 +345,11 @@ class TableAsker(Asker):
         """Say that the table does not hold the answer, and name its first twelve columns."""
         labels = ", ".join(column.label for column in self.asked.table.columns[:12])
         return f"the table does not seem to hold that. It can be asked for {labels}."
+
+
+def ask_which(plans: Sequence[str]) -> str:
+    """Ask which of one or two plans, in words, is meant."""
+    return f"Do you mean {', or '.join(plans)}?"
 
 
 def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
