@@ -20,11 +20,11 @@ _FRAME = """
 _LIGHT = """
     again already always anyway around at behind briefly by called comes currently ever exactly
     generally goes got happen happens inside into just lie lies located normally onto perhaps
-    please put quite really situated sit sits stand stands still today under used using
+    please put quite really s situated sit sits stand stands still today under used using
     usually via whatever within you yourself
 """
 FRAMING = frozenset(form for word in (_FRAME + _LIGHT).split() for form in (word, stem(word)))
-"""Words about questions and tables, and words without content."""
+"""Words about questions and tables, and words without content; `s` is that of "[Live]'s"."""
 _UNSPACED_FRAME = """
     的 是 多少 什么 甚么 什麼 甚麼 哪 哪里 哪裡 哪儿 谁 誰 几 幾 请问 請問 请 請
     告诉 告訴 我 想 知道 吗 嗎 呢 在 有 为 為 个 個

@@ -81,6 +81,8 @@ def fit_of(
     told = named and parts.target not in (None, table.key)
     names = [one for one in candidate.conditions if _names_record(one, parts, table)]
     beside = {place for one in names for place in _beside(question, left, one, plain, told)}
+    if names:
+        beside |= set(_joined(question, left, plain))
     beside |= {one.start for one in candidate.conditions if _is_common(question, one, table, plain)}
     return Fit(
         tuple(question.words[place] for place in left),
@@ -101,36 +103,39 @@ def _names_record(one: Condition, parts: Parts, table: TypedTable) -> bool:
 
 
 def _beside(
-    question: Question,
-    left: Sequence[int],
-    name: Condition,
-    plain: Container[str],
-    told: bool,
+    question: Question, left: Sequence[int], name: Condition, plain: Container[str], told: bool
 ) -> Iterable[int]:
     """Yield the places of unexplained words on either side of a name that may belong to it.
 
     A word directly beside the name does, unless people put it there in other questions. One that is
-    apart, as in "the daughter of gold" or "gold and brass", does if the column that is asked for is
-    told by another word, or if names are joined like that.
+    apart, as in "the daughter of gold", does if the column that is asked for is told by another
+    word.
     """
     usual = beside_names()
-    for places, near in (
-        (range(name.start - 1, -1, -1), usual.before),
-        (range(name.end, len(question.words)), usual.after),
+    owned = question.words[name.end - 1].endswith("'s")
+    for places, near, apart in (
+        (range(name.start - 1, -1, -1), usual.before, False),
+        (range(name.end, len(question.words)), usual.after, owned),
     ):
-        owns = near is usual.after and question.words[name.end - 1].endswith("'s")
-        between = ["'s"] if owns else []
         for place in places:
             word = question.words[place]
             if word in plain:
-                between.append(stem(word))
+                apart = True
                 continue
-            belongs = stem(word) not in near
-            if between:
-                belongs = told or not usual.between.isdisjoint(between)
-            if place in left and belongs:
+            if place in left and (told if apart else stem(word) not in near):
                 yield place
             break
+
+
+def _joined(question: Question, left: Sequence[int], plain: Container[str]) -> Iterable[int]:
+    """Yield the places of unexplained words that a word such as `and` joins to what is asked."""
+    for step in (-1, 1):
+        for place in left:
+            beside = place + step
+            while 0 <= beside < len(question.words) and question.words[beside] in plain:
+                if stem(question.words[beside]) in beside_names().between:
+                    yield place
+                beside += step
 
 
 def _is_known(word: str, known: set[str]) -> bool:

@@ -3,8 +3,9 @@
     reader = TableReader(FactTable.read(folder))
     reader.read("how heavy is gold").cells       # ((78, "atomic_mass"),)
 
-`understanding` lists and ranks the readings of a question. Its confidence, and how well a reading
-fits the words (`question_fit`), decide whether to answer, to ask back, or to abstain.
+`understanding` lists and ranks the readings of a question and decides, as for `stillroom ask`,
+whether to answer, to ask back, or to abstain. Its answer is not given where the question may be
+about something that the table does not have (`question_fit`).
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ _LOOKED_AT: Final = 10
 """Number of readings that are compared with the words of the question."""
 _TWICE: Final = 2.0
 """A reading that fits exactly is taken if it is this many times likelier than the next such one."""
+_MEANS: Final = 0.42
+"""Least cosine similarity to a column that no word names, and that unexplained words then mean."""
 _EVEN: Final = 0.5
 """A reading that is asked back about below this probability is more likely wrong than right."""
 _CLOSE_NAME: Final = 0.75
@@ -153,8 +156,8 @@ class TableReader:
         Args:
             text: The question.
             before: The completed question of the previous turn; empty for none.
-            strict: Whether to abstain if the reading leaves a content word unexplained or guesses
-                a value. Otherwise the likeliest reading is taken if it is likely enough.
+            strict: Whether to ask back or to abstain where the question may be about something
+                else than the likeliest reading. Otherwise the asker's verdict is taken.
         """
         place = (text, before, strict)
         if place in self._kept:
@@ -375,12 +378,17 @@ class TableReader:
             return False
         assert one.candidate is not None
         wheres = [condition.where for condition in one.candidate.conditions]
-        whole = all(
-            where.operator != "has" or where.value in self.typed.columns[where.column].rows_of_item
-            for where in wheres
-        )
         by_key = all(where.column == self.typed.key for where in wheres)
-        return whole and (by_key or len(one.candidate.answer.rows) == 1)
+        return all(map(self._is_whole, wheres)) and (by_key or len(one.candidate.answer.rows) == 1)
+
+    def _is_whole(self, where: Where) -> bool:
+        """Tell whether a condition has a whole value, or most words of the only one with them."""
+        column = self.typed.columns[where.column]
+        if where.operator != "has" or where.value in column.rows_of_item:
+            return True
+        rows = self.asker.asked.runner.rows(where)
+        said, there = (len(value_words(str(t))) for t in (where.value, column.texts[rows[0]]))
+        return len(rows) == 1 and said > there / 2
 
     def _told(self, read: Read, strict: bool) -> Understood:
         """Take the asker's verdict, unless the question may be about something else."""
@@ -393,7 +401,11 @@ class TableReader:
         other = fit.beside and (verdict == "answered" or fit.guessed)
         if doubted and (other or self._is_empty(read.question, best)):
             verdict = "abstained"
-        elif doubted and verdict == "answered" and (fit.guessed or self._is_denied(read, best)):
+        elif (
+            doubted
+            and verdict == "answered"
+            and (fit.guessed or self._is_denied(read, best) or self._is_far(fit, best))
+        ):
             verdict = "ask_back"
         if verdict == "abstained":
             return self._nothing(read.question, best.probability, fit.left)
@@ -412,6 +424,17 @@ class TableReader:
     def _is_denied(self, read: Read, one: Reading) -> bool:
         """Tell whether a question has a word such as `not` that a look-up does not use."""
         return _is_look_up(one) and not TURNING.isdisjoint(read.question.words)
+
+    def _is_far(self, fit: Fit, one: Reading) -> bool:
+        """Tell whether no word names the column of a look-up and the words left are unlike it."""
+        assert one.candidate is not None
+        plan, encoder = one.candidate.plan, self.asker.encoder
+        if encoder is None or fit.named or not fit.left or not _is_look_up(one):
+            return False
+        assert isinstance(plan, Cells)
+        column = self.typed.columns[plan.column]
+        left, *names = encoder.encode([" ".join(fit.left), column.label, *column.also])
+        return plan.column != self.typed.key and max(float(left @ name) for name in names) < _MEANS
 
     def _is_empty(self, question: Question, one: Reading) -> bool:
         """Tell whether a question asks for one column of a record that has no value there."""

@@ -8,6 +8,9 @@ import pytest
 from stillroom.agentic_workflow.grounding.answer_check import answers_agree, check_summary
 from stillroom.agentic_workflow.reading.table_reader import TableReader
 from stillroom.tables import Column, FactTable, TableRow
+from stillroom.understanding.answers.ask_table import Read
+from stillroom.understanding.plans.language import Cells, Where
+from stillroom.understanding.ranker.ranking import Reading
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,34 @@ def test_what_is_asked_back_names_the_reading(reader):
     found = reader.read("What is the symbol of Hydrogenn?")
     assert (found.verdict, found.message) == ("ask_back", "Do you mean the symbol of Hydrogen?")
     assert found.answer == ()
+
+
+@pytest.mark.parametrize(
+    ("question", "verdict"),
+    [
+        ("Which category would you file gold under?", "answered"),
+        ("Which category does gold belong to?", "answered"),
+        ("Which category does gold ore belong to?", "abstained"),
+        ("Which category does new gold belong to?", "abstained"),
+        ("Which category does the brother of gold belong to?", "abstained"),
+        ("Which category do gold and brass belong to?", "abstained"),
+        ("Which category does Hydrogenn belong to?", "ask_back"),
+    ],
+)
+def test_what_the_asker_answers_is_answered_unless_another_record_may_be_meant(
+    table, monkeypatch, question, verdict
+):
+    reader = TableReader(table, encoder=None)
+    sure = [Reading(1.0, one) for one in reader.asker.asked.read(question)[1] if is_category(one)]
+    read = Read(reader.question(question), sure[:1], [reader.typed])
+    monkeypatch.setattr(reader.asker, "read", lambda *_: read)
+    assert reader.read(question).verdict == verdict
+    assert reader.read(question, strict=False).verdict == "answered"
+
+
+def is_category(candidate):
+    plan = candidate.plan
+    return isinstance(plan, Cells) and isinstance(plan.rows, Where) and plan.column == 4
 
 
 def keys_table(*keys, kind="facts", templates=("What is the year of {key}?",)):
