@@ -437,7 +437,12 @@ class TableReader:
         return plan.column != self.typed.key and max(float(left @ name) for name in names) < _MEANS
 
     def _is_empty(self, question: Question, one: Reading) -> bool:
-        """Tell whether a question asks for one column of a record that has no value there."""
+        """Tell whether a question asks for one column of a record that has no value there, or a
+        reading only repeats the name that the question gives."""
+        plan = None if one.candidate is None else one.candidate.plan
+        rows = plan.rows if isinstance(plan, Cells) and plan.column == self.typed.key else None
+        if isinstance(rows, Where) and rows.column == self.typed.key and rows.operator == "is":
+            return True
         match, others, _ = self.named_records(question.text)
         said = self.columns_said(question.text)
         if match is None or others or len(said) != 1 or not _is_look_up(one):
