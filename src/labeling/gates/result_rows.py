@@ -40,7 +40,7 @@ def result_key(rows: Sequence[Row]) -> ResultKey:
     >>> result_key([[1]]).matches(result_key([["1"]]), ordered=False)
     False
     """
-    lines = [stable_json([_by_value(cell) for cell in row]) for row in rows]
+    lines = [repr([_by_value(cell) for cell in row]) for row in rows]
     return ResultKey(len(lines), _hash(lines), _hash(sorted(lines)))
 
 

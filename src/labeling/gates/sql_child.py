@@ -27,7 +27,8 @@ _READS = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
-_FORBIDDEN = {"load_extension", "fts3_tokenizer"}
+_WRITES = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
+_FORBIDDEN = {"load_extension", "fts3_tokenizer", "pragma_data_version"}
 _SCHEMA_TABLES = {"sqlite_master", "sqlite_temp_master"}
 _INSTRUCTIONS = 1000
 """Instructions of SQLite's machine between two looks at the clock, some 10 microseconds."""
@@ -65,24 +66,41 @@ def _limit_process(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
+def _limit_cpu_time(timeout_s: float) -> None:
+    """End the process if the parent, which should have killed it, is gone."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = int(used.ru_utime + used.ru_stime + timeout_s) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
 def _connect(settings: dict[str, Any], denied: list[int]) -> sqlite3.Connection:
     connection = sqlite3.connect(settings["uri"], uri=True, isolation_level=None)
     connection.execute(f"PRAGMA hard_heap_limit={settings['heap_bytes']}")
     connection.execute("PRAGMA temp_store=MEMORY")
-    connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA query_only=ON")
     connection.execute("SELECT count(*) FROM sqlite_master").fetchall()  # reads the file's header
+    shadows = _shadow_tables(connection)
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, settings["value_bytes"])
     connection.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000)
 
     def allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-        if action in _READS and (second or "").lower() not in _FORBIDDEN:
+        if action in _READS and not {(name or "").lower() for name in (first, second)} & _FORBIDDEN:
             return sqlite3.SQLITE_OK
         # A table-valued function such as json_each declares its columns so; SQLite itself refuses
         # statements that write the schema.
         if action == sqlite3.SQLITE_UPDATE and first in _SCHEMA_TABLES:
+            return sqlite3.SQLITE_OK
+        # Full-text and R*Tree tables prepare these when they are read. Nothing comes of it, as the
+        # database is open read-only.
+        if (action in _WRITES and first in shadows) or (
+            action == sqlite3.SQLITE_PRAGMA and (first, second) == ("data_version", None)
+        ):
             return sqlite3.SQLITE_OK
         denied.append(action)
         return sqlite3.SQLITE_DENY
@@ -91,9 +109,18 @@ def _connect(settings: dict[str, Any], denied: list[int]) -> sqlite3.Connection:
     return connection
 
 
+def _shadow_tables(connection: sqlite3.Connection) -> set[str]:
+    """Name the tables in which virtual tables keep their content."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        return set()
+    found = connection.execute("SELECT name FROM pragma_table_list WHERE type = 'shadow'")
+    return {name for (name,) in found}
+
+
 def _run(connection: sqlite3.Connection, sql: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Run one statement to its end or to a limit, and send its rows."""
     deadline = time.monotonic() + settings["timeout_s"]
+    _limit_cpu_time(settings["timeout_s"])
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
     sender, cursor = _Sender(settings["rows"], settings["bytes"]), None
     try:
@@ -125,7 +152,7 @@ class _Sender:
     def add(self, row: tuple[Any, ...]) -> dict[str, Any] | None:
         """Take a row; return the answer if a limit is reached."""
         self._count += 1
-        self._bytes += sum(_size(cell) for cell in row)
+        self._bytes += 64 + sum(_size(cell) for cell in row)
         if self._most_rows is not None and self._count > self._most_rows:
             return {"error": "too_many_rows", "text": f"more than {self._most_rows} rows"}
         if self._bytes > self._most_bytes:
@@ -154,8 +181,7 @@ def _fault(fault: Exception, late: bool) -> dict[str, Any]:
 
 
 def _size(cell: object) -> int:
-    """Count the bytes of a cell as it is sent, at least."""
-    return 8 + (2 * len(cell) if isinstance(cell, str | bytes) else 0)
+    return 16 + (2 * len(cell) if isinstance(cell, str | bytes) else 0)
 
 
 def _plain(cell: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from .record_values import read_text
@@ -146,10 +146,9 @@ class ExecutionGate:
         if sql is None:
             return Verdict(self.name, False, reason)
         gold_sql, reason = read_text(record, self.gold_sql_field)
-        missing = record.get(self.gold_sql_field) is None
-        if gold_sql is None and (self.require_gold or not missing):
-            return Verdict(self.name, False, reason if missing else f"gold_error: {reason}")
         outcome = self.execution.evaluate(sql, gold_sql)
+        if gold_sql is None and record.get(self.gold_sql_field) is not None:
+            outcome = replace(outcome, gold_error=reason)
         passed, reason = judge_outcome(outcome, require_gold=self.require_gold)
         return Verdict(self.name, passed, reason, asdict(outcome))
 

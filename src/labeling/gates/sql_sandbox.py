@@ -38,13 +38,14 @@ class SqlLimits:
     """Seconds, above 0; a statement that SQLite cannot interrupt is killed 0.2 s later."""
     rows: int | None = None
     """Most rows of a result, 0 or more; None sets no limit but that of bytes."""
-    bytes: int = 4 << 20
-    """Most bytes of a result, 8 per cell and 2 per character of a text; also of one value."""
+    bytes: int = 8 << 20
+    """Most bytes of a result, counted as 64 per row, 16 per cell and 2 per character of a text, as
+    they take in memory; also most bytes of one value."""
     memory_bytes: int = 64 << 20
     """Most memory of the process that runs SQLite, 48 MiB or more: by the operating system on
     Linux, by SQLite's heap limit anywhere."""
-    characters: int = 1_000_000
-    """Most characters of a statement; SQLite's own default."""
+    characters: int = 100_000
+    """Most characters of a statement, 1 or more."""
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""

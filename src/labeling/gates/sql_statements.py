@@ -41,36 +41,27 @@ def split_statements(sql: str) -> list[Statement]:
     >>> split_statements("-- only a comment\\n;")
     []
     """
-    return [
-        Statement(sql[parts[0].start() : parts[-1].end()], _keyword(parts), _is_ordered(parts))
-        for parts in _statements(sql)
-    ]
+    return list(_statements(sql))
 
 
-def _statements(sql: str) -> Iterator[list[re.Match[str]]]:
-    parts: list[re.Match[str]] = []
+def _statements(sql: str) -> Iterator[Statement]:
+    """Yield the statements; keeps nothing of the tokens, of which there may be many."""
+    start, end, keyword, ordered, depth, before = -1, 0, "", False, 0, ""
     for found in _TOKEN.finditer(sql):
-        if found.lastgroup == "end":
-            if parts:
-                yield parts
-            parts = []
-        elif found.lastgroup != "nothing":
-            parts.append(found)
-    if parts:
-        yield parts
-
-
-def _keyword(parts: list[re.Match[str]]) -> str:
-    return parts[0][0].upper() if parts[0].lastgroup == "word" else ""
-
-
-def _is_ordered(parts: list[re.Match[str]]) -> bool:
-    """Say whether ORDER BY stands outside of all parentheses."""
-    depth, before = 0, ""
-    for part in parts:
-        depth += {"(": 1, ")": -1}.get(part[0], 0)
-        word = part[0].upper() if part.lastgroup == "word" else ""
-        if depth == 0 and (before, word) == ("ORDER", "BY"):
-            return True
+        kind, text = found.lastgroup, found[0]
+        if kind == "nothing":
+            continue
+        if kind == "end":
+            if start >= 0:
+                yield Statement(sql[start:end], keyword, ordered)
+            start, keyword, ordered, depth, before = -1, "", False, 0, ""
+            continue
+        word = text.upper() if kind == "word" else ""
+        if start < 0:
+            start, keyword = found.start(), word
+        end = found.end()
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        ordered = ordered or (depth == 0 and (before, word) == ("ORDER", "BY"))
         before = word
-    return False
+    if start >= 0:
+        yield Statement(sql[start:end], keyword, ordered)

@@ -138,7 +138,7 @@ def _large_value(pick: random.Random, path: str) -> str:
 
 
 def _literal(pick: random.Random, path: str) -> str:
-    size = pick.choice((10_000, 500_000, 2_000_000))
+    size = pick.choice((10_000, 90_000, 300_000, 2_000_000))
     return pick.choice((
         f"SELECT '{'x' * size}'",
         f"SELECT x'{'00' * (size // 2)}'",
