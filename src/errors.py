@@ -4,6 +4,7 @@
     ├── DataError (ValueError)            a file or table cannot be used; names file, row, column
     │   ├── UnreadableFileError           the bytes are not what the format says
     │   ├── UnknownColumnError (KeyError) a column was asked for that the table does not have
+    │   ├── IdentityError (TypeError)     a field that a hash or an id needs is missing or no JSON
     │   └── EmptyDataError                there is nothing to work on
     ├── DataNotFoundError (FileNotFoundError)
     ├── ConfigError (ValueError)          a setting is unknown or out of range; all faults at once
@@ -37,6 +38,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Set
 from pathlib import Path
+from typing import Literal
 
 
 def nearest(name: object, known: Iterable[str], *, cutoff: float = 0.5) -> str | None:
@@ -136,6 +138,30 @@ class UnknownColumnError(DataError, KeyError):
     def __str__(self) -> str:
         """Give the message itself, as KeyError would give its repr."""
         return str(self.args[0])
+
+
+class IdentityError(DataError, TypeError):
+    """A field cannot become part of a hash, an id or a key.
+
+    Args:
+        message: What is wrong and what to do about it.
+        field: Name of the field.
+        reason: For counting: "missing_field" (absent or, where a value is needed, null),
+            "not_finite" (NaN or an infinity), or "not_json" (a date, bytes, a set, keys of mixed
+            types, half of a surrogate pair).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str,
+        reason: Literal["missing_field", "not_finite", "not_json"],
+    ) -> None:
+        """Keep field and reason."""
+        self.field = field
+        self.reason: Literal["missing_field", "not_finite", "not_json"] = reason
+        super().__init__(message)
 
 
 class EmptyDataError(DataError):

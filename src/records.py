@@ -87,19 +87,33 @@ def read_examples(path: str) -> list[Example]:
     return [Example.from_dict(value) for value in read_json_lines(path)]
 
 
-def stable_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def stable_json(value: Any, *, legacy: bool = False) -> str:  # noqa: ANN401 - any JSON value
     """Serialise a JSON value so that equal values give equal texts.
 
-    >>> stable_json({"b": 1, "a": [1, 2]})
-    '{"a":[1,2],"b":1}'
+    Texts are not normalised: one letter in two Unicode forms gives two texts. `1` and `1.0` differ.
+
+    Args:
+        value: A JSON value.
+        legacy: Serialise as FastDistill does, for comparison with its ids: NaN is written `NaN`,
+            and what is not JSON is written as the JSON of its `str()`.
 
     Raises:
         TypeError: The value is not JSON (a date, bytes, a set, keys of mixed types).
         ValueError: It holds NaN or an infinity.
+
+    >>> stable_json({"b": 1, "a": [1, 2]})
+    '{"a":[1,2],"b":1}'
+    >>> print(stable_json({1: 2, "a": 3}, legacy=True))
+    "{1: 2, 'a': 3}"
     """
-    return json.dumps(
-        value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False
-    )
+    try:
+        return json.dumps(
+            value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=legacy
+        )
+    except TypeError:
+        if legacy:
+            return json.dumps(str(value))
+        raise
 
 
 def sha256_text(text: str) -> str:

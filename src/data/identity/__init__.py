@@ -1,0 +1,1 @@
+"""Records into ids, hashes and parts of a split; duplicates into verdicts."""
