@@ -1,0 +1,307 @@
+"""What deduplication has seen, in one SQLite file that outlives the run.
+
+| table | one row for |
+|---|---|
+| `kept` | each record that was kept: its run, its place in the input, its key |
+| `dropped` | each record that was not: the reason, and the kept record that it duplicates |
+| `bands`, `shingles` | what the text of a kept record is looked up by |
+| `vectors` | the meaning of a kept record |
+
+Verdicts are looked up by run and place. So a run that was killed gets the same verdicts again when
+it resumes, and no record becomes a duplicate of itself. A batch is one transaction: after a crash
+it is there as a whole or not at all. Memory is bounded by SQLite's page cache of 64 MiB.
+
+Several processes on one machine may share the file. SQLite's locks do not work on most network
+file systems.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast
+
+from ...errors import ConfigError, DataError
+from ...records import stable_json
+
+DedupReason = Literal[
+    "ok", "exact_duplicate", "near_duplicate", "similar_meaning",
+    "missing_field", "not_finite", "not_json",
+]  # fmt: skip
+SCHEMA_VERSION: Final = 1
+_WAIT_S: Final = 60.0
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS kept(
+    item INTEGER PRIMARY KEY, run INTEGER NOT NULL, place INTEGER NOT NULL,
+    key BLOB NOT NULL, id TEXT);
+CREATE UNIQUE INDEX IF NOT EXISTS kept_place ON kept(run, place);
+CREATE UNIQUE INDEX IF NOT EXISTS kept_key ON kept(key);
+CREATE TABLE IF NOT EXISTS dropped(
+    run INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB, reason TEXT NOT NULL,
+    item INTEGER, similarity REAL, PRIMARY KEY(run, place)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bands(
+    value INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY(value, item)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shingles(item INTEGER PRIMARY KEY, numbers BLOB, hashes BLOB);
+CREATE TABLE IF NOT EXISTS vectors(item INTEGER PRIMARY KEY, numbers BLOB, vector BLOB);
+"""
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """One record of one run."""
+
+    run_id: str
+    place: int
+    """Its position in the input of the run, from 0."""
+    id: str | None
+    """Its own id, as text; None where it has none."""
+
+
+@dataclass(frozen=True)
+class DedupVerdict:
+    """Whether a record is kept, and if not, why."""
+
+    reason: DedupReason
+    """ "ok" for a record that is kept."""
+    duplicate_of: Occurrence | None = None
+    """The kept record that it duplicates; None where it is kept or could not be compared."""
+    similarity: float | None = None
+    """Jaccard index or cosine to `duplicate_of`, 0 to 1; None for exact duplicates."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the record is kept."""
+        return self.reason == "ok"
+
+
+class DuplicateState:
+    """The file, opened for one run.
+
+    Args:
+        path: SQLite file; made where there is none.
+        run_id: Name of the run. The same name resumes the run.
+        definition: What decides when two records are duplicates, as JSON values.
+
+    Raises:
+        ConfigError: The file was written under another definition.
+        DataError: The file is not such a state, or cannot be opened.
+    """
+
+    def __init__(self, path: str | Path, run_id: str, definition: Mapping[str, Any]) -> None:
+        """Open or make the file."""
+        self.path, self.run_id = Path(path), run_id
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._db: sqlite3.Connection | None = None
+        try:
+            # check_same_thread: one stage is used by one thread at a time, not always the same.
+            self._db = sqlite3.connect(
+                self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
+            )
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536"):
+                self.db.execute(f"PRAGMA {pragma}")
+            with self.transaction():
+                tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master")}
+                if tables and not {"meta", "runs", "kept", "dropped"} <= tables:
+                    raise DataError(
+                        "this database holds other tables; give another file", path=self.path
+                    )
+                for statement in _TABLES.split(";"):
+                    self.db.execute(statement)
+                self._check_definition(definition)
+                self.db.execute("INSERT OR IGNORE INTO runs(run_id) VALUES (?)", (run_id,))
+        except sqlite3.DatabaseError as fault:
+            self.close()
+            raise DataError(
+                f"not a state of deduplication, or not usable ({fault}); give another file",
+                path=self.path,
+            ) from fault
+        except BaseException:
+            self.close()
+            raise
+        self.run = self._run_number(run_id)
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The open connection.
+
+        Raises:
+            DataError: The state was closed.
+        """
+        if self._db is None:
+            raise DataError("the state of deduplication is closed; open it again", path=self.path)
+        return self._db
+
+    def close(self) -> None:
+        """Close the file; no-op if it is closed."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; other processes wait.
+
+        Raises:
+            DataError: SQLite refuses: the disk is full, the file is damaged, or another process
+                holds it for more than a minute.
+        """
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+        except sqlite3.DatabaseError as fault:
+            raise DataError(
+                f"the state of deduplication cannot be used ({fault}); nothing of this batch was "
+                "written",
+                path=self.path,
+            ) from fault
+
+    def known_verdict(self, place: int, key: bytes | None) -> DedupVerdict | None:
+        """Return the verdict that the record at a place of this run had before; None without one.
+
+        Args:
+            place: Position in the input, from 0.
+            key: Key of the record; None where it has none.
+
+        Raises:
+            DataError: Another record was at this place before.
+        """
+        at = (self.run, place)
+        row = self.db.execute("SELECT key FROM kept WHERE run = ? AND place = ?", at).fetchone()
+        verdict = DedupVerdict("ok")
+        if row is None:
+            row = self.db.execute(
+                "SELECT key, reason, item, similarity FROM dropped WHERE run = ? AND place = ?", at
+            ).fetchone()
+            if row is None:
+                return None
+            verdict = self._dropped_verdict(*row[1:])
+        if row[0] != key:
+            raise DataError(
+                f"record {place} of run {self.run_id!r} is not the one that was there before; "
+                "give a new run id, or forget the run and start it again",
+                path=self.path,
+            )
+        return verdict
+
+    def owner(self, key: bytes) -> int | None:
+        """Return the kept record that has a key; None without one."""
+        row = self.db.execute("SELECT item FROM kept WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def keep(self, place: int, key: bytes, record_id: str | None) -> int:
+        """Write a record as kept, and return its number."""
+        done = self.db.execute(
+            "INSERT INTO kept(run, place, key, id) VALUES (?, ?, ?, ?)",
+            (self.run, place, key, record_id),
+        )
+        return cast(int, done.lastrowid)
+
+    def drop(
+        self,
+        place: int,
+        key: bytes | None,
+        reason: DedupReason,
+        item: int | None = None,
+        similarity: float | None = None,
+    ) -> DedupVerdict:
+        """Write a record as dropped, with its reason and the kept record that it duplicates."""
+        self.db.execute(
+            "INSERT INTO dropped VALUES (?, ?, ?, ?, ?, ?)",
+            (self.run, place, key, reason, item, similarity),
+        )
+        return self._dropped_verdict(reason, item, similarity)
+
+    def counts(self) -> dict[str, int]:
+        """Count the records of this run by reason; "ok" counts the kept ones."""
+        rows = self.db.execute(
+            "SELECT 'ok', count(*) FROM kept WHERE run = ?1"
+            " UNION ALL SELECT reason, count(*) FROM dropped WHERE run = ?1 GROUP BY reason",
+            (self.run,),
+        )
+        return {reason: count for reason, count in rows if count}
+
+    def dropped(self) -> Iterator[tuple[int, DedupVerdict]]:
+        """Yield the place and verdict of each record of this run that was not kept, in order."""
+        place = -1
+        while True:  # in pages, so that the file may be written to meanwhile
+            rows = self.db.execute(
+                "SELECT place, reason, item, similarity FROM dropped"
+                " WHERE run = ? AND place > ? ORDER BY place LIMIT 1000",
+                (self.run, place),
+            ).fetchall()
+            for place, *verdict in rows:
+                yield place, self._dropped_verdict(*verdict)
+            if not rows:
+                return
+
+    def forget_run(self, run_id: str) -> None:
+        """Delete what a run has left, so that it can be run again on other records.
+
+        Args:
+            run_id: Name of the run.
+
+        Raises:
+            DataError: There is no such run, or records of other runs were dropped as duplicates of
+                its records and would be lost.
+        """
+        run = self._run_number(run_id)
+        with self.transaction():
+            users = self.db.execute(
+                "SELECT DISTINCT run_id FROM dropped JOIN kept USING (item) JOIN runs"
+                " ON runs.run = dropped.run WHERE kept.run = ?1 AND dropped.run != ?1",
+                (run,),
+            ).fetchall()
+            if users:
+                named = ", ".join(repr(name) for (name,) in users)
+                raise DataError(
+                    f"run {run_id!r} keeps records that are duplicates in {named}; "
+                    "forget those runs first",
+                    path=self.path,
+                )
+            items = "(SELECT item FROM kept WHERE run = ?)"
+            for table in ("bands", "shingles", "vectors"):
+                self.db.execute(f"DELETE FROM {table} WHERE item IN {items}", (run,))
+            for table in ("kept", "dropped"):
+                self.db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+
+    def _dropped_verdict(
+        self, reason: DedupReason, item: int | None, similarity: float | None
+    ) -> DedupVerdict:
+        if item is None:
+            return DedupVerdict(reason)
+        run_id, place, record_id = self.db.execute(
+            "SELECT run_id, place, id FROM kept JOIN runs USING (run) WHERE item = ?", (item,)
+        ).fetchone()
+        return DedupVerdict(reason, Occurrence(run_id, place, record_id), similarity)
+
+    def _run_number(self, run_id: str) -> int:
+        row = self.db.execute("SELECT run FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise DataError(f"there is no run {run_id!r}", path=self.path)
+        return int(row[0])
+
+    def _check_definition(self, definition: Mapping[str, Any]) -> None:
+        text = stable_json({"schema_version": SCHEMA_VERSION, **definition})
+        self.db.execute("INSERT OR IGNORE INTO meta VALUES ('definition', ?)", (text,))
+        (written,) = self.db.execute("SELECT value FROM meta").fetchone()
+        theirs, ours = json.loads(written), json.loads(text)
+        faults = [
+            f"{name} is {ours.get(name)!r}, but {self.path} was written with {theirs.get(name)!r}; "
+            "use the same value, or another file"
+            for name in sorted({*theirs, *ours})
+            if theirs.get(name) != ours.get(name)
+        ]
+        if faults:
+            raise ConfigError(faults)
