@@ -63,7 +63,9 @@ def _limit_process(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # on macOS the limit exists, but is not enforced
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _limit_cpu_time(timeout_s: float) -> None:
@@ -74,7 +76,9 @@ def _limit_cpu_time(timeout_s: float) -> None:
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = int(used.ru_utime + used.ru_stime + timeout_s) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    unlimited = hard == resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_CPU, (most if unlimited else min(most, hard), hard))
 
 
 def _connect(settings: dict[str, Any], denied: list[int]) -> sqlite3.Connection:

@@ -171,6 +171,8 @@ class SqlSandbox:
             self._end()
             dead = f"sql_error: the process that ran it ended with code {code}"
             return QueryResult(None, "timeout" if late else dead)
+        if late:  # it was killed just after it had answered
+            self._end()
         error = lines[-1]["error"]
         if error is None:
             return QueryResult([row for line in lines[:-1] for row in line["rows"]])

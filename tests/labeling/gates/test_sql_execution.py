@@ -3,6 +3,10 @@
 import hashlib
 import math
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from stillroom.errors import ConfigError, DataError, DataNotFoundError
@@ -189,6 +193,32 @@ def test_the_sandbox_survives_a_process_that_was_killed(database):
         assert sandbox.run("SELECT 2").rows == [[2]]
         assert sandbox.pid != first
     assert sandbox.pid is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_sandbox_whose_parent_was_killed_ends(database):
+    """Also in the middle of an instruction that nothing interrupts."""
+    program = (
+        "import sys\n"
+        "from stillroom.labeling.gates.sql_sandbox import SqlSandbox\n"
+        "sandbox = SqlSandbox(sys.argv[1])\n"
+        "sandbox.run('SELECT 1')\n"
+        "print(sandbox.pid, flush=True)\n"
+        "sandbox.run(\"SELECT instr(replace(hex(zeroblob(2000000)), '00', 'a'),\"\n"
+        "            \" replace(hex(zeroblob(1000000)), '00', 'a') || 'b')\")\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, str(database)], stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        child = Path(f"/proc/{int(parent.stdout.readline())}")
+        time.sleep(0.5)
+        parent.kill()
+    begin = time.monotonic()
+    while child.exists() and "Z" not in (child / "stat").read_text().rsplit(")")[1]:
+        assert time.monotonic() - begin < 120, "it runs on"
+        time.sleep(0.1)
 
 
 def test_rows_come_in_parts_up_to_the_limit(database):
