@@ -281,7 +281,7 @@ def deduplicate(
 ) -> Iterator[tuple[Record, DedupVerdict]]:
     """Give each record its verdict, in the order of the input.
 
-    The verdict of a record is on disk before it is yielded.
+    The verdict of a record is in the file before it is yielded.
 
     Args:
         records: The input of the run from its beginning, also when the run resumes.

@@ -9,7 +9,9 @@
 
 Verdicts are looked up by run and place. So a run that was killed gets the same verdicts again when
 it resumes, and no record becomes a duplicate of itself. A batch is one transaction: after a crash
-it is there as a whole or not at all. Memory is bounded by SQLite's page cache of 64 MiB.
+it is there as a whole or not at all. A power failure may take the last batches with it; the file
+stays whole, and a resumed run judges them again in the same order, with the same result. Memory is
+bounded by SQLite's page cache of 64 MiB.
 
 Several processes on one machine may share the file. SQLite's locks do not work on most network
 file systems.
@@ -103,7 +105,7 @@ class DuplicateState:
             self._db = sqlite3.connect(
                 self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-65536"):
+            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
                 self.db.execute(f"PRAGMA {pragma}")
             with self.transaction():
                 tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master")}
