@@ -41,9 +41,10 @@ class Console:
 
     Args:
         verbose: Show warnings and log lines of libraries too.
+        as_data: The output is data for a program, so that notes go to standard error.
     """
 
-    def __init__(self, verbose: bool = False) -> None:
+    def __init__(self, verbose: bool = False, *, as_data: bool = False) -> None:
         """Send our own log lines to the terminal and suppress those of libraries."""
         self.verbose = verbose
         logging.basicConfig(
@@ -51,9 +52,10 @@ class Console:
         )
         ours = logging.getLogger("stillroom")
         ours.setLevel(logging.INFO if verbose else logging.WARNING)
-        if not any(isinstance(h, _Notes) for h in ours.handlers):
-            ours.addHandler(_Notes())
-            ours.propagate = False
+        for handler in [one for one in ours.handlers if isinstance(one, _Notes)]:
+            ours.removeHandler(handler)
+        ours.addHandler(_Notes(as_data))
+        ours.propagate = False
         if verbose:
             logging.getLogger(ADVISER).setLevel(logging.NOTSET)
         else:
@@ -130,5 +132,10 @@ class Console:
 class _Notes(logging.Handler):
     """Prints our own warnings as notes."""
 
+    def __init__(self, as_data: bool) -> None:
+        super().__init__()
+        self.as_data = as_data
+
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"  {'note':<{NAME_WIDTH}} {record.getMessage()}", flush=True)
+        file = sys.stderr if self.as_data else sys.stdout
+        print(f"  {'note':<{NAME_WIDTH}} {record.getMessage()}", file=file, flush=True)

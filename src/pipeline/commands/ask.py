@@ -80,7 +80,8 @@ def ask_questions(args: argparse.Namespace) -> None:
     Raises:
         DataError: The data, the questions or the verified questions cannot be used.
     """
-    Console(args.verbose)  # silences libraries while they are loaded
+    # The console silences libraries while they are loaded, and prints notes.
+    Console(args.verbose, as_data=args.json)
     rows = list(_questions(args))
     from ...understanding.verified.verified_questions import verified_place
 

@@ -98,6 +98,17 @@ def test_the_command_writes_json(menu, capsys):
     assert told["cells"] == [{"row": 4, "column": "price", "text": "€ 16.50"}]
 
 
+def test_a_note_is_no_line_of_json(tmp_path, capsys):
+    table = tmp_path / "prices.csv"
+    table.write_text("dish,price,chef\nsoup,6.50,NA\nbread,2.00,Ann\n", "utf-8")
+    assert main(["ask", str(table), "what is the price of soup?", "--json", "--always"]) == 0
+    printed = capsys.readouterr()
+    assert "became null" in printed.err
+    assert json.loads(printed.out)["answer"] == ["6.50"]
+    assert main(["ask", str(table), "what is the price of soup?", "--always"]) == 0
+    assert "became null" in capsys.readouterr().out
+
+
 def test_the_command_answers_a_file_of_questions(menu, tmp_path, capsys):
     asked = tmp_path / "asked.csv"
     asked.write_text("n,question,thread\n1,price of tomato soup,a\n2,and green curry?,a\n", "utf-8")
