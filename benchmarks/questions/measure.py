@@ -1,6 +1,6 @@
 """Measure the share of people's questions that is answered right.
 
-    python benchmarks/questions/measure.py                  # six tables, 150 questions
+    python benchmarks/questions/measure.py                  # six tables, 150 questions; elements
     python benchmarks/questions/measure.py --wiki 400       # and WikiTableQuestions, dev
     python benchmarks/questions/measure.py --wiki 400 --train 3000   # trained on its train split
 
@@ -78,6 +78,33 @@ def own_questions(asker_of, shown=False):
         f"own tables: {forced} of {asked} right if forced; answered right {right}, "
         f"wrong {wrong}; {withheld} of {empty} rightly withheld"
     )
+
+
+def elements(asker_of):
+    """Print how often the right column of the elements is first, and how often none is claimed."""
+    with (HERE.parents[1] / "examples" / "data" / "elements.csv").open(encoding="utf-8") as file:
+        table = typed_table(list(csv.DictReader(file)), name="elements")
+    asker = asker_of(table)
+    meant = _rows("elements_columns.csv")
+    right = sum(row["column"] in _asked_for(asker, table, row["question"]) for row in meant)
+    absent = _rows("elements_absent.csv")
+    withheld = sum(asker.ask(row["question"]).verdict != "answered" for row in absent)
+    print(f"elements: right column first for {right} of {len(meant)}; "
+          f"{withheld} of {len(absent)} absent facts withheld")  # fmt: skip
+
+
+def _rows(name):
+    with (HERE / "asked" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _asked_for(asker, table, question):
+    """Give the column of the likeliest plan; of one without a column, those of its conditions."""
+    known = [one.candidate for one in asker.read(question).readings if one.candidate]
+    parts = take_apart(known[0].plan)
+    held = [parts.order, *(one.column for one in parts.conditions)]
+    columns = held if parts.target is None else [parts.target]
+    return {table.columns[number].name for number in columns if number is not None}
 
 
 def gives(values, answer, decimal):
@@ -181,6 +208,7 @@ def main() -> None:
     torch.set_num_threads(1)
     encoder = None if args.encoder == "none" else Encoder(find_model(args.encoder))
     own_questions(lambda table: TableAsker(table, student=args.student, encoder=encoder), args.show)
+    elements(lambda table: TableAsker(table, student=args.student, encoder=encoder))
     ranker, common, _ = load_ranker(args.student, encoder)
     if args.train:
         ranker = train_on_answers(ranker, args.train, common, args.epochs)

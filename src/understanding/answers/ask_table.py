@@ -14,8 +14,10 @@ from ..plans.language import All, Both, Cells, Either, Plan, Rows, Where
 from ..plans.list_plans import Candidate, Question, read_question
 from ..plans.run_plan import PlanRunner
 from ..ranker.encoder import Encoder
+from ..ranker.features import take_apart
 from ..ranker.ranking import AskedTable, Reading, load_ranker, rank
 from ..table.typed_table import TypedTable
+from ..table.values import stem, words
 from ..verified.verified_questions import VerifiedQuestions, question_key, read_verified
 
 GENERAL: Final = Path(__file__).resolve().parents[1] / "general_student"
@@ -255,6 +257,8 @@ class Asker(ABC):
         best = known[0].probability
         if best >= self.least or always:
             return "answered", known[:1]
+        if best >= LIKELY and is_literal(known[0], read, self.common):
+            return "answered", known[:1]
         if len(known) > 1 and known[1].probability >= CLOSE * best > 0.1:
             return "ask_back", known[:2]
         return ("ask_back", known[:1]) if best >= LIKELY else ("abstained", [])
@@ -370,6 +374,36 @@ def _in_words(plan: Plan, table: TypedTable) -> str:
     """Put a plan into words; in a database with the name of its table."""
     told = plan_in_words(plan, table)
     return f"{told}, in {table.name}" if isinstance(table, JoinedTable) else told
+
+
+def is_literal(reading: Reading, read: Read, common: Container[str]) -> bool:
+    """Tell whether a question names a column and a record in full, and nothing else.
+
+    Args:
+        reading: The likeliest reading of the question.
+        read: The question with its readings.
+        common: Words without content of their own, such as articles.
+    """
+    assert reading.candidate is not None
+    table = read.tables[read.readings.index(reading)]
+    parts = take_apart(reading.candidate.plan)
+    held = reading.candidate.conditions
+    if (parts.outer, parts.of, parts.set) != ("cells", "rows", "one") or parts.target is None:
+        return False
+    named = held[0]
+    if named.where.column != table.key or named.start < 0 or min(named.alike, named.coverage) < 1:
+        return False
+    said = [
+        word for place, word in enumerate(read.question.words)
+        if not named.start <= place < named.end
+    ]  # fmt: skip
+    stems = {stem(word) for word in said}
+    column = table.columns[parts.target]
+    for label in (column.label, *column.also):
+        parts_of_label = {stem(word) for word in words(label)}
+        if parts_of_label and parts_of_label <= stems:
+            return all(word in common or stem(word) in parts_of_label for word in said)
+    return False
 
 
 def _stands_alone(

@@ -6,7 +6,7 @@ import json
 import pytest
 from project_paths import ROOT
 from stillroom.cli import main
-from stillroom.understanding.answers.ask_table import TableAsker
+from stillroom.understanding.answers.ask_table import TableAsker, is_literal
 from stillroom.understanding.table.typed_table import typed_table
 
 MENU = [
@@ -96,6 +96,24 @@ def test_the_command_writes_json(menu, capsys):
     told = json.loads(capsys.readouterr().out)
     assert (told["answer"], told["verdict"]) == (["€ 16.50"], "answered")
     assert told["cells"] == [{"row": 4, "column": "price", "text": "€ 16.50"}]
+
+
+@pytest.mark.parametrize(
+    ("question", "literal"),
+    [
+        ("what is the price of green curry?", True),
+        ("Green Curry price", True),
+        ("what is the price of the curry", False),
+        ("what is the price of gren curry", False),
+        ("what is the delivery price of green curry?", False),
+        ("who set the price of green curry?", False),
+        ("how many have the price of green curry?", False),
+    ],
+)
+def test_a_question_is_literal_that_names_a_column_and_a_record_alone(asker, question, literal):
+    read = asker.read(question)
+    first = next(one for one in read.readings if one.candidate is not None)
+    assert is_literal(first, read, asker.common - {"who"}) is literal
 
 
 def test_a_note_is_no_line_of_json(tmp_path, capsys):
