@@ -142,7 +142,10 @@ def _choose_route(state: AgentState, query: str, tools: Tools) -> _Route:
     policy, found = tools.policy, requested.understood
     if not (tools.routes or policy.route_confidence or policy.router):
         return _Route(task, "a question", requested)
-    if found is not None and found.verdict == "answered":
+    least = policy.route_confidence
+    by_table = found is not None and found.verdict == "answered"
+    # Only an added agent that the router is sure of takes a question that the table answers.
+    if by_table and not (tools.routes and least):
         return _Route(task, "the table answers it", requested)
     choice = label_route(
         query,
@@ -152,8 +155,10 @@ def _choose_route(state: AgentState, query: str, tools: Tools) -> _Route:
         context_tokens=None if policy.router else policy.context_tokens,
     )
     sure = "" if choice.probability is None else f" with {choice.probability:.0%}"
-    least = policy.route_confidence
-    if least is not None and (choice.probability is None or choice.probability < least):
+    doubted = least is not None and (choice.probability is None or choice.probability < least)
+    if by_table and (doubted or choice.name not in {route.name for route in tools.routes}):
+        return _Route(task, "the table answers it", requested)
+    if doubted and least is not None:
         why = f"{choice.name}{sure} is the likeliest, {least:.0%} needed"
         return _Route(CLARIFY, why, RequestedRecord(CLARIFY, query), choice.probability)
     if choice.name != task:
