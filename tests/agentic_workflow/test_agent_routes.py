@@ -150,6 +150,19 @@ def test_what_the_table_answers_is_not_sent_to_an_added_agent(table):
     assert (result["task_type"], result["response"]) == ("qa", "Au")
 
 
+@pytest.mark.parametrize(
+    ("said", "task", "response"),
+    [("weather", "weather", "wet"), ("the weather agent", "qa", "Au"), ("qa", "qa", "Au")],
+)
+def test_only_a_router_that_is_sure_takes_from_the_table_what_it_answers(
+    table, said, task, response
+):
+    workflow = workflow_of(said, "Au", table=table, policy=AnswerPolicy(route_confidence=0.9))
+    workflow.add_agent("weather", "tells the weather", answers("wet"))
+    result = workflow.run("What is the symbol of gold?")
+    assert (result["task_type"], result["response"]) == (task, response)
+
+
 @pytest.mark.parametrize("after_first_run", [False, True])
 def test_an_agent_is_added_at_any_time_and_its_tokens_are_the_answer(after_first_run):
     workflow = workflow_of(*(["x"] if after_first_run else []))
