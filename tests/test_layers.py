@@ -66,7 +66,7 @@ FLOORS = {
     "pipeline": [
         "options reasoning threads",
         "path_checks reading_options",
-        "easydistill",
+        "easydistill records",
         "commands main_job systems",
     ],
 }

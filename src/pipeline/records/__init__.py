@@ -1,0 +1,1 @@
+"""The record pipeline: steps over records, stage by stage, resumable, each row accounted for."""
