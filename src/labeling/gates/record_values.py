@@ -6,14 +6,14 @@ A value that cannot be used is given as None with the reason:
 |---|---|
 | no such field, or null | `missing <field>` |
 | NaN or an infinity | `not_finite` |
-| of another type | `not_text` or `not_a_number` |
+| of another type | `not_text`, `not_a_number` or `not_a_flag` |
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 
 def read_text(record: Mapping[str, Any], field: str) -> tuple[str | None, str]:
@@ -57,3 +57,29 @@ def read_number(record: Mapping[str, Any], field: str) -> tuple[float | None, st
     except OverflowError:
         return None, "not_finite"
     return (number, "") if math.isfinite(number) else (None, "not_finite")
+
+
+def read_flag(record: Mapping[str, Any], field: str) -> tuple[bool | None, str]:
+    """Read a truth value; the texts and numbers that tables write for one are read as such.
+
+    Returns:
+        The value and an empty reason, or None and the reason: `missing <field>` also for a blank
+        text, `not_a_flag` for any other value.
+
+    >>> read_flag({"a": "False"}, "a"), read_flag({"a": 1}, "a"), read_flag({"a": "maybe"}, "a")
+    ((False, ''), (True, ''), (None, 'not_a_flag'))
+    """
+    value = record.get(field)
+    if isinstance(value, bool):
+        return value, ""
+    text = value.strip().lower() if isinstance(value, str) else value
+    if text is None or text == "":
+        return None, f"missing {field}"
+    if isinstance(text, str | int | float) and text in _FLAGS:
+        return _FLAGS[text], ""
+    return None, "not_a_flag"
+
+
+_FLAGS: Final[dict[str | float, bool]] = {
+    "true": True, "false": False, "1": True, "0": False, 1: True, 0: False,
+}  # fmt: skip

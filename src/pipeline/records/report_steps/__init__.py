@@ -1,0 +1,1 @@
+"""Steps that write reports and exports about the records that pass them."""

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from stillroom.data.identity.sample_ids import identified
+from stillroom.errors import ConfigError
+from stillroom.pipeline.records.report_steps.manifests import WriteManifest
+from stillroom.pipeline.records.report_steps.quality_reports import WriteQualityReport
+from stillroom.pipeline.records.step import RunContext
+
+RECORDS = [{"sample_id": "a", "keep": True}, {"sample_id": "b", "keep": False}]
+
+
+@pytest.fixture(autouse=True)
+def _no_run_of_the_environment(monkeypatch):
+    monkeypatch.delenv("FASTDISTILL_RUN_ID", raising=False)
+
+
+def test_a_step_alone_writes_its_report_and_passes_its_records(tmp_path):
+    step = WriteManifest(output_dir=str(tmp_path), stage="raw", run_id="r1")
+    step.load()
+    assert list(step.process(RECORDS)) == [RECORDS]
+    step.unload()
+    found = json.loads((tmp_path / "raw" / "manifest.json").read_text())
+    assert list(found)[:4] == ["run_id", "stage", "count", "field_hash"]
+    assert (found["run_id"], found["stage"], found["count"]) == ("r1", "raw", 2)
+    assert (found["schema_version"], found["shards"], found["inputs"]) == (1, [], [])
+    assert found["created_at"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("kind", [WriteManifest, WriteQualityReport])
+def test_a_report_of_another_run_is_not_replaced(kind, tmp_path):
+    # contracts.md 10, row 12: in the peer the second run overwrites the first.
+    first = kind(output_dir=str(tmp_path), run_id="r1")
+    list(first.process(RECORDS))
+    (written,) = tmp_path.rglob("*.json")
+    before = written.read_bytes()
+    with pytest.raises(ConfigError, match="belongs to run 'r1', this is run 'r2'"):
+        list(kind(output_dir=str(tmp_path), run_id="r2").process(RECORDS))
+    assert written.read_bytes() == before
+    list(first.process(RECORDS[:1]))  # the same run may
+    assert written.read_bytes() != before
+
+
+def test_in_a_pipeline_the_report_lies_in_the_folder_of_the_run(tmp_path):
+    context = RunContext(run_id="r1", folder=tmp_path / "r1", stage="keep_by_score_0", partial=True)
+    step = WriteQualityReport(stage="filtered")
+    step.start(context)
+    step.observe(RECORDS)
+    (path,) = step.finish()
+    assert path == tmp_path / "r1" / "filtered" / "quality_report.json"
+    found = json.loads(path.read_text())
+    assert (found["run_id"], found["kept"], found["partial"]) == ("r1", 1, True)
+
+
+def test_the_run_is_named_by_the_step_else_the_pipeline_else_the_environment(monkeypatch):
+    monkeypatch.setenv("FASTDISTILL_RUN_ID", "of-environment")
+    monkeypatch.setenv("OWN", "own-variable")
+    inside = RunContext(run_id="of-pipeline")
+
+    def named(context=None, **settings):
+        step = WriteManifest(**settings)
+        step._context = context or RunContext()
+        return step.named_run
+
+    assert named() == "of-environment"
+    assert named(inside) == "of-pipeline"
+    assert named(inside, run_id_env="OWN") == "own-variable"
+    assert named(inside, run_id="given") == "given"
+
+
+def test_without_a_folder_a_step_is_refused():
+    with pytest.raises(ConfigError, match=r"WriteManifest requires output_dir to be set\."):
+        WriteManifest(output_dir="")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_definition_of_the_ids_is_found_and_stored(version, tmp_path):
+    # contracts.md 10, row 13.
+    source = {"task_id": "t-1", "instruction": "Count.", "schema": None, "decode_profile": {"n": 1}}
+    record = identified(source, ["instruction"], version)
+    list(WriteManifest(output_dir=str(tmp_path)).process([record]))
+    (path,) = tmp_path.rglob("manifest.json")
+    assert json.loads(path.read_text())["sample_id_version"] == version
+
+
+def test_mapped_columns_are_read_and_the_report_is_about_the_records_as_they_are(tmp_path):
+    step = WriteManifest(output_dir=str(tmp_path), input_mappings={"sample_id": "id"})
+    list(step.process([{"id": "x"}]))
+    (path,) = tmp_path.rglob("manifest.json")
+    found = json.loads(path.read_text())
+    assert (found["columns"], found["min_sample_id"]) == (["id"], "x")
+
+
+def test_zero_records_give_whole_reports(tmp_path):
+    # contracts.md 10, row 20.
+    for step in (WriteManifest(output_dir=str(tmp_path)),
+                 WriteQualityReport(output_dir=str(tmp_path))):  # fmt: skip
+        assert list(step.process([])) == [[]]
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+
+def test_prices_from_a_file_are_checked(tmp_path):
+    used = {"statistics_ask": {"input_tokens": [1000], "output_tokens": [100]}}
+    step = WriteQualityReport(output_dir=str(tmp_path), prices={"prompt": 1.0, "completion": 10.0})
+    list(step.process([{"metadata": used}]))
+    (path,) = tmp_path.rglob("*.json")
+    assert json.loads(path.read_text())["cost"] == pytest.approx(0.002)
+    for wrong, told in (({"promt": 1}, "'prompt'"), ({"prompt": -1}, "allowed is 0 or more")):
+        with pytest.raises(ConfigError, match=told):
+            WriteQualityReport(prices=wrong)
