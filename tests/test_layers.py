@@ -19,7 +19,7 @@ MOST_FILES = 20
 """In one folder of `src/`."""
 
 FLOORS = {
-    "data": ["datasets readers", "identity questions", "data_preparation"],
+    "data": ["datasets readers", "identity questions text_to_sql", "data_preparation"],
     "inference": [
         "constrained llama no_real_models sources",
         "tool_calls",

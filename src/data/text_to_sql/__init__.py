@@ -1,0 +1,1 @@
+"""Questions about small databases, with the SQL that answers them."""

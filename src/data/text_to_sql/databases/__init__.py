@@ -1,0 +1,1 @@
+"""Small invented databases of different domains."""

@@ -1,0 +1,1 @@
+"""Shapes of queries, each with several wordings."""
