@@ -5,8 +5,10 @@ import json
 import pytest
 from stillroom.data.identity.sample_ids import identified
 from stillroom.errors import ConfigError
+from stillroom.pipeline.records.report_steps.agreement_reports import WriteScoreAgreementReport
 from stillroom.pipeline.records.report_steps.manifests import WriteManifest
 from stillroom.pipeline.records.report_steps.quality_reports import WriteQualityReport
+from stillroom.pipeline.records.report_steps.timing_reports import MarkTime, WriteTimingReport
 from stillroom.pipeline.records.step import RunContext
 
 RECORDS = [{"sample_id": "a", "keep": True}, {"sample_id": "b", "keep": False}]
@@ -110,3 +112,40 @@ def test_prices_from_a_file_are_checked(tmp_path):
     for wrong, told in (({"promt": 1}, "'prompt'"), ({"prompt": -1}, "allowed is 0 or more")):
         with pytest.raises(ConfigError, match=told):
             WriteQualityReport(prices=wrong)
+
+
+def test_marks_are_the_same_for_a_batch_and_add_up_to_a_timing_report(tmp_path, monkeypatch):
+    clock = iter([100.0, 103.0, 110.0])
+    monkeypatch.setattr("time.time", lambda: next(clock))
+    used = {"statistics_ask": {"input_tokens": [5], "output_tokens": [30]}}
+    records = [{"q": "a", "metadata": used}, {"q": "b", "metadata": used}]
+    labels = ["raw", "teacher", "selected"]
+    for label in labels:
+        (records,) = MarkTime(label=label).process(records)
+    assert records[1]["timing"] == {"raw": 100.0, "teacher": 103.0, "selected": 110.0}
+    step = WriteTimingReport(output_dir=str(tmp_path), ordered_labels=labels)
+    list(step.process(records))
+    found = json.loads((tmp_path / "timing_report.json").read_text())
+    assert found["durations"]["raw__to__teacher"]["p95"] == 3.0
+    assert (found["total"]["mean"], found["busy_s"]) == (10.0, {"teacher": 3.0, "selected": 7.0})
+    assert found["teacher_tokens_per_sec"] == 20.0
+    assert found["pipeline_kept_samples_per_hour"] == 720.0
+
+
+def test_a_mark_needs_a_label_and_a_column_of_its_own():
+    with pytest.raises(ConfigError, match="MarkTime requires label"):
+        MarkTime(label="")
+    output = MarkTime(label="raw").run_rows([{"timing": 3}, {"timing": None}])
+    assert [loss.place for loss in output.dead] == [0]
+    assert list(output.records[0]["timing"]) == ["raw"]
+
+
+def test_scores_are_compared_over_the_whole_stage(tmp_path):
+    step = WriteScoreAgreementReport(output_dir=str(tmp_path), run_id="r1", pass_threshold=0.5)
+    teacher, student = [1, 0.5, 0, 0.5, None], [0.9, 0.5, 0.2, 0, 1]
+    pairs = zip(teacher, student, strict=True)
+    list(step.process([{"teacher_score": a, "student_score": b} for a, b in pairs]))
+    found = json.loads((tmp_path / "score_agreement" / "score_agreement.json").read_text())
+    assert (found["run_id"], found["stage"]) == ("r1", "score_agreement")
+    assert (found["total"], found["matched"], found["agreement_at_0.2"]) == (5, 4, 0.75)
+    assert found["pass_agreement"] == 0.75
