@@ -91,6 +91,10 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         """Flush to disk and close."""
+        self.close()
+
+    def close(self) -> None:
+        """Flush to disk and close."""
         self.sync()
         os.close(self._file)
 

@@ -81,6 +81,9 @@ class LabelSettings:
     """Most calls sent in any minute; None sets no limit."""
     tokens_per_minute: float | None = None
     """Most tokens of prompts and answers in any minute; None sets no limit."""
+    tokens_at_once: float | None = None
+    """Most tokens of prompts and answers of all calls under way, which is what the memory of a
+    server of one's own holds; further calls wait. None sets no limit."""
     prices: Prices | None = None
     """Prices of the teacher; required for a budget and for reporting costs."""
     budget: float | None = None
@@ -102,7 +105,8 @@ class LabelSettings:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
-        rate, limits = self.max_error_rate, (self.requests_per_minute, self.tokens_per_minute)
+        rate = self.max_error_rate
+        limits = (self.requests_per_minute, self.tokens_per_minute, self.tokens_at_once)
         checks = (
             ("concurrency", self.concurrency >= 1, "1 or more"),
             ("max_attempts", self.max_attempts >= 1, "1 or more"),
@@ -110,6 +114,7 @@ class LabelSettings:
             ("backoff_s", self.backoff_s >= 0, "0 or more"),
             ("requests_per_minute", limits[0] is None or limits[0] > 0, "above 0, or None"),
             ("tokens_per_minute", limits[1] is None or limits[1] > 0, "above 0, or None"),
+            ("tokens_at_once", limits[2] is None or limits[2] > 0, "above 0, or None"),
             ("budget", self.budget is None or self.budget >= 0, "0 or more, or None"),
             ("max_error_rate", rate is None or 0 <= rate <= 1, "0 to 1, or None"),
             ("in_doubt", self.in_doubt in ("ask", "dead_letter"), "'ask' or 'dead_letter'"),

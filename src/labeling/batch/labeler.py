@@ -12,16 +12,18 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from ...files import write_json_lines
 from ..teachers.answer_parts import label_view
-from ..teachers.client_faults import fault_place
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .failures import judge_answer
 from .journal import Journal
-from .label_run import Check, LabelFault, Labelled, LabelRun, LabelSettings, LabelTask
+from .label_run import Check, LabelFault, Labelled, LabelRun, LabelSettings, LabelTask, Stopped
+from .loop_state import LoopState
+from .open_folder import OpenFolder, close_quietly
 from .progress import LabelCounts, LabelProgress
 from .request_keys import PlannedLabel, plan_labels
 from .worker_loop import LabelLoop
@@ -45,7 +47,7 @@ class BatchLabeler:
     def __init__(
         self,
         teacher: Teacher,
-        folder: str | Path,
+        folder: str | Path | OpenFolder,
         *,
         profile: DecodeProfile | None = None,
         settings: LabelSettings | None = None,
@@ -55,14 +57,16 @@ class BatchLabeler:
 
         Args:
             teacher: The model that answers.
-            folder: Keeps calls and answers; created when needed. Only one process may use it.
+            folder: Keeps calls and answers; created when needed. Only one process may use it. One
+                that is open stays open, and so does the teacher.
             profile: How answers are decoded; None takes the defaults.
             settings: Limits, retries and budget; None takes the defaults.
             check: Judges complete, non-empty answers, including cached ones: rejected ones are
                 asked for again. None accepts all.
         """
         self.teacher = teacher
-        self.folder = Path(folder)
+        self.open_folder = folder if isinstance(folder, OpenFolder) else None
+        self.folder = folder.path if isinstance(folder, OpenFolder) else Path(folder)
         self.profile = profile or DecodeProfile()
         self.settings = settings or LabelSettings()
         self.check = check
@@ -75,7 +79,7 @@ class BatchLabeler:
     ) -> LabelRun:
         """Label tasks and wait for the end; works inside a running event loop, as in notebooks.
 
-        The dead letters of this run are written to `dead_letter.jsonl` in the folder.
+        The dead letters of this run are written to `dead_letter.jsonl`, unless the folder was open.
 
         Args:
             tasks: What to label; ids are unique.
@@ -91,6 +95,8 @@ class BatchLabeler:
             DataError: An id occurs twice, or a prompt is empty.
             ConfigError: The teacher does not support the profile, or the folder is in use.
         """
+        if self.open_folder is not None:
+            return self.open_folder.run(self.arun(tasks, progress=progress))
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -105,20 +111,31 @@ class BatchLabeler:
     ) -> LabelRun:
         """Label tasks within an event loop: see `run`."""
         listed, planned = plan_labels(tasks, self.profile, self.teacher)
-        with Journal(self.folder) as journal:
+        opened = self.open_folder
+        state = (
+            LoopState(self.settings)
+            if opened is None
+            else opened.state(self.teacher, self.settings)
+        )
+        with Journal(self.folder) if opened is None else nullcontext(opened.journal) as journal:
             priced = self.settings.prices is not None
             counts = LabelCounts(len(listed), journal.ledger, priced=priced)
             cached = {one.key for one in planned if self._is_there(one, journal, counts)}
-            loop = LabelLoop(self.teacher, journal, self.settings, self.check, counts)
+            loop = LabelLoop(self.teacher, journal, self.settings, self.check, counts, state)
             try:
                 done = cached | journal.dead.keys()
                 await loop.run((one for one in planned if one.key not in done), progress)
             finally:
-                await self._close()
+                if opened is None:
+                    await close_quietly(self.teacher)
+            if opened is not None:
+                _forgive(journal, state, loop.stopped)
+                journal.sync()
             results = self._results(listed, planned, journal, cached)
         counts.thoughts = sum(1 for one in results if one.answer and one.answer.thoughts)
         run = LabelRun(results, counts.numbers(), loop.stopped, loop.message)
-        self._write_dead_letters(run)
+        if opened is None:
+            self._write_dead_letters(run)
         if counts.repaired:
             logger.warning(
                 "U+FFFD replaced half a surrogate pair, which cannot be stored, in %d answers",
@@ -152,13 +169,6 @@ class BatchLabeler:
     def _view(self, answer: TeacherAnswer, task: LabelTask) -> TeacherAnswer:
         return label_view(answer, task.prompt, keep_thoughts=self.settings.keep_thoughts)
 
-    async def _close(self) -> None:
-        """Close the teacher; only log an error, so that no answer is lost."""
-        try:
-            await self.teacher.close()
-        except Exception as fault:  # noqa: BLE001 - any error of a client's package
-            logger.warning("the teacher did not close: %s: %s", fault_place(fault), fault)
-
     def _results(
         self,
         listed: list[LabelTask],
@@ -190,6 +200,14 @@ class BatchLabeler:
         path = self.folder / DEAD_LETTERS_FILE
         if letters or path.exists():
             write_json_lines(path, letters)
+
+
+def _forgive(journal: Journal, state: LoopState, stopped: Stopped | None) -> None:
+    """Revive the records that failed because of the teacher whose failures stopped the run."""
+    if stopped in ("same_fault", "error_rate"):
+        for key in state.forgive():
+            if key in journal.dead:
+                journal.revive(key)
 
 
 def _run_beside(work: Callable[[], Coroutine[Any, Any, LabelRun]]) -> LabelRun:

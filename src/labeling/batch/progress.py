@@ -1,17 +1,14 @@
-"""Numbers of a labelling run: progress and error rate while it runs, and totals at the end."""
+"""Numbers of a labelling run: progress while it runs, and totals at the end."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..teachers.protocol import TeacherAnswer
 from .budget import Ledger
-
-_NEWEST = 50
-_LEAST = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,6 @@ class LabelCounts:
         """
         self._total, self._ledger, self._priced = total, ledger, priced
         self._began, self._known_before = time.monotonic(), ledger.known
-        self._newest: deque[bool] = deque(maxlen=_NEWEST)
         self.labelled = self.cached = self.failed = 0
         self.calls = self.retries = self.prompt_tokens = self.completion_tokens = 0
         self.repaired = self.thoughts = 0
@@ -113,12 +109,6 @@ class LabelCounts:
         else:
             self.labelled += tasks
         self.cached += cached
-        if cached < tasks:
-            self._newest.append(failed)
-
-    def error_rate(self) -> float | None:
-        """Return the share of failed records among the newest ones; None if there are too few."""
-        return sum(self._newest) / len(self._newest) if len(self._newest) >= _LEAST else None
 
     def progress(self) -> LabelProgress:
         """Return the state of the run, with estimates for the rest."""

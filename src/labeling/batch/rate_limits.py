@@ -1,4 +1,4 @@
-"""Limit calls and tokens per minute.
+"""Limit calls and tokens per minute, and tokens at work at once.
 
 No window of 60 seconds exceeds the limit. Within a window, calls are spread evenly, with bursts of
 at most a hundredth of the limit, because servers with limits per minute often have limits per
@@ -11,6 +11,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 MINUTE_S = 60.0
 _BURST = 0.01
@@ -105,6 +107,16 @@ class TokenGuess:
         self._made += completion_tokens
 
 
+@dataclass
+class Admission:
+    """A call that may be sent; `Limits.settle` ends it."""
+
+    tokens: float
+    """Estimate for prompt and answer together."""
+    entry: list[float] | None
+    """Handle of the pace of tokens."""
+
+
 class Limits:
     """Admits calls in the order in which they arrive."""
 
@@ -113,6 +125,8 @@ class Limits:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        tokens_at_once: float | None = None,
     ) -> None:
         """Set the limits.
 
@@ -120,45 +134,67 @@ class Limits:
             requests_per_minute: Most calls in any minute; None sets no limit.
             tokens_per_minute: Most tokens in any minute; None sets no limit.
             clock: Returns the seconds of a monotonic clock.
+            tokens_at_once: Most tokens of all calls under way; None sets no limit. A call above it
+                is sent alone.
         """
         self._requests = None if requests_per_minute is None else Pace(requests_per_minute)
         self._tokens = None if tokens_per_minute is None else Pace(tokens_per_minute)
+        self._at_once = tokens_at_once
+        self._at_work = 0.0
+        self._calls_at_work = 0
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._settled = asyncio.Event()
         self._closed_until = float("-inf")
+        self._ended = False
+
+    def begin(self) -> None:
+        """Start a run; paces and tokens at work are those of the runs before."""
         self._ended = False
 
     def end(self) -> None:
         """Admit all waiting calls at once; the run is over, and they will send nothing."""
         self._ended = True
+        self._settled.set()
 
     def pause(self, seconds: float) -> None:
         """Admit no call for some seconds, as the server's Retry-After demands."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
 
-    async def admit(self, tokens: float) -> list[float] | None:
+    async def admit(self, tokens: float) -> Admission:
         """Wait until a call may be sent.
 
         Args:
             tokens: Estimate for prompt and answer together.
 
         Returns:
-            A handle for `settle`; None if tokens are not limited.
+            A handle for `settle`.
         """
-        if self._requests is None and self._tokens is None and self._clock() >= self._closed_until:
-            return None
-        async with self._turn:
-            while not self._ended and (wait := self._wait_s(tokens)) > 0:
-                await asyncio.sleep(min(wait, _LONGEST_NAP_S))
-            now = self._clock()
-            if self._requests is not None:
-                self._requests.take(1, now)
-            return None if self._tokens is None else self._tokens.take(tokens, now)
+        limited = self._requests or self._tokens or self._at_once is not None
+        if limited or self._clock() < self._closed_until:
+            async with self._turn:
+                while not self._ended and (wait := self._wait_s(tokens)) > 0:
+                    self._settled.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._settled.wait(), min(wait, _LONGEST_NAP_S))
+                return self._admitted(tokens)
+        return self._admitted(tokens)
 
-    def settle(self, entry: list[float] | None, tokens: float) -> None:
-        """Replace the estimated number of tokens by the real one."""
-        if self._tokens is not None and entry is not None:
-            self._tokens.correct(entry, tokens)
+    def settle(self, admission: Admission, tokens: float) -> None:
+        """End a call, and replace the estimated number of tokens by the real one."""
+        if self._tokens is not None and admission.entry is not None:
+            self._tokens.correct(admission.entry, tokens)
+        self._calls_at_work -= 1
+        self._at_work = self._at_work - admission.tokens if self._calls_at_work else 0.0
+        self._settled.set()
+
+    def _admitted(self, tokens: float) -> Admission:
+        now = self._clock()
+        if self._requests is not None:
+            self._requests.take(1, now)
+        self._calls_at_work += 1
+        self._at_work += tokens
+        return Admission(tokens, None if self._tokens is None else self._tokens.take(tokens, now))
 
     def _wait_s(self, tokens: float) -> float:
         now = self._clock()
@@ -167,4 +203,7 @@ class Limits:
             waits.append(self._requests.wait_s(1, now))
         if self._tokens is not None:
             waits.append(self._tokens.wait_s(tokens, now))
+        full = self._at_once is not None and self._at_work + tokens > self._at_once
+        if full and self._calls_at_work:
+            waits.append(_LONGEST_NAP_S)
         return max(waits)

@@ -18,15 +18,13 @@ from ..teachers.protocol import Teacher, TeacherAnswer, prompt_bytes
 from .failures import CallFault, judge_answer, judge_fault, whole_answer
 from .journal import Journal
 from .label_run import Check, LabelFault, LabelSettings, Stopped
+from .loop_state import LoopState
 from .progress import LabelCounts, LabelProgress
-from .rate_limits import Limits, TokenGuess
 from .request_keys import PlannedLabel
 
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
 """Longest Retry-After, in seconds, that the run waits for; a longer one stops it."""
-_MOST_IN_A_ROW = 10
-"""Number of successive records that fail for the same shared cause before the run stops."""
 _PROMPT_OVERHEAD = 256
 """Most tokens that a server's chat template adds to a prompt."""
 
@@ -41,23 +39,19 @@ class LabelLoop:
         settings: LabelSettings,
         check: Check | None,
         counts: LabelCounts,
+        state: LoopState,
     ) -> None:
         """Set up within the running event loop."""
         self._teacher, self._journal, self._settings = teacher, journal, settings
-        self._check, self._counts = check, counts
+        self._check, self._counts, self._state = check, counts, state
         self._once = bool(getattr(teacher, "honours_idempotency", False))
-        self._limits = Limits(settings.requests_per_minute, settings.tokens_per_minute)
-        self._guess = TokenGuess()
+        self._limits, self._guess = state.limits, state.guess
         self._slots = asyncio.Semaphore(settings.concurrency)
         # More records than slots, because those that wait for a retry hold no slot.
         self._open_records = asyncio.Semaphore(4 * settings.concurrency + 16)
         self._under_way = 0
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
-        self._shared_cause: str | None = None
-        self._in_a_row = self._answered_at = 0
-        """Number of successive records that failed for `_shared_cause`; and number of the newest
-        answered call."""
         self.stopped: Stopped | None = None
         self.message = ""
 
@@ -72,6 +66,7 @@ class LabelLoop:
             ConfigError: The teacher does not support the profile. Other mistakes of the caller are
                 raised too.
         """
+        self._limits.begin()
         try:
             async with asyncio.TaskGroup() as group:
                 ticker = group.create_task(self._tick(progress))
@@ -97,7 +92,7 @@ class LabelLoop:
             begun: int | None = None
             while True:
                 async with self._slots:
-                    begun = self._counts.calls if begun is None else begun
+                    begun = self._state.calls if begun is None else begun
                     fault = await self._call(one)
                 if fault is None or fault.ends_run or self._gave_up(one, fault, begun):
                     return
@@ -113,13 +108,29 @@ class LabelLoop:
         key, size = one.key, prompt_bytes(one.task.prompt)
         expected = self._guess.guess(size, one.profile.max_tokens)
         most = self._cost(size + _PROMPT_OVERHEAD, one.profile.max_tokens)
-        entry = await self._limits.admit(expected)
-        if not await self._afford(key, most):
-            return None
-        # No await between the budget check and this charge.
+        admission = await self._limits.admit(expected)
+        used = 0.0  # tokens
+        try:
+            if not await self._afford(key, most):
+                return None
+            used = expected
+            said = await self._send(one, most)
+            if isinstance(said, CallFault):
+                used = 0.0 if said.free else expected
+                return said
+            used = said.prompt_tokens + said.completion_tokens
+            self._guess.learn(size, said.prompt_tokens, said.completion_tokens)
+        finally:
+            self._limits.settle(admission, used)
+        return self._take(one, said, most)
+
+    async def _send(self, one: PlannedLabel, most: float) -> TeacherAnswer | CallFault:
+        """Send a call that is affordable; there is no await between that check and its charge."""
+        key = one.key
         call_id = self._journal.call_id(key)
         self._journal.sent(key, most, once=self._once)
         self._counts.calls += 1
+        self._state.calls += 1
         self._under_way += 1
         try:
             said = await self._teacher.ask(one.task.prompt, one.profile, call_id=call_id)
@@ -132,7 +143,6 @@ class LabelLoop:
                 raise  # the run is cancelled; otherwise the client cancelled a call of its own
             judged = judge_fault(fault)
             self._write_fault(key, judged, most)
-            self._limits.settle(entry, 0.0 if judged.free else expected)
             if judged.raises:
                 raise
             return judged
@@ -140,12 +150,9 @@ class LabelLoop:
             self._under_way -= 1
             self._settled.set()
         self._counts.repaired += answer.text != said.text
-        self._shared_cause, self._in_a_row, self._answered_at = None, 0, self._counts.calls
-        asked, made = answer.prompt_tokens, answer.completion_tokens
-        self._guess.learn(size, asked, made)
-        self._limits.settle(entry, asked + made)
+        self._state.answered()
         self._counts.answered(answer)
-        return self._take(one, answer, most)
+        return answer
 
     def _take(self, one: PlannedLabel, answer: TeacherAnswer, most: float) -> CallFault | None:
         """Write a whole answer to the journal, and judge it."""
@@ -163,6 +170,7 @@ class LabelLoop:
         if not good:
             journal.accept(one.key)
         self._counts.finish(len(one.places), failed=False, cached=len(one.places) - 1)
+        self._state.labelled(one.key)
         self._stop_on_error_rate()
         return None
 
@@ -188,7 +196,13 @@ class LabelLoop:
             return False
         journal.give_up(one.key, LabelFault(fault.kind, fault.message, attempts))
         self._counts.finish(len(one.places), failed=True)
-        self._stop_on_shared_cause(fault, begun)
+        in_a_row = self._state.gave_up(one.key, fault, begun)
+        if in_a_row is not None:
+            self._stop(
+                "same_fault",
+                f"{in_a_row} records in a row failed in the same way, the last of them with: "
+                f"{fault.message}",
+            )
         self._stop_on_error_rate()
         return True
 
@@ -225,24 +239,8 @@ class LabelLoop:
             await self._settled.wait()
         return False
 
-    def _stop_on_shared_cause(self, fault: CallFault, begun: int) -> None:
-        """Stop the run if successive records fail for the same shared cause.
-
-        Records are not counted if another call was answered during their attempts: at the end of a
-        run only retried records are left.
-        """
-        same = fault.shared_cause is not None and begun >= self._answered_at
-        self._in_a_row = (self._in_a_row if fault.shared_cause == self._shared_cause else 0) + same
-        self._shared_cause = fault.shared_cause
-        if same and self._in_a_row >= _MOST_IN_A_ROW:
-            self._stop(
-                "same_fault",
-                f"{self._in_a_row} records in a row failed in the same way, the last of them with: "
-                f"{fault.message}",
-            )
-
     def _stop_on_error_rate(self) -> None:
-        rate, allowed = self._counts.error_rate(), self._settings.max_error_rate
+        rate, allowed = self._state.error_rate(), self._settings.max_error_rate
         if rate is not None and allowed is not None and rate > allowed:
             self._stop(
                 "error_rate",

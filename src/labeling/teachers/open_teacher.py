@@ -175,17 +175,17 @@ def server_address(source: object) -> str | None:
             [f"the address of {source} is not known; set {provider.url_env} to it, with its "
              "version, such as https://.../v1"]
         )  # fmt: skip
-    return _ollama_address(url) if source == "ollama" else _with_scheme(url)
+    return ollama_address(url) if source == "ollama" else _with_scheme(url)
 
 
 def _with_scheme(url: str) -> str:
     return url if url.startswith(("http://", "https://")) else f"http://{url}"
 
 
-def _ollama_address(told: str) -> str:
+def ollama_address(told: str) -> str:
     """Read OLLAMA_HOST like Ollama's own client: scheme, port and version are optional.
 
-    >>> _ollama_address("0.0.0.0"), _ollama_address("http://box:80/")
+    >>> ollama_address("0.0.0.0"), ollama_address("http://box:80/")
     ('http://127.0.0.1:11434/v1', 'http://box:80/v1')
     """
     url = _with_scheme(told).rstrip("/").removesuffix("/v1")

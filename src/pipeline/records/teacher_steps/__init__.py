@@ -1,0 +1,1 @@
+"""Steps that ask a model: text generation and judges, and the models they ask."""
