@@ -21,18 +21,64 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .step import RowStep as RowStep
     from .step import Step as Step
     from .step import StepResources as StepResources
+    from .steps.clean_sql import CleanSqlOutput as CleanSqlOutput
+    from .steps.clean_sql import SqlOutputCleaner as SqlOutputCleaner
+    from .steps.clean_sql import clean_sql_output as clean_sql_output
+    from .steps.columns import KeepColumns as KeepColumns
+    from .steps.gate_filters import FormatFilter as FormatFilter
+    from .steps.gate_filters import GateFilter as GateFilter
+    from .steps.gate_filters import LanguageFilter as LanguageFilter
+    from .steps.gate_filters import PatternFilter as PatternFilter
+    from .steps.gate_filters import RuleFilter as RuleFilter
+    from .steps.gate_filters import SchemaFilter as SchemaFilter
+    from .steps.gate_filters import ValueFilter as ValueFilter
+    from .steps.identify import AddSampleId as AddSampleId
+    from .steps.identify import CanonicalizeFields as CanonicalizeFields
+    from .steps.identify import ComputeHash as ComputeHash
+    from .steps.keep_by_score import KeepByScore as KeepByScore
+    from .steps.load_data import LoadDataFromDicts as LoadDataFromDicts
+    from .steps.load_data import LoadDataFromFileSystem as LoadDataFromFileSystem
+    from .steps.load_data import LoadDataFromHub as LoadDataFromHub
+    from .steps.select import FilterByBool as FilterByBool
+    from .steps.select import SelectByBool as SelectByBool
+    from .steps.split_by_hash import SplitByHash as SplitByHash
+    from .steps.sql_evaluation import ScoreFromExecEval as ScoreFromExecEval
+    from .steps.sql_evaluation import SQLiteExecEval as SQLiteExecEval
 
 HOMES = {
+    "AddSampleId": "steps.identify",
+    "CanonicalizeFields": "steps.identify",
+    "CleanSqlOutput": "steps.clean_sql",
+    "ComputeHash": "steps.identify",
+    "FilterByBool": "steps.select",
+    "FormatFilter": "steps.gate_filters",
+    "GateFilter": "steps.gate_filters",
     "GeneratorStep": "step",
     "GlobalStep": "step",
+    "KeepByScore": "steps.keep_by_score",
+    "KeepColumns": "steps.columns",
+    "LanguageFilter": "steps.gate_filters",
+    "LoadDataFromDicts": "steps.load_data",
+    "LoadDataFromFileSystem": "steps.load_data",
+    "LoadDataFromHub": "steps.load_data",
     "ObserverStep": "step",
     "OrderedStep": "step",
+    "PatternFilter": "steps.gate_filters",
     "Rejected": "step",
     "RowStep": "step",
+    "RuleFilter": "steps.gate_filters",
+    "SQLiteExecEval": "steps.sql_evaluation",
+    "SchemaFilter": "steps.gate_filters",
+    "ScoreFromExecEval": "steps.sql_evaluation",
+    "SelectByBool": "steps.select",
+    "SplitByHash": "steps.split_by_hash",
+    "SqlOutputCleaner": "steps.clean_sql",
     "Step": "step",
     "StepResources": "step",
+    "ValueFilter": "steps.gate_filters",
     "WriteManifest": "report_steps.manifests",
     "WriteQualityReport": "report_steps.quality_reports",
+    "clean_sql_output": "steps.clean_sql",
 }
 """Public name -> module below this package. Steps and models in it can be named in YAML files."""
 __all__ = sorted(HOMES)

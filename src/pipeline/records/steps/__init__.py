@@ -1,0 +1,1 @@
+"""Steps that load, identify, check, select and combine records."""
