@@ -11,8 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those of HOMES
+    from .report_steps.agreement_reports import (
+        WriteScoreAgreementReport as WriteScoreAgreementReport,
+    )
     from .report_steps.manifests import WriteManifest as WriteManifest
     from .report_steps.quality_reports import WriteQualityReport as WriteQualityReport
+    from .report_steps.timing_reports import MarkTime as MarkTime
+    from .report_steps.timing_reports import WriteTimingReport as WriteTimingReport
     from .step import GeneratorStep as GeneratorStep
     from .step import GlobalStep as GlobalStep
     from .step import ObserverStep as ObserverStep
@@ -44,9 +49,20 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .steps.split_by_hash import SplitByHash as SplitByHash
     from .steps.sql_evaluation import ScoreFromExecEval as ScoreFromExecEval
     from .steps.sql_evaluation import SQLiteExecEval as SQLiteExecEval
+    from .teacher_steps.llms import LLM as LLM
+    from .teacher_steps.llms import AnthropicLLM as AnthropicLLM
+    from .teacher_steps.llms import LlamaCppLLM as LlamaCppLLM
+    from .teacher_steps.llms import OllamaLLM as OllamaLLM
+    from .teacher_steps.llms import OpenAILLM as OpenAILLM
+    from .teacher_steps.llms import ScriptedLLM as ScriptedLLM
+    from .teacher_steps.llms import SGLangLLM as SGLangLLM
+    from .teacher_steps.llms import TransformersLLM as TransformersLLM
+    from .teacher_steps.llms import vLLM as vLLM
+    from .teacher_steps.text_generation import TextGeneration as TextGeneration
 
 HOMES = {
     "AddSampleId": "steps.identify",
+    "AnthropicLLM": "teacher_steps.llms",
     "CanonicalizeFields": "steps.identify",
     "CleanSqlOutput": "steps.clean_sql",
     "ComputeHash": "steps.identify",
@@ -57,28 +73,40 @@ HOMES = {
     "GlobalStep": "step",
     "KeepByScore": "steps.keep_by_score",
     "KeepColumns": "steps.columns",
+    "LLM": "teacher_steps.llms",
     "LanguageFilter": "steps.gate_filters",
+    "LlamaCppLLM": "teacher_steps.llms",
     "LoadDataFromDicts": "steps.load_data",
     "LoadDataFromFileSystem": "steps.load_data",
     "LoadDataFromHub": "steps.load_data",
+    "MarkTime": "report_steps.timing_reports",
     "ObserverStep": "step",
+    "OllamaLLM": "teacher_steps.llms",
+    "OpenAILLM": "teacher_steps.llms",
     "OrderedStep": "step",
     "PatternFilter": "steps.gate_filters",
     "Rejected": "step",
     "RowStep": "step",
     "RuleFilter": "steps.gate_filters",
+    "SGLangLLM": "teacher_steps.llms",
     "SQLiteExecEval": "steps.sql_evaluation",
     "SchemaFilter": "steps.gate_filters",
     "ScoreFromExecEval": "steps.sql_evaluation",
+    "ScriptedLLM": "teacher_steps.llms",
     "SelectByBool": "steps.select",
     "SplitByHash": "steps.split_by_hash",
     "SqlOutputCleaner": "steps.clean_sql",
     "Step": "step",
     "StepResources": "step",
+    "TextGeneration": "teacher_steps.text_generation",
+    "TransformersLLM": "teacher_steps.llms",
     "ValueFilter": "steps.gate_filters",
     "WriteManifest": "report_steps.manifests",
     "WriteQualityReport": "report_steps.quality_reports",
+    "WriteScoreAgreementReport": "report_steps.agreement_reports",
+    "WriteTimingReport": "report_steps.timing_reports",
     "clean_sql_output": "steps.clean_sql",
+    "vLLM": "teacher_steps.llms",
 }
 """Public name -> module below this package. Steps and models in it can be named in YAML files."""
 __all__ = sorted(HOMES)
