@@ -6,13 +6,14 @@ twice with the answers swapped. An answer wins only if it wins in both orders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..batch.label_run import Labelled, LabelRun, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
+from ..batch.open_folder import OpenFolder
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .judge_agreement import rate_with_interval
 from .judge_scores import fault_reason
@@ -54,29 +55,34 @@ class PairJudgements:
     """The calls, with their number and cost."""
 
     def position_bias(self) -> dict[str, Any]:
-        """Measure how often the judge follows the position instead of the answer.
+        """Measure how often the judge follows the position: see `position_bias`."""
+        return position_bias(self.pairs)
 
-        Returns:
-            `judged` (pairs with both replies), `consistent` (share of these with the same winner,
-            or a tie, in both orders), `consistent_ci95`, `first_chosen` (share of the replies with
-            a choice that chose the first position; 0.5 has no bias), `first_chosen_ci95`. Shares
-            without a case are None.
-        """
-        both = [one for one in self.pairs if one.winner is not None]
-        chosen = [c for one in both for c in one.choices if c is not None and c != "tie"]
-        steady = sum(one.reason == "ok" for one in both)
-        return {
-            "judged": len(both),
-            **rate_with_interval("consistent", steady, len(both)),
-            **rate_with_interval("first_chosen", chosen.count("first"), len(chosen)),
-        }
+
+def position_bias(pairs: Iterable[PairJudgement]) -> dict[str, Any]:
+    """Measure how often a judge follows the position instead of the answer.
+
+    Returns:
+        `judged` (pairs with both replies), `consistent` (share of these with the same winner, or a
+        tie, in both orders), `consistent_ci95`, `first_chosen` (share of the replies with a choice
+        that chose the first position; 0.5 has no bias), `first_chosen_ci95`. Shares without a case
+        are None.
+    """
+    both = [one for one in pairs if one.winner is not None]
+    chosen = [c for one in both for c in one.choices if c is not None and c != "tie"]
+    steady = sum(one.reason == "ok" for one in both)
+    return {
+        "judged": len(both),
+        **rate_with_interval("consistent", steady, len(both)),
+        **rate_with_interval("first_chosen", chosen.count("first"), len(chosen)),
+    }
 
 
 def judge_pairs(
     teacher: Teacher,
     pairs: Sequence[AnswerPair],
     rubric: Rubric,
-    folder: str | Path,
+    folder: str | Path | OpenFolder,
     *,
     profile: DecodeProfile | None = None,
     settings: LabelSettings | None = None,
@@ -87,7 +93,8 @@ def judge_pairs(
         teacher: The judge.
         pairs: The answers.
         rubric: What is judged; its scale is not used.
-        folder: Folder of the calls; the same call is never paid for twice.
+        folder: Folder of the calls; the same call is never paid for twice. One that
+            is open stays open.
         profile: How to decode; None takes the likeliest tokens, up to 512.
         settings: Cap, retries and budget of the judge alone.
 

@@ -14,6 +14,7 @@ from typing import Any
 from ...errors import ConfigError
 from ..batch.label_run import Labelled, LabelRun, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
+from ..batch.open_folder import OpenFolder
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
 from .record_values import read_number, read_text
 from .rubric import Rubric
@@ -47,7 +48,7 @@ def judge_scores(
     teacher: Teacher,
     records: Sequence[Mapping[str, Any]],
     rubric: Rubric,
-    folder: str | Path,
+    folder: str | Path | OpenFolder,
     *,
     fields: JudgedFields | None = None,
     profile: DecodeProfile | None = None,
@@ -59,7 +60,8 @@ def judge_scores(
         teacher: The judge.
         records: Records that passed the gates before.
         rubric: What is judged, and the scale.
-        folder: Folder of the calls; the same call is never paid for twice.
+        folder: Folder of the calls; the same call is never paid for twice. One that
+            is open stays open.
         fields: The fields that the judge is shown.
         profile: How to decode; None takes the likeliest tokens, up to 512.
         settings: Cap, retries and budget of the judge alone.

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ....config import as_settings, read_written_yaml
 from ....errors import ConfigError, did_you_mean, require_settings
 from ....labeling.batch.label_run import InDoubt, LabelSettings, Prices
+from ..report_steps.report_step import read_prices
 
 _SECTIONS: Final = ("rate_limits", "self_hosted_limits")
 """Sections of a written gateway whose keys are those of the gateway itself."""
@@ -40,10 +41,9 @@ class ProviderGateway:
     """Most tokens of prompts and answers of all calls under way, above 0; None sets no limit. It
     is what the memory of a server of one's own holds: further calls wait, and so do the steps
     before."""
-    price_in: float | None = None
-    """Price of a million tokens of prompts, 0 or more."""
-    price_out: float | None = None
-    """Price of a million tokens of answers, 0 or more."""
+    prices: Prices | None = None
+    """What a million tokens of prompts and of answers cost: `{"prompt": 0.15, "completion": 0.6}`.
+    """
     budget: float | None = None
     """Most that all runs with the same cache folder may pay this model, in the currency of the
     prices; the run stops before a call that may exceed it. None sets no limit."""
@@ -62,15 +62,13 @@ class ProviderGateway:
 
     def __post_init__(self) -> None:
         """Refuse settings out of range, all at once."""
-        paid = (self.price_in, self.price_out)
         known = {"cache_path", "refresh_interval_s"}
         checks = (
             ("request_timeout_s", self.request_timeout_s > 0, "above 0"),
             ("qps", self.qps is None or self.qps > 0, "above 0, or null"),
-            ("price_in", paid[0] is None or paid[0] >= 0, "0 or more, or null"),
-            ("price_out", paid[1] is None or paid[1] >= 0, "0 or more, or null"),
             ("capability_probe", set(self.capability_probe) <= known, str(sorted(known))),
         )
+        object.__setattr__(self, "prices", read_prices(self.prices))
         require_settings(self, checks)
         self.label_settings()
 
@@ -83,14 +81,13 @@ class ProviderGateway:
         Raises:
             ConfigError: Settings are out of range, or there is a budget without prices.
         """
-        priced = self.price_in is not None or self.price_out is not None
         return LabelSettings(
             concurrency=self.max_concurrency,
             max_attempts=self.max_attempts,
             requests_per_minute=None if self.qps is None else 60 * self.qps,
             tokens_per_minute=self.tpm,
             tokens_at_once=self.token_budget,
-            prices=Prices(self.price_in or 0.0, self.price_out or 0.0) if priced else None,
+            prices=self.prices,
             budget=self.budget,
             max_error_rate=self.max_error_rate,
             in_doubt=self.in_doubt,

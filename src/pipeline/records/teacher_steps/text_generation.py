@@ -18,7 +18,7 @@ from ....labeling.teachers.protocol import DecodeProfile, TeacherAnswer
 from ..step import Loss, Record, StepOutput, fault_reason
 from .asking_step import AskingStep, require_end
 from .prompt_template import PromptTemplate, named_record, prompt_fault
-from .token_statistics import METADATA, token_statistics, with_metadata
+from .token_statistics import METADATA, raw_output, statistics, with_metadata
 
 logger = logging.getLogger(__name__)
 _ASKED_ALIKE = "%s asks %d times for the likeliest answer; set a temperature above 0"
@@ -159,9 +159,9 @@ class TextGeneration(AskingStep):
         generation: str | list[str],
     ) -> Record:
         step = self.own_name
-        told = token_statistics(answers, step)
+        told = statistics(answers, step)
         if self.add_raw_output:
-            raw = [_raw_output(answer) for answer in answers]
+            raw = [raw_output(answer) for answer in answers]
             told[f"raw_output_{step}"] = raw if self.group_generations else raw[0]
         if self.add_raw_input:
             told[f"raw_input_{step}"] = turns
@@ -183,10 +183,3 @@ class TextGeneration(AskingStep):
             known = did_you_mean(self.decode_profile, profiles, what="profile")
             raise ConfigError([f"decode_profile is {self.decode_profile!r}; {known}"])
         return profiles[self.decode_profile]
-
-
-def _raw_output(answer: TeacherAnswer) -> str:
-    """Write an answer with the reasoning before it."""
-    if not answer.thoughts:
-        return answer.text
-    return f"<think>\n{answer.thoughts}\n</think>\n\n{answer.text}"
