@@ -49,6 +49,11 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .steps.split_by_hash import SplitByHash as SplitByHash
     from .steps.sql_evaluation import ScoreFromExecEval as ScoreFromExecEval
     from .steps.sql_evaluation import SQLiteExecEval as SQLiteExecEval
+    from .teacher_steps.gateway import ProviderGateway as ProviderGateway
+    from .teacher_steps.gateway import read_gateway as read_gateway
+    from .teacher_steps.judge_reports import WriteJudgeReport as WriteJudgeReport
+    from .teacher_steps.judge_steps import JudgePairs as JudgePairs
+    from .teacher_steps.judge_steps import JudgeScore as JudgeScore
     from .teacher_steps.llms import LLM as LLM
     from .teacher_steps.llms import AnthropicLLM as AnthropicLLM
     from .teacher_steps.llms import LlamaCppLLM as LlamaCppLLM
@@ -57,6 +62,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .teacher_steps.llms import ScriptedLLM as ScriptedLLM
     from .teacher_steps.llms import SGLangLLM as SGLangLLM
     from .teacher_steps.llms import TransformersLLM as TransformersLLM
+    from .teacher_steps.llms import llm_from_environment as llm_from_environment
     from .teacher_steps.llms import vLLM as vLLM
     from .teacher_steps.text_generation import TextGeneration as TextGeneration
 
@@ -71,6 +77,8 @@ HOMES = {
     "GateFilter": "steps.gate_filters",
     "GeneratorStep": "step",
     "GlobalStep": "step",
+    "JudgePairs": "teacher_steps.judge_steps",
+    "JudgeScore": "teacher_steps.judge_steps",
     "KeepByScore": "steps.keep_by_score",
     "KeepColumns": "steps.columns",
     "LLM": "teacher_steps.llms",
@@ -85,6 +93,7 @@ HOMES = {
     "OpenAILLM": "teacher_steps.llms",
     "OrderedStep": "step",
     "PatternFilter": "steps.gate_filters",
+    "ProviderGateway": "teacher_steps.gateway",
     "Rejected": "step",
     "RowStep": "step",
     "RuleFilter": "steps.gate_filters",
@@ -101,11 +110,14 @@ HOMES = {
     "TextGeneration": "teacher_steps.text_generation",
     "TransformersLLM": "teacher_steps.llms",
     "ValueFilter": "steps.gate_filters",
+    "WriteJudgeReport": "teacher_steps.judge_reports",
     "WriteManifest": "report_steps.manifests",
     "WriteQualityReport": "report_steps.quality_reports",
     "WriteScoreAgreementReport": "report_steps.agreement_reports",
     "WriteTimingReport": "report_steps.timing_reports",
     "clean_sql_output": "steps.clean_sql",
+    "llm_from_environment": "teacher_steps.llms",
+    "read_gateway": "teacher_steps.gateway",
     "vLLM": "teacher_steps.llms",
 }
 """Public name -> module below this package. Steps and models in it can be named in YAML files."""
