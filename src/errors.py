@@ -22,6 +22,8 @@
     │   └── RemoteError                   a server refused, failed or could not be reached
     │       └── BrokenAnswerError         a server broke off an answer
     ├── LabelingStoppedError (RuntimeError)  labelling ended before all records were done
+    ├── PipelineError (RuntimeError)      a run of a record pipeline ended before its last stage
+    │   └── AccountingError               a step lost rows without a word, or counted some twice
     ├── ScriptError (AssertionError)      a scripted model got other questions than its script holds
     ├── QueryRefusedError (ValueError)    SQL that is not allowed, or that DuckDB cannot parse
     ├── QueryLimitError (RuntimeError)    SQL that exceeds its limit of time, rows or bytes
@@ -272,6 +274,14 @@ class LabelingStoppedError(StillroomError, RuntimeError):
 
     The labels so far are kept.
     """
+
+
+class PipelineError(StillroomError, RuntimeError):
+    """A run of a record pipeline ended before its last stage; what is done is kept for the next."""
+
+
+class AccountingError(PipelineError):
+    """For a step, rows in are not rows used + rejected + dead."""
 
 
 class ScriptError(StillroomError, AssertionError):

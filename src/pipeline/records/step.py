@@ -11,6 +11,10 @@
 
 The fields of a step are the keywords of its constructor and its settings in a YAML file. A pipeline
 calls `run_rows`, which accounts for every row: rows in = rows used + rejected + dead.
+
+    with Pipeline("shout"):
+        load = LoadDataFromDicts(data=[{"text": "a"}])
+        load >> Shout() >> [WriteManifest(), FilterByBool()]
 """
 
 from __future__ import annotations
@@ -18,19 +22,58 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from abc import ABC, abstractmethod
+from abc import ABC, ABCMeta, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, dataclass_transform
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, dataclass_transform
 
-from ...errors import ConfigError, StillroomError
+from ...errors import (
+    ConfigError,
+    LabelingStoppedError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    PipelineError,
+    StillroomError,
+)
 
 Record = dict[str, Any]
 
 ROW_KEY: Final = "__row__"
 """Key under which a pipeline keeps the number of a row while a `process` runs, so that what comes
 out is known to come from what went in. It is in no record before or after."""
+RUN_ENDS: Final = (
+    LabelingStoppedError, MissingDependencyError, ModelNotFoundError, PipelineError,
+)  # fmt: skip
+"""Faults that are those of the run and not of a row; no row is dead for them."""
+
+Next = TypeVar("Next", "Step", "list[Step]", "Step | list[Step]")
+
+
+class StepHolder(Protocol):
+    """What a pipeline offers to the steps that are made while it is open."""
+
+    def add(self, step: Step) -> None:
+        """Take in a step, and give it a name if it has none."""
+
+    def connect(self, before: Step, after: Step) -> None:
+        """Let the records of one step go to another."""
+
+
+open_pipeline: ContextVar[StepHolder | None] = ContextVar("open_pipeline", default=None)
+"""The pipeline whose `with` block is running."""
+
+
+class _StepClass(ABCMeta):
+    """Adds each new step to the open pipeline; copies of a step are not added."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any step
+        step = super().__call__(*args, **kwargs)
+        holder = open_pipeline.get()
+        if holder is not None:
+            holder.add(step)
+        return step
 
 
 @dataclass(frozen=True)
@@ -95,7 +138,7 @@ class _Fields:
         dataclass(kw_only=True, eq=False)(cls)
 
 
-class Step(_Fields, ABC):
+class Step(_Fields, ABC, metaclass=_StepClass):
     """A step of a pipeline; subclass it with fields and a `process`.
 
     >>> class Shout(Step):
@@ -116,6 +159,8 @@ class Step(_Fields, ABC):
     """Name that the step writes -> column of the records."""
     resources: StepResources = field(default_factory=StepResources)
 
+    pipeline: ClassVar[StepHolder | None] = None
+    """The pipeline that the step belongs to; each step has its own."""
     is_costly: ClassVar[bool] = False
     """Whether the rows before and after the step are kept on disk, because it is slow or paid."""
     unhashed: ClassVar[frozenset[str]] = frozenset({"name", "input_batch_size", "resources"})
@@ -128,6 +173,23 @@ class Step(_Fields, ABC):
         if isinstance(self.resources, Mapping):
             self.resources = StepResources(**self.resources)
 
+    def __rshift__(self, after: Next) -> Next:
+        """Let the records go to another step, or to each of several: `a >> b`, `a >> [b, c]`."""
+        steps: list[Step] = after if isinstance(after, list) else [after]
+        for step in steps:
+            self._connect(step)
+        return after
+
+    def __rrshift__(self, before: list[Step]) -> Self:
+        """Take the records of several steps, joined row by row: `[b, c] >> d`."""
+        for step in before:
+            step._connect(self)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the pipeline out of copies and of what is sent to workers."""
+        return {key: value for key, value in self.__dict__.items() if key != "pipeline"}
+
     @property
     def inputs(self) -> list[str]:
         """Columns that every record must have."""
@@ -137,6 +199,9 @@ class Step(_Fields, ABC):
     def outputs(self) -> list[str]:
         """Columns that the step adds."""
         return []
+
+    def enter_run(self, context: RunContext) -> None:
+        """Be told which run the step works for; called before `load`, in each worker."""
 
     def load(self) -> None:
         """Open what the step needs; called once before the first batch, in each worker."""
@@ -167,6 +232,8 @@ class Step(_Fields, ABC):
         rows = inputs[0]
         try:
             return self._run_batch(inputs)
+        except RUN_ENDS:
+            raise
         except Exception as fault:  # noqa: BLE001 - a step is anybody's code
             if len(rows) == 1:
                 return StepOutput(dead=[Loss(0, fault_reason(fault), dict(rows[0]))])
@@ -188,6 +255,13 @@ class Step(_Fields, ABC):
         other = copy.copy(self)
         other.name = name
         return other
+
+    def _connect(self, after: Step) -> None:
+        if self.pipeline is None:
+            raise ConfigError([
+                f"{type(self).__name__} is in no pipeline; make its steps inside `with Pipeline():`"
+            ])  # fmt: skip
+        self.pipeline.connect(self, after)
 
     def _run_batch(self, inputs: Sequence[Sequence[Record]]) -> StepOutput:
         rows = inputs[0]
@@ -261,6 +335,8 @@ class RowStep(Step):
         for place, row in enumerate(rows):
             try:
                 done = self.apply(self._read(row))
+            except RUN_ENDS:
+                raise
             except Exception as fault:  # noqa: BLE001 - a step is anybody's code
                 output.dead.append(Loss(place, fault_reason(fault), dict(row)))
                 continue
@@ -346,11 +422,29 @@ class GeneratorStep(Step):
             offset: Number of rows to leave out.
         """
 
+    def named_records(self, offset: int = 0) -> Iterator[Record]:
+        """Yield the records one by one, with their columns named as in the pipeline."""
+        for batch, is_last in self.process(offset):
+            for record in batch:
+                yield self._written(dict(record))
+            if is_last:
+                return
+
 
 class GlobalStep(Step):
     """A step that needs the whole data set at once; it is held in memory."""
 
     is_costly: ClassVar[bool] = True
+
+    def run_rows(self, *inputs: Sequence[Record]) -> StepOutput:
+        """Work on all rows; if that fails, all are dead, since no row can be worked on alone."""
+        try:
+            return self._run_batch(inputs)
+        except RUN_ENDS:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a step is anybody's code
+            reason = fault_reason(fault)
+            return StepOutput(dead=[Loss(p, reason, dict(r)) for p, r in enumerate(inputs[0])])
 
 
 @dataclass(frozen=True)
@@ -365,6 +459,10 @@ class RunContext:
     """Name of the stage before; None outside a pipeline."""
     inputs: tuple[Path, ...] = ()
     """Manifests of the stages that the records came from."""
+    shards: tuple[Mapping[str, Any], ...] = ()
+    """Files of the stage before: `{"file", "count", "sha256"}` each, the file below `folder`."""
+    cache_dir: Path | None = None
+    """Folder of what several runs share, such as answers of a teacher; None outside a pipeline."""
     accounting: Mapping[str, Any] = field(default_factory=dict)
     """Counts of the run so far by stage: `{stage: {"in", "out", "rejected": {}, "dead": {}}}`."""
     partial: bool = False
