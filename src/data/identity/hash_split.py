@@ -7,11 +7,11 @@ group.
 
 from __future__ import annotations
 
-import bisect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, Literal
 
 from ...errors import ConfigError, IdentityError
@@ -93,7 +93,7 @@ def split_part(key: str, train: float = 0.9, val: float | None = None) -> Part:
             together with `train`.
     """
     _check_shares(train, val)
-    return _part_at(split_position(key), train, val)
+    return part_at(split_position(key), train, val)
 
 
 def hash_split(keys: Sequence[str], train: float = 0.9, val: float | None = None) -> HashSplit:
@@ -116,33 +116,59 @@ def hash_split(keys: Sequence[str], train: float = 0.9, val: float | None = None
     """
     _check_shares(train, val)
     positions = [split_position(key) for key in keys]
-    places = sorted(set(positions))
-    end_train = sum(_part_at(p, train, val) == "train" for p in places)
-    end_val = sum(_part_at(p, train, val) != "test" for p in places)
-    moved_train, moved_val = _without_empty_parts(end_train, end_val, len(places), train, val)
-
-    def part(position: float) -> Part:
-        rank = bisect.bisect_left(places, position)
-        return "train" if rank < moved_train else "val" if rank < moved_val else "test"
-
-    parts = tuple(part(position) for position in positions)
+    borders = split_borders(sorted(positions), train, val)
+    parts = tuple(part_between(position, borders) for position in positions)
     told = dict.fromkeys(
-        f"key {key!r} moved from {_part_at(p, train, val)} to {now}, which would have been empty"
+        f"key {key!r} moved from {part_at(p, train, val)} to {now}, which would have been empty"
         for key, p, now in zip(keys, positions, parts, strict=True)
-        if _part_at(p, train, val) != now
+        if part_at(p, train, val) != now
     )
     return HashSplit(parts, tuple(told))
 
 
-def _part_at(position: float, train: float, val: float | None) -> Part:
+def split_borders(
+    positions: Iterable[float], train: float = 0.9, val: float | None = None
+) -> tuple[float, float]:
+    """Give the positions at which "val" and "test" begin, by the rule of `hash_split`.
+
+    Args:
+        positions: Positions of all keys in ascending order, equal ones any number of times; they
+            are read twice.
+        train: As in `split_part`.
+        val: As in `split_part`.
+
+    Raises:
+        ConfigError: A share is not allowed; see `split_part`.
+    """
+    _check_shares(train, val)
+    count = end_train = end_val = 0
+    for position, _ in groupby(positions):
+        part = part_at(position, train, val)
+        count += 1
+        end_train += part == "train"
+        end_val += part != "test"
+    ends = _without_empty_parts(end_train, end_val, count, train, val)
+    at = dict.fromkeys(ends, math.inf)
+    for rank, (position, _) in enumerate(groupby(positions)):
+        if rank in at:
+            at[rank] = position
+    return at[ends[0]], at[ends[1]]
+
+
+def part_between(position: float, borders: tuple[float, float]) -> Part:
+    """Return the part of a position, by the borders that `split_borders` gave."""
+    return "train" if position < borders[0] else "val" if position < borders[1] else "test"
+
+
+def part_at(position: float, train: float, val: float | None) -> Part:
     """Return the part of a position, 0 to 1."""
-    train_share, val_share, test_share = _shares(train, val)
+    train_share, val_share, test_share = split_shares(train, val)
     if train_share == 1 or position < train_share:
         return "train"
     return "val" if test_share == 0 or position < train_share + val_share else "test"
 
 
-def _shares(train: float, val: float | None) -> tuple[float, float, float]:
+def split_shares(train: float, val: float | None) -> tuple[float, float, float]:
     """Return the shares of train, val and test, 0 to 1 each."""
     first = min(max(train, 0.0), 1.0)
     second = 1 - first if val is None else val
@@ -162,7 +188,7 @@ def _without_empty_parts(
         train: As in `split_part`.
         val: As in `split_part`.
     """
-    in_train, in_val, in_test = (int(share > 0) for share in _shares(train, val))
+    in_train, in_val, in_test = (int(share > 0) for share in split_shares(train, val))
     if count < 2:
         return end_train, end_val
     if in_train + in_val + in_test > count:

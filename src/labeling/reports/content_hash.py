@@ -35,8 +35,11 @@ class ContentHash:
         Raises:
             DataError: A field holds NaN, an infinity or no JSON value.
         """
-        name = name or f"number {self._digests.count + 1}"
-        self._digests.add(hashlib.sha256(record_json(record, name).encode("ascii")).digest())
+        self.add_digest(record_digest(record, name or f"number {self._digests.count + 1}"))
+
+    def add_digest(self, digest: bytes) -> None:
+        """Take a record by its digest, from `record_digest`."""
+        self._digests.add(digest)
 
     @property
     def data_hash(self) -> str:
@@ -48,8 +51,8 @@ class ContentHash:
         return digest.hexdigest()
 
 
-def record_json(record: Mapping[str, Any], name: str) -> str:
-    """Write a record as `stable_json`.
+def record_digest(record: Mapping[str, Any], name: str) -> bytes:
+    """Hash a record: sha256 of its `stable_json`, 32 bytes.
 
     Args:
         record: A record.
@@ -59,7 +62,7 @@ def record_json(record: Mapping[str, Any], name: str) -> str:
         DataError: A field holds NaN, an infinity or no JSON value; names record and field.
     """
     try:
-        return stable_json(record)
+        return hashlib.sha256(stable_json(record).encode("ascii")).digest()
     except (TypeError, ValueError) as fault:
         raise DataError(f"record {name}: {_fault_of(record)}") from fault
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .report_steps.agreement_reports import (
         WriteScoreAgreementReport as WriteScoreAgreementReport,
     )
+    from .report_steps.exports import WriteDataset as WriteDataset
+    from .report_steps.exports import WriteMlxDataset as WriteMlxDataset
     from .report_steps.manifests import WriteManifest as WriteManifest
     from .report_steps.quality_reports import WriteQualityReport as WriteQualityReport
     from .report_steps.timing_reports import MarkTime as MarkTime
@@ -72,7 +74,6 @@ HOMES = {
     "AddSampleId": "steps.identify",
     "AnthropicLLM": "teacher_steps.llms",
     "CanonicalizeFields": "steps.identify",
-    "clean_sql_output": "steps.clean_sql",
     "CleanSqlOutput": "steps.clean_sql",
     "ComputeHash": "steps.identify",
     "Distiset": "distiset",
@@ -85,10 +86,9 @@ HOMES = {
     "JudgeScore": "teacher_steps.judge_steps",
     "KeepByScore": "steps.keep_by_score",
     "KeepColumns": "steps.columns",
+    "LLM": "teacher_steps.llms",
     "LanguageFilter": "steps.gate_filters",
     "LlamaCppLLM": "teacher_steps.llms",
-    "LLM": "teacher_steps.llms",
-    "llm_from_environment": "teacher_steps.llms",
     "LoadDataFromDicts": "steps.load_data",
     "LoadDataFromFileSystem": "steps.load_data",
     "LoadDataFromHub": "steps.load_data",
@@ -100,29 +100,33 @@ HOMES = {
     "PatternFilter": "steps.gate_filters",
     "Pipeline": "pipeline",
     "ProviderGateway": "teacher_steps.gateway",
-    "read_gateway": "teacher_steps.gateway",
     "Rejected": "step",
     "RowStep": "step",
     "RuleFilter": "steps.gate_filters",
+    "SGLangLLM": "teacher_steps.llms",
+    "SQLiteExecEval": "steps.sql_evaluation",
     "SchemaFilter": "steps.gate_filters",
     "ScoreFromExecEval": "steps.sql_evaluation",
     "ScriptedLLM": "teacher_steps.llms",
     "SelectByBool": "steps.select",
-    "SGLangLLM": "teacher_steps.llms",
     "SplitByHash": "steps.split_by_hash",
-    "SQLiteExecEval": "steps.sql_evaluation",
     "SqlOutputCleaner": "steps.clean_sql",
     "Step": "step",
     "StepResources": "step",
     "TextGeneration": "teacher_steps.text_generation",
     "TransformersLLM": "teacher_steps.llms",
     "ValueFilter": "steps.gate_filters",
-    "vLLM": "teacher_steps.llms",
+    "WriteDataset": "report_steps.exports",
     "WriteJudgeReport": "teacher_steps.judge_reports",
     "WriteManifest": "report_steps.manifests",
+    "WriteMlxDataset": "report_steps.exports",
     "WriteQualityReport": "report_steps.quality_reports",
     "WriteScoreAgreementReport": "report_steps.agreement_reports",
     "WriteTimingReport": "report_steps.timing_reports",
+    "clean_sql_output": "steps.clean_sql",
+    "llm_from_environment": "teacher_steps.llms",
+    "read_gateway": "teacher_steps.gateway",
+    "vLLM": "teacher_steps.llms",
 }
 """Public name -> module below this package. Steps and models in it can be named in YAML files."""
 __all__ = sorted(HOMES)

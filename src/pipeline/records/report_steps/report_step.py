@@ -8,7 +8,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ....errors import ConfigError, did_you_mean
 from ....labeling.batch.label_run import Prices
@@ -19,20 +19,19 @@ RUN_ID_ENV: Final = "FASTDISTILL_RUN_ID"
 REPORTS: Final = "artifacts/reports"
 
 
-class ReportStep(ObserverStep):
-    """Writes one JSON report about the records of a stage.
+class RunFolderStep(ObserverStep):
+    """Writes files that belong to a run.
 
-    In a pipeline the file lies in the run's folder, `<artifacts>/<run_id>/<stage>/`, unless another
-    `output_dir` than the default is given; outside a pipeline it lies in `<output_dir>/<stage>/`.
-    There, a report of another run is never replaced.
+    In a pipeline they lie in the run's folder, `<artifacts>/<run_id>/`, unless another `output_dir`
+    than the default is given; outside a pipeline they lie in `output_dir`. There, a file of another
+    run is never replaced.
     """
 
     output_dir: str = REPORTS
-    """Folder of the report."""
-    run_id: str | None = None
-    """Run that the report names; None takes the pipeline's, or else that of `run_id_env`."""
-    run_id_env: str = RUN_ID_ENV
-    """Environment variable that names the run."""
+    """Folder of the files."""
+
+    run_subfolder: ClassVar[str] = ""
+    """Folder of the files in the run's folder."""
 
     def __post_init__(self) -> None:
         """Refuse to be without a folder."""
@@ -40,6 +39,27 @@ class ReportStep(ObserverStep):
         if not self.output_dir:
             raise ConfigError([f"{type(self).__name__} requires output_dir to be set."])
         self._context = RunContext()
+
+    @property
+    def named_run(self) -> str | None:
+        """The run that the files name: the pipeline's, or else that of `FASTDISTILL_RUN_ID`."""
+        return self._context.run_id or os.environ.get(RUN_ID_ENV) or None
+
+    def below(self, path: str | Path) -> Path:
+        """Give the place of a file: below the run's folder, or below `output_dir`."""
+        explicit = self.output_dir != type(self).output_dir
+        if explicit or self._context.folder is None:
+            return Path(self.output_dir) / path
+        return self._context.folder / self.run_subfolder / path
+
+
+class ReportStep(RunFolderStep):
+    """Writes one JSON report about the records of a stage."""
+
+    run_id: str | None = None
+    """Run that the report names; None takes the pipeline's, or else that of `run_id_env`."""
+    run_id_env: str = RUN_ID_ENV
+    """Environment variable that names the run."""
 
     @property
     @abstractmethod
@@ -62,17 +82,8 @@ class ReportStep(ObserverStep):
     @property
     def named_run(self) -> str | None:
         """The run that the report names."""
-        named = os.environ.get(self.run_id_env) or None
-        own = named if self.run_id_env != RUN_ID_ENV else None
-        return self.run_id or own or self._context.run_id or named
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        explicit = self.output_dir != type(self).output_dir
-        if explicit or self._context.folder is None:
-            return Path(self.output_dir) / self.report_path
-        return self._context.folder / self.report_path
+        own = os.environ.get(self.run_id_env) or None
+        return self.run_id or (own if self.run_id_env != RUN_ID_ENV else None) or super().named_run
 
     def start(self, context: RunContext) -> None:
         """Begin a report; see `ObserverStep.start`.
@@ -81,12 +92,12 @@ class ReportStep(ObserverStep):
             ConfigError: The file is there and belongs to another run.
         """
         self._context = context
-        require_own_report(self.path, self.named_run)
+        require_own_report(self.below(self.report_path), self.named_run)
         self.begin()
 
     def finish(self) -> list[Path]:
         """Write the report."""
-        path = self.path
+        path = self.below(self.report_path)
         return [write_report(path, self.head, self.body(path), partial=self._context.partial)]
 
     def column(self, field: str) -> str:

@@ -1,0 +1,63 @@
+"""Texts from records by a Jinja template, in which nothing missing becomes an empty text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import ConfigError, DataError
+
+
+class RecordTemplate:
+    """A template whose variables are the columns of a record.
+
+    A variable that the record does not have, that is null or that is NaN is an error; a template
+    says `{{ context or "" }}` where nothing may stand. Values are written as Jinja writes them; a
+    newline at the end of the template is kept. The template runs in Jinja's sandbox.
+
+    >>> RecordTemplate("Schema: {{ schema }}").render({"schema": "users(id)"})
+    'Schema: users(id)'
+    """
+
+    def __init__(self, template: str) -> None:
+        """Parse the template.
+
+        Raises:
+            ConfigError: It has a mistake; says in which line.
+        """
+        from jinja2 import StrictUndefined, TemplateSyntaxError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_require_value
+        )
+        try:
+            self._template = environment.from_string(template)
+        except TemplateSyntaxError as fault:
+            raise ConfigError([f"template, line {fault.lineno}: {fault.message}"]) from fault
+
+    def render(self, record: Mapping[str, Any]) -> str:
+        """Write the text of a record.
+
+        Raises:
+            DataError: A variable is missing, null or NaN, or the template fails on its value.
+        """
+        from jinja2 import UndefinedError
+
+        try:
+            return self._template.render(dict(record))
+        except DataError:
+            raise
+        except UndefinedError as fault:
+            raise DataError(f"undefined template variable: {fault.message}") from fault
+        except Exception as fault:
+            raise DataError(f"the template cannot be filled: {fault}") from fault
+
+
+def _require_value(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if value is None:
+        raise DataError("a template variable is null; give it a value, or write `or` in its place")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError("a template variable is NaN or an infinity")
+    return value
