@@ -19,12 +19,14 @@ from dataclasses import dataclass
 
 from ..prompts import Prompt
 from .checkpoints.load_student import Checkpoint
+from .constrained.grammar import Grammar, GrammarConstraint, constrain
 from .engine.detokenize import decode_answer
 from .engine.protocol import FinishReason, GenerationRequest
 from .engine.token_stream import AnswerStream
 from .engine.transformers_engine import serve_checkpoint
+from .prompt_tokens.prompt_ids import answer_lead
 from .scoring.choices import encode_prompt
-from .scoring.model_limits import check_room
+from .scoring.model_limits import check_room, end_token_ids
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def generate_texts(
     top_p: float = 1.0,
     seed: int = 0,
     batch_size: int = 64,
+    grammars: Sequence[Grammar] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Generation]:
     """Answer prompts, many at a time.
@@ -65,6 +68,8 @@ def generate_texts(
         seed: Seed of the samples. A sample depends on seed and prompt only; repetitions of a
             prompt get further samples.
         batch_size: Most prompts decoded together; affects speed and memory, not answers.
+        grammars: Form of each answer, one per prompt; None for free text. An answer that reaches
+            `max_new_tokens` is only the beginning of one.
         progress: Called with the numbers of prompts done and in all, about once per batch.
 
     Returns:
@@ -72,15 +77,17 @@ def generate_texts(
 
     Raises:
         GenerationError: A prompt is empty or fills the model's context, or the model fails.
-        ConfigError: A setting is out of range.
+        ConfigError: A setting is out of range, or a grammar cannot be enforced.
+        MissingDependencyError: There are grammars, and llguidance is not installed.
     """
     encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
     for ids in encoded:
         check_room(len(ids), checkpoint.model)
     requests = [
         GenerationRequest(ids, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
-                          seed=own)
-        for ids, own in zip(encoded, _seeds(encoded, seed), strict=True)
+                          seed=own, constraint=form)
+        for ids, own, form in zip(encoded, _seeds(encoded, seed),
+                                  _constraints(checkpoint, prompts, grammars), strict=True)
     ]  # fmt: skip
     # Longest first, so that memory runs out at the start or not at all.
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))
@@ -95,6 +102,19 @@ def generate_texts(
             if progress is not None and (done % batch_size == 0 or done == len(order)):
                 progress(done, len(order))
     return [answers[place] for place in range(len(encoded))]
+
+
+def _constraints(
+    checkpoint: Checkpoint, prompts: Sequence[Prompt], grammars: Sequence[Grammar] | None
+) -> Iterator[GrammarConstraint | None]:
+    """Compile the grammar of each answer, with what separates it from its prompt."""
+    if grammars is None:
+        yield from (None for _ in prompts)
+        return
+    tokenizer = checkpoint.tokenizer
+    ends = end_token_ids(checkpoint.model, tokenizer)
+    for prompt, grammar in zip(prompts, grammars, strict=True):
+        yield constrain(grammar, tokenizer, ends, lead=answer_lead(tokenizer, prompt))
 
 
 def _read(checkpoint: Checkpoint, stream: AnswerStream) -> Generation:

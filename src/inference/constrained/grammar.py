@@ -124,7 +124,7 @@ def choice_grammar(choices: Sequence[str]) -> Grammar:
     if not choices or not all(choices):
         raise ConfigError([f"choices are {list(choices)!r}; give one text or more, none empty"])
     # One pattern, not one rule per choice: thousands of rules at one place are refused.
-    return regex_grammar("|".join(_literal(choice) for choice in dict.fromkeys(choices)))
+    return regex_grammar("|".join(literal_pattern(choice) for choice in dict.fromkeys(choices)))
 
 
 class GrammarConstraint:
@@ -291,7 +291,7 @@ def _unpacked(packed: bytes, words: int) -> NDArray[numpy.bool_]:
     return numpy.unpackbits(bits, count=words, bitorder="little").view(numpy.bool_)
 
 
-def _literal(text: str) -> str:
+def literal_pattern(text: str) -> str:
     """Escape a text as a pattern that matches only it."""
     return re.sub(r"[!-/:;=?@\[-`{-~]", r"\\\g<0>", text)  # `\<` and `\>` mean something else
 
