@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 
 from ...errors import ConfigError, DataNotFoundError, MissingDependencyError
 from ...files import read_json, write_json
-from .row_codec import Row, decode_rows, encode_rows, read_parquet, write_parquet
+from .row_codec import Row, decode_rows, encode_rows, parquet_bytes, read_parquet
 from .stage_store import StageStore
 from .step import Record
 
@@ -223,5 +223,5 @@ def _write_part(folder: Path, name: str, records: Sequence[Record]) -> list[str]
             place, reason = next(iter(faults.items()))
             raise ConfigError([f"record {start + place} of {name} cannot be written: {reason}"])
         files.append(f"{name}-{number:05d}.parquet")
-        write_parquet(folder / files[-1], table)
+        (folder / files[-1]).write_bytes(parquet_bytes(table))
     return files

@@ -30,7 +30,7 @@ from .draw import draw_plan
 from .parameters import with_parameters
 from .pipeline_files import dump_pipeline, read_pipeline_file, steps_from_dict
 from .plan import LoadGroups, Plan, Stage, make_plan
-from .run_folder import FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
+from .run_folder import CACHE_VARIABLE, FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
 from .runner import Engine, LocalEngine, PipelineInterrupted, ends_gracefully, log, run_plan
 from .stage_store import StageStore
@@ -48,8 +48,8 @@ class Pipeline:
     Args:
         name: Name, part of the run id; None is `pipeline`.
         description: For people.
-        cache_dir: Folder of what several runs share, such as a teacher's answers; None is
-            `.cache` below the folder of the runs.
+        cache_dir: Folder of what several runs share, such as a teacher's answers; None takes
+            `FASTDISTILL_CACHE_DIR`, else `.cache` below the folder of the runs.
         enable_metadata: Accepted; what a run was is always in its `run.json`.
         requirements: Packages that the steps need, kept in dumps.
     """
@@ -177,12 +177,10 @@ class Pipeline:
         plan = make_plan(steps, edges, load_groups)
         artifacts = _artifacts_folder(artifacts_dir, storage_parameters)
         shape = [sorted(steps), sorted(map(list, edges))]
-        chosen = choose_run_id(
-            run_id, artifacts, self.name, shape, may_resume=(use_cache and pilot is None) or finish
-        )
+        chosen = choose_run_id(run_id, artifacts, self.name, shape, may_resume=use_cache or finish)
         folder = artifacts / chosen
         options = RunOptions(
-            folder, chosen, self.cache_dir or artifacts / ".cache", rows_per_shard,
+            folder, chosen, self._cache_folder(artifacts), rows_per_shard,
             finish=finish, gate=gate, gate_stage=gate_stage,
         )  # fmt: skip
         runner = _open_engine(engine, engine_options)
@@ -229,7 +227,7 @@ class Pipeline:
         with tempfile.TemporaryDirectory(prefix="stillroom-") as place:
             folder = Path(place)
             options = RunOptions(
-                folder, "dry-run", self.cache_dir or folder, limit=batch_size, observers=False
+                folder, "dry-run", self._cache_folder(folder), limit=batch_size, observers=False
             )
             result = run_plan(plan, options, LocalEngine(), _no_progress, lambda: False)
             parts = {
@@ -305,6 +303,10 @@ class Pipeline:
         roots = [name for name in steps if name not in after]
         source = DatasetSource(name=name, batch_size=batch_size).over(dataset)
         return {name: source, **steps}, [*((name, root) for root in roots), *edges]
+
+    def _cache_folder(self, artifacts: Path) -> Path:
+        named = os.environ.get(CACHE_VARIABLE)
+        return self.cache_dir or (Path(named).expanduser() if named else artifacts / ".cache")
 
     def _earlier(self, folder: Path) -> dict[str, Any] | None:
         earlier = read_run(folder)

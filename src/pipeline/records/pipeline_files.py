@@ -67,7 +67,7 @@ def thing_told(thing: Any) -> Any:  # noqa: ANN401 - a step, an LLM, a setting
         return [thing_told(v) for v in thing]
     settings = _settings(thing)
     if settings is not None:
-        info = {"module": type(thing).__module__, "name": type(thing).__qualname__}
+        info = {"module": type(thing).__module__, "name": type(thing).__name__}
         return {**thing_told(settings), "type_info": info}
     try:
         return plain_json(thing)

@@ -59,7 +59,7 @@ def read_source(
         table = store_rows(stage.name, work)
         more = {"last": not following}
         told = shard_told(stage, shard, work, None, began, more)
-        yield store.write_same(shard, told, table, work.losses, TIMED)
+        yield store.write(shard, told, table, work.losses, TIMED)
         shard += 1
         if not following:
             store.drop(shard)

@@ -148,13 +148,15 @@ def decode_rows(table: Any) -> list[Row]:  # noqa: ANN401 - pyarrow has no types
     return [Row(row_id, record) for row_id, record in zip(row_ids, records, strict=True)]
 
 
-def write_parquet(path: Path, table: Any) -> None:  # noqa: ANN401 - pyarrow has no types
-    """Write a table to a file; equal tables give equal bytes."""
-    pq.write_table(table, path, compression="zstd", write_statistics=False)
+def parquet_bytes(table: Any) -> bytes:  # noqa: ANN401 - pyarrow has no types
+    """Write a table as a Parquet file in memory; equal tables give equal bytes."""
+    stream = pa.BufferOutputStream()
+    pq.write_table(table, stream, compression="zstd", write_statistics=False)
+    return bytes(stream.getvalue())
 
 
 def read_parquet(path: Path) -> Any:  # noqa: ANN401 - pyarrow has no types
-    """Read the table of a file that `write_parquet` wrote."""
+    """Read the table of a file of `parquet_bytes`."""
     return pq.ParquetFile(path).read(use_threads=False)
 
 

@@ -18,6 +18,7 @@ RUN_FILE: Final = "run.json"
 LOCK_FILE: Final = ".lock"
 RUN_ID_VARIABLE: Final = "FASTDISTILL_RUN_ID"
 FOLDER_VARIABLE: Final = "FASTDISTILL_ARTIFACTS_DIR"
+CACHE_VARIABLE: Final = "FASTDISTILL_CACHE_DIR"
 _RUN_ID: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ...errors import AccountingError, PipelineError
+from ...errors import AccountingError, LabelingStoppedError, PipelineError
 from .plan import Stage
 from .row_codec import Row, encode_rows
 from .stage_store import STATE, LostRow, StageStore
@@ -67,6 +67,8 @@ class ShardWork:
     losses: list[LostRow] = field(default_factory=list)
     waiting: int = 0
     """Rows that a costly step was not given, because the run is to end."""
+    stopped: LabelingStoppedError | None = None
+    """Why a costly step ended the run."""
 
     def lose(self, step: str, kind: Any, reason: str, row: Row) -> None:  # noqa: ANN401 - a literal
         """Take note of a row that is not passed on."""
@@ -132,13 +134,19 @@ def run_shard(
 
     Raises:
         AccountingError: A step lost rows, or counted some twice.
+        LabelingStoppedError: A teacher ended the run; what it has answered is written.
     """
     began = time.monotonic()
     stores = [StageStore(folder / source) for source in stage.sources]
     work, joined = _joined(stage, [store.rows(shard) for store in stores])
     _run_steps(stage, work, joined, first_places or {}, stop)
     inputs = input_hashes(stage, folder, shard)
-    return write_shard(stage, folder, shard, work, inputs, began)
+    if work.stopped is not None and not work.rows:
+        raise work.stopped
+    record = write_shard(stage, folder, shard, work, inputs, began)
+    if work.stopped is not None:
+        raise work.stopped
+    return record
 
 
 def run_whole(stage: Stage, folder: Path, shards: Sequence[int], rows_per_shard: int) -> list[Any]:
@@ -162,6 +170,8 @@ def run_whole(stage: Stage, folder: Path, shards: Sequence[int], rows_per_shard:
     ]
     work, joined = _joined(stage, rows)
     _run_steps(stage, work, joined, {}, None)
+    if work.stopped is not None:
+        raise work.stopped
     inputs = whole_input_hashes(stage, folder, shards)
     cuts = range(0, max(len(work.rows), 1), rows_per_shard)
     records = []
@@ -252,6 +262,8 @@ def _run_steps(
         asked = stop if step.is_costly else None
         work.rows = _run_step(step, rows_of, work, first_places.get(step.name, 0), asked)
         rows_of = [work.rows]
+        if work.stopped is not None:
+            return
 
 
 def _run_step(
@@ -268,10 +280,14 @@ def _run_step(
             break
         rows = rows_of[0][start : start + size]
         batches = [[row.record for row in part[start : start + size]] for part in rows_of]
-        if isinstance(step, OrderedStep):
-            output = _run_ordered(step, first_place + start, batches[0])
-        else:
-            output = step.run_rows(*batches)
+        try:
+            if isinstance(step, OrderedStep):
+                output = _run_ordered(step, first_place + start, batches[0])
+            else:
+                output = step.run_rows(*batches)
+        except LabelingStoppedError as fault:
+            work.waiting, work.stopped = total - start, fault
+            break
         _check(step.name, output, len(rows))
         for kind, losses in (("rejected", output.rejected), ("dead", output.dead)):
             for loss in losses:

@@ -10,6 +10,7 @@ seal, the hash of their own content, so that a changed byte in them is found as 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -24,7 +25,7 @@ import pyarrow as pa
 from ...errors import DataError, UnreadableFileError
 from ...files import atomic_path, file_sha256, write_json
 from ...records import sha256_text, stable_json
-from .row_codec import Row, decode_rows, json_text, read_parquet, write_parquet
+from .row_codec import Row, decode_rows, json_text, parquet_bytes, read_parquet
 
 SHARD_FILE: Final = re.compile(r"^(?:rows|losses|shard)-(\d{5,})\.(?:parquet|json)$")
 TEMPORARY: Final = re.compile(r"\.(?:tmp|old)-\d+$")
@@ -78,6 +79,7 @@ class StageStore:
         told: Mapping[str, Any],
         table: Any,  # noqa: ANN401 - pyarrow has no types
         losses: Sequence[LostRow],
+        may_differ: frozenset[str] | None = None,
     ) -> dict[str, Any]:
         """Write a shard, in place of an earlier one.
 
@@ -86,49 +88,43 @@ class StageStore:
             told: What its record says beside the files.
             table: Its rows, from `encode_rows`.
             losses: The rows that it does not pass on.
+            may_differ: Keep the shard that is there if it is the same but for these keys of its
+                record; None always writes.
 
         Returns:
             Its record.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._path("shard", shard, "json").unlink(missing_ok=True)
-        files: dict[str, Any] = {"rows": self._write_table("rows", shard, table), "losses": None}
+        parts = {"rows": parquet_bytes(table), "losses": None}
         if losses:
-            files["losses"] = self._write_table("losses", shard, _losses_table(losses))
-        else:
-            self._path("losses", shard, "parquet").unlink(missing_ok=True)
+            parts["losses"] = parquet_bytes(_losses_table(losses))
+        counts = {"rows": table.num_rows, "losses": len(losses)}
+        files = {
+            part: None if content is None else {
+                "file": self._path(part, shard, "parquet").name,
+                "count": counts[part],
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for part, content in parts.items()
+        }  # fmt: skip
         record = {**told, **files}
-        return write_sealed(self._path("shard", shard, "json"), record)
-
-    def write_same(
-        self,
-        shard: int,
-        told: Mapping[str, Any],
-        table: Any,  # noqa: ANN401 - pyarrow has no types
-        losses: Sequence[LostRow],
-        ignore: frozenset[str],
-    ) -> dict[str, Any]:
-        """Write a shard unless the same one is there; a record that says the same is kept.
-
-        Args:
-            shard: As for `write`.
-            told: As for `write`.
-            table: As for `write`.
-            losses: As for `write`.
-            ignore: Keys of `told` that may differ.
-        """
-        there = self.record(shard)
-        if there is not None and all(
-            there.get(key) == value for key, value in told.items() if key not in ignore
+        there = None if may_differ is None else self.record(shard)
+        if (
+            there is not None
+            and may_differ is not None
+            and all(
+                there.get(key) == value for key, value in record.items() if key not in may_differ
+            )
         ):
-            probe = StageStore(self.folder / f"probe.tmp-{shard}")
-            try:
-                new = probe.write(shard, told, table, losses)
-                if (new["rows"], new["losses"]) == (there["rows"], there["losses"]):
-                    return there
-            finally:
-                shutil.rmtree(probe.folder, ignore_errors=True)
-        return self.write(shard, told, table, losses)
+            return there
+        self._path("shard", shard, "json").unlink(missing_ok=True)
+        for part, content in parts.items():
+            path = self._path(part, shard, "parquet")
+            if content is None:
+                path.unlink(missing_ok=True)
+                continue
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(content)
+        return write_sealed(self._path("shard", shard, "json"), record)
 
     def rows(self, shard: int) -> list[Row]:
         """Read the rows of a shard.
@@ -187,13 +183,6 @@ class StageStore:
                 found = SHARD_FILE.match(path.name)
                 if found:
                     yield int(found[1])
-
-    def _write_table(self, part: str, shard: int, table: Any) -> dict[str, Any]:  # noqa: ANN401
-        path = self._path(part, shard, "parquet")
-        with atomic_path(path) as temporary:
-            write_parquet(temporary, table)
-            sha256 = file_sha256(temporary)
-        return {"file": path.name, "count": table.num_rows, "sha256": sha256}
 
     def _path(self, part: str, shard: int, ending: str) -> Path:
         return self.folder / f"{part}-{shard:05d}.{ending}"

@@ -83,6 +83,7 @@ class First(OrderedStep):
 
     def open(self, folder, run_id):
         self._state = sqlite3.connect(folder / "seen.sqlite", isolation_level=None)
+        self._state.execute("pragma synchronous = off")
         self._state.execute("create table if not exists seen (twin unique, place)")
 
     def close(self):

@@ -401,9 +401,9 @@ from small_steps import *
 from stillroom.pipeline.records import Pipeline
 
 with Pipeline("killed") as pipeline:
-    numbers = Numbers(count=300, period=40)
+    numbers = Numbers(count=240, period=40)
     numbers >> Times() >> First() >> Twice() >> Total(name="first")
-    slow = Slow(log={log!r}, sleep_s=0.002, input_batch_size=5)
+    slow = Slow(log={log!r}, sleep_s=0.001, input_batch_size=5)
     numbers >> slow >> OddOnes() >> Total(name="total")
 pipeline.run(artifacts_dir={folder!r}, run_id="r", rows_per_shard=20)
 """

@@ -1,0 +1,206 @@
+"""A pipeline in files, its pictures, its pilot and gate, and the set of rows that it gives."""
+
+import json
+import logging
+
+import pytest
+import yaml
+from small_steps import Numbers, OddOnes, Slow, Times, Total
+from stillroom.errors import (
+    ConfigError,
+    DataNotFoundError,
+    LabelingStoppedError,
+    PipelineError,
+)
+from stillroom.labeling.gates.quality_gate import QualityGate
+from stillroom.pipeline.records import Distiset, ObserverStep, Pipeline, RowStep
+from stillroom.pipeline.records.replay import verify
+
+
+def made():
+    with Pipeline("files", "for the test") as pipeline:
+        numbers = Numbers(count=6)
+        numbers >> Times(factor=3, name="times") >> [OddOnes(), Total()]
+    return pipeline
+
+
+def train(distiset, name="default"):
+    return list(distiset[name]["train"])
+
+
+@pytest.mark.parametrize("ending", ["yaml", "json"])
+def test_a_dump_is_read_back_as_the_same_pipeline(ending, tmp_path):
+    file = tmp_path / f"pipeline.{ending}"
+    write = yaml.safe_dump if ending == "yaml" else json.dumps
+    file.write_text(write(made().dump()))
+    again = Pipeline.from_file(file)
+    assert again.dump() == made().dump()
+    assert (again.name, again.description) == ("files", "for the test")
+    assert train(again.run(artifacts_dir=tmp_path / "a")) == train(
+        made().run(artifacts_dir=tmp_path / "b")
+    )
+
+
+def test_a_dump_holds_no_secret():
+    class Asks(RowStep):
+        api_key: str = ""
+        options: dict
+
+        def apply(self, record):
+            return record
+
+    with Pipeline() as pipeline:
+        Numbers() >> Asks(api_key="sk-123", options={"token": "sk-123", "top": 1})
+    dumped = json.dumps(pipeline.dump())
+    assert "sk-123" not in dumped
+    assert '"top": 1' in dumped
+
+
+def test_a_file_that_is_not_there_or_holds_no_pipeline(tmp_path):
+    with pytest.raises(DataNotFoundError, match="does not exist"):
+        Pipeline.from_yaml(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("a: 1")
+    with pytest.raises(ConfigError, match="steps"):
+        Pipeline.from_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("name", ["p.mmd", "p.md", "p.svg", "p.png"])
+def test_the_graph_is_drawn(name, tmp_path):
+    path = made().draw(tmp_path / name)
+    assert path.stat().st_size > 100
+    if name == "p.mmd":
+        assert "times --> odd_ones_0" in path.read_text()
+    with pytest.raises(ConfigError, match=r"'\.gif'"):
+        made().draw(tmp_path / "p.gif")
+
+
+def test_steps_with_one_name_are_refused():
+    with Pipeline() as pipeline:
+        Times(name="a")
+        with pytest.raises(ConfigError, match="two steps have the name 'A'"):
+            Times(name="A")
+        with pytest.raises(ConfigError, match=r"step name '\.\./x'"):
+            Times(name="../x")
+    assert list(pipeline.steps) == ["a"]
+
+
+def test_the_data_may_be_given_to_the_run(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    with Pipeline() as pipeline:
+        Times()
+    data = [{"n": 1, "a": None}, {"n": 2, "b": "x"}]
+    assert train(pipeline.run(dataset=data, artifacts_dir=tmp_path)) == [
+        {"n": 1, "a": None, "times": 2}, {"n": 2, "b": "x", "times": 4}
+    ]  # fmt: skip
+    frame = pandas.DataFrame({"n": [1, 2]})
+    done = pipeline.run(dataset=frame, artifacts_dir=tmp_path)
+    assert train(done) == [{"n": 1, "times": 2}, {"n": 2, "times": 4}]
+    with pytest.raises(ConfigError, match="makes its records itself"):
+        made().run(dataset=data, artifacts_dir=tmp_path)
+
+
+def test_storage_parameters_name_a_folder_of_this_machine(tmp_path):
+    done = made().run(storage_parameters={"path": f"file://{tmp_path}/there"})
+    assert done.folder.parent == tmp_path / "there"
+    with pytest.raises(ConfigError, match="storage_parameters"):
+        made().run(storage_parameters={"path": "s3://bucket"})
+
+
+class Report(ObserverStep):
+    stage: str = "teacher_eval"
+
+    def start(self, context):
+        self._context, self._count = context, 0
+
+    def observe(self, rows):
+        self._count += len(rows)
+
+    def finish(self):
+        path = self._context.folder / self.stage / "quality_report.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"stage": self.stage, "total": self._count}))
+        return [path]
+
+
+def gated(log):
+    with Pipeline("gated") as pipeline:
+        Numbers(count=20) >> Slow(log=str(log)) >> Report() >> Times()
+    return pipeline
+
+
+def test_a_pilot_runs_first_and_shows_what_comes_of_it(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "stillroom.pipeline")
+    log = tmp_path / "log"
+    done = gated(log).run(
+        artifacts_dir=tmp_path, pilot=4, gate=QualityGate(min_total=4), gate_stage="teacher_eval"
+    )
+    assert [int(line) for line in log.read_text().split()] == [*range(4), *range(20)]
+    assert len(train(done)) == 20
+    shown = [r.getMessage() for r in caplog.records if r.getMessage().startswith("pilot: {")]
+    assert len(shown) == 4
+    assert verify(done.folder) == []
+
+
+def test_a_gate_that_the_pilot_does_not_pass_ends_the_run_before_the_full_spend(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(PipelineError, match=r"^Teacher eval gate failed: total 4 < min_total 5$"):
+        gated(log).run(artifacts_dir=tmp_path, pilot=4, gate=QualityGate(min_total=5))
+    assert len(log.read_text().split()) == 4
+
+
+def test_a_gate_whose_report_is_missing_is_not_passed(tmp_path):
+    with pytest.raises(PipelineError, match="missing quality report of stage 'judge'"):
+        gated(tmp_path / "log").run(
+            artifacts_dir=tmp_path, gate=QualityGate(min_total=1), gate_stage="judge"
+        )
+
+
+def test_a_teacher_that_stops_leaves_what_it_has_answered(tmp_path):
+    class Teacher(RowStep):
+        budget: int = 10
+        is_costly = True
+        unhashed = RowStep.unhashed | {"budget"}
+
+        def apply(self, record):
+            if record["n"] >= self.budget:
+                raise LabelingStoppedError("the budget is used up")
+            return record
+
+    with Pipeline("teacher") as pipeline:
+        Numbers(count=20) >> (teacher := Teacher(input_batch_size=4)) >> Times()
+    with pytest.raises(LabelingStoppedError, match="budget"):
+        pipeline.run(artifacts_dir=tmp_path)
+    partial = pipeline.run(artifacts_dir=tmp_path, finish=True)
+    assert [row["n"] for row in train(partial)] == list(range(8))
+    assert partial.partial
+    assert partial.accounting["teacher_0"]["waiting"] == 12
+    assert verify(partial.folder) == []
+    teacher.budget = 100
+    whole = pipeline.run(artifacts_dir=tmp_path)
+    assert (whole.run_id, len(train(whole))) == (partial.run_id, 20)
+
+
+def test_the_rows_of_a_run_are_a_sequence(tmp_path):
+    rows = made().run(artifacts_dir=tmp_path, rows_per_shard=2)["default"]["train"]
+    assert (len(rows), rows[-1]["n"], [r["n"] for r in rows[:2]]) == (3, 5, [1, 3])
+    assert rows.column_names == ["n", "twin", "text", "times"]
+    with pytest.raises(IndexError):
+        rows[3]
+
+
+def test_a_distiset_is_saved_loaded_and_split(tmp_path):
+    done = made().run(artifacts_dir=tmp_path)
+    done.save_to_disk(tmp_path / "saved")
+    again = Distiset.load_from_disk(tmp_path / "saved")
+    assert train(again) == train(done)
+    assert again.accounting == done.accounting
+    with pytest.raises(ConfigError, match="not empty"):
+        done.save_to_disk(tmp_path / "saved")
+    with pytest.raises(DataNotFoundError):
+        Distiset.load_from_disk(tmp_path)
+    split = Distiset({"default": {"train": [{"n": n} for n in range(10)]}}).train_test_split(0.8)
+    parts = {name: [r["n"] for r in part] for name, part in split["default"].items()}
+    assert {name: len(part) for name, part in parts.items()} == {"train": 8, "test": 2}
+    assert sorted(parts["train"] + parts["test"]) == list(range(10))
+    with pytest.raises(ConfigError, match="train_size"):
+        split.train_test_split(1)
