@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, IdentityError
-from .duplicate_keys import compared_text, duplicate_key, numbers_key
+from .duplicate_keys import compared_text, content_hash, duplicate_key, numbers_key
 from .duplicate_state import DedupReason, DedupVerdict, DuplicateState
 from .near_texts import MinHashSettings, NearTexts, TextSketch
 from .near_vectors import Embed, NearVectors, Neighbour, VectorSettings, unit_vectors
@@ -58,6 +58,10 @@ class DedupSettings:
     """Texts whose numbers differ are no near-duplicates: "2 + 2" asks other than "2 + 3"."""
     id_field: str = "sample_id"
     """Field of the id that verdicts name."""
+    find_conflicts: bool = False
+    """Tell exact duplicates whose other fields differ apart, as `conflicting_content`."""
+    content_fields: tuple[str, ...] = ()
+    """Fields that `find_conflicts` compares; empty: all but the key."""
 
     def __post_init__(self) -> None:
         """Check that the settings fit together.
@@ -83,6 +87,8 @@ class _Candidate:
     """Why it cannot be compared."""
     text: str | None = None
     """The text to compare; None where none is."""
+    content: bytes | None = None
+    """Hash of what two records with the same key must share; None where nothing is."""
 
 
 class Deduplicator:
@@ -97,6 +103,8 @@ class Deduplicator:
         run_id: Name of the run; the same name resumes it.
         settings: When two records are duplicates.
         embed: Computes vectors; needed with `settings.vectors`, and named by its `encoder`.
+        replace_changed: What to do where another record was at a place before: forget the verdicts
+            of this run from there on; otherwise it is an error.
 
     Raises:
         ConfigError: The file was written with other settings, or `embed` is missing.
@@ -110,14 +118,18 @@ class Deduplicator:
         settings: DedupSettings | None = None,
         *,
         embed: Embed | None = None,
+        replace_changed: bool = False,
     ) -> None:
         """Open the state."""
+        self._replace_changed = replace_changed
         self.settings = settings or DedupSettings()
         if self.settings.vectors is not None and embed is None:
             raise ConfigError(["vectors is given without embed; pass a function texts -> vectors"])
         self._embed = embed
         definition = asdict(self.settings)
         del definition["id_field"]  # names records, but decides nothing
+        if not self.settings.find_conflicts:
+            del definition["find_conflicts"], definition["content_fields"]
         self.state = DuplicateState(path, run_id, definition)
         self._texts: NearTexts | None = None
         if self.settings.minhash is not None:
@@ -158,10 +170,12 @@ class Deduplicator:
             One verdict per record.
 
         Raises:
-            DataError: Another record was at one of the places before, or `embed` gave vectors of
-                the wrong number or width.
+            DataError: Another record was at one of the places before (see `replace_changed`), or
+                `embed` gave vectors of the wrong number or width.
         """
         candidates = [self._candidate(r, first_place + i) for i, r in enumerate(records)]
+        if self._replace_changed:
+            self.state.forget_changed(first_place, [c.key for c in candidates])
         vectors = self._batch_vectors(candidates)
         with self.state.transaction():
             meanings = _Meanings(self._vectors, vectors)
@@ -175,15 +189,19 @@ class Deduplicator:
         return self.state.counts()
 
     def _candidate(self, record: Mapping[str, Any], place: int) -> _Candidate:
-        settings, key, text, fault = self.settings, None, None, None
+        settings, key, text, fault, content = self.settings, None, None, None, None
         record_id = record.get(settings.id_field)
         try:
             key = duplicate_key(record, settings.key_fields, normalize=settings.normalize)
             if settings.text_fields:
                 text = compared_text(record, settings.text_fields)
+            if settings.find_conflicts:
+                fields = settings.content_fields or sorted(set(record) - {*settings.key_fields})
+                content = content_hash(record, fields)
         except IdentityError as found:
             fault = found.reason
-        return _Candidate(place, key, None if record_id is None else str(record_id), fault, text)
+        named = None if record_id is None else str(record_id)
+        return _Candidate(place, key, named, fault, text, content)
 
     def _batch_vectors(self, candidates: Sequence[_Candidate]) -> dict[int, NDArray[np.float32]]:
         """Compute the vectors of the records that may be new, before other processes must wait."""
@@ -209,7 +227,10 @@ class Deduplicator:
             return state.drop(place, key, candidate.fault or "missing_field")
         owner = state.owner(key)
         if owner is not None:
-            return state.drop(place, key, "exact_duplicate", owner)
+            same = state.content_of(owner) == candidate.content
+            return state.drop(
+                place, key, "exact_duplicate" if same else "conflicting_content", owner
+            )
         sketch: TextSketch | None = None
         if self._texts and candidate.text is not None:
             sketch = self._texts.sketch(candidate.text)
@@ -220,10 +241,12 @@ class Deduplicator:
         if self._vectors:
             if not meanings.finite(place):
                 return state.drop(place, key, "not_finite")
-            same = meanings.nearest(place, numbers if self.settings.numbers_must_match else None)
-            if same is not None:
-                return state.drop(place, key, "similar_meaning", same.item, same.similarity)
-        item = state.keep(place, key, candidate.record_id)
+            near_one = meanings.nearest(
+                place, numbers if self.settings.numbers_must_match else None
+            )
+            if near_one is not None:
+                return state.drop(place, key, "similar_meaning", near_one.item, near_one.similarity)
+        item = state.keep(place, key, candidate.record_id, candidate.content)
         if self._texts and sketch is not None:
             self._texts.add(item, sketch)
         if self._vectors:

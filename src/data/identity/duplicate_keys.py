@@ -61,6 +61,21 @@ def duplicate_key(
     return hashlib.sha256(stable_json(chosen).encode("ascii")).digest()
 
 
+def content_hash(record: Mapping[str, Any], fields: Sequence[str]) -> bytes:
+    """Hash the values of some fields as they are; a missing one counts as missing.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        IdentityError: A field holds no JSON value.
+    """
+    content = "\n".join(
+        f"{stable_json(field)}:{field_json(record, field)}" for field in fields if field in record
+    )
+    return hashlib.sha256(content.encode("ascii")).digest()
+
+
 def compared_text(record: Mapping[str, Any], fields: Sequence[str]) -> str:
     """Return the text of a record in which near-duplicates are looked for, normalised.
 

@@ -6,6 +6,7 @@
 | `dropped` | each record that was not: the reason, and the kept record that it duplicates |
 | `bands`, `shingles` | what the text of a kept record is looked up by |
 | `vectors` | the meaning of a kept record |
+| `contents` | the content of a kept record, where conflicts are looked for |
 
 Verdicts are looked up by run and place. So a run that was killed gets the same verdicts again when
 it resumes, and no record becomes a duplicate of itself. A batch is one transaction: after a crash
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from ...errors import ConfigError, DataError
 from ...records import stable_json
 
 DedupReason = Literal[
-    "ok", "exact_duplicate", "near_duplicate", "similar_meaning",
+    "ok", "exact_duplicate", "conflicting_content", "near_duplicate", "similar_meaning",
     "missing_field", "not_finite", "not_json",
 ]  # fmt: skip
 SCHEMA_VERSION: Final = 1
@@ -51,6 +52,7 @@ CREATE TABLE IF NOT EXISTS bands(
     value INTEGER NOT NULL, item INTEGER NOT NULL, PRIMARY KEY(value, item)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shingles(item INTEGER PRIMARY KEY, numbers BLOB, hashes BLOB);
 CREATE TABLE IF NOT EXISTS vectors(item INTEGER PRIMARY KEY, numbers BLOB, vector BLOB);
+CREATE TABLE IF NOT EXISTS contents(item INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 """
 
 
@@ -202,13 +204,23 @@ class DuplicateState:
         row = self.db.execute("SELECT item FROM kept WHERE key = ?", (key,)).fetchone()
         return None if row is None else int(row[0])
 
-    def keep(self, place: int, key: bytes, record_id: str | None) -> int:
+    def keep(
+        self, place: int, key: bytes, record_id: str | None, content: bytes | None = None
+    ) -> int:
         """Write a record as kept, and return its number."""
         done = self.db.execute(
             "INSERT INTO kept(run, place, key, id) VALUES (?, ?, ?, ?)",
             (self.run, place, key, record_id),
         )
-        return cast(int, done.lastrowid)
+        item = cast(int, done.lastrowid)
+        if content is not None:
+            self.db.execute("INSERT INTO contents VALUES (?, ?)", (item, content))
+        return item
+
+    def content_of(self, item: int) -> bytes | None:
+        """Return the hash of a kept record's content; None where it was not written."""
+        row = self.db.execute("SELECT hash FROM contents WHERE item = ?", (item,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def drop(
         self,
@@ -248,35 +260,61 @@ class DuplicateState:
             if not rows:
                 return
 
-    def forget_run(self, run_id: str) -> None:
+    def forget_run(self, run_id: str, first_place: int = 0) -> None:
         """Delete what a run has left, so that it can be run again on other records.
 
         Args:
             run_id: Name of the run.
+            first_place: What it has left of the records before this place stays.
 
         Raises:
             DataError: There is no such run, or records of other runs were dropped as duplicates of
                 its records and would be lost.
         """
-        run = self._run_number(run_id)
         with self.transaction():
-            users = self.db.execute(
-                "SELECT DISTINCT run_id FROM dropped JOIN kept USING (item) JOIN runs"
-                " ON runs.run = dropped.run WHERE kept.run = ?1 AND dropped.run != ?1",
-                (run,),
-            ).fetchall()
-            if users:
-                named = ", ".join(repr(name) for (name,) in users)
-                raise DataError(
-                    f"run {run_id!r} keeps records that are duplicates in {named}; "
-                    "forget those runs first",
-                    path=self.path,
-                )
-            items = "(SELECT item FROM kept WHERE run = ?)"
-            for table in ("bands", "shingles", "vectors"):
-                self.db.execute(f"DELETE FROM {table} WHERE item IN {items}", (run,))
-            for table in ("kept", "dropped"):
-                self.db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            self._forget(self._run_number(run_id), first_place, run_id)
+
+    def forget_changed(self, first_place: int, keys: Sequence[bytes | None]) -> None:
+        """Delete what this run has left from the first record on that is another than before.
+
+        Args:
+            first_place: Place of the first of the records that come now.
+            keys: Their keys, None for a record that has none.
+
+        Raises:
+            DataError: As for `forget_run`.
+        """
+        among = (self.run, first_place, first_place + len(keys))
+        before = self.db.execute(
+            "SELECT place, key FROM kept WHERE run = ?1 AND place >= ?2 AND place < ?3"
+            " UNION ALL"
+            " SELECT place, key FROM dropped WHERE run = ?1 AND place >= ?2 AND place < ?3",
+            among,
+        )
+        changed = [place for place, key in before if key != keys[place - first_place]]
+        if changed:
+            with self.transaction():
+                self._forget(self.run, min(changed), self.run_id)
+
+    def _forget(self, run: int, first_place: int, run_id: str) -> None:
+        users = self.db.execute(
+            "SELECT DISTINCT run_id FROM dropped JOIN kept USING (item) JOIN runs"
+            " ON runs.run = dropped.run"
+            " WHERE kept.run = ?1 AND kept.place >= ?2 AND dropped.run != ?1",
+            (run, first_place),
+        ).fetchall()
+        if users:
+            named = ", ".join(repr(name) for (name,) in users)
+            raise DataError(
+                f"run {run_id!r} keeps records that are duplicates in {named}; "
+                "forget those runs first",
+                path=self.path,
+            )
+        items = "(SELECT item FROM kept WHERE run = ? AND place >= ?)"
+        for table in ("bands", "shingles", "vectors", "contents"):
+            self.db.execute(f"DELETE FROM {table} WHERE item IN {items}", (run, first_place))
+        for table in ("kept", "dropped"):
+            self.db.execute(f"DELETE FROM {table} WHERE run = ? AND place >= ?", (run, first_place))
 
     def _dropped_verdict(
         self, reason: DedupReason, item: int | None, similarity: float | None

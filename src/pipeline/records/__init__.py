@@ -34,6 +34,9 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .steps.clean_sql import SqlOutputCleaner as SqlOutputCleaner
     from .steps.clean_sql import clean_sql_output as clean_sql_output
     from .steps.columns import KeepColumns as KeepColumns
+    from .steps.combine_rows import CombineRows as CombineRows
+    from .steps.combine_rows import PairByScore as PairByScore
+    from .steps.deduplicate import DeduplicateByField as DeduplicateByField
     from .steps.gate_filters import FormatFilter as FormatFilter
     from .steps.gate_filters import GateFilter as GateFilter
     from .steps.gate_filters import LanguageFilter as LanguageFilter
@@ -48,6 +51,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .steps.load_data import LoadDataFromDicts as LoadDataFromDicts
     from .steps.load_data import LoadDataFromFileSystem as LoadDataFromFileSystem
     from .steps.load_data import LoadDataFromHub as LoadDataFromHub
+    from .steps.resolve_conflicts import ResolveConflicts as ResolveConflicts
     from .steps.select import FilterByBool as FilterByBool
     from .steps.select import SelectByBool as SelectByBool
     from .steps.split_by_hash import SplitByHash as SplitByHash
@@ -75,7 +79,9 @@ HOMES = {
     "AnthropicLLM": "teacher_steps.llms",
     "CanonicalizeFields": "steps.identify",
     "CleanSqlOutput": "steps.clean_sql",
+    "CombineRows": "steps.combine_rows",
     "ComputeHash": "steps.identify",
+    "DeduplicateByField": "steps.deduplicate",
     "Distiset": "distiset",
     "FilterByBool": "steps.select",
     "FormatFilter": "steps.gate_filters",
@@ -97,10 +103,12 @@ HOMES = {
     "OllamaLLM": "teacher_steps.llms",
     "OpenAILLM": "teacher_steps.llms",
     "OrderedStep": "step",
+    "PairByScore": "steps.combine_rows",
     "PatternFilter": "steps.gate_filters",
     "Pipeline": "pipeline",
     "ProviderGateway": "teacher_steps.gateway",
     "Rejected": "step",
+    "ResolveConflicts": "steps.resolve_conflicts",
     "RowStep": "step",
     "RuleFilter": "steps.gate_filters",
     "SGLangLLM": "teacher_steps.llms",
