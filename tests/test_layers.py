@@ -45,7 +45,7 @@ FLOORS = {
     ],
     "evaluation": [
         "calibration compare_models footprint metrics scores speed",
-        "held_out model_card plots report",
+        "held_out model_card plots report sql_scores",
         "calibrate_student evaluate_models",
     ],
     "agentic_workflow": [
