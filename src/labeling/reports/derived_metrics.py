@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-def teacher_tokens_per_sec(output_tokens: int, busy_s: float | None) -> float | None:
+def teacher_tokens_per_sec(output_tokens: int | None, busy_s: float | None) -> float | None:
     """Divide the tokens that a teacher wrote by the seconds in which it had work.
 
     >>> teacher_tokens_per_sec(600, 30.0)
     20.0
     """
-    return output_tokens / busy_s if busy_s else None
+    return output_tokens / busy_s if busy_s and output_tokens is not None else None
 
 
 def pipeline_kept_samples_per_hour(kept: int, wall_s: float | None) -> float | None:

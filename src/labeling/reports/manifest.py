@@ -16,10 +16,6 @@ from .external_sort import ExternalSort
 Record = Mapping[str, Any]
 
 
-def _itself(record: Record) -> Record:
-    return record
-
-
 class Manifest:
     """The manifest of a stage, record by record."""
 
@@ -27,20 +23,16 @@ class Manifest:
         self,
         sample_id_field: str = "sample_id",
         *,
-        hashed: Callable[[Record], Record] = _itself,
         version_of: Callable[[Record], str | None] | None = None,
     ) -> None:
         """Begin without records.
 
         Args:
             sample_id_field: Column of the ids.
-            hashed: Gives the part of a record that its hash is taken of; a pipeline leaves out the
-                fields of time, which differ between equal runs.
             version_of: Tells by which definition the id of a record was made, None if by none; it
                 is asked for the first 1,000 records.
         """
         self._id_field = sample_id_field
-        self._hashed = hashed
         self._version_of = version_of
         self._count = 0
         self._null_ids = 0
@@ -65,7 +57,7 @@ class Manifest:
                 self._null_ids += 1
             else:
                 self._add_id(str(value))
-            self._content.add(self._hashed(record), "" if value is None else repr(value))
+            self._content.add(record, "" if value is None else repr(value))
             if self._version_of is not None and self._count <= 1000:
                 self._versions.add(self._version_of(record))
 
@@ -106,26 +98,17 @@ class Manifest:
         return found
 
 
-def list_shards(files: Sequence[Path], beside: Path) -> list[dict[str, Any]]:
-    """Describe the Parquet files of a stage.
+def list_shards(
+    folder: Path, shards: Iterable[Mapping[str, Any]], beside: Path
+) -> list[dict[str, Any]]:
+    """Describe the files of a stage: `file`, `count` (records) and `sha256` of each.
 
     Args:
-        files: The files.
-        beside: Folder that their names are relative to.
-
-    Returns:
-        `file`, `count` (rows) and `sha256` of each.
+        folder: Folder that the files' names are relative to.
+        shards: The same of each, as they were written.
+        beside: Folder that the names are to be relative to.
     """
-    from pyarrow import parquet
-
-    return [
-        {
-            "file": _relative(file, beside),
-            "count": parquet.read_metadata(file).num_rows,
-            "sha256": file_sha256(file),
-        }
-        for file in files
-    ]
+    return [{**shard, "file": _relative(folder / shard["file"], beside)} for shard in shards]
 
 
 def list_inputs(manifests: Sequence[Path], beside: Path) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """Tokens that models read and wrote for a record, as the steps that called them stored it.
 
 A step stores `{"statistics_<step>": {"input_tokens": [12], "output_tokens": [5]}}`, one entry per
-generation, under `metadata`; `fastdistill_metadata` and `distilabel_metadata` are read as well.
+generation, under `metadata`; `fastdistill_metadata` and `distilabel_metadata` are read as well, and
+lists of them, which distilabel writes where generations are grouped.
 """
 
 from __future__ import annotations
@@ -23,26 +24,28 @@ def token_statistics(record: Mapping[str, Any]) -> Iterator[tuple[str, int, int,
         record: A record.
 
     Yields:
-        Name of the step, input tokens, output tokens (sums over its generations), and how many
-        generations have both numbers.
+        Name of the step, input tokens, output tokens (sums over its generations), and number of
+        generations.
 
     >>> list(token_statistics({"metadata": {"statistics_a": {"input_tokens": [3], "output_tokens":
     ...     [4]}}}))
     [('a', 3, 4, 1)]
     """
-    seen = set()
+    seen: set[str] = set()
     for field in METADATA_FIELDS:
-        metadata = record.get(field)
-        if not isinstance(metadata, Mapping):
-            continue
-        for key, value in metadata.items():
-            step = key.removeprefix(_PREFIX)
-            if step == key or step in seen or not isinstance(value, Mapping):
-                continue
-            seen.add(step)
-            read, written = _counts(value, "input_tokens"), _counts(value, "output_tokens")
+        found: dict[str, tuple[list[int], list[int]]] = {}
+        held = record.get(field)
+        for metadata in held if isinstance(held, list) else [held]:
+            for key, value in metadata.items() if isinstance(metadata, Mapping) else ():
+                step = key.removeprefix(_PREFIX)
+                if step != key and step not in seen and isinstance(value, Mapping):
+                    read, written = found.setdefault(step, ([], []))
+                    read += _counts(value, "input_tokens")
+                    written += _counts(value, "output_tokens")
+        seen |= found.keys()
+        for step, (read, written) in found.items():
             if read or written:
-                yield step, sum(read), sum(written), min(len(read), len(written))
+                yield step, sum(read), sum(written), max(len(read), len(written))
 
 
 class TokenSums:
@@ -64,10 +67,17 @@ class TokenSums:
         """Whether there are numbers of tokens at all."""
         return self.records > 0
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take a record."""
+    def add(self, record: Mapping[str, Any], only: str | None = None) -> None:
+        """Take a record.
+
+        Args:
+            record: A record.
+            only: Name of the step whose tokens count; None takes all.
+        """
         found = False
         for step, read, written, generations in token_statistics(record):
+            if only not in (None, step):
+                continue
             found = True
             self.input += read
             self.output += written

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .report_steps.agreement_reports import (
         WriteScoreAgreementReport as WriteScoreAgreementReport,
     )
+    from .report_steps.cost_reports import WriteCostReport as WriteCostReport
     from .report_steps.exports import WriteDataset as WriteDataset
     from .report_steps.exports import WriteMlxDataset as WriteMlxDataset
     from .report_steps.manifests import WriteManifest as WriteManifest
@@ -124,6 +125,7 @@ HOMES = {
     "TextGeneration": "teacher_steps.text_generation",
     "TransformersLLM": "teacher_steps.llms",
     "ValueFilter": "steps.gate_filters",
+    "WriteCostReport": "report_steps.cost_reports",
     "WriteDataset": "report_steps.exports",
     "WriteJudgeReport": "teacher_steps.judge_reports",
     "WriteManifest": "report_steps.manifests",

@@ -23,9 +23,9 @@ from .stage_store import SHARD_FILE, STATE, TEMPORARY, StageStore, read_sealed
 from .time_fields import RENDERED, TIME_FILES, without_times
 
 PILOT: Final = "pilot"
-_UNCOMPARED: Final = frozenset({"seal", "run_id", "key", "definition"})
-"""Keys of our own JSON files that follow from others, name the run, or hold settings that change no
-result."""
+_UNCOMPARED: Final = frozenset({"seal", "run_id", "key", "definition", "data_hash"})
+"""Keys of our own JSON files that follow from others (`data_hash` from rows and times), name
+the run, or hold settings that change no result."""
 
 
 def verify(folder: str | Path) -> list[str]:

@@ -36,12 +36,10 @@ class WriteManifest(StageReportStep):
     def body(self, path: Path) -> Mapping[str, Any]:
         """Give the fields of the manifest."""
         context = self._context
-        files: list[Path] = []
-        if context.folder is not None and context.stage is not None:
-            files = sorted((context.folder / context.stage).glob("rows-*.parquet"))
+        folder = context.folder or Path()
         return {
             **self._manifest.report(),
-            "shards": list_shards(files, path.parent),
+            "shards": list_shards(folder, context.shards, path.parent),
             "inputs": list_inputs(context.inputs, path.parent),
         }
 

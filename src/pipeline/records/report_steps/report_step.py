@@ -122,7 +122,7 @@ class StageReportStep(ReportStep):
 
 
 def read_prices(prices: Prices | Mapping[str, float] | None) -> Prices | None:
-    """Read prices that may come from a file.
+    """Read prices that may come from a file, as `{"prompt": 0.5, "completion": 1.5}`.
 
     Raises:
         ConfigError: A key is unknown, or a price is negative or not finite.

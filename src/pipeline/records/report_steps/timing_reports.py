@@ -16,6 +16,7 @@ from ....labeling.reports.timing import TimingReport
 from ....labeling.reports.token_statistics import TokenSums
 from ..step import Record, Step
 from .report_step import ReportStep
+from .run_tokens import tokens_of_run
 
 
 class MarkTime(Step):
@@ -63,6 +64,8 @@ class WriteTimingReport(ReportStep):
     """Column of the marks."""
     teacher_label: str = "teacher"
     """Label after the teacher, for `teacher_tokens_per_sec`."""
+    teacher_step: str | None = None
+    """Step whose output tokens count for it; None takes the first that asked a model."""
 
     def __post_init__(self) -> None:
         """Check the labels."""
@@ -88,12 +91,15 @@ class WriteTimingReport(ReportStep):
     def body(self, path: Path) -> Mapping[str, Any]:
         """Give the fields of the report."""
         found = self._timing.report()
-        busy_s = found["busy_s"].get(self.teacher_label) if self._tokens.known else None
+        tokens = tokens_of_run(self._context) or self._tokens
+        step = self.teacher_step or next(iter(tokens.steps), "")
+        written = tokens.steps[step][1] if step in tokens.steps else None
+        busy_s = found["busy_s"].get(self.teacher_label)
         kept = self._timing.total.count
         return {
             **found,
-            "output_tokens": self._tokens.output if self._tokens.known else None,
+            "output_tokens": written,
             "kept": kept,
-            "teacher_tokens_per_sec": teacher_tokens_per_sec(self._tokens.output, busy_s),
+            "teacher_tokens_per_sec": teacher_tokens_per_sec(written, busy_s),
             "pipeline_kept_samples_per_hour": pipeline_kept_samples_per_hour(kept, found["wall_s"]),
         }
