@@ -16,9 +16,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from ...errors import ConfigError
 from ...files import write_json_lines
 from ..teachers.answer_parts import label_view
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
+from .batch_log import BatchLog
+from .batch_loop import BatchEndpoint, BatchLoop
 from .failures import judge_answer
 from .journal import Journal
 from .label_run import Check, LabelFault, Labelled, LabelRun, LabelSettings, LabelTask, Stopped
@@ -52,6 +55,7 @@ class BatchLabeler:
         profile: DecodeProfile | None = None,
         settings: LabelSettings | None = None,
         check: Check | None = None,
+        batch_endpoint: BatchEndpoint | None = None,
     ) -> None:
         """Set teacher, folder and limits; nothing is opened or sent yet.
 
@@ -63,6 +67,8 @@ class BatchLabeler:
             settings: Limits, retries and budget; None takes the defaults.
             check: Judges complete, non-empty answers, including cached ones: rejected ones are
                 asked for again. None accepts all.
+            batch_endpoint: Asks a server in batches, at about half the price and with answers
+                within a day; None asks by single calls.
         """
         self.teacher = teacher
         self.open_folder = folder if isinstance(folder, OpenFolder) else None
@@ -70,6 +76,7 @@ class BatchLabeler:
         self.profile = profile or DecodeProfile()
         self.settings = settings or LabelSettings()
         self.check = check
+        self.batch_endpoint = batch_endpoint
 
     def run(
         self,
@@ -120,8 +127,10 @@ class BatchLabeler:
         with Journal(self.folder) if opened is None else nullcontext(opened.journal) as journal:
             priced = self.settings.prices is not None
             counts = LabelCounts(len(listed), journal.ledger, priced=priced)
-            cached = {one.key for one in planned if self._is_there(one, journal, counts)}
-            loop = LabelLoop(self.teacher, journal, self.settings, self.check, counts, state)
+            log = BatchLog(self.folder)
+            held = self._held(log, planned, journal)
+            cached = {one.key for one in planned if self._is_there(one, journal, counts, held)}
+            loop = self._loop(journal, counts, state, log)
             try:
                 done = cached | journal.dead.keys()
                 await loop.run((one for one in planned if one.key not in done), progress)
@@ -145,7 +154,32 @@ class BatchLabeler:
             progress(counts.progress())
         return run
 
-    def _is_there(self, one: PlannedLabel, journal: Journal, counts: LabelCounts) -> bool:
+    def _loop(
+        self, journal: Journal, counts: LabelCounts, state: LoopState, log: BatchLog
+    ) -> LabelLoop:
+        common = (self.teacher, journal, self.settings, self.check, counts, state)
+        if self.batch_endpoint is None:
+            return LabelLoop(*common)
+        return BatchLoop(*common, endpoint=self.batch_endpoint, log=log)
+
+    def _held(self, log: BatchLog, planned: list[PlannedLabel], journal: Journal) -> set[str]:
+        """Return the keys whose answers are in a batch of the provider that is not over.
+
+        Raises:
+            ConfigError: They would be asked for, and paid for, once more by single calls.
+        """
+        held = {key: name for key, name in log.held.items() if key in journal.under_way}
+        found = [held[one.key] for one in planned if one.key in held]
+        if found and self.batch_endpoint is None:
+            raise ConfigError([
+                f"the provider's batch {found[0]} holds {len(found)} of these calls; continue with "
+                "the batch endpoint, which takes its answers"
+            ])  # fmt: skip
+        return set(held)
+
+    def _is_there(
+        self, one: PlannedLabel, journal: Journal, counts: LabelCounts, held: set[str]
+    ) -> bool:
         """Tell whether the journal holds an accepted label; also decide about dead letters."""
         count, unjudged = len(one.places), journal.unjudged.get(one.key)
         known = journal.labels.get(one.key) or unjudged
@@ -160,7 +194,11 @@ class BatchLabeler:
             journal.revive(one.key)
         if one.key in journal.dead and self.settings.retry_failed:
             journal.revive(one.key)
-        elif one.key in journal.under_way and self.settings.in_doubt == "dead_letter":
+        elif (
+            one.key in journal.under_way
+            and one.key not in held
+            and self.settings.in_doubt == "dead_letter"
+        ):
             journal.give_up(one.key, _IN_DOUBT)
         if one.key in journal.dead:
             counts.finish(count, failed=True, cached=count)

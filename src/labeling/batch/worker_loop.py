@@ -25,7 +25,7 @@ from .request_keys import PlannedLabel
 _TICK_S = 1.0
 _PATIENCE_S = 600.0
 """Longest Retry-After, in seconds, that the run waits for; a longer one stops it."""
-_PROMPT_OVERHEAD = 256
+PROMPT_OVERHEAD = 256
 """Most tokens that a server's chat template adds to a prompt."""
 
 
@@ -107,7 +107,7 @@ class LabelLoop:
         """Make one call; return None if it gave a label or the run has stopped."""
         key, size = one.key, prompt_bytes(one.task.prompt)
         expected = self._guess.guess(size, one.profile.max_tokens)
-        most = self._cost(size + _PROMPT_OVERHEAD, one.profile.max_tokens)
+        most = self._cost(size + PROMPT_OVERHEAD, one.profile.max_tokens)
         admission = await self._limits.admit(expected)
         used = 0.0  # tokens
         try:

@@ -84,7 +84,7 @@ class RemoteTeacher:
     ) -> TeacherAnswer:
         """Send a prompt and wait for the whole answer; see `Teacher.ask`."""
         check_models_allowed(self.name)
-        content = json.dumps(self._body(prompt, profile)).encode()
+        content = json.dumps(self.request_body(prompt, profile)).encode()
         key = self._server.key()
         headers = {"Content-Type": "application/json"}
         if key:
@@ -141,7 +141,12 @@ class RemoteTeacher:
             )
         return self._client
 
-    def _body(self, prompt: Prompt, profile: DecodeProfile) -> dict[str, Any]:
+    def request_body(self, prompt: Prompt, profile: DecodeProfile) -> dict[str, Any]:
+        """Write the body of a request.
+
+        Raises:
+            ConfigError: The profile or the endpoint does not fit.
+        """
         wrong = [name for name in _UNSENDABLE if name in profile.extra]
         if wrong:
             raise ConfigError([f"extra holds {wrong}; these are set by the labeler"])

@@ -9,6 +9,7 @@ import pytest
 from project_paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "tests" / "labeling"))
 
 from labeling_server import LabelServer, serving
 

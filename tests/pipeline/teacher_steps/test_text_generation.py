@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from batch_server import serving_batches
 from stillroom.errors import ConfigError, DataError, LabelingStoppedError
 from stillroom.files import read_json_lines
 from stillroom.inference.chat.scripted_model import ScriptedModel
@@ -219,6 +220,25 @@ def test_a_refused_key_stops_the_run(tmp_path):
     healed = step(tmp_path, ScriptedModel(echo))
     assert len(healed.run_rows(rows(3)).records) == 3
     healed.unload()
+
+
+def test_the_batch_endpoint_gives_the_same_records_at_half_the_price(tmp_path, serve):
+    prices = {"prices": {"prompt": 1e6, "completion": 1e6}}
+    single = step(tmp_path / "single", served(serve(), **prices))
+    expected = single.run_rows(rows(7)).records
+    single.unload()
+    with serving_batches() as provider:
+        for fields in ({"batch_endpoint": {"poll_s": 0.01}}, {}):
+            in_batches = step(tmp_path / "batch", served(provider, **prices), **fields)
+            assert in_batches.run_rows(rows(7)).records == expected
+            spent = in_batches.calls().journal.ledger.known
+            in_batches.unload()
+        assert (len(provider.batches), provider.asked.total(), spent) == (1, 7, 7 * 15)
+    assert step(tmp_path, served(provider), batch_endpoint=True).input_batch_size == 50_000
+    setting = OpenAILLM(model="tiny", base_url="http://x/v1", use_offline_batch_generation=True)
+    assert step(tmp_path, setting).input_batch_size == 50_000
+    with pytest.raises(ConfigError, match="nearest known key is 'poll_s'"):
+        step(tmp_path, served(provider), batch_endpoint={"pol_s": 3})
 
 
 def test_nothing_about_time_is_in_the_records(tmp_path, serve):

@@ -7,11 +7,13 @@ step = TextGeneration(llm=OpenAILLM(model="qwen3-32b", base_url="http://gateway.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ....errors import ConfigError, DataError, did_you_mean
+from ....labeling.batch.batch_loop import BatchEndpoint
 from ....labeling.batch.label_run import LabelFault, Labelled, LabelRun, LabelTask
 from ....labeling.batch.labeler import BatchLabeler
 from ....labeling.teachers.protocol import DecodeProfile, TeacherAnswer
@@ -26,6 +28,8 @@ _ASKED_ALIKE = "%s asks %d times for the likeliest answer; set a temperature abo
 
 class TextGeneration(AskingStep):
     """Adds `generation`, `model_name` and the metadata of the answer to each record."""
+
+    unhashed: ClassVar[frozenset[str]] = AskingStep.unhashed | {"batch_endpoint"}
 
     system_prompt: str | None = None
     """System turn; a record's column `system_prompt` goes before it."""
@@ -43,6 +47,10 @@ class TextGeneration(AskingStep):
     """Whether the metadata holds the turns that were asked."""
     decode_profile: str | None = None
     """Name of one of the gateway's decode profiles; its `n` is the number of answers."""
+    batch_endpoint: bool | dict[str, Any] = False
+    """Whether to ask through the provider's batch endpoint, at half the price and with answers
+    within a day; or the fields of a `BatchEndpoint`. The rows that the step is given at once are
+    one batch, so its `input_batch_size` is at least fifty thousand."""
 
     def __post_init__(self) -> None:
         """Check the settings; nothing is opened yet."""
@@ -57,6 +65,9 @@ class TextGeneration(AskingStep):
         self._profile = self.model.profile(layer)
         if self._count > 1 and self._profile.temperature == 0:
             logger.warning(_ASKED_ALIKE, type(self).__name__, self._count)
+        self._endpoint = self._read_endpoint()
+        if self._endpoint is not None:
+            self.input_batch_size = max(self.input_batch_size, self._endpoint.most_requests)
 
     @property
     def inputs(self) -> list[str]:
@@ -139,7 +150,11 @@ class TextGeneration(AskingStep):
 
     def _run(self, tasks: list[LabelTask]) -> LabelRun:
         labeler = BatchLabeler(
-            self.model.teacher(), self.calls(), profile=self._profile, settings=self.limits()
+            self.model.teacher(),
+            self.calls(),
+            profile=self._profile,
+            settings=self.limits(),
+            batch_endpoint=self._endpoint,
         )
         return labeler.run(tasks)
 
@@ -174,6 +189,18 @@ class TextGeneration(AskingStep):
             raise RuntimeError("a call has neither an answer nor a fault")
         reason = fault.message if fault.kind == "rejected" else fault.kind
         return Loss(place, reason, with_metadata(row, {f"fault_{self.own_name}": fault.message}))
+
+    def _read_endpoint(self) -> BatchEndpoint | None:
+        wanted = self.batch_endpoint or self.model.use_offline_batch_generation
+        if not wanted:
+            return None
+        given = wanted if isinstance(wanted, dict) else {}
+        known = [one.name for one in dataclasses.fields(BatchEndpoint)]
+        faults = [f"batch_endpoint has {name!r}; {did_you_mean(name, known)}"
+                  for name in given if name not in known]  # fmt: skip
+        if faults:
+            raise ConfigError(faults)
+        return BatchEndpoint(**given)
 
     def _profile_settings(self) -> Mapping[str, Any]:
         profiles = self.model.limits.decode_profiles
