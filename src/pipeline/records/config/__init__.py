@@ -1,0 +1,1 @@
+"""Record pipelines in YAML and JSON files: classes by name, layers of settings, environment."""
