@@ -1,0 +1,364 @@
+"""`stillroom pipeline run|info|replay`: run, show and verify record pipelines in files.
+
+    stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml
+    stillroom pipeline info --config pipeline.yaml --json
+    stillroom pipeline replay artifacts/20260123T173724Z-text2sql --verify
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ...console import Console, quiet_libraries
+from ...errors import ConfigError, did_you_mean
+from ..options import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    CommandParser,
+    add_verbose,
+    guarded,
+    one_of,
+    text,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from ..records.config.run_settings import RunConfig, StageGate
+    from ..records.distiset import Distiset
+    from ..records.pipeline import Pipeline
+
+BOTH_MESSAGE: Final = "Only one of `--config` or `--script` can be informed."
+NONE_MESSAGE: Final = "`--config` or `--script` must be informed."
+LAYERS_MESSAGE: Final = "`--config-env` and `--config-run` require `--config`."
+_ACTIONS: Final = ("run", "info", "replay")
+
+
+def pipeline_main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 for success, 1 for a run that failed or a replay that found a difference, 2 for wrong
+        options or a configuration with faults, 130 if it was interrupted.
+    """
+    words = list(argv or ())
+    actions = {"run": _run_main, "info": _info_main, "replay": _replay_main}
+    if words and words[0] in actions:
+        return actions[words[0]](words[1:])
+    parser = CommandParser(
+        "stillroom pipeline",
+        "Run, show and verify pipelines of records.\n\n"
+        "  run      run a pipeline from a YAML or JSON file, or from a Python script\n"
+        "  info     show the steps, settings and connections of a pipeline\n"
+        "  replay   verify the files of a run, or compare two runs",
+        (
+            "stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml",
+            "stillroom pipeline info --config examples/fastdistill/fastdistill_pipeline.yaml",
+            "stillroom pipeline replay artifacts/RUN_ID --verify",
+        ),
+    )
+    parser.usage = "stillroom pipeline {run,info,replay} [options]"
+    return no_action(parser, words, _ACTIONS)
+
+
+def no_action(parser: CommandParser, words: Sequence[str], actions: Sequence[str]) -> int:
+    """Print the help of a command that needs an action, or which action is nearest."""
+    _, left = parser.parse_known_args(words)
+    if not left:
+        parser.print_help(sys.stderr)
+        return EXIT_USAGE
+    near = did_you_mean(left[0], actions, what="action")
+    print(f"{parser.prog}: there is no action {left[0]!r}; {near}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def add_layers(parser: CommandParser, *, what: str = "pipeline") -> None:
+    """Add the options for the files of a configuration."""
+    add = parser.add_argument
+    add("--config", type=text, metavar="PATH", help=f"YAML or JSON file of the {what}")
+    add("--config-env", type=text, metavar="PATH", help="laid over it: of the environment")
+    add("--config-run", type=text, metavar="PATH", help="laid over both: of this run")
+
+
+def run_parser() -> CommandParser:
+    """Make the parser of `stillroom pipeline run`."""
+    from ..records.config.config_layers import PARAM_MESSAGE
+
+    parser = CommandParser(
+        "stillroom pipeline run",
+        "Run a pipeline from a file. A run that was broken off goes on; a run that is repeated\n"
+        "with its --run-id runs only the stages that were edited, and those after them.",
+        (
+            "stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml",
+            "stillroom pipeline run --config pipeline.yaml --config-run run.yaml --pilot 50",
+            "stillroom pipeline run --config pipeline.yaml --param rule_filter.min_chars=3",
+            "stillroom pipeline run --script pipeline.py --finish",
+        ),
+    )
+    add_layers(parser)
+    add = parser.add_argument
+    add("--param", action="append", default=[], metavar="STEP.KEY=VALUE",
+        help="a setting of a step; may be given again")  # fmt: skip
+    add("--param-file", type=text, metavar="PATH", help="settings of steps, by their names")
+    add("--script", type=text, metavar="PATH", help="Python file with a pipeline; it is run")
+    add("--pipeline-variable-name", type=text, default="pipeline", metavar="NAME",
+        help="variable of the script that holds the pipeline (default pipeline)")  # fmt: skip
+    add("--ignore-cache", action="store_true", help="run all stages again")
+    add("--artifacts-dir", type=text, metavar="DIR",
+        help="folder of the runs; default FASTDISTILL_ARTIFACTS_DIR, else artifacts")  # fmt: skip
+    add("--run-id", type=text, help="name of the run; default FASTDISTILL_RUN_ID, else the time")
+    add("--pilot", type=whole_number(1), metavar="N",
+        help="run N records alone first; the gate, ten records and the price are shown")  # fmt: skip
+    add("--finish", action="store_true",
+        help="ask for nothing more; export what is there, marked as partial")  # fmt: skip
+    add("--engine", type=one_of("local", "ray"), help="local (default) or ray")
+    add("--repo-id", type=text, help="data set of the Hugging Face hub to push the result to")
+    add("--commit-message", type=text, help="message of that commit")
+    add("--private", action="store_true", help="make that data set private")
+    add("--token", type=text, help="token of the hub; default HF_TOKEN; it is written nowhere")
+    add("--json", action="store_true", help="print the result as JSON")
+    add_verbose(parser)
+    assert PARAM_MESSAGE
+    return parser
+
+
+def source_messages(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the choice of a pipeline, in FastDistill's words."""
+    from ..records.config.config_layers import PARAM_MESSAGE, read_parameters
+
+    found = []
+    if args.config and args.script:
+        found.append(BOTH_MESSAGE)
+    elif not args.config and not args.script:
+        found.append(NONE_MESSAGE)
+    if not args.config and (args.config_env or args.config_run):
+        found.append(LAYERS_MESSAGE)
+    try:
+        read_parameters(args.param)
+    except ConfigError:
+        found.append(PARAM_MESSAGE)
+    return found
+
+
+def _run_main(argv: Sequence[str]) -> int:
+    parser = run_parser()
+    args = parser.read(argv)
+    return _checked(parser, args, source_messages(args), lambda: _run(args))
+
+
+def _checked(
+    parser: CommandParser, args: argparse.Namespace, wrong: Sequence[str], work: Callable[[], int]
+) -> int:
+    """Print what is wrong as it is, or do the work."""
+    if wrong:
+        print("\n".join(wrong), file=sys.stderr)
+        return EXIT_USAGE
+    quiet_libraries()
+    codes: list[int] = []
+    code = guarded(lambda: codes.append(work()), parser, args, config_code=EXIT_USAGE)
+    return codes[0] if code == 0 and codes else code
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A pipeline and how it is run."""
+
+    pipeline: Pipeline
+    parameters: Mapping[str, Any]
+    """Settings of steps that are not in the pipeline yet."""
+    config: RunConfig
+
+
+def open_pipeline_files(args: argparse.Namespace, options: Mapping[str, Any]) -> Opened:
+    """Read the pipeline that the options name.
+
+    Args:
+        args: Options with `config`, `config_env`, `config_run`; where there are, `param`,
+            `param_file`, `script` and `pipeline_variable_name`.
+        options: Fields of `RunSettings` from the command line.
+
+    Raises:
+        ConfigError: Lists all faults.
+    """
+    from ..records.config.build_steps import typed_parameters
+    from ..records.config.config_layers import read_layers
+    from ..records.config.run_settings import read_run_config
+    from ..records.pipeline import Pipeline
+
+    layers = read_layers(
+        (args.config, args.config_env, args.config_run),
+        getattr(args, "param_file", None),
+        getattr(args, "param", ()),
+    )
+    config = read_run_config(layers, options)
+    if getattr(args, "script", None):
+        pipeline = _scripted(args.script, args.pipeline_variable_name)
+        return Opened(pipeline, typed_parameters(pipeline.steps, config.parameters), config)
+    if config.pipeline is None:
+        raise ConfigError([f"{args.config} holds no pipeline; the section `pipeline` is missing"])
+    pipeline = Pipeline.from_dict(
+        config.pipeline, parameters=config.parameters, gateway=config.gateway
+    )
+    return Opened(pipeline, {}, config)
+
+
+def _scripted(path: str, variable: str) -> Pipeline:
+    """Run a local script, and take the pipeline that it leaves in a variable."""
+    from ..records.config.config_layers import refuse_url
+    from ..records.pipeline import Pipeline
+
+    refuse_url(path)
+    if not Path(path).is_file():
+        raise ConfigError([f"--script is {path!r}; there is no such file"])
+    found = runpy.run_path(path, run_name="stillroom_script")
+    pipeline = found.get(variable)
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigError([
+            f"{path} has no pipeline in the variable {variable!r}; name it with "
+            "--pipeline-variable-name"
+        ])  # fmt: skip
+    return pipeline
+
+
+def _run(args: argparse.Namespace) -> int:
+    console = Console(args.verbose, as_data=args.json)
+    names = ("artifacts_dir", "run_id", "pilot", "engine")
+    opened = open_pipeline_files(args, {name: getattr(args, name) for name in names})
+    result = run_opened(opened, use_cache=not args.ignore_cache, finish=args.finish)
+    told = result_told(opened.pipeline, result)
+    if args.json:
+        print(json.dumps(told, indent=2))
+    else:
+        _print_result(console, told)
+    if args.repo_id is not None:
+        result.push_to_hub(
+            args.repo_id,
+            commit_message=args.commit_message,
+            private=args.private,
+            token=args.token,
+        )
+        if not args.json:
+            console.line("hub", args.repo_id)
+    return 0
+
+
+def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) -> Distiset:
+    """Run a pipeline by its settings."""
+    from ..records.teacher_steps.asking_step import AskingStep
+
+    pipeline, settings, gate = opened.pipeline, opened.config.settings, opened.config.gate
+    if settings.log_level:
+        _set_log_level(settings.log_level)
+    if settings.cache_dir is not None:
+        pipeline.cache_dir = Path(settings.cache_dir)
+    parameters = {name: dict(values) for name, values in opened.parameters.items()}
+    if settings.llm_batch_size is not None:
+        for name, step in pipeline.steps.items():
+            if isinstance(step, AskingStep):
+                own = parameters.setdefault(name, {})
+                own.setdefault("input_batch_size", settings.llm_batch_size)
+    chosen = _applies(gate, pipeline)
+    shard = {} if settings.rows_per_shard is None else {"rows_per_shard": settings.rows_per_shard}
+    return pipeline.run(
+        parameters=parameters,
+        load_groups=settings.load_groups,
+        use_cache=use_cache,
+        dataset_batch_size=settings.dataset_batch_size,
+        artifacts_dir=settings.artifacts_dir,
+        run_id=settings.run_id,
+        pilot=settings.pilot,
+        gate=None if chosen is None else chosen.gate,
+        gate_stage=None if chosen is None else chosen.stage,
+        finish=finish,
+        engine=settings.engine,
+        engine_options={"address": settings.ray_address} if settings.ray_address else None,
+        **shard,
+    )
+
+
+def _applies(gate: StageGate | None, pipeline: Pipeline) -> StageGate | None:
+    """Give the gate where it was asked for, or where the pipeline writes the report it reads."""
+    if gate is None or gate.explicit:
+        return gate
+    stages = {getattr(step, "stage", None) for step in pipeline.steps.values()}
+    return gate if gate.stage in stages else None
+
+
+def _set_log_level(level: str) -> None:
+    import logging
+
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        known = did_you_mean(level.upper(), logging.getLevelNamesMapping(), what="level")
+        raise ConfigError([f"FASTDISTILL_LOG_LEVEL is {level!r}; {known}"])
+    logging.getLogger("stillroom").setLevel(number)
+
+
+def result_told(pipeline: Pipeline, result: Distiset) -> dict[str, Any]:
+    """Describe what a run has come to, in JSON values."""
+    return {
+        "pipeline": pipeline.name,
+        "run_id": result.run_id,
+        "folder": str(result.folder),
+        "partial": result.partial,
+        "stages": result.accounting,
+    }
+
+
+def _print_result(console: Console, told: Mapping[str, Any]) -> None:
+    for name, counts in told["stages"].items():
+        lost = {**counts["rejected"], **counts["dead"]}
+        reasons = ", ".join(f"{number} {reason}" for reason, number in lost.items())
+        console.line(name, f"{counts['in']:,} in, {counts['out']:,} out{reasons and ': '}{reasons}")
+    console.line("partial" if told["partial"] else "run", told["folder"])
+
+
+def info_parser() -> CommandParser:
+    """Make the parser of `stillroom pipeline info`."""
+    parser = CommandParser(
+        "stillroom pipeline info",
+        "Show the steps of a pipeline, their settings, and how they are connected.",
+        (
+            "stillroom pipeline info --config examples/fastdistill/fastdistill_pipeline.yaml",
+            "stillroom pipeline info --config pipeline.yaml --config-env env.yaml --json",
+        ),
+    )
+    add_layers(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON that `run --config` reads")
+    add_verbose(parser)
+    return parser
+
+
+def _info_main(argv: Sequence[str]) -> int:
+    parser = info_parser()
+    args = parser.read(argv)
+    wrong = [] if args.config else ["`--config` must be informed."]
+    return _checked(parser, args, wrong, lambda: _info(args))
+
+
+def _info(args: argparse.Namespace) -> int:
+    console = Console(args.verbose, as_data=args.json)
+    pipeline = open_pipeline_files(args, {}).pipeline
+    dumped = pipeline.dump()
+    if args.json:
+        print(json.dumps(dumped, indent=2, ensure_ascii=False))
+        return 0
+    told = dumped["pipeline"]
+    console.head(f"{told['name']}: {told['description'] or 'no description'}")
+    for entry in told["steps"]:
+        settings = {k: v for k, v in entry["step"].items() if k != "type_info"}
+        console.line(entry["name"], entry["step"]["type_info"]["name"])
+        for name, value in settings.items():
+            shown = json.dumps(value, ensure_ascii=False)
+            console.line("", f"  {name}: {shown if len(shown) <= 70 else shown[:67] + '...'}")
+    for connection in told["connections"]:
+        console.line("connection", f"{connection['from']} -> {', '.join(connection['to']) or '-'}")
+    for stage in pipeline.plan().stages:
+        console.line("stage", f"{stage.name}: {', '.join(step.name for step in stage.steps)}")
+    return 0
