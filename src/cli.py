@@ -375,6 +375,27 @@ def run_update(argv: Sequence[str] | None = None) -> int:
     return _run(argv, update_parser(), update_faults, update)
 
 
+def run_pipeline(argv: Sequence[str] | None = None) -> int:
+    """Run, show and verify pipelines of records."""
+    from .pipeline.commands.pipeline import pipeline_main
+
+    return pipeline_main(argv)
+
+
+def run_registry(argv: Sequence[str] | None = None) -> int:
+    """List the steps and models that pipelines in files can name."""
+    from .pipeline.commands.registry import registry_main
+
+    return registry_main(argv)
+
+
+def run_agent(argv: Sequence[str] | None = None) -> int:
+    """Distil an agent for a task in words."""
+    from .pipeline.commands.agent import agent_main
+
+    return agent_main(argv)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
     "ask": (run_ask, "ask a table in ordinary words, without training"),
@@ -387,6 +408,9 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "system1": (run_system1, "distil a student that follows instructions, and score it"),
     "system2": (run_system2, "distil a student that reasons in steps, and score it"),
     "easydistill": (run_easydistill, "run an EasyDistill configuration"),
+    "pipeline": (run_pipeline, "run, show and verify pipelines of records in YAML files"),
+    "registry": (run_registry, "list the steps and models of such pipelines"),
+    "agent": (run_agent, "distil a small agent for a task in words"),
     "export": (run_export, "export a checkpoint for fast serving on CPUs"),
     "models": (run_models, "pretrained models on this machine: list, add, path, remove"),
 }

@@ -1,8 +1,8 @@
 """`stillroom pipeline run|info|replay`: run, show and verify record pipelines in files.
 
-    stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml
-    stillroom pipeline info --config pipeline.yaml --json
-    stillroom pipeline replay artifacts/20260123T173724Z-text2sql --verify
+stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml
+stillroom pipeline info --config pipeline.yaml --json
+stillroom pipeline replay artifacts/20260123T173724Z-text2sql --verify
 """
 
 from __future__ import annotations
@@ -88,8 +88,6 @@ def add_layers(parser: CommandParser, *, what: str = "pipeline") -> None:
 
 def run_parser() -> CommandParser:
     """Make the parser of `stillroom pipeline run`."""
-    from ..records.config.config_layers import PARAM_MESSAGE
-
     parser = CommandParser(
         "stillroom pipeline run",
         "Run a pipeline from a file. A run that was broken off goes on; a run that is repeated\n"
@@ -124,7 +122,6 @@ def run_parser() -> CommandParser:
     add("--token", type=text, help="token of the hub; default HF_TOKEN; it is written nowhere")
     add("--json", action="store_true", help="print the result as JSON")
     add_verbose(parser)
-    assert PARAM_MESSAGE
     return parser
 
 
@@ -362,3 +359,47 @@ def _info(args: argparse.Namespace) -> int:
     for stage in pipeline.plan().stages:
         console.line("stage", f"{stage.name}: {', '.join(step.name for step in stage.steps)}")
     return 0
+
+
+def replay_parser() -> CommandParser:
+    """Make the parser of `stillroom pipeline replay`."""
+    parser = CommandParser(
+        "stillroom pipeline replay",
+        "Recompute the hashes and counts of a run from its files, and name any file that differs;\n"
+        "with --against, compare two runs, the times left out.",
+        (
+            "stillroom pipeline replay artifacts/RUN_ID --verify",
+            "stillroom pipeline replay artifacts/RUN_ID --against artifacts/OTHER_ID",
+        ),
+    )
+    add = parser.add_argument
+    add("run", type=text, help="folder of a run")
+    add("--verify", action="store_true", help="recompute hashes and counts (the default)")
+    add("--against", type=text, metavar="RUN", help="another run, which must hold the same")
+    add("--json", action="store_true", help="as JSON")
+    add_verbose(parser)
+    return parser
+
+
+def _replay_main(argv: Sequence[str]) -> int:
+    parser = replay_parser()
+    args = parser.read(argv)
+    return _checked(parser, args, (), lambda: _replay(args))
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from ..records.replay import compare, verify
+
+    console = Console(args.verbose, as_data=args.json)
+    faults = verify(args.run) if args.verify or args.against is None else []
+    if args.against is not None:
+        faults += compare(args.run, args.against)
+    if args.json:
+        print(json.dumps({"run": args.run, "against": args.against, "faults": faults}, indent=2))
+    else:
+        for fault in faults:
+            console.line("differs", fault)
+        if not faults:
+            same = f"as {args.against}" if args.against else "as it was written"
+            console.line("verified", f"{args.run} is {same}")
+    return EXIT_FAILED if faults else 0
