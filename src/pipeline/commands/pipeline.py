@@ -112,7 +112,7 @@ def run_parser() -> CommandParser:
         help="folder of the runs; default FASTDISTILL_ARTIFACTS_DIR, else artifacts")  # fmt: skip
     add("--run-id", type=text, help="name of the run; default FASTDISTILL_RUN_ID, else the time")
     add("--pilot", type=whole_number(1), metavar="N",
-        help="run N records alone first; the gate, ten records and the price are shown")  # fmt: skip
+        help="run N records alone first, show ten and the price, and hold the gate")  # fmt: skip
     add("--finish", action="store_true",
         help="ask for nothing more; export what is there, marked as partial")  # fmt: skip
     add("--engine", type=one_of("local", "ray"), help="local (default) or ray")

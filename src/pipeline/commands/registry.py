@@ -30,7 +30,7 @@ def registry_main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in _ACTIONS:
         shows = words[0] == "show"
         parser = show_parser() if shows else list_parser()
-        args = parser.read(words[1:], lambda args: _faults(args) if shows else ())
+        args = parser.read(words[1:])
         work = _show if shows else _list
         return guarded(lambda: work(args), parser, args, config_code=EXIT_USAGE)
     parser = CommandParser(
@@ -65,16 +65,11 @@ def show_parser() -> CommandParser:
         "Show a component as YAML: where it is, what it does, and its settings.",
         ("stillroom registry show --kind step --name RuleFilter",),
     )
-    parser.add_argument("--kind", type=one_of(*KINDS), help=", ".join(KINDS))
-    parser.add_argument("--name", type=text, help="name of the class")
+    parser.add_argument("--kind", type=one_of(*KINDS), required=True, help=", ".join(KINDS))
+    parser.add_argument("--name", type=text, required=True, help="name of the class")
     parser.add_argument("--json", action="store_true", help="as JSON")
     add_verbose(parser)
     return parser
-
-
-def _faults(args: argparse.Namespace) -> list[str]:
-    missing = [f"--{name} is missing" for name in ("kind", "name") if getattr(args, name) is None]
-    return missing
 
 
 def _list(args: argparse.Namespace) -> None:

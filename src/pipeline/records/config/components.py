@@ -165,7 +165,8 @@ def _builtin_base() -> type[Any] | None:
 def _missing(name: str, module: str) -> str:
     for kind, names in NOT_OFFERED.items():
         if name in names:
-            return f"{name} is not offered: a {kind} of distilabel that stillroom does not have"
+            word = "an" if kind[0] in "aeil" else "a"
+            return f"{name} is not offered: {word} {kind} of distilabel that stillroom lacks"
     known = [one.name for one in list_components()]
     near = nearest(name, known, cutoff=0.7)
     if module and not module.startswith(PEERS):

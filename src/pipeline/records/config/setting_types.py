@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -10,13 +11,22 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from ....errors import did_you_mean
 from .config_layers import Written
 
-IDLE: Final = frozenset({
-    "exclude_from_signature", "jobs_ids", "offline_batch_generation_block_until_done",
-    "runtime_parameters_info", "structured_output", "use_cache", "use_default_structured_output",
-    "use_magpie_template", "magpie_pre_query_template", "max_retries", "default_headers",
-    "num_rows_in_batch", "type_info",
+logger = logging.getLogger(__name__)
+SILENT: Final = frozenset({
+    "exclude_from_signature", "jobs_ids", "runtime_parameters_info", "type_info", "use_cache",
+    "use_system_prompt",
 })  # fmt: skip
-"""Keys of steps and models in distilabel's files that have no effect here."""
+"""Keys in distilabel's files that tell how it ran."""
+IDLE: Final = frozenset({
+    "chat_format", "chat_template", "cuda_devices", "default_headers", "device_map",
+    "disable_cuda_device_placement", "dtype", "extra_kwargs", "follow_redirects",
+    "magpie_pre_query_template", "max_retries", "model_kwargs", "n_batch", "n_ctx", "n_gpu_layers",
+    "offline_batch_generation_block_until_done", "quantization", "revision", "seed",
+    "structured_output", "tensor_parallel_size", "tokenizer", "tokenizer_id", "tokenizer_mode",
+    "torch_dtype", "trust_remote_code", "use_default_structured_output", "use_fast",
+    "use_magpie_template", "verbose",
+})  # fmt: skip
+"""Settings of steps and models of distilabel that have no effect here; a note says so."""
 _NAMES: Final = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false",
     dict: "a mapping", list: "a list", type(None): "null",
@@ -42,7 +52,9 @@ def read_settings(
     faults: list[str] = []
     for name, value in given.items():
         if name not in fields:
-            if name not in IDLE:
+            if name in IDLE and value:
+                logger.warning("%s: %s has no effect here", place, name)
+            if name not in IDLE and name not in SILENT:
                 near = did_you_mean(name, fields)
                 faults.append(f"{place}: {cls.__name__} has no setting {name!r}; {near}")
             continue
@@ -101,6 +113,8 @@ def describe(hint: Any) -> str:  # noqa: ANN401
     'a whole number or null'
     """
     origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return "anything"
     if origin in (Union, types.UnionType):
         return " or ".join(describe(one) for one in inner)
     if origin is Literal:
