@@ -232,7 +232,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told, indent=2))
     else:
-        _print_result(console, told)
+        console.line("partial" if result.partial else "run", str(result.folder))
     if args.repo_id is not None:
         result.push_to_hub(
             args.repo_id,
@@ -250,8 +250,7 @@ def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) 
     from ..records.teacher_steps.asking_step import AskingStep
 
     pipeline, settings, gate = opened.pipeline, opened.config.settings, opened.config.gate
-    if settings.log_level:
-        _set_log_level(settings.log_level)
+    _set_log_level(settings.log_level or "INFO")
     if settings.cache_dir is not None:
         pipeline.cache_dir = Path(settings.cache_dir)
     parameters = {name: dict(values) for name, values in opened.parameters.items()}
@@ -261,7 +260,6 @@ def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) 
                 own = parameters.setdefault(name, {})
                 own.setdefault("input_batch_size", settings.llm_batch_size)
     chosen = _applies(gate, pipeline)
-    shard = {} if settings.rows_per_shard is None else {"rows_per_shard": settings.rows_per_shard}
     return pipeline.run(
         parameters=parameters,
         load_groups=settings.load_groups,
@@ -275,7 +273,7 @@ def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) 
         finish=finish,
         engine=settings.engine,
         engine_options={"address": settings.ray_address} if settings.ray_address else None,
-        **shard,
+        rows_per_shard=settings.rows_per_shard,
     )
 
 
@@ -294,7 +292,7 @@ def _set_log_level(level: str) -> None:
     if number is None:
         known = did_you_mean(level.upper(), logging.getLevelNamesMapping(), what="level")
         raise ConfigError([f"FASTDISTILL_LOG_LEVEL is {level!r}; {known}"])
-    logging.getLogger("stillroom").setLevel(number)
+    logging.getLogger("stillroom.pipeline").setLevel(number)
 
 
 def result_told(pipeline: Pipeline, result: Distiset) -> dict[str, Any]:
@@ -306,14 +304,6 @@ def result_told(pipeline: Pipeline, result: Distiset) -> dict[str, Any]:
         "partial": result.partial,
         "stages": result.accounting,
     }
-
-
-def _print_result(console: Console, told: Mapping[str, Any]) -> None:
-    for name, counts in told["stages"].items():
-        lost = {**counts["rejected"], **counts["dead"]}
-        reasons = ", ".join(f"{number} {reason}" for reason, number in lost.items())
-        console.line(name, f"{counts['in']:,} in, {counts['out']:,} out{reasons and ': '}{reasons}")
-    console.line("partial" if told["partial"] else "run", told["folder"])
 
 
 def info_parser() -> CommandParser:

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ... import __version__
 from ...records import sha256_text, stable_json
+from .config.environment_values import SECRET
 from .row_codec import plain_json
 from .step import Step
-
-SECRET: Final = re.compile(r"(^|_)(api_?key|token|password|secret)s?$", re.IGNORECASE)
-"""Names of settings whose values are written nowhere."""
 
 
 def step_fingerprint(step: Step) -> str:

@@ -25,10 +25,13 @@ from typing import Any, Final, Literal, Self
 
 from ...errors import ConfigError, PipelineError, did_you_mean
 from ...labeling.gates.quality_gate import QualityGate, gate_message
+from .config.build_steps import build_pipeline
+from .config.config_layers import read_layers
+from .config.run_settings import read_run_config
 from .distiset import Distiset, Rows
 from .draw import draw_plan
 from .parameters import with_parameters
-from .pipeline_files import dump_pipeline, read_pipeline_file, steps_from_dict
+from .pipeline_files import dump_pipeline
 from .plan import LoadGroups, Plan, Stage, make_plan
 from .run_folder import CACHE_VARIABLE, FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
@@ -243,30 +246,49 @@ class Pipeline:
         return dump_pipeline(self, None)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    def from_dict(
+        cls,
+        data: Mapping[str, Any],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        gateway: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Make a pipeline from what `dump` gave, or from FastDistill's or distilabel's dump.
+
+        Args:
+            data: The dump.
+            parameters: Step name -> field -> value, in place of the fields in the dump.
+            gateway: Settings of a provider for the models that have none of their own.
 
         Raises:
             ConfigError: A step is unknown or a field is wrong; lists all faults.
         """
-        told = data.get("pipeline", data)
-        pipeline = cls(told.get("name"), told.get("description"))
-        pipeline.requirements = list(data.get("requirements") or told.get("requirements") or [])
-        steps, edges = steps_from_dict(told)
-        for step in steps:
+        written = build_pipeline(data, parameters, gateway)
+        pipeline = cls(
+            written.name, written.description, requirements=list(written.requirements)
+        )  # fmt: skip
+        for step in written.steps:
             pipeline.add(step)
-        for before, after in edges:
+        for before, after in written.connections:
             pipeline.connect(pipeline.steps[before], pipeline.steps[after])
         return pipeline
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """Make a pipeline from a YAML or JSON file; see `from_dict`."""
-        return cls.from_dict(read_pipeline_file(path))
+        """Make a pipeline from a YAML or JSON file; see `from_dict`.
+
+        The sections `parameters` and `provider_gateway` of the file are read too.
+        """
+        config = read_run_config(read_layers([path]))
+        if config.pipeline is None:
+            raise ConfigError([f"{path} holds no pipeline; the section `pipeline` is missing"])
+        return cls.from_dict(
+            config.pipeline, parameters=config.parameters, gateway=config.gateway
+        )  # fmt: skip
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """Make a pipeline from a YAML file; see `from_dict`."""
+        """Make a pipeline from a YAML file; see `from_file`."""
         return cls.from_file(path)
 
     def draw(self, path: str | Path = "pipeline.png", top_to_bottom: bool = False) -> Path:

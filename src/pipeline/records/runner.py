@@ -101,14 +101,27 @@ def run_plan(
         result.accounting[stage.name] = add_up(records)
         _refuse_all_dead(runs.store, result.accounting[stage.name])
         counts = result.accounting[stage.name]
-        log.info(
-            "%s: %d in, %d out, %d rejected, %d dead", stage.name, counts["in"], counts["out"],
-            sum(counts["rejected"].values()), sum(counts["dead"].values()),
-        )  # fmt: skip
+        log.info("%s: %s", stage.name, counts_told(counts))
         if options.observers:
             for step in plan.observers.get(stage.name, ()):
                 observe(step, plan, stage, options, result)
     return result
+
+
+def counts_told(counts: Mapping[str, Any]) -> str:
+    """Write what a stage made of its rows, with the commonest reasons of its losses.
+
+    >>> counts_told({"in": 3, "out": 2, "rejected": {"too_short": 1}, "dead": {}})
+    '3 in, 2 out, 1 rejected (1 too_short), 0 dead'
+    """
+    told = [f"{counts['in']:,} in, {counts['out']:,} out"]
+    for kind in ("rejected", "dead"):
+        common = Counter(counts[kind]).most_common(3)
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in common)
+        more = ", ..." if len(counts[kind]) > len(common) else ""
+        words = f" ({reasons}{more})" if reasons else ""
+        told.append(f"{sum(counts[kind].values()):,} {kind}{words}")
+    return ", ".join(told)
 
 
 def add_up(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

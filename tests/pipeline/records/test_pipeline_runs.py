@@ -374,7 +374,7 @@ def test_what_a_run_logs_reaches_the_given_handlers(tmp_path):
     with Pipeline() as pipeline:
         Numbers(count=3) >> OddOnes()
     pipeline.run(artifacts_dir=tmp_path, logging_handlers=[Kept()])
-    assert lines[-1] == "odd_ones_0: 3 in, 1 out, 2 rejected, 0 dead"
+    assert lines[-1] == "odd_ones_0: 3 in, 1 out, 2 rejected (2 even), 0 dead"
 
 
 def test_a_flipped_byte_in_any_artefact_is_found_and_named(tmp_path):

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from ....errors import ConfigError, did_you_mean
 from ....labeling.gates.quality_gate import TEACHER_GATE, QualityGate
+from ..run_state import ROWS_PER_SHARD
 from .build_steps import TOP_KEYS
 from .config_layers import PARAMETERS, deep_merge
 from .setting_types import read_settings
@@ -56,7 +57,7 @@ class RunSettings:
     load_groups: LoadGroups | None = None
     dataset_batch_size: int = 50
     """Rows of a batch of the source, 1 or more."""
-    rows_per_shard: int | None = None
+    rows_per_shard: int = ROWS_PER_SHARD
     """Rows of the source that are worked on at once and resumed at once, 1 or more."""
     llm_batch_size: int | None = None
     """`input_batch_size` of the steps that ask a model, 1 or more."""
