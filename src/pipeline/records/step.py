@@ -273,13 +273,14 @@ class Step(_Fields, ABC, metaclass=_StepClass):
         for batch in self.process(*marked):
             aligned = len(batch) == len(rows)
             for place, made in enumerate(batch):
-                record = self._written(dict(made))
+                record = dict(made)
                 row = record.pop(ROW_KEY, None)
                 if isinstance(row, int) and 0 <= row < len(rows):
                     parents: tuple[int, ...] = (row,)
                 else:
                     parents = (place,) if aligned else tuple(range(len(rows)))
-                output.records.append(record)
+                one = rows[parents[0]] if len(parents) == 1 else None
+                output.records.append(self._written(record, one))
                 output.parents.append(parents)
         reason = f"dropped by {type(self).__name__}"
         output.rejected = [
@@ -288,23 +289,34 @@ class Step(_Fields, ABC, metaclass=_StepClass):
         return output
 
     def _read(self, row: Record) -> Record:
-        """Add the columns under the names that the step reads."""
+        """Give the columns under the names that the step reads, which hide others of such names."""
         if not self.input_mappings:
             return row
+        kept = {name: value for name, value in row.items() if name not in self.input_mappings}
         read = {own: row[column] for own, column in self.input_mappings.items() if column in row}
-        return {**row, **read}
+        return {**kept, **read}
 
-    def _written(self, record: Record) -> Record:
-        """Rename what the step wrote, and take away the names that only the step reads."""
+    def _written(self, record: Record, row: Record | None = None) -> Record:
+        """Rename what the step wrote, and take away the names that only the step reads.
+
+        Args:
+            record: What the step made of a row; it is changed.
+            row: The row as it came; its columns that the names of the step have hidden come back.
+        """
         if not (self.input_mappings or self.output_mappings):
             return record
         writes = set(self.outputs)
         for own, column in self.input_mappings.items():
             if own != column and own not in writes:
                 record.pop(own, None)
-        for own, column in self.output_mappings.items():
-            if own in record and own != column:
-                record[column] = record.pop(own)
+        renamed = {
+            column: record.pop(own)
+            for own, column in self.output_mappings.items()
+            if own in record and own != column
+        }
+        hidden = [own for own in (*self.input_mappings, *self.output_mappings) if own not in record]
+        record.update({own: row[own] for own in hidden if row is not None and own in row})
+        record.update(renamed)
         return record
 
 
@@ -325,8 +337,12 @@ class RowStep(Step):
     def process(self, *inputs: list[Record]) -> Iterator[list[Record]]:
         """Work on a batch, and yield the records that are not rejected."""
         (records,) = inputs
-        done = [self.apply(record) for record in records]
-        yield [one for one in done if not isinstance(one, Rejected)]
+        done = [(self.apply(self._read(record)), record) for record in records]
+        yield [
+            self._written(dict(made), record)
+            for made, record in done
+            if not isinstance(made, Rejected)
+        ]
 
     def run_rows(self, *inputs: Sequence[Record]) -> StepOutput:
         """Work on each row of a batch by itself; see `Step.run_rows`."""
@@ -341,10 +357,11 @@ class RowStep(Step):
                 output.dead.append(Loss(place, fault_reason(fault), dict(row)))
                 continue
             if isinstance(done, Rejected):
-                kept = dict(row) if done.record is None else self._written(dict(done.record))
+                found = done.record
+                kept = dict(row) if found is None else self._written(dict(found), row)
                 output.rejected.append(Loss(place, done.reason, kept))
             else:
-                output.records.append(self._written(dict(done)))
+                output.records.append(self._written(dict(done), row))
                 output.parents.append((place,))
         return output
 

@@ -231,6 +231,12 @@ def test_columns_are_kept_in_the_order_given():
     assert next(KeepColumns(columns="a").process([{"a": None, "b": 1}])) == [{"a": None}]
 
 
+def test_kept_columns_can_be_renamed():
+    step = KeepColumns(columns=["a", "q"], input_mappings={"q": "b"}, output_mappings={"a": "c"})
+    rows = [{"a": 1, "b": 2, "c": 3, "q": 4}]
+    assert step.run_rows(rows).records == next(step.process(rows)) == [{"q": 2, "c": 1}]
+
+
 def test_the_split_follows_from_the_id():
     rows = [{"sample_id": f"id-{n}"} for n in range(1000)]
     parts = [r["split"] for r in next(SplitByHash(train_ratio=0.8).process(rows))]

@@ -40,3 +40,7 @@ class KeepColumns(RowStep):
         for column in self.inputs:
             require_field("KeepColumns", record, column)
         return {column: record[column] for column in self.inputs}
+
+    def _written(self, record: Record, row: Record | None = None) -> Record:
+        """Rename columns as mapped; none comes back from the row."""
+        return super()._written(record)

@@ -28,8 +28,7 @@ class WholeDataStep(GlobalStep):
         Raises:
             DataError: A record cannot be worked on; the first such one is told.
         """
-        (records,) = inputs
-        output = self.combine(records)
+        output = self.run_rows(*inputs)
         if output.dead:
             raise DataError(output.dead[0].reason)
         yield output.records
@@ -38,7 +37,10 @@ class WholeDataStep(GlobalStep):
         """Work on all rows, and account for each."""
         (rows,) = inputs
         output = self.combine([self._read(row) for row in rows])
-        output.records = [self._written(record) for record in output.records]
+        output.records = [
+            self._written(record, rows[places[0]])
+            for record, places in zip(output.records, output.parents, strict=True)
+        ]
         for loss in (*output.rejected, *output.dead):
             loss.record.clear()
             loss.record.update(rows[loss.place])

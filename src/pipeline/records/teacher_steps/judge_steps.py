@@ -71,7 +71,7 @@ class _JudgeStep(AskingStep):
         places = [place for place in range(len(rows)) if place not in faults]
         added = self._judge([read[place] for place in places])
         records = [
-            self._written({**read[place], **more})
+            self._written({**read[place], **more}, rows[place])
             for place, more in zip(places, added, strict=True)
         ]
         dead = [Loss(place, why, dict(rows[place])) for place, why in faults.items()]

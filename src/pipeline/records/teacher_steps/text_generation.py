@@ -107,7 +107,7 @@ class TextGeneration(AskingStep):
             answers = [one.answer for one in answered[place] if one.answer is not None]
             if answers:
                 made = self._records(read[place], turns, answers)
-                output.records += [self._written(record) for record in made]
+                output.records += [self._written(record, rows[place]) for record in made]
                 output.parents += [(place,)] * len(made)
             else:
                 output.dead.append(self._dead(place, rows[place], answered[place][0].fault))
