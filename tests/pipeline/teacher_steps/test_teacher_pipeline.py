@@ -1,0 +1,98 @@
+"""A pipeline with a teacher: killed and resumed, edited, stopped, and asked for nothing twice."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pipeline_child import build
+from stillroom.errors import LabelingStoppedError
+from stillroom.files import read_json
+from stillroom.pipeline.records.replay import compare
+
+CHILD = Path(__file__).with_name("pipeline_child.py")
+ROWS = 200
+
+
+def run(folder, server, *, min_chars=1, rows=ROWS, **gateway):
+    pipeline = build(folder / "cache", server.base_url, rows, min_chars, **gateway)
+    return pipeline.run(artifacts_dir=folder, run_id="run", rows_per_shard=50)
+
+
+def start(folder, server):
+    command = [sys.executable, str(CHILD), str(folder), str(folder / "cache"), server.base_url,
+               str(ROWS), "1"]  # fmt: skip
+    return subprocess.Popen(command)
+
+
+def test_killed_at_random_moments_a_run_asks_nothing_twice_and_ends_the_same(tmp_path, serve):
+    server, chance = serve(latency_s=0.01), random.Random(1)
+    broken = tmp_path / "broken"
+    for _ in range(3):
+        child, before = start(broken, server), server.asked.total()
+        moment = chance.randint(5, 60)
+        while child.poll() is None and server.asked.total() < before + moment:
+            time.sleep(0.001)
+        child.kill()
+        child.wait()
+    assert start(broken, server).wait() == 0
+    prompts = [prompt for _, prompt, _, _ in server.charged]
+    assert len(prompts) == len(set(prompts)) == ROWS, "a prompt was paid for twice"
+    whole = run(tmp_path / "whole", server)
+    assert len(whole["default"]["train"]) == ROWS
+    assert len(server.charged) == 2 * ROWS, "the undisturbed run had a cache of its own"
+    assert compare(broken / "run", tmp_path / "whole/run") == []
+
+
+def test_a_changed_last_threshold_asks_nothing(tmp_path, serve):
+    server = serve()
+    first = run(tmp_path, server)
+    second = run(tmp_path, server, min_chars=len("label of ask 100"))
+    assert server.asked.total() == ROWS
+    assert (len(first["default"]["train"]), len(second["default"]["train"])) == (200, 100)
+
+
+def test_another_run_with_the_same_cache_asks_nothing(tmp_path, serve):
+    server = serve()
+    run(tmp_path, server, rows=30)
+    other = build(tmp_path / "cache", server.base_url, 40, 1)
+    other.run(artifacts_dir=tmp_path / "other", run_id="other")
+    assert server.asked.total() == 40
+
+
+def test_a_stop_leaves_the_run_resumable_and_no_row_dead(tmp_path, serve):
+    server = serve()
+    paid = {"prices": {"prompt": 1e6, "completion": 1e6}, "max_concurrency": 1}
+    with pytest.raises(LabelingStoppedError, match="budget"):
+        run(tmp_path, server, budget=3000, **paid)
+    assert 0 < server.asked.total() < ROWS
+    done = run(tmp_path, server, budget=1e6, **paid)
+    assert len(done["default"]["train"]) == ROWS
+    assert server.asked.total() == ROWS
+    accounting = read_json(tmp_path / "run/run.json")["accounting"]
+    assert (accounting["teacher"]["out"], accounting["teacher"]["dead"]) == (ROWS, {})
+
+
+def test_a_poisonous_row_costs_one_row(tmp_path, serve):
+    server = serve(stubborn=frozenset({"ask 7"}))
+    done = run(tmp_path, server, rows=60, max_attempts=2)
+    assert len(done["default"]["train"]) == 59
+    accounting = read_json(tmp_path / "run/run.json")["accounting"]
+    assert accounting["teacher"]["dead"] == {"llm_api_error": 1}
+
+
+def test_no_file_of_a_run_holds_the_key(tmp_path, serve, monkeypatch):
+    monkeypatch.setenv("GATEWAY_KEY", "sk-hidden-by-name")
+    for number, key in enumerate(("sk-written-out", "${GATEWAY_KEY}")):
+        server = serve()
+        pipeline = build(tmp_path / "cache", server.base_url, 3, 1)
+        pipeline.steps["teacher"].llm = type(pipeline.steps["teacher"].llm)(
+            model=f"tiny{number}", base_url=server.base_url, api_key=key
+        )
+        pipeline.run(artifacts_dir=tmp_path, run_id=f"run{number}")
+        assert server.headers[0]["authorization"].startswith("Bearer sk-")
+        assert "sk-" not in str(pipeline.dump())
+    held = [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-" in path.read_bytes()]
+    assert held == []
