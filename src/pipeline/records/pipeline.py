@@ -30,12 +30,13 @@ from .config.config_layers import read_layers
 from .config.run_settings import read_run_config
 from .distiset import Distiset, Rows
 from .draw import draw_plan
+from .engines import Engine, LocalEngine
 from .parameters import with_parameters
 from .pipeline_files import dump_pipeline
 from .plan import LoadGroups, Plan, Stage, make_plan
 from .run_folder import CACHE_VARIABLE, FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
-from .runner import Engine, LocalEngine, PipelineInterrupted, ends_gracefully, log, run_plan
+from .runner import PipelineInterrupted, ends_gracefully, log, run_plan
 from .stage_store import StageStore
 from .step import GeneratorStep, Record, Step, StepHolder, open_pipeline, step_name
 
@@ -447,6 +448,10 @@ def _artifacts_folder(
 def _open_engine(name: str, options: Mapping[str, Any] | None) -> Engine:
     if name == "local":
         return LocalEngine()
+    if name == "ray":
+        from .ray_engine import open_ray
+
+        return open_ray(options)
     raise ConfigError([f"engine is {name!r}; {did_you_mean(name, ['local', 'ray'])}"])
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ...errors import ConfigError, DataError
 from ...files import file_sha256
 from ...records import data_hash
+from .engines import STOP_FILE
 from .observe import MANIFEST, OBSERVER_FILE
 from .row_codec import decode_rows, read_parquet
 from .run_folder import LOCK_FILE, RUN_FILE
@@ -221,8 +222,8 @@ def _contents(folder: Path) -> dict[str, Any]:
 
 def _is_compared(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
-    passing = any(TEMPORARY.search(part) for part in parts)
-    return not passing and STATE not in parts[:-1] and path.name != LOCK_FILE and parts[0] != PILOT
+    passing = path.name in (LOCK_FILE, STOP_FILE) or any(TEMPORARY.search(p) for p in parts)
+    return not passing and STATE not in parts[:-1] and parts[0] != PILOT
 
 
 def _parquet(path: Path) -> Any:  # noqa: ANN401 - rows or losses

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from ...errors import PipelineError
+from .engines import Engine, ask_to_stop
 from .observe import observe
 from .plan import Plan, Stage
 from .read_source import done_source, read_source
@@ -36,30 +37,6 @@ OPEN_FILE = "open-shard.json"
 
 class PipelineInterrupted(KeyboardInterrupt):
     """A run was ended by Ctrl-C; all shards that were done are kept."""
-
-
-class Engine(Protocol):
-    """Where shards are worked on."""
-
-    def run_shards(
-        self, stage: Stage, context: RunContext, shards: Sequence[int], stop: Stop
-    ) -> Iterator[dict[str, Any]]:
-        """Run a stage over shards, in any order; yield the record of each as it is done."""
-
-
-class LocalEngine:
-    """Works on one shard after the other in this process."""
-
-    def run_shards(
-        self, stage: Stage, context: RunContext, shards: Sequence[int], stop: Stop
-    ) -> Iterator[dict[str, Any]]:
-        """See `Engine`."""
-        assert context.folder is not None
-        with opened(stage, context):
-            for shard in shards:
-                if stop():
-                    return
-                yield run_shard(stage, context.folder, shard, stop=stop)
 
 
 def run_plan(
@@ -88,6 +65,7 @@ def run_plan(
         PipelineInterrupted: `stopper` said so.
     """
     result = result or RunResult()
+    ask_to_stop(options.folder, ended=False)
     for stage in plan.stages:
         StageStore(options.folder / stage.name).clean()
         runs = _StageRun(stage, options, result, progress, stopper)

@@ -405,7 +405,7 @@ with Pipeline("killed") as pipeline:
     numbers >> Times() >> First() >> Twice() >> Total(name="first")
     slow = Slow(log={log!r}, sleep_s=0.001, input_batch_size=5)
     numbers >> slow >> OddOnes() >> Total(name="total")
-pipeline.run(artifacts_dir={folder!r}, run_id="r", rows_per_shard=20)
+pipeline.run(artifacts_dir={folder!r}, run_id="r", rows_per_shard=40)
 """
 
 
