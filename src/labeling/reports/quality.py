@@ -29,6 +29,8 @@ class QualityFields:
     exec_pass: str = "exec_pass"
     exec_error: str = "exec_error"
     gold_match: str = "gold_match"
+    empty_match: str = "empty_match"
+    """Whether a match is one of two results without rows."""
     judge_score: str = "judge_score"
     keep: str = "keep"
     selected: str = "selected"
@@ -39,6 +41,9 @@ class QualityReport:
 
     Missing, null, NaN and zero are different things: a rate is taken over the records whose value
     is true or false, and its report says over how many.
+
+    Two results without rows match, but this proves nothing: `proven_match_rate` is the rate of
+    matches over the other records that were compared.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class QualityReport:
         self._currency = currency
         self._total = 0
         self._flags: Counter[tuple[str, bool | None]] = Counter()
+        self._empty_matches = 0
         self._reasons: Counter[str] = Counter()
         self._reason_seen = False
         self._kept_by_reason = 0
@@ -84,6 +90,8 @@ class QualityReport:
             for field in (fields.keep, fields.selected, fields.exec_pass, fields.gold_match):
                 if field in record:
                     self._flags[field, self._flag(record, field)] += 1
+            if fields.empty_match in record and self._flag(record, fields.empty_match):
+                self._empty_matches += self._flag(record, fields.gold_match) is True
             self._add_reason(record)
             self._add_error(record)
             self._add_score(record)
@@ -95,6 +103,10 @@ class QualityReport:
         cost = None
         if self._prices is not None and self._tokens.known:
             cost = self._prices.cost(self._tokens.input, self._tokens.output)
+        matches, compared = self._flags[fields.gold_match, True], self._evaluated(fields.gold_match)
+        proven = rate_with_interval(
+            "rate", matches - self._empty_matches, compared - self._empty_matches
+        )
         rates = {
             **rate_with_interval("p_keep", kept or 0, self._total if kept is not None else 0),
             **self._rate("exec_pass_rate", "exec_pass_ci95", fields.exec_pass),
@@ -112,7 +124,10 @@ class QualityReport:
             "exec_error_counts": by_count(self._errors) if self._error_seen else None,
             "exec_error_messages": list(self._messages),
             "exec_evaluated": self._evaluated(fields.exec_pass),
-            "gold_evaluated": self._evaluated(fields.gold_match),
+            "gold_evaluated": compared,
+            "empty_matches": self._empty_matches,
+            "proven_match_rate": proven["rate"],
+            "proven_match_ci95": proven["rate_ci95"],
             "judge_evaluated": self._scores.count,
             "not_finite": self._not_finite,
             "p_keep_ci95": rates["p_keep_ci95"],

@@ -62,6 +62,19 @@ def test_rates_are_over_the_records_that_have_a_value():
     assert (found["gold_match_rate"], found["gold_evaluated"]) == (0.0, 1)
 
 
+def test_matches_of_results_without_rows_can_be_told_apart():
+    flags = [(True, True), (True, False), (True, None), (False, False), (None, False)]
+    records = [{"gold_match": match, "empty_match": empty} for match, empty in flags]
+    found = quality(records)
+    assert (found["gold_match_rate"], found["gold_evaluated"]) == (0.75, 4)
+    assert (found["proven_match_rate"], found["empty_matches"]) == (pytest.approx(2 / 3), 1)
+    outside = binomtest(2, 3).proportion_ci(0.95, method="wilson")
+    assert found["proven_match_ci95"] == pytest.approx([outside.low, outside.high])
+    only_empty = quality(records[:1])
+    assert (only_empty["gold_match_rate"], only_empty["proven_match_rate"]) == (1.0, None)
+    assert quality([{"gold_match": True}])["proven_match_rate"] == 1.0
+
+
 def test_rates_have_wilson_intervals():
     found = quality([{"keep": i < 8, "exec_pass": False} for i in range(10)])
     assert found["p_keep_ci95"] == pytest.approx([0.490162, 0.943318], abs=1e-6)

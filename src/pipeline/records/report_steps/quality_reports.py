@@ -19,6 +19,7 @@ class WriteQualityReport(StageReportStep):
     exec_pass_field: str = "exec_pass"
     exec_error_field: str = "exec_error"
     gold_match_field: str = "gold_match"
+    empty_match_field: str = "empty_match"
     judge_score_field: str = "judge_score"
     keep_field: str = "keep"
     selected_field: str = "selected"
@@ -45,6 +46,7 @@ class WriteQualityReport(StageReportStep):
             exec_pass=self.column(self.exec_pass_field),
             exec_error=self.column(self.exec_error_field),
             gold_match=self.column(self.gold_match_field),
+            empty_match=self.column(self.empty_match_field),
             judge_score=self.column(self.judge_score_field),
             keep=self.column(self.keep_field),
             selected=self.column(self.selected_field),
