@@ -208,6 +208,24 @@ def run_job(argv: Sequence[str] | None = None, program: str = "stillroom run") -
     return _run(argv, job_parser(program), lambda args: main_job(args).faults(), work, run_folder)
 
 
+def run_text_to_sql(argv: Sequence[str] | None = None, program: str = "text_to_sql.py") -> int:
+    """Run the text-to-SQL job, as `examples/text_to_sql.py` does."""
+    from .pipeline.text_to_sql.options import text_to_sql_job, text_to_sql_parser
+
+    def work(args: argparse.Namespace) -> None:
+        from .pipeline.text_to_sql.run import run_text_to_sql_job
+
+        run_text_to_sql_job(text_to_sql_job(args), Console(args.verbose))
+
+    return _run(
+        argv,
+        text_to_sql_parser(program),
+        lambda args: model_faults("teacher", text_to_sql_job(args).teacher),
+        work,
+        lambda args: text_to_sql_job(args).folder(),
+    )
+
+
 def run_chat(argv: Sequence[str] | None = None) -> int:
     """Open the chat page over a student."""
     parser = CommandParser(

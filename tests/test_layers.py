@@ -68,6 +68,7 @@ FLOORS = {
         "path_checks reading_options",
         "easydistill records",
         "commands main_job systems",
+        "text_to_sql",
     ],
 }
 """The packages and single files of each room, floor by floor: what stands on a floor may import

@@ -132,18 +132,18 @@ def time_steps(job: MainJob, questions: QuestionSet) -> StepTimes:
         return _time_student(job, stream)
     teacher = load_teacher(job)
     require_same_tokens(job, teacher)
-    ids = _padded(teacher, stream, batch)
+    ids = padded_batches(teacher, stream, batch)
     model = teacher.model.float()
-    whole = _seconds_per_step(model, ids)
+    whole = seconds_per_step(model, ids)
     settings = teacher_settings(job, teacher, Path("unused"), steps=1)
     taught = whole
     if settings.lora_r is not None:
-        taught = _seconds_per_step(put_adapter(model, settings), ids)
+        taught = seconds_per_step(put_adapter(model, settings), ids)
     if job.student is None:
         student = STUDENT_SHARE * whole
     else:
         own = load_checkpoint(job.student, device=job.device)
-        student = _seconds_per_step(own.model.float(), _padded(own, stream, batch))
+        student = seconds_per_step(own.model.float(), padded_batches(own, stream, batch))
     return StepTimes(taught, student, round(sum(t.shape[1] for t in ids) / len(ids)))
 
 
@@ -156,15 +156,17 @@ def _time_student(job: MainJob, stream: Sequence[Example]) -> StepTimes:
              "the texts with `stillroom label` and train the encoder with `stillroom distill`"]
         )  # fmt: skip
     own = load_checkpoint(str(job.student), device=job.device)
-    ids = _padded(own, stream, job.tuning.batch)
+    ids = padded_batches(own, stream, job.tuning.batch)
     return StepTimes(
         0.0,
-        _seconds_per_step(own.model.float(), ids),
+        seconds_per_step(own.model.float(), ids),
         round(sum(t.shape[1] for t in ids) / len(ids)),
     )
 
 
-def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> list[torch.Tensor]:
+def padded_batches(
+    checkpoint: Checkpoint, stream: Sequence[Example], batch: int
+) -> list[torch.Tensor]:
     """Tokenise examples into batches of similar length, (B, T) each, as training does."""
     rows = sorted(
         (
@@ -181,7 +183,7 @@ def _padded(checkpoint: Checkpoint, stream: Sequence[Example], batch: int) -> li
     ]
 
 
-def _seconds_per_step(model: Any, batches: Sequence[torch.Tensor]) -> float:  # noqa: ANN401
+def seconds_per_step(model: Any, batches: Sequence[torch.Tensor]) -> float:  # noqa: ANN401
     """Time forward and backward; as in the fused loss, the head runs over a few positions only."""
     model.train()
     device = next(model.parameters()).device
