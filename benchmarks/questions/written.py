@@ -299,7 +299,9 @@ def likeliest(
             if best.candidate is None:
                 yield 0.0, False
             else:
-                yield best.probability, gives(best.candidate, one, table)
+                # A record that is told by its code instead of its name is right as well.
+                right = gives(best.candidate, one, table) or answers(best.candidate, one, table)
+                yield best.probability, right
 
 
 def _example(

@@ -219,15 +219,21 @@ def _in_table(
     part = _longest_part(word, there)
     if part is not None:
         return part
+    # A code with another number is another code: srv19 is not a misspelled srv09.
+    number = _digits(word)
     near = process.extractOne(
         word,
-        there.keys(),
+        [other for other in there if _digits(other) == number] if number else there.keys(),
         scorer=DamerauLevenshtein.normalized_similarity,
         score_cutoff=_ALIKE,
     )
-    if near is None or len(near[0]) < _LEAST_LETTERS or near[0][0].isdigit():
+    if near is None or len(near[0]) < _LEAST_LETTERS or _digits(near[0]) != number:
         return word, 1.0
     return near[0], 0.9 * float(near[1])
+
+
+def _digits(word: str) -> str:
+    return "".join(letter for letter in word if letter.isdigit())
 
 
 def _longest_part(word: str, there: Mapping[str, int]) -> tuple[str, float] | None:
@@ -242,7 +248,7 @@ def _longest_part(word: str, there: Mapping[str, int]) -> tuple[str, float] | No
             continue
         # A short word of the table is no part of a long word: carp is not in carpenter.
         short_in_long = short is other and len(short) < _LEAST_LETTERS and len(long) > 7
-        if short.isdigit() or short_in_long:
+        if short.isdigit() or short_in_long or (_digits(short) not in ("", _digits(long))):
             continue
         found = (len(short) / len(long), other)
         if best is None or found > best:

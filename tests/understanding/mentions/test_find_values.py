@@ -58,6 +58,15 @@ def test_a_misspelled_word_counts_less(table):
 
 
 @pytest.mark.parametrize(
+    ("question", "found"),
+    [("srv09 owner", ["srv09"]), ("srv19 owner", []), ("srv1 owner", []), ("srvr09", ["srv09"])],
+)
+def test_a_code_with_another_number_is_another_code(question, found):
+    servers = typed_table([{"server": f"srv0{n}", "owner": "Tom Beecham"} for n in (1, 9)])
+    assert [one.phrase for one in find_values(words(question), servers, COMMON)] == found
+
+
+@pytest.mark.parametrize(
     ("question", "codes"),
     [
         ("What is the area of AT?", {"at"}),
