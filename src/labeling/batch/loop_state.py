@@ -15,6 +15,7 @@ from .label_run import LabelSettings
 from .rate_limits import Limits, TokenGuess
 
 _NEWEST: Final = 50
+_TIMED: Final = 1000
 _LEAST: Final = 20
 _MOST_IN_A_ROW: Final = 10
 """Number of successive records that fail for the same shared cause before the run stops."""
@@ -42,14 +43,22 @@ class LoopState:
         )
         self.guess = TokenGuess()
         self.calls = 0
+        self.seconds: deque[float] = deque(maxlen=_TIMED)
+        """Seconds from a call to its answer, of the newest answered calls."""
         self._newest: deque[_Finished] = deque(maxlen=_NEWEST)
         self._shared_cause: str | None = None
         self._in_a_row = 0
         self._answered_at = 0
         """Number of the newest answered call."""
 
-    def answered(self) -> None:
-        """Note that a call was answered, so no cause of failures is shared by all records."""
+    def answered(self, seconds: float | None = None) -> None:
+        """Note that a call was answered, so no cause of failures is shared by all records.
+
+        Args:
+            seconds: Time of the call; None if it was not measured.
+        """
+        if seconds is not None:
+            self.seconds.append(seconds)
         self._shared_cause, self._in_a_row, self._answered_at = None, 0, self.calls
 
     def labelled(self, key: str) -> None:

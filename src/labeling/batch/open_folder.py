@@ -99,6 +99,15 @@ class OpenFolder:
             self._states[key] = LoopState(settings)
         return self._states[key]
 
+    def call_seconds(self, teacher: Teacher) -> list[float]:
+        """Return the seconds of the newest answered calls of a teacher."""
+        return [
+            seconds
+            for (held, *_), state in self._states.items()
+            if held == id(teacher)
+            for seconds in state.seconds
+        ]
+
     def close(self) -> None:
         """Close the teachers, the event loop and the journal."""
         self.run(self._close_teachers())

@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -132,6 +133,7 @@ class LabelLoop:
         self._counts.calls += 1
         self._state.calls += 1
         self._under_way += 1
+        began = time.monotonic()
         try:
             said = await self._teacher.ask(one.task.prompt, one.profile, call_id=call_id)
             answer = whole_answer(said, one.task.prompt)
@@ -150,7 +152,7 @@ class LabelLoop:
             self._under_way -= 1
             self._settled.set()
         self._counts.repaired += answer.text != said.text
-        self._state.answered()
+        self._state.answered(time.monotonic() - began)
         self._counts.answered(answer)
         return answer
 

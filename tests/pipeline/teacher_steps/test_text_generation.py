@@ -287,3 +287,17 @@ def test_a_step_can_be_sent_to_a_worker(tmp_path):
     assert copy.template == generation.template
     assert copy.settings().keys() == generation.settings().keys()
     generation.unload()
+
+
+def test_a_pilot_tells_the_price_and_the_time_of_all_rows(tmp_path, serve):
+    server = serve(latency_s=0.02)
+    gateway = {"prices": {"prompt": 1.0, "completion": 2.0}, "max_concurrency": 4}
+    generation = step(tmp_path, served(server, **gateway))
+    records = generation.run_rows(rows(12)).records
+    generation.unload()
+    told = generation.estimate(records, 1000)
+    assert (told.pilot_rows, told.rows) == (12, 1000)
+    assert told.cost == pytest.approx(1000 * (20 * 1.0 + 10 * 2.0) / 1e6)
+    low, high = told.seconds_interval
+    assert 5 <= low <= told.seconds <= high < 100
+    assert "1,000 rows, from a pilot of 12: 30,000 tokens, cost 0.04" in str(told)

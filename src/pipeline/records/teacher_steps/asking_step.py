@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ....errors import LabelingStoppedError
 from ....labeling.batch.label_run import LabelRun, LabelSettings
 from ....labeling.batch.open_folder import OpenFolder
+from ....labeling.reports.pilot_price import PilotEstimate, estimate_from_pilot, pilot_rows
 from ..step import Record, RunContext, Step, step_name
 from .call_folders import cache_root, call_folder, close_shared, open_shared
 from .llms import LLM, as_llm
@@ -45,6 +46,7 @@ class AskingStep(Step):
         self.llm = as_llm(self.llm)
         self._run_cache: Path | None = None
         self._folder: OpenFolder | None = None
+        self._call_seconds: list[float] = []
 
     @property
     def model(self) -> LLM:
@@ -69,6 +71,7 @@ class AskingStep(Step):
     def unload(self) -> None:
         """Close the model and the folder."""
         if self._folder is not None:
+            self._call_seconds = self._folder.call_seconds(self.model.teacher())
             close_shared(self._folder)
             self._folder = None
         self.model.unload()
@@ -83,6 +86,46 @@ class AskingStep(Step):
             root = cache_root(self.cache_dir, self._run_cache)
             self._folder = open_shared(call_folder(root, self.role, self.model.teacher().name))
         return self._folder
+
+    def estimate(self, pilot: Iterable[Record], rows: int) -> PilotEstimate:
+        """Estimate what all rows will cost and how long they will take.
+
+        Args:
+            pilot: Records that this step has answered, in this process where times are wanted.
+            rows: Number of all rows that the step will be given, those of the pilot included.
+
+        Raises:
+            EmptyDataError: No record has token statistics of this step.
+        """
+        found = pilot_rows(pilot, self.own_name)
+        seconds = self._call_seconds
+        if self._folder is not None:
+            seconds = self._folder.call_seconds(self.model.teacher())
+        limits = self.limits()
+        return estimate_from_pilot(
+            found,
+            max(rows * self.records_per_row, len(found)),
+            prices=limits.prices,
+            price_factor=self.price_factor,
+            settings=limits,
+            call_seconds=seconds,
+            calls_per_row=self.calls_per_record,
+        )
+
+    @property
+    def records_per_row(self) -> int:
+        """Records with statistics of their own that the step makes of a row."""
+        return 1
+
+    @property
+    def calls_per_record(self) -> int:
+        """Calls whose statistics a record holds."""
+        return 1
+
+    @property
+    def price_factor(self) -> float:
+        """Price of an answer divided by that of a single call."""
+        return 1.0
 
     def limits(self) -> LabelSettings:
         """Return the limits of the calls."""

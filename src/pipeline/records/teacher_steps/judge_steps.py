@@ -171,6 +171,11 @@ class JudgePairs(_JudgeStep):
         """Columns that the step adds."""
         return [self.winner_field, self.choices_field, self.reason_field, METADATA]
 
+    @property
+    def calls_per_record(self) -> int:
+        """Two, one for each order."""
+        return 2
+
     def _judge(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         shown = [self._pair(record) if self._passed(record) else NOT_JUDGED for record in records]
         asked = {place: one for place, one in enumerate(shown) if isinstance(one, AnswerPair)}

@@ -84,6 +84,21 @@ class TextGeneration(AskingStep):
         """How answers are decoded."""
         return self._profile
 
+    @property
+    def records_per_row(self) -> int:
+        """As many as there are answers, unless they are grouped."""
+        return 1 if self.group_generations else self._count
+
+    @property
+    def calls_per_record(self) -> int:
+        """As many as there are answers, if they are grouped."""
+        return self._count if self.group_generations else 1
+
+    @property
+    def price_factor(self) -> float:
+        """That of the batch endpoint, if it is used."""
+        return 1.0 if self._endpoint is None else self._endpoint.price_factor
+
     def run_rows(self, *inputs: Sequence[Record]) -> StepOutput:
         """Ask about each row of a batch.
 
