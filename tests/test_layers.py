@@ -11,7 +11,7 @@ from project_paths import ROOT
 
 ROOMS = ("data", "labeling", "distillation", "evaluation", "agentic_workflow")
 LEAVES = ("errors", "config", "records", "prompts", "record_shapes", "files", "tables",
-          "run_folder", "run_identity", "record_template", "console")  # fmt: skip
+          "run_folder", "run_identity", "record_template", "html_page", "console")  # fmt: skip
 COMPOSERS = ("cli", "pipeline", "__init__", "__main__")
 HEAVY = ("torch", "transformers", "gradio", "langgraph", "fastapi", "pandas", "datasets")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_text
+from ..html_page import definition_list, html_page
 from .metrics import wilson_interval
 from .scores import ROWS, ModelScores, display_name, ordered, table_columns
 
@@ -53,14 +54,13 @@ def write_report_html(
         _LEGEND,
         *(_figure(caption, Path(image)) for caption, image in (plots or {}).items()),
         "<h2>What the rows are</h2>",
-        _definitions({display_name(name): _meaning(name) for name, _ in ordered(scores)}),
+        definition_list({display_name(name): _meaning(name) for name, _ in ordered(scores)}),
         "<h2>What is not claimed</h2>",
         "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in NOT_CLAIMED) + "</ul>",
     ]
     if settings:
-        parts += ["<h2>Settings</h2>", _definitions({k: str(v) for k, v in settings.items()})]
-    page = _PAGE.replace("{title}", escape(title)).replace("{body}", "\n".join(parts))
-    return write_text(path, page)
+        parts += ["<h2>Settings</h2>", definition_list({k: str(v) for k, v in settings.items()})]
+    return write_text(path, html_page(title, "\n".join(parts)))
 
 
 _LEGEND = (
@@ -69,33 +69,6 @@ _LEGEND = (
     "equal to the teacher's. ppl: perplexity over the tokens of the targets. RAM: peak memory of a "
     "fresh process that answers one prompt. tok/s: one prompt at a time.</p>"
 )
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #8886 }
-th, td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
-small { opacity: .7 }
-figure { margin: 1.5rem 0 } img { max-width: 100%; height: auto; background: white }
-dt { font-weight: 600 } dd { margin: 0 0 .6rem 1.5rem; overflow-wrap: anywhere }
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 def _html_table(scores: Mapping[str, ModelScores]) -> str:
@@ -119,11 +92,6 @@ def _figure(caption: str, image: Path) -> str:
         f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
-
-
-def _definitions(entries: Mapping[str, str]) -> str:
-    inner = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in entries.items())
-    return f"<dl>{inner}</dl>"
 
 
 def _meaning(name: str) -> str:

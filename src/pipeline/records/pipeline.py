@@ -6,7 +6,8 @@
     distiset = pipeline.run(artifacts_dir="artifacts")
 
 A run lies in `<artifacts_dir>/<run_id>`. The same call goes on where a broken-off run has ended;
-with the id of a run that is complete, only what has changed is run again.
+with the id of a run that is complete, only what has changed is run again. What came of it stands in
+`report.html` there, for people.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from ...errors import ConfigError, PipelineError, did_you_mean
+from ...errors import ConfigError, PipelineError, StillroomError, did_you_mean
 from ...labeling.gates.quality_gate import QualityGate, gate_message
 from .config.build_steps import build_pipeline
 from .config.config_layers import read_layers
@@ -34,6 +35,7 @@ from .engines import Engine, LocalEngine
 from .parameters import with_parameters
 from .pipeline_files import dump_pipeline
 from .plan import LoadGroups, Plan, Stage, make_plan
+from .report_steps.run_report import write_run_report
 from .run_folder import CACHE_VARIABLE, FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
 from .runner import PipelineInterrupted, ends_gracefully, log, run_plan
@@ -396,8 +398,18 @@ def _run_told(
             "accounting": result.accounting,
             "partial": result.partial,
         }
-        write_run(folder, {**told, "status": status})
+        told |= {"status": status}
+        write_run(folder, {**told, "page": _write_page(folder, told)})
     return result
+
+
+def _write_page(folder: Path, run: Mapping[str, Any]) -> dict[str, str] | None:
+    """Write the page for people; a run does not fail for it."""
+    try:
+        return write_run_report(folder, run)
+    except (StillroomError, OSError, ValueError) as fault:
+        log.warning("the page of the run was not written: %s", fault)
+        return None
 
 
 def _run_pilot(plan: Plan, options: RunOptions, rows: int, stop: Any) -> None:  # noqa: ANN401

@@ -57,6 +57,8 @@ def verify(folder: str | Path) -> list[str]:
         faults += _stage_faults(folder, run, stage, count)
     for observer, files in run["observers"].items():
         faults += _observer_faults(folder, observer, files)
+    page = run.get("page")
+    faults += _written_faults(folder, page) if page else []
     return list(dict.fromkeys(faults))
 
 
@@ -176,13 +178,19 @@ def _observer_faults(folder: Path, observer: str, files: list[str]) -> Iterator[
     if [told["file"] for told in record["files"]] != files:
         yield f"{name}: it names other files than {RUN_FILE}"
     for told in record["files"]:
-        path = folder / told["file"]
-        if not path.is_file():
-            yield f"{told['file']} is missing"
-        elif (found := file_sha256(path)) != told["sha256"]:
-            yield f"{told['file']}: its sha256 is {found}, not {told['sha256']}"
-        elif path.name == MANIFEST:
+        faults = list(_written_faults(folder, told))
+        yield from faults
+        if not faults and Path(told["file"]).name == MANIFEST:
             yield from _manifest_faults(folder, record["stage"], told["file"])
+
+
+def _written_faults(folder: Path, told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a file that was written with its hash."""
+    path = folder / told["file"]
+    if not path.is_file():
+        yield f"{told['file']} is missing"
+    elif (found := file_sha256(path)) != told["sha256"]:
+        yield f"{told['file']}: its sha256 is {found}, not {told['sha256']}"
 
 
 def _manifest_faults(folder: Path, stage: str, file: str) -> Iterator[str]:

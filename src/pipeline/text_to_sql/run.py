@@ -29,7 +29,6 @@ from ...labeling.reports.report_files import write_report
 from ...prompts import prompts_sha256
 from ...records import Example, data_hash, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder
-from ..main_job.run import THREADS_FILE
 from ..threads import job_threads
 from .answers import answer_questions, sql_example
 from .settings import TextToSqlJob
@@ -65,10 +64,8 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
     console = console or Console()
     records = _questions(job)
     run = _open_folder(job, records, console)
-    kept = run.path / THREADS_FILE
-    before = read_json(kept) if run.is_broken_off() and kept.is_file() else None
     with (
-        job_threads(job.threads, console, kept=before) as threads,
+        job_threads(job.threads, console),
         Workbench(DATABASES.values(), run.path / "databases") as bench,
     ):
         taught = [sql_example(record, record["gold_sql"]) for record in records["taught"]]
@@ -79,16 +76,15 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
         else:
             for name in ("answers", "work"):  # of an earlier run, whose models were others
                 shutil.rmtree(run.path / name, ignore_errors=True)
-        write_json(run.path / THREADS_FILE, threads)
         for name, some in records.items():
             write_json_lines(run.path / "data" / f"{name}.jsonl", some)
         times = _Times(run.path / "timing.json", resumed=run.resumed)
         with times.stage("teacher"):
             teacher = teach(job, taught, run, console)
         with times.stage("labels"):
-            labelled = _labels(job, teacher, records["asked"], bench, run, console)
+            kept = _labels(job, teacher, records["asked"], bench, run, console)
         with times.stage("students"):
-            folders = distil(job, teacher, [*taught, *labelled], run, console)
+            folders = distil(job, teacher, [*taught, *kept], run, console)
         with times.stage("measuring"):
             _measure(job, {"teacher": teacher, **folders}, records["measured"], bench, run, console)
     shutil.rmtree(run.path / "work", ignore_errors=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from stillroom.errors import PipelineError
+from stillroom.files import file_sha256
 from stillroom.labeling.gates.quality_gate import QualityGate
 from stillroom.pipeline.records import (
     AddSampleId,
@@ -123,3 +125,49 @@ def test_no_records_give_whole_reports(tmp_path):
     assert read(folder / "timing_report.json")["total"] is None
     assert read(folder / "cost_report.json")["cost"] is None
     assert read(folder / "exports" / "alpaca" / "train.json") == []
+
+
+def test_a_run_has_a_page_that_shows_where_records_were_lost(tmp_path):
+    folder = run(tmp_path, "r1")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "27 of 30 records came through" in text
+    assert "30 in · 27 out · 3 rejected" in text
+    assert "<b>too_short</b> Say number 0 → no" in text
+    assert "Say number 1 → It is 1." in text
+    assert 'href="filtered/quality_report.json"' in text
+    page = read(folder / "run.json")["page"]
+    assert page == {"file": "report.html", "sha256": file_sha256(folder / "report.html")}
+    make_pipeline(tmp_path / "cache").run(run_id="r1", artifacts_dir=tmp_path, rows_per_shard=7)
+    assert read(folder / "run.json")["page"] == page, "the same artefacts give the same page"
+
+
+def test_a_run_that_failed_has_a_page_too(tmp_path):
+    with pytest.raises(PipelineError):
+        run(tmp_path, "r1", gate=QualityGate(min_total=50))
+    text = (tmp_path / "r1" / "report.html").read_text(encoding="utf-8")
+    assert "This run failed before its last step" in text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (360, "dark")])
+def test_the_page_is_readable_at_any_width(width, scheme, tmp_path):
+    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium here; apt-get install chromium")
+    page_file = run(tmp_path, "r1") / "report.html"
+    with api.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        wrong, asked = [], []
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(page_file.as_uri())
+        page.locator("details").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert page.locator("details dl").first.is_visible()
+        dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+        assert dark == (scheme == "dark")
+        browser.close()
+    assert (wrong, asked) == ([], [page_file.as_uri()])
