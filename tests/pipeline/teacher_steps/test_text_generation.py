@@ -170,6 +170,19 @@ def test_a_failed_row_is_dead_for_its_kind_of_fault_and_can_be_asked_again(tmp_p
     assert server.asked.total() == 8
 
 
+@pytest.mark.parametrize(("temperature", "calls"), [(0.0, 1), (0.5, 2)])
+def test_an_empty_answer_is_asked_again_only_if_it_may_differ(tmp_path, serve, temperature, calls):
+    server = serve(answer=lambda prompt: "" if prompt == "ask 1" else prompt)
+    llm = OpenAILLM(
+        model="tiny", base_url=server.base_url, generation_kwargs={"temperature": temperature}
+    )
+    generation = step(tmp_path, llm)
+    output = generation.run_rows(rows(3))
+    generation.unload()
+    assert [(loss.place, loss.reason) for loss in output.dead] == [(1, "empty_response")]
+    assert server.asked["ask 1"] == calls
+
+
 def test_a_dead_server_stops_the_run_and_kills_no_row(tmp_path, serve):
     server = serve()
     away = OpenAILLM(model="tiny", base_url="http://127.0.0.1:9/v1", gateway={"max_attempts": 1})

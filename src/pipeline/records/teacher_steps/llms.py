@@ -417,12 +417,8 @@ def _grouped(run: LabelRun, count: int) -> list[Generations]:
 
 def _plain(gateway: ProviderGateway) -> dict[str, Any]:
     """Write a gateway as its fields that are not the defaults."""
-    default = ProviderGateway()
-    return {
-        f.name: getattr(gateway, f.name)
-        for f in dataclasses.fields(gateway)
-        if getattr(gateway, f.name) != getattr(default, f.name)
-    }
+    default = dataclasses.asdict(ProviderGateway())
+    return {k: v for k, v in dataclasses.asdict(gateway).items() if v != default[k]}
 
 
 def as_llm(given: LLM | Teacher | str | Path | object) -> LLM:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ....errors import ConfigError, DataError, did_you_mean
 from ....labeling.batch.batch_loop import BatchEndpoint
-from ....labeling.batch.label_run import LabelFault, Labelled, LabelRun, LabelTask
+from ....labeling.batch.label_run import LabelFault, Labelled, LabelRun, LabelSettings, LabelTask
 from ....labeling.batch.labeler import BatchLabeler
 from ....labeling.teachers.protocol import DecodeProfile, TeacherAnswer
 from ..step import Loss, Record, StepOutput, fault_reason
@@ -98,6 +98,12 @@ class TextGeneration(AskingStep):
     def price_factor(self) -> float:
         """That of the batch endpoint, if it is used."""
         return 1.0 if self._endpoint is None else self._endpoint.price_factor
+
+    def limits(self) -> LabelSettings:
+        """Return the limits of the calls; the likeliest answer is not asked for a second time."""
+        limits = super().limits()
+        greedy = self._profile.temperature == 0
+        return dataclasses.replace(limits, max_rejections=1) if greedy else limits
 
     def run_rows(self, *inputs: Sequence[Record]) -> StepOutput:
         """Ask about each row of a batch.
