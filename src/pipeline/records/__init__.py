@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .steps.split_by_hash import SplitByHash as SplitByHash
     from .steps.sql_evaluation import ScoreFromExecEval as ScoreFromExecEval
     from .steps.sql_evaluation import SQLiteExecEval as SQLiteExecEval
+    from .teacher_steps.capability_probe import probe_capabilities as probe_capabilities
     from .teacher_steps.gateway import ProviderGateway as ProviderGateway
     from .teacher_steps.gateway import read_gateway as read_gateway
     from .teacher_steps.judge_reports import WriteJudgeReport as WriteJudgeReport
@@ -135,6 +136,7 @@ HOMES = {
     "WriteTimingReport": "report_steps.timing_reports",
     "clean_sql_output": "steps.clean_sql",
     "llm_from_environment": "teacher_steps.llms",
+    "probe_capabilities": "teacher_steps.capability_probe",
     "read_gateway": "teacher_steps.gateway",
     "vLLM": "teacher_steps.llms",
 }

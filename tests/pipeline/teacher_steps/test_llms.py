@@ -7,6 +7,7 @@ import logging
 import pickle
 
 import pytest
+from project_paths import ROOT
 from stillroom.errors import ConfigError, LabelingStoppedError, ScriptError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 from stillroom.labeling.batch.label_run import Prices
@@ -219,6 +220,13 @@ def test_a_gateway_is_read_in_the_form_of_the_sample():
     step = TextGeneration(llm=llm, decode_profile="wide")
     assert (step.profile.temperature, step.profile.max_tokens) == (0.7, 64)
     assert step.calls_per_record * step.records_per_row == 4
+
+
+def test_the_sample_file_is_a_gateway():
+    gateway = read_gateway(ROOT / "configs/fastdistill/provider_gateway.sample.yaml")
+    limits = gateway.label_settings()
+    assert (limits.requests_per_minute, limits.concurrency, limits.budget) == (1200, 8, 10.0)
+    assert gateway.decode_profiles["profile_b"]["n"] == 4
 
 
 @pytest.mark.parametrize(
