@@ -16,35 +16,41 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Token
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from ...errors import ConfigError, PipelineError, StillroomError, did_you_mean
-from ...labeling.gates.quality_gate import QualityGate, gate_message
+from ...labeling.gates.quality_gate import QualityGate
 from .config.build_steps import build_pipeline
 from .config.config_layers import read_layers
+from .config.parameters import with_parameters
 from .config.run_settings import read_run_config
 from .distiset import Distiset, Rows
 from .draw import draw_plan
 from .engines import Engine, LocalEngine
-from .parameters import with_parameters
+from .pilot import PilotReport, run_pilot
 from .pipeline_files import dump_pipeline
 from .plan import LoadGroups, Plan, Stage, make_plan
 from .report_steps.run_report import write_run_report
-from .run_folder import CACHE_VARIABLE, FOLDER_VARIABLE, choose_run_id, locked, read_run, write_run
+from .run_folder import (
+    CACHE_VARIABLE,
+    FOLDER_VARIABLE,
+    choose_run_id,
+    locked,
+    read_run,
+    write_run,
+)
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
-from .runner import PipelineInterrupted, ends_gracefully, log, run_plan
+from .runner import PipelineInterrupted, ends_gracefully, log, require_gate, run_plan
 from .stage_store import StageStore
 from .step import GeneratorStep, Record, Step, StepHolder, open_pipeline, step_name
 
 _NAME: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$")
-PREVIEW: Final = 10
-"""Records of a pilot that are shown."""
 EngineName = Literal["local", "ray"]
 
 
@@ -139,6 +145,7 @@ class Pipeline:
         run_id: str | None = None,
         rows_per_shard: int = ROWS_PER_SHARD,
         pilot: int | None = None,
+        on_pilot: Callable[[PilotReport], bool] | None = None,
         gate: QualityGate | None = None,
         gate_stage: str | None = None,
         finish: bool = False,
@@ -162,7 +169,9 @@ class Pipeline:
             run_id: Name of the run; None takes `FASTDISTILL_RUN_ID`, else goes on with the
                 broken-off run of this pipeline, else makes a new name.
             rows_per_shard: Source rows of a shard, 1 or more.
-            pilot: Run so many rows of each source alone first, and show what comes of them.
+            pilot: Run so many rows of each source alone first, 1 or more.
+            on_pilot: Gets what has come of the pilot, with ten records and the price of all rows,
+                and says whether to go on; None logs it and goes on.
             gate: What the quality report must show, in the pilot and in the run.
             gate_stage: Stage of that report; None takes every quality report.
             finish: Ask for nothing more: run the later steps over what is there, and mark the
@@ -175,31 +184,42 @@ class Pipeline:
 
         Raises:
             ConfigError: Something about the pipeline or the arguments is wrong; lists all.
-            PipelineError: A step failed, or the gate was not passed.
-            PipelineInterrupted: Ctrl-C; the same call goes on from there.
+            PipelineError: A step failed, the gate was not passed, or there is nothing to finish.
+            PipelineInterrupted: Ctrl-C, or `on_pilot` said no; the same call goes on from there.
         """
-        _check_numbers(rows_per_shard=rows_per_shard, dataset_batch_size=dataset_batch_size)
+        _check_numbers(
+            rows_per_shard=rows_per_shard,
+            dataset_batch_size=dataset_batch_size,
+            pilot=1 if pilot is None else pilot,
+        )
         steps, edges = self._with(parameters, dataset, dataset_batch_size)
         plan = make_plan(steps, edges, load_groups)
         artifacts = _artifacts_folder(artifacts_dir, storage_parameters)
         shape = [sorted(steps), sorted(map(list, edges))]
         chosen = choose_run_id(run_id, artifacts, self.name, shape, may_resume=use_cache or finish)
         folder = artifacts / chosen
+        if finish and read_run(folder) is None:
+            raise PipelineError(f"there is nothing to finish: {folder} holds no run")
         options = RunOptions(
             folder, chosen, self._cache_folder(artifacts), rows_per_shard,
             finish=finish, gate=gate, gate_stage=gate_stage,
         )  # fmt: skip
         runner = _open_engine(engine, engine_options)
         with locked(folder), _handled(logging_handlers):
-            told = {
+            told: dict[str, Any] = {
                 "schema_version": 1, "run_id": chosen, "pipeline": self.name, "shape": shape,
                 "rows_per_shard": rows_per_shard, "definition": dump_pipeline(self, plan),
                 "stages": {}, "observers": {}, "accounting": {}, "partial": finish,
             }  # fmt: skip
             earlier = self._earlier(folder)
-            _forget_stages(folder, earlier, plan, all_of_them=not use_cache and not finish)
+            told["known_stages"] = _known_stages(earlier, plan)
+            kept = [stage.name for stage in plan.stages] if use_cache or finish else []
+            for name in told["known_stages"]:
+                if name not in kept:
+                    StageStore(folder / name).drop()
             write_run(folder, {**told, "status": "running"})
-            result = _run_told(plan, options, runner, folder, told, pilot)
+            first = None if pilot is None or finish else _Pilot(pilot, on_pilot or _log_pilot)
+            result = _run_told(plan, options, runner, told, first)
         parts = {
             leaf if len(plan.leaves) > 1 else "default": {
                 "train": Rows.of_stage(folder / leaf, result.shards[leaf])
@@ -351,6 +371,8 @@ class DatasetSource(GeneratorStep):
         to_dicts = getattr(dataset, "to_dict", None)
         if to_dicts is not None and hasattr(dataset, "columns"):
             dataset = to_dicts("records")
+        if isinstance(dataset, Iterator):  # it can be read once only
+            dataset = list(dataset)
         self._dataset = dataset
         return self
 
@@ -369,24 +391,28 @@ class DatasetSource(GeneratorStep):
         yield batch, True
 
 
+@dataclass(frozen=True)
+class _Pilot:
+    """Rows of a pilot, and what decides whether the run goes on after it."""
+
+    rows: int
+    goes_on: Callable[[PilotReport], bool]
+
+
 def _run_told(
-    plan: Plan,
-    options: RunOptions,
-    engine: Engine,
-    folder: Path,
-    told: dict[str, Any],
-    pilot: int | None,
+    plan: Plan, options: RunOptions, engine: Engine, told: dict[str, Any], pilot: _Pilot | None
 ) -> RunResult:
     """Run the plan, and write into `run.json` how it ended."""
     status = "failed"
     result = RunResult()
     try:
-        with ends_gracefully() as stop:
-            if pilot is not None and not options.finish:
-                _run_pilot(plan, options, pilot, stop)
-            with _Progress() as progress:
-                run_plan(plan, options, engine, progress, stop, result)
-        _require_gate(options, result)
+        with ends_gracefully() as stop, _Progress() as progress:
+            if pilot is not None:
+                report = run_pilot(plan, options, pilot.rows, progress, stop)
+                if not pilot.goes_on(report):
+                    raise PipelineInterrupted("the run was not wanted after its pilot")
+            run_plan(plan, options, engine, progress, stop, result)
+        require_gate(options, result)
         status = "partial" if result.partial else "complete"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -399,7 +425,7 @@ def _run_told(
             "partial": result.partial,
         }
         told |= {"status": status}
-        write_run(folder, {**told, "page": _write_page(folder, told)})
+        write_run(options.folder, {**told, "page": _write_page(options.folder, told)})
     return result
 
 
@@ -412,34 +438,17 @@ def _write_page(folder: Path, run: Mapping[str, Any]) -> dict[str, str] | None:
         return None
 
 
-def _run_pilot(plan: Plan, options: RunOptions, rows: int, stop: Any) -> None:  # noqa: ANN401
-    """Run the first rows alone, hold them against the gate, and show what came of them."""
-    _check_numbers(pilot=rows)
-    folder = options.folder / "pilot"
-    pilot = replace(options, folder=folder, limit=rows)
-    result = run_plan(plan, pilot, LocalEngine(), _no_progress, stop)
-    _require_gate(pilot, result)
-    for leaf in plan.leaves:
-        shown = Rows.of_stage(folder / leaf, result.shards[leaf])
-        log.info("pilot: %d rows of each source, %d at %s", rows, len(shown), leaf)
-        for record in shown[:PREVIEW]:
-            log.info("pilot: %s", record)
+def _known_stages(earlier: Mapping[str, Any] | None, plan: Plan) -> list[str]:
+    """List the stages that the run's folder may hold."""
+    return sorted(
+        {*(earlier or {}).get("known_stages", ()), *(stage.name for stage in plan.stages)}
+    )
 
 
-def _require_gate(options: RunOptions, result: RunResult) -> None:
-    if options.gate is not None and not result.gate_seen:
-        named = f" of stage {options.gate_stage!r}" if options.gate_stage else ""
-        raise PipelineError(gate_message([f"missing quality report{named}"]))
-
-
-def _forget_stages(
-    folder: Path, earlier: Mapping[str, Any] | None, plan: Plan, *, all_of_them: bool
-) -> None:
-    """Delete the rows of stages that are no more, or of all."""
-    kept = set() if all_of_them else {stage.name for stage in plan.stages}
-    known = {*(earlier or {}).get("stages", {}), *(stage.name for stage in plan.stages)}
-    for name in known - kept:
-        StageStore(folder / name).drop()
+def _log_pilot(report: PilotReport) -> bool:
+    for line in report.lines():
+        log.info("pilot: %s", line)
+    return True
 
 
 def _artifacts_folder(

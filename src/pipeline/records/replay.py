@@ -14,19 +14,21 @@ from typing import Any, Final
 
 from ...errors import ConfigError, DataError
 from ...files import file_sha256
-from ...records import data_hash
+from ...labeling.reports.content_hash import ContentHash
 from .engines import STOP_FILE
 from .observe import MANIFEST, OBSERVER_FILE
+from .pilot import FOLDER as PILOT_FOLDER
 from .row_codec import decode_rows, read_parquet
 from .run_folder import LOCK_FILE, RUN_FILE
 from .runner import OPEN_FILE, add_up
 from .stage_store import SHARD_FILE, STATE, TEMPORARY, StageStore, read_sealed
 from .time_fields import RENDERED, TIME_FILES, without_times
 
-PILOT: Final = "pilot"
-_UNCOMPARED: Final = frozenset({"seal", "run_id", "key", "definition", "data_hash"})
-"""Keys of our own JSON files that follow from others (`data_hash` from rows and times), name
-the run, or hold settings that change no result."""
+_UNCOMPARED: Final = frozenset({
+    "seal", "run_id", "key", "definition", "known_stages", "data_hash",
+})  # fmt: skip
+"""Keys of our own JSON files that follow from others (`data_hash` from rows and times), name the
+run, or tell of its settings and of what it was before."""
 
 
 def verify(folder: str | Path) -> list[str]:
@@ -197,14 +199,20 @@ def _manifest_faults(folder: Path, stage: str, file: str) -> Iterator[str]:
     """Yield where a manifest does not tell what the rows of its stage are."""
     manifest = json.loads((folder / file).read_text(encoding="utf-8"))
     store = StageStore(folder / stage)
+    found = ContentHash()
+    count = 0
     try:
-        records = [row.record for shard in store.shards() for row in store.rows(shard)]
+        for shard in store.shards():
+            for row in store.rows(shard):
+                count += 1
+                if "data_hash" in manifest:
+                    found.add(row.record, row.row_id)
     except DataError:
         return  # told of already
-    if manifest.get("count", len(records)) != len(records):
-        yield f"{file}: count is {manifest['count']}, but {stage} has {len(records)} rows"
-    if "data_hash" in manifest and manifest["data_hash"] != (found := data_hash(records)):
-        yield f"{file}: data_hash is {manifest['data_hash']}, but that of {stage} is {found}"
+    if manifest.get("count", count) != count:
+        yield f"{file}: count is {manifest['count']}, but {stage} has {count} rows"
+    if "data_hash" in manifest and manifest["data_hash"] != found.data_hash:
+        yield f"{file}: data_hash is {manifest['data_hash']}, but {found.data_hash} in {stage}"
 
 
 def _contents(folder: Path) -> dict[str, Any]:
@@ -231,7 +239,7 @@ def _contents(folder: Path) -> dict[str, Any]:
 def _is_compared(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
     passing = path.name in (LOCK_FILE, STOP_FILE) or any(TEMPORARY.search(p) for p in parts)
-    return not passing and STATE not in parts[:-1] and parts[0] != PILOT
+    return not passing and STATE not in parts[:-1] and parts[0] != PILOT_FOLDER
 
 
 def _parquet(path: Path) -> Any:  # noqa: ANN401 - rows or losses

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ...errors import PipelineError
+from ...labeling.gates.quality_gate import gate_message
 from .engines import Engine, ask_to_stop
 from .observe import observe
 from .plan import Plan, Stage
@@ -31,6 +32,8 @@ from .stage_store import STATE, StageStore, read_sealed, write_sealed
 from .step import OrderedStep, RunContext
 
 log = logging.getLogger("stillroom.pipeline")
+Progress = Callable[[Stage, int, int | None], None]
+"""Is told of a stage, its shards done and their number, None where it is not known."""
 OPEN_FILE = "open-shard.json"
 """Which shard an ordered stage works on, so that a state that belongs to other rows is noticed."""
 
@@ -43,7 +46,7 @@ def run_plan(
     plan: Plan,
     options: RunOptions,
     engine: Engine,
-    progress: Callable[[Stage, int, int | None], None],
+    progress: Progress,
     stopper: Stop,
     result: RunResult | None = None,
 ) -> RunResult:
@@ -53,7 +56,7 @@ def run_plan(
         plan: The stages.
         options: Folder and so on.
         engine: Where sharded stages run.
-        progress: Told of a stage, its shards done and their number, None where it is not known.
+        progress: See `Progress`.
         stopper: Tells whether the run is to end.
         result: Is filled stage by stage, so that it tells how far a run came that failed.
 
@@ -100,6 +103,17 @@ def counts_told(counts: Mapping[str, Any]) -> str:
         words = f" ({reasons}{more})" if reasons else ""
         told.append(f"{sum(counts[kind].values()):,} {kind}{words}")
     return ", ".join(told)
+
+
+def require_gate(options: RunOptions, result: RunResult) -> None:
+    """Refuse a run whose gate has found no report to read.
+
+    Raises:
+        PipelineError: There was none.
+    """
+    if options.gate is not None and not result.gate_seen:
+        named = f" of stage {options.gate_stage!r}" if options.gate_stage else ""
+        raise PipelineError(gate_message([f"missing quality report{named}"]))
 
 
 def add_up(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -158,7 +172,7 @@ class _StageRun:
         stage: Stage,
         options: RunOptions,
         result: RunResult,
-        progress: Callable[[Stage, int, int | None], None],
+        progress: Progress,
         stop: Stop,
     ) -> None:
         self.stage, self.options, self.result = stage, options, result

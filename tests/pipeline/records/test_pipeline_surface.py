@@ -13,8 +13,16 @@ from stillroom.errors import (
     PipelineError,
 )
 from stillroom.labeling.gates.quality_gate import QualityGate
-from stillroom.pipeline.records import Distiset, ObserverStep, Pipeline, RowStep
+from stillroom.pipeline.records import (
+    Distiset,
+    ObserverStep,
+    Pipeline,
+    RowStep,
+    ScriptedLLM,
+    TextGeneration,
+)  # fmt: skip
 from stillroom.pipeline.records.replay import verify
+from stillroom.pipeline.records.runner import PipelineInterrupted
 
 
 def made():
@@ -136,9 +144,39 @@ def test_a_pilot_runs_first_and_shows_what_comes_of_it(tmp_path, caplog):
     )
     assert [int(line) for line in log.read_text().split()] == [*range(4), *range(20)]
     assert len(train(done)) == 20
-    shown = [r.getMessage() for r in caplog.records if r.getMessage().startswith("pilot: {")]
+    shown = [
+        r.getMessage() for r in caplog.records if r.getMessage().startswith("pilot: times_0: ")
+    ]
     assert len(shown) == 4
     assert verify(done.folder) == []
+
+
+def priced():
+    with Pipeline("priced") as pipeline:
+        numbers = Numbers(count=400)
+        gateway = {"prices": {"prompt": 1.0, "completion": 2.0}}
+        llm = ScriptedLLM(replies=lambda asked: "three words here", gateway=gateway)
+        numbers >> TextGeneration(llm=llm, template="{{ text }}", columns="text", name="teacher")
+    return pipeline
+
+
+def test_a_pilot_tells_the_price_of_all_rows_and_asks_whether_to_go_on(tmp_path):
+    reports = []
+
+    def refuse(report):
+        reports.append(report)
+        return False
+
+    with pytest.raises(PipelineInterrupted, match="not wanted after its pilot"):
+        priced().run(artifacts_dir=tmp_path, pilot=20, on_pilot=refuse)
+    (report,) = reports
+    assert (report.rows, report.source_rows, len(report.records["teacher"])) == (20, 400, 10)
+    estimate = report.estimates["teacher"]
+    assert (estimate.rows, estimate.completion_tokens) == (400, pytest.approx(1200))
+    assert estimate.cost == pytest.approx((400 * 2 + 1200 * 2) / 1e6)  # "row 7" and its answer
+    assert any("teacher: 400 rows, from a pilot of 20" in line for line in report.lines())
+    done = priced().run(artifacts_dir=tmp_path, pilot=20, on_pilot=lambda report: True)
+    assert len(train(done)) == 400
 
 
 def test_a_gate_that_the_pilot_does_not_pass_ends_the_run_before_the_full_spend(tmp_path):

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ConfigError, did_you_mean
-from .step import Step, open_pipeline
+from ....errors import ConfigError, did_you_mean
+from ..step import Step, open_pipeline
 
 
 def with_parameters(
