@@ -37,6 +37,12 @@ DedupReason = Literal[
 ]  # fmt: skip
 SCHEMA_VERSION: Final = 1
 _WAIT_S: Final = 60.0
+_PRAGMAS: Final = (
+    "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536",
+    # Keys are random, so a batch changes a page per record. The default of 1000 pages would write
+    # and synchronise the whole file over and over; 64 MiB of log collect many changes of a page.
+    "wal_autocheckpoint=16384",
+)  # fmt: skip
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE);
@@ -107,7 +113,7 @@ class DuplicateState:
             self._db = sqlite3.connect(
                 self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536"):
+            for pragma in _PRAGMAS:
                 self.db.execute(f"PRAGMA {pragma}")
             with self.transaction():
                 tables = {name for (name,) in self.db.execute("SELECT name FROM sqlite_master")}
@@ -129,6 +135,11 @@ class DuplicateState:
             self.close()
             raise
         self.run = self._run_number(run_id)
+        (self._last_place,) = self.db.execute(
+            "SELECT max(ifnull((SELECT max(place) FROM kept WHERE run = ?1), -1),"
+            " ifnull((SELECT max(place) FROM dropped WHERE run = ?1), -1))",
+            (self.run,),
+        ).fetchone()
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -181,6 +192,8 @@ class DuplicateState:
         Raises:
             DataError: Another record was at this place before.
         """
+        if place > self._last_place:  # the usual case: this run comes here for the first time
+            return None
         at = (self.run, place)
         row = self.db.execute("SELECT key FROM kept WHERE run = ? AND place = ?", at).fetchone()
         verdict = DedupVerdict("ok")
@@ -208,6 +221,7 @@ class DuplicateState:
         self, place: int, key: bytes, record_id: str | None, content: bytes | None = None
     ) -> int:
         """Write a record as kept, and return its number."""
+        self._last_place = max(self._last_place, place)
         done = self.db.execute(
             "INSERT INTO kept(run, place, key, id) VALUES (?, ?, ?, ?)",
             (self.run, place, key, record_id),
@@ -231,6 +245,7 @@ class DuplicateState:
         similarity: float | None = None,
     ) -> DedupVerdict:
         """Write a record as dropped, with its reason and the kept record that it duplicates."""
+        self._last_place = max(self._last_place, place)
         self.db.execute(
             "INSERT INTO dropped VALUES (?, ?, ?, ?, ?, ?)",
             (self.run, place, key, reason, item, similarity),
@@ -284,6 +299,8 @@ class DuplicateState:
         Raises:
             DataError: As for `forget_run`.
         """
+        if first_place > self._last_place:
+            return
         among = (self.run, first_place, first_place + len(keys))
         before = self.db.execute(
             "SELECT place, key FROM kept WHERE run = ?1 AND place >= ?2 AND place < ?3"
