@@ -46,7 +46,7 @@ from .run_folder import (
     write_run,
 )
 from .run_state import ROWS_PER_SHARD, RunOptions, RunResult
-from .runner import PipelineInterrupted, ends_gracefully, log, require_gate, run_plan
+from .runner import ends_gracefully, log, require_gate, run_plan
 from .stage_store import StageStore
 from .step import GeneratorStep, Record, Step, StepHolder, open_pipeline, step_name
 
@@ -185,7 +185,7 @@ class Pipeline:
         Raises:
             ConfigError: Something about the pipeline or the arguments is wrong; lists all.
             PipelineError: A step failed, the gate was not passed, or there is nothing to finish.
-            PipelineInterrupted: Ctrl-C, or `on_pilot` said no; the same call goes on from there.
+            KeyboardInterrupt: Ctrl-C, or `on_pilot` said no; the same call goes on from there.
         """
         _check_numbers(
             rows_per_shard=rows_per_shard,
@@ -410,7 +410,7 @@ def _run_told(
             if pilot is not None:
                 report = run_pilot(plan, options, pilot.rows, progress, stop)
                 if not pilot.goes_on(report):
-                    raise PipelineInterrupted("the run was not wanted after its pilot")
+                    raise KeyboardInterrupt("the run was not wanted after its pilot")
             run_plan(plan, options, engine, progress, stop, result)
         require_gate(options, result)
         status = "partial" if result.partial else "complete"
@@ -521,6 +521,3 @@ class _Progress:
 
 def _no_progress(stage: Stage, done: int, total: int | None) -> None:
     """Show nothing."""
-
-
-__all__ = ["DatasetSource", "Pipeline", "PipelineInterrupted"]

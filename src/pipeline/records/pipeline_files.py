@@ -41,7 +41,12 @@ def dump_pipeline(pipeline: Any, plan: Plan | None) -> dict[str, Any]:  # noqa: 
         dumped["requirements"] = pipeline.requirements
     if plan is not None:
         dumped["stages"] = [
-            {"name": stage.name, "kind": stage.kind, "steps": [step.name for step in stage.steps]}
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "steps": [step.name for step in stage.steps],
+                "sources": list(stage.sources),
+            }
             for stage in plan.stages
         ]
     return dumped

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +55,9 @@ def verify(folder: str | Path) -> list[str]:
     except DataError as fault:
         return [f"{RUN_FILE}: {_reason(fault)}"]
     faults: list[str] = []
-    for stage, count in run["stages"].items():
-        faults += _stage_faults(folder, run, stage, count)
+    sources = {stage["name"]: stage["sources"] for stage in run["definition"]["stages"]}
+    for stage in sources:
+        faults += _stage_faults(folder, run, stage, sources[stage])
     for observer, files in run["observers"].items():
         faults += _observer_faults(folder, observer, files)
     page = run.get("page")
@@ -82,14 +83,16 @@ def compare(one: str | Path, other: str | Path) -> list[str]:
     return differences
 
 
-def _stage_faults(folder: Path, run: Mapping[str, Any], stage: str, count: int) -> Iterator[str]:
-    """Yield what is wrong with a stage."""
+def _stage_faults(
+    folder: Path, run: Mapping[str, Any], stage: str, sources: Sequence[str]
+) -> Iterator[str]:
+    """Yield what is wrong with a stage; of one that was not ended, with the shards that it has."""
     store = StageStore(folder / stage)
     records = []
-    there = {
-        int(found[1]) for path in store.folder.glob("*") if (found := SHARD_FILE.match(path.name))
-    }
-    if len(there) != count:
+    found = (SHARD_FILE.match(path.name) for path in store.folder.glob("*"))
+    there = {int(match[1]) for match in found if match}
+    count = run["stages"].get(stage)
+    if count not in (None, len(there)):
         yield f"{stage}: {count} shards were written, {len(there)} are there"
     for shard in sorted(there):
         name = f"{stage}/shard-{shard:05d}.json"
@@ -104,6 +107,8 @@ def _stage_faults(folder: Path, run: Mapping[str, Any], stage: str, count: int) 
         records.append(record)
         yield from _file_faults(folder, stage, record)
         yield from _count_faults(name, record)
+        if count is not None:
+            yield from _input_faults(folder, name, record, sources)
     order = folder / stage / OPEN_FILE
     if order.exists():
         try:
@@ -112,6 +117,25 @@ def _stage_faults(folder: Path, run: Mapping[str, Any], stage: str, count: int) 
             yield f"{stage}/{OPEN_FILE}: {_reason(fault)}"
     if len(records) == count and add_up(records) != run["accounting"].get(stage):
         yield f"{stage}: the counts of its shards are not those of {RUN_FILE}"
+
+
+def _input_faults(
+    folder: Path, name: str, record: Mapping[str, Any], sources: Sequence[str]
+) -> Iterator[str]:
+    """Yield where a shard was made from other rows than those that the stage before has."""
+    if "shards" in record:  # made from all shards at once
+        shards = sorted({n for source in sources for n in StageStore(folder / source).shards()})
+    else:
+        shards = [record["shard"]]
+    before = [StageStore(folder / source).record(n) for source in sources for n in shards]
+    hashes = [found["rows"]["sha256"] for found in before if found is not None]
+    if hashes != (record["inputs"] or []):
+        yield f"{name}: it was made from other rows than those of {', '.join(sources)}"
+    first = next(iter(record["steps"].values()), None)
+    if len(sources) == 1 and first is not None and not ("shards" in record and record["shard"]):
+        given = sum(found["rows"]["count"] for found in before if found is not None)
+        if first["in"] + record["waiting"] != given:
+            yield f"{name}: {given} rows came in, {first['in']} are accounted for"
 
 
 def _file_faults(folder: Path, stage: str, record: Mapping[str, Any]) -> Iterator[str]:

@@ -5,6 +5,7 @@ The same function runs in this process, in worker processes and on Ray.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,11 @@ from .step import (
 SCHEMA_VERSION = 1
 TIMED = frozenset({"created_at", "duration_s"})
 """Keys of a shard's record that hold times."""
+KEEP_S = 60.0
+"""Seconds after which a costly step's part of a shard is written."""
 Stop = Callable[[], bool]
+Keep = Callable[[list[Row], int], None]
+"""Is given the rows that a costly step has made of a shard, and how many rows are waiting."""
 
 
 @dataclass
@@ -139,8 +144,19 @@ def run_shard(
     began = time.monotonic()
     stores = [StageStore(folder / source) for source in stage.sources]
     work, joined = _joined(stage, [store.rows(shard) for store in stores])
-    _run_steps(stage, work, joined, first_places or {}, stop)
     inputs = input_hashes(stage, folder, shard)
+    kept = began
+
+    def keep(rows: list[Row], waiting: int) -> None:
+        """Write what a costly step has done so far, so that little is lost if it is killed."""
+        nonlocal kept
+        if time.monotonic() - kept > KEEP_S:
+            counts, losses = copy.deepcopy(work.counts), list(work.losses)
+            so_far = ShardWork(list(rows), counts, losses, waiting)
+            write_shard(stage, folder, shard, so_far, inputs, began)
+            kept = time.monotonic()
+
+    _run_steps(stage, work, joined, first_places or {}, stop, keep)
     if work.stopped is not None and not work.rows:
         raise work.stopped
     record = write_shard(stage, folder, shard, work, inputs, began)
@@ -169,7 +185,7 @@ def run_whole(stage: Stage, folder: Path, shards: Sequence[int], rows_per_shard:
         for store, numbers in zip(stores, there, strict=True)
     ]
     work, joined = _joined(stage, rows)
-    _run_steps(stage, work, joined, {}, None)
+    _run_steps(stage, work, joined, {}, None, None)
     if work.stopped is not None:
         raise work.stopped
     inputs = whole_input_hashes(stage, folder, shards)
@@ -256,18 +272,24 @@ def _run_steps(
     joined: list[list[Row]],
     first_places: Mapping[str, int],
     stop: Stop | None,
+    keep: Keep | None,
 ) -> None:
     rows_of = joined
     for step in stage.steps:
-        asked = stop if step.is_costly else None
-        work.rows = _run_step(step, rows_of, work, first_places.get(step.name, 0), asked)
+        ends = (stop, keep) if step.is_costly else (None, None)
+        work.rows = _run_step(step, rows_of, work, first_places.get(step.name, 0), *ends)
         rows_of = [work.rows]
         if work.stopped is not None:
             return
 
 
 def _run_step(
-    step: Step, rows_of: list[list[Row]], work: ShardWork, first_place: int, stop: Stop | None
+    step: Step,
+    rows_of: list[list[Row]],
+    work: ShardWork,
+    first_place: int,
+    stop: Stop | None,
+    keep: Keep | None,
 ) -> list[Row]:
     """Give the rows to a step batch by batch, and check that each is accounted for."""
     count = work.counts[step.name] = StepCount()
@@ -295,7 +317,9 @@ def _run_step(
         made += _named(output, rows)
         count.rows_in += len(rows)
         count.used += len(rows) - len(output.rejected) - len(output.dead)
-    count.out = len(made)
+        count.out = len(made)
+        if keep is not None:
+            keep(made, total - start - len(rows))
     return made
 
 

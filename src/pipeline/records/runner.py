@@ -38,10 +38,6 @@ OPEN_FILE = "open-shard.json"
 """Which shard an ordered stage works on, so that a state that belongs to other rows is noticed."""
 
 
-class PipelineInterrupted(KeyboardInterrupt):
-    """A run was ended by Ctrl-C; all shards that were done are kept."""
-
-
 def run_plan(
     plan: Plan,
     options: RunOptions,
@@ -65,7 +61,7 @@ def run_plan(
 
     Raises:
         PipelineError: A step failed on all rows, a source failed, a gate was not passed.
-        PipelineInterrupted: `stopper` said so.
+        KeyboardInterrupt: `stopper` said so; a program that does not catch it exits with 130.
     """
     result = result or RunResult()
     ask_to_stop(options.folder, ended=False)
@@ -74,10 +70,12 @@ def run_plan(
         runs = _StageRun(stage, options, result, progress, stopper)
         records = runs.run(engine)
         if stopper():
-            raise PipelineInterrupted(
+            told = (
                 f"stopped at step {stage.name!r}; the same command goes on from there, and with "
                 "finish=True (--finish) the later steps run over what is done"
             )
+            log.warning("%s", told)
+            raise KeyboardInterrupt(told)
         result.shards[stage.name] = [record["shard"] for record in records]
         result.accounting[stage.name] = add_up(records)
         _refuse_all_dead(runs.store, result.accounting[stage.name])

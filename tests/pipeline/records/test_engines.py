@@ -13,7 +13,6 @@ from small_steps import First, Numbers, OddOnes, Poison, Slow, Times, Total
 from stillroom.errors import ConfigError, PipelineError
 from stillroom.pipeline.records import Pipeline, RowStep, StepResources
 from stillroom.pipeline.records.replay import compare, verify
-from stillroom.pipeline.records.runner import PipelineInterrupted
 
 TWO = StepResources(replicas=2)
 RUN = {"run_id": "r", "rows_per_shard": 10}
@@ -96,7 +95,7 @@ def test_ctrl_c_reaches_the_processes(reference, tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(PipelineInterrupted):
+    with pytest.raises(KeyboardInterrupt):
         pipeline.run(artifacts_dir=tmp_path / "1", **RUN)
     assert len(log.read_text().split()) < 40
     done = made(log, TWO).run(artifacts_dir=tmp_path / "1", **RUN)

@@ -28,7 +28,6 @@ from stillroom.pipeline.records import Pipeline, RowStep, Step
 from stillroom.pipeline.records.replay import compare, verify
 from stillroom.pipeline.records.row_codec import Row
 from stillroom.pipeline.records.run_folder import choose_run_id
-from stillroom.pipeline.records.runner import PipelineInterrupted
 from stillroom.pipeline.records.stage_store import StageStore
 
 
@@ -327,7 +326,7 @@ def test_ctrl_c_ends_gracefully_and_finish_marks_what_is_there_as_partial(tmp_pa
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(PipelineInterrupted):
+    with pytest.raises(KeyboardInterrupt):
         pipeline.run(**run)
     asked = worked_on(log)
     assert asked == list(range(10))  # the batch of two was ended
@@ -344,6 +343,60 @@ def test_ctrl_c_ends_gracefully_and_finish_marks_what_is_there_as_partial(tmp_pa
     assert worked_on(log)[len(asked) :] == list(range(6, 20))  # the shard at hand, and the rest
     other = slow_pipeline(log).run(artifacts_dir=tmp_path / "other", rows_per_shard=6)
     assert compare(whole.folder, other.folder) == []
+
+
+def test_a_costly_step_that_is_killed_has_kept_what_it_has_done(tmp_path, monkeypatch):
+    monkeypatch.setattr("stillroom.pipeline.records.run_shard.KEEP_S", 0.0)
+    log = tmp_path / "log"
+    pipeline = slow_pipeline(log)
+
+    plain = Slow.apply
+
+    def dies(self, record):
+        if record["n"] == 9:
+            raise SystemExit
+        return plain(self, record)
+
+    monkeypatch.setattr(Slow, "apply", dies)
+    with pytest.raises(SystemExit):
+        pipeline.run(artifacts_dir=tmp_path)
+    monkeypatch.setattr(Slow, "apply", plain)
+    partial = pipeline.run(artifacts_dir=tmp_path, finish=True)
+    assert [row["n"] for row in rows(partial)] == [1, 3, 5, 7]
+    assert verify(partial.folder) == []
+
+
+def test_a_script_that_is_interrupted_exits_as_the_shell_expects(tmp_path):
+    code = KILLED.format(
+        here=str(Path(__file__).parent), log=str(tmp_path / "log"), folder=str(tmp_path)
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    while not worked_on(tmp_path / "log"):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate()
+    assert child.returncode == -signal.SIGINT  # a shell shows 130
+    assert "stopped at step 'slow_0'; the same command goes on" in said
+
+
+@pytest.mark.slow
+def test_one_poisonous_row_of_a_hundred_thousand_costs_one_row(tmp_path):
+    with Pipeline() as pipeline:
+        Numbers(count=100_000, batch_size=5000) >> Poison(bad=[54_321]) >> Times()
+    done = pipeline.run(artifacts_dir=tmp_path)
+    assert len(done["default"]["train"]) == 99_999
+    assert done.accounting["times_0"]["dead"] == {"ValueError: poison": 1}
+
+
+def test_a_changed_input_or_count_is_found_though_every_file_is_whole(tmp_path):
+    with Pipeline() as pipeline:
+        Numbers(count=6) >> Times() >> First() >> OddOnes()
+    one = pipeline.run(artifacts_dir=tmp_path, run_id="one").folder
+    two = pipeline.run({"times_0": {"factor": 3}}, artifacts_dir=tmp_path, run_id="two").folder
+    for name in ("rows-00000.parquet", "shard-00000.json"):
+        (one / "first_0" / name).write_bytes((two / "first_0" / name).read_bytes())
+    (found,) = verify(one)
+    assert found.startswith("odd_ones_0/shard-00000.json: it was made from other rows")
 
 
 def test_there_may_be_nothing_to_finish(tmp_path):

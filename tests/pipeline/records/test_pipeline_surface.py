@@ -22,7 +22,6 @@ from stillroom.pipeline.records import (
     TextGeneration,
 )  # fmt: skip
 from stillroom.pipeline.records.replay import verify
-from stillroom.pipeline.records.runner import PipelineInterrupted
 
 
 def made():
@@ -167,7 +166,7 @@ def test_a_pilot_tells_the_price_of_all_rows_and_asks_whether_to_go_on(tmp_path)
         reports.append(report)
         return False
 
-    with pytest.raises(PipelineInterrupted, match="not wanted after its pilot"):
+    with pytest.raises(KeyboardInterrupt, match="not wanted after its pilot"):
         priced().run(artifacts_dir=tmp_path, pilot=20, on_pilot=refuse)
     (report,) = reports
     assert (report.rows, report.source_rows, len(report.records["teacher"])) == (20, 400, 10)
