@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import secrets
 import sys
@@ -37,19 +38,26 @@ from .budget import Ledger
 from .failures import CallFault
 from .label_run import LabelFault
 
+logger = logging.getLogger(__name__)
 CALLS_FILE = "calls.jsonl"
 _VERSION = 1
+_NAP_S = 0.02
+_TELL_S = 5.0
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 class Journal:
-    """The open file and the state that it describes. Only one process and thread may use it."""
+    """The file and the state that it describes. One process and thread at a time may use it."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, wait: bool = False) -> None:
         """Open or create the file, and read it.
 
+        Args:
+            folder: Folder of the file.
+            wait: Whether to wait for another process that uses it.
+
         Raises:
-            ConfigError: Another process has the file open.
+            ConfigError: Another process uses the file, and `wait` is false.
             DataError: The file is damaged, or has another version.
         """
         self.path = Path(folder) / CALLS_FILE
@@ -69,13 +77,13 @@ class Journal:
         """Key -> how often the current call was sent without a known outcome."""
         self._nonce = ""
         self._unsynced = False
+        self._read_to = 0
+        """Bytes of the file that the state describes."""
+        self._lines_read = 0
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            _lock(self._file, self.path)
-            self._read()
-            if not self._nonce:
-                self._write({"t": "folder", "version": _VERSION, "nonce": secrets.token_hex(8)})
+            self.acquire(wait=wait)
         except BaseException:
             os.close(self._file)
             raise
@@ -92,6 +100,23 @@ class Journal:
     ) -> None:
         """Flush to disk and close."""
         self.close()
+
+    def acquire(self, *, wait: bool = True) -> None:
+        """Take the file from other processes, and read what they have written since `release`.
+
+        Raises:
+            ConfigError: Another process uses the file, and `wait` is false.
+            DataError: The file is damaged, or has another version.
+        """
+        _lock(self._file, self.path, wait=wait)
+        self._read()
+        if not self._nonce:
+            self._write({"t": "folder", "version": _VERSION, "nonce": secrets.token_hex(8)})
+
+    def release(self) -> None:
+        """Flush to disk, and let other processes use the file."""
+        self.sync()
+        _unlock(self._file)
 
     def close(self) -> None:
         """Flush to disk and close."""
@@ -173,32 +198,36 @@ class Journal:
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(errno.ENOSPC, "the disk is full", str(self.path))
         self._unsynced = True
+        self._read_to += len(data)
+        self._lines_read += 1
         self._take(line)
 
     def _read(self) -> None:
-        number = 0
-        for number, line in enumerate(self._lines(), 1):
+        for line in self._lines():
+            self._lines_read += 1
             try:
                 self._take(json.loads(line))
             except (ValueError, KeyError, TypeError) as fault:
                 raise DataError(
                     f"the line is damaged ({fault}); give another folder, or remove the line",
                     path=self.path,
-                    line=number,
+                    line=self._lines_read,
                 ) from fault
-        if number and not self._nonce:
+        if self._lines_read and not self._nonce:
             raise DataError("is not the calls of a labelling", path=self.path)
 
     def _lines(self) -> Iterator[bytes]:
-        whole = 0
+        if self._read_to == os.fstat(self._file).st_size:
+            return
         with open(self.path, "rb") as lines:
+            lines.seek(self._read_to)
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                whole += len(line)
+                self._read_to += len(line)
                 yield line
-        if whole < os.fstat(self._file).st_size:
-            os.ftruncate(self._file, whole)
+        if self._read_to < os.fstat(self._file).st_size:
+            os.ftruncate(self._file, self._read_to)
 
     def _take(self, line: dict[str, Any]) -> None:
         kind, key = line["t"], line.get("key", "")
@@ -248,14 +277,31 @@ class Journal:
         self.ledger.settle(key, line["most"], line["cost"], once=line["once"])
 
 
-def _lock(file: int, path: Path) -> None:
+def _lock(file: int, path: Path, *, wait: bool) -> None:
     if sys.platform == "win32":  # has no fcntl
         return
     import fcntl
 
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        raise ConfigError(
-            [f"{path}: another labelling writes to it; wait for its end, or give another folder"]
-        ) from fault
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as fault:
+            if not wait:
+                raise ConfigError(
+                    [f"{path}: another labelling writes to it; wait for its end, or give another "
+                     "folder"]
+                ) from fault  # fmt: skip
+        if not told and time.monotonic() - began > _TELL_S:
+            told = True
+            logger.warning("%s: waiting for another process that asks the same model", path)
+        time.sleep(_NAP_S)
+
+
+def _unlock(file: int) -> None:
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_UN)

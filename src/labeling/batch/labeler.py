@@ -61,8 +61,8 @@ class BatchLabeler:
 
         Args:
             teacher: The model that answers.
-            folder: Keeps calls and answers; created when needed. Only one process may use it. One
-                that is open stays open, and so does the teacher.
+            folder: Keeps calls and answers; created when needed. Only one process may use it at a
+                time. One that is open stays open, and so does the teacher.
             profile: How answers are decoded; None takes the defaults.
             settings: Limits, retries and budget; None takes the defaults.
             check: Judges complete, non-empty answers, including cached ones: rejected ones are

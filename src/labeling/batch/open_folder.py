@@ -5,7 +5,8 @@ with OpenFolder("outputs/calls") as folder:
         run = BatchLabeler(teacher, folder).run(batch)
 
 Its journal is read once, its limits per minute hold across the runs, and its teachers keep their
-connections, because all runs share one event loop.
+connections, because all runs share one event loop. Processes that have the same folder open take
+turns, run by run, and each finds the answers of the others; the limits are those of each process.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class OpenFolder:
         """Open or create the folder, and start its event loop in a thread.
 
         Raises:
-            ConfigError: Another process has it open.
             DataError: Its journal is damaged.
         """
         self.path = Path(folder)
-        self.journal = Journal(folder)
+        self.journal = Journal(folder, wait=True)
+        self.journal.release()
         self._states: dict[tuple[object, ...], LoopState] = {}
         self._teachers: dict[int, Teacher] = {}
         self._turn = threading.Lock()
@@ -75,6 +76,7 @@ class OpenFolder:
                 ended.set()
 
         with self._turn:
+            self.journal.acquire()
             future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
             try:
                 return future.result()
@@ -82,6 +84,8 @@ class OpenFolder:
                 future.cancel()
                 ended.wait(_LAST_S)
                 raise
+            finally:
+                self.journal.release()
 
     def state(self, teacher: Teacher, settings: LabelSettings) -> LoopState:
         """Return what is known about a teacher; it is closed with the folder.
@@ -110,7 +114,7 @@ class OpenFolder:
 
     def close(self) -> None:
         """Close the teachers, the event loop and the journal."""
-        self.run(self._close_teachers())
+        asyncio.run_coroutine_threadsafe(self._close_teachers(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -10,20 +10,22 @@ import pytest
 from pipeline_child import build
 from stillroom.errors import LabelingStoppedError
 from stillroom.files import read_json
+from stillroom.pipeline.records import StepResources
 from stillroom.pipeline.records.replay import compare
 
 CHILD = Path(__file__).with_name("pipeline_child.py")
 ROWS = 200
 
 
-def run(folder, server, *, min_chars=1, rows=ROWS, **gateway):
+def run(folder, server, *, min_chars=1, rows=ROWS, replicas=1, **gateway):
     pipeline = build(folder / "cache", server.base_url, rows, min_chars, **gateway)
+    pipeline.steps["teacher"].resources = StepResources(replicas=replicas)
     return pipeline.run(artifacts_dir=folder, run_id="run", rows_per_shard=50)
 
 
-def start(folder, server):
-    command = [sys.executable, str(CHILD), str(folder), str(folder / "cache"), server.base_url,
-               str(ROWS), "1"]  # fmt: skip
+def start(folder, server, cache=None):
+    command = [sys.executable, str(CHILD), str(folder), cache or str(folder / "cache"),
+               server.base_url, str(ROWS), "1"]  # fmt: skip
     return subprocess.Popen(command)
 
 
@@ -60,6 +62,21 @@ def test_another_run_with_the_same_cache_asks_nothing(tmp_path, serve):
     other = build(tmp_path / "cache", server.base_url, 40, 1)
     other.run(artifacts_dir=tmp_path / "other", run_id="other")
     assert server.asked.total() == 40
+
+
+def test_processes_that_share_the_cache_take_turns_and_ask_nothing_twice(tmp_path, serve):
+    server = serve(latency_s=0.005)
+    shared = str(tmp_path / "cache")
+    children = [start(tmp_path / name, server, shared) for name in ("one", "two")]
+    assert [child.wait() for child in children] == [0, 0]
+    assert len(server.charged) == server.asked.total() == ROWS
+    assert compare(tmp_path / "one/run", tmp_path / "two/run") == []
+
+
+def test_a_step_in_several_processes_asks_nothing_twice(tmp_path, serve):
+    server = serve(latency_s=0.005)
+    done = run(tmp_path, server, replicas=2)
+    assert len(done["default"]["train"]) == server.asked.total() == ROWS
 
 
 def test_a_stop_leaves_the_run_resumable_and_no_row_dead(tmp_path, serve):

@@ -264,7 +264,7 @@ def test_nothing_about_time_is_in_the_records(tmp_path, serve):
     assert made[0] == made[1] == made[2]
 
 
-def test_two_steps_of_a_process_share_a_folder_and_another_process_is_told(tmp_path):
+def test_two_steps_of_a_process_share_a_folder(tmp_path):
     first, second = (step(tmp_path, ScriptedLLM(replies=echo)) for _ in range(2))
     first.load()
     second.load()

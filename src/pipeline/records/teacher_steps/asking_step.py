@@ -39,6 +39,9 @@ class AskingStep(Step):
     unhashed: ClassVar[frozenset[str]] = Step.unhashed | {"cache_dir"}
     role: ClassVar[str] = "teacher"
     """Folder of the calls below the cache folder."""
+    input_batch_size: int = 200
+    """Rows that are asked about together, 1 or more: the calls of one batch end before those of the
+    next begin, so many calls at once want large batches. A run stops between two batches."""
 
     def __post_init__(self) -> None:
         """Take the model; nothing is opened yet."""
@@ -77,11 +80,7 @@ class AskingStep(Step):
         self.model.unload()
 
     def calls(self) -> OpenFolder:
-        """Return the folder of the model's calls, which `unload` closes.
-
-        Raises:
-            ConfigError: Another process has it open.
-        """
+        """Return the folder of the model's calls, which `unload` closes."""
         if self._folder is None:
             root = cache_root(self.cache_dir, self._run_cache)
             self._folder = open_shared(call_folder(root, self.role, self.model.teacher().name))

@@ -3,7 +3,8 @@
     <cache>/teacher/<model>-<hash>/calls.jsonl    calls of `TextGeneration`
     <cache>/judge/<model>-<hash>/calls.jsonl      calls of judges, with a budget of their own
 
-Every run with the same cache folder finds the answers of those before.
+Every run with the same cache folder finds the answers of those before. Several processes take
+turns, batch by batch.
 """
 
 from __future__ import annotations
@@ -53,11 +54,7 @@ def call_folder(root: Path, role: str, model: str) -> Path:
 
 
 def open_shared(path: Path) -> OpenFolder:
-    """Open a folder, or share it with the steps of this process that have it open.
-
-    Raises:
-        ConfigError: Another process has it open.
-    """
+    """Open a folder, or share it with the steps of this process that have it open."""
     path = path.absolute()
     with _LOCK:
         if path not in _OPEN:
