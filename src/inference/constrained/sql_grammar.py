@@ -3,7 +3,7 @@
     form = sql_grammar(read_sql_schema("music.sqlite"))
     request = GenerationRequest(prompt_ids=ids, constraint=constrain(form, tokenizer, end_ids))
 
-A statement reads one table, or up to three that are joined along references. Which columns it may
+A statement reads one table, or two or three that are joined along references. Which columns it may
 name depends on the tables after FROM, although they come later: there is a set of rules for each
 set of tables, and llguidance follows all of them until FROM decides. So a table that does not
 exist, or a column that its tables do not have, cannot be written. There are no aliases.
@@ -30,8 +30,9 @@ from .grammar import Grammar, literal_pattern
 
 MOST_JOINED: Final = 3
 """Most tables of one statement."""
-_MOST_NAMES: Final = 2000
-"""Most tables and columns together."""
+MOST_SCOPES: Final = 150
+"""Most sets of tables that can be joined; llguidance follows about 170 at once. Where there are
+more, no three tables are joined."""
 _KEYWORDS: Final = frozenset(
     """abort action add after all alter always analyze and as asc attach autoincrement before begin
     between by cascade case cast check collate column commit conflict constraint create cross
@@ -51,6 +52,7 @@ _SHARED: Final = r"""
 answer: (statement | compound) ";"?
 compound: single SET_OPERATION single
 SET_OPERATION: " UNION " | " UNION ALL " | " INTERSECT " | " EXCEPT "
+DISTINCT: "DISTINCT "
 DIRECTION: " DESC" | " ASC"
 limit: " LIMIT " COUNT (" OFFSET " COUNT)?
 COUNT: /[0-9]{1,9}/
@@ -62,29 +64,28 @@ JOIN: " JOIN " | " LEFT JOIN "
 LIKE: " LIKE " | " NOT LIKE "
 BETWEEN: " BETWEEN " | " NOT BETWEEN "
 AGGREGATE: /(COUNT|AVG|SUM|MIN|MAX)\((DISTINCT )?/
-FUNCTION: /(LENGTH|LOWER|UPPER|ABS|ROUND)\(/
-DATE_PART: /strftime\('%[YmdwjHM]', /
+FUNCTION: /(LENGTH|LOWER|UPPER|ABS|ROUND)\(|strftime\('%[YmdwjHM]', /
+ANY_FUNCTION: /(COUNT|AVG|SUM|MIN|MAX)\((DISTINCT )?|(LENGTH|LOWER|UPPER|ABS|ROUND)\(|strftime\('%[YmdwjHM]', /
 STRING: /'([^'\x00-\x1f]|''){0,120}'/
 NUMBER: /-?[0-9]{1,15}(\.[0-9]{1,9})?/
 value: STRING | NUMBER
 values: value (", " value){0,19}
-"""
+"""  # noqa: E501 - a rule is one line
 
 _OF_SCOPE: Final = """
-plain_#: "SELECT " "DISTINCT "? items_# " FROM " from_# where_#?
-grouped_#: "SELECT " items_# " FROM " from_# where_#? " GROUP BY " expression_# (", " expression_#){0,2} having_#?
-statement_#: plain_# order_#? limit? | grouped_# group_order_#? limit?
-single_#: "SELECT " "DISTINCT "? item_# " FROM " from_# where_#?
-inner_#: "SELECT " "DISTINCT "? item_# " FROM " from_# inner_where_#? (order_# limit?)?
+statement_#: "SELECT " DISTINCT? items_# " FROM " from_# where_#? (order_# limit? | limit | group_#)?
+single_#: "SELECT " DISTINCT? item_# " FROM " from_# where_#?
+inner_#: "SELECT " DISTINCT? item_# " FROM " from_# inner_where_#? (order_# limit?)?
+group_#: " GROUP BY " expression_# (", " expression_#){0,2} having_#? group_order_#? limit?
 items_#: "*" | item_# (", " item_#){0,7}
-item_#: expression_# | aggregate_#
+item_#: "COUNT(*)" | COLUMN_# | ANY_FUNCTION COLUMN_# ")"
 aggregate_#: "COUNT(*)" | AGGREGATE COLUMN_# ")"
-expression_#: COLUMN_# | FUNCTION COLUMN_# ")" | DATE_PART COLUMN_# ")"
+expression_#: COLUMN_# | FUNCTION COLUMN_# ")"
 where_#: " WHERE " condition_# (AND_OR condition_#){0,5}
 condition_#: test_# | "(" test_# (AND_OR test_#){1,3} ")"
 test_#: inner_test_# | expression_# COMPARE "(" inner ")" | expression_# IN inner ")"
 inner_where_#: " WHERE " inner_test_# (AND_OR inner_test_#){0,3}
-inner_test_#: expression_# (COMPARE value | COMPARE expression_# | BETWEEN value " AND " value | IN values ")" | LIKE STRING | IS_NULL)
+inner_test_#: expression_# (COMPARE (value | expression_#) | BETWEEN value " AND " value | IN values ")" | LIKE STRING | IS_NULL)
 having_#: " HAVING " aggregate_# (COMPARE (value | "(" inner ")") | BETWEEN value " AND " value)
 order_#: " ORDER BY " expression_# DIRECTION? (", " expression_# DIRECTION?){0,2}
 group_order_#: " ORDER BY " item_# DIRECTION? (", " item_# DIRECTION?){0,2}
@@ -160,13 +161,20 @@ def sql_grammar(schema: SqlSchema) -> Grammar:
     A reference of a table to itself needs aliases, and is left out.
 
     Raises:
-        ConfigError: There are no tables or too many names, a table has no columns, or a reference
-            names what is not there.
+        ConfigError: There are no tables or too many (with references, more than `MOST_SCOPES`
+            together), a table has no columns, or a reference names what is not there.
     """
     tables = schema.tables
     links = [one for one in schema.references if one.table != one.to_table]
     _check(tables, links)
-    scopes = list(_scopes(tables, links))
+    scopes = list(_scopes(tables, links, MOST_JOINED))
+    if len(scopes) > MOST_SCOPES:
+        scopes = list(_scopes(tables, links, 2))
+    if len(scopes) > MOST_SCOPES:
+        raise ConfigError(
+            [f"the schema has {len(scopes)} tables and pairs of tables with a reference; allowed "
+             f"are {MOST_SCOPES}: name the tables that matter"]
+        )  # fmt: skip
     numbers = range(len(scopes))
     rules = [_SHARED]
     for rule in ("statement", "single", "inner"):
@@ -191,8 +199,6 @@ def sql_name(name: str) -> str:
 def _check(tables: Mapping[str, Sequence[str]], links: Sequence[Reference]) -> None:
     faults = [] if tables else ["the schema has no tables; name one or more"]
     faults += [f"table {name!r} has no columns" for name, columns in tables.items() if not columns]
-    if sum(1 + len(columns) for columns in tables.values()) > _MOST_NAMES:
-        faults.append(f"the schema has more than {_MOST_NAMES} names; name the tables that matter")
     for link in links:
         for table, column in ((link.table, link.column), (link.to_table, link.to_column)):
             if column not in tables.get(table, ()):
@@ -202,14 +208,14 @@ def _check(tables: Mapping[str, Sequence[str]], links: Sequence[Reference]) -> N
 
 
 def _scopes(
-    tables: Mapping[str, Sequence[str]], links: Sequence[Reference]
+    tables: Mapping[str, Sequence[str]], links: Sequence[Reference], most_joined: int
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield the sets of tables that can be joined, with all ways to write them after FROM."""
     joined: dict[frozenset[str], list[tuple[str, ...]]] = {
         frozenset([name]): [(name,)] for name in tables
     }
     reached = list(joined)
-    for _ in range(MOST_JOINED - 1):
+    for _ in range(most_joined - 1):
         wider = {
             known | {name}
             for known in reached
