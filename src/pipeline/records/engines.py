@@ -89,6 +89,10 @@ class Worker:
             # Not every fault survives the way between processes.
             raise PipelineError(f"stage {stage.name!r}: {fault_reason(fault)}") from fault
 
+    def work_on(self, task: tuple[Stage, RunContext], shard: int) -> dict[str, Any]:
+        """Do the same with stage and context in one."""
+        return self.work(*task, shard)
+
     def close(self) -> None:
         """Unload the steps."""
         self._key = None

@@ -111,6 +111,11 @@ if __name__ == "__main__":
         made("{folder}/log-" + name, StepResources(), mark=mark).run(
             artifacts_dir="{folder}/" + name, engine="ray", engine_options=options, **RUN
         )
+    with pytest.raises(ConfigError, match="'slow_0' needs 1 GPU; the cluster has 0"):
+        made("{folder}/log", StepResources(gpus=1)).run(
+            {{"times_0": {{"resources": {{}}}}, "dies_once_0": {{"resources": {{}}}}}},
+            artifacts_dir="{folder}/gpu", engine="ray", **RUN
+        )
 """
 
 
