@@ -1,16 +1,30 @@
 """A pipeline with a teacher: killed and resumed, edited, stopped, and asked for nothing twice."""
 
+import json
 import random
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from pipeline_child import build
 from stillroom.errors import LabelingStoppedError
 from stillroom.files import read_json
-from stillroom.pipeline.records import StepResources
+from stillroom.pipeline.records import (
+    FilterByBool,
+    JudgeScore,
+    KeepByScore,
+    LoadDataFromDicts,
+    OpenAILLM,
+    Pipeline,
+    SQLiteExecEval,
+    StepResources,
+    TextGeneration,
+    WriteJudgeReport,
+)
 from stillroom.pipeline.records.replay import compare
 
 CHILD = Path(__file__).with_name("pipeline_child.py")
@@ -113,3 +127,61 @@ def test_no_file_of_a_run_holds_the_key(tmp_path, serve, monkeypatch):
         assert "sk-" not in str(pipeline.dump())
     held = [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-" in path.read_bytes()]
     assert held == []
+
+
+def test_a_dumped_pipeline_is_the_same_and_asks_nothing_again(tmp_path, serve):
+    server = serve()
+    prices = {"prompt": 1.0, "completion": 2.0}
+    pipeline = build(tmp_path / "cache", server.base_url, 30, 1, qps=500.0, prices=prices)
+    pipeline.run(artifacts_dir=tmp_path, run_id="run")
+    written = json.loads(json.dumps(pipeline.dump()))
+    again = Pipeline.from_dict(written)
+    again.cache_dir = tmp_path / "cache"
+    assert again.dump() == written
+    llm, same = (one.steps["teacher"].llm for one in (pipeline, again))
+    assert (same.limits, same.profile()) == (llm.limits, llm.profile())
+    again.run(artifacts_dir=tmp_path, run_id="other")
+    assert server.asked.total() == 30
+    assert compare(tmp_path / "run", tmp_path / "other") == []
+
+
+def test_teacher_then_gates_then_judge(tmp_path, serve, capsys):
+    """Only rows that the execution passed are judged; a changed last threshold asks no one."""
+    database = tmp_path / "metals.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("create table metals (name text, symbol text)")
+        connection.execute("insert into metals values ('gold', 'Au'), ('iron', 'Fe')")
+    answers = {
+        "Names?": "select name from metals", "Symbols?": "select symbol from metals",
+        "Count?": "select count(*) from metals", "Broken?": "select x from metals",
+    }  # fmt: skip
+    teacher_calls = serve(answer=answers.__getitem__)
+    judge_calls = serve(answer=lambda prompt: f"<score>{9 if 'name' in prompt else 4}</score>")
+
+    def run(min_score):
+        data = [
+            {"task_id": str(n), "instruction": question, "gold_sql": answers["Names?"]}
+            for n, question in enumerate(answers)
+        ]
+        teacher_llm, judge_llm = (
+            OpenAILLM(model="tiny", base_url=server.base_url)
+            for server in (teacher_calls, judge_calls)
+        )
+        with Pipeline(name="judged", cache_dir=tmp_path / "cache") as pipeline:
+            load = LoadDataFromDicts(data=data)
+            teacher = TextGeneration(name="teacher", llm=teacher_llm)
+            execute = SQLiteExecEval(name="execute", db_path=str(database))
+            judge = JudgeScore(name="judge", llm=judge_llm, rubric="Does it answer?")
+            keep = KeepByScore(name="keep", score_field="judge_score", min_score=min_score)
+            load >> teacher >> execute >> judge >> WriteJudgeReport() >> keep >> FilterByBool()
+        done = pipeline.run(artifacts_dir=tmp_path, run_id="run")
+        return sorted(record["task_id"] for record in done["default"]["train"])
+
+    assert run(0.9) == ["0"]
+    assert (teacher_calls.asked.total(), judge_calls.asked.total()) == (4, 3)
+    assert "judge: agrees with 'gold_match' on" in capsys.readouterr().out
+    report = read_json(tmp_path / "run/judge/judge_report.json")
+    assert report["reasons"] == {"not_judged": 1}
+    assert report["agreement"]["agreement"] == 1.0
+    assert run(0.2) == ["0", "1", "2"]
+    assert (teacher_calls.asked.total(), judge_calls.asked.total()) == (4, 3)
