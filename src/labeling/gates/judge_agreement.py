@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+_Z: Final = 1.959963984540054
+"""97.5th percentile of the standard normal distribution."""
 
 
 def judge_agreement(
@@ -50,16 +54,20 @@ def judge_agreement(
 def rate_with_interval(name: str, successes: int, trials: int) -> dict[str, Any]:
     """Return a rate and its Wilson interval under `<name>` and `<name>_ci95`; None without trials.
 
+    The interval is the score interval of Wilson (1927) at 95 %.
+
     >>> found = rate_with_interval("p", 8, 10)
     >>> found["p"], [round(end, 6) for end in found["p_ci95"]]
     (0.8, [0.490162, 0.943318])
     """
     if trials == 0:
         return {name: None, f"{name}_ci95": None}
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    return {name: successes / trials, f"{name}_ci95": [float(interval.low), float(interval.high)]}
+    rate, square = successes / trials, _Z * _Z
+    spread = _Z * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials * trials))
+    centre, scale = rate + square / (2 * trials), 1 + square / trials
+    low = 0.0 if successes == 0 else (centre - spread) / scale
+    high = 1.0 if successes == trials else (centre + spread) / scale
+    return {name: rate, f"{name}_ci95": [low, high]}
 
 
 def _kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:

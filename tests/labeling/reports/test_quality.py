@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import binomtest
 from stillroom.errors import DataError
 from stillroom.labeling.batch.label_run import Prices
+from stillroom.labeling.gates.judge_agreement import rate_with_interval
 from stillroom.labeling.gates.quality_gate import QualityGate, evaluate_quality_gate
 from stillroom.labeling.reports.quality import (
     MOST_MESSAGES,
@@ -79,9 +80,16 @@ def test_rates_have_wilson_intervals():
     found = quality([{"keep": i < 8, "exec_pass": False} for i in range(10)])
     assert found["p_keep_ci95"] == pytest.approx([0.490162, 0.943318], abs=1e-6)
     assert found["exec_pass_ci95"] == pytest.approx([0, 0.277533], abs=1e-6)
-    outside = binomtest(8, 10).proportion_ci(0.95, method="wilson")
-    assert found["p_keep_ci95"] == pytest.approx([outside.low, outside.high])
     assert found["gold_match_ci95"] is None
+
+
+@pytest.mark.parametrize(("kept", "total"), [(0, 1), (1, 1), (0, 10), (8, 10), (1000, 1000),
+                                             (1, 10**6)])  # fmt: skip
+def test_intervals_are_those_of_scipy(kept, total):
+    outside = binomtest(kept, total).proportion_ci(0.95, method="wilson")
+    found = rate_with_interval("p", kept, total)["p_ci95"]
+    assert found == pytest.approx([outside.low, outside.high], abs=1e-12)
+    assert 0 <= found[0] <= kept / total <= found[1] <= 1
 
 
 def test_only_finite_numbers_are_scores_of_a_judge():

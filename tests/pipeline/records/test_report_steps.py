@@ -5,6 +5,8 @@ import json
 import pytest
 from stillroom.data.identity.sample_ids import identified
 from stillroom.errors import ConfigError
+from stillroom.pipeline import records
+from stillroom.pipeline.records import WriteMlxDataset
 from stillroom.pipeline.records.report_steps.agreement_reports import WriteScoreAgreementReport
 from stillroom.pipeline.records.report_steps.manifests import WriteManifest
 from stillroom.pipeline.records.report_steps.quality_reports import WriteQualityReport
@@ -149,3 +151,45 @@ def test_scores_are_compared_over_the_whole_stage(tmp_path):
     assert (found["run_id"], found["stage"]) == ("r1", "score_agreement")
     assert (found["total"], found["matched"], found["agreement_at_0.2"]) == (5, 4, 0.75)
     assert found["pass_agreement"] == 0.75
+
+
+MANIFEST = {"output_dir": "artifacts/manifests", "stage": "stage", "run_id": None,
+            "run_id_env": "FASTDISTILL_RUN_ID"}  # fmt: skip
+REPORT = {**MANIFEST, "output_dir": "artifacts/reports"}
+QUALITY = ("reject_reason", "exec_pass", "exec_error", "gold_match", "judge_score", "keep",
+           "selected")  # fmt: skip
+NO_STAGE = {name: value for name, value in REPORT.items() if name != "stage"}
+
+
+@pytest.mark.parametrize(
+    ("step", "fields"),
+    [
+        (WriteManifest(), {**MANIFEST, "sample_id_field": "sample_id"}),
+        (WriteQualityReport(), {**REPORT, **{f"{name}_field": name for name in QUALITY}}),
+        (MarkTime(label="raw"), {"label": "raw", "timing_field": "timing"}),
+        (WriteTimingReport(ordered_labels=["a"]),
+         {**NO_STAGE, "report_name": "timing_report.json", "ordered_labels": ["a"],
+          "timing_field": "timing"}),
+        (WriteScoreAgreementReport(),
+         {**REPORT, "stage": "score_agreement", "teacher_score_field": "teacher_score",
+          "student_score_field": "student_score", "agreement_epsilons": [0.0, 0.05, 0.1, 0.2],
+          "pass_threshold": None}),
+        (WriteMlxDataset(),
+         {"output_dir": "artifacts/exports/mlx", "train_filename": "train.jsonl",
+          "valid_filename": "valid.jsonl", "train_ratio": 0.9, "sample_id_field": "sample_id",
+          "prompt_template": "Schema: {{ schema }}\nQuestion: {{ instruction }}\nSQL:",
+          "assistant_field": "generation", "system_prompt": "Return SQL only.",
+          "system_prompt_field": None, "metadata_fields": ["sample_id"]}),
+    ],
+)  # fmt: skip
+def test_fields_and_defaults_are_those_that_users_type(step, fields):
+    # interfaces.md 6.2
+    assert {name: step.settings()[name] for name in fields} == fields
+    assert type(step).__name__ in records.HOMES
+    assert step.input_batch_size == 50
+
+
+@pytest.mark.parametrize("kind", [MarkTime, WriteTimingReport])
+def test_required_fields_are_required(kind):
+    with pytest.raises(TypeError, match="missing 1 required"):
+        kind()
