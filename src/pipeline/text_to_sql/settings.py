@@ -31,9 +31,9 @@ class TextToSqlJob:
     """Factor on the steps of all trainings."""
     batch: int = 16
     """Examples per optimizer step."""
-    teacher_passes: float = 1.6
+    teacher_passes: float = 3.0
     """How often the teacher sees each question with gold SQL."""
-    student_passes: float = 1.0
+    student_passes: float = 2.0
     """How often each student sees each question."""
     teacher_rate: float = 2e-3
     """Learning rate of the teacher's adapter."""

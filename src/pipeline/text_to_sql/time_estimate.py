@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ...console import Console
+from ...distillation.pruning.layer_choice import SHORTLIST
+from ...distillation.pruning.prune_teacher import MEASURED_EXAMPLES
 from ...distillation.settings import DistillationConfig
 from ...distillation.students.adapters import put_adapter
 from ...errors import ConfigError
@@ -62,6 +64,9 @@ def estimate_minutes(job: TextToSqlJob, examples: Sequence[Example]) -> float:
         taught = seconds_per_step(put_adapter(model, adapter), batches)
     forward = FORWARD_SHARE * whole
     teacher = job.teacher_steps * taught
+    # Half of the layers go, one after the other; each time some are tried, with fewer and fewer.
+    tried = (SHORTLIST + 1) * given.model.config.num_hidden_layers / 2
+    pruning = tried * 0.75 * forward * MEASURED_EXAMPLES / job.batch
     students = job.student_steps * (2 * STUDENT_SHARE * whole + forward)
     answers = (job.asked + MEASURED_MODELS * job.measured) * ANSWER_PASSES * forward / job.batch
-    return (teacher + students + answers) / 60.0
+    return (teacher + pruning + students + answers) / 60.0

@@ -10,6 +10,8 @@ from forms import byte_level, draw
 from stillroom.data.text_to_sql.build_database import build_database
 from stillroom.data.text_to_sql.databases.all_databases import DATABASES
 from stillroom.data.text_to_sql.questions import SHAPES, make_questions
+from stillroom.distillation.pruning.vocabulary_trim import choose_tokens, trim_tokenizer
+from stillroom.distillation.starter_student import train_tokenizer
 from stillroom.errors import ConfigError, DataNotFoundError, UnreadableFileError
 from stillroom.inference.checkpoints.load_student import Checkpoint
 from stillroom.inference.constrained import sql_grammar as module
@@ -50,9 +52,9 @@ def grammars(files):
     return {name: sql_grammar(read_sql_schema(path)) for name, path in files.items()}
 
 
-def accepts(grammar, text):
+def accepts(grammar, text, tokenizer=None):
     """Tell whether a grammar allows a text as a whole answer."""
-    tokenizer = byte_level()
+    tokenizer = tokenizer or byte_level()
     end = tokenizer.eos_token_id
     constraint = constrain(grammar, tokenizer, [end])
     for token in [*tokenizer(text)["input_ids"], end]:
@@ -67,6 +69,16 @@ def test_every_gold_query_can_be_written(grammars):
     assert {record["shape"] for record in questions} == {shape.name for shape in SHAPES}
     for record in questions:
         assert accepts(grammars[record["table_id"]], record["gold_sql"]), record["gold_sql"]
+
+
+def test_a_student_with_a_trimmed_vocabulary_can_write_them_too(grammars):
+    questions = make_questions(DATABASES.values(), 115, seed=9)
+    whole = train_tokenizer([record["gold_sql"] for record in questions], 1500)
+    used = whole(questions[0]["gold_sql"])["input_ids"]
+    trimmed = trim_tokenizer(whole, choose_tokens(whole, used, 600))
+    assert len(trimmed) < len(whole)
+    for record in questions:
+        assert accepts(grammars[record["table_id"]], record["gold_sql"], trimmed)
 
 
 @pytest.mark.parametrize("name", ["museum", "airline", "office", "awkward"])
