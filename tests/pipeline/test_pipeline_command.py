@@ -235,3 +235,17 @@ def test_registry_shows_a_component(capsys):
     assert (code, "nearest is RuleFilter" in err) == (2, True)
     code, _, err = ran(capsys, "registry", "show", "--kind", "llm", "--name", "RuleFilter")
     assert (code, "there is no llm 'RuleFilter'" in err) == (2, True)
+
+
+def test_a_pilot_is_shown_and_a_user_at_a_terminal_may_end_the_run(folder, capsys, monkeypatch):
+    words = ("pipeline", "run", "--config", "pipeline.yaml", "--pilot", "2", "--run-id", "r")
+    code, out, _ = ran(capsys, *words)
+    assert code == 0
+    assert "2 rows of each source gave 1 of keep" in out
+    assert "keep: {'text': 'a b'" in out
+    monkeypatch.setattr("stillroom.console.Console.asks", lambda self: True)
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    code, _, _ = ran(capsys, *words)
+    assert code == 130
+    assert "Go on with all 3 rows?" in asked[0]

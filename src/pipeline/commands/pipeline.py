@@ -32,6 +32,7 @@ from ..options import (
 if TYPE_CHECKING:
     from ..records.config.run_settings import RunConfig, StageGate
     from ..records.distiset import Distiset
+    from ..records.pilot import PilotReport
     from ..records.pipeline import Pipeline
 
 BOTH_MESSAGE: Final = "Only one of `--config` or `--script` can be informed."
@@ -227,7 +228,12 @@ def _run(args: argparse.Namespace) -> int:
     console = Console(args.verbose, as_data=args.json)
     names = ("artifacts_dir", "run_id", "pilot", "engine")
     opened = open_pipeline_files(args, {name: getattr(args, name) for name in names})
-    result = run_opened(opened, use_cache=not args.ignore_cache, finish=args.finish)
+    result = run_opened(
+        opened,
+        use_cache=not args.ignore_cache,
+        finish=args.finish,
+        on_pilot=None if args.json else lambda report: _shown_pilot(console, report),
+    )
     told = result_told(opened.pipeline, result)
     if args.json:
         print(json.dumps(told, indent=2))
@@ -245,7 +251,20 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) -> Distiset:
+def _shown_pilot(console: Console, report: PilotReport) -> bool:
+    """Print what a pilot has come to; a user at a terminal is asked whether to go on."""
+    for line in report.lines():
+        console.line("pilot", line)
+    return not console.asks() or console.confirm(f"Go on with all {report.source_rows:,} rows?")
+
+
+def run_opened(
+    opened: Opened,
+    *,
+    use_cache: bool = True,
+    finish: bool = False,
+    on_pilot: Callable[[PilotReport], bool] | None = None,
+) -> Distiset:
     """Run a pipeline by its settings."""
     from ..records.teacher_steps.asking_step import AskingStep
 
@@ -268,6 +287,7 @@ def run_opened(opened: Opened, *, use_cache: bool = True, finish: bool = False) 
         artifacts_dir=settings.artifacts_dir,
         run_id=settings.run_id,
         pilot=settings.pilot,
+        on_pilot=on_pilot,
         gate=None if chosen is None else chosen.gate,
         gate_stage=None if chosen is None else chosen.stage,
         finish=finish,
