@@ -10,11 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .files import read_json_lines, write_json_lines
 
 Task = Literal["qa", "summarize", "validate", "text", "asked"]
+# `json.dumps` would make an encoder for each call, which takes as long as its work.
+_STABLE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_LEGACY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,7 @@ def stable_json(value: Any, *, legacy: bool = False) -> str:  # noqa: ANN401 - a
     "{1: 2, 'a': 3}"
     """
     try:
-        return json.dumps(
-            value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=legacy
-        )
+        return (_LEGACY if legacy else _STABLE).encode(value)
     except TypeError:
         if legacy:
             return json.dumps(str(value))
