@@ -174,12 +174,17 @@ class Deduplicator:
                 `embed` gave vectors of the wrong number or width.
         """
         candidates = [self._candidate(r, first_place + i) for i, r in enumerate(records)]
+        keys = [c.key for c in candidates]
         if self._replace_changed:
-            self.state.forget_changed(first_place, [c.key for c in candidates])
-        vectors = self._batch_vectors(candidates)
+            self.state.forget_changed(first_place, keys)
+        vectors = self._batch_vectors(candidates, first_place)
         with self.state.transaction():
+            known = self.state.known_verdicts(first_place, keys)
+            new = [c for c in candidates if c.place not in known]
+            owners = self.state.owners(c.key for c in new if c.key is not None)
             meanings = _Meanings(self._vectors, vectors)
-            return [self._verdict(candidate, meanings) for candidate in candidates]
+            found = {c.place: self._verdict(c, owners, meanings) for c in new}
+        return [known.get(c.place) or found[c.place] for c in candidates]
 
     def accounting(self) -> dict[str, int]:
         """Count the records of the run so far by reason; "ok" counts the kept ones.
@@ -203,29 +208,38 @@ class Deduplicator:
         named = None if record_id is None else str(record_id)
         return _Candidate(place, key, named, fault, text, content)
 
-    def _batch_vectors(self, candidates: Sequence[_Candidate]) -> dict[int, NDArray[np.float32]]:
+    def _batch_vectors(
+        self, candidates: Sequence[_Candidate], first_place: int
+    ) -> dict[int, NDArray[np.float32]]:
         """Compute the vectors of the records that may be new, before other processes must wait."""
         if self._embed is None or self._vectors is None:
             return {}
+        known = self.state.known_verdicts(first_place, [c.key for c in candidates])
+        owners = self.state.owners(c.key for c in candidates if c.key is not None)
         new = {
             c.place: c.text
             for c in candidates
             if c.text is not None and c.key is not None and c.fault is None
-            and self.state.known_verdict(c.place, c.key) is None
-            and self.state.owner(c.key) is None
+            and c.place not in known and c.key not in owners
         }  # fmt: skip
         if not new:
             return {}
         return dict(zip(new, unit_vectors(list(new.values()), self._embed), strict=True))
 
-    def _verdict(self, candidate: _Candidate, meanings: _Meanings) -> DedupVerdict:
+    def _verdict(
+        self, candidate: _Candidate, owners: dict[bytes, int], meanings: _Meanings
+    ) -> DedupVerdict:
+        """Judge a record that is new at its place.
+
+        Args:
+            candidate: The record.
+            owners: Key -> kept record, for the keys of the batch; a record that is kept is added.
+            meanings: The vectors of the batch.
+        """
         place, key, state = candidate.place, candidate.key, self.state
-        known = state.known_verdict(place, key)
-        if known is not None:
-            return known
         if key is None or candidate.fault is not None:
             return state.drop(place, key, candidate.fault or "missing_field")
-        owner = state.owner(key)
+        owner = owners.get(key)
         if owner is not None:
             same = state.content_of(owner) == candidate.content
             return state.drop(
@@ -247,6 +261,7 @@ class Deduplicator:
             if near_one is not None:
                 return state.drop(place, key, "similar_meaning", near_one.item, near_one.similarity)
         item = state.keep(place, key, candidate.record_id, candidate.content)
+        owners[key] = item
         if self._texts and sketch is not None:
             self._texts.add(item, sketch)
         if self._vectors:
@@ -266,6 +281,7 @@ class _Meanings:
         self._index, self._vectors = index, vectors
         self._near: dict[int, list[Neighbour]] = {}
         self._kept: list[tuple[int, int, bytes]] = []
+        self._matrix = np.empty((len(vectors), next(map(len, vectors.values()), 0)), np.float32)
         if index is not None and vectors:
             finite = {p: v for p, v in vectors.items() if np.isfinite(v).all()}
             if finite:
@@ -284,11 +300,13 @@ class _Meanings:
             numbers: Key of its numbers; None: any numbers will do.
         """
         near = list(self._near[place])
-        for other, item, other_numbers in self._kept:
-            assert self._index is not None
-            similarity = self._index.similarity(self._vectors[place], self._vectors[other])
-            if similarity is not None:
-                near.append(Neighbour(item, similarity, other_numbers))
+        if self._kept and self._index is not None:
+            vector = self._vectors[place]
+            for at in self._index.maybe_similar(vector, self._matrix[: len(self._kept)]):
+                other, item, other_numbers = self._kept[at]
+                similarity = self._index.similarity(vector, self._vectors[other])
+                if similarity is not None:
+                    near.append(Neighbour(item, similarity, other_numbers))
         fitting = [n for n in near if numbers is None or n.numbers == numbers]
         return max(fitting, key=lambda n: (n.similarity, -n.item), default=None)
 
@@ -296,6 +314,7 @@ class _Meanings:
         """Add a record of this batch that was kept."""
         assert self._index is not None
         self._index.add(item, numbers, self._vectors[place])
+        self._matrix[len(self._kept)] = self._vectors[place]
         self._kept.append((place, item, numbers))
 
 

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -35,8 +36,13 @@ DedupReason = Literal[
     "ok", "exact_duplicate", "conflicting_content", "near_duplicate", "similar_meaning",
     "missing_field", "not_finite", "not_json",
 ]  # fmt: skip
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _WAIT_S: Final = 60.0
+_MOST_VALUES: Final = 500
+"""Keys that are looked up in one statement."""
+_CHECKPOINT_PAGES: Final = 16_384
+"""Pages of 4 KiB that the log may hold before they go into the file. Keys are hashes, so each new
+one lies on another page; the longer the log, the fewer times a page is written."""
 _PRAGMAS: Final = (
     "journal_mode=WAL", "synchronous=NORMAL", "cache_size=-65536",
     # Keys are random, so a batch changes a page per record. The default of 1000 pages would write
@@ -48,9 +54,9 @@ CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS kept(
     item INTEGER PRIMARY KEY, run INTEGER NOT NULL, place INTEGER NOT NULL,
-    key BLOB NOT NULL, id TEXT);
+    head INTEGER NOT NULL, key BLOB NOT NULL, id TEXT);
 CREATE UNIQUE INDEX IF NOT EXISTS kept_place ON kept(run, place);
-CREATE UNIQUE INDEX IF NOT EXISTS kept_key ON kept(key);
+CREATE INDEX IF NOT EXISTS kept_head ON kept(head);
 CREATE TABLE IF NOT EXISTS dropped(
     run INTEGER NOT NULL, place INTEGER NOT NULL, key BLOB, reason TEXT NOT NULL,
     item INTEGER, similarity REAL, PRIMARY KEY(run, place)) WITHOUT ROWID;
@@ -182,40 +188,44 @@ class DuplicateState:
                 path=self.path,
             ) from fault
 
-    def known_verdict(self, place: int, key: bytes | None) -> DedupVerdict | None:
-        """Return the verdict that the record at a place of this run had before; None without one.
+    def known_verdicts(
+        self, first_place: int, keys: Sequence[bytes | None]
+    ) -> dict[int, DedupVerdict]:
+        """Return the verdicts that records at consecutive places of this run had before, by place.
 
         Args:
-            place: Position in the input, from 0.
-            key: Key of the record; None where it has none.
+            first_place: Place of the first record, from 0.
+            keys: Keys of the records; None for one that has none.
 
         Raises:
-            DataError: Another record was at this place before.
+            DataError: Another record was at one of these places before.
         """
-        if place > self._last_place:  # the usual case: this run comes here for the first time
-            return None
-        at = (self.run, place)
-        row = self.db.execute("SELECT key FROM kept WHERE run = ? AND place = ?", at).fetchone()
-        verdict = DedupVerdict("ok")
-        if row is None:
-            row = self.db.execute(
-                "SELECT key, reason, item, similarity FROM dropped WHERE run = ? AND place = ?", at
-            ).fetchone()
-            if row is None:
-                return None
-            verdict = self._dropped_verdict(*row[1:])
-        if row[0] != key:
-            raise DataError(
-                f"record {place} of run {self.run_id!r} is not the one that was there before; "
-                "give a new run id, or forget the run and start it again",
-                path=self.path,
+        found: dict[int, DedupVerdict] = {}
+        for place, key, reason, item, similarity in self._told(first_place, len(keys)):
+            if key != keys[place - first_place]:
+                raise DataError(
+                    f"record {place} of run {self.run_id!r} is not the one that was there before; "
+                    "give a new run id, or forget the run and start it again",
+                    path=self.path,
+                )
+            kept = reason == "ok"
+            found[place] = (
+                DedupVerdict("ok") if kept else self._dropped_verdict(reason, item, similarity)
             )
-        return verdict
+        return found
 
-    def owner(self, key: bytes) -> int | None:
-        """Return the kept record that has a key; None without one."""
-        row = self.db.execute("SELECT item FROM kept WHERE key = ?", (key,)).fetchone()
-        return None if row is None else int(row[0])
+    def owners(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the kept record of each of some keys that has one."""
+        found: dict[bytes, int] = {}
+        rest = iter(keys)
+        while part := list(islice(rest, _MOST_VALUES)):
+            there = self.db.execute(
+                f"SELECT key, item FROM kept WHERE head IN ({','.join('?' * len(part))})",
+                [_head(key) for key in part],
+            )
+            wanted = set(part)
+            found.update((key, item) for key, item in there if key in wanted)
+        return found
 
     def keep(
         self, place: int, key: bytes, record_id: str | None, content: bytes | None = None
@@ -223,8 +233,8 @@ class DuplicateState:
         """Write a record as kept, and return its number."""
         self._last_place = max(self._last_place, place)
         done = self.db.execute(
-            "INSERT INTO kept(run, place, key, id) VALUES (?, ?, ?, ?)",
-            (self.run, place, key, record_id),
+            "INSERT INTO kept(run, place, head, key, id) VALUES (?, ?, ?, ?, ?)",
+            (self.run, place, _head(key), key, record_id),
         )
         item = cast(int, done.lastrowid)
         if content is not None:
@@ -301,17 +311,21 @@ class DuplicateState:
         """
         if first_place > self._last_place:
             return
-        among = (self.run, first_place, first_place + len(keys))
-        before = self.db.execute(
-            "SELECT place, key FROM kept WHERE run = ?1 AND place >= ?2 AND place < ?3"
-            " UNION ALL"
-            " SELECT place, key FROM dropped WHERE run = ?1 AND place >= ?2 AND place < ?3",
-            among,
-        )
-        changed = [place for place, key in before if key != keys[place - first_place]]
+        told = self._told(first_place, len(keys))
+        changed = [place for place, key, *_ in told if key != keys[place - first_place]]
         if changed:
             with self.transaction():
                 self._forget(self.run, min(changed), self.run_id)
+
+    def _told(self, first_place: int, count: int) -> list[tuple[int, bytes, Any, Any, Any]]:
+        """Read place, key, reason, duplicated record and similarity of records of this run."""
+        return self.db.execute(
+            "SELECT place, key, 'ok', NULL, NULL FROM kept"
+            " WHERE run = ?1 AND place >= ?2 AND place < ?3"
+            " UNION ALL SELECT place, key, reason, item, similarity FROM dropped"
+            " WHERE run = ?1 AND place >= ?2 AND place < ?3",
+            (self.run, first_place, first_place + count),
+        ).fetchall()
 
     def _forget(self, run: int, first_place: int, run_id: str) -> None:
         users = self.db.execute(
@@ -362,3 +376,8 @@ class DuplicateState:
         ]
         if faults:
             raise ConfigError(faults)
+
+
+def _head(key: bytes) -> int:
+    """Return the first 8 bytes of a key, by which it is looked up; the index is small so."""
+    return int.from_bytes(key[:8], "big", signed=True)

@@ -90,6 +90,16 @@ class NearVectors:
                     found[query].append(Neighbour(block[place][0], similarity, block[place][1]))
         return found
 
+    def maybe_similar(self, vector: NDArray[np.float32], among: NDArray[np.float32]) -> list[int]:
+        """List the rows of a matrix whose cosine to a vector may reach the threshold.
+
+        Args:
+            vector: Of length 1 or 0, (D,).
+            among: Such vectors, (B, D).
+        """
+        places: list[int] = np.flatnonzero(among @ vector >= self._threshold - _MARGIN).tolist()
+        return places
+
     def similarity(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> float | None:
         """Return the cosine of two vectors of length 1; None where it is below the threshold."""
         value = cosine(one, other)

@@ -12,9 +12,8 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,8 +40,7 @@ class _Missing:
 _MISSING: Final = _Missing()
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A record and its id in the run."""
 
     row_id: str

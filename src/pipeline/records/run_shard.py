@@ -367,6 +367,10 @@ def _check(name: str, output: StepOutput, count: int) -> None:
 def _named(output: StepOutput, rows: Sequence[Row]) -> Iterator[Row]:
     """Give each record the id of the row that it was made from; `.k` where that made several."""
     firsts = [places[0] for places in output.parents]
+    if len(set(firsts)) == len(firsts):
+        for place, record in zip(firsts, output.records, strict=True):
+            yield Row(rows[place].row_id, record)
+        return
     several = {place for place, n in Counter(firsts).items() if n > 1}
     seen: Counter[int] = Counter()
     for place, record in zip(firsts, output.records, strict=True):

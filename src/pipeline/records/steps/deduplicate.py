@@ -45,6 +45,8 @@ class DeduplicateByField(OrderedStep):
     >>> step.unload()
     """
 
+    input_batch_size: int = 1000
+    """Rows that are judged at once, as one transaction of the state."""
     field: str | Sequence[str] = "sample_id"
     """Name of the field; of several, all must be equal."""
     drop_duplicates: bool = True
