@@ -8,6 +8,7 @@ price, and records that passed and were rejected at each gate.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -197,7 +198,7 @@ def _counts(counts: Mapping[str, int], mark: str = "") -> str:
 
 _RATES: Final = (
     ("p_keep", "p_keep_ci95", "kept", "total"),
-    ("exec_pass_rate", "exec_pass_ci95", "ran", "exec_evaluated"),
+    ("exec_pass_rate", "exec_pass_ci95", "SQL ran", "exec_evaluated"),
     ("gold_match_rate", "gold_match_ci95", "matched gold", "gold_evaluated"),
 )
 
@@ -302,7 +303,9 @@ def _record(record: Mapping[str, Any], reason: str) -> str:
         for name in [next((n for n in names if record.get(n) is not None), None)]
         if name is not None
     )
-    head = f"<b>{escape(_short(reason, 120))}</b> " if reason else ""
+    error = record.get("exec_error")
+    told = f"{reason}, {error}" if reason and isinstance(error, str) and error else reason
+    head = f"<b>{escape(_short(told, 120))}</b> " if told else ""
     fields = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(_value(value))}</dd>" for name, value in record.items()
     )
@@ -357,13 +360,16 @@ def _number(value: float | None) -> str:
 
 
 def _money(value: float, report: Mapping[str, Any]) -> str:
-    shown = f"{value:,.2f}" if value >= 1 or value == 0 else f"{value:.2g}"
-    return f"{shown} {report.get('currency') or ''}".strip()
+    """Write an amount with two decimals, or with two digits that are not zero."""
+    decimals = 2 if value >= 1 or value <= 0 else 1 - math.floor(math.log10(value))
+    return f"{value:,.{decimals}f} {report.get('currency') or ''}".strip()
 
 
 def _seconds(value: float | None) -> str:
     if value is None:
         return "-"
+    if value < 1:
+        return f"{1000 * value:.0f} ms"
     if value < 120:
         return f"{value:.3g} s"
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
@@ -372,7 +378,7 @@ def _seconds(value: float | None) -> str:
 _STYLE: Final = """
 :root { --used: #0072b2; --rejected: #e69f00; --dead: #d55e00; --line: #8884 }
 @media (prefers-color-scheme: dark) { :root { --used: #56b4e9; --dead: #ff7d45 } }
-body { overflow-wrap: anywhere }
+body { overflow-wrap: anywhere } table { overflow-wrap: normal }
 h1 small { font-size: 1rem; font-weight: normal }
 .lead { font-size: 1.15rem }
 nav { margin: 1rem 0 }

@@ -71,7 +71,7 @@ def facts(**given):
         "timing": {**timing.report(), **rates}, "cost": whole,
         "agreement": [{"stage": "score_agreement", **pairs}],
         "samples": [GateSamples("filter", [{"instruction": "Why?", "generation": "So."}],
-                                [("too_short", {"instruction": "When?", "n": 1})])],
+                                [("low", {"instruction": "When?", "exec_error": "timeout"})])],
         "files": ["filtered/quality_report.json"],
     }  # fmt: skip
     return RunFacts(**{**usual, **given})
@@ -96,8 +96,8 @@ def test_the_page_tells_all_parts_and_loads_nothing():
     text = " ".join(" ".join(page.texts).split())
     for part in ("10 in · 8 out · 1 rejected · 1 failed", "1 × too_short", "failed: not a <text>",
                  "49.0 to 94.3 %, of 10", "Judge: mean 0.500", "raw to teacher", "90 s", "12.5",
-                 "712,700", "per kept record", "6.20 EUR", "Why? → So.", "When?", "spearman",
-                 "replay . --verify"):  # fmt: skip
+                 "712,700", "per kept record", "6.20 EUR", "Why? → So.", "low, timeout When?",
+                 "spearman", "replay . --verify"):  # fmt: skip
         assert part in text, part
     assert page.loads == []
     assert "script" not in page.tags
@@ -142,3 +142,13 @@ def test_long_values_many_reasons_and_samples_are_cut():
 def test_what_was_not_measured_has_no_section(missing):
     sections = Page(run_page(facts())).tags.count("h2")
     assert Page(run_page(facts(**missing))).tags.count("h2") == sections - 1
+
+
+@pytest.mark.parametrize(
+    ("cost", "shown"),
+    [(0.0, "0.00 EUR"), (1234.5, "1,234.50 EUR"), (0.5, "0.50 EUR"), (0.0184, "0.018 EUR"),
+     (0.0000184, "0.000018 EUR"), (0.1, "0.10 EUR")],
+)  # fmt: skip
+def test_small_amounts_are_written_out(cost, shown):
+    whole = {**facts().cost, "cost": cost}
+    assert f"The answers cost {shown}" in conclusion(facts(cost=whole))
