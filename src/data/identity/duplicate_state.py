@@ -164,6 +164,11 @@ class DuplicateState:
             self._db.close()
             self._db = None
 
+    def __del__(self) -> None:
+        """Close a file that nobody has closed."""
+        if getattr(self, "_db", None) is not None:
+            self.close()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write all or nothing; other processes wait.

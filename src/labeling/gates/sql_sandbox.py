@@ -129,6 +129,11 @@ class SqlSandbox:
         """End the process."""
         self.close()
 
+    def __del__(self) -> None:
+        """End the process of a sandbox that nobody has closed."""
+        if getattr(self, "_process", None) is not None:
+            self._end()
+
     def _started(self) -> subprocess.Popen[str]:
         """Give the running process, or start one."""
         if self._process is not None and self._process.poll() is None:

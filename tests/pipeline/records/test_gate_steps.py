@@ -1,7 +1,10 @@
 """The steps that check and select records, alone and row by row."""
 
+import gc
 import hashlib
+import os
 import sqlite3
+import warnings
 
 import pytest
 from stillroom.pipeline.records import (
@@ -299,6 +302,21 @@ def test_sql_evaluation_needs_an_answer_and_a_database(database, tmp_path):
         next(step.process([{}]))
     with pytest.raises(FileNotFoundError, match=r"none\.db: no such database file"):
         SQLiteExecEval(db_path=tmp_path / "none.db").load()
+
+
+def test_a_step_that_nobody_unloads_leaves_no_process(database):
+    step = SQLiteExecEval(db_path=database)
+    step.load()
+    next(step.process([{"generation": "SELECT 1"}]))
+    pid = step._sandbox.pid
+    assert pid is not None
+    os.kill(pid, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del step
+        gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_other_columns_by_mappings(database):

@@ -1,5 +1,6 @@
 """The data and gate steps in one pipeline: each row is accounted for, whatever is in it."""
 
+import datetime
 import sqlite3
 
 import pytest
@@ -7,6 +8,7 @@ from stillroom.pipeline.records import (
     AddSampleId,
     CleanSqlOutput,
     CombineRows,
+    ComputeHash,
     DeduplicateByField,
     FilterByBool,
     KeepByScore,
@@ -133,6 +135,19 @@ def test_an_id_with_two_contents_ends_the_run(database, tmp_path):
         LoadDataFromDicts(data=data) >> ResolveConflicts(field="task_id")
     with pytest.raises(RuntimeError, match="1 ids have two contents: task_id 'right' in rows 1, 2"):
         pipeline.run(artifacts_dir=tmp_path, run_id="s")
+
+
+def test_dates_and_bytes_are_converted_before_they_are_hashed(tmp_path):
+    data = [{"when": datetime.date(2026, 1, 2), "raw": b"\x00\xff"}]
+    plain = [{"when": "2026-01-02", "raw": {"$bytes": "00ff"}}]
+    hashes = []
+    for name, records in (("a", data), ("b", plain)):
+        with Pipeline() as pipeline:
+            LoadDataFromDicts(data=records) >> ComputeHash(fields=["when", "raw"])
+        done = pipeline.run(artifacts_dir=tmp_path / name)
+        hashes += [record["hash"] for record in done["default"]["train"]]
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
 
 
 def test_rows_of_several_shards_become_one_record(tmp_path):
