@@ -69,4 +69,4 @@ def estimate_minutes(job: TextToSqlJob, examples: Sequence[Example]) -> float:
     pruning = tried * 0.75 * forward * MEASURED_EXAMPLES / job.batch
     students = job.student_steps * (2 * STUDENT_SHARE * whole + forward)
     answers = (job.asked + MEASURED_MODELS * job.measured) * ANSWER_PASSES * forward / job.batch
-    return (teacher + pruning + students + answers) / 60.0
+    return float(teacher + pruning + students + answers) / 60.0

@@ -35,6 +35,7 @@ def job(random_teacher, tmp_path):
         questions=24,
         measured=7,
         batch=4,
+        effort=0.3,
         min_score=0.5,
         max_new_tokens=200,
         max_minutes=None,
