@@ -32,7 +32,7 @@ FLOORS = {
         "chat",
     ],
     "understanding": ["table", "mentions", "plans", "ranker verified", "joins", "answers practice"],
-    "labeling": ["teachers", "batch", "tasks", "gates wordings", "reports"],
+    "labeling": ["teachers", "batch", "tasks", "gates wordings", "reports", "filters"],
     "distillation": [
         "runtime_patches setting_names training_data",
         "batches settings_checks torch_processes",

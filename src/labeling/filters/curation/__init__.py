@@ -1,0 +1,1 @@
+"""Oracle labels into balanced, group-safe training, validation and test files."""

@@ -1,0 +1,1 @@
+"""From raw scores to a weighted average, pass or block, and a tier; how well a student does it."""
