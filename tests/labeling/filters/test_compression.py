@@ -112,9 +112,9 @@ def test_oracle_training_and_serving_see_the_same_thousand_documents(tmp_path):
     folder = write_filter(tmp_path)
     oracle, serving = load_filter(folder).view, load_filter(folder).view
     for n in range(1000):
-        article = {"id": n, "title": f"T{n}", "content": ARTICLE[n * 3 :], "source": None}
+        article = {"id": n, "title": f"T{n}", "content": ARTICLE[16_000 + n * 5 :], "source": None}
         shown = oracle.read(article)
-        again = serving.read({"text": ARTICLE[n * 3 :].replace("\n", "\r\n"), **article})
+        again = serving.read({"text": ARTICLE[16_000 + n * 5 :].replace("\n", "\r\n"), **article})
         assert shown.sha256 == again.sha256
         assert shown.text in oracle.oracle_prompt(shown)
         assert serving.student_text(again) == f"T{n}\n\n{shown.text}"
