@@ -407,6 +407,13 @@ def run_registry(argv: Sequence[str] | None = None) -> int:
     return registry_main(argv)
 
 
+def run_agent(argv: Sequence[str] | None = None) -> int:
+    """Distil an agent for a task in words."""
+    from .pipeline.commands.agent import agent_main
+
+    return agent_main(argv)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
     "ask": (run_ask, "ask a table in ordinary words, without training"),
@@ -421,6 +428,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "easydistill": (run_easydistill, "run an EasyDistill configuration"),
     "pipeline": (run_pipeline, "run, show and verify pipelines of records in YAML files"),
     "registry": (run_registry, "list the steps and models of such pipelines"),
+    "agent": (run_agent, "distil a small agent for a task in words"),
     "export": (run_export, "export a checkpoint for fast serving on CPUs"),
     "models": (run_models, "pretrained models on this machine: list, add, path, remove"),
 }
