@@ -67,6 +67,7 @@ FLOORS = {
         "options reasoning threads",
         "path_checks reading_options",
         "easydistill records",
+        "agent_job",
         "commands main_job systems",
         "text_to_sql",
     ],

@@ -68,7 +68,6 @@ def agent_pipeline(
             system_prompt=spec.system_prompt or None,
             train_ratio=spec.train_ratio,
             metadata_fields=["sample_id", "task_id"],
-            run_id=run_id,
         )
         manifest = WriteManifest(
             name="manifest",
@@ -77,5 +76,6 @@ def agent_pipeline(
             run_id=run_id,
         )
         load >> canonical >> identified >> unique >> teacher >> rules >> [candidates, kept]
-        kept >> [distilled, export, manifest]
+        for observer in (distilled, export, manifest):
+            kept >> observer
     return pipeline

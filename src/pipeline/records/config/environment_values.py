@@ -1,6 +1,7 @@
 """`${NAME}` in settings: the value of an environment variable, written into no file.
 
-A dump holds `${NAME}` again, so neither a key nor a folder of this machine leaves it by accident.
+`${NAME:-text}` stands for `text` where the variable is not set. A dump holds `${NAME}` again, so
+neither a key nor a folder of this machine leaves it by accident.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Final
 
 SECRET: Final = re.compile(r"(^|_)(api_?keys?|token|passwords?|secrets?|authorization)$", re.I)
 """Names of settings whose values are never written."""
-_VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_VARIABLE: Final = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^{}]*))?\}")
+_KEY_VARIABLE: Final = re.compile(r"\$\{\w+\}")
 _USER_INFO: Final = re.compile(r"^(\w+://)[^/@\s]+@")
 """User and password in an address."""
 _TEXTS: Final = frozenset({"data", "prompt_template", "rubric", "system_prompt", "template"})
@@ -50,11 +52,12 @@ def with_environment(value: Any, place: str, faults: list[str], name: str = "") 
         return [with_environment(one, place, faults, name) for one in value]
     if not isinstance(value, str) or not _VARIABLE.search(value):
         return value
-    missing = [found for found in _VARIABLE.findall(value) if found not in os.environ]
+    found = {one[1]: os.environ.get(one[1]) or one[2] for one in _VARIABLE.finditer(value)}
+    missing = [name for name, text in found.items() if text is None]
     if missing:
         faults += [f"{place} is {str(value)!r}; the variable {one} is not set" for one in missing]
         return value
-    filled = _VARIABLE.sub(lambda found: os.environ[found[1]], value)
+    filled = _VARIABLE.sub(lambda one: found[one[1]] or "", value)
     return FromEnvironment.of(str(value), filled)
 
 
@@ -68,7 +71,7 @@ def as_written(name: str, value: Any) -> Any:  # noqa: ANN401
         return value.written
     if SECRET.search(name):
         shown = str(value)
-        return shown if _VARIABLE.fullmatch(shown) else None
+        return shown if _KEY_VARIABLE.fullmatch(shown) else None
     if isinstance(value, str):
         return _USER_INFO.sub(r"\1", value)
     return value
