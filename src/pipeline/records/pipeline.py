@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from ...data.readers.frames import column_cells
 from ...errors import ConfigError, PipelineError, StillroomError, did_you_mean
 from ...labeling.gates.quality_gate import QualityGate
 from .config.build_steps import build_pipeline
@@ -367,11 +368,10 @@ class DatasetSource(GeneratorStep):
     """The records that were given to `run`."""
 
     def over(self, dataset: Iterable[Mapping[str, Any]]) -> Self:
-        """Set the records; a DataFrame gives its rows."""
-        to_dicts = getattr(dataset, "to_dict", None)
-        if to_dicts is not None and hasattr(dataset, "columns"):
-            dataset = to_dicts("records")
-        if isinstance(dataset, Iterator):  # it can be read once only
+        """Set the records; a pandas DataFrame gives its rows, with null where it has NaN."""
+        if hasattr(dataset, "iloc"):
+            dataset = _frame_records(dataset)
+        elif isinstance(dataset, Iterator):  # it can be read once only
             dataset = list(dataset)
         self._dataset = dataset
         return self
@@ -389,6 +389,18 @@ class DatasetSource(GeneratorStep):
                 yield batch, False
                 batch = []
         yield batch, True
+
+
+def _frame_records(frame: Any) -> list[Record]:  # noqa: ANN401 - a DataFrame
+    """Give the rows of a DataFrame; cells without a value are null."""
+    columns = {
+        str(name): [
+            None if missing else cell
+            for cell, missing in zip(column_cells(frame[name]), frame[name].isna(), strict=True)
+        ]
+        for name in frame.columns
+    }
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ... import __version__
 from .config.environment_values import SECRET, as_written
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 
+MOST_ENTRIES: Final = 100
+"""Entries of a list that `run.json` holds."""
+
+
 def dump_pipeline(pipeline: Any, plan: Plan | None) -> dict[str, Any]:  # noqa: ANN401 - a Pipeline
     """Give a pipeline as JSON, without secrets.
 
     Args:
         pipeline: A `Pipeline`.
-        plan: Its stages, written as well if given.
+        plan: Its stages, written as well if given, for `run.json`; long lists, as the data of a
+            source, are told by their length then.
     """
     connections: dict[str, list[str]] = {name: [] for name in pipeline.steps}
     for before, after in pipeline.edges:
@@ -32,7 +37,8 @@ def dump_pipeline(pipeline: Any, plan: Plan | None) -> dict[str, Any]:  # noqa: 
         "name": pipeline.name,
         "description": pipeline.description,
         "steps": [
-            {"name": name, "step": thing_told(step)} for name, step in pipeline.steps.items()
+            {"name": name, "step": thing_told(step, None if plan is None else MOST_ENTRIES)}
+            for name, step in pipeline.steps.items()
         ],
         "connections": [{"from": name, "to": to} for name, to in connections.items()],
     }
@@ -52,21 +58,28 @@ def dump_pipeline(pipeline: Any, plan: Plan | None) -> dict[str, Any]:  # noqa: 
     return dumped
 
 
-def thing_told(thing: Any) -> Any:  # noqa: ANN401 - a step, an LLM, a setting
-    """Give a step or another object as JSON, with its class as `type_info`."""
+def thing_told(thing: Any, most: int | None = None) -> Any:  # noqa: ANN401 - a step, a setting
+    """Give a step or another object as JSON, with its class as `type_info`.
+
+    Args:
+        thing: A step, a model, a setting.
+        most: Entries of a list; of a longer one only the length is told. None tells all.
+    """
     if isinstance(thing, Mapping):
         written = {str(k): as_written(str(k), v) for k, v in thing.items()}
         return {
-            name: thing_told(value)
+            name: thing_told(value, most)
             for name, value in written.items()
             if value is not None or not SECRET.search(name)
         }
     if isinstance(thing, list | tuple | set | frozenset):
-        return [thing_told(v) for v in thing]
+        if most is not None and len(thing) > most:
+            return {"$entries": len(thing)}
+        return [thing_told(v, most) for v in thing]
     settings = _settings(thing)
     if settings is not None:
         info = {"module": type(thing).__module__, "name": type(thing).__name__}
-        return {**thing_told(settings), "type_info": info}
+        return {**thing_told(settings, most), "type_info": info}
     if isinstance(thing, str):
         return as_written("", thing)
     try:

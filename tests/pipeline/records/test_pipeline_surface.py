@@ -15,6 +15,7 @@ from stillroom.errors import (
 from stillroom.labeling.gates.quality_gate import QualityGate
 from stillroom.pipeline.records import (
     Distiset,
+    LoadDataFromDicts,
     ObserverStep,
     Pipeline,
     RowStep,
@@ -46,6 +47,17 @@ def test_a_dump_is_read_back_as_the_same_pipeline(ending, tmp_path):
     assert train(again.run(artifacts_dir=tmp_path / "a")) == train(
         made().run(artifacts_dir=tmp_path / "b")
     )
+
+
+def test_the_data_of_a_source_is_in_a_dump_and_not_in_every_run(tmp_path):
+    data = [{"n": n} for n in range(1000)]
+    with Pipeline() as pipeline:
+        LoadDataFromDicts(data=data, name="load") >> Times()
+    assert pipeline.dump()["pipeline"]["steps"][0]["step"]["data"] == data
+    done = pipeline.run(artifacts_dir=tmp_path)
+    run = json.loads((done.folder / "run.json").read_text())
+    told = run["definition"]["pipeline"]["steps"][0]["step"]["data"]
+    assert told == {"$entries": 1000}
 
 
 def test_a_dump_holds_no_secret():
@@ -99,9 +111,13 @@ def test_the_data_may_be_given_to_the_run(tmp_path):
     assert train(pipeline.run(dataset=data, artifacts_dir=tmp_path)) == [
         {"n": 1, "a": None, "times": 2}, {"n": 2, "b": "x", "times": 4}
     ]  # fmt: skip
-    frame = pandas.DataFrame({"n": [1, 2]})
+    frame = pandas.DataFrame({"n": [1, 2], "x": [0.5, None], "t": ["a", None]})
     done = pipeline.run(dataset=frame, artifacts_dir=tmp_path)
-    assert train(done) == [{"n": 1, "times": 2}, {"n": 2, "times": 4}]
+    assert train(done) == [
+        {"n": 1, "x": 0.5, "t": "a", "times": 2}, {"n": 2, "x": None, "t": None, "times": 4}
+    ]  # fmt: skip
+    done = pipeline.run(dataset=({"n": n} for n in range(3)), artifacts_dir=tmp_path, pilot=1)
+    assert [row["times"] for row in train(done)] == [0, 2, 4]
     with pytest.raises(ConfigError, match="makes its records itself"):
         made().run(dataset=data, artifacts_dir=tmp_path)
 
