@@ -127,6 +127,8 @@ class BatchLabeler:
         with Journal(self.folder) if opened is None else nullcontext(opened.journal) as journal:
             priced = self.settings.prices is not None
             counts = LabelCounts(len(listed), journal.ledger, priced=priced)
+            if opened is not None:
+                opened.revive_old(one.key for one in planned)
             log = BatchLog(self.folder)
             held = self._held(log, planned, journal)
             cached = {one.key for one in planned if self._is_there(one, journal, counts, held)}

@@ -19,7 +19,9 @@ _TIMED: Final = 1000
 _LEAST: Final = 20
 _MOST_IN_A_ROW: Final = 10
 """Number of successive records that fail for the same shared cause before the run stops."""
-_PASSING: Final = frozenset({"timeout", "connection", "rate_limit", "auth_error", "llm_api_error"})
+PASSING: Final = frozenset({"timeout", "connection", "rate_limit", "llm_api_error"})
+"""Kinds of faults of a teacher that may work again later."""
+_OF_THE_TEACHER: Final = PASSING | {"auth_error"}
 """Kinds of faults that may concern the teacher instead of the record."""
 
 
@@ -82,7 +84,9 @@ class LoopState:
         """
         shared = fault.shared_cause
         self._newest.append(
-            _Finished(key, failed=True, blameless=shared is not None or fault.kind in _PASSING)
+            _Finished(
+                key, failed=True, blameless=shared is not None or fault.kind in _OF_THE_TEACHER
+            )
         )
         same = shared is not None and begun >= self._answered_at
         self._in_a_row = (self._in_a_row if shared == self._shared_cause else 0) + same

@@ -7,6 +7,7 @@ with OpenFolder("outputs/calls") as folder:
 Its journal is read once, its limits per minute hold across the runs, and its teachers keep their
 connections, because all runs share one event loop. Processes that have the same folder open take
 turns, run by run, and each finds the answers of the others; the limits are those of each process.
+What failed before the folder was opened, for a fault that may have passed, is asked for once more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,7 +24,7 @@ from ..teachers.client_faults import fault_place
 from ..teachers.protocol import Teacher
 from .journal import Journal
 from .label_run import LabelSettings
-from .loop_state import LoopState
+from .loop_state import PASSING, LoopState
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -43,6 +44,7 @@ class OpenFolder:
         self.path = Path(folder)
         self.journal = Journal(folder, wait=True)
         self.journal.release()
+        self._old = {key for key, fault in self.journal.dead.items() if fault.kind in PASSING}
         self._states: dict[tuple[object, ...], LoopState] = {}
         self._teachers: dict[int, Teacher] = {}
         self._turn = threading.Lock()
@@ -76,7 +78,11 @@ class OpenFolder:
                 ended.set()
 
         with self._turn:
-            self.journal.acquire()
+            try:
+                self.journal.acquire()
+            except BaseException:
+                work.close()
+                raise
             future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
             try:
                 return future.result()
@@ -86,6 +92,13 @@ class OpenFolder:
                 raise
             finally:
                 self.journal.release()
+
+    def revive_old(self, keys: Iterable[str]) -> None:
+        """Ask again for dead letters that were there when the folder was opened; once each."""
+        for key in self._old.intersection(keys):
+            if key in self.journal.dead:
+                self.journal.revive(key)
+            self._old.remove(key)
 
     def state(self, teacher: Teacher, settings: LabelSettings) -> LoopState:
         """Return what is known about a teacher; it is closed with the folder.

@@ -150,7 +150,7 @@ def test_what_was_answered_is_asked_by_no_later_run(tmp_path, serve):
     assert server.asked.total() == 22
 
 
-def test_a_failed_row_is_dead_for_its_kind_of_fault_and_can_be_asked_again(tmp_path, serve):
+def test_a_failed_row_is_dead_for_its_kind_of_fault_until_the_next_run(tmp_path, serve):
     server = serve(stubborn=frozenset({"ask 3"}))
     fields = {"max_attempts": 2}
     generation = step(tmp_path, served(server, **fields))
@@ -164,10 +164,19 @@ def test_a_failed_row_is_dead_for_its_kind_of_fault_and_can_be_asked_again(tmp_p
     assert server.asked["ask 3"] == 2
     generation.unload()
     server.stubborn = frozenset()
-    healed = step(tmp_path, served(server, **fields), retry_failed=True)
+    healed = step(tmp_path, served(server, **fields))
     assert len(healed.run_rows(rows(6)).records) == 6
     healed.unload()
     assert server.asked.total() == 8
+
+
+def test_a_row_that_was_lost_to_its_own_answer_is_asked_again_if_that_is_wanted(tmp_path, serve):
+    server = serve(answer=lambda prompt: "")
+    for retry, calls in ((False, 1), (False, 1), (True, 2)):
+        generation = step(tmp_path, served(server), retry_failed=retry)
+        assert [loss.reason for loss in generation.run_rows(rows(1)).dead] == ["empty_response"]
+        generation.unload()
+        assert server.asked["ask 0"] == calls
 
 
 @pytest.mark.parametrize(("temperature", "calls"), [(0.0, 1), (0.5, 2)])

@@ -33,7 +33,8 @@ class AskingStep(Step):
     cache_dir: str | None = None
     """Folder of the answers; None takes the pipeline's, else `FASTDISTILL_CACHE_DIR`."""
     retry_failed: bool = False
-    """Whether to ask again for what failed for good in earlier runs."""
+    """Whether to ask again for rows that earlier runs lost to faults of the row, such as an empty
+    answer; rows lost to a fault that may have passed are asked for again in any case."""
 
     is_costly: ClassVar[bool] = True
     unhashed: ClassVar[frozenset[str]] = Step.unhashed | {"cache_dir"}
@@ -64,7 +65,7 @@ class AskingStep(Step):
 
     def enter_run(self, context: RunContext) -> None:
         """Take the cache folder of the run."""
-        self._run_cache = getattr(context, "cache_dir", None)
+        self._run_cache = context.cache_dir
 
     def load(self) -> None:
         """Open the model and the folder of its calls."""
