@@ -14,6 +14,7 @@ from ...labeling.gates.quality_gate import evaluate_quality_gate, gate_message
 from ...records import sha256_text, stable_json
 from .fingerprints import step_fingerprint
 from .plan import Plan, Stage
+from .run_shard import collector_paused
 from .run_state import RunOptions, RunResult
 from .stage_store import StageStore, read_sealed, write_sealed
 from .step import RUN_ENDS, ObserverStep, RunContext, fault_reason
@@ -72,9 +73,11 @@ def _write(step: ObserverStep, stage: Stage, context: RunContext, result: RunRes
     try:
         step.start(context)
         for shard in result.shards[stage.name]:
-            rows = store.rows(shard)
-            for start in range(0, len(rows), step.input_batch_size):
-                step.run_rows([row.record for row in rows[start : start + step.input_batch_size]])
+            with collector_paused():
+                rows = store.rows(shard)
+                for start in range(0, len(rows), step.input_batch_size):
+                    batch = rows[start : start + step.input_batch_size]
+                    step.run_rows([row.record for row in batch])
         return step.finish()
     finally:
         step.unload()

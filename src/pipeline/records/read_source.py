@@ -16,7 +16,15 @@ from typing import Any, cast
 from ...errors import PipelineError
 from .plan import Stage
 from .row_codec import Row
-from .run_shard import TIMED, ShardWork, StepCount, Stop, shard_told, store_rows
+from .run_shard import (
+    TIMED,
+    ShardWork,
+    StepCount,
+    Stop,
+    collector_paused,
+    shard_told,
+    store_rows,
+)
 from .stage_store import StageStore
 from .step import RUN_ENDS, GeneratorStep, Record, fault_reason
 
@@ -51,10 +59,10 @@ def read_source(
                 return
     first = shard * rows_per_shard
     records = _records(step, first, None if limit is None else limit - first)
-    chunk = list(islice(records, rows_per_shard))
+    chunk = _chunk(records, rows_per_shard)
     while not stop():
         began = time.monotonic()
-        following = list(islice(records, rows_per_shard)) if len(chunk) == rows_per_shard else []
+        following = _chunk(records, rows_per_shard) if len(chunk) == rows_per_shard else []
         work = _numbered(step, shard * rows_per_shard, chunk)
         table = store_rows(stage.name, work)
         more = {"last": not following}
@@ -71,6 +79,11 @@ def done_source(stage: Stage, store: StageStore, shard: int) -> dict[str, Any] |
     """Give the record of a source's shard if this source wrote it."""
     record = store.record(shard)
     return record if record and record["fingerprint"] == stage.fingerprint else None
+
+
+def _chunk(records: Iterator[Record], count: int) -> list[Record]:
+    with collector_paused():
+        return list(islice(records, count))
 
 
 def _numbered(step: GeneratorStep, first: int, chunk: list[Record]) -> ShardWork:
