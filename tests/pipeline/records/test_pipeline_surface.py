@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import signal
+import threading
+import time
 
 import pytest
 import yaml
@@ -21,6 +25,8 @@ from stillroom.pipeline.records import (
     RowStep,
     ScriptedLLM,
     TextGeneration,
+    WriteDataset,
+    WriteManifest,
 )  # fmt: skip
 from stillroom.pipeline.records.replay import verify
 
@@ -257,3 +263,50 @@ def test_a_distiset_is_saved_loaded_and_split(tmp_path):
     assert sorted(parts["train"] + parts["test"]) == list(range(10))
     with pytest.raises(ConfigError, match="train_size"):
         split.train_test_split(1)
+
+
+def test_ctrl_c_and_finish_leave_a_valid_export_that_is_marked_as_partial(tmp_path):
+    asked = []
+
+    def slowly(question):
+        asked.append(question)
+        time.sleep(0.01)
+        return f"answer to {question}"
+
+    def built():
+        with Pipeline("export", cache_dir=tmp_path / "cache") as pipeline:
+            llm = ScriptedLLM(replies=slowly, gateway={"max_concurrency": 1})
+            teacher = TextGeneration(
+                llm=llm, template="{{ text }}", columns="text", input_batch_size=5, name="teacher"
+            )
+            export = WriteDataset(
+                form="alpaca", prompt_template="{{ text }}", sample_id_field="text", name="export"
+            )
+            Numbers(count=60) >> teacher >> [export, WriteManifest(stage="distilled")]
+        return pipeline
+
+    def interrupt():
+        while len(asked) < 18:
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        built().run(artifacts_dir=tmp_path)
+    before = len(asked)
+    done = built().run(artifacts_dir=tmp_path, finish=True)
+    assert len(asked) == before
+    answered = len(train(done))
+    assert 15 <= answered < 60
+    exported = [
+        line for path in (done.folder / "exports/alpaca").glob("*.json")
+        if isinstance(lines := json.loads(path.read_text()), list) for line in lines
+    ]  # fmt: skip
+    assert sorted(line["output"] for line in exported) == sorted(
+        f"answer to row {n}" for n in range(answered)
+    )
+    manifest = json.loads((done.folder / "distilled/manifest.json").read_text())
+    assert (manifest["count"], manifest["partial"]) == (answered, True)
+    assert verify(done.folder) == []
+    whole = built().run(artifacts_dir=tmp_path)
+    assert (len(train(whole)), len(asked)) == (60, 60)
