@@ -24,6 +24,8 @@ from .settings import TextToSqlJob
 
 MEASURED_MODELS: Final = 5
 """Rows of the table, each of which is an answer of one model to every measured question."""
+TRIED_BATCH: Final = 4
+"""Examples of a timed step; the time of one with more grows with their number."""
 ANSWER_PASSES: Final = 2.0
 """Time of writing SQL behind a prompt divided by that of a forward pass over both."""
 
@@ -55,13 +57,14 @@ def require_time(job: TextToSqlJob, examples: Sequence[Example], console: Consol
 def estimate_minutes(job: TextToSqlJob, examples: Sequence[Example]) -> float:
     """Estimate the minutes of the whole job on this machine, from a few training steps."""
     given = load_checkpoint(job.teacher, device=job.device)
-    batches = padded_batches(given, examples[: (TRIED_STEPS + 1) * job.batch], job.batch)
+    size = min(job.batch, TRIED_BATCH)
+    batches = padded_batches(given, examples[: (TRIED_STEPS + 1) * size], size)
     model = given.model.float()
-    whole = seconds_per_step(model, batches)
+    whole = seconds_per_step(model, batches) * job.batch / size
     taught = whole
     if job.lora_rank:
         adapter = DistillationConfig(lora_r=job.lora_rank, lora_alpha=2.0 * job.lora_rank)
-        taught = seconds_per_step(put_adapter(model, adapter), batches)
+        taught = seconds_per_step(put_adapter(model, adapter), batches) * job.batch / size
     forward = FORWARD_SHARE * whole
     teacher = job.teacher_steps * taught
     # Half of the layers go, one after the other; each time some are tried, with fewer and fewer.
