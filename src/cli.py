@@ -414,6 +414,13 @@ def run_agent(argv: Sequence[str] | None = None) -> int:
     return agent_main(argv)
 
 
+def run_filter(argv: Sequence[str] | None = None) -> int:
+    """Make, verify and use packages that score or classify articles."""
+    from .pipeline.commands.filter import filter_main
+
+    return filter_main(argv)
+
+
 COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "run": (run_job, "from a table to a student that answers, proven against its teacher"),
     "ask": (run_ask, "ask a table in ordinary words, without training"),
@@ -429,6 +436,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "pipeline": (run_pipeline, "run, show and verify pipelines of records in YAML files"),
     "registry": (run_registry, "list the steps and models of such pipelines"),
     "agent": (run_agent, "distil a small agent for a task in words"),
+    "filter": (run_filter, "make, verify and use packages that score or classify articles"),
     "export": (run_export, "export a checkpoint for fast serving on CPUs"),
     "models": (run_models, "pretrained models on this machine: list, add, path, remove"),
 }

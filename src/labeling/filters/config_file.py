@@ -28,7 +28,8 @@ from .filter_config import (
 CONFIG_FILE: Final = "config.yaml"
 WEIGHT_TOLERANCE: Final = 1e-6
 _SPLIT_TOLERANCE: Final = 0.01
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+"""Form of the name of a filter or dimension."""
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "": ("filter", "scoring", "prefilter", "oracle", "preprocessing", "training",
          "hybrid_inference", "deployment", "source_filter"),
@@ -220,7 +221,7 @@ def _config(root: _Part, folder: Path) -> FilterConfig:
 def _identity(about: _Part, folder: Path) -> tuple[str, str]:
     name = about.text("name", None)
     here = folder.resolve()
-    if name and not _NAME.fullmatch(name):
+    if name and not NAME.fullmatch(name):
         about.fault("name", f"is {name!r}; allowed are lower-case letters, digits and _")
     elif name and name != here.parent.name:
         about.fault("name", f"is {name!r}, and the folder is {here.parent.name!r}; rename one")
@@ -244,7 +245,7 @@ def _dimensions(scoring: _Part) -> tuple[Dimension, ...]:
             if key not in ("weight", "description") and not key.startswith("gatekeeper")
         }  # fmt: skip
         made.append(Dimension(name, weight, one.text("description"), details))
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             scoring.fault(f"dimensions.{name}", "is no name; allowed are lower-case letters, "
                           "digits and _")  # fmt: skip
     total = math.fsum(one.weight for one in made)

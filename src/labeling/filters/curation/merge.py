@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,7 +67,7 @@ def merge_labels(
                            f"{', '.join(get_args(OnConflict))}"])  # fmt: skip
     merged = Merged([])
     kept: dict[str, tuple[str, dict[str, Any]]] = {}
-    for place, record in _read(sources, merged):
+    for place, record in read_json_objects(sources, merged.rejected):
         reason = _reason(record, config)
         if reason is not None:
             merged.rejected.append(f"{place}: {reason}")
@@ -97,35 +98,43 @@ def merge_labels(
     return merged
 
 
-def read_label_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Read JSON Lines: number and record of each line, or number and reason where it is none."""
-    with open(path, encoding="utf-8-sig") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as fault:
-                yield number, f"is no JSON ({fault})"
-                continue
-            yield number, value if isinstance(value, dict) else "is no object"
-
-
-def _read(
-    sources: str | Path | Iterable[str | Path], merged: Merged
+def read_json_objects(
+    sources: str | Path | Iterable[str | Path], rejected: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read files or patterns of JSON Lines.
+
+    Args:
+        sources: As for `merge_labels`.
+        rejected: Gets the place and reason of each line that is no object.
+
+    Yields:
+        Place, as file and line, and record.
+
+    Raises:
+        DataNotFoundError: A file does not exist, or a pattern matches nothing.
+    """
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     for pattern in given:
         files = [str(pattern)] if Path(pattern).is_file() else sorted(glob.glob(str(pattern)))
         if not files:
             raise DataNotFoundError(f"there is no file {str(pattern)!r}")
         for file in files:
-            for number, record in read_label_lines(file):
-                place = f"{file}, line {number}"
-                if isinstance(record, str):
-                    merged.rejected.append(f"{place}: {record}")
-                else:
-                    yield place, record
+            yield from _read_file(file, rejected)
+
+
+def _read_file(file: str, rejected: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    with open(file, "rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            place = f"{file}, line {number}"
+            try:
+                value = json.loads(line.removeprefix(codecs.BOM_UTF8)) if line.strip() else None
+            except (ValueError, RecursionError) as fault:
+                rejected.append(f"{place}: is no JSON ({fault})")
+                continue
+            if isinstance(value, dict):
+                yield place, value
+            elif line.strip():
+                rejected.append(f"{place}: is no object")
 
 
 def _reason(record: Mapping[str, Any], config: FilterConfig) -> str | None:

@@ -1,0 +1,369 @@
+"""`stillroom filter`: packages that score or classify articles.
+
+stillroom filter new filters/uplifting/v1 --dimensions joy,reach,evidence
+stillroom filter verify filters/uplifting/v1
+stillroom filter screen filters/uplifting/v1 --source articles.jsonl --output passed.jsonl
+stillroom filter merge filters/uplifting/v1 --input 'datasets/uplifting/*.jsonl' --output all.jsonl
+stillroom filter analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png
+stillroom filter split filters/uplifting/v1 --input all.jsonl --output-dir datasets/uplifting/splits
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from ...console import Console
+from ..options import (
+    CommandParser,
+    add_verbose,
+    guarded,
+    listed,
+    number,
+    one_of,
+    seed,
+    text,
+    whole_number,
+)
+from .pipeline import no_action
+
+if TYPE_CHECKING:
+    from ...labeling.filters.filter_package import FilterPackage
+
+_PROGRAM: Final = "stillroom filter"
+
+
+def filter_main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 for success, 1 for a package with faults or data that cannot be used, 2 for wrong options,
+        130 if it was interrupted.
+    """
+    words = list(argv or ())
+    if words and words[0] in ACTIONS:
+        make, work, _ = ACTIONS[words[0]]
+        parser = make()
+        args = parser.read(words[1:])
+        return guarded(lambda: work(args, Console(args.verbose)), parser, args)
+    width = max(map(len, ACTIONS)) + 2
+    lines = [f"  {name:<{width}}{told}" for name, (_, _, told) in ACTIONS.items()]
+    parser = CommandParser(
+        _PROGRAM,
+        "\n".join(["Packages that score or classify articles.\n", *lines]),
+        (
+            f"{_PROGRAM} new filters/uplifting/v1 --dimensions joy,reach,evidence",
+            f"{_PROGRAM} verify filters/uplifting/v1",
+        ),
+    )
+    parser.usage = f"{_PROGRAM} {{{','.join(ACTIONS)}}} [options]"
+    return no_action(parser, words, list(ACTIONS))
+
+
+def new_parser() -> CommandParser:
+    """Make the parser of `stillroom filter new`."""
+    parser = CommandParser(
+        f"{_PROGRAM} new",
+        "Write a package to start from.",
+        (
+            f"{_PROGRAM} new filters/uplifting/v1 --dimensions joy,reach,evidence",
+            f"{_PROGRAM} new filters/request/v1 --classes urgent,other",
+            f"{_PROGRAM} new filters/wind/v1 --like sustainability_tech_deployment/v1",
+        ),
+    )
+    add = parser.add_argument
+    add("path", type=text, help="folder to write: <name>/v1")
+    add("--dimensions", type=listed, default=(), help="names, separated by commas")
+    add("--classes", type=listed, default=(), help="names, separated by commas")
+    add("--like", type=text, metavar="FILTER", help="package to copy")
+    add_verbose(parser)
+    return parser
+
+
+def verify_parser() -> CommandParser:
+    """Make the parser of `stillroom filter verify`."""
+    parser = CommandParser(
+        f"{_PROGRAM} verify",
+        "List all faults of a package, each with its file and key.",
+        (f"{_PROGRAM} verify filters/uplifting/v1",
+         f"{_PROGRAM} verify sustainability_tech_deployment/v1"),
+    )  # fmt: skip
+    _add_filter(parser)
+    add_verbose(parser)
+    return parser
+
+
+def screen_parser() -> CommandParser:
+    """Make the parser of `stillroom filter screen`."""
+    parser = CommandParser(
+        f"{_PROGRAM} screen",
+        "Run the prefilter; print per language what passes and why articles are blocked, and\n"
+        "draw blocked articles to be labelled, as only labels show which good ones are lost.",
+        (f"{_PROGRAM} screen filters/uplifting/v1 --source 'corpus/*.jsonl' --output passed.jsonl "
+         "--blocked-sample blocked.jsonl",),
+    )  # fmt: skip
+    _add_filter(parser)
+    add = parser.add_argument
+    add("--source", type=text, required=True, help="file or pattern of JSON Lines")
+    add("--output", type=text, metavar="FILE", help="write the articles that pass")
+    add("--blocked-sample", type=text, metavar="FILE", help="write the drawn blocked articles")
+    add("--sample", type=whole_number(0), default=200, metavar="N",
+        help="most blocked articles to draw per language (default 200)")  # fmt: skip
+    add("--seed", type=seed, default=42, help="of the draw (default 42)")
+    add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_verbose(parser)
+    return parser
+
+
+def merge_parser() -> CommandParser:
+    """Make the parser of `stillroom filter merge`."""
+    parser = CommandParser(
+        f"{_PROGRAM} merge",
+        "Merge files of labels, each id once.",
+        (f"{_PROGRAM} merge filters/uplifting/v1 --input 'datasets/uplifting/*_batch_*.jsonl' "
+         "--output all.jsonl",),
+    )  # fmt: skip
+    _add_filter(parser)
+    _add_input(parser)
+    add = parser.add_argument
+    add("--output", type=text, required=True, metavar="FILE", help="file to write")
+    add("--on-conflict", type=one_of("error", "first", "last"), default="error",
+        help="for one id with two texts: error (default), first or last")  # fmt: skip
+    add("--allow-mixed", action="store_true", help="accept labels of several prompts or oracles")
+    add_verbose(parser)
+    return parser
+
+
+def analyze_parser() -> CommandParser:
+    """Make the parser of `stillroom filter analyze`."""
+    parser = CommandParser(
+        f"{_PROGRAM} analyze",
+        "Print statistics of tiers and dimensions; tiers need 10 to 40 % of the records each.",
+        (f"{_PROGRAM} analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png",),
+    )
+    _add_filter(parser)
+    _add_input(parser)
+    parser.add_argument("--plot", type=text, metavar="PNG", help="draw them too")
+    parser.add_argument("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_verbose(parser)
+    return parser
+
+
+def split_parser() -> CommandParser:
+    """Make the parser of `stillroom filter split`."""
+    parser = CommandParser(
+        f"{_PROGRAM} split",
+        "Split labels into training, validation and test: by tier, near duplicates together.",
+        (f"{_PROGRAM} split filters/uplifting/v1 --input all.jsonl --output-dir splits",
+         f"{_PROGRAM} split filters/uplifting/v1 --input all.jsonl --output-dir splits "
+         "--group-by cluster"),
+    )  # fmt: skip
+    _add_filter(parser)
+    _add_input(parser)
+    add = parser.add_argument
+    add("--output-dir", type=text, required=True, help="folder to write")
+    for name, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
+        add(f"--{name}-ratio", type=number(0, 1), default=share, help=f"default {share}")
+    add("--seed", type=seed, default=42, help="of the order (default 42)")
+    add("--group-by", type=text, metavar="FIELD",
+        help="field with the cluster of a record, which stays in one part")  # fmt: skip
+    add("--stratify-by", type=one_of("tier", "score"), default="tier",
+        help="tier (or class; default), or bins of two points of the weighted average")  # fmt: skip
+    add_verbose(parser)
+    return parser
+
+
+def _add_filter(parser: CommandParser) -> None:
+    parser.add_argument("filter", type=text, help="folder of a package, or the <name>/v<N> of one "
+                        "that comes with stillroom")  # fmt: skip
+    parser.add_argument("--allow-code", action="store_true", help="run the package's prefilter.py")
+
+
+def _add_input(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--input", type=text, required=True, action="append",
+        help="file or pattern of labels in JSON Lines; may be given again",
+    )  # fmt: skip
+
+
+def _new(args: argparse.Namespace, console: Console) -> None:
+    from ...labeling.filters.new_package import new_filter
+
+    made = new_filter(args.path, dimensions=args.dimensions, classes=args.classes, like=args.like)
+    console.line("filter", f"{made}: {', '.join(sorted(one.name for one in made.iterdir()))}")
+    console.line("next", f"fill in the descriptions, then {_PROGRAM} verify {made}")
+
+
+def _verify(args: argparse.Namespace, console: Console) -> None:
+    package = _package(args)
+    config = package.config
+    asked = f"{len(config.classes)} classes" if config.is_classifier else (
+        f"{len(config.dimensions)} dimensions, {len(config.tiers)} tiers, "
+        f"{len(config.gatekeepers)} gatekeepers"
+    )  # fmt: skip
+    console.line("filter", f"{config.name} {config.version}: {asked}")
+    console.line("prompt", f"{package.prompt.prompt_hash}, view {package.view.sha256[:12]}")
+    for notice in package.notices:
+        console.line("note", notice)
+    console.line("verified", "no faults")
+
+
+def _screen(args: argparse.Namespace, console: Console) -> None:
+    from ...errors import ConfigError, DataError
+    from ...files import atomic_path, write_json, write_json_lines
+    from ...labeling.filters.curation.merge import read_json_objects
+    from ...labeling.filters.prefilter_report import screen_articles
+
+    package = _package(args)
+    if package.prefilter is None:
+        raise ConfigError(["the prefilter is disabled, or is code; allow it with --allow-code"])
+    rejected: list[str] = []
+    with ExitStack() as stack:
+        kept = None
+        if args.output:
+            path = stack.enter_context(atomic_path(args.output))
+            kept = _writer(stack.enter_context(open(path, "w", encoding="utf-8", newline="\n")))
+        report = screen_articles(
+            package.prefilter,
+            (record for _, record in read_json_objects(args.source, rejected)),
+            sample=args.sample,
+            seed=args.seed,
+            expected_pass_rate=package.config.prefilter.get("expected_pass_rate"),
+            kept=kept,
+        )
+    if not report.languages or not report.languages["all"].total:
+        raise DataError("there are no articles", path=args.source)
+    for name, own in report.to_dict()["languages"].items():
+        low, high = own["pass_rate_ci95"]
+        reasons = ", ".join(f"{reason} {count}" for reason, count in own["reasons"].items())
+        console.line(name[:11], f"{own['passed']:,} of {own['total']:,} pass ({_percent(low)} to "
+                     f"{_percent(high)}); {reasons or 'nothing is blocked'}")  # fmt: skip
+    expected = report.expected_pass_rate
+    if expected is not None:
+        console.line("expected", f"{_percent(expected)} pass, says config.yaml")
+    _tell_rejected(rejected, console)
+    if args.report:
+        write_json(args.report, report.to_dict())
+    if args.blocked_sample:
+        wanted = set(report.sample_ids)
+        drawn = [dict(one) for _, one in read_json_objects(args.source, []) if
+                 str(one.get("id")) in wanted]  # fmt: skip
+        write_json_lines(args.blocked_sample, drawn)
+        console.line("sample", f"{len(drawn):,} blocked articles in {args.blocked_sample}; label "
+                     "them to see what is lost")  # fmt: skip
+
+
+def _writer(stream: TextIO) -> Callable[[Mapping[str, Any]], object]:
+    return lambda one: stream.write(json.dumps(one, ensure_ascii=False) + "\n")
+
+
+def _merge(args: argparse.Namespace, console: Console) -> None:
+    from ...files import write_json_lines
+    from ...labeling.filters.curation.merge import merge_labels
+
+    made = merge_labels(
+        args.input,
+        _package(args).config,
+        on_conflict=args.on_conflict,
+        allow_mixed=args.allow_mixed,
+    )
+    write_json_lines(args.output, made.records)
+    console.line("merged", f"{len(made.records):,} records in {args.output}; {made.repeated:,} "
+                 f"labelled again, {len(made.conflicts):,} conflicts")  # fmt: skip
+    _tell_rejected(made.rejected, console)
+
+
+def _analyze(args: argparse.Namespace, console: Console) -> None:
+    from ...files import write_json
+    from ...labeling.filters.curation.distribution import analyze_distribution, plot_distribution
+
+    config, records = _package(args).config, _records(args, console)
+    found = analyze_distribution(records, config)
+    for name, one in found["tiers"].items():
+        console.line(name[:11], f"{one['count']:,} ({_percent(one['share'])}), "
+                     f"{one['verdict'].replace('_', ' ')}")  # fmt: skip
+    for name, one in found.get("dimensions", {}).items():
+        print(f"  {name:<30}mean {one['mean']:5.2f}  std {one['std']:5.2f}  "
+              f"{one['min']:g} to {one['max']:g}")  # fmt: skip
+    for advice in found["advice"]:
+        console.line("note", advice)
+    if found["rejected"]:
+        console.line("note", f"{found['rejected']:,} records have no valid analysis")
+    if args.report:
+        write_json(args.report, found)
+    if args.plot:
+        console.line("plot", str(plot_distribution(found, args.plot)))
+
+
+def _split(args: argparse.Namespace, console: Console) -> None:
+    from ...labeling.filters.curation.distribution import label_average, label_group
+    from ...labeling.filters.curation.splits import create_splits, score_stratum
+
+    config, records = _package(args).config, _records(args, console)
+    by_score = args.stratify_by == "score" and not config.is_classifier
+    made = create_splits(
+        records,
+        (lambda one: score_stratum(label_average(one, config)))
+        if by_score
+        else (lambda one: label_group(one, config)),
+        group_of=None if args.group_by is None else _grouping(args.group_by),
+        ratios=(args.train_ratio, args.val_ratio, args.test_ratio),
+        seed=args.seed,
+    )
+    made.write(args.output_dir)
+    for part, own in made.parts().items():
+        console.line(part, f"{len(own):,} records")
+    for name, counts in made.strata.items():
+        console.line(name[:11], json.dumps(counts))
+
+
+def _grouping(field: str) -> Callable[[Any], str]:
+    def group(record: Any) -> str:  # noqa: ANN401 - any record
+        value = record.get(field)
+        return f"id {record.get('id')}" if value is None else f"group {value}"
+
+    return group
+
+
+def _records(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    from ...labeling.filters.curation.merge import merge_labels
+
+    made = merge_labels(args.input, _package(args).config, allow_mixed=True)
+    _tell_rejected(made.rejected, console)
+    if made.is_mixed:
+        console.line("note", f"labels of {len(made.prompts)} prompts or oracles are mixed")
+    return made.records
+
+
+def _package(args: argparse.Namespace) -> FilterPackage:
+    from ...labeling.filters.filter_package import load_filter
+
+    return load_filter(args.filter, allow_code=args.allow_code)
+
+
+def _tell_rejected(rejected: Sequence[str], console: Console) -> None:
+    if rejected:
+        console.line("rejected", f"{len(rejected):,} lines, the first: {rejected[0]}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+ACTIONS: Final[
+    dict[
+        str,
+        tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], None], str],
+    ]
+] = {
+    "new": (new_parser, _new, "write a package to start from"),
+    "verify": (verify_parser, _verify, "list all faults of a package"),
+    "screen": (screen_parser, _screen, "run the prefilter, and draw what it blocks"),
+    "merge": (merge_parser, _merge, "merge files of labels"),
+    "analyze": (analyze_parser, _analyze, "statistics and balance of labels"),
+    "split": (split_parser, _split, "training, validation and test files"),
+}
+"""Action -> its parser, what it does, and its line in the help."""

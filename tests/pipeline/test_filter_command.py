@@ -1,0 +1,139 @@
+"""`stillroom filter`: from a new package to splits, with messages and exit codes."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+from stillroom.cli import main
+from stillroom.labeling.filters.filter_package import load_filter
+from stillroom.labeling.filters.oracle_reply import read_reply
+from stillroom.pipeline.commands.filter import ACTIONS
+
+LONG = "words and more words " * 30
+
+
+@pytest.fixture
+def ran(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        code = main(["filter", *shlex.split(line)])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def write_lines(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_the_examples_of_help_parse(action):
+    parser = ACTIONS[action][0]()
+    for line in parser.epilog.splitlines()[1:]:
+        parser.parse_args(shlex.split(line)[3:])
+
+
+@pytest.mark.parametrize(
+    "options", ["--dimensions a,b,c", "--classes x,y", "--like sustainability_tech_deployment/v1",
+                "--dimensions a,b,c,d,e,f,g"]
+)  # fmt: skip
+def test_a_new_package_has_no_faults_and_asks_for_all_that_it_names(options, ran, tmp_path):
+    assert ran(f"new filters/mine/v2 {options}")[0] == 0
+    code, out, _ = ran("verify filters/mine/v2")
+    assert code == 0
+    assert "no faults" in out
+    package = load_filter(tmp_path / "filters/mine/v2")
+    assert (package.config.name, package.config.version) == ("mine", "2.0")
+    for name in (*package.config.dimension_names, *package.config.classes):
+        assert name in package.prompt.text
+    reply = {"class": "x"} if package.config.is_classifier else dict.fromkeys(
+        package.config.dimension_names, 5)  # fmt: skip
+    assert read_reply(json.dumps(reply), package.config)
+
+
+def test_what_cannot_be_made_is_told_at_once(ran, tmp_path):
+    code, _, err = ran("new filters/Mine/one --classes x --dimensions A")
+    assert code == 1
+    for part in ("path has 'Mine'", "dimensions has 'A'", "a folder <name>/v1", "one of the three",
+                 "at least two"):  # fmt: skip
+        assert part in err
+    assert not (tmp_path / "filters").exists()
+    assert ran("new mine/v1 --dimensions a")[0] == 0
+    assert "which exists" in ran("new mine/v1 --dimensions a")[2]
+    code, _, err = ran("verifi mine/v1")
+    assert code == 2
+    assert "'verify'" in err
+
+
+def test_faults_of_a_package_are_listed_and_end_with_1(ran, tmp_path):
+    ran("new mine/v1 --dimensions a,b")
+    (tmp_path / "mine/v1/README.md").unlink()
+    (tmp_path / "mine/v1/prompt-compressed.md").write_text("Rate.")
+    code, _, err = ran("verify mine/v1")
+    assert code == 1
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == [
+        "prompt-compressed.md", "README.md",
+    ]  # fmt: skip
+    code, _, err = ran("verify nowhere/v1")
+    assert code == 1
+    assert "sustainability_tech_deployment/v1" in err
+
+
+def test_verify_loads_nothing_heavy(tmp_path):
+    heavy = ("torch", "transformers", "pandas", "langgraph", "scipy", "matplotlib")
+    code = (
+        "import sys; from stillroom.cli import main\n"
+        "main(['filter', 'verify', 'support_request_kind/v1'])\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n"), done.stdout
+
+
+def test_articles_are_screened_and_labels_become_splits(ran, tmp_path):
+    articles = [
+        {"id": f"r{n}", "title": "Title", "content": "x" if n % 2 else f"{n} {LONG}",
+         "language": "de" if n % 4 else "en"}
+        for n in range(40)
+    ]  # fmt: skip
+    write_lines(tmp_path / "corpus.jsonl", articles)
+    ran("new mine/v1 --dimensions a,b")
+    code, out, _ = ran(
+        "screen mine/v1 --source corpus.jsonl --output passed.jsonl "
+        "--blocked-sample blocked.jsonl --report report.json --sample 5"
+    )
+    assert code == 0
+    assert "20 of 40 pass" in out
+    assert len((tmp_path / "passed.jsonl").read_text().splitlines()) == 20
+    assert len((tmp_path / "blocked.jsonl").read_text().splitlines()) == 5
+    told = json.loads((tmp_path / "report.json").read_text())["languages"]
+    assert told["en"]["pass_rate"] == 1.0
+    assert told["de"]["reasons"] == {"content_too_short": 20}
+
+    labels = [one | {"mine_analysis": {"a": n % 11, "b": n % 11}} for n, one in enumerate(articles)]
+    write_lines(tmp_path / "out/labeled_batch_001.jsonl", labels[:25])
+    write_lines(tmp_path / "out/labeled_batch_002.jsonl", [*labels[20:], {"id": "bad"}])
+    code, out, _ = ran("merge mine/v1 --input 'out/*.jsonl' --output all.jsonl")
+    assert code == 0
+    assert "40 records in all.jsonl; 5 labelled again" in out
+    assert "line 21: no_analysis" in out
+    code, out, _ = ran("analyze mine/v1 --input all.jsonl --plot tiers.png --report a.json")
+    assert code == 0
+    assert "high" in out
+    assert (tmp_path / "tiers.png").exists()
+    assert json.loads((tmp_path / "a.json").read_text())["total"] == 40
+    for more in ("", "--stratify-by score", "--group-by language"):
+        assert ran(f"split mine/v1 --input all.jsonl --output-dir splits {more}")[0] == 0
+        counts = json.loads((tmp_path / "splits/split.json").read_text())["counts"]
+        assert sum(counts.values()) == 40
+    code, _, err = ran("split mine/v1 --input all.jsonl --output-dir s --train-ratio 0.9")
+    assert code == 1
+    assert "sum to 1" in err
+    code, _, err = ran("merge mine/v1 --input none.jsonl --output b.jsonl")
+    assert code == 1
+    assert "there is no file 'none.jsonl'" in err
