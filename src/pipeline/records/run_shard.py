@@ -160,27 +160,28 @@ def run_shard(
         LabelingStoppedError: A teacher ended the run; what it has answered is written.
     """
     began = time.monotonic()
-    stores = [StageStore(folder / source) for source in stage.sources]
-    work, joined = _joined(stage, [store.rows(shard) for store in stores])
-    inputs = input_hashes(stage, folder, shard)
-    kept = began
+    with nullcontext() if stage.is_costly else collector_paused():
+        stores = [StageStore(folder / source) for source in stage.sources]
+        work, joined = _joined(stage, [store.rows(shard) for store in stores])
+        inputs = input_hashes(stage, folder, shard)
+        kept = began
 
-    def keep(rows: list[Row], waiting: int) -> None:
-        """Write what a costly step has done so far, so that little is lost if it is killed."""
-        nonlocal kept
-        if time.monotonic() - kept > KEEP_S:
-            counts, losses = copy.deepcopy(work.counts), list(work.losses)
-            so_far = ShardWork(list(rows), counts, losses, waiting)
-            write_shard(stage, folder, shard, so_far, inputs, began)
-            kept = time.monotonic()
+        def keep(rows: list[Row], waiting: int) -> None:
+            """Write what a costly step has done so far, so that little is lost if it is killed."""
+            nonlocal kept
+            if time.monotonic() - kept > KEEP_S:
+                counts, losses = copy.deepcopy(work.counts), list(work.losses)
+                so_far = ShardWork(list(rows), counts, losses, waiting)
+                write_shard(stage, folder, shard, so_far, inputs, began)
+                kept = time.monotonic()
 
-    _run_steps(stage, work, joined, first_places or {}, stop, keep)
-    if work.stopped is not None and not work.rows:
-        raise work.stopped
-    record = write_shard(stage, folder, shard, work, inputs, began)
-    if work.stopped is not None:
-        raise work.stopped
-    return record
+        _run_steps(stage, work, joined, first_places or {}, stop, keep)
+        if work.stopped is not None and not work.rows:
+            raise work.stopped
+        record = write_shard(stage, folder, shard, work, inputs, began)
+        if work.stopped is not None:
+            raise work.stopped
+        return record
 
 
 def run_whole(stage: Stage, folder: Path, shards: Sequence[int], rows_per_shard: int) -> list[Any]:
