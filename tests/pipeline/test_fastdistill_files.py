@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from project_paths import ROOT
-from small_records import teacher_server
+from small_records import SECRET, teacher_server
 from stillroom.cli import main
 from stillroom.pipeline.records import Pipeline
 from stillroom.pipeline.records.config.build_steps import build_pipeline
@@ -80,20 +80,35 @@ def test_there_are_all_samples_of_fastdistill():
         assert (ROOT / f"configs/fastdistill/{name}.sample.yaml").is_file()
 
 
+def at_the_server():
+    return [f"teacher.llm.base_url={os.environ['SGLANG_BASE_URL']}", "teacher.llm.model=judge"]
+
+
 def test_the_pipeline_file_dry_runs(served):
-    base = [
-        "--param",
-        "teacher.llm.model=judge",
-        "--param",
-        "teacher.llm.base_url=" + os.environ["SGLANG_BASE_URL"],
-    ]
-    config = read_run_config(read_layers((PIPELINE,), None, base[1::2]))
+    config = read_run_config(read_layers((PIPELINE,), None, at_the_server()))
     pipeline = Pipeline.from_dict(config.pipeline, parameters=config.parameters)
     rows = pipeline.dry_run(batch_size=3)["default"]["train"]
     assert [row["gold_match"] for row in rows] == [True] * 3
     dumped = json.dumps(pipeline.dump())
     assert "${FASTDISTILL_DB_PATH:-" in dumped
     assert os.environ["FASTDISTILL_DB_PATH"] not in dumped
+
+
+def test_a_run_of_the_file_writes_no_key_and_asks_nothing_twice(served, folder, capsys):
+    given = [*at_the_server(), f"teacher.llm.api_key={SECRET}"]
+    options = [word for one in given for word in ("--param", one)]
+    command = ["pipeline", "run", "--config", str(PIPELINE), *options]
+    assert main(command) == 0
+    assert "teacher: 60 in, 60 out" in capsys.readouterr().out
+    assert (len(served.asked), served.keys) == (60, {f"Bearer {SECRET}"})
+    run = folder / "artifacts/run"
+    assert (run / "distilled/quality_report.json").is_file()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
+    assert main([*command, "--param", "keep_score.min_score=0.5"]) == 0
+    assert len(served.asked) == 60
+    assert main(["pipeline", "replay", str(run)]) == 0
 
 
 def test_the_python_pipeline_distils_and_holds_the_gate(served, folder, capsys, monkeypatch):

@@ -249,3 +249,24 @@ def test_a_pilot_is_shown_and_a_user_at_a_terminal_may_end_the_run(folder, capsy
     code, _, _ = ran(capsys, *words)
     assert code == 130
     assert "Go on with all 3 rows?" in asked[0]
+
+
+def test_an_interrupted_run_says_how_it_goes_on(folder, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt("stopped at step 'rules'; the same command goes on from there")
+
+    monkeypatch.setattr("stillroom.pipeline.records.pipeline.Pipeline.run", stop)
+    code, _, err = ran(capsys, "pipeline", "run", "--config", "pipeline.yaml")
+    assert (code, "stopped at step 'rules'; the same command goes on" in err) == (130, True)
+
+
+def test_finish_without_anything_done_fails(folder, capsys):
+    code, _, err = ran(capsys, "pipeline", "run", "--config", "pipeline.yaml", "--finish")
+    assert (code, "there is nothing to finish" in err) == (1, True)
+
+
+def test_a_pilot_shows_records_and_then_the_whole_is_run(folder, capsys):
+    code, out, _ = ran(capsys, "pipeline", "run", "--config", "pipeline.yaml", "--pilot", "1")
+    assert code == 0
+    assert "pilot" in out
+    assert "keep: 3 in, 2 out" in out

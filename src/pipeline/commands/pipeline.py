@@ -159,7 +159,16 @@ def _checked(
         return EXIT_USAGE
     quiet_libraries()
     codes: list[int] = []
-    code = guarded(lambda: codes.append(work()), parser, args, config_code=EXIT_USAGE)
+
+    def told_work() -> None:
+        try:
+            codes.append(work())
+        except KeyboardInterrupt as stopped:  # a pipeline says where it stopped and what goes on
+            if str(stopped):
+                print(f"\n{stopped}", file=sys.stderr)
+            raise
+
+    code = guarded(told_work, parser, args, config_code=EXIT_USAGE)
     return codes[0] if code == 0 and codes else code
 
 
