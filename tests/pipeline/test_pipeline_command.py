@@ -265,8 +265,17 @@ def test_finish_without_anything_done_fails(folder, capsys):
     assert (code, "there is nothing to finish" in err) == (1, True)
 
 
-def test_a_pilot_shows_records_and_then_the_whole_is_run(folder, capsys):
-    code, out, _ = ran(capsys, "pipeline", "run", "--config", "pipeline.yaml", "--pilot", "1")
+def test_a_pilot_shows_records_and_asks_at_a_terminal(folder, capsys, monkeypatch):
+    command = ("pipeline", "run", "--config", "pipeline.yaml", "--pilot", "1")
+    code, out, _ = ran(capsys, *command)
     assert code == 0
-    assert "pilot" in out
+    assert "pilot       1 rows of each source gave 1 of keep" in out
     assert "keep: 3 in, 2 out" in out
+    monkeypatch.setattr("stillroom.console.Console.asks", lambda console: True)
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "n")
+    code, out, _ = ran(capsys, *command, "--run-id", "asked")
+    assert (code, "keep: 3 in, 2 out" in out) == (130, False)
+    assert asked == ["  Go on with all 3 rows? [y/N] "]
+    assert ran(capsys, *command, "--run-id", "asked", "--yes")[0] == 0
+    assert len(asked) == 1

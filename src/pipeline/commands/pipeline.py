@@ -114,6 +114,7 @@ def run_parser() -> CommandParser:
     add("--run-id", type=text, help="name of the run; default FASTDISTILL_RUN_ID, else the time")
     add("--pilot", type=whole_number(1), metavar="N",
         help="run N records alone first, show ten and the price, and hold the gate")  # fmt: skip
+    add("--yes", action="store_true", help="go on after the pilot without asking")
     add("--finish", action="store_true",
         help="ask for nothing more; export what is there, marked as partial")  # fmt: skip
     add("--engine", type=one_of("local", "ray"), help="local (default) or ray")
@@ -241,7 +242,9 @@ def _run(args: argparse.Namespace) -> int:
         opened,
         use_cache=not args.ignore_cache,
         finish=args.finish,
-        on_pilot=None if args.json else lambda report: _shown_pilot(console, report),
+        on_pilot=None
+        if args.json
+        else lambda report: _shown_pilot(console, report, asks=not args.yes),
     )
     told = result_told(opened.pipeline, result)
     if args.json:
@@ -260,11 +263,13 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shown_pilot(console: Console, report: PilotReport) -> bool:
+def _shown_pilot(console: Console, report: PilotReport, *, asks: bool) -> bool:
     """Print what a pilot has come to; a user at a terminal is asked whether to go on."""
     for line in report.lines():
         console.line("pilot", line)
-    return not console.asks() or console.confirm(f"Go on with all {report.source_rows:,} rows?")
+    if not asks or not console.asks():
+        return True
+    return console.confirm(f"Go on with all {report.source_rows:,} rows?")
 
 
 def run_opened(
