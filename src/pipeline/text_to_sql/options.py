@@ -37,7 +37,7 @@ def text_to_sql_parser(program: str) -> CommandParser:
         type=whole_number(1),
         default=TextToSqlJob.measured,
         metavar="N",
-        help="questions about databases that nobody is trained on (default 115)",
+        help="questions about databases that nobody is trained on (default 100)",
     )
     add(
         "--effort",

@@ -25,15 +25,15 @@ class TextToSqlJob:
     """Training questions in all, about the databases to train on."""
     gold_share: float = 0.6
     """Share of them that teach the teacher, with gold SQL; the teacher answers the others."""
-    measured: int = 115
+    measured: int = 100
     """Questions about the databases that nobody is trained on."""
     effort: float = 1.0
     """Factor on the steps of all trainings."""
     batch: int = 16
     """Examples per optimizer step."""
-    teacher_passes: float = 3.0
+    teacher_passes: float = 2.0
     """How often the teacher sees each question with gold SQL."""
-    student_passes: float = 2.0
+    student_passes: float = 1.0
     """How often each student sees each question."""
     teacher_rate: float = 2e-3
     """Learning rate of the teacher's adapter."""
