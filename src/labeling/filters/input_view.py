@@ -123,7 +123,8 @@ def require_same_view(
             "articles was used; label again, or set allow_view_mismatch=True"
         ])  # fmt: skip
     for name, value in given.items():
-        if value != ours[name]:
+        same = view.prompt.is_hash(value) if name == "prompt_hash" else value == ours[name]
+        if not same:
             what = "the prompt" if name != "view_hash" else "the shortening of articles"
             raise ConfigError([
                 f"{where}: {what} has changed since ({name} is {value}, now {ours[name]}); restore "

@@ -20,6 +20,7 @@ from ...config import read_written_json
 from ...errors import ConfigError, DataError
 from ...files import write_json
 from .filter_config import FilterConfig
+from .prompt_template import PromptTemplate
 from .scored_record import AnalysisFault, analysis_of
 
 SCHEMA_VERSION: Final = 1
@@ -49,7 +50,7 @@ class LabelFolder:
         config: FilterConfig,
         *,
         oracle: str,
-        prompt_hash: str,
+        prompt: PromptTemplate,
         batch_size: int = 50,
         allow_change: bool = False,
         retry_failed: bool = False,
@@ -60,7 +61,7 @@ class LabelFolder:
             output_dir: Folder for labels of all filters.
             config: Of the filter.
             oracle: Provider or model that labels now.
-            prompt_hash: Of the prompt of now.
+            prompt: Of now.
             batch_size: Lines of a batch file, 1 or more.
             allow_change: Continue with another oracle or prompt than that of the labels; the change
                 is written to `events.jsonl`.
@@ -77,7 +78,7 @@ class LabelFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = config
         self.oracle = oracle
-        self.prompt_hash = prompt_hash
+        self.prompt = prompt
         self.batch_size = batch_size
         self.form = self._find_form()
         self.labelled: dict[str, str] = {}
@@ -159,7 +160,7 @@ class LabelFolder:
             "attempts_made": attempts,
             "time_taken_seconds": seconds,
             "json_repaired": repaired,
-            "prompt_hash": self.prompt_hash,
+            "prompt_hash": self.prompt.prompt_hash,
             **{key: value for key, value in more.items() if value is not None},
         })  # fmt: skip
 
@@ -173,7 +174,7 @@ class LabelFolder:
             "last_updated": datetime.now(UTC).isoformat(),
             "filter_name": self.config.name,
             "llm_provider": self.oracle,
-            "prompt_hash": self.prompt_hash,
+            "prompt_hash": self.prompt.prompt_hash,
         })  # fmt: skip
 
     def close(
@@ -281,9 +282,9 @@ class LabelFolder:
         if self.sources and isinstance(state, Mapping) and state.get("llm_provider"):
             oracles.add(str(state["llm_provider"]))
         faults = []
-        if prompts - {self.prompt_hash}:
+        if not all(map(self.prompt.is_hash, prompts)):
             faults.append(f"the labels were made with the prompt {sorted(prompts)}, and that of "
-                          f"now is {self.prompt_hash!r}")  # fmt: skip
+                          f"now is {self.prompt.prompt_hash!r}")  # fmt: skip
         if oracles - {self.oracle}:
             faults.append(f"the labels are of the oracle {sorted(oracles)}, and that of now is "
                           f"{self.oracle!r}")  # fmt: skip

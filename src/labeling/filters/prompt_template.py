@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,8 @@ class PromptTemplate:
     text: str
     has_fields: bool
     """Whether the article replaces `{text}` and so on, instead of the paste mark."""
+    file_hash: str = field(default="", compare=False)
+    """First 12 digits of the hash of the file as it stands, which LLM Distillery's scorer wrote."""
 
     @property
     def sha256(self) -> str:
@@ -48,6 +50,10 @@ class PromptTemplate:
         '8b5f4fe3a6a1'
         """
         return self.sha256[:12]
+
+    def is_hash(self, value: object) -> bool:
+        """Tell whether a `prompt_hash` of a record is one of this prompt; older ones count."""
+        return value in {self.prompt_hash, self.file_hash} - {""}
 
     def render(self, values: Mapping[str, str | None]) -> str:
         """Fill in an article; its own text is never read as a template.
@@ -90,16 +96,17 @@ def parse_prompt(written: str, file: str = PROMPT_FILES[0]) -> PromptTemplate:
         ConfigError: The template is empty or has no place for the article.
     """
     written = written.replace("\r\n", "\n").replace("\r", "\n")
+    file_hash = sha256_text(written)[:12]
     heading = _HEADING.search(written)
     if heading is None:
-        made = PromptTemplate(written.strip(), has_fields=False)
+        made = PromptTemplate(written.strip(), has_fields=False, file_hash=file_hash)
         if PASTE_MARK not in made.text:
             raise ConfigError([
                 f"{file}: there is no place for the article; write {PASTE_MARK!r}, or a template "
                 "with {text} below '## PROMPT TEMPLATE'"
             ])  # fmt: skip
         return made
-    made = PromptTemplate(_fenced(written[heading.end() :], file), has_fields=True)
+    made = PromptTemplate(_fenced(written[heading.end() :], file), True, file_hash)
     if "{text}" not in made.text:
         raise ConfigError([f"{file}: the template has no {{text}}, the place for the article"])
     return made

@@ -8,7 +8,9 @@ from stillroom.errors import ConfigError, DataError
 from stillroom.labeling.filters.compression import GAP, compress_text, word_count
 from stillroom.labeling.filters.filter_config import CompressionSettings
 from stillroom.labeling.filters.filter_package import load_filter
+from stillroom.labeling.filters.head_tail import extract_head_tail
 from stillroom.labeling.filters.input_view import require_same_view
+from stillroom.records import sha256_text
 
 
 def sentences(text):
@@ -137,9 +139,40 @@ def test_one_changed_character_of_the_prompt_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="holds no prompt_hash"):
         require_same_view({}, old, where="run.json")
     require_same_view(stored, new, where="run.json", allow_view_mismatch=True)
+    require_same_view({"prompt_hash": sha256_text(PROMPT)[:12]}, old, where="an older record")
 
 
 def test_what_is_no_article_has_no_view(tmp_path):
     view = load_filter(write_filter(tmp_path)).view
     with pytest.raises(DataError, match="'x' cannot be shown: empty_content"):
         view.read({"id": "x", "title": "T", "content": ""})
+
+
+class Words:
+    """A tokenizer whose tokens are words."""
+
+    def encode(self, text, *, add_special_tokens):
+        self.words = text.split()
+        return list(range(len(self.words)))
+
+    def decode(self, token_ids, *, skip_special_tokens):
+        return " ".join(self.words[one] for one in token_ids)
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "kept"),
+    [
+        (2, 1, "0 1 [...] 9"),
+        (2, 0, "0 1 [...] "),
+        (0, 2, " [...] 8 9"),
+        (5, 5, "0  1 2 3 4 5 6 7 8 9"),
+    ],
+)
+def test_head_and_tail_of_tokens(head, tail, kept):
+    assert extract_head_tail("0  1 2 3 4 5 6 7 8 9", Words(), head, tail) == kept
+
+
+def test_no_tokens_at_all_are_refused():
+    for head, tail in ((0, 0), (-1, 5)):
+        with pytest.raises(ConfigError):
+            extract_head_tail("x", Words(), head, tail)

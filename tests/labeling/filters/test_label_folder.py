@@ -6,24 +6,25 @@ from datetime import UTC, datetime
 import pytest
 from stillroom.errors import ConfigError, DataError
 from stillroom.labeling.filters.label_folder import LabelFolder
+from stillroom.labeling.filters.prompt_template import PromptTemplate
 from stillroom.labeling.filters.scored_record import Analysis, scored_record
 
-PROMPT = "8b5f4fe3a6a1"
+PROMPT = PromptTemplate("Rate this.", has_fields=False, file_hash="d289477c25b1")
 
 
 @pytest.fixture
 def opened(tmp_path, config):
-    def make(oracle="gemini-flash", prompt_hash=PROMPT, **options):
-        return LabelFolder(tmp_path / "out", config, oracle=oracle, prompt_hash=prompt_hash,
+    def make(oracle="gemini-flash", prompt=PROMPT, **options):
+        return LabelFolder(tmp_path / "out", config, oracle=oracle, prompt=prompt,
                            batch_size=3, **options)  # fmt: skip
 
     return make
 
 
-def label(config, identity, oracle="gemini-flash"):
+def label(config, identity, oracle="gemini-flash", prompt_hash=PROMPT.prompt_hash):
     article = {"id": identity, "title": "Ü", "content": f"text {identity}"}
     analysis = Analysis({"a": 1.0, "b": 2.0, "c": 3.0})
-    return scored_record(article, analysis, config, prompt_hash=PROMPT, oracle=oracle)
+    return scored_record(article, analysis, config, prompt_hash=prompt_hash, oracle=oracle)
 
 
 def test_batches_are_appended_and_continued(opened, config):
@@ -84,13 +85,18 @@ def test_another_oracle_or_prompt_is_never_mixed_in_silence(opened, config):
     folder = opened()
     folder.append(label(config, "r0"))
     with pytest.raises(ConfigError, match="made with the prompt"):
-        opened(prompt_hash="0" * 12)
+        opened(prompt=PromptTemplate("rate this.", has_fields=False))
     with pytest.raises(ConfigError, match=r"of the oracle \['gemini-flash'\], and that of now is"):
         opened(oracle="gpt4")
     changed = opened(oracle="gpt4", allow_change=True)
     event = json.loads((changed.folder / "events.jsonl").read_text())
     assert "'gpt4'" in event["event"]
     assert event["labels_before"] == 1
+
+
+def test_the_older_hash_of_the_same_prompt_is_no_change(opened, config):
+    opened().append(label(config, "r0", prompt_hash="d289477c25b1"))
+    assert opened().is_done("r0")
 
 
 def test_dead_letters_are_left_alone_unless_they_are_asked_for(opened, config):
