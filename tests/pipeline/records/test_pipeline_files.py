@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from project_paths import ROOT
 from stillroom.errors import ConfigError
 from stillroom.labeling.gates.quality_gate import TEACHER_GATE, QualityGate
 from stillroom.pipeline import records
@@ -22,6 +25,7 @@ from stillroom.pipeline.records.config.config_layers import (
 from stillroom.pipeline.records.config.not_offered import NOT_OFFERED
 from stillroom.pipeline.records.config.run_settings import read_run_config
 
+CONFIG = ROOT / "src/pipeline/records/config"
 KEY = "sk-do-not-write-me-4711"
 
 
@@ -44,6 +48,12 @@ def faults_of(told, **layers):
     with pytest.raises(ConfigError) as raised:
         build_pipeline(told, **layers)
     return raised.value.faults
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.py")), ids=lambda path: path.stem)
+def test_the_examples_run(path):
+    module = importlib.import_module(f"stillroom.pipeline.records.config.{path.stem}")
+    assert doctest.testmod(module).failed == 0
 
 
 def test_every_builtin_component_is_found_by_its_name():
