@@ -146,11 +146,20 @@ class LabelFolder:
         *,
         success: bool,
         attempts: int,
-        seconds: float,
+        seconds: float | None,
         repaired: bool = False,
         **more: Any,  # noqa: ANN401 - JSON values
     ) -> None:
-        """Add a line to `metrics.jsonl`; `more` are `error_type`, `tokens_in`, `cost` and so on."""
+        """Add a line to `metrics.jsonl`.
+
+        Args:
+            article_id: Id of the article.
+            success: Whether there is a label.
+            attempts: Calls.
+            seconds: Time from the first call to the last answer; None where it is not known.
+            repaired: Whether the reply was repaired.
+            more: `error_type`, `tokens_in`, `cost` and so on; None is left out.
+        """
         _append_line(self.folder / METRICS_FILE, {
             "timestamp": datetime.now(UTC).isoformat(),
             "article_id": article_id,
