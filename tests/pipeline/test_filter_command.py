@@ -26,6 +26,51 @@ def ran(capsys, tmp_path, monkeypatch):
     return run
 
 
+def scripted(monkeypatch, answer):
+    from stillroom.labeling.teachers.protocol import TeacherAnswer
+
+    class Oracle:
+        name, revision, honours_idempotency, asked = "scripted", None, False, 0
+
+        async def ask(self, prompt, profile, *, call_id=""):
+            self.asked += 1
+            return TeacherAnswer(answer(prompt))
+
+        async def close(self):
+            pass
+
+    made = Oracle()
+    monkeypatch.setattr("stillroom.pipeline.commands.filter.chosen_teacher", lambda args: made)
+    return made
+
+
+def test_an_oracle_labels_up_to_a_target_and_a_failing_one_ends_with_1(ran, tmp_path, monkeypatch):
+    articles = [{"id": n, "title": "T", "content": f"{n} {LONG}"} for n in range(30)]
+    write_lines(tmp_path / "corpus.jsonl", articles)
+    ran("new mine/v1 --dimensions a,b")
+    line = ("label mine/v1 --source corpus.jsonl --teacher http://127.0.0.1:9/v1 --target-count 5 "
+            "--random-sample --seed 1 --output-dir out")  # fmt: skip
+    scripted(monkeypatch, lambda prompt: '{"a": 1, "b": 2}')
+    code, out, err = ran(line)
+    assert (code, err) == (0, "")
+    assert "5 in out/mine, 5 of them new" in out
+    lines = (tmp_path / "out/mine/labeled_batch_001.jsonl").read_text().splitlines()
+    assert len(lines) == 5
+    assert [json.loads(one)["id"] for one in lines] != [0, 1, 2, 3, 4]
+    assert "0 of them new" in ran(line)[1]
+    failing = scripted(monkeypatch, lambda prompt: "I cannot.")
+    code, _, err = ran(line.replace("--output-dir out", "--output-dir other"))
+    assert code == 1
+    assert "got a label" in err or "ended early" in err
+    assert failing.asked <= 2 * len(articles)
+    code, _, err = ran(
+        line.replace("mine/v1", "nowhere/v1").replace("--target-count 5", "--budget 1")
+    )
+    assert code == 1
+    assert "a budget needs prices" in err
+    assert "nowhere/v1" in err
+
+
 def write_lines(path, records):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")

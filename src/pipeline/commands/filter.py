@@ -3,6 +3,7 @@
 stillroom filter new filters/uplifting/v1 --dimensions joy,reach,evidence
 stillroom filter verify filters/uplifting/v1
 stillroom filter screen filters/uplifting/v1 --source articles.jsonl --output passed.jsonl
+stillroom filter label filters/uplifting/v1 --source passed.jsonl --teacher gemini
 stillroom filter merge filters/uplifting/v1 --input 'datasets/uplifting/*.jsonl' --output all.jsonl
 stillroom filter analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png
 stillroom filter split filters/uplifting/v1 --input all.jsonl --output-dir datasets/uplifting/splits
@@ -17,9 +18,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ...console import Console
+from ...records import sha256_text
 from ..options import (
     CommandParser,
     add_verbose,
+    faults_of,
     guarded,
     listed,
     number,
@@ -29,6 +32,13 @@ from ..options import (
     whole_number,
 )
 from .pipeline import no_action
+from .teacher_options import (
+    add_teacher_options,
+    chosen_profile,
+    chosen_settings,
+    chosen_teacher,
+    teacher_faults,
+)
 
 if TYPE_CHECKING:
     from ...labeling.filters.filter_package import FilterPackage
@@ -47,7 +57,7 @@ def filter_main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in ACTIONS:
         make, work, _ = ACTIONS[words[0]]
         parser = make()
-        args = parser.read(words[1:])
+        args = parser.read(words[1:], label_faults if words[0] == "label" else lambda _: ())
         return guarded(lambda: work(args, Console(args.verbose)), parser, args)
     width = max(map(len, ACTIONS)) + 2
     lines = [f"  {name:<{width}}{told}" for name, (_, _, told) in ACTIONS.items()]
@@ -116,6 +126,41 @@ def screen_parser() -> CommandParser:
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
     add_verbose(parser)
     return parser
+
+
+def label_parser() -> CommandParser:
+    """Make the parser of `stillroom filter label`."""
+    parser = CommandParser(
+        f"{_PROGRAM} label",
+        "Let an oracle label articles. The same command goes on with a run that ended early, and\n"
+        "pays for no answer twice.",
+        (f"{_PROGRAM} label filters/uplifting/v1 --source passed.jsonl --teacher gemini "
+         "--model gemini-2.5-flash --target-count 2000 --output-dir datasets",),
+    )  # fmt: skip
+    _add_filter(parser)
+    add = parser.add_argument
+    add("--source", type=text, required=True, action="append",
+        help="file or pattern of JSON Lines; may be given again")  # fmt: skip
+    add("--output-dir", type=text, default="datasets",
+        help="folder of the labels of all filters (default datasets)")  # fmt: skip
+    add("--target-count", type=whole_number(1), metavar="N", help="labels to have in the end; "
+        "default: of all articles that pass")  # fmt: skip
+    add("--batch-size", type=whole_number(1), default=50, metavar="N",
+        help="labels in a file (default 50)")  # fmt: skip
+    add("--random-sample", action="store_true", help="take articles in an order that depends on "
+        "--seed and their ids alone")  # fmt: skip
+    add("--structured", action="store_true", help="send the schema of a reply; the server must "
+        "support response_format")  # fmt: skip
+    add("--allow-change", action="store_true", help="continue labels of another oracle or prompt")
+    add_verbose(parser)
+    add_teacher_options(parser)
+    parser.set_defaults(max_tokens=1024)
+    return parser
+
+
+def label_faults(args: argparse.Namespace) -> list[str]:
+    """List the faults in the options of `label` that can be found without asking the oracle."""
+    return [*teacher_faults(args), *faults_of(lambda: _package(args) and None)]
 
 
 def merge_parser() -> CommandParser:
@@ -260,6 +305,42 @@ def _writer(stream: TextIO) -> Callable[[Mapping[str, Any]], object]:
     return lambda one: stream.write(json.dumps(one, ensure_ascii=False) + "\n")
 
 
+def _label(args: argparse.Namespace, console: Console) -> None:
+    from ...errors import LabelingStoppedError
+    from ...labeling.filters.curation.merge import read_json_objects
+    from ...labeling.filters.label_articles import label_articles
+
+    rejected: list[str] = []
+    articles = (record for _, record in read_json_objects(args.source, rejected))
+    if args.random_sample:
+        drawn = [(sha256_text(f"{args.seed}:{one.get('id')}"), one) for one in articles]
+        articles = (one for _, one in sorted(drawn, key=lambda pair: pair[0]))
+    made = label_articles(
+        _package(args),
+        articles,
+        chosen_teacher(args),
+        args.output_dir,
+        target_count=args.target_count,
+        batch_size=args.batch_size,
+        settings=chosen_settings(args),
+        profile=chosen_profile(args, 0.0),
+        structured=args.structured,
+        allow_change=args.allow_change,
+    )
+    console.line("labels", f"{made.total:,} in {made.folder}, {made.labelled:,} of them new; "
+                 f"{made.failed:,} dead letters")  # fmt: skip
+    for reason, count in made.blocked.most_common(5):
+        console.line("blocked", f"{count:,} {reason}")
+    _tell_rejected(rejected, console)
+    if made.stopped is not None:
+        raise LabelingStoppedError(f"labelling ended early ({made.stopped}): {made.message}")
+    if made.failed and not made.labelled:
+        raise LabelingStoppedError(
+            f"none of {made.failed:,} articles got a label; {made.folder}/dead_letter.jsonl says "
+            "why, and --retry-failed asks again"
+        )
+
+
 def _merge(args: argparse.Namespace, console: Console) -> None:
     from ...files import write_json_lines
     from ...labeling.filters.curation.merge import merge_labels
@@ -362,6 +443,7 @@ ACTIONS: Final[
     "new": (new_parser, _new, "write a package to start from"),
     "verify": (verify_parser, _verify, "list all faults of a package"),
     "screen": (screen_parser, _screen, "run the prefilter, and draw what it blocks"),
+    "label": (label_parser, _label, "let an oracle label articles"),
     "merge": (merge_parser, _merge, "merge files of labels"),
     "analyze": (analyze_parser, _analyze, "statistics and balance of labels"),
     "split": (split_parser, _split, "training, validation and test files"),
