@@ -46,7 +46,7 @@ def test_the_sample_is_read_with_its_training_file():
     config = read_agent_config(read_layers((SAMPLE,)), SAMPLE.parent)
     assert (config.agent.num_instructions, config.teacher.provider) == (48, "embedded")
     assert (config.training.iters, config.training.learning_rate) == (100, 2e-4)
-    assert (config.trains, config.student) == (True, "from_teacher")
+    assert (config.trains, config.student) == (True, "every_second_layer")
 
 
 def test_defaults_are_those_of_fastdistill():

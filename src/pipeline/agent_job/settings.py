@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...config import as_settings, named_place, read_written_yaml
-from ...distillation.setting_names import PRUNED
+from ...distillation.setting_names import EVERY_SECOND
 from ...errors import ConfigError, did_you_mean
 from ..records.config.environment_values import with_environment
 from ..records.config.run_settings import as_count, from_variable
@@ -97,8 +97,9 @@ class TrainingSettings:
     mlx_config: str | None = None
     """Training file in MLX's form, whose settings stand where no others are given."""
     model: str | None = None
-    """Where the student starts: a folder, a model of the hub, or `from_teacher`; None is
-    `from_teacher` for a teacher in this process."""
+    """Where the student starts: a folder, a model of the hub, `every_second_layer` of the teacher,
+    or `from_teacher` (measures the layers first, which takes longer than the training). None is
+    `every_second_layer` for a teacher in this process."""
     iters: int | None = None
     """Steps of the training; None is about eight passes."""
     batch_size: int = 4
@@ -128,7 +129,7 @@ class AgentConfig:
     @property
     def student(self) -> str | None:
         """Where the student starts."""
-        return self.training.model or (PRUNED if self.teacher.is_local else None)
+        return self.training.model or (EVERY_SECOND if self.teacher.is_local else None)
 
 
 _SECTIONS: Final[dict[str, type[Any]]] = {
