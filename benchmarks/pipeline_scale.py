@@ -125,11 +125,11 @@ def stage_figures(run: Path) -> dict[str, Figures]:
     return found
 
 
-def measure(command: Sequence[str], cwd: Path | None = None) -> Figures:
+def measure(command: Sequence[str]) -> Figures:
     """Run a command, watch the memory of its tree of processes, and read its last line."""
     with tempfile.TemporaryFile("w+") as told:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, cwd=cwd)
+        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
         peak = 0
         while process.poll() is None:
             peak = max(peak, tree_bytes(process.pid))
@@ -201,7 +201,7 @@ def peers(count: int, rounds: int, peer_python: str, cpus: int, folder: Path) ->
         for name, command in runs.items():
             out = folder / f"{name}-{turn}"
             out.mkdir()
-            figures = measure(command(out), PEERS)
+            figures = measure(command(out))
             exported[name] = exported_objects(out)
             print(turn, name, figures, flush=True)
             if turn:

@@ -221,3 +221,21 @@ def test_memory_does_not_grow_with_the_records(tmp_path):
 
     small = peak(1000)
     assert peak(8000) < 1.5 * small
+
+
+def test_keys_that_begin_alike_are_different_records(tmp_path):
+    first, other = b"8 bytes." + bytes(24), b"8 bytes." + b"x" * 24
+    with Deduplicator(tmp_path / "seen.sqlite", "run") as deduplicator:
+        state = deduplicator.state
+        item = state.keep(0, first, "a")
+        assert state.owners([other]) == {}
+        another = state.keep(1, other, "b")
+        assert state.owners([first, other]) == {first: item, other: another}
+
+
+def test_more_keys_than_one_statement_takes(tmp_path):
+    records = [{"sample_id": n % 1500} for n in range(3000)]
+    verdicts = run(tmp_path / "seen.sqlite", records, batch_size=3000)
+    assert [v.kept for v in verdicts] == [True] * 1500 + [False] * 1500
+    again = run(tmp_path / "seen.sqlite", records, run_id="later", batch_size=3000)
+    assert {v.reason for v in again} == {"exact_duplicate"}
