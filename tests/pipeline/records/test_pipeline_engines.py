@@ -103,7 +103,7 @@ def test_ctrl_c_reaches_the_processes(reference, tmp_path):
 
 
 ON_RAY = """
-from test_engines import *
+from test_pipeline_engines import *
 
 if __name__ == "__main__":
     options = {{"workers": 2}}
