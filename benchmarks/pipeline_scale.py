@@ -126,13 +126,20 @@ def stage_figures(run: Path) -> dict[str, Figures]:
 
 
 def measure(command: Sequence[str]) -> Figures:
-    """Run a command, watch the memory of its tree of processes, and read its last line."""
+    """Run a command, watch its tree of processes, and read its last line.
+
+    Returns:
+        What it printed, with `peak_bytes`, `whole_s` and `tree_processor_s`, the processor time of
+        all its processes with their start.
+    """
     with tempfile.TemporaryFile("w+") as told:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
-        peak = 0
+        peak, spent = 0, dict[int, float]()
         while process.poll() is None:
-            peak = max(peak, tree_bytes(process.pid))
+            family = tree(process.pid)
+            spent.update({one: seconds for one, (seconds, _) in family.items()})
+            peak = max(peak, sum(size for _, size in family.values()))
             time.sleep(0.2)
         told.seek(0)
         lines = told.read().splitlines()
@@ -140,30 +147,35 @@ def measure(command: Sequence[str]) -> Figures:
         raise SystemExit("\n".join([f"{' '.join(command)} failed:", *lines[-30:]]))
     figures = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
     figures["peak_bytes"] = max(peak, figures.get("peak_bytes", 0))
-    return {**figures, "whole_s": time.perf_counter() - began}
+    whole = {"whole_s": time.perf_counter() - began, "tree_processor_s": sum(spent.values())}
+    return {**figures, **whole}
 
 
-def tree_bytes(root: int) -> int:
-    """Add up the memory of a process and its descendants; shared pages count once (PSS)."""
-    parents = {}
+def tree(root: int) -> dict[int, tuple[float, int]]:
+    """Give processor seconds and bytes of a process and each of its descendants.
+
+    Pages that several processes share are divided among them (PSS).
+    """
+    ticks = os.sysconf("SC_CLK_TCK")
+    known: dict[int, tuple[int, float]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parents[int(folder.name)] = int(
-                (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            )
-        except (OSError, ValueError):
+            told = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
             continue
+        known[int(folder.name)] = int(told[1]), (int(told[11]) + int(told[12])) / ticks
     family = {root}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
+    while more := {child for child, (parent, _) in known.items() if parent in family} - family:
         family |= more
-    total = 0
-    for process in family:
+    found = {}
+    for process in family & known.keys():
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    return total
+        size = sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        found[process] = known[process][1], size
+    return found
 
 
 def scale(counts: Sequence[int], folder: Path) -> list[Figures]:
@@ -286,9 +298,9 @@ def report(found: Figures) -> tuple[str, bool]:
             f"{beside['count']:,} records, the same {beside['kept']:,} objects exported by each "
             f"in every round; medians of {len(beside['runs']['ray'])} rounds in turns, without "
             "imports and the start of Ray. stillroom and distilabel begin each run afresh.", "",
-            "| | seconds | each round | with start and imports | peak MiB "
-            "| stillroom is faster by | at least | |",
-            "|---|---|---|---|---|---|---|---|",
+            "| | seconds | each round | with start and imports | processor s, with start "
+            "| peak MiB | stillroom is faster by | at least | |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         for name, runs in beside["runs"].items():
             ratio = medians[name] / medians["stillroom"]
@@ -297,9 +309,10 @@ def report(found: Figures) -> tuple[str, bool]:
             fine = fine and met_here
             each = ", ".join(f"{run['seconds']:.1f}" for run in runs)
             whole = statistics.median(run["whole_s"] for run in runs)
+            spent = statistics.median(run["tree_processor_s"] for run in runs)
             peak = max(run["peak_bytes"] for run in runs)
             lines.append(
-                f"| {name} | {medians[name]:.1f} | {each} | {whole:.1f} | {peak / 2**20:,.0f} | "
+                f"| {name} | {medians[name]:.1f} | {each} | {whole:.1f} | {spent:.1f} | {peak / 2**20:,.0f} | "
                 + (
                     "| | |"
                     if asked is None

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
+from jinja2 import Environment
 from stillroom.errors import ConfigError, DataError
 from stillroom.record_template import RecordTemplate
 
@@ -18,6 +20,22 @@ from stillroom.record_template import RecordTemplate
 )
 def test_a_template_is_filled_with_the_columns(template, record, text):
     assert RecordTemplate(template).render(record) == text
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a {{ x }} b\n", "{{x}}{{ y }}", "{{ self }}", "{{ true }}", "{% if x %}a{% endif %}", "",
+        "{{ x|upper }}", "plain\r\n{{ x }}\r", "{# c #}{{ x }}", "{% raw %}{{ x }}{% endraw %}",
+        "{{ x }} \n {{- y }}", "{% set x = 'q' %}{{ x }}", "{{ 'a' }}", "{{ x, y }}", "{{ range }}",
+        "{{ loop }}", "{% block x %}{{ y }}{% endblock %}{{ x }}", "{{ x }}{{ n }}",
+    ],
+)  # fmt: skip
+def test_a_template_is_filled_as_jinja_fills_it(template):
+    record = {"x": "<X> ", "y": "Y", "n": 1.0, "self": "s", "true": "t", "range": "r", "loop": "l"}
+    jinja = Environment(keep_trailing_newline=True).from_string(template)
+    text = RecordTemplate(template).render(record)
+    assert re.sub(r"0x\w+", "", text) == re.sub(r"0x\w+", "", jinja.render(record))
 
 
 @pytest.mark.parametrize(

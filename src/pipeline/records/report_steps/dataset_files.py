@@ -38,6 +38,7 @@ from ....records import split_position
 
 logger = logging.getLogger(__name__)
 SPLIT_FILE: Final = "split.json"
+_LINE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _HEAD: Final = struct.Struct(">d32sQ")
 """Before each object in the temporary file: its position in the split, 0 to 1, its digest, and its
 length in bytes."""
@@ -150,7 +151,7 @@ class DatasetFiles:
         digest = record_digest(value, told)
         position = split_position(split_key(record, self._id_field))
         try:
-            line = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            line = _LINE.encode(value).encode()
         except UnicodeEncodeError as fault:
             raise DataError(f"record {told}: a text holds half a surrogate pair") from fault
         self._positions.add(float_key(position))
