@@ -326,7 +326,7 @@ def _set_log_level(level: str) -> None:
     if number is None:
         known = did_you_mean(level.upper(), logging.getLevelNamesMapping(), what="level")
         raise ConfigError([f"FASTDISTILL_LOG_LEVEL is {level!r}; {known}"])
-    logging.getLogger("stillroom.pipeline").setLevel(number)
+    logging.getLogger("stillroom.pipeline.records").setLevel(number)
 
 
 def result_told(pipeline: Pipeline, result: Distiset) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from .run_state import RunOptions, RunResult
 from .stage_store import STATE, StageStore, read_sealed, write_sealed
 from .step import OrderedStep, RunContext
 
-log = logging.getLogger("stillroom.pipeline")
+log = logging.getLogger("stillroom.pipeline.records")
 Progress = Callable[[Stage, int, int | None], None]
 """Is told of a stage, its shards done and their number, None where it is not known."""
 OPEN_FILE = "open-shard.json"

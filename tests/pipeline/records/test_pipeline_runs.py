@@ -423,7 +423,7 @@ def test_what_a_run_logs_reaches_the_given_handlers(tmp_path):
         def emit(self, record):
             lines.append(record.getMessage())
 
-    logging.getLogger("stillroom.pipeline").setLevel(logging.INFO)
+    logging.getLogger("stillroom.pipeline.records").setLevel(logging.INFO)
     with Pipeline() as pipeline:
         Numbers(count=3) >> OddOnes()
     pipeline.run(artifacts_dir=tmp_path, logging_handlers=[Kept()])
