@@ -25,7 +25,6 @@ import json
 import os
 import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,7 +41,7 @@ RESULTS = HERE / "results" / "pipeline_scale"
 PEER_PACKAGES = ["distilabel==1.5.3"]
 MOST_MEMORY = 1.5 * 2**30
 MOST_GROWTH = 1.15
-LEAST_RATIO = {"distilabel": 3.0, "ray": 1.0}
+LEAST_RATIO = {"distilabel": 3.0, "distilabel, batches of 1,000": 3.0, "ray": 1.0}
 Figures = dict[str, Any]
 
 
@@ -203,6 +202,9 @@ def peers(count: int, rounds: int, peer_python: str, cpus: int, folder: Path) ->
     runs: dict[str, Callable[[Path], list[str]]] = {
         "stillroom": lambda out: [sys.executable, __file__, "--child", source, str(out)],
         "distilabel": lambda out: [
+            peer_python, str(PEERS / "run_distilabel.py"), source, str(out), "50",
+        ],
+        "distilabel, batches of 1,000": lambda out: [
             peer_python, str(PEERS / "run_distilabel.py"), source, str(out), "1000",
         ],
         "ray": lambda out: [sys.executable, str(PEERS / "run_ray.py"), source, str(out), str(cpus)],
@@ -212,7 +214,7 @@ def peers(count: int, rounds: int, peer_python: str, cpus: int, folder: Path) ->
     for turn in range(rounds + 1):
         exported = {}
         for name, command in runs.items():
-            out = folder / f"{name}-{turn}"
+            out = folder / f"{name.partition(',')[0]}-{len(exported)}-{turn}"
             out.mkdir()
             figures = measure(command(out))
             exported[name] = exported_objects(out)
@@ -290,30 +292,28 @@ def report(found: Figures) -> tuple[str, bool]:
             f"- Peak memory {peak / 2**20:,.0f} MiB; allowed 1,536: {_told(met[1])}.",
         ]
     if beside := found.get("peers"):
-        medians = {
-            name: statistics.median(run["seconds"] for run in runs)
-            for name, runs in beside["runs"].items()
-        }
+        best = {name: min(run["seconds"] for run in runs) for name, runs in beside["runs"].items()}
         lines += [
             "", "## Beside distilabel and Ray Data", "",
             f"{beside['count']:,} records, the same {beside['kept']:,} objects exported by each "
-            f"in every round; medians of {len(beside['runs']['ray'])} rounds in turns, without "
-            "imports and the start of Ray. stillroom and distilabel begin each run afresh.", "",
+            f"in every round. The fastest of {len(beside['runs']['ray'])} rounds in turns, since "
+            "other work on the machine only adds; without imports and the start of Ray. "
+            "distilabel's own size of a batch is 50.", "",
             "| | seconds | each round | with start and imports | processor s, with start "
             "| peak MiB | stillroom is faster by | at least | |",
             "|---|---|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         for name, runs in beside["runs"].items():
-            ratio = medians[name] / medians["stillroom"]
+            ratio = best[name] / best["stillroom"]
             asked = LEAST_RATIO.get(name)
             met_here = asked is None or ratio >= asked
             fine = fine and met_here
             each = ", ".join(f"{run['seconds']:.1f}" for run in runs)
-            whole = statistics.median(run["whole_s"] for run in runs)
-            spent = statistics.median(run["tree_processor_s"] for run in runs)
+            whole = min(run["whole_s"] for run in runs)
+            spent = min(run["tree_processor_s"] for run in runs)
             peak = max(run["peak_bytes"] for run in runs)
             lines.append(
-                f"| {name} | {medians[name]:.1f} | {each} | {whole:.1f} | {spent:.1f} "
+                f"| {name} | {best[name]:.1f} | {each} | {whole:.1f} | {spent:.1f} "
                 f"| {peak / 2**20:,.0f} | "
                 + (
                     "| | |"

@@ -54,8 +54,9 @@ def duplicate_key(
             field=named,
             reason="missing_field",
         )
-    for field in chosen:
-        field_json(record, field)  # names the field that is no JSON value
+    for field, value in chosen.items():
+        if type(value) is not str:
+            field_json(record, field)  # names the field that is no JSON value
     if normalize:
         chosen = {field: _normalized(value) for field, value in chosen.items()}
     return hashlib.sha256(stable_json(chosen).encode("ascii")).digest()

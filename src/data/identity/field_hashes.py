@@ -39,12 +39,17 @@ def canonical_input(
     >>> canonical_input({"b": "x", "a": 0, "c": None}, ["a", "b", "c"])
     '{"a":0,"b":"x"}'
     """
-    chosen: dict[str, Any] = {}
-    for field in _present(record, fields, strict=strict, step="CanonicalizeFields"):
-        if record[field] is not None or not drop_null_fields:
+    chosen = {
+        field: record[field]
+        for field in _present(record, fields, strict=strict, step="CanonicalizeFields")
+        if record[field] is not None or not drop_null_fields
+    }
+    try:
+        return stable_json(chosen, legacy=legacy)
+    except (TypeError, ValueError):
+        for field in chosen:
             field_json(record, field, legacy=legacy)  # names the field that is no JSON value
-            chosen[field] = record[field]
-    return stable_json(chosen, legacy=legacy)
+        raise
 
 
 def hash_fields(
