@@ -12,7 +12,27 @@ from ..step import Record, RowStep
 from .fields import names_of
 
 
-class CanonicalizeFields(RowStep):
+class _FieldsStep(RowStep):
+    """A step over some named fields of a record."""
+
+    fields: Sequence[str]
+    """Names of fields."""
+    strict: bool = True
+    """Refuse a record that lacks a field; otherwise the field is left out."""
+
+    def __post_init__(self) -> None:
+        """Refuse a step without fields."""
+        super().__post_init__()
+        if not names_of(self.fields):
+            raise ConfigError(["fields is empty; name at least one field"])
+
+    @property
+    def inputs(self) -> list[str]:
+        """The fields, where `strict`."""
+        return names_of(self.fields) if self.strict else []
+
+
+class CanonicalizeFields(_FieldsStep):
     """Writes some fields as one JSON text with sorted keys.
 
     >>> step = CanonicalizeFields(fields=["schema", "instruction"])
@@ -26,18 +46,6 @@ class CanonicalizeFields(RowStep):
     output_field: str = "canonical_input"
     drop_null_fields: bool = True
     """Leave out fields that are null."""
-    strict: bool = True
-    """Refuse a record that lacks a field; otherwise the field is left out."""
-
-    def __post_init__(self) -> None:
-        """Refuse a step without fields."""
-        super().__post_init__()
-        _require_fields(self.fields)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The fields, where `strict`."""
-        return names_of(self.fields) if self.strict else []
 
     @property
     def outputs(self) -> list[str]:
@@ -59,7 +67,7 @@ class CanonicalizeFields(RowStep):
         return {**record, self.output_field: text}
 
 
-class ComputeHash(RowStep):
+class ComputeHash(_FieldsStep):
     """Hashes some fields: sha256 of their JSON texts, joined.
 
     >>> list(ComputeHash(fields=["a"]).process([{"a": None}]))[0][0]["hash"][:8]
@@ -75,16 +83,6 @@ class ComputeHash(RowStep):
     since `{a: 1}` and `{b: 1}` would have the same hash without them."""
     include_field_names: bool = False
     """Hash each part as `name=value`."""
-
-    def __post_init__(self) -> None:
-        """Refuse a step without fields."""
-        super().__post_init__()
-        _require_fields(self.fields)
-
-    @property
-    def inputs(self) -> list[str]:
-        """The fields, where `strict`."""
-        return names_of(self.fields) if self.strict else []
 
     @property
     def outputs(self) -> list[str]:
@@ -107,7 +105,7 @@ class ComputeHash(RowStep):
         return {**record, self.output_field: digest}
 
 
-class AddSampleId(RowStep):
+class AddSampleId(_FieldsStep):
     """Adds `canonical_input`, `schema_hash` and `sample_id` at once.
 
     | `sample_id_version` | sha256 over | equal for |
@@ -126,13 +124,10 @@ class AddSampleId(RowStep):
     sample_id_version: SampleIdVersion = "v1"
     drop_null_fields: bool = True
     """Leave out fields that are null."""
-    strict: bool = True
-    """Refuse a record that lacks a field; otherwise the field is left out."""
 
     def __post_init__(self) -> None:
         """Refuse a step without fields, and an unknown version."""
         super().__post_init__()
-        _require_fields(self.fields)
         if self.sample_id_version not in get_args(SampleIdVersion):
             raise ConfigError([
                 f"sample_id_version is {self.sample_id_version!r}; allowed are 'v1' and 'v2'"
@@ -141,7 +136,7 @@ class AddSampleId(RowStep):
     @property
     def inputs(self) -> list[str]:
         """`task_id` and, where `strict`, the fields."""
-        return ["task_id", *(names_of(self.fields) if self.strict else [])]
+        return ["task_id", *super().inputs]
 
     @property
     def outputs(self) -> list[str]:
@@ -161,8 +156,3 @@ class AddSampleId(RowStep):
             drop_null_fields=self.drop_null_fields,
             strict=self.strict,
         )
-
-
-def _require_fields(fields: Sequence[str]) -> None:
-    if not names_of(fields):
-        raise ConfigError(["fields is empty; name at least one field"])
