@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class RecordTemplate:
@@ -26,17 +31,17 @@ class RecordTemplate:
         Raises:
             ConfigError: It has a mistake; says in which line.
         """
-        from jinja2 import StrictUndefined, TemplateSyntaxError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from jinja2 import TemplateSyntaxError, meta
 
-        environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_require_value
-        )
         try:
-            self._template = environment.from_string(template)
-            self._parts = _plain_parts(environment.parse(template))
+            parsed = _environment().parse(template)
+            _compiled(template)
         except TemplateSyntaxError as fault:
             raise ConfigError([f"template, line {fault.lineno}: {fault.message}"]) from fault
+        self.variables = frozenset(meta.find_undeclared_variables(parsed))
+        """Columns that the template uses."""
+        self._text = template
+        self._parts = _plain_parts(parsed)
 
     def render(self, record: Mapping[str, Any]) -> str:
         """Write the text of a record.
@@ -52,13 +57,30 @@ class RecordTemplate:
             if len(texts) == len(values):
                 return "".join(texts)
         try:
-            return self._template.render(dict(record))
-        except DataError:
-            raise
+            return _compiled(self._text).render(dict(record))
+        except DataError as fault:
+            null = [name for name in sorted(self.variables) if record.get(name) is None]
+            raise DataError(f"{fault}: {null}" if null else str(fault)) from None
         except UndefinedError as fault:
             raise DataError(f"undefined template variable: {fault.message}") from fault
         except Exception as fault:
             raise DataError(f"the template cannot be filled: {fault}") from fault
+
+
+@functools.cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, keep_trailing_newline=True, finalize=_require_value
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    """Compile a template; kept apart from its `RecordTemplate`, which is sent to other machines."""
+    return _environment().from_string(template)
 
 
 def _plain_parts(tree: Any) -> list[tuple[bool, str]] | None:  # noqa: ANN401 - Jinja's tree

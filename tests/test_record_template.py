@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 
 import pytest
@@ -52,6 +53,11 @@ def test_a_template_is_filled_as_jinja_fills_it(template):
 def test_nothing_missing_becomes_an_empty_text(template, record, told):
     with pytest.raises(DataError, match=told):
         RecordTemplate(template).render(record)
+
+
+def test_a_template_is_sent_to_other_processes():
+    template = pickle.loads(pickle.dumps(RecordTemplate("{{ a|upper }}")))
+    assert (template.render({"a": "x"}), template.variables) == ("X", {"a"})
 
 
 def test_a_mistake_in_a_template_is_told_by_its_line():

@@ -100,13 +100,16 @@ def test_the_system_prompt_is_the_records_own_where_it_has_one(tmp_path):
 def test_an_undefined_variable_is_an_error_with_the_records_id(tmp_path):
     generation = step(tmp_path, ScriptedLLM(replies=echo))
     poisonous = [*rows(2), {"task_id": "t2", "instruction": None}, {"task_id": "t3"}]
-    with pytest.raises(DataError, match="record 't2': undefined template variable 'instruction'"):
+    with pytest.raises(DataError, match="record 't2': a template variable is null"):
         list(generation.process(poisonous))
     output = generation.run_rows(poisonous)
     generation.unload()
     assert [record["task_id"] for record in output.records] == ["t0", "t1"]
-    reason = "undefined template variable 'instruction'"
-    assert [(loss.place, loss.reason) for loss in output.dead] == [(2, reason), (3, reason)]
+    null, missing = output.dead
+    assert (null.place, missing.place) == (2, 3)
+    assert null.reason.startswith("a template variable is null")
+    assert null.reason.endswith(": ['instruction']")
+    assert missing.reason == "undefined template variable: 'instruction' is undefined"
     assert not output.missing(4)
 
 

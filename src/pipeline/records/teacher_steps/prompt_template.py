@@ -1,4 +1,4 @@
-"""From a record to the turns that a model is asked, by a Jinja template.
+"""From a record to the turns that a model is asked, by a `RecordTemplate`.
 
 A variable that the record does not have, or that is null, is an error, since a prompt with a hole
 would be answered and paid for.
@@ -6,16 +6,13 @@ would be answered and paid for.
 
 from __future__ import annotations
 
-import functools
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ....errors import ConfigError, DataError
 from ....labeling.teachers.protocol import Prompt
-
-if TYPE_CHECKING:
-    from jinja2 import Template
-    from jinja2.sandbox import SandboxedEnvironment
+from ....record_template import RecordTemplate
 
 _IDS: Final = ("sample_id", "task_id", "id")
 """Columns by which a record is named in messages."""
@@ -38,24 +35,15 @@ class PromptTemplate:
         Raises:
             ConfigError: The template has a mistake, or uses a variable that is no column.
         """
-        from jinja2 import TemplateSyntaxError, meta
-
-        try:
-            parsed = _environment().parse(template)
-        except TemplateSyntaxError as fault:
-            raise ConfigError([f"template, line {fault.lineno}: {fault.message}"]) from fault
-        used = meta.find_undeclared_variables(parsed)
-        wrong = sorted(used - set(columns))
+        self._template = RecordTemplate(template)
+        wrong = sorted(self._template.variables - set(columns))
         if wrong:
             raise ConfigError([
                 f"the template uses {wrong}; columns are {list(columns)}: add them to columns"
             ])  # fmt: skip
-        self._template = template
-        self._columns = tuple(columns)
-        self._used = tuple(column for column in columns if column in used)
         self._system = system_prompt
-        only = self._used[0] if len(self._used) == 1 else None
-        self._turns_column = only if template.strip() == f"{{{{ {only} }}}}" else None
+        alone = re.fullmatch(r"\s*{{ (\w+) }}\s*", template)
+        self._turns_column = alone[1] if alone else None
 
     def turns(self, record: Mapping[str, Any]) -> list[dict[str, str]]:
         """Write the turns of a record.
@@ -63,37 +51,15 @@ class PromptTemplate:
         Raises:
             DataError: A variable is missing or null, or the prompt is empty.
         """
-        for column in self._used:
-            if record.get(column) is None:
-                raise DataError(f"undefined template variable {column!r}")
         system = record.get("system_prompt") or self._system
         before = [{"role": "system", "content": str(system)}] if system else []
         given = record.get(self._turns_column) if self._turns_column else None
         if isinstance(given, list):
             return before + _read_turns(given)
-        from jinja2 import TemplateError
-
-        try:
-            filled = _compiled(self._template)
-            text = filled.render({column: record.get(column) for column in self._columns})
-        except TemplateError as fault:
-            raise DataError(f"the template cannot be filled: {fault}") from fault
+        text = self._template.render(record)
         if not text.strip():
             raise DataError("the prompt is empty")
         return [*before, {"role": "user", "content": text}]
-
-
-@functools.cache
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-
-
-@functools.lru_cache(maxsize=64)
-def _compiled(template: str) -> Template:
-    return _environment().from_string(template)
 
 
 def named_record(record: Mapping[str, Any]) -> str:
