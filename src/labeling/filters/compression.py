@@ -1,28 +1,32 @@
 """Shorten articles to some hundred words at ends of sentences.
 
 The head, the tail and the paragraphs that a filter marks are kept, in their order; what is left out
-is replaced by a line. A text within the limit is not changed at all. Two characters of Chinese or
+is replaced by a line. A text within the limit is not changed at all. Of a text of more than 60,000
+characters (75 per word of the limit, where it is above 800 words) the middle is not looked at, so
+that the time does not grow with the length of the text. Two characters of Chinese or
 Japanese count as a word, and five of Thai, Lao, Khmer or Burmese, which have no blanks.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from typing import Final
 
 from .filter_config import DEFAULT_COMPRESSION, CompressionSettings
+from .patterns import SearchTime, join_patterns
 
-COMPRESSION_VERSION: Final = 1
+COMPRESSION_VERSION: Final = 2
 """Part of the hash of a view; a change of the rules below raises it."""
 GAP: Final = "\n[...content compressed...]\n"
 _GAP_COST: Final = 20  # two words
 _WORD: Final = 10
 """Cost of a word; costs are whole numbers so that no sum is rounded."""
 _MARKED_SHARE: Final = 0.25
+HEAD_CHARACTERS: Final = 50
+TAIL_CHARACTERS: Final = 25
+_FIRST_TAIL: Final = 8
+"""Characters per word of the tail that are looked at first."""
 _LONG_RUN: Final = 30
 """Characters from which a run without blanks, such as an address or Base64, counts as several
 words."""
@@ -31,7 +35,12 @@ _EAST: Final = (
     "\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003fffd"
 )
 _SOUTH_EAST: Final = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_UNITS: Final = re.compile(rf"([{_EAST}])|([{_SOUTH_EAST}])|([^\s{_EAST}{_SOUTH_EAST}]+)")
+_UNITS: Final = re.compile(
+    rf"([{_EAST}])|([{_SOUTH_EAST}])|([^\s{_EAST}{_SOUTH_EAST}]{{1,{_LONG_RUN}}})"
+)
+_RUN: Final = 3
+_COSTS: Final = {1: 5, 2: 2, _RUN: _WORD}
+"""Group of `_UNITS` -> cost."""
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|etc|inc|ltd|co|corp|jr|sr|no|fig|approx|dept|est|gov|sen|rep"
     r"|gen|e\.g|i\.e|z\.b|d\.h|bzw|ca|nr|usw|jan|feb|aug|sept|oct|nov|dec)|\b[^\W\d_](?:\.[^\W\d_])*)\.\Z",
@@ -49,19 +58,9 @@ _END: Final = re.compile(
     r"|\n\s*+"
     rf"| (?<=[{_SOUTH_EAST}] ) *+(?=[{_SOUTH_EAST}])"
 )
-_PARAGRAPH: Final = re.compile(r"\n+")
-
-
-@dataclass
-class _Sentence:
-    whole: str
-    start: int
-    stop: int
-    """Place in the whole text, with the white space behind it."""
-
-    @cached_property
-    def cost(self) -> int:  # of most sentences in the middle it is never asked
-        return _cost(self.whole[self.start : self.stop])
+_WHITE: Final = re.compile(r"\s*+")
+Spans = list[tuple[int, int]]
+"""Places (start, stop) in the text, in their order."""
 
 
 def compress_text(text: str, settings: CompressionSettings = DEFAULT_COMPRESSION) -> str:
@@ -75,28 +74,27 @@ def compress_text(text: str, settings: CompressionSettings = DEFAULT_COMPRESSION
         The text itself where it is short enough, with LF line ends and without white space at its
         ends; else whole sentences of it, and `[...content compressed...]` where some are left out.
         A sentence that alone exceeds its share is cut behind a word.
+
+    Raises:
+        PatternTimeError: The patterns take too long on it.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     limit = settings.max_words * _WORD
-    if _cost(text, limit) <= limit:
+    head_stop, tail_start = _seen(text, settings)
+    if tail_start == 0 and _cost(text, limit) <= limit:
         return text
-    sentences = [_Sentence(text, start, stop) for start, stop in _sentences(text)]
-    tail = _tail(sentences, int((limit - _GAP_COST) * settings.tail_share))
-    marked = _marked(text, sentences[:tail], settings, int(limit * _MARKED_SHARE))
-    spent = sum(sentences[n].cost for n in [*marked, *range(tail, len(sentences))])
+    tail = _tail(text, tail_start, int((limit - _GAP_COST) * settings.tail_share))
+    seen = [(0, min(head_stop, tail)), (tail_start, tail)] if tail_start else [(0, tail)]
+    marked = _marked(text, seen, settings, int(limit * _MARKED_SHARE))
+    spent = sum(_cost(text[a:b]) for a, b in [*marked, (tail, len(text))])
     # Each kept run of sentences may need a gap before it.
-    left = limit - spent - _GAP_COST * (1 + len(_runs(sorted(marked))))
-    kept, place = {*marked, *range(tail, len(sentences))}, 0
-    while place < tail and (place in kept or sentences[place].cost <= left):
-        left -= 0 if place in kept else sentences[place].cost
-        kept.add(place)
-        place += 1
-    head = "" if place else _cut(text[: sentences[0].stop], left)
-    runs = _runs(sorted(kept))
-    pieces = [text[sentences[a].start : sentences[b].stop].strip() for a, b in runs]
-    if not place:
-        pieces.insert(0, head)
-    if not runs or runs[-1][1] != len(sentences) - 1:
+    left = limit - spent - _GAP_COST * (1 + len(_joined(marked)))
+    head = _head(text, min(head_stop, tail), {start for start, _ in marked}, left)
+    runs = _joined(sorted([*head, *marked, (tail, len(text))]))
+    pieces = [text[a:b].strip() for a, b in runs if a < b]
+    if not head:
+        pieces.insert(0, _cut(text[: min(head_stop, tail)], left))
+    if tail == len(text):
         pieces.append("")
     return GAP.join(pieces).strip()
 
@@ -114,18 +112,22 @@ def _cost(text: str, enough: int | None = None) -> int:
     """Sum the costs of words; stops counting behind `enough`."""
     total = 0
     for found in _UNITS.finditer(text):
-        if found[3] is not None:
-            total += _WORD * -(-(found.end() - found.start()) // _LONG_RUN)
-        else:
-            total += 5 if found[1] is not None else 2
+        total += _COSTS[found.lastindex or 0]
         if enough is not None and total > enough:
             break
     return total
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for found in _END.finditer(text):
+def _seen(text: str, settings: CompressionSettings) -> tuple[int, int]:
+    """Give the end of the part at the head that is looked at, and the start of that at the tail."""
+    words = max(settings.max_words, DEFAULT_COMPRESSION.max_words)
+    head, tail = words * HEAD_CHARACTERS, words * TAIL_CHARACTERS
+    return (head, len(text) - tail) if len(text) > head + tail else (len(text), 0)
+
+
+def _sentences(text: str, start: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Yield the places of sentences, each with the white space behind it."""
+    for found in _END.finditer(text, start, limit):
         stop = found["stop"]
         if stop == "." and "\n" not in found[0]:
             before = text[max(start, found.end("stop") - 24) : found.end("stop")]
@@ -134,66 +136,83 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
         if found.end() > start:
             yield start, found.end()
             start = found.end()
-    if start < len(text):
-        yield start, len(text)
+    if start < limit:
+        yield start, limit
 
 
-def _tail(sentences: list[_Sentence], budget: int) -> int:
-    """Number of the first sentence of the tail."""
-    first = len(sentences)
-    while first > 1 and sentences[first - 1].cost <= budget:
-        first -= 1
-        budget -= sentences[first].cost
-    return first
+def _tail(text: str, floor: int, budget: int) -> int:
+    """Give the start of the tail: the last whole sentences that the budget allows for."""
+    size = max(200, budget // _WORD * _FIRST_TAIL)
+    while True:
+        begin = max(floor, len(text) - size)
+        first, left = len(text), budget
+        # Of the first sentence only a part may be there; that of the text belongs to the head.
+        for start, stop in reversed(list(_sentences(text, begin, len(text)))[1:]):
+            left -= _cost(text[start:stop], left)
+            if left < 0:
+                return first
+            first = start
+        if begin == floor:
+            return first
+        size *= 2
 
 
-def _marked(
-    text: str, sentences: list[_Sentence], settings: CompressionSettings, budget: int
-) -> list[int]:
-    """Numbers of the sentences of marked paragraphs, as far as the budget goes."""
-    pattern = _keep_pattern(settings.keep_patterns)
+def _marked(text: str, seen: Spans, settings: CompressionSettings, budget: int) -> Spans:
+    """Give the sentences of marked paragraphs in parts of the text, as far as the budget goes."""
+    pattern = join_patterns(settings.keep_patterns, lines=True)
+    found: Spans = []
     if pattern is None:
-        return []
-    borders = [0, *(found.end() for found in _PARAGRAPH.finditer(text)), len(text) + 1]
-    wanted = [(a, b) for a, b in itertools.pairwise(borders) if pattern.search(text[a:b])]
-    found: list[int] = []
-    for number, one in enumerate(sentences):
-        inside = any(a <= one.start < b for a, b in wanted)
-        if inside and one.cost + _GAP_COST <= budget:
-            budget -= one.cost + (_GAP_COST if number - 1 not in found[-1:] else 0)
-            found.append(number)
+        return found
+    time = SearchTime()
+    for place, limit in seen:
+        begin = place
+        while begin < limit and budget > _GAP_COST:
+            match = time.search(pattern, text, begin, limit)
+            if match is None:
+                break
+            line = text.rfind("\n", begin, match.start()) + 1 or begin
+            end = text.find("\n", match.start(), limit)
+            begin = limit if end < 0 else min(limit, _WHITE.match(text, end).end())  # type: ignore[union-attr]
+            for start, stop in _sentences(text, line, begin):
+                cost = _cost(text[start:stop], budget)
+                if cost + _GAP_COST <= budget:
+                    follows = bool(found) and found[-1][1] == start
+                    budget -= cost + (0 if follows else _GAP_COST)
+                    found.append((start, stop))
     return found
 
 
-@lru_cache(maxsize=64)
-def _keep_pattern(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
-    if not patterns:
-        return None
-    return re.compile("|".join(f"(?:{one})" for one in patterns), re.IGNORECASE)
+def _head(text: str, limit: int, marked: set[int], budget: int) -> Spans:
+    """Give the first sentences that the budget allows for; marked ones are paid for already."""
+    found: Spans = []
+    for start, stop in _sentences(text, 0, limit):
+        cost = 0 if start in marked else _cost(text[start:stop], budget)
+        if cost > budget:
+            break
+        budget -= cost
+        found.append((start, stop))
+    return found
 
 
-def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """Join neighbouring numbers into (first, last)."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
+def _joined(spans: Spans) -> Spans:
+    """Join spans that touch or overlap."""
+    runs: Spans = []
+    for start, stop in spans:
+        if runs and start <= runs[-1][1]:
+            runs[-1] = (runs[-1][0], max(stop, runs[-1][1]))
         else:
-            runs.append((number, number))
+            runs.append((start, stop))
     return runs
 
 
 def _cut(text: str, budget: int) -> str:
     """Give the first words of a sentence that is too long as a whole."""
-    end = total = 0
+    end = word_end = total = 0
     for found in _UNITS.finditer(text):
-        if found[3] is not None:
-            cost = _WORD * -(-(found.end() - found.start()) // _LONG_RUN)
-        else:
-            cost = 5 if found[1] is not None else 2
-        if total + cost > budget:
-            if found[3] is not None and not end:  # one endless run is cut behind a character
-                end = found.start() + max(0, budget // _WORD) * _LONG_RUN
+        total += _COSTS[found.lastindex or 0]
+        if total > budget:
             break
-        total, end = total + cost, found.end()
-    return text[:end].strip()
+        end = found.end()
+        if found.lastindex != _RUN or not text[end : end + 1].strip():
+            word_end = end
+    return text[: word_end or end].strip()  # one endless run is cut behind a character

@@ -24,6 +24,7 @@ from .filter_config import (
     Tier,
     major_version,
 )
+from .patterns import compile_pattern
 
 CONFIG_FILE: Final = "config.yaml"
 WEIGHT_TOLERANCE: Final = 1e-6
@@ -154,7 +155,7 @@ class _Part:
         found = self.texts(name)
         for one in found:
             try:
-                re.compile(one)
+                compile_pattern(one)
             except re.error as fault:
                 self.fault(name, f"has {one!r}, which is no regular expression ({fault})")
         return found

@@ -47,13 +47,13 @@ class InputView:
         """Take what is visible from an article.
 
         Raises:
-            DataError: It has no title or no content.
+            DataError: It has no title or no content, or `keep_patterns` take too long on it.
         """
         fault = article_fault(article)
         if fault is not None:
             raise DataError(f"the article {_name(article)!r} cannot be shown: {fault}")
         return ShownArticle(
-            article["title"].strip(),
+            _text(article, "title"),
             _text(article, "source"),
             _text(article, "published_date"),
             compress_text(content_of(article), self.compression),
@@ -88,6 +88,8 @@ class InputView:
         }
 
 
+MOST_CHARACTERS: Final = 500
+"""Of title, source and date; what is behind them is not shown."""
 _FIELDS: Final = ("title", "source", "published_date", "content")
 
 
@@ -134,7 +136,7 @@ def require_same_view(
 
 def _text(article: Mapping[str, Any], name: str) -> str:
     value = article.get(name)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value).strip()[:MOST_CHARACTERS].strip()
 
 
 def _name(article: Any) -> object:  # noqa: ANN401 - may be anything

@@ -22,6 +22,7 @@ from ..teachers.protocol import DecodeProfile, Teacher
 from .filter_package import FilterPackage
 from .label_folder import LabelFolder
 from .oracle_reply import oracle_check, read_reply, response_format
+from .patterns import PATTERN_TIME, PatternTimeError
 from .prefilter import PASSED
 from .scored_record import scored_record
 
@@ -149,7 +150,11 @@ def _tasks(
         if not passed:
             made.blocked[reason] += 1
             continue
-        shown = package.view.read(article)
+        try:
+            shown = package.view.read(article)
+        except PatternTimeError:
+            made.blocked[PATTERN_TIME] += 1
+            continue
         yield LabelTask(str(identity), package.view.oracle_prompt(shown), dict(article))
 
 

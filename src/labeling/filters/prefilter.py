@@ -10,22 +10,26 @@ passed, reason = PreFilter().apply_filter(article)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
+from .patterns import PatternTimeError, SearchTime, compile_pattern, join_patterns
+
 PASSED: Final = "passed"
+PASSED_BY_TIME: Final = "passed_pattern_time"
+"""Reason of an article that passes because the patterns take too long on it."""
 Patterns = Mapping[str, Sequence[str]]
 
 
 class BasePreFilter:
     """A prefilter is a subclass that sets the class attributes; hooks are for the rest.
 
-    Patterns are regular expressions that ignore case. They are looked up in the title and the first
-    `MAX_PREFILTER_CONTENT` characters of the content. The order is: a valid article, its length,
-    `_pre_exclusion_check`, excluded domains, exclusions with their overrides, required patterns,
-    `_filter_specific_final_check`.
+    Patterns are regular expressions that ignore case. They are looked up in the first
+    `MAX_PREFILTER_CONTENT` characters of title and content. An article on which they take more than
+    `SEARCH_S` of processor time passes, as nothing has been found against it. The order is: a valid
+    article, its length, `_pre_exclusion_check`, excluded domains, exclusions with their overrides,
+    required patterns, `_filter_specific_final_check`.
     """
 
     VERSION: ClassVar[str] = "0.0"
@@ -60,8 +64,8 @@ class BasePreFilter:
         self._exclusions = _joined_by_category(self.EXCLUSION_PATTERNS)
         self._category_overrides = _joined_by_category(self.CATEGORY_OVERRIDES)
         self._required = _joined_by_category(self.REQUIRED_PATTERNS)
-        self._override = _joined(self.OVERRIDE_KEYWORDS)
-        self._positives = [re.compile(one, re.IGNORECASE) for one in self.POSITIVE_PATTERNS]
+        self._override = join_patterns(self.OVERRIDE_KEYWORDS)
+        self._positives = [compile_pattern(one) for one in self.POSITIVE_PATTERNS]
 
     def apply_filter(self, article: Any) -> tuple[bool, str]:  # noqa: ANN401 - may be anything
         """Decide on one article.
@@ -71,9 +75,10 @@ class BasePreFilter:
                 where they are there.
 
         Returns:
-            Whether it passed, and the reason: `passed`, or one of `missing_title`, `empty_title`,
-            `missing_content`, `empty_content`, `invalid_type_<T>`, `content_too_short_<n>chars`,
-            `excluded_domain_<category>`, `excluded_<category>`, or that of a hook.
+            Whether it passed, and the reason: `passed`, `passed_pattern_time`, or one of
+            `missing_title`, `empty_title`, `missing_content`, `empty_content`, `invalid_type_<T>`,
+            `content_too_short_<n>chars`, `excluded_domain_<category>`, `excluded_<category>`, or
+            that of a hook.
         """
         fault = article_fault(article)
         if fault is not None:
@@ -81,11 +86,15 @@ class BasePreFilter:
         content = content_of(article)
         if len(content) < self.MIN_CONTENT_LENGTH:
             return False, f"content_too_short_{len(content)}chars"
-        title, text = article["title"], content[: self.MAX_PREFILTER_CONTENT]
+        most = self.MAX_PREFILTER_CONTENT
+        title, text = article["title"][:most], content[:most]
         found = self._pre_exclusion_check(title, text, article)
         if found is not None:
             return found
-        reason = self._excluded(title, text, article)
+        try:
+            reason = self._excluded(title, text, article)
+        except PatternTimeError:
+            return True, PASSED_BY_TIME
         if reason is not None:
             return False, reason
         return self._filter_specific_final_check(title, text, article) or (True, PASSED)
@@ -113,31 +122,29 @@ class BasePreFilter:
         for category, domains in self.DOMAIN_EXCLUSIONS.items():
             if any(host == one or host.endswith(f".{one}") for one in domains):
                 return f"excluded_domain_{category}"
-        both = f"{title}\n{text}"
+        both, time = f"{title}\n{text}", SearchTime()
         for category, pattern in self._exclusions.items():
-            if pattern.search(both) and not self._overridden(category, both, title, text, article):
+            if time.search(pattern, both) and not (
+                self._overridden(category, both, time)
+                or self._compound_override_applies(category, title, text, article)
+            ):
                 return f"excluded_{category}"
         language = article.get("language")
         if self.REQUIRED_LANGUAGES and language and not self._is_required_in(str(language)):
             return None
         for category, pattern in self._required.items():
-            if not pattern.search(both):
+            if not time.search(pattern, both):
                 return f"excluded_{category}"
         return None
 
-    def _overridden(
-        self, category: str, both: str, title: str, text: str, article: Mapping[str, Any]
-    ) -> bool:
-        own = self._category_overrides.get(category)
-        if (own is not None and own.search(both)) or (
-            self._override is not None and self._override.search(both)
-        ):
-            return True
-        if self.POSITIVE_THRESHOLD > 0:
-            found = sum(1 for one in self._positives if one.search(both))
-            if found >= self.POSITIVE_THRESHOLD:
+    def _overridden(self, category: str, both: str, time: SearchTime) -> bool:
+        for pattern in (self._category_overrides.get(category), self._override):
+            if pattern is not None and time.search(pattern, both):
                 return True
-        return self._compound_override_applies(category, title, text, article)
+        if self.POSITIVE_THRESHOLD <= 0:
+            return False
+        found = sum(1 for one in self._positives if time.search(one, both))
+        return found >= self.POSITIVE_THRESHOLD
 
     def _is_required_in(self, language: str) -> bool:
         short = language.lower().replace("_", "-").split("-")[0]
@@ -181,14 +188,6 @@ def host_of(url: Any) -> str:  # noqa: ANN401 - any JSON value
     return (host or "").removeprefix("www.")
 
 
-def _joined_by_category(patterns: Patterns) -> dict[str, re.Pattern[str]]:
-    made = {category: _joined(ones) for category, ones in patterns.items()}
+def _joined_by_category(patterns: Patterns) -> dict[str, Any]:
+    made = {category: join_patterns(ones) for category, ones in patterns.items()}
     return {category: one for category, one in made.items() if one is not None}
-
-
-def _joined(patterns: Sequence[str]) -> re.Pattern[str] | None:
-    for one in patterns:
-        re.compile(one)  # so that a fault names the pattern itself
-    if not patterns:
-        return None
-    return re.compile("|".join(f"(?:{one})" for one in patterns), re.IGNORECASE)

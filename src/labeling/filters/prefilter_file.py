@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from ...config import as_settings, read_written_text, read_written_yaml
 from ...errors import ConfigError, did_you_mean
+from .patterns import compile_pattern
 from .prefilter import BasePreFilter
 
 RULES_FILE: Final = "prefilter.yaml"
@@ -122,7 +123,7 @@ def _list_faults(key: str, value: Any, *, patterns: bool) -> list[str]:  # noqa:
     faults = []
     for one in value if patterns else ():
         try:
-            compiled = re.compile(one, re.IGNORECASE)
+            compiled = compile_pattern(one)
         except re.error as fault:
             faults.append(f"{key} has {one!r}, which is no regular expression ({fault})")
             continue

@@ -1,5 +1,7 @@
 """Compression: at most so many words, whole sentences, and one view for all who read."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +144,11 @@ def test_one_changed_character_of_the_prompt_is_refused(tmp_path):
     require_same_view({"prompt_hash": sha256_text(PROMPT)[:12]}, old, where="an older record")
 
 
+def test_a_title_without_end_is_cut(tmp_path):
+    shown = load_filter(write_filter(tmp_path)).view.read({"title": "t" * 10**6, "content": "c"})
+    assert shown.title == "t" * 500
+
+
 def test_what_is_no_article_has_no_view(tmp_path):
     view = load_filter(write_filter(tmp_path)).view
     with pytest.raises(DataError, match="'x' cannot be shown: empty_content"):
@@ -176,3 +183,48 @@ def test_no_tokens_at_all_are_refused():
     for head, tail in ((0, 0), (-1, 5)):
         with pytest.raises(ConfigError):
             extract_head_tail("x", Words(), head, tail)
+
+
+SENTENCE = "Sentence of Dr. Smith has 3.5 words, e.g. these, and some more follow here. "
+HOSTILE = {
+    "no blanks": "a" * 1_000_000,
+    "prose": SENTENCE * 13_000,
+    "lines": "ab\n" * 333_333,
+    "stops": ". " * 500_000,
+    "blanks": "a" + " " * 1_000_000 + "b",
+    "Chinese": "太阳能发电" * 200_000,
+    "Thai": "ไทย " * 250_000,
+    "quotes": ("." + '"' * 1000) * 1000,
+    "abbreviations": "a.b.c.d. " * 110_000,
+    "MW": "5 MW\n" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_megabyte_takes_no_longer_than_a_long_article(name):
+    settings = CompressionSettings(keep_patterns=(r"\d+ MW",))
+    times = []
+    for _ in range(3):
+        started = time.thread_time()
+        short = compress_text(HOSTILE[name], settings)
+        times.append(time.thread_time() - started)
+    assert word_count(short) <= 800
+    assert min(times) < 0.05, "10 ms on the machine of the benchmark"
+
+
+def test_the_middle_of_a_very_long_text_is_left_out_even_if_it_is_blank():
+    text = "Start. " + " " * 100_000 + "middle" + " " * 100_000 + " End. Of it."
+    assert compress_text(text) == f"Start.{GAP}Of it."
+
+
+def test_anchors_of_marked_paragraphs_are_those_of_lines():
+    text = ARTICLE.replace("Sentence 200 of", "Output of")
+    settings = CompressionSettings(max_words=200, keep_patterns=("^Output",))
+    assert compress_text(text, settings).split(GAP)[1].startswith("Output of Dr. Smith")
+
+
+def test_a_pattern_that_takes_exponential_time_is_an_error_and_not_another_view():
+    settings = CompressionSettings(keep_patterns=("(a|aa)+$",))
+    text = ARTICLE.replace("Sentence 200 of", "a" * 60 + "b")
+    with pytest.raises(DataError, match=r"'\(\?:\(a\|aa\)\+\$\)' takes too long on the article"):
+        compress_text(text, settings)

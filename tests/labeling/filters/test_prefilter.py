@@ -1,5 +1,6 @@
 """Prefilters: order and reasons, overrides, and what a keyword rule loses per language."""
 
+import time
 from typing import ClassVar
 
 import pytest
@@ -145,3 +146,19 @@ def test_a_sampled_rate_is_near_the_true_one_and_unlabelled_articles_count_in_no
         report.judge_blocked({"a0": True})
     with pytest.raises(DataError, match="row 1: a blocked article has no id"):
         screen_articles(English(), [{"title": "Title", "content": "x"}])
+
+
+class Hostile(BasePreFilter):
+    """Patterns that take exponential and cubic time."""
+
+    EXCLUSION_PATTERNS = {"a": [r"(a|aa)+$"], "b": [r"(.*)*,(.*)*;(.*)*!"]}  # noqa: RUF012
+    REQUIRED_PATTERNS = {"c": ["never there"]}  # noqa: RUF012
+
+
+@pytest.mark.parametrize("text", ["a" * 60 + "b" * 300, "," * 400 + "x" * 200, "a" * 1_000_000])
+def test_patterns_that_take_too_long_block_nothing(text):
+    started = time.thread_time()
+    verdict = Hostile().apply_filter({"title": text, "content": text})
+    assert time.thread_time() - started < 0.05
+    assert verdict in {(True, "passed_pattern_time"), (False, "excluded_a")}
+    assert Hostile().apply_filter({"title": "t", "content": "b " * 200}) == (False, "excluded_c")

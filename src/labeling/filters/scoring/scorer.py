@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from ....errors import ConfigError, DataError
 from ..filter_package import FilterPackage
-from ..prefilter import article_fault
+from ..prefilter import PASSED, article_fault
 from .calibration import CALIBRATION_FILE, Calibration, load_calibration
 from .normalization import NORMALIZATION_FILE, Normalization, load_normalization
 from .score_order import NOT_FINITE, NotFiniteError, Verdict, judge_scores
@@ -194,7 +194,7 @@ class FilterBaseScorer:
         if skip or not self.use_prefilter or prefilter is None:
             return ScorerResult(True)
         passed, reason = prefilter.apply_filter(article)
-        return ScorerResult(passed, None if passed else reason)
+        return ScorerResult(passed, None if reason == PASSED else reason)
 
     def _check_constants(self, package: FilterPackage) -> None:
         config = package.config
