@@ -40,7 +40,7 @@ def scripted(monkeypatch, answer):
             pass
 
     made = Oracle()
-    monkeypatch.setattr("stillroom.pipeline.commands.filter.chosen_teacher", lambda args: made)
+    monkeypatch.setattr("stillroom.pipeline.commands.oracle_options.chosen_teacher", lambda _: made)
     return made
 
 
@@ -59,7 +59,13 @@ def test_an_oracle_labels_up_to_a_target_and_a_failing_one_ends_with_1(ran, tmp_
     assert [json.loads(one)["id"] for one in lines] != [0, 1, 2, 3, 4]
     assert "0 of them new" in ran(line)[1]
     failing = scripted(monkeypatch, lambda prompt: "I cannot.")
-    code, _, err = ran(line.replace("--output-dir out", "--output-dir other"))
+    code, _, err = ran(line.replace("--output-dir out", "--output-dir third"))
+    assert code == 1
+    assert "only 0 of 5 articles got two valid replies of scripted" in err
+    failing.asked = 0
+    code, _, err = ran(
+        line.replace("--output-dir out", "--output-dir other --skip-consistency-check")
+    )
     assert code == 1
     assert "got a label" in err or "ended early" in err
     assert failing.asked <= 2 * len(articles)

@@ -84,6 +84,9 @@ class LabelSettings:
     tokens_at_once: float | None = None
     """Most tokens of prompts and answers of all calls under way, which is what the memory of a
     server of one's own holds; further calls wait. None sets no limit."""
+    requests_per_day: int | None = None
+    """Most calls sent in any 24 hours by all runs in this folder; the run then waits, and says
+    until when. None sets no limit."""
     prices: Prices | None = None
     """Prices of the teacher; required for a budget and for reporting costs."""
     budget: float | None = None
@@ -115,10 +118,12 @@ class LabelSettings:
             ("requests_per_minute", limits[0] is None or limits[0] > 0, "above 0, or None"),
             ("tokens_per_minute", limits[1] is None or limits[1] > 0, "above 0, or None"),
             ("tokens_at_once", limits[2] is None or limits[2] > 0, "above 0, or None"),
+            ("requests_per_day", self.requests_per_day is None or self.requests_per_day >= 1,
+             "1 or more, or None"),
             ("budget", self.budget is None or self.budget >= 0, "0 or more, or None"),
             ("max_error_rate", rate is None or 0 <= rate <= 1, "0 to 1, or None"),
             ("in_doubt", self.in_doubt in ("ask", "dead_letter"), "'ask' or 'dead_letter'"),
-        )
+        )  # fmt: skip
         unpriced = self.budget is not None and self.prices is None
         more = ["a budget needs prices; give what a million tokens cost"] if unpriced else []
         require_settings(self, checks, more)

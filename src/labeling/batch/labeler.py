@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,7 +26,7 @@ from .batch_loop import BatchEndpoint, BatchLoop
 from .failures import judge_answer
 from .journal import Journal
 from .label_run import Check, LabelFault, Labelled, LabelRun, LabelSettings, LabelTask, Stopped
-from .loop_state import LoopState
+from .loop_state import LoopState, day_quota
 from .open_folder import OpenFolder, close_quietly
 from .progress import LabelCounts, LabelProgress
 from .request_keys import PlannedLabel, plan_labels
@@ -56,6 +57,7 @@ class BatchLabeler:
         settings: LabelSettings | None = None,
         check: Check | None = None,
         batch_endpoint: BatchEndpoint | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Set teacher, folder and limits; nothing is opened or sent yet.
 
@@ -69,6 +71,7 @@ class BatchLabeler:
                 asked for again. None accepts all.
             batch_endpoint: Asks a server in batches, at about half the price and with answers
                 within a day; None asks by single calls.
+            clock: Returns Unix time in seconds, for the limit per day.
         """
         self.teacher = teacher
         self.open_folder = folder if isinstance(folder, OpenFolder) else None
@@ -77,6 +80,7 @@ class BatchLabeler:
         self.settings = settings or LabelSettings()
         self.check = check
         self.batch_endpoint = batch_endpoint
+        self.clock = clock
 
     def run(
         self,
@@ -119,12 +123,14 @@ class BatchLabeler:
         """Label tasks within an event loop: see `run`."""
         listed, planned = plan_labels(tasks, self.profile, self.teacher)
         opened = self.open_folder
-        state = (
-            LoopState(self.settings)
-            if opened is None
-            else opened.state(self.teacher, self.settings)
-        )
         with Journal(self.folder) if opened is None else nullcontext(opened.journal) as journal:
+            state = (
+                LoopState(
+                    self.settings, day_quota(self.folder, self.teacher, self.settings, self.clock)
+                )
+                if opened is None
+                else opened.state(self.teacher, self.settings)
+            )
             priced = self.settings.prices is not None
             counts = LabelCounts(len(listed), journal.ledger, priced=priced)
             if opened is not None:

@@ -6,10 +6,15 @@ minute hold across runs, and a teacher that fails is noticed although each run i
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from ..teachers.protocol import Teacher
+from .day_quota import DayQuota
 from .failures import CallFault
 from .label_run import LabelSettings
 from .rate_limits import Limits, TokenGuess
@@ -33,15 +38,27 @@ class _Finished:
     """Whether the teacher, and not the record, may be the cause of the failure."""
 
 
+def day_quota(
+    folder: Path,
+    teacher: Teacher,
+    settings: LabelSettings,
+    clock: Callable[[], float] = time.time,
+) -> DayQuota | None:
+    """Open the quota per day of a teacher in a folder; None where there is no such limit."""
+    limit = settings.requests_per_day
+    return None if limit is None else DayQuota(folder, teacher.name, limit, clock)
+
+
 class LoopState:
     """Paces and failures of the calls of one teacher, within one event loop."""
 
-    def __init__(self, settings: LabelSettings) -> None:
-        """Start without calls."""
+    def __init__(self, settings: LabelSettings, day: DayQuota | None = None) -> None:
+        """Start without calls, but for those of the last day."""
         self.limits = Limits(
             settings.requests_per_minute,
             settings.tokens_per_minute,
             tokens_at_once=settings.tokens_at_once,
+            day=day,
         )
         self.guess = TokenGuess()
         self.calls = 0

@@ -24,7 +24,7 @@ from ..teachers.client_faults import fault_place
 from ..teachers.protocol import Teacher
 from .journal import Journal
 from .label_run import LabelSettings
-from .loop_state import PASSING, LoopState
+from .loop_state import PASSING, LoopState, day_quota
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -111,9 +111,10 @@ class OpenFolder:
             settings.requests_per_minute,
             settings.tokens_per_minute,
             settings.tokens_at_once,
+            settings.requests_per_day,
         )
         if key not in self._states:
-            self._states[key] = LoopState(settings)
+            self._states[key] = LoopState(settings, day_quota(self.path, teacher, settings))
         return self._states[key]
 
     def call_seconds(self, teacher: Teacher) -> list[float]:

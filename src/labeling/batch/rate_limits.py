@@ -14,10 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from .day_quota import DayQuota
+
 MINUTE_S = 60.0
 _BURST = 0.01
 _ROUNDING_S = 1e-9
 _LONGEST_NAP_S = 0.05
+_LONGEST_DAY_NAP_S = 1.0
 """Longest sleep of a waiting call: meanwhile other calls may release tokens they did not use."""
 
 
@@ -127,6 +130,7 @@ class Limits:
         clock: Callable[[], float] = time.monotonic,
         *,
         tokens_at_once: float | None = None,
+        day: DayQuota | None = None,
     ) -> None:
         """Set the limits.
 
@@ -136,7 +140,9 @@ class Limits:
             clock: Returns the seconds of a monotonic clock.
             tokens_at_once: Most tokens of all calls under way; None sets no limit. A call above it
                 is sent alone.
+            day: Calls of the last 24 hours; None sets no limit.
         """
+        self._day = day
         self._requests = None if requests_per_minute is None else Pace(requests_per_minute)
         self._tokens = None if tokens_per_minute is None else Pace(tokens_per_minute)
         self._at_once = tokens_at_once
@@ -170,13 +176,14 @@ class Limits:
         Returns:
             A handle for `settle`.
         """
-        limited = self._requests or self._tokens or self._at_once is not None
+        limited = self._requests or self._tokens or self._day or self._at_once is not None
         if limited or self._clock() < self._closed_until:
             async with self._turn:
                 while not self._ended and (wait := self._wait_s(tokens)) > 0:
+                    nap = _LONGEST_NAP_S if wait < MINUTE_S else _LONGEST_DAY_NAP_S
                     self._settled.clear()
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._settled.wait(), min(wait, _LONGEST_NAP_S))
+                        await asyncio.wait_for(self._settled.wait(), min(wait, nap))
                 return self._admitted(tokens)
         return self._admitted(tokens)
 
@@ -192,6 +199,8 @@ class Limits:
         now = self._clock()
         if self._requests is not None:
             self._requests.take(1, now)
+        if self._day is not None and not self._ended:
+            self._day.take()
         self._calls_at_work += 1
         self._at_work += tokens
         return Admission(tokens, None if self._tokens is None else self._tokens.take(tokens, now))
@@ -199,6 +208,8 @@ class Limits:
     def _wait_s(self, tokens: float) -> float:
         now = self._clock()
         waits = [self._closed_until - now]
+        if self._day is not None:
+            waits.append(self._day.wait_s())
         if self._requests is not None:
             waits.append(self._requests.wait_s(1, now))
         if self._tokens is not None:

@@ -54,6 +54,8 @@ class LabelFolder:
         batch_size: int = 50,
         allow_change: bool = False,
         retry_failed: bool = False,
+        view_hash: str | None = None,
+        form: str | None = None,
     ) -> None:
         """Open or make `<output_dir>/<filter>`.
 
@@ -66,6 +68,9 @@ class LabelFolder:
             allow_change: Continue with another oracle or prompt than that of the labels; the change
                 is written to `events.jsonl`.
             retry_failed: Forget the dead letters.
+            view_hash: Of the view of articles; None does not compare it.
+            form: `labeled` or `scored`, for a new folder; None takes the first. A folder that is
+                there keeps its own.
 
         Raises:
             ConfigError: `batch_size` is below 1, or oracle or prompt have changed.
@@ -80,9 +85,11 @@ class LabelFolder:
         self.oracle = oracle
         self.prompt = prompt
         self.batch_size = batch_size
-        self.form = self._find_form()
+        self.form = self._find_form(form)
         self.labelled: dict[str, str] = {}
         self.sources: Counter[tuple[str, str]] = Counter()
+        self._view_hash = view_hash
+        self._views: set[str] = set()
         self._batch = 0
         self._lines = 0
         self._read_batches()
@@ -134,11 +141,15 @@ class LabelFolder:
         })  # fmt: skip
         self.dead.add(identity)
         if response is not None:
-            moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-            name = re.sub(r"[^A-Za-z0-9_-]", "_", identity)[:_LONGEST_ID]
-            path = self.folder / "error_logs" / f"{name}_attempt{attempts}_{moment}.txt"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(without_secrets(response), encoding="utf-8")
+            self.keep_reply(identity, attempts, response)
+
+    def keep_reply(self, identity: str, attempt: int, response: str) -> None:
+        """Write a reply that was not accepted to `error_logs`, without secrets."""
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", identity)[:_LONGEST_ID]
+        path = self.folder / "error_logs" / f"{name}_attempt{attempt}_{moment}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(without_secrets(response), encoding="utf-8")
 
     def write_metrics(
         self,
@@ -214,7 +225,7 @@ class LabelFolder:
             "cost": cost,
         })  # fmt: skip
 
-    def _find_form(self) -> str:
+    def _find_form(self, wanted: str | None) -> str:
         """Find which of the two forms a folder has; a new one has the first."""
         found = [
             form for form in FORMS
@@ -224,7 +235,9 @@ class LabelFolder:
         if len(found) > 1:
             raise ConfigError([f"{self.folder} holds labeled_batch and scored_batch files; move "
                                "those of one form away"])  # fmt: skip
-        return found[0] if found else next(iter(FORMS))
+        if wanted is not None and wanted not in FORMS:
+            raise ConfigError([f"form is {wanted!r}; allowed are {', '.join(FORMS)}"])
+        return found[0] if found else wanted or next(iter(FORMS))
 
     def _batch_path(self, number: int) -> Path:
         return self.folder / f"{self.form}_batch_{number:03d}.jsonl"
@@ -271,6 +284,8 @@ class LabelFolder:
         self.labelled[identity] = where
         told = record[self.config.analysis_field]
         self.sources[(str(told.get("prompt_hash", "")), str(told.get("analyzed_by", "")))] += 1
+        if told.get("view_hash"):
+            self._views.add(str(told["view_hash"]))
 
     def _read_dead(self, *, retry_failed: bool) -> set[str]:
         path = self.folder / DEAD_LETTERS_FILE
@@ -297,6 +312,9 @@ class LabelFolder:
         if oracles - {self.oracle}:
             faults.append(f"the labels are of the oracle {sorted(oracles)}, and that of now is "
                           f"{self.oracle!r}")  # fmt: skip
+        if self._view_hash is not None and not faults and self._views - {self._view_hash}:
+            faults.append("the articles were shortened in another way when they were labelled "
+                          f"(view_hash {sorted(self._views)}, now {self._view_hash})")  # fmt: skip
         if faults and not allow_change:
             raise ConfigError([f"{self.folder}: {one}; label into another folder, or set "
                                "allow_change=True" for one in faults])  # fmt: skip

@@ -34,6 +34,17 @@ class Analysis:
     content_type: str | None = None
     repairs: tuple[str, ...] = ()
     """What was repaired in the reply."""
+    oracles: Mapping[str, Mapping[str, float] | str] = field(default_factory=dict)
+    """Oracle -> its own scores or class, where several were asked."""
+
+    @property
+    def disagreement(self) -> dict[str, float]:
+        """Dimension -> highest minus lowest score of the oracles, in points."""
+        rows = [one for one in self.oracles.values() if isinstance(one, Mapping)]
+        return {
+            name: max(one[name] for one in rows) - min(one[name] for one in rows)
+            for name in (self.scores if rows else ())
+        }
 
 
 class AnalysisFault(Exception):  # noqa: N818 - a reason, caught beside its cause
@@ -126,6 +137,10 @@ def scored_record(
     told["reasoning"] = analysis.reasoning
     if analysis.reasons:
         told["dimension_reasoning"] = dict(analysis.reasons)
+    if analysis.oracles:
+        told["oracles"] = dict(analysis.oracles)
+        if analysis.disagreement:
+            told["disagreement"] = analysis.disagreement
     if analysis.content_type is not None:
         told["content_type"] = analysis.content_type
     moment = (analyzed_at or datetime.now(UTC)).astimezone(UTC)

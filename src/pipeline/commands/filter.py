@@ -31,16 +31,22 @@ from ..options import (
     text,
     whole_number,
 )
+from .label import progress_line
+from .oracle_options import (
+    add_oracle_options,
+    chosen_oracles,
+    consistency_limits,
+    oracle_faults,
+)
 from .pipeline import no_action
 from .teacher_options import (
     add_teacher_options,
     chosen_profile,
     chosen_settings,
-    chosen_teacher,
-    teacher_faults,
 )
 
 if TYPE_CHECKING:
+    from ...labeling.filters.consistency import ConsistencyReport
     from ...labeling.filters.filter_package import FilterPackage
 
 _PROGRAM: Final = "stillroom filter"
@@ -132,10 +138,15 @@ def label_parser() -> CommandParser:
     """Make the parser of `stillroom filter label`."""
     parser = CommandParser(
         f"{_PROGRAM} label",
-        "Let an oracle label articles. The same command goes on with a run that ended early, and\n"
-        "pays for no answer twice.",
+        "Let oracles label articles. The same command goes on with a run that ended early, and\n"
+        "pays for no answer twice. Before it labels, each oracle is asked twice about the first\n"
+        "50 articles; one that contradicts itself ends the run. --teacher takes several oracles,\n"
+        "separated by commas, each with =MODEL where that is needed; claude, gemini,\n"
+        "gemini-flash, gemini-pro and gpt4 are names too.",
         (f"{_PROGRAM} label filters/uplifting/v1 --source passed.jsonl --teacher gemini "
-         "--model gemini-2.5-flash --target-count 2000 --output-dir datasets",),
+         "--target-count 2000 --requests-per-day 250 --output-dir datasets",
+         f"{_PROGRAM} label filters/uplifting/v1 --source passed.jsonl "
+         "--teacher gemini-flash,ollama=qwen3:8b --consensus median --target-count 2000"),
     )  # fmt: skip
     _add_filter(parser)
     add = parser.add_argument
@@ -151,16 +162,18 @@ def label_parser() -> CommandParser:
         "--seed and their ids alone")  # fmt: skip
     add("--structured", action="store_true", help="send the schema of a reply; the server must "
         "support response_format")  # fmt: skip
-    add("--allow-change", action="store_true", help="continue labels of another oracle or prompt")
+    add("--allow-change", action="store_true", help="continue labels of another oracle, prompt or "
+        "view; each label says its own, and events.jsonl the change")  # fmt: skip
     add_verbose(parser)
     add_teacher_options(parser)
+    add_oracle_options(parser)
     parser.set_defaults(max_tokens=1024)
     return parser
 
 
 def label_faults(args: argparse.Namespace) -> list[str]:
     """List the faults in the options of `label` that can be found without asking the oracle."""
-    return [*teacher_faults(args), *faults_of(lambda: _package(args) and None)]
+    return [*oracle_faults(args), *faults_of(lambda: _package(args) and None)]
 
 
 def merge_parser() -> CommandParser:
@@ -315,18 +328,24 @@ def _label(args: argparse.Namespace, console: Console) -> None:
     if args.random_sample:
         drawn = [(sha256_text(f"{args.seed}:{one.get('id')}"), one) for one in articles]
         articles = (one for _, one in sorted(drawn, key=lambda pair: pair[0]))
-    made = label_articles(
-        _package(args),
-        articles,
-        chosen_teacher(args),
-        args.output_dir,
-        target_count=args.target_count,
-        batch_size=args.batch_size,
-        settings=chosen_settings(args),
-        profile=chosen_profile(args, 0.0),
-        structured=args.structured,
-        allow_change=args.allow_change,
-    )
+    with progress_line() as show:
+        made = label_articles(
+            _package(args),
+            articles,
+            chosen_oracles(args),
+            args.output_dir,
+            target_count=args.target_count,
+            batch_size=args.batch_size,
+            settings=chosen_settings(args),
+            profile=chosen_profile(args, 0.0),
+            structured=args.structured,
+            allow_change=args.allow_change,
+            consensus=args.consensus,
+            consistency=consistency_limits(args),
+            progress=show,
+        )
+    for one in made.consistency:
+        console.line("consistency", _agreement(one))
     console.line("labels", f"{made.total:,} in {made.folder}, {made.labelled:,} of them new; "
                  f"{made.failed:,} dead letters")  # fmt: skip
     for reason, count in made.blocked.most_common(5):
@@ -339,6 +358,14 @@ def _label(args: argparse.Namespace, console: Console) -> None:
             f"none of {made.failed:,} articles got a label; {made.folder}/dead_letter.jsonl says "
             "why, and --retry-failed asks again"
         )
+
+
+def _agreement(report: ConsistencyReport) -> str:
+    words = f"{report.oracle}, twice about {report.compared:,} articles:"
+    if report.spread:
+        worst = max(report.spread, key=lambda name: report.spread[name])
+        words += f" {worst} differs most, by {report.spread[worst]:.2f} points on average;"
+    return words + f" {_percent(report.changed or 0.0)} change their tier or class"
 
 
 def _merge(args: argparse.Namespace, console: Console) -> None:

@@ -157,7 +157,7 @@ def label_file(args: argparse.Namespace) -> None:
     for column, place in kept_columns(tasks, template=template).items():
         words = "holds the marks of the labels" if column == "label" else "keeps its values"
         console.line("column", f"{column!r} is there already; {place!r} {words}")
-    with _progress_line() as show:
+    with progress_line() as show:
         run = labeler.run(tasks, progress=show)
     labelled = [
         labelled_record(one, teacher.name, profile, form=args.format, template=template)
@@ -197,7 +197,7 @@ def expand_file(args: argparse.Namespace) -> None:
     plan = _plan(args)
     records, teacher = _records(args), chosen_teacher(args)
     console.head(f"stillroom: {len(records):,} records of {args.data}, expanded by {teacher.name}")
-    with _progress_line() as show:
+    with progress_line() as show:
         grown = expand_records(
             records,
             teacher,
@@ -222,7 +222,7 @@ def expand_file(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _progress_line() -> Iterator[Callable[[LabelProgress], None]]:
+def progress_line() -> Iterator[Callable[[LabelProgress], None]]:
     """Show progress on a terminal in one line that is overwritten, else in one line a minute."""
     shown_at, is_terminal = time.monotonic(), sys.stderr.isatty()
 

@@ -89,6 +89,8 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     limit = number(0, above=True)
     add("--requests-per-minute", type=limit, help="most calls in a minute; default: no limit")
     add("--tokens-per-minute", type=limit, help="most tokens in a minute; default: no limit")
+    add("--requests-per-day", type=whole_number(1), metavar="N", help="most calls in any 24 hours, "
+        "over all runs in the folder; the run waits then. Default: no limit")  # fmt: skip
     add("--prices", type=prices, help="per million tokens of prompts and answers, as 0.15,0.60")
     add(
         "--budget",
@@ -182,6 +184,7 @@ def chosen_settings(args: argparse.Namespace) -> LabelSettings:
         max_attempts=args.max_attempts,
         requests_per_minute=args.requests_per_minute,
         tokens_per_minute=args.tokens_per_minute,
+        requests_per_day=args.requests_per_day,
         prices=None if args.prices is None else Prices(*args.prices),
         budget=args.budget,
         max_error_rate=args.max_error_rate,
