@@ -45,10 +45,10 @@ from stillroom.agentic_workflow.routing import (
 from stillroom.agentic_workflow.workflow_input import whole_characters
 from stillroom.distillation.settings import DistillationConfig
 from stillroom.distillation.starter_student import StarterSize, train_starter
-from stillroom.evaluation.metrics import wilson_interval
 from stillroom.files import write_text
 from stillroom.inference.chat.chat_model import ChatStudent
 from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.rate_interval import wilson_interval
 from stillroom.records import Example, split_position
 
 RESULTS = Path(__file__).parent / "results" / "routing.md"

@@ -11,7 +11,8 @@ from project_paths import ROOT
 
 ROOMS = ("data", "labeling", "distillation", "evaluation", "agentic_workflow")
 LEAVES = ("errors", "config", "records", "prompts", "record_shapes", "files", "tables",
-          "run_folder", "run_identity", "record_template", "html_page", "console")  # fmt: skip
+          "run_folder", "run_identity", "record_template", "html_page", "console",
+          "rate_interval")  # fmt: skip
 COMPOSERS = ("cli", "pipeline", "__init__", "__main__")
 HEAVY = ("torch", "transformers", "gradio", "langgraph", "fastapi", "pandas", "datasets")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -46,7 +47,7 @@ FLOORS = {
         "stages starter_student",
     ],
     "evaluation": [
-        "calibration compare_models footprint metrics scores speed",
+        "calibration compare_models footprint metrics scores speed statistics",
         "held_out model_card plots report sql_scores",
         "calibrate_student evaluate_models",
     ],

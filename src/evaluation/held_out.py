@@ -18,7 +18,8 @@ from ..inference.scoring.choices import score_completions
 from ..inference.system_pair.answers import checkpoint_of, require_mode
 from ..inference.system_pair.final_answers import final_answer, same_answer
 from ..prompts import Prompt, SystemMode, format_prompt
-from .metrics import bleu, exact_match, mean_rouge_l, perplexity, wilson_interval
+from ..rate_interval import wilson_interval
+from .metrics import bleu, exact_match, mean_rouge_l, perplexity
 
 
 @dataclass(frozen=True)

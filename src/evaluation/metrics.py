@@ -147,24 +147,6 @@ def perplexity(negative_log_likelihood: float, tokens: int) -> float:
     return math.exp(mean) if mean < 700 else math.inf
 
 
-def wilson_interval(successes: float, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Compute the Wilson score interval of a rate (Wilson 1927).
-
-    >>> [round(end, 3) for end in wilson_interval(50, 50)]
-    [0.929, 1.0]
-
-    Args:
-        successes: From 0 to `trials`.
-        trials: At least 1.
-        z: Standard normal quantile; 1.96 gives 95 percent.
-    """
-    rate = successes / trials
-    centre = rate + z * z / (2 * trials)
-    spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
 def _require_pairs(answers: Sequence[str], references: Sequence[str]) -> None:
     if len(answers) != len(references) or not answers:
         raise ValueError(

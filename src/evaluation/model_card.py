@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .metrics import wilson_interval
+from ..rate_interval import wilson_interval
 from .scores import ModelScores, percent, tasks_of
 
 Role = Literal["teacher", "taught_teacher", "student"]

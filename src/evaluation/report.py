@@ -10,7 +10,7 @@ from typing import Any
 
 from ..files import write_text
 from ..html_page import definition_list, html_page
-from .metrics import wilson_interval
+from ..rate_interval import wilson_interval
 from .scores import ROWS, ModelScores, display_name, ordered, table_columns
 
 NOT_CLAIMED = (

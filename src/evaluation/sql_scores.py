@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
-from .metrics import wilson_interval
+from ..rate_interval import wilson_interval
 
-_Z: Final = 1.959963984540054
 _WIDTH: Final = 24
 
 
@@ -147,11 +146,11 @@ def _is_empty(verdict: SqlVerdict) -> bool:
 
 
 def _interval(successes: int, trials: int) -> list[float] | None:
-    return [round(end, 6) for end in wilson_interval(successes, trials, _Z)] if trials else None
+    return [round(end, 6) for end in wilson_interval(successes, trials)] if trials else None
 
 
 def _percent(successes: int, trials: int) -> str:
     if not trials:
         return "-"
-    low, high = (100 * end for end in wilson_interval(successes, trials, _Z))
+    low, high = (100 * end for end in wilson_interval(successes, trials))
     return f"{100 * successes / trials:5.1f} % ({low:.1f} to {high:.1f})"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ...errors import ConfigError, DataError
-from ..gates.judge_agreement import rate_with_interval
+from ...rate_interval import rate_with_interval
 from .prefilter import BasePreFilter
 
 UNKNOWN: Final = "unknown"

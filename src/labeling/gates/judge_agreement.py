@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-_Z: Final = 1.959963984540054
-"""97.5th percentile of the standard normal distribution."""
+from ...rate_interval import rate_with_interval
 
 
 def judge_agreement(
@@ -49,25 +47,6 @@ def judge_agreement(
         "passed_wrong": sum(a and not b for a, b in pairs),
         "rejected_right": sum(b and not a for a, b in pairs),
     }
-
-
-def rate_with_interval(name: str, successes: int, trials: int) -> dict[str, Any]:
-    """Return a rate and its Wilson interval under `<name>` and `<name>_ci95`; None without trials.
-
-    The interval is the score interval of Wilson (1927) at 95 %.
-
-    >>> found = rate_with_interval("p", 8, 10)
-    >>> found["p"], [round(end, 6) for end in found["p_ci95"]]
-    (0.8, [0.490162, 0.943318])
-    """
-    if trials == 0:
-        return {name: None, f"{name}_ci95": None}
-    rate, square = successes / trials, _Z * _Z
-    spread = _Z * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials * trials))
-    centre, scale = rate + square / (2 * trials), 1 + square / trials
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == trials else (centre + spread) / scale
-    return {name: rate, f"{name}_ci95": [low, high]}
 
 
 def _kappa(pairs: Sequence[tuple[bool, bool]]) -> float | None:

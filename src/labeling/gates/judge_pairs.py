@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ...rate_interval import rate_with_interval
 from ..batch.label_run import Labelled, LabelRun, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
 from ..batch.open_folder import OpenFolder
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
-from .judge_agreement import rate_with_interval
 from .judge_scores import fault_reason
 from .rubric import Choice, Rubric, read_choice
 

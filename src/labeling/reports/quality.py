@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...errors import DataError
+from ...rate_interval import rate_with_interval
 from ..batch.label_run import Prices
-from ..gates.judge_agreement import rate_with_interval
 from ..gates.record_values import read_flag, read_number
 from .exact_sums import ExactSum
 from .token_statistics import TokenSums

@@ -15,8 +15,8 @@ from html import escape
 from typing import Any, Final
 
 from ...html_page import html_page
+from ...rate_interval import rate_with_interval
 from ...records import stable_json
-from ..gates.judge_agreement import rate_with_interval
 from .quality import by_count
 
 MOST_SAMPLES: Final = 10

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from stillroom.errors import ConfigError
 from stillroom.labeling.batch.label_run import LabelSettings, Prices
-from stillroom.labeling.gates.judge_agreement import judge_agreement, rate_with_interval
+from stillroom.labeling.gates.judge_agreement import judge_agreement
 from stillroom.labeling.gates.judge_pairs import AnswerPair, judge_pairs
 from stillroom.labeling.gates.judge_scores import JudgedFields, JudgeGate, judge_scores
 from stillroom.labeling.gates.rubric import Rubric, read_choice
@@ -184,11 +184,6 @@ def test_without_verdicts_there_is_no_agreement():
     assert judge_agreement([True], [True])["kappa"] is None
     with pytest.raises(ValueError, match="None where there is none"):
         judge_agreement([True], [])
-
-
-def test_intervals_are_those_of_the_contract():
-    assert rate_with_interval("p", 8, 10)["p_ci95"] == pytest.approx([0.490162, 0.943318], abs=1e-6)
-    assert rate_with_interval("p", 0, 10)["p_ci95"] == pytest.approx([0, 0.277533], abs=1e-6)
 
 
 @pytest.mark.parametrize(

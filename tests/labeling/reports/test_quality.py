@@ -6,7 +6,6 @@ import pytest
 from scipy.stats import binomtest
 from stillroom.errors import DataError
 from stillroom.labeling.batch.label_run import Prices
-from stillroom.labeling.gates.judge_agreement import rate_with_interval
 from stillroom.labeling.gates.quality_gate import QualityGate, evaluate_quality_gate
 from stillroom.labeling.reports.quality import (
     MOST_MESSAGES,
@@ -15,6 +14,7 @@ from stillroom.labeling.reports.quality import (
     QualityFields,
     QualityReport,
 )
+from stillroom.rate_interval import rate_with_interval
 
 
 def quality(records, **settings):
