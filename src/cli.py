@@ -414,6 +414,20 @@ def run_agent(argv: Sequence[str] | None = None) -> int:
     return agent_main(argv)
 
 
+def run_serve(argv: Sequence[str] | None = None) -> int:
+    """Serve a student over HTTP."""
+    from .pipeline.commands.serve import serve, serve_faults, serve_parser
+
+    return _run(argv, serve_parser(), serve_faults, serve)
+
+
+def run_keys(argv: Sequence[str] | None = None) -> int:
+    """Make, list and remove the keys of the server's users."""
+    from .pipeline.commands.serve import keys_main
+
+    return keys_main(argv)
+
+
 def run_filter(argv: Sequence[str] | None = None) -> int:
     """Make, verify and use packages that score or classify articles."""
     from .pipeline.commands.filter import filter_main
@@ -426,6 +440,8 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "ask": (run_ask, "ask a table in ordinary words, without training"),
     "update": (run_update, "put new rows behind a student, without training"),
     "chat": (run_chat, "chat with a student in the browser"),
+    "serve": (run_serve, "serve a student over HTTP, in the shapes that stock clients speak"),
+    "keys": (run_keys, "keys of those who may use the server: add, list, remove"),
     "label": (run_label, "let a teacher answer the records of a file"),
     "expand": (run_expand, "let a teacher write more records like those of a file"),
     "distill": (run_distill, "distil a student by a JSON file of settings"),

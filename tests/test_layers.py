@@ -14,7 +14,7 @@ LEAVES = ("errors", "config", "records", "prompts", "record_shapes", "files", "t
           "run_folder", "run_identity", "record_template", "html_page", "console",
           "rate_interval")  # fmt: skip
 COMPOSERS = ("cli", "pipeline", "__init__", "__main__")
-HEAVY = ("torch", "transformers", "gradio", "langgraph", "fastapi", "pandas", "datasets")
+HEAVY = ("torch", "transformers", "gradio", "langgraph", "fastapi", "uvicorn", "pandas", "datasets")
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 MOST_FILES = 20
 """In one folder of `src/`."""
@@ -64,7 +64,9 @@ FLOORS = {
         "graphs",
         "workflow",
         "multi_agent single_agent",
-        "agent chat_page",
+        "agent http",
+        "chat_page openai_api",
+        "serve_app",
     ],
     "pipeline": [
         "options reasoning threads",

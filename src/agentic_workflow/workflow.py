@@ -9,9 +9,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
 from threading import Event as Flag
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.graph import Graph as Drawing
@@ -83,6 +84,13 @@ class Workflow(Runnable[WorkflowInput, Any]):
         """
         self.checkpointer = as_checkpointer(checkpointer)
         self._graph = None
+
+    def without_memory(self) -> Self:
+        """Give a copy that remembers no threads; model, table, policy and nodes are shared."""
+        twin = copy(self)
+        twin.checkpointer = None
+        twin._graph = None
+        return twin
 
     def get_graph(
         self, config: RunnableConfig | None = None, *, xray: int | bool = False

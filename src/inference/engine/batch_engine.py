@@ -143,10 +143,14 @@ class BatchEngine:
             restarts=count["restarts"],
         )
 
+    def pass_s(self) -> float:
+        """Return the seconds since the current forward pass began; 0 between passes."""
+        loop = self._loop
+        return 0.0 if loop is None else loop.pass_s()
+
     def ready(self) -> bool:
         """Return whether a request submitted now would be worked on."""
-        loop = self._loop
-        stalled = loop is not None and loop.pass_s() > self._stall_s
+        stalled = self.pass_s() > self._stall_s
         return not (self._queue.closed or self._queue.is_full or stalled)
 
     def close(self) -> None:

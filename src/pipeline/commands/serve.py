@@ -1,0 +1,177 @@
+"""`stillroom serve` and `stillroom keys`: the HTTP server, and the keys of those who may use it.
+
+stillroom serve outputs/elements/student
+stillroom keys add anna --tokens keys.json
+stillroom serve outputs/elements/student --host 0.0.0.0 --tokens keys.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...console import Console
+from ...errors import MissingDependencyError
+from ..options import EXIT_USAGE, CommandParser, add_verbose, device, number, one_of, text
+from ..options import whole_number as whole
+from ..path_checks import model_faults, output_faults
+from .pipeline import no_action
+
+if TYPE_CHECKING:
+    from ...agentic_workflow.http.settings import ServerSettings
+
+DATA_DIR = "outputs/serve"
+
+
+def serve_parser() -> CommandParser:
+    """Make the parser of `stillroom serve`."""
+    parser = CommandParser(
+        "stillroom serve",
+        "Serve a student over HTTP: OpenAI's API, health, metrics. Listens on 127.0.0.1; to be\n"
+        "reached from other machines it needs keys (stillroom keys add NAME --tokens FILE).",
+        (
+            "stillroom serve outputs/elements/student",
+            "stillroom serve outputs/elements/student --workflow single --port 9000",
+            "stillroom serve outputs/elements/student --host 0.0.0.0 --tokens keys.json",
+        ),
+    )
+    add = parser.add_argument
+    add("checkpoint", help="a checkpoint folder, or smollm2")
+    add("--workflow", type=one_of("multi", "single"), default="multi",
+        help="the default one: multi (answers are checked) or single; both are served")  # fmt: skip
+    add("--host", type=text, default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=whole(0, 65535), default=8000, help="TCP port (default 8000)")
+    add("--tokens", type=text, metavar="FILE", help="file of keys; without one, loopback only")
+    add("--threads", type=text, metavar="URL",
+        help="where conversations are kept: memory, sqlite:///threads.db or postgresql://...; "
+        "default: a SQLite file in --data-dir")  # fmt: skip
+    add("--data-dir", type=text, default=DATA_DIR, metavar="DIR",
+        help=f"folder for what the server keeps (default {DATA_DIR})")  # fmt: skip
+    add("--allow-origin", dest="allowed_origins", action="append", default=[], type=text,
+        metavar="URL", help="web pages that may call the server; may be given again")  # fmt: skip
+    add("--allow-host", dest="allowed_hosts", action="append", default=[], type=text,
+        metavar="NAME", help="further Host header accepted on loopback")  # fmt: skip
+    add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
+    limits = parser.add_argument_group("limits").add_argument
+    limits("--max-turns", type=whole(1), default=64, help="turns at once; more get 429")
+    limits("--rate", dest="owner_rate", type=whole(1), default=600, metavar="N",
+           help="requests per minute of one key (default 600)")  # fmt: skip
+    limits("--address-rate", type=whole(1), default=1200, metavar="N",
+           help="requests per minute from one address (default 1200)")  # fmt: skip
+    limits("--max-body-bytes", type=whole(1), default=1 << 20, help="default 1 MiB")
+    limits("--turn-deadline", dest="turn_deadline_s", type=number(0, above=True), default=300.0,
+           metavar="S", help="seconds that one turn may take (default 300)")  # fmt: skip
+    limits("--drain", dest="drain_s", type=number(0, above=True), default=30.0, metavar="S",
+           help="seconds that turns may take to end after SIGTERM (default 30)")  # fmt: skip
+    add_verbose(parser)
+    return parser
+
+
+def serve_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, before anything heavy is loaded."""
+    _settings(args)
+    return model_faults("checkpoint", args.checkpoint, hub=False) + output_faults(
+        "data_dir", args.data_dir
+    )
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    console = Console(args.verbose)
+    try:
+        import fastapi  # noqa: F401 - the first of the extra's packages
+        import uvicorn  # noqa: F401
+    except ImportError as fault:
+        raise MissingDependencyError(str(fault.name), "serve") from fault
+    from ...agentic_workflow.http.server import make_server
+    from ...agentic_workflow.http.service import open_service
+    from ...agentic_workflow.serve_app import server_app
+
+    settings, folder = _settings(args), Path(args.data_dir)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with console.timed("student") as words:
+        service = open_service(
+            args.checkpoint,
+            settings,
+            workflow=args.workflow,
+            threads=args.threads or f"sqlite:///{folder / 'threads.db'}",
+            data_dir=folder,
+            device=args.device,
+        )
+        words.append(f"{service.model_name}, as models {', '.join(service.model_names)}")
+    try:
+        server = make_server(server_app(service, settings), service, settings)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        console.line("serving", f"http://{host}:{settings.port}  (Ctrl-C to stop)")
+        server.run()
+    finally:
+        service.close()
+
+
+def _settings(args: argparse.Namespace) -> ServerSettings:
+    from ...agentic_workflow.http.settings import ServerSettings
+
+    names = {field.name for field in fields(ServerSettings)}
+    given: dict[str, Any] = {n: v for n, v in vars(args).items() if n in names and v is not None}
+    if args.tokens is not None:
+        given["tokens"] = Path(args.tokens)
+    return ServerSettings(**given)
+
+
+_ACTIONS = ("add", "list", "remove")
+
+
+def keys_main(argv: Sequence[str] | None = None) -> int:
+    """Run `stillroom keys add|list|remove`.
+
+    Returns:
+        0 for success, 1 for a failure, 2 for wrong options.
+    """
+    from ..options import guarded
+
+    words = list(argv or ())
+    if words and words[0] in _ACTIONS:
+        action = words[0]
+        parser = keys_parser(action)
+        args = parser.read(words[1:])
+        return guarded(lambda: _keys(action, args), parser, args, config_code=EXIT_USAGE)
+    parser = CommandParser(
+        "stillroom keys",
+        "The keys of those who may use the server; the file holds their hashes.\n\n"
+        "  add      make a key and print it, this once\n"
+        "  list     whose keys there are\n"
+        "  remove   take all keys of someone away",
+        ("stillroom keys add anna --tokens keys.json", "stillroom keys list --tokens keys.json"),
+    )
+    parser.usage = "stillroom keys {add,list,remove} [options]"
+    return no_action(parser, words, _ACTIONS)
+
+
+def keys_parser(action: str) -> CommandParser:
+    """Make the parser of an action."""
+    name = "" if action == "list" else " anna"
+    parser = CommandParser(
+        f"stillroom keys {action}",
+        {"add": "Make a key.", "list": "List owners.", "remove": "Remove keys."}[action],
+        (f"stillroom keys {action}{name} --tokens keys.json",),
+    )
+    if action != "list":
+        parser.add_argument("name", help="the owner: letters, digits, '.', '_' and '-'")
+    parser.add_argument("--tokens", type=text, required=True, metavar="FILE", help="file of keys")
+    add_verbose(parser)
+    return parser
+
+
+def _keys(action: str, args: argparse.Namespace) -> None:
+    from ...agentic_workflow.http.keys import add_key, read_keys, remove_keys
+
+    if action == "add":
+        print(add_key(args.tokens, args.name))
+    elif action == "remove":
+        print(f"{remove_keys(args.tokens, args.name)} keys of {args.name} removed")
+    else:
+        for owner in sorted(read_keys(args.tokens).values()):
+            print(owner)
