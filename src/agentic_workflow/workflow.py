@@ -195,7 +195,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         Pieces are sent as the student writes them. Where the validator may still reject the answer
         they are sent after it has passed; `stream_events` sends them at once.
         """
-        gate = AnswerGate(self._answer_is_live(options.get("limits")))
+        gate = self.answer_gate(options.get("limits"))
         for event in self.stream_events(input, config, **options):
             yield from gate.feed(event)
             _raise_at_limit(event, self._step_limit(config))
@@ -207,12 +207,16 @@ class Workflow(Runnable[WorkflowInput, Any]):
         **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[str]:
         """Stream the answer; see `stream`."""
-        gate = AnswerGate(self._answer_is_live(options.get("limits")))
+        gate = self.answer_gate(options.get("limits"))
         async with aclosing(self.astream_events(input, config, **options)) as events:  # type: ignore[type-var]
             async for event in events:
                 for piece in gate.feed(event):
                     yield piece
                 _raise_at_limit(event, self._step_limit(config))
+
+    def answer_gate(self, limits: RunContext | None = None) -> AnswerGate:
+        """Make the gate that turns the events of one run into the pieces of its answer."""
+        return AnswerGate(self._answer_is_live(limits))
 
     def transform(
         self,

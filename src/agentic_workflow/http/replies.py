@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from ...errors import (
@@ -36,6 +36,7 @@ from ...errors import (
     TruncatedAnswerError,
 )
 from ..workflow_input import whole_characters
+from .streams import ClientGoneError
 
 _log = logging.getLogger(__name__)
 RETRY_AFTER_S = 2
@@ -166,6 +167,10 @@ def add_error_handlers(app: FastAPI) -> None:
         fault = Fault(error.status_code, str(error.detail), code, headers=error.headers or {})
         return fault.response(request.url.path)
 
+    async def on_gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=499)  # nobody reads it
+
+    app.add_exception_handler(ClientGoneError, on_gone)
     app.add_exception_handler(FaultError, on_fault)
     app.add_exception_handler(StillroomError, on_fault)
     app.add_exception_handler(RequestValidationError, on_validation)

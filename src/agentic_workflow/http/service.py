@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -69,8 +69,16 @@ class Turn:
     """Seconds to the first token; set by whoever streams."""
     outcome: str = ""
     """How it ended, for the metrics: the workflow's exit, a finish reason, or an error's code."""
+    usage: UsageMetadataCallbackHandler = field(default_factory=UsageMetadataCallbackHandler)
+    """Counts the tokens of the turn's model calls."""
     _task: asyncio.Task[Any] | None = None
     _lost: bool = False
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of prompts and of answers so far."""
+        counts = list(self.usage.usage_metadata.values())
+        return sum(c["input_tokens"] for c in counts), sum(c["output_tokens"] for c in counts)
 
     def note_token(self) -> None:
         """Record the time of the first token."""
@@ -241,10 +249,10 @@ class Service:
             raise self._unknown(name)
         chosen = self.workflows if thread_id is not None else self._stateless
         most = self.settings.turn_deadline_s
-        run_id = run_id or str(uuid.uuid4())
+        run_id, usage = run_id or str(uuid.uuid4()), UsageMetadataCallbackHandler()
         config: RunnableConfig = {
             "run_id": uuid.UUID(run_id),
-            "callbacks": list(self.callbacks),
+            "callbacks": [usage, *self.callbacks],
             "metadata": {"owner": owner, "model": name},
         }
         if thread_id is not None:
@@ -262,6 +270,7 @@ class Service:
                 "prompt_sha256": self.prompt_sha256,
                 "checkpoint_sha256": self.checkpoint_sha256,
             },
+            usage=usage,
         )
         self._admit(turn)
         try:
@@ -329,12 +338,13 @@ class Service:
         return not self.draining and not self.hung and engine_ready
 
     def close(self) -> None:
-        """Close the engine and the store of threads."""
+        """Close the engine, the store of threads, and the spans."""
         if self.engine is not None:
             self.engine.close()
-        close = getattr(self.checkpointer, "close", None)
-        if close is not None:
-            close()
+        for one in (self.checkpointer, *self.callbacks):
+            close = getattr(one, "close", None)
+            if close is not None:
+                close()
 
     def _admit(self, turn: Turn) -> None:
         if self.draining:

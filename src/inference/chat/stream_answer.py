@@ -40,6 +40,8 @@ class AnswerText:
         """One per token, if the engine sends them."""
         self.top_logprobs: list[dict[str, float]] = []
         """The likeliest tokens of each step, if requested."""
+        self.tokens: list[str] = []
+        """The token of each step, if the likeliest ones are requested."""
         self.calls: list[SentCall] = []
         """Tool calls that a server sent beside the text."""
 
@@ -82,6 +84,7 @@ class AnswerText:
             known["logprobs"] = self.logprobs
         if self.top_logprobs:
             known["top_logprobs"] = self.top_logprobs
+            known["tokens"] = self.tokens
         return known
 
     def _joined(self, text: str) -> str:
@@ -99,6 +102,7 @@ class AnswerText:
         if event.logprob is not None:
             self.logprobs.append(event.logprob)
         if event.alternatives:
+            self.tokens.append(self._name(event.token_id, event.text))
             self.top_logprobs.append(
                 {self._name(one.token_id, one.text): one.logprob for one in event.alternatives}
             )

@@ -54,6 +54,9 @@ def serve_parser() -> CommandParser:
         metavar="URL", help="web pages that may call the server; may be given again")  # fmt: skip
     add("--allow-host", dest="allowed_hosts", action="append", default=[], type=text,
         metavar="NAME", help="further Host header accepted on loopback")  # fmt: skip
+    add("--traces", type=text, metavar="FILE",
+        help="keep OpenTelemetry spans: SQLite for .db, else JSON Lines")  # fmt: skip
+    add("--trace-text", action="store_true", help="put questions and answers into the spans")
     add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     limits = parser.add_argument_group("limits").add_argument
     limits("--max-turns", type=whole(1), default=64, help="turns at once; more get 429")
@@ -101,6 +104,11 @@ def serve(args: argparse.Namespace) -> None:
             data_dir=folder,
             device=args.device,
         )
+        if args.traces is not None:
+            from ...agentic_workflow.http.spans import FileExporter, SpanRecorder
+
+            recorder = SpanRecorder(FileExporter(args.traces), with_text=args.trace_text)
+            service.callbacks.append(recorder)
         words.append(f"{service.model_name}, as models {', '.join(service.model_names)}")
     try:
         server = make_server(server_app(service, settings), service, settings)

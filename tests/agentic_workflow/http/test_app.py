@@ -245,3 +245,15 @@ def test_readiness_follows_draining_and_hanging(make_service):
         assert client.get("/ready").json() == {"status": "draining"}
         service.must_restart = True
         assert client.get("/health").status_code == 503
+
+
+def test_metrics_count_turns_without_a_word_of_their_users(client):
+    for _ in range(2):
+        asked = {"model": "multi", "messages": [{"role": "user", "content": "Symbol of Gold?"}]}
+        assert client.post("/v1/chat/completions", json=asked).status_code == 200
+    text = client.get("/metrics").text
+    label = 'finished_reason="answered",model_name="multi"'
+    assert f"stillroom:request_success_total{{{label}}} 2.0" in text
+    assert 'stillroom:e2e_request_latency_seconds_count{model_name="multi"} 2.0' in text
+    assert "stillroom:num_turns_running 0.0" in text
+    assert "Gold" not in text
