@@ -1,6 +1,7 @@
 """What decides the result of a step, as one hash: its settings and its code.
 
-Left out are the fields that the step names in `unhashed`, and secrets.
+A step, and a model in its settings, say with `hashed_settings` what counts: neither secrets nor the
+address, limits and times of a server.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import dataclasses
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ... import __version__
 from ...records import sha256_text, stable_json
@@ -18,10 +19,16 @@ from .row_codec import plain_json
 from .step import Step
 
 
+@runtime_checkable
+class _Hashed(Protocol):
+    """What says itself which of its settings decide a result."""
+
+    def hashed_settings(self) -> Mapping[str, Any]: ...
+
+
 def step_fingerprint(step: Step) -> str:
     """Hash what decides the result of a step."""
-    settings = {k: v for k, v in step.settings().items() if k not in step.unhashed}
-    return sha256_text(stable_json([_class_told(type(step)), _told(settings)]))
+    return sha256_text(stable_json(_told(step)))
 
 
 def stage_fingerprint(steps: tuple[Step, ...]) -> str:
@@ -56,6 +63,8 @@ def _told(value: Any) -> Any:  # noqa: ANN401 - any setting
         return sorted((_told(v) for v in value), key=stable_json)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, _Hashed) and not isinstance(value, type):
+        return [_class_told(type(value)), _told(value.hashed_settings())]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
         return [_class_told(type(value)), _told(fields)]

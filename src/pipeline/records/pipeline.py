@@ -210,7 +210,8 @@ class Pipeline:
             told: dict[str, Any] = {
                 "schema_version": 1, "run_id": chosen, "pipeline": self.name, "shape": shape,
                 "rows_per_shard": rows_per_shard, "definition": dump_pipeline(self, plan),
-                "stages": {}, "observers": {}, "accounting": {}, "partial": finish,
+                "time_columns": _time_columns(steps), "stages": {}, "observers": {},
+                "accounting": {}, "partial": finish,
             }  # fmt: skip
             earlier = self._earlier(folder)
             told["known_stages"] = _known_stages(earlier, plan)
@@ -455,6 +456,15 @@ def _known_stages(earlier: Mapping[str, Any] | None, plan: Plan) -> list[str]:
     return sorted(
         {*(earlier or {}).get("known_stages", ()), *(stage.name for stage in plan.stages)}
     )
+
+
+def _time_columns(steps: Mapping[str, Step]) -> list[str]:
+    """List the columns in which the steps write times."""
+    return sorted({
+        step.output_mappings.get(name, name)
+        for step in steps.values()
+        for name in step.time_columns
+    })  # fmt: skip
 
 
 def _log_pilot(report: PilotReport) -> bool:

@@ -66,7 +66,7 @@ def verify(folder: str | Path) -> list[str]:
 
 
 def compare(one: str | Path, other: str | Path) -> list[str]:
-    """List the artefacts in which two runs differ, but for the fields of time.
+    """List the artefacts in which two runs differ, but for the fields of time (`time_fields`).
 
     Args:
         one: Folder of a run.
@@ -244,6 +244,8 @@ def _contents(folder: Path) -> dict[str, Any]:
     paths = sorted(
         path for path in folder.rglob("*") if path.is_file() and _is_compared(path, folder)
     )
+    run = folder / RUN_FILE
+    times = json.loads(run.read_bytes()).get("time_columns", []) if run in paths else []
     names = {file_sha256(path): f"sha256 of {path.relative_to(folder)}" for path in paths}
     found: dict[str, Any] = {}
     for path in paths:
@@ -251,7 +253,7 @@ def _contents(folder: Path) -> dict[str, Any]:
         if path.name in TIME_FILES or path.suffix in RENDERED:
             found[name] = "there"
         elif path.suffix == ".parquet":
-            found[name] = _parquet(path)
+            found[name] = _parquet(path, times)
         elif path.suffix == ".json":
             value = json.loads(path.read_text(encoding="utf-8"))
             found[name] = _plain(value, names)
@@ -266,12 +268,17 @@ def _is_compared(path: Path, folder: Path) -> bool:
     return not passing and STATE not in parts[:-1] and parts[0] != PILOT_FOLDER
 
 
-def _parquet(path: Path) -> Any:  # noqa: ANN401 - rows or losses
+def _parquet(path: Path, times: Sequence[str]) -> Any:  # noqa: ANN401 - rows or losses
+    """Read rows or losses without some columns."""
     table = read_parquet(path)
     if path.name.startswith("losses"):
         lines = table.to_pylist()
-        return [{**line, "record": without_times(json.loads(line["record"]))} for line in lines]
-    return [(row.row_id, without_times(row.record)) for row in decode_rows(table)]
+        return [{**line, "record": _without(json.loads(line["record"]), times)} for line in lines]
+    return [(row.row_id, _without(row.record, times)) for row in decode_rows(table)]
+
+
+def _without(record: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in columns}
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any JSON value

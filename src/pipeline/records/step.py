@@ -200,6 +200,11 @@ class Step(_Fields, ABC, metaclass=_StepClass):
         """Columns that the step adds."""
         return []
 
+    @property
+    def time_columns(self) -> list[str]:
+        """Those of the outputs that hold times; two runs over the same data may differ in them."""
+        return []
+
     def enter_run(self, context: RunContext) -> None:
         """Be told which run the step works for; called before `load`, in each worker."""
 
@@ -249,6 +254,10 @@ class Step(_Fields, ABC, metaclass=_StepClass):
     def settings(self) -> dict[str, Any]:
         """Give the fields that the constructor takes, as they are."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+    def hashed_settings(self) -> dict[str, Any]:
+        """Give the settings that decide the result; a change of one runs the step again."""
+        return {k: v for k, v in self.settings().items() if k not in self.unhashed}
 
     def named(self, name: str) -> Self:
         """Give a copy with another name."""

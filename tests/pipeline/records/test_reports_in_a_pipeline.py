@@ -109,6 +109,30 @@ def test_two_runs_differ_in_times_alone(tmp_path):
     assert compare(first, second) == []
 
 
+def test_fields_of_the_users_own_records_are_compared_whatever_their_names(tmp_path):
+    def compared(**changed):
+        folders = []
+        for name, more in (("one", {}), ("other", changed)):
+            row = {"created_at": "1901", "duration_s": 3, "durations": [1], "cached": True} | more
+            with Pipeline("films") as pipeline:
+                load = LoadDataFromDicts(data=[row, {**row, "short": False}])
+                (
+                    load
+                    >> MarkTime(label="raw", output_mappings={"timing": "marks"})
+                    >> RuleFilter(text_field="created_at", min_chars=4)
+                    >> FilterByBool()
+                )
+            folders.append(tmp_path / str(changed) / name)
+            pipeline.run(artifacts_dir=folders[-1], run_id="r")
+        return compare(*(folder / "r" for folder in folders))
+
+    assert compared() == []
+    for name, value in {"created_at": "1902", "duration_s": 4, "durations": [2], "cached": 0,
+                        "timing": {"raw": 1}}.items():  # fmt: skip
+        assert any(f".{name}" in line for line in compared(**{name: value})), name
+    assert compared(created_at="19"), "a lost record is compared as well"
+
+
 def test_a_gate_reads_the_report(tmp_path):
     gate = QualityGate(min_total=50)
     with pytest.raises(PipelineError, match="Teacher eval gate failed: total 30 < min_total 50"):

@@ -13,6 +13,7 @@ import pytest
 from pipeline_child import build
 from stillroom.errors import LabelingStoppedError
 from stillroom.files import read_json
+from stillroom.labeling.teachers.openai_http import RemoteTeacher
 from stillroom.pipeline.records import (
     FilterByBool,
     JudgeScore,
@@ -25,6 +26,7 @@ from stillroom.pipeline.records import (
     TextGeneration,
     WriteJudgeReport,
 )
+from stillroom.pipeline.records.fingerprints import step_fingerprint
 from stillroom.pipeline.records.replay import compare
 
 CHILD = Path(__file__).with_name("pipeline_child.py")
@@ -68,6 +70,64 @@ def test_a_changed_last_threshold_asks_nothing(tmp_path, serve):
     second = run(tmp_path, server, min_chars=len("label of ask 100"))
     assert server.asked.total() == ROWS
     assert (len(first["default"]["train"]), len(second["default"]["train"])) == (200, 100)
+
+
+def judged(folder, address, *, teacher=None, judge=None, **more):
+    """Run a pipeline with a teacher and a judge; give the stages that ran in this call."""
+    with Pipeline(name="judged", cache_dir=folder / "cache") as pipeline:
+        load = LoadDataFromDicts(data=[{"instruction": f"ask {n}"} for n in range(20)])
+        first = OpenAILLM(model="tiny", base_url=address, **(teacher or {}))
+        second = OpenAILLM(model="tiny", base_url=address, **(judge or {}))
+        ask = TextGeneration(name="teacher", llm=first, **more)
+        load >> ask >> JudgeScore(name="judge", llm=second, rubric="Is it right?")
+    before = time.time_ns()
+    pipeline.run(artifacts_dir=folder, run_id="run")
+    written = (folder / "run").glob("*/rows-*.parquet")
+    return sorted({path.parent.name for path in written if path.stat().st_mtime_ns >= before})
+
+
+MOVED = {
+    "api_key": "sk-other", "timeout": 7.0,
+    "gateway": {"qps": 50.0, "max_concurrency": 3, "decode_profiles": {"warm": {"seed": 3}}},
+}  # fmt: skip
+
+
+def test_a_moved_server_runs_no_stage_again_and_is_asked_nothing(tmp_path, serve):
+    old, new = serve(answer=lambda _: "<score>7</score>"), serve(answer=lambda _: "no")
+    assert judged(tmp_path, old.base_url) == ["judge", "load_data_from_dicts_0", "teacher"]
+    assert judged(tmp_path, new.base_url, teacher=MOVED, judge=MOVED) == []
+    assert (old.asked.total(), new.asked.total()) == (40, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "stages", "calls"),
+    [
+        ({"teacher": {"generation_kwargs": {"seed": 1}}}, ["teacher"], 20),
+        ({"teacher": MOVED, "decode_profile": "warm"}, ["teacher"], 20),
+        ({"judge": {"generation_kwargs": {"seed": 1}}}, ["judge"], 20),
+    ],
+)
+def test_what_changes_answers_runs_its_stage_again(tmp_path, serve, changed, stages, calls):
+    server = serve(answer=lambda _: "<score>7</score>")  # so the judge is shown what it was shown
+    judged(tmp_path, server.base_url)
+    assert judged(tmp_path, server.base_url, **changed) == stages
+    assert server.asked.total() == 40 + calls
+
+
+def test_a_model_of_the_environment_counts(monkeypatch):
+    monkeypatch.setenv("OPENAI_MODEL", "one")
+    step = TextGeneration(llm=OpenAILLM(base_url="http://localhost:1/v1"))
+    before = step_fingerprint(step)
+    monkeypatch.setenv("OPENAI_MODEL", "two")
+    assert step_fingerprint(step) != before
+
+
+def test_of_a_teacher_its_name_counts_and_not_its_address():
+    def told(model, port):
+        teacher = RemoteTeacher(model, base_url=f"http://localhost:{port}/v1")
+        return step_fingerprint(TextGeneration(llm=teacher))
+
+    assert told("a", 1) == told("a", 2) != told("b", 1)
 
 
 def test_another_run_with_the_same_cache_asks_nothing(tmp_path, serve):

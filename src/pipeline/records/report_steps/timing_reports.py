@@ -38,6 +38,11 @@ class MarkTime(Step):
         """The column of the marks."""
         return [self.timing_field]
 
+    @property
+    def time_columns(self) -> list[str]:
+        """The column of the marks."""
+        return [self.timing_field]
+
     def process(self, *inputs: list[Record]) -> Iterator[list[Record]]:
         """Mark a batch, all of its records with the same time."""
         (records,) = inputs

@@ -120,6 +120,11 @@ class LLM(_Fields):
         told["gateway"] = None if self.gateway == ProviderGateway() else _plain(self.gateway)
         return told
 
+    def hashed_settings(self) -> dict[str, Any]:
+        """Give the settings that decide answers, with a model that the environment names."""
+        own = {k: v for k, v in self.settings().items() if k not in self.unhashed}
+        return {**own, "model": self.model or self._variable("MODEL")}
+
     def load(self) -> None:
         """Open the model."""
         self.teacher()
@@ -436,6 +441,12 @@ class OpenedLLM(LLM):
 
     source: Any = None
     """A teacher, a chat model, an address, a provider's name, a folder or a hub name."""
+
+    def hashed_settings(self) -> dict[str, Any]:
+        """Give what decides answers; of a teacher its name and revision."""
+        source = self.source
+        told = [source.name, source.revision] if isinstance(source, Teacher) else source
+        return {**super().hashed_settings(), "source": told}
 
     def _open(self) -> Teacher:
         from ....labeling.teachers.open_teacher import open_teacher

@@ -79,6 +79,10 @@ class TextGeneration(AskingStep):
         """Columns that the step adds."""
         return ["generation", "model_name", METADATA]
 
+    def hashed_settings(self) -> dict[str, Any]:
+        """Give the settings that decide answers; of the gateway's profiles the one that is used."""
+        return {**super().hashed_settings(), "profile": self._profile, "count": self._count}
+
     @property
     def profile(self) -> DecodeProfile:
         """How answers are decoded."""
