@@ -14,6 +14,8 @@ that was cut off by a full disk or a power failure is dropped when the file is o
 An answer is written before the check runs, so that it survives a crash during a slow check; it
 becomes a label when it is accepted. A call that was sent and has no outcome was in flight when the
 process died.
+
+In memory are only the calls under way and the faults; the answers stay in the file (`AnswerIndex`).
 """
 
 from __future__ import annotations
@@ -27,13 +29,14 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ...errors import ConfigError, DataError
 from ..teachers.protocol import TeacherAnswer
+from .answer_index import AnswerIndex, LinePlace
 from .budget import Ledger
 from .failures import CallFault
 from .label_run import LabelFault
@@ -61,9 +64,8 @@ class Journal:
             DataError: The file is damaged, or has another version.
         """
         self.path = Path(folder) / CALLS_FILE
-        self.labels: dict[str, TeacherAnswer] = {}
-        self.unjudged: dict[str, TeacherAnswer] = {}
-        """Answers that the check has not judged yet."""
+        self.unjudged: set[str] = set()
+        """Keys of answers that the check has not judged yet."""
         self.dead: dict[str, LabelFault] = {}
         self.attempts: Counter[str] = Counter()
         """Key -> calls with an outcome since the record was first asked or revived."""
@@ -72,7 +74,7 @@ class Journal:
         self.under_way: set[str] = set()
         """Keys whose last call has no outcome; after opening, those that a crash interrupted."""
         self.ledger = Ledger()
-        self._calls: Counter[str] = Counter()
+        self._answers = AnswerIndex()
         self._unseen: Counter[str] = Counter()
         """Key -> how often the current call was sent without a known outcome."""
         self._nonce = ""
@@ -85,7 +87,7 @@ class Journal:
         try:
             self.acquire(wait=wait)
         except BaseException:
-            os.close(self._file)
+            self._close_files()
             raise
 
     def __enter__(self) -> Self:
@@ -121,7 +123,19 @@ class Journal:
     def close(self) -> None:
         """Flush to disk and close."""
         self.sync()
-        os.close(self._file)
+        self._close_files()
+
+    def answer(self, key: str) -> TeacherAnswer | None:
+        """Read the newest answer, judged or not; None if there is none."""
+        place = self._answers.place(key)
+        if place is None:
+            return None
+        os.lseek(self._file, place.start, os.SEEK_SET)
+        return _read_answer(json.loads(os.read(self._file, place.length)))
+
+    def label(self, key: str) -> TeacherAnswer | None:
+        """Read the answer that the check accepted; None if there is none."""
+        return None if key in self.unjudged else self.answer(key)
 
     def call_id(self, key: str) -> str:
         """Return the idempotency key of a record's next call; it changes when a call has ended.
@@ -129,12 +143,12 @@ class Journal:
         An answer ends a call. A refusal ends it only if the call was sent once: an earlier attempt
         with an unknown outcome may have been answered.
         """
-        text = f"{self._nonce} {key} {self._calls[key]}"
+        text = f"{self._nonce} {key} {self._answers.calls(key)}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def sent(self, key: str, most: float, *, once: bool) -> None:
         """Write that a call is about to be sent; arguments as in `Ledger.fits`."""
-        call = self._calls[key]
+        call = self._answers.calls(key)
         self._write({"t": "sent", "key": key, "call": call, "most": most, "once": once})
 
     def answered(
@@ -152,7 +166,7 @@ class Journal:
         """
         thoughts = {"thoughts": answer.thoughts} if answer.thoughts else {}
         self._write({
-            "t": "answer", "key": key, "call": self._calls[key], "text": answer.text,
+            "t": "answer", "key": key, "call": self._answers.calls(key), "text": answer.text,
             "finish": answer.finish_reason, "model": answer.model, "good": good,
             "tokens": [answer.prompt_tokens, answer.completion_tokens],
             "most": most, "cost": cost, "once": once, "at": int(time.time()), **thoughts,
@@ -168,7 +182,7 @@ class Journal:
         """Write that a call gave no label, and its cost if known."""
         judged = key in self.unjudged  # then the end of the call and its price are written already
         self._write({
-            "t": "fault", "key": key, "call": self._calls[key], "kind": fault.kind,
+            "t": "fault", "key": key, "call": self._answers.calls(key), "kind": fault.kind,
             "say": fault.message, "ends": fault.answered and not judged, "judged": judged,
             "refused": fault.free, "counted": not (fault.ends_run or fault.raises),
             "most": most, "cost": cost, "once": once,
@@ -198,15 +212,14 @@ class Journal:
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(errno.ENOSPC, "the disk is full", str(self.path))
         self._unsynced = True
-        self._read_to += len(data)
         self._lines_read += 1
-        self._take(line)
+        self._take(line, len(data))
 
     def _read(self) -> None:
         for line in self._lines():
             self._lines_read += 1
             try:
-                self._take(json.loads(line))
+                self._take(json.loads(line), len(line))
             except (ValueError, KeyError, TypeError) as fault:
                 raise DataError(
                     f"the line is damaged ({fault}); give another folder, or remove the line",
@@ -224,12 +237,14 @@ class Journal:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                self._read_to += len(line)
                 yield line
         if self._read_to < os.fstat(self._file).st_size:
             os.ftruncate(self._file, self._read_to)
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _take(self, line: dict[str, Any], length: int) -> None:
+        """Bring the state up to the next line of the file, of so many bytes."""
+        place = LinePlace(self._read_to, length)
+        self._read_to += length
         kind, key = line["t"], line.get("key", "")
         if kind in ("answer", "fault", "dead"):
             self.under_way.discard(key)
@@ -238,29 +253,30 @@ class Journal:
             self._unseen[key] += 1
             self.ledger.charge(key, line["most"], once=line["once"])
         elif kind == "answer":
-            self._end_call(line)
-            asked, made = line["tokens"]
-            said = TeacherAnswer(
-                line["text"], line["finish"], asked, made, line["model"], line.get("thoughts", "")
-            )
-            (self.labels if line["good"] else self.unjudged)[key] = said
+            _read_answer(line)  # a damaged line is told when the file is opened
+            self._answers.answered(key, place)
+            self._settle(line)
+            (self.unjudged.discard if line["good"] else self.unjudged.add)(key)
         elif kind == "good":
-            self.labels[key] = self.unjudged.pop(key)
+            self.unjudged.remove(key)
         elif kind == "fault":
-            self.unjudged.pop(key, None)
+            if key in self.unjudged:
+                self.unjudged.remove(key)
+                self._answers.forget(key)
             self.attempts[key] += line["counted"]
             self.rejections[key] += line["judged"]
             if line["ends"] and line["refused"] and self._unseen[key] > 1:
                 self._unseen[key] -= 1
                 self.ledger.refund(key, line["most"], once=line["once"])
             elif line["ends"]:
-                self._end_call(line)
+                self._answers.ended(key)
+                self._settle(line)
         elif kind == "dead":
             self.dead[key] = LabelFault(line["kind"], line["say"], line["attempts"])
         elif kind == "again":
             self.dead.pop(key, None)
-            self.labels.pop(key, None)
-            self.unjudged.pop(key, None)
+            self._answers.forget(key)
+            self.unjudged.discard(key)
             self.attempts.pop(key, None)
             self.rejections.pop(key, None)
         elif kind == "folder":
@@ -270,11 +286,20 @@ class Journal:
         else:
             raise ValueError(f"unknown kind {kind!r}")
 
-    def _end_call(self, line: dict[str, Any]) -> None:
+    def _settle(self, line: dict[str, Any]) -> None:
         key = line["key"]
-        self._calls[key] += 1
         self._unseen.pop(key, None)
         self.ledger.settle(key, line["most"], line["cost"], once=line["once"])
+
+    def _close_files(self) -> None:
+        os.close(self._file)
+        self._answers.close()
+
+
+def _read_answer(line: Mapping[str, Any]) -> TeacherAnswer:
+    asked, made = line["tokens"]
+    thoughts = line.get("thoughts", "")
+    return TeacherAnswer(line["text"], line["finish"], asked, made, line["model"], thoughts)
 
 
 def _lock(file: int, path: Path, *, wait: bool) -> None:

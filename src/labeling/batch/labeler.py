@@ -189,13 +189,12 @@ class BatchLabeler:
         self, one: PlannedLabel, journal: Journal, counts: LabelCounts, held: set[str]
     ) -> bool:
         """Tell whether the journal holds an accepted label; also decide about dead letters."""
-        count, unjudged = len(one.places), journal.unjudged.get(one.key)
-        known = journal.labels.get(one.key) or unjudged
+        count, known = len(one.places), journal.answer(one.key)
         if known is not None:
             known = self._view(known, one.task)
             verdict = None if self.check is None else self.check(one.task, known)
             if judge_answer(known, verdict) is None:
-                if unjudged is not None:
+                if one.key in journal.unjudged:
                     journal.accept(one.key)
                 counts.finish(count, failed=False, cached=count)
                 return True
@@ -224,7 +223,7 @@ class BatchLabeler:
     ) -> list[Labelled]:
         found: dict[int, Labelled] = {}
         for one in planned:
-            answer, fault = journal.labels.get(one.key), journal.dead.get(one.key)
+            answer, fault = journal.label(one.key), journal.dead.get(one.key)
             label = None if answer is None else self._view(answer, one.task)
             for number, place in enumerate(one.places):
                 was_there = label is not None and (one.key in cached or number > 0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import pytest
 from stillroom.errors import ConfigError, DataError
@@ -10,6 +11,7 @@ from stillroom.labeling.batch.failures import CallFault
 from stillroom.labeling.batch.journal import CALLS_FILE, Journal
 from stillroom.labeling.batch.label_run import LabelFault
 from stillroom.labeling.teachers.protocol import TeacherAnswer
+from stillroom.records import sha256_text
 
 TIMEOUT = CallFault("timeout", "too late", again=True, answered=False, free=False)
 REFUSED = CallFault("llm_api_error", "500", again=True, answered=True, free=True)
@@ -34,9 +36,14 @@ def story(journal, once=False):
     journal.give_up("d", LabelFault("rejected", "no", 1))
 
 
+def labels(journal):
+    found = {key: journal.label(key) for key in "abcde"}
+    return {key: answer for key, answer in found.items() if answer is not None}
+
+
 def state(journal):
     return (
-        journal.labels, journal.unjudged, journal.dead, +journal.attempts, +journal.rejections,
+        labels(journal), journal.unjudged, journal.dead, +journal.attempts, +journal.rejections,
         journal.under_way, journal.ledger.known, journal.ledger.most,
         [journal.call_id(key) for key in "abcde"],
     )  # fmt: skip
@@ -48,12 +55,12 @@ def test_reading_gives_what_was_written(tmp_path):
         before = state(journal)
     with Journal(tmp_path) as again:
         assert state(again) == before
-        assert again.labels["a"].text == "Grüße\n"
+        assert again.label("a").text == "Grüße\n"
         assert again.under_way == {"e"}
         assert again.attempts == {"b": 1, "c": 1, "d": 1}
         assert again.rejections == {"d": 1, "b": 0, "c": 0}
-        assert again.labels.keys() == {"a", "c"}
-        assert again.unjudged == {}
+        assert labels(again).keys() == {"a", "c"}
+        assert again.unjudged == set()
         assert again.ledger.known == 0.875
         assert again.ledger.most == 0.875 + 2.0  # e is under way, and c was too late once
 
@@ -116,7 +123,7 @@ def test_a_file_cut_anywhere_is_read_up_to_its_last_line(tmp_path):
         (folder / CALLS_FILE).write_bytes(content[:size])
         with Journal(folder) as journal:
             whole = content[:size].count(b"\n")
-            assert ("a" in journal.labels) == (whole >= 7)
+            assert (journal.label("a") is not None) == (whole >= 7)
             assert journal.under_way <= set("abcde")
             journal.sent("z", 0.0, once=False)
         lines = (folder / CALLS_FILE).read_bytes().splitlines()
@@ -124,6 +131,31 @@ def test_a_file_cut_anywhere_is_read_up_to_its_last_line(tmp_path):
         assert all(json.loads(line) for line in lines)
         shutil.rmtree(folder)
         folder.mkdir()
+
+
+def test_answers_come_back_as_they_were_and_take_no_memory(tmp_path):
+    """The newest answer of each key, for more than the cache holds."""
+    charged = {"most": 0.0, "cost": 0.0, "once": False}
+    count = 20_000
+    with Journal(tmp_path) as journal:
+        tracemalloc.start()
+        for number in [*range(count), 7]:
+            text = f"Zürich {number} " + "x" * 200
+            key, answer = sha256_text(str(number)), TeacherAnswer(text, "stop", 3, 2, "m")
+            journal.sent(key, 0.0, once=False)
+            journal.answered(key, answer, good=True, **charged)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert held / count < 10, "bytes of memory per answer"
+        before = journal.call_id(sha256_text("7"))
+    with Journal(tmp_path) as again:
+        for number in (0, 7, 9_999, count - 1):
+            assert again.label(sha256_text(str(number))).text.startswith(f"Zürich {number} x")
+        assert again.label(sha256_text("no")) is None
+        assert again.call_id(sha256_text("7")) == before
+        again.revive(sha256_text("7"))
+        assert again.label(sha256_text("7")) is None
+        assert again.call_id(sha256_text("7")) == before, "its calls stay counted"
 
 
 def test_one_process_at_a_time(tmp_path):
@@ -138,6 +170,10 @@ def test_one_process_at_a_time(tmp_path):
     [
         (b"nonsense\n", "line 2.*damaged"),
         (b'{"t": "answer", "key": "k"}\n', "line 2.*damaged"),
+        (
+            b'{"t": "answer", "key": "k", "good": true, "most": 0, "cost": 0, "once": false}\n',
+            "line 2.*damaged",
+        ),
         (b'{"t": "new", "key": "k"}\n', "unknown kind 'new'"),
     ],
 )
