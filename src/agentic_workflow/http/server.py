@@ -92,9 +92,14 @@ class Server(uvicorn.Server):
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Refuse new turns and let those in progress end; a second signal ends them, too."""
+        """Refuse new turns and let those in progress end; a second signal ends them, too.
+
+        The signal is not raised again when the server has ended, as uvicorn would, so that the
+        caller can close what it opened.
+        """
         self._service.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def make_server(app: FastAPI, service: Service, settings: ServerSettings) -> Server:
