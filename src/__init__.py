@@ -38,6 +38,22 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__; the names are those o
     from .labeling.batch.labeler import BatchLabeler as BatchLabeler
     from .labeling.batch.labeler import LabelSettings as LabelSettings
     from .labeling.batch.labeler import LabelTask as LabelTask
+    from .labeling.filters.curation.sampler import StratifiedSampler as StratifiedSampler
+    from .labeling.filters.filter_config import analysis_field_name as analysis_field_name
+    from .labeling.filters.filter_package import load_filter_package as load_filter_package
+    from .labeling.filters.oracle_reply import (
+        extract_json_from_response as extract_json_from_response,
+    )
+    from .labeling.filters.oracle_reply import repair_json as repair_json
+    from .labeling.filters.oracles.generic_labeler import GenericBatchLabeler as GenericBatchLabeler
+    from .labeling.filters.oracles.generic_labeler import GenericBatchScorer as GenericBatchScorer
+    from .labeling.filters.oracles.oracle_errors import ErrorType as ErrorType
+    from .labeling.filters.oracles.oracle_errors import LLMAuthError as LLMAuthError
+    from .labeling.filters.oracles.oracle_errors import LLMError as LLMError
+    from .labeling.filters.oracles.oracle_errors import LLMRateLimitError as LLMRateLimitError
+    from .labeling.filters.oracles.oracle_errors import LLMResponseError as LLMResponseError
+    from .labeling.filters.oracles.oracle_errors import LLMTimeoutError as LLMTimeoutError
+    from .labeling.filters.prefilter import BasePreFilter as BasePreFilter
     from .labeling.tasks.new_examples import expand_records as expand_records
     from .labeling.tasks.reasoning_labels import label_with_teacher as label_with_teacher
     from .labeling.teachers.open_teacher import open_teacher as open_teacher
@@ -111,6 +127,20 @@ _HOMES = {
     "MainJob": "pipeline",
     "Recipe": "pipeline",
     "run_main_job": "pipeline",
+    "GenericBatchLabeler": "labeling.filters.oracles.generic_labeler",
+    "GenericBatchScorer": "labeling.filters.oracles.generic_labeler",
+    "load_filter_package": "labeling.filters.filter_package",
+    "analysis_field_name": "labeling.filters.filter_config",
+    "extract_json_from_response": "labeling.filters.oracle_reply",
+    "repair_json": "labeling.filters.oracle_reply",
+    "ErrorType": "labeling.filters.oracles.oracle_errors",
+    "LLMError": "labeling.filters.oracles.oracle_errors",
+    "LLMTimeoutError": "labeling.filters.oracles.oracle_errors",
+    "LLMRateLimitError": "labeling.filters.oracles.oracle_errors",
+    "LLMAuthError": "labeling.filters.oracles.oracle_errors",
+    "LLMResponseError": "labeling.filters.oracles.oracle_errors",
+    "BasePreFilter": "labeling.filters.prefilter",
+    "StratifiedSampler": "labeling.filters.curation.sampler",
 }
 __all__ = sorted([*_HOMES, "__version__"])
 

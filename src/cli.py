@@ -15,6 +15,7 @@ from . import __version__
 from .console import Console, quiet_libraries
 from .errors import nearest
 from .pipeline.commands.teacher_options import add_limits, add_server_options, chosen_settings
+from .pipeline.llm_distillery.spellings import spelling_of
 from .pipeline.options import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -466,9 +467,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in COMMANDS:
+    work = _command(arguments[0]) if arguments else None
+    if work is not None:
         try:
-            code = COMMANDS[arguments[0]][0](arguments[1:])
+            code = work(arguments[1:])
             sys.stdout.flush()
             return code
         except Refused as refused:
@@ -496,6 +498,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     hint = f"; the nearest is {near}" if near else f"; there are {', '.join(COMMANDS)}"
     print(f"stillroom: there is no command {left[0]!r}{hint}", file=sys.stderr)
     return EXIT_USAGE
+
+
+def _command(word: str) -> Callable[[Sequence[str]], int] | None:
+    """Find what runs a command: ours, or one of LLM Distillery under its own name."""
+    if word in COMMANDS:
+        return COMMANDS[word][0]
+    spelling = spelling_of(word)
+    return None if spelling is None else spelling.load()
 
 
 def _also(given: str) -> tuple[str, tuple[str, ...]]:

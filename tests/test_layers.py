@@ -74,7 +74,7 @@ FLOORS = {
         "easydistill records",
         "agent_job",
         "commands main_job systems",
-        "text_to_sql",
+        "llm_distillery text_to_sql",
     ],
 }
 """The packages and single files of each room, floor by floor: what stands on a floor may import

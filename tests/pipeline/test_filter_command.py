@@ -188,3 +188,35 @@ def test_articles_are_screened_and_labels_become_splits(ran, tmp_path):
     code, _, err = ran("merge mine/v1 --input none.jsonl --output b.jsonl")
     assert code == 1
     assert "there is no file 'none.jsonl'" in err
+
+
+def test_good_articles_that_a_keyword_rule_blocks_are_counted_per_language(ran, tmp_path):
+    """An English word is demanded of all: German articles, as good as the others, are lost."""
+    ran("new mine/v1 --dimensions a,b")
+    rules = tmp_path / "mine/v1/prefilter.yaml"
+    rules.write_text("version: '1'\nmin_content_length: 10\nrequired: {off_topic: ['solar']}\n")
+    articles = [
+        {"id": f"{language}{n}", "title": "T", "language": language,
+         "content": f"{word if n % 2 else 'other'} words, article {n}"}
+        for language, word in (("en", "solar"), ("de", "Sonnenstrom"))
+        for n in range(40)
+    ]  # fmt: skip
+    write_lines(tmp_path / "corpus.jsonl", articles)
+    line = "screen mine/v1 --source corpus.jsonl --blocked-sample blocked.jsonl"
+    assert ran(line)[0] == 0
+    blocked = [json.loads(one) for one in (tmp_path / "blocked.jsonl").read_text().splitlines()]
+    passed = [one for one in articles if "solar" in one["content"]]
+
+    def judged(one):
+        good = 9 if int(one["id"][2:]) % 2 else 1
+        return one | {"mine_analysis": {"a": good, "b": good}}
+
+    write_lines(tmp_path / "labels.jsonl", [judged(one) for one in [*blocked, *passed[:10]]])
+    code, out, _ = ran(f"{line} --labels labels.jsonl --report report.json")
+    assert code == 0
+    lost = json.loads((tmp_path / "report.json").read_text())["lost"]
+    assert (lost["en"]["good"], lost["de"]["good"], lost["de"]["labelled"]) == (0, 20, 40)
+    assert lost["de"]["false_negative_rate"] == 1.0
+    assert lost["en"]["false_negative_rate"] == 0.0
+    assert lost["all"]["false_negative_rate"] == 0.5
+    assert "so about 20 are lost, 100.0 % of all good ones" in out

@@ -25,16 +25,16 @@ from ..batch.label_run import LabelFault, Labelled, LabelSettings, LabelTask
 from ..batch.labeler import BatchLabeler
 from ..batch.progress import LabelProgress
 from ..teachers.protocol import DecodeProfile, Teacher, TeacherAnswer
-from .consensus import Consensus, join_replies
-from .consistency import (
+from .filter_package import FilterPackage
+from .label_folder import LabelFolder
+from .oracle_reply import oracle_check, read_reply, response_format
+from .oracles.consensus import Consensus, join_replies
+from .oracles.consistency import (
     CONSISTENCY_FILE,
     ConsistencyLimits,
     ConsistencyReport,
     measure_consistency,
 )
-from .filter_package import FilterPackage
-from .label_folder import LabelFolder
-from .oracle_reply import oracle_check, read_reply, response_format
 from .patterns import PATTERN_TIME, PatternTimeError
 from .prefilter import PASSED
 from .scored_record import Analysis, AnalysisFault, scored_record

@@ -74,14 +74,14 @@ class PrefilterReport:
         }
 
     def judge_blocked(
-        self, good: Mapping[str, bool], *, passed_good: Mapping[str, int] | None = None
+        self, good: Mapping[str, bool], *, passed_good: Mapping[str, float] | None = None
     ) -> dict[str, dict[str, Any]]:
         """Estimate how many good articles are blocked, from labels of the sample.
 
         Args:
             good: Id of a sampled article -> whether the oracle lets it pass. Sampled articles
                 without a label are counted as `unlabelled` and in no rate.
-            passed_good: Language -> good articles among those that passed, where known.
+            passed_good: Language -> good articles among those that passed, counted or estimated.
 
         Returns:
             Language (and `all`) -> `labelled`, `unlabelled`, `good`, `false_omission_rate` (good
@@ -96,7 +96,7 @@ class PrefilterReport:
         if strangers:
             raise DataError(f"{len(strangers)} labels, such as that of {min(strangers)!r}, are of "
                             "articles outside the sample, which would bias its rate")  # fmt: skip
-        found, lost, hits = {}, 0.0, 0
+        found, lost, hits = {}, 0.0, 0.0
         complete = True
         for name, own in self.languages.items():
             if name == ALL:
@@ -107,8 +107,8 @@ class PrefilterReport:
             own_lost = 0.0 if own.blocked == 0 else None if rate is None else rate * own.blocked
             complete &= own_lost is not None
             lost += own_lost or 0.0
-            known = None if passed_good is None else passed_good.get(name, 0)
-            hits += known or 0
+            known = None if passed_good is None else passed_good.get(name, 0.0)
+            hits += known or 0.0
             found[name] = {
                 "labelled": len(labels),
                 "unlabelled": len(own.sample_ids) - len(labels),
@@ -128,6 +128,29 @@ class PrefilterReport:
             "false_negative_rate": _share(whole, None if passed_good is None else hits),
         }
         return found
+
+
+def passed_good(
+    report: PrefilterReport, labels: Iterable[tuple[str, bool]]
+) -> dict[str, float] | None:
+    """Estimate the good articles among those that passed, from labels of a part of them.
+
+    Args:
+        report: Of the corpus that the labelled articles are from.
+        labels: Language of a labelled article that passed, and whether the oracle lets it pass.
+
+    Returns:
+        Language -> articles; None where a language with passed articles has no label.
+    """
+    good: dict[str, list[bool]] = {}
+    for language, verdict in labels:
+        good.setdefault(language, []).append(verdict)
+    wanted = {name for name, own in report.languages.items() if name != ALL and own.passed}
+    if wanted - good.keys():
+        return None
+    return {
+        name: report.languages[name].passed * sum(good[name]) / len(good[name]) for name in wanted
+    }
 
 
 def screen_articles(
@@ -159,7 +182,7 @@ def screen_articles(
     drawn: dict[str, list[tuple[int, str]]] = {}
     for number, article in enumerate(articles, start=1):
         passed, reason = prefilter.apply_filter(article)
-        name = _language(article)
+        name = language_of(article)
         own = languages.setdefault(name, LanguageCounts())
         own.total += 1
         own.passed += passed
@@ -191,7 +214,8 @@ def _draw(article: Mapping[str, Any], number: int, seed: int) -> tuple[int, str]
     return -int.from_bytes(digest[:8], "big"), str(identity)
 
 
-def _language(article: Any) -> str:  # noqa: ANN401 - may be anything
+def language_of(article: Any) -> str:  # noqa: ANN401 - may be anything
+    """Give the language that an article states, or `unknown`."""
     value = article.get("language") if isinstance(article, Mapping) else None
     return str(value) if value else UNKNOWN
 
@@ -209,7 +233,7 @@ def _sum(counts: Iterable[LanguageCounts]) -> LanguageCounts:
     return total
 
 
-def _share(lost: float | None, found: int | None) -> float | None:
+def _share(lost: float | None, found: float | None) -> float | None:
     if lost is None or found is None or math.isclose(lost + found, 0.0):
         return None
     return lost / (lost + found)

@@ -21,6 +21,7 @@ from ...errors import ConfigError, RemoteError
 from ...inference.remote.server_address import Server
 from .openai_http import RemoteTeacher
 from .protocol import Teacher
+from .stored_keys import key_variable, stored_key
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -204,10 +205,13 @@ def _open_server(
     **settings: Any,  # noqa: ANN401 - those of RemoteTeacher
 ) -> RemoteTeacher:
     if provider is not None:
-        named = os.environ.get(provider.key_env or "", "").strip()
         without_key = settings["api_key_env"] is None and settings["api_key"] is None
-        if without_key and (named or provider.url is None):
-            settings["api_key_env"] = provider.key_env
+        if without_key and provider.key_env is not None:
+            named, stored = key_variable(provider.key_env), None
+            if named is None:
+                settings["api_key"] = stored = stored_key(provider.key_env)
+            if named is not None or (stored is None and provider.url is None):
+                settings["api_key_env"] = named or provider.key_env
         model = model or os.environ.get(provider.model_env, "").strip() or None
     if model is None:
         asked = RemoteTeacher("?", base_url=url, **settings)

@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ...console import Console
@@ -46,8 +47,9 @@ from .teacher_options import (
 )
 
 if TYPE_CHECKING:
-    from ...labeling.filters.consistency import ConsistencyReport
     from ...labeling.filters.filter_package import FilterPackage
+    from ...labeling.filters.oracles.consistency import ConsistencyReport
+    from ...labeling.filters.prefilter_report import PrefilterReport
 
 _PROGRAM: Final = "stillroom filter"
 
@@ -129,6 +131,8 @@ def screen_parser() -> CommandParser:
     add("--sample", type=whole_number(0), default=200, metavar="N",
         help="most blocked articles to draw per language (default 200)")  # fmt: skip
     add("--seed", type=seed, default=42, help="of the draw (default 42)")
+    add("--labels", type=text, action="append", metavar="FILE", help="labels of the drawn "
+        "articles, and of some that pass: tells how many good ones are lost")  # fmt: skip
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
     add_verbose(parser)
     return parser
@@ -158,6 +162,8 @@ def label_parser() -> CommandParser:
         "default: of all articles that pass")  # fmt: skip
     add("--batch-size", type=whole_number(1), default=50, metavar="N",
         help="labels in a file (default 50)")  # fmt: skip
+    add("--max-batches", type=whole_number(1), metavar="N", help="most files that this run adds; "
+        "default: no limit")  # fmt: skip
     add("--random-sample", action="store_true", help="take articles in an order that depends on "
         "--seed and their ids alone")  # fmt: skip
     add("--structured", action="store_true", help="send the schema of a reply; the server must "
@@ -167,7 +173,7 @@ def label_parser() -> CommandParser:
     add_verbose(parser)
     add_teacher_options(parser)
     add_oracle_options(parser)
-    parser.set_defaults(max_tokens=1024)
+    parser.set_defaults(max_tokens=1024, form=None, extra={}, api_key=None)
     return parser
 
 
@@ -303,8 +309,11 @@ def _screen(args: argparse.Namespace, console: Console) -> None:
     if expected is not None:
         console.line("expected", f"{_percent(expected)} pass, says config.yaml")
     _tell_rejected(rejected, console)
+    told = report.to_dict()
+    if args.labels:
+        told["lost"] = _tell_lost(args, package, report, console)
     if args.report:
-        write_json(args.report, report.to_dict())
+        write_json(args.report, told)
     if args.blocked_sample:
         wanted = set(report.sample_ids)
         drawn = [dict(one) for _, one in read_json_objects(args.source, []) if
@@ -314,11 +323,45 @@ def _screen(args: argparse.Namespace, console: Console) -> None:
                      "them to see what is lost")  # fmt: skip
 
 
+def _tell_lost(
+    args: argparse.Namespace, package: FilterPackage, report: PrefilterReport, console: Console
+) -> dict[str, dict[str, Any]]:
+    """Print, per language, how many good articles the prefilter blocks."""
+    from ...labeling.filters.curation.distribution import label_passes
+    from ...labeling.filters.curation.merge import merge_labels
+    from ...labeling.filters.prefilter_report import language_of, passed_good
+
+    assert package.prefilter is not None
+    merged = merge_labels(args.labels, package.config, allow_mixed=True)
+    drawn, blocked, passed = set(report.sample_ids), {}, []
+    for record in merged.records:
+        verdict = label_passes(record, package.config)
+        if package.prefilter.apply_filter(record)[0]:
+            passed.append((language_of(record), verdict))
+        elif str(record["id"]) in drawn:
+            blocked[str(record["id"])] = verdict
+    lost = report.judge_blocked(blocked, passed_good=passed_good(report, passed))
+    for name, own in lost.items():
+        words = (
+            f"{own['good']:,} of {own['labelled']:,} blocked articles that were labelled are good"
+        )
+        if own["lost"]:
+            words += f", so about {own['lost']:,.0f} are lost"
+        if own["false_negative_rate"] is not None:
+            words += f", {_percent(own['false_negative_rate'])} of all good ones"
+        console.line(f"lost {name}"[:11], words)
+    return lost
+
+
 def _writer(stream: TextIO) -> Callable[[Mapping[str, Any]], object]:
     return lambda one: stream.write(json.dumps(one, ensure_ascii=False) + "\n")
 
 
-def _label(args: argparse.Namespace, console: Console) -> None:
+def label(args: argparse.Namespace, console: Console) -> None:
+    """Label articles as the options of `label` say.
+
+    Those of LLM Distillery's commands are `form`, `max_batches` and `extra` (fields of a request).
+    """
     from ...errors import LabelingStoppedError
     from ...labeling.filters.curation.merge import read_json_objects
     from ...labeling.filters.label_articles import label_articles
@@ -337,11 +380,13 @@ def _label(args: argparse.Namespace, console: Console) -> None:
             target_count=args.target_count,
             batch_size=args.batch_size,
             settings=chosen_settings(args),
-            profile=chosen_profile(args, 0.0),
+            profile=replace(chosen_profile(args, 0.0), extra=dict(args.extra)),
             structured=args.structured,
             allow_change=args.allow_change,
             consensus=args.consensus,
             consistency=consistency_limits(args),
+            form=args.form,
+            most_batches=args.max_batches,
             progress=show,
         )
     for one in made.consistency:
@@ -470,7 +515,7 @@ ACTIONS: Final[
     "new": (new_parser, _new, "write a package to start from"),
     "verify": (verify_parser, _verify, "list all faults of a package"),
     "screen": (screen_parser, _screen, "run the prefilter, and draw what it blocks"),
-    "label": (label_parser, _label, "let an oracle label articles"),
+    "label": (label_parser, label, "let an oracle label articles"),
     "merge": (merge_parser, _merge, "merge files of labels"),
     "analyze": (analyze_parser, _analyze, "statistics and balance of labels"),
     "split": (split_parser, _split, "training, validation and test files"),

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from ...labeling.filters.oracles.oracle_names import named_oracle
 from ..options import number, one_of, whole_number
 from .teacher_options import chosen_teacher, teacher_faults
 
 if TYPE_CHECKING:
-    from ...labeling.filters.consistency import ConsistencyLimits
+    from ...labeling.filters.oracles.consistency import ConsistencyLimits
     from ...labeling.teachers.protocol import Teacher
-
-SHORT_NAMES: Final = {
-    "claude": ("anthropic", "claude-sonnet-4-5"),
-    "gemini": ("gemini", "gemini-2.5-flash"),
-    "gemini-flash": ("gemini", "gemini-2.5-flash"),
-    "gemini-pro": ("gemini", "gemini-2.5-pro"),
-    "gpt4": ("openai", "gpt-4o"),
-}
-"""Name of an oracle -> provider, and its model where neither `--model` nor the provider's
-variable names one."""
 
 
 def add_oracle_options(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +29,7 @@ def add_oracle_options(parser: argparse.ArgumentParser) -> None:
 
 def consistency_limits(args: argparse.Namespace) -> ConsistencyLimits | None:
     """Build the limits of the check before labelling; None where it is skipped."""
-    from ...labeling.filters.consistency import ConsistencyLimits
+    from ...labeling.filters.oracles.consistency import ConsistencyLimits
 
     if args.skip_consistency_check:
         return None
@@ -76,11 +66,8 @@ def each_oracle(args: argparse.Namespace) -> list[argparse.Namespace]:
 
 
 def _options_of(word: str, args: argparse.Namespace) -> argparse.Namespace:
-    name, equals, model = (word, "", "") if Path(word).exists() else word.partition("=")
-    if "?" in name:  # the `=` is part of an address
-        name, equals, model = word, "", ""
-    model = model if equals else args.model
-    if name in SHORT_NAMES:
-        name, usual = SHORT_NAMES[name]
-        model = model or os.environ.get(f"{name.upper()}_MODEL", "").strip() or usual
-    return argparse.Namespace(**{**vars(args), "teacher": name, "model": model})
+    name, model = word, args.model
+    if "=" in word and "?" not in word and not Path(word).exists():
+        name, _, model = word.partition("=")
+    source, model = named_oracle(name, model)
+    return argparse.Namespace(**{**vars(args), "teacher": source, "model": model})

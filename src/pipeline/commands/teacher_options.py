@@ -162,6 +162,7 @@ def chosen_teacher(args: argparse.Namespace) -> Teacher:
         args.teacher,
         model=args.model,
         api_key_env=args.api_key_env,
+        api_key=getattr(args, "api_key", None),
         timeout_s=args.timeout,
         honours_idempotency=args.honours_idempotency,
         bits=args.bits,

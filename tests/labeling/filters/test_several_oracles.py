@@ -9,10 +9,10 @@ from made_filter import changed, write_filter
 from scripted_teacher import Scripted
 from stillroom.errors import ConfigError, LabelingStoppedError
 from stillroom.labeling.batch.label_run import LabelSettings
-from stillroom.labeling.filters.consensus import join_replies
-from stillroom.labeling.filters.consistency import ConsistencyLimits
 from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.labeling.filters.label_articles import label_articles
+from stillroom.labeling.filters.oracles.consensus import join_replies
+from stillroom.labeling.filters.oracles.consistency import ConsistencyLimits
 from stillroom.labeling.filters.scored_record import Analysis, AnalysisFault, analysis_of
 
 RULES = "version: '1'\nmin_content_length: 1\n"

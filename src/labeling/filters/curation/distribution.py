@@ -42,6 +42,20 @@ def label_group(record: Mapping[str, Any], config: FilterConfig) -> str:
     return judge_scores(analysis.scores, config, content_type=analysis.content_type).tier
 
 
+def label_passes(record: Mapping[str, Any], config: FilterConfig) -> bool:
+    """Tell whether the oracle lets a record pass; computed with the config of now.
+
+    Raises:
+        AnalysisFault: It has no valid analysis.
+    """
+    analysis = analysis_of(record, config)
+    if analysis is None:
+        raise AnalysisFault(f"no_analysis {config.analysis_field}")
+    if analysis.label is not None:
+        return analysis.label in config.pass_classes
+    return judge_scores(analysis.scores, config, content_type=analysis.content_type).passed
+
+
 def label_average(record: Mapping[str, Any], config: FilterConfig) -> float:
     """Give the weighted average of a record; computed from its scores with the config of now.
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from .filter_config import FilterConfig
-from .scored_record import Analysis, AnalysisFault
+from ..filter_config import FilterConfig
+from ..scored_record import Analysis, AnalysisFault
 
 Consensus = Literal["median", "mean"]
 """How the scores of several oracles become one."""

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from ...errors import require_settings
-from ..batch.label_run import LabelTask
-from ..batch.labeler import BatchLabeler
-from .filter_config import HIGHEST, FilterConfig
-from .oracle_reply import read_reply
-from .scored_record import Analysis
-from .scoring.score_order import judge_scores
+from ....errors import require_settings
+from ...batch.label_run import LabelTask
+from ...batch.labeler import BatchLabeler
+from ..filter_config import HIGHEST, FilterConfig
+from ..oracle_reply import read_reply
+from ..scored_record import Analysis
+from ..scoring.score_order import judge_scores
 
 CONSISTENCY_FILE: Final = "consistency.json"
 """In the folder of the labels; one entry per oracle, prompt and view."""

@@ -1,0 +1,1 @@
+"""Oracles: several and their consensus, checks before labelling, and public names."""

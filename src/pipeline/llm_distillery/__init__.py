@@ -1,0 +1,1 @@
+"""Commands of LLM Distillery under their own names and with their own options."""
