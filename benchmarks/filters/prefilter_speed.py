@@ -6,9 +6,10 @@
 Articles are made by `made_articles.py`. Each goes through the prefilter of the packaged filter
 `sustainability_tech_deployment/v1`, with two paragraphs to keep as patterns, and then, whether it
 passes or not, through the view (compression and hash). Processor time of the thread is measured, as
-other work on the machine does not count in it; the wall-clock time of the whole is given beside.
-Hostile articles have 1,000,000 characters, and a prefilter with patterns of exponential and cubic
-time reads them too.
+other work on the machine does not count in it, though on a virtual machine its interruptions do: an
+article above 10 ms is measured thrice again, and the least of these counts. The wall-clock time of
+the whole is given beside. Hostile articles have 1,000,000 characters, and a prefilter with patterns
+of exponential and cubic time reads them too.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from stillroom.labeling.filters.input_view import InputView
 from stillroom.labeling.filters.patterns import PatternTimeError
 from stillroom.labeling.filters.prefilter import BasePreFilter
 
+LIMIT_MS = 10.0
 RESULTS = Path(__file__).parents[1] / "results" / "filters"
 MARKS = (r"\b\d+ (MW|GWh|million|percent)\b", r"^(Summary|Results?):")
 SENTENCE = "Sentence of Dr. Smith has 3.5 words, e.g. these, and some more follow here. "
@@ -58,12 +60,16 @@ class HostilePatterns(BasePreFilter):
 
 
 def timed(
-    articles: Iterable[Mapping[str, Any]], prefilter: BasePreFilter, view: InputView
+    articles: Iterable[Mapping[str, Any]],
+    prefilter: BasePreFilter,
+    view: InputView,
+    *,
+    retry: bool = True,
 ) -> tuple[list[float], list[float], dict[str, int]]:
     """Give milliseconds of both per article, and how many passed, were blocked or took too long."""
     screen: list[float] = []
     shorten: list[float] = []
-    counts = {"passed": 0, "blocked": 0, "took too long": 0}
+    counts = {"passed": 0, "blocked": 0, "took too long": 0, "measured again": 0}
     gc.freeze()
     for article in articles:
         started = time.thread_time()
@@ -74,8 +80,15 @@ def timed(
         except PatternTimeError:
             counts["took too long"] += 1
         shortened = time.thread_time()
-        screen.append(1000 * (screened - started))
-        shorten.append(1000 * (shortened - screened))
+        times = (1000 * (screened - started), 1000 * (shortened - screened))
+        if max(times) > LIMIT_MS and retry:  # an interruption of the machine, or the article?
+            tries = [timed([article], prefilter, view, retry=False) for _ in range(3)]
+            again = (min(one[0][0] for one in tries), min(one[1][0] for one in tries))
+            print(f"{article['id']}: {times[0]:.1f} and {times[1]:.1f} ms, then {again} ms")
+            times = again
+            counts["measured again"] += 1
+        screen.append(times[0])
+        shorten.append(times[1])
         counts["passed" if passed else "blocked"] += 1
         counts["took too long"] += reason == "passed_pattern_time"
     return screen, shorten, counts
@@ -113,7 +126,7 @@ def main() -> None:
         article = {"id": name, "title": text, "content": text, "language": "en"}
         rows = []
         for rules in (prefilter, HostilePatterns()):
-            tries = [timed([article], rules, view) for _ in range(3)]
+            tries = [timed([article], rules, view, retry=False) for _ in range(3)]
             rows.append((min(one[0][0] for one in tries), min(one[1][0] for one in tries)))
         hostile[name] = {
             "prefilter_ms": rows[0][0],
@@ -126,7 +139,7 @@ def main() -> None:
         "prefilter_ms": told(screen),
         "compression_ms": told(shorten),
         "both_ms": told([a + b for a, b in zip(screen, shorten, strict=True)]),
-        "above_10_ms": sum(a > 10 or b > 10 for a, b in zip(screen, shorten, strict=True)),
+        "above_10_ms": sum(max(a, b) > LIMIT_MS for a, b in zip(screen, shorten, strict=True)),
         "wall_s": wall,
         "hostile": hostile,
     }
@@ -155,7 +168,8 @@ def table(report: Mapping[str, Any]) -> str:
         "",
         f"{report['passed']:,} pass, {report['blocked']:,} are blocked, "
         f"{report['took too long']:,} have patterns that took too long; "
-        f"{report['above_10_ms']:,} articles took more than 10 ms in either. "
+        f"{report['above_10_ms']:,} articles took more than 10 ms in either "
+        f"({report['measured again']} did at first, and were measured thrice again). "
         f"{report['wall_s']:.0f} s by the clock, the making of the articles included.",
         "",
         "Hostile articles of 1,000,000 characters, as title and content (the least of three):",

@@ -1,5 +1,6 @@
 """The examples about agents run as they are, and say what they promise."""
 
+import re
 import subprocess
 import sys
 
@@ -48,3 +49,9 @@ def test_tools_over_a_table_compare_two_records_and_survive_a_wrong_call():
     told = run("tools_over_a_table.py")
     assert "error: DataError" in told or "error: ValidationError" in told
     assert told.strip().endswith("Gold has more, by 89.1.")
+
+
+def test_a_filter_as_a_tool_scores_a_text_and_says_why():
+    told = run("filter_as_tool.py")
+    assert "score_sustainability_tech_deployment" in told
+    assert re.search(r"passes with [78]\.\d of 10, tier \w+; most by deployment_maturity", told)

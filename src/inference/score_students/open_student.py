@@ -42,5 +42,13 @@ def _open_tfidf(
     return open_tfidf(folder, facts, settings)
 
 
+def _open_probe(
+    folder: Path, facts: StudentFacts, settings: Mapping[str, Any], device: str | None
+) -> ScoreStudent:
+    from .probe_student import open_probe
+
+    return open_probe(folder, facts, settings, device)
+
+
 _Opener = Callable[[Path, StudentFacts, Mapping[str, Any], str | None], ScoreStudent]
-_OPENERS: Final[dict[str, _Opener]] = {"tfidf": _open_tfidf}
+_OPENERS: Final[dict[str, _Opener]] = {"tfidf": _open_tfidf, "probe": _open_probe}

@@ -84,7 +84,7 @@ class ScoreStudent(Protocol):
         ...
 
 
-KINDS: Final = ("tfidf", "frozen", "tuned", "lora", "generative")
+KINDS: Final = ("tfidf", "probe", "frozen", "tuned", "lora", "generative")
 """From the cheapest to the most expensive."""
 
 

@@ -7,6 +7,8 @@ stillroom filter label filters/uplifting/v1 --source passed.jsonl --teacher gemi
 stillroom filter merge filters/uplifting/v1 --input 'datasets/uplifting/*.jsonl' --output all.jsonl
 stillroom filter analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png
 stillroom filter split filters/uplifting/v1 --input all.jsonl --output-dir datasets/uplifting/splits
+stillroom filter probe --filter filters/uplifting/v1 --data-dir datasets/uplifting/splits
+stillroom filter score --filter filters/uplifting/v1 --input articles.jsonl --output scored.jsonl
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from ..options import (
     text,
     whole_number,
 )
+from .filter_score import probe, probe_parser, score, score_faults, score_parser
 from .label import progress_line
 from .oracle_options import (
     add_oracle_options,
@@ -65,7 +68,7 @@ def filter_main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in ACTIONS:
         make, work, _ = ACTIONS[words[0]]
         parser = make()
-        args = parser.read(words[1:], label_faults if words[0] == "label" else lambda _: ())
+        args = parser.read(words[1:], _CHECKS.get(words[0], lambda _: ()))
         return guarded(lambda: work(args, Console(args.verbose)), parser, args)
     width = max(map(len, ACTIONS)) + 2
     lines = [f"  {name:<{width}}{told}" for name, (_, _, told) in ACTIONS.items()]
@@ -519,5 +522,9 @@ ACTIONS: Final[
     "merge": (merge_parser, _merge, "merge files of labels"),
     "analyze": (analyze_parser, _analyze, "statistics and balance of labels"),
     "split": (split_parser, _split, "training, validation and test files"),
+    "probe": (probe_parser, probe, "train the first stage of a cascade"),
+    "score": (score_parser, score, "score articles by students, or by a model on a server"),
 }
 """Action -> its parser, what it does, and its line in the help."""
+_CHECKS: Final = {"label": label_faults, "score": score_faults}
+"""Action -> what lists the faults of its options before heavy libraries are loaded."""

@@ -10,13 +10,15 @@ Scorer(load_filter("filters/x/v1")).score_batch(articles)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Literal
 
 from ....errors import ConfigError, DataError
 from ..filter_package import FilterPackage
+from ..input_view import ShownArticle
+from ..patterns import PATTERN_TIME, PatternTimeError
 from ..prefilter import PASSED, article_fault
-from .calibration import CALIBRATION_FILE, Calibration, load_calibration
+from .calibration import CALIBRATION_FILE, Calibration, Floats, load_calibration
 from .normalization import NORMALIZATION_FILE, Normalization, load_normalization
 from .score_order import NOT_FINITE, NotFiniteError, Verdict, judge_scores
 
@@ -33,7 +35,8 @@ class ScorerResult:
     verdict: Verdict | None = None
     """None where the prefilter blocked the article, or a score was not finite."""
     fault: str | None = None
-    """`not_finite` where the model failed at this article."""
+    """`not_finite` where the model failed at this article, `pattern_time` where it cannot be
+    shortened."""
     normalization_method: str | None = None
     stage_used: Stage | None = None
     stage1_estimate: float | None = None
@@ -109,7 +112,7 @@ class FilterBaseScorer:
             package.folder / NORMALIZATION_FILE, package.config
         )
 
-    def predict(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    def predict(self, texts: Sequence[str]) -> Sequence[Sequence[float]] | Floats:
         """Give raw scores of texts, (N, D), in the order of the config."""
         raise NotImplementedError("a scorer needs predict(texts)")
 
@@ -148,15 +151,23 @@ class FilterBaseScorer:
         results = list(screened)
         for start in range(0, len(places), size):
             part = places[start : start + size]
-            view = self.package.view
-            texts = [view.student_text(view.read(articles[place])) for place in part]
-            for place, made in zip(part, self.score_texts(texts), strict=True):
+            texts: dict[int, str] = {}
+            for place in part:
+                try:
+                    texts[place] = self.text_of(self.package.view.read(articles[place]))
+                except PatternTimeError:
+                    results[place] = replace(screened[place], fault=PATTERN_TIME)
+            for place, made in zip(texts, self.score_texts(list(texts.values())), strict=True):
                 results[place] = made
         return [one.to_dict() for one in results]
 
+    def text_of(self, shown: ShownArticle) -> str:
+        """Write what `predict` reads of an article."""
+        return self.package.view.student_text(shown)
+
     def score_texts(self, texts: Sequence[str]) -> Iterator[ScorerResult]:
         """Score texts that have passed the prefilter."""
-        raw = self.predict(texts)
+        raw = self.predict(texts) if texts else ()
         if len(raw) != len(texts):
             raise DataError(f"predict gave {len(raw)} rows for {len(texts)} texts")
         for row in raw:
@@ -169,7 +180,7 @@ class FilterBaseScorer:
             "filter_version": self.package.config.version,
             "prompt_hash": self.package.prompt.prompt_hash,
             "view_hash": self.package.view.sha256,
-            "calibrated": self.calibration is not None,
+            "calibrated": self.calibration is not None and bool(self.calibration.curves),
         }
 
     def _judged(self, row: Sequence[float]) -> ScorerResult:
