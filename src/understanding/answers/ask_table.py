@@ -26,6 +26,8 @@ CLOSE: Final = 0.5
 """The user is asked to choose between two readings if the second has at least this share of the
 probability of the first."""
 LIKELY: Final = 0.6
+"""Lowest probability at which a question that names a column and a record in full is answered."""
+ASKED: Final = 0.4
 """Lowest probability at which the user is asked to confirm a single reading."""
 SHOWN: Final = 5
 """Number of readings that are listed in an answer."""
@@ -261,7 +263,7 @@ class Asker(ABC):
             return "answered", known[:1]
         if len(known) > 1 and known[1].probability >= CLOSE * best > 0.1:
             return "ask_back", known[:2]
-        return ("ask_back", known[:1]) if best >= LIKELY else ("abstained", [])
+        return ("ask_back", known[:1]) if best >= ASKED else ("abstained", [])
 
     def _answer(self, read: Read, always: bool) -> TableAnswer:
         known = [
@@ -366,7 +368,7 @@ def _cells(best: Candidate, table: TypedTable) -> tuple[Cell, ...]:
         )
     column = table.columns[number]
     return tuple(
-        Cell(table.number_of(row), column.name, column.texts[row]) for row in best.answer.rows
+        Cell(table.number_of(row), column.name, column.cell(row)) for row in best.answer.rows
     )
 
 

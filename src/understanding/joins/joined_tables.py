@@ -99,7 +99,7 @@ class JoinedTable(TypedTable):
         """List the original cells of a column: table, row counted from 0, column and text."""
         origin = self.origins[column]
         there = dict.fromkeys(int(origin.rows[row]) for row in rows)
-        return [(origin.table, row, one.name, one.texts[row])
+        return [(origin.table, row, one.name, one.cell(row))
                 for row in there if row >= 0 for one in origin.columns]  # fmt: skip
 
     def allows(self, plan: Plan) -> bool:

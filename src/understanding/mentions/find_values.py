@@ -168,7 +168,12 @@ def _mention(
     if spelled[start][0] in common or spelled[end - 1][0] in common:
         if end - start == 1:
             phrase = spelled[start][0]
-            if phrase in column.rows_of or phrase in column.rows_of_item:
+            # In lower case, only the last word may be such a value: "which countries are ..." does
+            # not mean the code ARE.
+            last = end == len(question)
+            if (last or phrase in codes) and (
+                phrase in column.rows_of or phrase in column.rows_of_item
+            ):
                 alike = 1.0 if phrase in codes else PASSING
                 return Mention(number, phrase, start, end, True, alike, 1.0)
             return None

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..mentions.find_values import PASSING, Mention, find_values, written_as_codes
 from ..table.typed_table import Column, TypedTable
-from ..table.values import Day, Quantity, fold, quantities, spoken_days, word_numbers, words
+from ..table.values import Day, Quantity, fold, quantities, spoken_days, stem, word_numbers, words
 from .language import (
     All,
     At,
@@ -262,7 +262,6 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
         singles.append(one)
         if len(singles) >= MOST_CONDITIONS:
             break
-    sets = [whole, *singles]
     pairs: list[_Set] = []
     for one, other in combinations(singles, 2):
         first, second = one.conditions[0], other.conditions[0]
@@ -294,7 +293,10 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             pairs.append(seen[mark])
     pairs += _between(question, table, runner)
     pairs.sort(key=lambda one: -one.weight)
-    sets += [*_triples(singles, runner), *pairs][: MOST_SETS - len(sets)]
+    more = [*_triples(singles, runner), *pairs][: MOST_SETS - len(singles) - 1]
+    # Two records that the question names come before conditions that it gives no reason for, since
+    # fewer kinds of plans are listed for what comes late.
+    sets = [whole, *sorted([*singles, *more], key=_is_unsaid)]
     sets += sorted(told, key=lambda one: -one.weight)[:MOST_TOLD]
     for one in singles[:6]:
         where = one.conditions[0].where
@@ -303,6 +305,11 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             without = Where(where.column, negated, where.value)
             sets.append(_Set(without, one.conditions, len(runner.rows(without)), one.weight))
     return sets
+
+
+def _is_unsaid(one: _Set) -> bool:
+    """Tell whether the question gives no reason for a condition of a set of rows."""
+    return min(condition.weight for condition in one.conditions) <= UNNAMED
 
 
 def _overlap(one: Condition, other: Condition) -> bool:
@@ -374,6 +381,12 @@ def _is_shown(plan: Plan, table: TypedTable, codes: Container[int]) -> bool:
     return any(isinstance(one, Where) and one.column == table.key for one in held)
 
 
+def _names_flag(one: Condition, spoken: Container[str], table: TypedTable) -> bool:
+    """Tell whether a condition is on a column of yes and no that the question names."""
+    column = table.columns[one.where.column]
+    return column.kind == "flag" and all(stem(word) in spoken for word in words(column.label))
+
+
 def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> list[Candidate]:
     """List the plans that a question may mean, each with its answer.
 
@@ -384,10 +397,12 @@ def list_plans(question: Question, table: TypedTable, runner: PlanRunner) -> lis
     codes = {
         n for n, column in enumerate(table.columns) if n != table.key and column.is_code
     }  # fmt: skip
+    spoken = {stem(word) for word in question.words}
     for plan, conditions in _plans(question, table, runner):
         if not _is_shown(plan, table, codes):
             continue
-        most = MOST_NAMED if any(one.weight > UNNAMED for one in conditions) else MOST_LISTED
+        named = any(one.weight > UNNAMED or _names_flag(one, spoken, table) for one in conditions)
+        most = MOST_NAMED if named else MOST_LISTED
         answer = runner.run(plan, most)
         if answer is not None and len(answer.values) <= most:
             found.append(Candidate(plan, answer, conditions))
@@ -486,6 +501,9 @@ def _plans(
     singles = named[:10]
     for one, other in combinations(singles, 2):
         held = one.conditions + other.conditions
+        if _overlap(*held):
+            # A record that two columns name by the same words is not compared with itself.
+            continue
         yield Difference(one.rows, other.rows, None), held
         yield Compared(one.rows, other.rows, None), held
         if one.size <= 3 and other.size <= 3:

@@ -32,6 +32,8 @@ _SHARE: Final = 0.7
 _SAMPLED: Final = 2000
 _KINDS: Final = 12
 """Most different texts in a column of categories."""
+_LEAST_FLAGS: Final = 40
+"""Least filled cells in a column of 0 and 1 for it to mean no and yes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Column:
         kind: Kind of most of its cells.
         decimal: Decimal mark of its numbers.
         also: Other words that people use for it.
+        written: Text of each row's cell as the table has it, where that differs from `texts`: 0 and
+            1 for no and yes. Empty for all other columns.
     """
 
     name: str
@@ -53,6 +57,11 @@ class Column:
     kind: Kind
     decimal: Decimal = "."
     also: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+
+    def cell(self, row: int) -> str:
+        """Return a cell as the table has it, for a row counted from 0."""
+        return (self.written or self.texts)[row]
 
     @cached_property
     def folded(self) -> list[str]:
@@ -62,8 +71,9 @@ class Column:
     @cached_property
     def numbers(self) -> NDArray[np.float64]:
         """First number of each cell in its base unit, e.g. grams; NaN where there is none."""
-        read = {text: self._number(text) for text in set(self.texts)}
-        return np.array([read[text] for text in self.texts])
+        cells = self.written or self.texts
+        read = {text: self._number(text) for text in set(cells)}
+        return np.array([read[text] for text in cells])
 
     @cached_property
     def order(self) -> NDArray[np.float64]:
@@ -252,6 +262,8 @@ def typed_table(
         for column in names
     }
     decimal = decimal_mark(text for texts in cells.values() for text in texts[:_SAMPLED])
+    written = {column: texts for column, texts in cells.items() if _is_zero_or_one(texts)}
+    cells |= {c: tuple(_SAID.get(text, text) for text in texts) for c, texts in written.items()}
     columns = tuple(
         Column(
             column,
@@ -260,6 +272,7 @@ def typed_table(
             _kind(texts, decimal, column),
             decimal,
             tuple((also or {}).get(column, ())),
+            written.get(column, ()),
         )
         for column, texts in cells.items()
     )
@@ -279,16 +292,30 @@ def typed_table(
     return TypedTable(name, columns, number, len(records), tuple(numbers))
 
 
+_SAID: Final = {"0": "no", "1": "yes"}
+
+
+def _is_zero_or_one(texts: Sequence[str]) -> bool:
+    """Tell whether a column writes yes and no as 1 and 0.
+
+    In a short column, 0 and 1 may as well be counts, such as goals.
+    """
+    filled = [text for text in texts if text]
+    return len(filled) >= _LEAST_FLAGS and set(filled) == set(_SAID)
+
+
+_DOT: Final = re.compile(r"(?<=\w\w)\.(?=\w\w)")
+"""A point between the names of nested fields, as in `name.common`."""
 _HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z]{2})(?=[A-Z])")
 
 
 def column_label(column: str) -> str:
     """Split the name of a column into words.
 
-    >>> column_label("atomic_number"), column_label("UnitPrice"), column_label("pH")
-    ('atomic number', 'Unit Price', 'pH')
+    >>> column_label("atomic_number"), column_label("UnitPrice"), column_label("name.common")
+    ('atomic number', 'Unit Price', 'name common')
     """
-    return " ".join(_HUMP.sub(" ", column).replace("_", " ").split())
+    return " ".join(_HUMP.sub(" ", _DOT.sub(" ", column)).replace("_", " ").split())
 
 
 def _kind(texts: Sequence[str], decimal: Decimal, name: str) -> Kind:
