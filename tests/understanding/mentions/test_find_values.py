@@ -112,3 +112,14 @@ def test_the_words_of_a_whole_name_mean_nothing_else():
     }  # fmt: skip
     parted = find_values(words("is tower with the bell"), table)
     assert (1, "tower") in {(one.column, one.phrase) for one in parted}
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [("which lands are cold", False), ("what is the size of are", True), ("size of ARE now", True)],
+)
+def test_a_common_word_is_a_code_only_where_it_is_written_as_one_or_ends(question, found):
+    codes = typed_table([{"land": "Emirates", "code": "ARE"}, {"land": "Austria", "code": "AUT"}])
+    common = COMMON | {"are", "now"}
+    mentions = find_values(words(question), codes, common, codes=written_as_codes(question, common))
+    assert ("are" in [one.phrase for one in mentions]) is found

@@ -9,7 +9,9 @@ from stillroom.understanding.plans.language import (
     All,
     Both,
     Cells,
+    Compared,
     Count,
+    Either,
     Exists,
     Group,
     Top,
@@ -212,3 +214,50 @@ def test_a_number_in_a_name_is_not_compared():
     also = read_question("does tower 7 cost more than 7", table)
     assert not named.numbers
     assert {one.number for one in also.numbers} == {7.0}
+
+
+@pytest.fixture(scope="module")
+def lands():
+    """A wide table: yes and no as 1 and 0, gaps, and names in other languages."""
+    return typed_table(
+        [
+            {
+                "name.common": f"Land{n}",
+                **{f"name.{lang}": f"Land{n}" for lang in ("deu", "fra", "ita")},
+                "area": str(17 * n % 101),
+                "landlocked": str(int(n % 2 == 0)),
+                **{f"gap {g}": "x" if n % (g + 2) else "" for g in range(18)},
+            }
+            for n in range(100)
+        ]
+    )
+
+
+def _listed(table, question):
+    asked = read_question(question, table, frozenset(["is", "which", "or", "are"]))
+    return list_plans(asked, table, PlanRunner(table))
+
+
+def test_two_records_of_a_wide_table_are_compared_but_none_with_itself(lands):
+    found = {
+        one.plan: one.answer.values for one in _listed(lands, "which is bigger, Land3 or Land4")
+    }
+    either = Either((Where(0, "is", "land3"), Where(0, "is", "land4")))
+    assert found[Cells(Top(either, 4, True), 0)] == ("Land4",)
+    alone = _listed(lands, "is Land3 landlocked")
+    assert not any(isinstance(one.plan, Compared) for one in alone)
+
+
+def test_zero_and_one_mean_no_and_yes_where_they_fill_a_long_column(lands):
+    column = lands.columns[5]
+    assert (column.kind, column.label, lands.columns[0].label) == (
+        "flag",
+        "landlocked",
+        "name common",
+    )
+    assert (column.texts[:2], column.cell(0), column.cell(1)) == (("yes", "no"), "1", "0")
+    assert column.numbers.sum() == 50
+    found = {one.plan: one.answer.values for one in _listed(lands, "which are landlocked")}
+    assert len(found[Cells(Where(5, "is", "yes"), 0)]) == 50
+    assert typed_table([{"goals": str(n % 2)} for n in range(11)]).columns[0].kind == "number"
+    assert typed_table([{"wins": "1"} for _ in range(100)]).columns[0].kind == "number"
