@@ -216,7 +216,8 @@ def _in_table(
         return word, 1.0
     root = stem(word)
     for other in (word[:-2] if word.endswith("'s") else word, root, root + "e", root + "s"):
-        if other in there:
+        # The word code is not the airport COD, though cars are a car.
+        if other in there and (len(other) >= _LEAST_PART or word == other + "s"):
             return other, 0.97
     # The atomic of "atomic mass" is the name of a column, not a part of the value "diatomic".
     if word in known or root in labels or len(word) < _LEAST_LETTERS:

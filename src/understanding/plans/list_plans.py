@@ -58,6 +58,9 @@ MOST_NAMED: Final = 400
 """Most cells in an answer, where words of the question select the rows."""
 
 
+_WRITTEN_DATE: Final = re.compile(
+    r"(?<![\d.,/-])(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4})(?![\d/-])"
+)
 _THOUSANDS: Final = re.compile(r"\d{1,3}\.\d{3}(?![\d.])")
 
 
@@ -133,7 +136,13 @@ def read_question(
     mentions = find_values(spoken, table, common, known, written_as_codes(text, common))
     names = {(one.start, one.end): one.phrase for one in mentions if one.is_name}
     named = [word for phrase in names.values() for word in phrase.split()]
-    numbers = [one for one in numbers if not _is_part(text[one.start : one.end], named, spoken)]
+    # The numbers of 2012/01/05 are one date, and nothing is compared with them alone.
+    dates = [one.span() for one in _WRITTEN_DATE.finditer(text)]
+    numbers = [
+        one for one in numbers
+        if not _is_part(text[one.start : one.end], named, spoken)
+        and not any(start <= one.start < end for start, end in dates)
+    ]  # fmt: skip
     return Question(
         text,
         spoken,

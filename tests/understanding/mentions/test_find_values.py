@@ -123,3 +123,13 @@ def test_a_common_word_is_a_code_only_where_it_is_written_as_one_or_ends(questio
     common = COMMON | {"are", "now"}
     mentions = find_values(words(question), codes, common, codes=written_as_codes(question, common))
     assert ("are" in [one.phrase for one in mentions]) is found
+
+
+@pytest.mark.parametrize(
+    ("question", "found"), [("the code of it", []), ("sales of cods", ["cod"])]
+)
+def test_a_word_is_no_short_code_that_it_begins_with(question, found):
+    codes = typed_table(
+        [{"airport": "Codela", "iata": "COD"}, {"airport": "Vienna", "iata": "VIE"}]
+    )
+    assert [one.phrase for one in find_values(words(question), codes, COMMON)] == found

@@ -261,3 +261,16 @@ def test_zero_and_one_mean_no_and_yes_where_they_fill_a_long_column(lands):
     assert len(found[Cells(Where(5, "is", "yes"), 0)]) == 50
     assert typed_table([{"goals": str(n % 2)} for n in range(11)]).columns[0].kind == "number"
     assert typed_table([{"wins": "1"} for _ in range(100)]).columns[0].kind == "number"
+
+
+@pytest.mark.parametrize(
+    ("question", "numbers"),
+    [
+        ("rain on 2012/01/05", set()),
+        ("rain on 5.1.2012 above 3", {3.0}),
+        ("rain in 2012", {2012.0}),
+    ],
+)
+def test_the_numbers_of_a_date_are_not_compared_alone(question, numbers):
+    table = typed_table([{"day": "2012/01/05", "rain": "3"}, {"day": "2012/01/06", "rain": "0"}])
+    assert {one.number for one in read_question(question, table).numbers} == numbers
