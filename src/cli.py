@@ -229,36 +229,9 @@ def run_text_to_sql(argv: Sequence[str] | None = None, program: str = "text_to_s
 
 def run_chat(argv: Sequence[str] | None = None) -> int:
     """Open the chat page over a student."""
-    parser = CommandParser(
-        "stillroom chat",
-        "Chat with a student in the browser.",
-        ("stillroom chat", "stillroom chat outputs/elements/student"),
-    )
-    parser.add_argument("checkpoint", nargs="?", help="default: the newest outputs/*/student")
-    parser.add_argument(
-        "--port", type=whole_number(1, 65535), help="default: the first free one from 7860"
-    )
-    add_verbose(parser)
+    from .pipeline.commands.chat import chat, chat_faults, chat_parser
 
-    def chat(args: argparse.Namespace) -> None:
-        Console(args.verbose)
-        from .agentic_workflow.agent import MultiAgentWorkflow
-        from .agentic_workflow.chat_page.page import launch, newest_student
-
-        launch(MultiAgentWorkflow(args.checkpoint or newest_student()), port=args.port)
-
-    return _run(argv, parser, lambda args: _student_faults(args.checkpoint), chat)
-
-
-def _student_faults(checkpoint: str | None) -> list[str]:
-    """Report that there is no student to chat with."""
-    if checkpoint is not None:
-        return model_faults("checkpoint", checkpoint, hub=False)
-    if not any(Path("outputs").glob("*/student/config.json")):
-        return [
-            "there is no student below 'outputs'; make one with stillroom run, or name a folder"
-        ]
-    return []
+    return _run(argv, chat_parser(), chat_faults, chat)
 
 
 def run_cache_logits(argv: Sequence[str] | None = None) -> int:

@@ -30,6 +30,7 @@
     ├── ThreadBusyError (TimeoutError)    another turn of the same thread is running
     ├── LeaseLostError (RuntimeError)     a thread was taken over during a turn; nothing was stored
     ├── StoredStateError (ValueError)     a value in a thread is of a type that is not stored
+    ├── FeedbackLimitError (RuntimeError) one person has said as much about answers as is kept
     └── MissingDependencyError (ImportError)
 
 A message says what was given, what is allowed and what to do next.
@@ -327,6 +328,10 @@ class LeaseLostError(StillroomError, RuntimeError):
 
 class StoredStateError(StillroomError, ValueError):
     """A thread has a value of a type that is not stored, or a file is not a thread store."""
+
+
+class FeedbackLimitError(StillroomError, RuntimeError):
+    """One person has said as much about answers, or about one record, as is kept."""
 
 
 class MissingDependencyError(StillroomError, ImportError):

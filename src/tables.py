@@ -90,6 +90,20 @@ class FactTable:
         columns = (replace(c, also=(*c.also, *words.get(c.name, ()))) for c in self.columns)
         return replace(self, columns=tuple(columns))
 
+    def renamed(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Replace the other words that users say for columns.
+
+        Args:
+            words: Name of a column -> all its other names; columns not in it keep theirs.
+
+        Raises:
+            ConfigError: There is no such column, or a name has no letter or digit.
+        """
+        kept = replace(
+            self, columns=tuple(replace(c, also=()) if c.name in words else c for c in self.columns)
+        )
+        return kept.also_called({name: tuple(dict.fromkeys(w)) for name, w in words.items()})
+
     @classmethod
     def read(cls, folder: str | Path) -> FactTable | None:
         """Read `table.json` from a checkpoint folder; None where there is none.

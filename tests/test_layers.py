@@ -52,8 +52,8 @@ FLOORS = {
         "calibrate_student evaluate_models",
     ],
     "agentic_workflow": [
-        "text_matching",
-        "state",
+        "local_database text_matching",
+        "feedback state",
         "answer_types custom_nodes format_checks model_calls reading state_updates threads"
         " workflow_input",
         "policy record_search",
@@ -65,7 +65,8 @@ FLOORS = {
         "workflow",
         "multi_agent single_agent",
         "agent http",
-        "chat_page openai_api",
+        "conversations openai_api",
+        "chat_page",
         "serve_app",
     ],
     "pipeline": [

@@ -93,11 +93,15 @@ def test_a_served_teacher_ends_in_a_student_with_table_agents_and_chat(table, se
     assert scores["student"]["agreement"] is None
     assert (folder / "report.html").is_file()
     from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-    from stillroom.agentic_workflow.chat_page.page import create_app
+    from stillroom.agentic_workflow.chat_page.page import build_chat_page
+    from stillroom.agentic_workflow.conversations.open_chat import open_chat_service
 
     workflow = MultiAgentWorkflow(str(folder / "student"))
     assert workflow.invoke("What is the colour of Star 3?")["response"]
-    assert create_app(workflow) is not None
+    service = open_chat_service(folder / "student")
+    assert service.comparison.models == ["Student", "Student without teacher"]
+    assert build_chat_page(service) is not None
+    service.close()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -149,6 +149,20 @@ class TableReader:
         if self._folder is not None:
             asker.use_verified(verified_place(self._folder))
         return asker
+
+    def call_columns(self, words: Mapping[str, Sequence[str]]) -> None:
+        """Replace the other names of columns, from the next question on.
+
+        Args:
+            words: Name of a column -> all its other names; columns not in it keep theirs.
+
+        Raises:
+            ConfigError: There is no such column, or a name has no letter or digit.
+        """
+        self.table = self.table.renamed(words)
+        for name in ("typed", "asker", "plain", "_wordings", "_unspaced_names"):
+            self.__dict__.pop(name, None)
+        self._kept.clear()
 
     def read(self, text: str, before: str = "", *, strict: bool = True) -> Understood:
         """Find what a question asks for.

@@ -1,16 +1,22 @@
-"""The chat page in a real Chromium: streaming, details, hostile text, no foreign host, a phone.
+"""The chat page in a real Chromium: every control once, hostile texts, no foreign host, a phone.
 
-Needs `playwright` (Python) and a system Chromium; skips where either is missing.
+Needs `playwright` and `axe-playwright-python`, which has axe-core in it, and a system Chromium;
+skips where one is missing.
 """
 
 import asyncio
-import dataclasses
+import csv
 import gc
+import io
+import json
 import shutil
 import threading
 import urllib.request
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from exfiltration import HOST, PAYLOADS
 
 pytestmark = [
     pytest.mark.browser,
@@ -22,20 +28,43 @@ pytestmark = [
 ]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-HOSTILE = "![x](http://evil.example/a.png) <img src=http://evil.example/b.png onerror=alert(1)>"
+HOSTILE = f"![x](http://{HOST}/a.png) <img src=http://{HOST}/b.png onerror=alert(1)>"
+BOX, LAST = "#question textarea", "article.turn:last-of-type"
+GOLD, SILVER = "What is the symbol of Gold?", "What is the symbol of Silver?"
+
+
+class Student:
+    """What the scripted student does; the tests change it."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.fault = None
+        self.gate.set()
+
+    def reply(self, prompt):
+        if self.fault is not None:
+            raise self.fault
+        if "Summarize" in prompt:
+            return "Gold has the symbol Au and the atomic number 79."
+        if "elium" in prompt:
+            return HOSTILE
+        return "Ag" if "Silver" in prompt else "196.97" if "mass" in prompt else "Au"
 
 
 @pytest.fixture(scope="module")
-def gate():
-    return threading.Event()
+def student():
+    return Student()
 
 
 @pytest.fixture(scope="module")
-def address(table, gate):
+def service(table, student, tmp_path_factory):
     pytest.importorskip("gradio", reason="pip install 'stillroom[chat]'")
-    from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-    from stillroom.agentic_workflow.chat_page.page import launch
+    from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
+    from stillroom.agentic_workflow.conversations.chat_service import ChatService
+    from stillroom.agentic_workflow.conversations.comparison import Comparison
+    from stillroom.agentic_workflow.conversations.open_chat import answerers
     from stillroom.inference.chat.scripted_model import ScriptedModel
+    from stillroom.pipeline.commands.chat import read_own_table
 
     class Stepwise(ScriptedModel):
         """Waits for the test before it goes on with a summary."""
@@ -44,20 +73,36 @@ def address(table, gate):
             for chunk in super()._stream(*args, **kwargs):
                 yield chunk
                 if chunk.text.strip() == "symbol":
-                    gate.wait(30)
+                    student.gate.wait(30)
 
-    def reply(prompt):
-        if "Summarize" in prompt:
-            return "Gold has the symbol Au and the atomic number 79."
-        if "elium" in prompt:
-            return HOSTILE
-        return "Au"
+    shown = replace(table, source=f"<b>{table.source}</b>")
+    model = Stepwise(student.reply)
+    multi = MultiAgentWorkflow(None, chat_model=model, table=shown)
+    single = AgenticWorkflow(None, chat_model=ScriptedModel(lambda _: "Au, I think"), table=shown)
+    report = tmp_path_factory.mktemp("run") / "report.html"
+    report.write_text("<h1>A report</h1><script>parent.alert(1)</script>")
+    compared = Comparison(
+        {},
+        {"Teacher": ScriptedModel(lambda _: "Au"), "Student": ScriptedModel(lambda _: "Ag")},
+        multi.agent.reader,
+    )
+    return ChatService(
+        answerers(multi, single),
+        comparison=compared,
+        report=report,
+        read_table=read_own_table,
+        save_table=lambda table: None,
+        most_running=1,
+        most_waiting=0,
+    )
 
-    shown = dataclasses.replace(table, source=f"<b>{table.source}</b>")
-    launched = MultiAgentWorkflow(None, chat_model=Stepwise(reply), table=shown)
+
+@pytest.fixture(scope="module")
+def address(service):
     import gradio
+    from stillroom.agentic_workflow.chat_page.page import launch
 
-    yield launch(launched, block=False)
+    yield launch(service, block=False)
     gradio.close_all()
     # Gradio asks for the main thread's event loop and leaves it open; unclosed it would be a
     # warning in the middle of another test.
@@ -79,108 +124,370 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, address):
-    """Open the page; fail on dialogs, script errors and requests to other hosts."""
-    opened = browser.new_page(viewport={"width": 1000, "height": 760})
+def open_page(browser, address, student):
+    """Open pages; fail on dialogs, script errors and requests to other hosts."""
+    student.fault = None
+    student.gate.set()
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     wrong = []
-    opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("request", lambda r: None if _is_own(r.url, address) else wrong.append(r.url))
-    opened.goto(address)
-    opened.wait_for_selector("#question textarea")
-    yield opened
-    opened.close()
+
+    def open_one(where=address, **options):
+        opened = context.new_page()
+        opened.set_default_timeout(20_000)
+        opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.on("request", lambda r: None if _is_own(r.url, address) else wrong.append(r.url))
+        opened.goto(where)
+        opened.wait_for_selector("#conversation .welcome, #conversation article")
+        return opened
+
+    yield open_one
+    context.close()
     assert wrong == []
 
 
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
 def _is_own(url, address):
-    return url.startswith((address, "data:", "blob:"))
+    return url.startswith((address, "data:", f"blob:{address}", "about:"))
 
 
 def ask(page, question):
-    page.fill("#question textarea", question)
-    page.press("#question textarea", "Enter")
+    """Ask, and wait for the complete answer."""
+    before = page.locator("#conversation article").count()
+    page.fill(BOX, question)
+    page.press(BOX, "Enter")
+    page.wait_for_function(
+        "n => document.querySelectorAll('#conversation article').length > n", arg=before
+    )
 
 
-def test_an_answer_streams_and_unfolds_to_its_row_and_steps(page, gate):
-    gate.clear()
-    ask(page, "Summarize the following: gold")
-    page.wait_for_selector("#conversation .answer:has-text('Gold has the symbol')")
-    assert page.locator("details.why").count() == 0  # still on its way
-    gate.set()
-    page.wait_for_selector("details.why")
+def questions(page):
+    return page.locator("#conversation .bubble").all_inner_texts()
+
+
+def test_an_answer_streams_and_shows_its_cells_badges_and_steps(page, student):
+    student.gate.clear()
+    page.fill(BOX, "Summarize the following: gold")
+    page.press(BOX, "Enter")
+    page.wait_for_selector("#now .answer:has-text('Gold has the symbol')")
+    assert page.get_attribute("#now article", "aria-busy") == "true"
+    student.gate.set()
+    page.wait_for_selector("#conversation .badges")
     assert page.inner_text(".answer") == "Gold has the symbol Au and the atomic number 79."
-    line = page.inner_text("details.why summary")
-    assert line == "summary · agrees with the record · row 79"
-    assert not page.is_visible("table.record")
-    page.click("details.why summary")
-    page.wait_for_selector("table.record", state="visible")
-    assert "196.97" in page.inner_text("table.record")
-    assert "router" in page.inner_text("ol.steps")
+    assert page.inner_text(".badge") == "agrees with the table"
+    marked = page.locator(".cells td.cited mark").all_inner_texts()
+    assert marked == ["Gold", "Au", "79"]
+    assert not page.is_visible("details.steps ol")
+    page.click("details.steps summary")
+    assert "Checked: agrees" in page.inner_text("details.steps ol")
+    spoken = "Answer: Gold has the symbol Au and the atomic number 79. agrees with the table."
+    assert page.text_content("#announced [aria-live=polite]").strip() == spoken
 
 
-def test_the_stop_button_keeps_what_was_there(page, gate):
-    gate.clear()
-    ask(page, "Summarize the following: gold")
-    page.wait_for_selector("#conversation .answer:has-text('Gold has the symbol')")
-    page.click("[data-testid=stop-button], .stop-button")
-    page.wait_for_selector("#conversation .note:has-text('Stopped.')")
-    gate.set()
-    page.wait_for_selector(".submit-button")
-    assert page.inner_text(".answer") == "Gold has the symbol"
+def test_the_stop_button_keeps_what_was_there_and_asks_again(page, student):
+    student.gate.clear()
+    page.fill(BOX, "Summarize the following: gold")
+    page.press(BOX, "Enter")
+    page.wait_for_selector("#now .answer:has-text('Gold has the symbol')")
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("#now .note:has-text('Stopped.')")
+    student.gate.set()
+    assert page.inner_text("#now .answer") == "Gold has the symbol"
+    assert page.locator("#conversation article").count() == 0
+    page.get_by_role("button", name="Ask again").click()
+    page.wait_for_selector("#conversation .badges")
+    assert page.locator("#now article").count() == 0
 
 
-def test_an_example_question_is_asked_when_chosen(page):
-    page.click("text=What is the symbol of Gold?")
-    page.wait_for_selector("details.why")
+def test_a_question_to_start_with_is_asked_when_chosen(page):
+    page.get_by_role("button", name=GOLD).click()
+    page.wait_for_selector(".badges")
     assert page.inner_text(".answer") == "Au"
-    page.click("details.why summary")
-    assert page.inner_text("table.record tr.hit").split() == ["symbol", "Au"]
-    page.click("#new")
-    page.wait_for_selector("text=What is the symbol of Gold?")
+    page.get_by_role("button", name="New chat").click()
+    page.wait_for_selector(".welcome")
     assert page.locator(".answer").count() == 0
 
 
-def test_hostile_texts_stay_texts(page):
-    ask(page, "What is the category of helium?")
-    page.wait_for_selector("details.why")
-    assert HOSTILE in page.inner_text(".answer")
-    ask(page, f"What is the category of gold? {HOSTILE}")
-    page.wait_for_selector(".answer:has-text('nothing in the table')")
-    assert HOSTILE in page.locator("#conversation .user").last.inner_text()
-    assert page.locator("#conversation .message img").count() == 0
-    assert "<b>elements.csv</b>" in page.inner_text("#head")
+def test_retry_undo_and_edit_change_the_thread(page):
+    ask(page, GOLD)
+    ask(page, SILVER)
+    page.get_by_role("button", name="Retry").click()
+    page.wait_for_function("document.querySelectorAll('#conversation article').length === 1")
+    page.wait_for_function("document.querySelectorAll('#conversation article').length === 2")
+    assert questions(page) == [GOLD, SILVER]
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_selector("#notice :text('Removed.')")
+    assert questions(page) == [GOLD]
+    page.hover(".asked")
+    page.get_by_role("button", name="Edit this question").click()
+    page.wait_for_selector("#notice :text('Edit the question below')")
+    assert page.input_value(BOX) == GOLD
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_function("document.querySelector('#question textarea').value === ''")
+    page.hover(".asked")
+    page.get_by_role("button", name="Edit this question").click()
+    page.wait_for_selector("#notice :text('Edit the question below')")
+    page.fill(BOX, SILVER)
+    page.press(BOX, "Enter")
+    page.wait_for_selector(f"#conversation .bubble:text-is('{SILVER}')")
+    page.wait_for_selector("#conversation .answer:text-is('Ag')")
+    assert questions(page) == [SILVER]
+
+
+def test_an_opinion_with_a_comment_and_the_right_answer_is_stored_with_the_run(page, service):
+    ask(page, GOLD)
+    page.get_by_role("button", name="Wrong answer").click()
+    page.get_by_label("The right answer").fill("Aurum")
+    page.get_by_label("Comment").fill("in Latin")
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_selector("#notice :text('Stored with run')")
+    run = page.get_attribute("#conversation article", "id").removeprefix("turn-")
+    kept = service.feedback.of_runs("local", [run])[run]
+    assert (kept.opinion, kept.correction, kept.comment) == ("wrong", "Aurum", "in Latin")
+    assert page.get_attribute("[data-action=wrong]", "aria-pressed") == "true"
+    page.get_by_role("button", name="Good answer").click()
+    page.wait_for_selector("[data-action=good][aria-pressed=true]")
+    assert page.get_by_label("Comment").input_value() == "in Latin"
+    page.get_by_role("button", name="Close").click()
+    page.wait_for_selector("form.feedback", state="detached")
+    page.get_by_role("button", name="Good answer").click()
+    page.wait_for_selector("#notice :text('Taken back.')")
+    assert service.feedback.of_runs("local", [run]) == {}
+
+
+def test_threads_are_listed_survive_a_reload_and_are_shared_by_tabs(page, open_page):
+    ask(page, GOLD)
+    page.wait_for_function("location.search.startsWith('?thread=')")
+    address = page.url
+    page.reload()
+    page.wait_for_selector("#conversation article")
+    assert questions(page) == [GOLD]
+    other = open_page(address)
+    assert questions(other) == [GOLD]
+    ask(other, SILVER)
+    ask(page, "What is the category of Gold?")
+    assert questions(page) == [GOLD, SILVER, "What is the category of Gold?"]
+    page.get_by_role("button", name="New chat").click()
+    page.wait_for_selector(".welcome")
+    page.locator("nav .thread").first.click()
+    page.wait_for_selector("#conversation article:nth-of-type(3)")
+    page.wait_for_selector("nav .thread[aria-current=true]")
+    count = page.locator("nav .thread").count()
+    page.locator("nav .delete").first.click()
+    page.wait_for_selector(".welcome")
+    assert page.locator("nav .thread").count() == count - 1
+    assert "thread=" not in page.url
+
+
+def test_another_workflow_is_chosen(page):
+    page.get_by_role("combobox", name="Answered by").click()
+    page.get_by_role("option", name="The student alone, not checked").click()
+    ask(page, GOLD)
+    assert page.inner_text(".answer") == "Au, I think"
+    assert page.inner_text(".badge") == "not checked"
 
 
 @pytest.mark.parametrize(
     ("question", "said"),
-    [
-        ("What is the capital of France?", "I don't know: nothing in the table matches"),
-        ("x" * 2001, "a question may have 2,000"),
-        ("", "Please type a question."),
-    ],
+    [("x" * 2001, "a question may have 2,000"), ("", "Please type a question.")],
 )
-def test_other_questions_get_a_sentence(page, question, said):
-    ask(page, question)
-    page.locator("#conversation .message", has_text=said).wait_for()
+def test_a_refused_question_keeps_its_text(page, question, said):
+    page.fill(BOX, question)
+    page.press(BOX, "Enter")
+    page.locator("#notice [role=alert]", has_text=said).wait_for()
+    assert page.input_value(BOX) == question
+    assert page.locator("article").count() == 0
 
 
-@pytest.mark.parametrize("width", [320, 360])
-def test_a_phone_has_no_sideways_scroll(page, width):
+def test_a_failed_engine_and_a_full_queue_get_a_sentence_and_keep_the_text(
+    page, open_page, student
+):
+    from stillroom.errors import EngineFailedError
+
+    student.fault = EngineFailedError("the engine has stopped")
+    page.fill(BOX, GOLD)
+    page.press(BOX, "Enter")
+    page.locator("#notice [role=alert]", has_text="No answer: the engine has stopped").wait_for()
+    assert page.input_value(BOX) == GOLD
+    student.fault = KeyError("secret")
+    page.press(BOX, "Enter")
+    page.locator("#notice [role=alert]", has_text="Something went wrong on this side").wait_for()
+    assert "secret" not in page.content()
+    student.fault = None
+    student.gate.clear()
+    other = open_page()
+    other.fill(BOX, "Summarize the following: gold")
+    other.press(BOX, "Enter")
+    other.wait_for_selector("#now .answer")
+    page.fill(BOX, SILVER)
+    page.press(BOX, "Enter")
+    page.locator("#notice [role=alert]", has_text="ask again in a moment").wait_for()
+    assert page.input_value(BOX) == SILVER
+    student.gate.set()
+    other.wait_for_selector("#conversation .badges")
+    page.press(BOX, "Enter")
+    page.wait_for_selector("#conversation .answer:text-is('Ag')")
+
+
+def test_answers_are_saved_with_their_cells_and_an_answer_is_copied(page):
+    ask(page, GOLD)
+    page.get_by_role("button", name="Copy this answer").click()
+    assert page.evaluate("navigator.clipboard.readText()") == "Au"
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save answers as CSV").click()
+    assert saving.value.suggested_filename == "answers.csv"
+    text = Path(saving.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    cells = {(row["row"], row["column"], row["cell"]) for row in rows if row["answer"] == "Au"}
+    assert {("79", "element", "Gold"), ("79", "symbol", "Au")} <= cells
+
+
+def test_models_are_compared_side_by_side(page):
+    page.get_by_role("tab", name="Compare").click()
+    box = page.get_by_label("A question for all of them")
+    assert box.input_value() == GOLD
+    box.press("Enter")
+    page.wait_for_selector(".right:has-text('Au')")
+    shown = page.locator(".card").all_inner_texts()
+    assert [card.split("\n")[0] for card in shown] == ["Teacher", "Student"]
+    assert "as in the table" in shown[0]
+    assert "not as in the table" in shown[1]
+
+
+def test_the_table_is_sorted_its_columns_named_and_its_questions_asked(page, service):
+    page.get_by_role("tab", name="Table").click()
+    page.get_by_role("button", name="atomic mass", exact=True).click()
+    page.wait_for_selector("#records th[aria-sort=ascending]")
+    page.get_by_role("button", name="atomic mass", exact=True).click()
+    page.wait_for_selector("#records th[aria-sort=descending]")
+    assert page.inner_text("#records tbody tr:first-child td:nth-child(2)") == "Gold"
+    page.get_by_label("Other words for atomic mass").fill("heft, weight")
+    page.get_by_role("button", name="Save the words for atomic mass").click()
+    page.wait_for_selector("#table-notice :text('Saved for mass.')")
+    named = {column.name: column.also for column in service.default_table.columns}
+    assert named["mass"] == ("heft", "weight")
+    page.get_by_role("button", name="What is the symbol of Hydrogen?").click()
+    page.wait_for_selector("#conversation .bubble:text-is('What is the symbol of Hydrogen?')")
+    assert page.get_by_role("tab", name="Chat").get_attribute("aria-selected") == "true"
+
+
+def test_a_table_of_ones_own_is_brought_and_asked(page, tmp_path):
+    mine = tmp_path / "stars.csv"
+    mine.write_text("star,colour\n" + "\n".join(f"Star {n},hue{n}" for n in range(1, 9)))
+    page.get_by_role("tab", name="Table").click()
+    page.set_input_files("input[type=file]", mine)
+    page.wait_for_selector("#table-notice :text('It can be asked')")
+    assert "stars.csv, 8 records" in page.inner_text("#records caption")
+    page.get_by_role("tab", name="Chat").click()
+    ask(page, "What is the colour of Star 3?")
+    assert page.inner_text(".answer") == "hue3"
+    assert page.locator(".cells td.cited mark").all_inner_texts() == ["Star 3", "hue3"]
+    page.get_by_role("tab", name="Table").click()
+    empty = tmp_path / "empty.csv"
+    empty.write_text("star,colour\n")
+    page.set_input_files("input[type=file]", empty)
+    page.wait_for_selector("#table-notice [role=alert]:has-text('empty.csv')")
+
+
+def test_the_report_is_shown_without_its_scripts(page):
+    page.get_by_role("tab", name="Report").click()
+    page.frame_locator("#report iframe").get_by_role("heading", name="A report").wait_for()
+
+
+def test_no_payload_in_an_answer_makes_a_foreign_request(page, service):
+    from stillroom.agentic_workflow.conversations.chat_service import new_thread
+    from stillroom.agentic_workflow.conversations.transcript import ChatTurn
+
+    assert len(set(PAYLOADS)) >= 60
+    thread = new_thread()
+    for number, text in enumerate(PAYLOADS):
+        cell = {"table": text, "row": 1, "key": text, "column": text, "value": text}
+        final = {"response": text, "verdict": "agrees", "exit": "answered", "task_type": "qa",
+                 "citations": [cell], "steps": [{"node": text, "what": text, "detail": text}],
+                 "plan": text, "confidence": 0.9}  # fmt: skip
+        service.transcript.append("local", thread, ChatTurn(f"p{number}", "multi", text, final))
+    page.goto(f"{page.url.split('?')[0]}?thread={thread}")
+    page.wait_for_selector(f"article:nth-of-type({len(PAYLOADS)})")
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.wait_for_timeout(300)
+    shown = [text.strip() for text in page.locator(".answer").all_inner_texts()]
+    assert [one.split() for one in shown] == [text.split() for text in PAYLOADS]
+    foreign = "[src*=evil], [href*=evil], [style*=evil], .turn img, .turn svg, .turn iframe"
+    assert page.locator(foreign).count() == 0
+
+
+def test_hostile_texts_of_student_user_and_table_stay_texts(page):
+    ask(page, "What is the category of helium?")
+    assert HOSTILE in page.inner_text(".answer")
+    ask(page, f"What is the category of gold? {HOSTILE}")
+    assert HOSTILE in page.locator(".bubble").last.inner_text()
+    assert "<b>elements.csv</b>" in page.inner_text("#head")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_nothing_serious_is_found_by_axe_and_nothing_scrolls_sideways(page, width, scheme):
+    package = pytest.importorskip(
+        "axe_playwright_python", reason="pip install axe-playwright-python"
+    )
+    axe = (Path(package.__file__).parent / "axe.min.js").read_text()
+    page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 740})
+    page.reload()
+    page.wait_for_selector(".welcome")
+    found = []
+
+    def look(what):
+        page.evaluate(axe)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found.extend(
+            (what, one["id"], json.dumps(one["nodes"][0]["target"]))
+            for one in result["violations"]
+            if one["impact"] in ("serious", "critical")
+        )
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            found.append((what, "scrolls sideways", ""))
+
+    look("welcome")
     ask(page, "What is the symbol of gold? " + "x" * 300)
-    page.wait_for_selector("#conversation .answer")
-    ask(page, "What is the symbol of gold?")
-    why = page.locator("details.why:has(table.record)")
-    why.wait_for()
-    why.locator("summary").first.click()
-    page.wait_for_selector("table.record", state="visible")
-    wide = "document.documentElement.scrollWidth"
-    assert page.evaluate(wide) <= width
+    ask(page, GOLD)
+    page.locator("details.steps summary").last.click()
+    page.get_by_role("button", name="Wrong answer").last.click()
+    page.wait_for_selector("form.feedback")
+    look("conversation")
     box = page.locator("#question").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width
     assert box["y"] + box["height"] <= 740
+    for tab in ("Compare", "Table", "Report"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(200)
+        look(tab)
+    assert found == []
+
+
+def test_everything_is_reached_by_keyboard(page):
+    ask(page, GOLD)
+    page.focus(BOX)
+    reached = set()
+    named = "e => e.getAttribute('aria-label') || e.innerText || e.tagName"
+    for _ in range(45):
+        page.keyboard.press("Shift+Tab")
+        text = page.evaluate(f"({named})(document.activeElement)")
+        reached.add(text.strip().split("\n")[0])
+    assert {
+        "Undo: remove this question and its answer", "Retry: ask this question again",
+        "Wrong answer", "Good answer", "Copy this answer", "Cited cells", "Edit this question",
+        "Save answers as CSV", "New chat", "Chat",
+    } <= reached  # fmt: skip
+    page.focus("[data-action=undo]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".welcome")
 
 
 def test_every_page_comes_with_a_policy_that_bars_other_hosts(address):

@@ -1,25 +1,45 @@
 """The chat page without a browser: what it shows, what it refuses, what it never sends."""
 
-import asyncio
 import builtins
 import os
 import re
 import socket
 import sys
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.chat_page import page
-from stillroom.agentic_workflow.chat_page.html import (
-    encode,
-    messages_of,
-    question_fault,
-    source_line,
+from stillroom.agentic_workflow.chat_page.conversation_html import (
+    Running,
+    cells_html,
+    conversation_html,
+    running_html,
+    spoken_answer,
+    threads_html,
+    verdict_of,
+    welcome_html,
 )
-from stillroom.errors import GenerationError, MissingDependencyError, ModelNotFoundError
+from stillroom.agentic_workflow.chat_page.encode import attribute, encode
+from stillroom.agentic_workflow.chat_page.table_html import (
+    TableView,
+    asking_html,
+    records_html,
+    sorted_rows,
+)
+from stillroom.agentic_workflow.conversations.chat_service import new_thread
+from stillroom.agentic_workflow.conversations.open_chat import chat_folder, chat_service
+from stillroom.agentic_workflow.conversations.transcript import ChatTurn, Thread
+from stillroom.agentic_workflow.feedback.feedback_store import Feedback
+from stillroom.errors import MissingDependencyError, ModelNotFoundError
 from stillroom.inference.chat.scripted_model import ScriptedModel
+from stillroom.tables import Column, FactTable, TableRow
 
-OUR_TAGS = "div details summary span table caption tr th td ol li b i br"
+OUR_TAGS = (
+    r"article|div|h2|h3|p|span|button|form|label|textarea|details|summary|ol|li|b|i|br|table|"
+    r"caption|thead|tbody|tr|th|td|mark|nav|input"
+)
 HOSTILE = [
     "![x](http://evil.example/a.png)",
     "[click](javascript:alert(1))",
@@ -27,90 +47,115 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "<iframe src='//evil.example'></iframe>",
     "</div></details><style>*{display:none}</style>",
+    '" onfocus="alert(1)" autofocus="',
     "**bold** _it_ `code` ~~~ # head",
     "http://evil.example www.evil.example a@b.example",
-    "$$\\href{http://evil.example}{x}$$",
+    "$$\\href{http://evil.example}{x}$$ ${alert(1)} {{constructor}}",
     "| a | b |\n|---|---|\n| 1 | 2 |",
     "&lt;b&gt; &#33;",
 ]
 
 
-def last_entry(workflow, question):
-    async def run():
-        return [entries async for entries in page.answer_question(workflow, question, [])]
-
-    return asyncio.run(run())[-1][-1]
+async def turn_of(table, question, reply="Au"):
+    workflow = MultiAgentWorkflow(None, chat_model=ScriptedModel(lambda _: reply), table=table)
+    service, thread = chat_service(workflow), new_thread()
+    async for _ in service.ask("anna", thread, "multi", question, str(uuid4())):
+        pass
+    return service.turns("anna", thread)[0]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_character_of_a_text_reaches_a_parser(text):
     encoded = encode(text).replace("<br>", "")
     assert re.fullmatch(r"(?:&#\d+;|[^\W_]|[ ]|[^\x00-\x7f])*", encoded)
+    assert re.fullmatch(r"(?:&#\d+;|[^\W_]|[ ]|[^\x00-\x7f])*", attribute(text))
 
 
-def test_a_hostile_table_student_and_user_are_all_encoded(table):
-    model = ScriptedModel([f"{HOSTILE[2]} Au"])
-    workflow = MultiAgentWorkflow(None, chat_model=model, table=table)
-    entry = last_entry(workflow, f"symbol of gold {HOSTILE[0]}")
-    shown = "".join(m["content"] for m in messages_of([entry]))
-    tags = set(re.findall(r"</?([a-z]+)", shown))
-    assert tags <= set(OUR_TAGS.split())
-    assert "evil" in shown
-    assert "://" not in shown
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_tables_students_users_and_feedback_are_all_encoded(text):
+    table = FactTable(text, "facts", text, (Column(text, text, ("{key}?",), (text,)),),
+                      (TableRow(1, text, {text: text}),), (text,))  # fmt: skip
+    source = {"table": text, "row": 1, "key": text, "key_column": text, "column": text,
+              "value": text, "values": {text: text}}  # fmt: skip
+    cell = {"table": text, "row": 1, "key": text, "column": text, "value": text}
+    step = {"node": text, "what": text, "detail": text}
+    final = {"response": text, "verdict": "agrees", "exit": "answered", "task_type": text,
+             "confidence": 0.5, "sources": [source], "citations": [cell], "steps": [step],
+             "plan": text, "answered_by": text, "attempts": 2}  # fmt: skip
+    turn = ChatTurn("run", "multi", text, final)
+    opinion = Feedback("run", "anna", text, text, "wrong", text, text)
+    running = Running(question=text, run_id="run", answer=text, note=text, steps=[step], busy=False)
+    shown = [
+        conversation_html([turn], {"run": opinion}, {"multi": table}, "run"),
+        running_html(running),
+        welcome_html(table),
+        threads_html([Thread("0" * 32, text, "")], ""),
+        records_html(table, TableView()),
+        asking_html(table, editable=True),
+        spoken_answer(final),
+    ]
+    for html in shown:
+        assert all(re.fullmatch(OUR_TAGS, tag) for tag in re.findall(r"</?([a-z0-9]+)", html))
+        assert not re.search(r"\son\w+=|://|\$\{|\{\{|javascript:", html)
 
 
-@pytest.mark.parametrize(
-    ("question", "said"),
-    [
-        ("", "Please type a question."),
-        (" \n\t", "Please type a question."),
-        ("x" * 2001, "That is 2,001 characters; a question may have 2,000. Please shorten it."),
-        ("x" * 2000, ""),
-    ],
-)
-def test_empty_and_very_long_questions_get_a_sentence(question, said):
-    assert question_fault(question) == said
-    if said:
-        model = ScriptedModel([])
-        assert last_entry(MultiAgentWorkflow(None, chat_model=model), question)["note"] == said
-        assert not model.prompts
-
-
-def test_an_answer_streams_and_ends_with_where_it_came_from(table):
-    model = ScriptedModel(["It is Ag", "It is Au"])
-    workflow = MultiAgentWorkflow(None, chat_model=model, table=table)
-
-    async def run():
-        return [entries async for entries in page.answer_question(workflow, "symbol of gold?", [])]
-
-    entries = [shown[-1] for shown in asyncio.run(run())]
-    seen = [(entry.get("answer", ""), entry.get("note", "")) for entry in entries]
-    assert ("It is", "") in seen
-    assert ("", "That was not what the record says; asking again") in seen
-    line = "question · agrees with the record · row 79 · column symbol · 2 attempts"
-    assert source_line(entries[-1]["final"]) == line
+async def test_the_cited_cells_are_marked(table):
+    turn = await turn_of(table, "What is the symbol of gold?")
+    html = cells_html(turn.final, table)
+    assert re.findall(r'<td class="cited"><mark>([^<]+)', html) == ["Gold", "Au"]
+    assert html.index("symbol") < html.index("atomic mass")
+    assert "2 cited cells of elements&#46;csv" in html
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("final", "style", "words"),
     [
-        (GenerationError("out of memory"), "No answer: out of memory"),
-        (KeyError("secret"), "Something went wrong on this side"),
+        ({"verdict": "agrees", "task_type": "qa"}, "good", "agrees with the table"),
+        ({"verdict": "disagrees", "task_type": "qa"}, "bad", "disagrees with the table"),
+        # A right "no" is a good answer.
+        ({"verdict": "disagrees", "task_type": "validate"}, "good", "the table says otherwise"),
+        ({"verdict": "agrees", "task_type": "qa", "answered_by": "table"}, "good", "computed"),
+        ({"verdict": "abstained", "task_type": "qa"}, "plain", "not in the table"),
+        ({"verdict": "abstained", "exit": "ask_back"}, "plain", "which one is meant"),
+        ({"verdict": None}, "plain", "not checked"),
     ],
 )
-def test_errors_get_a_sentence_and_no_traceback(fault, said, caplog):
-    entry = last_entry(MultiAgentWorkflow(None, chat_model=ScriptedModel([fault])), "Q")
-    assert entry["note"].startswith(said)
-    assert "secret" not in entry["note"]
-    assert not entry.get("busy")
+def test_a_verdict_has_words_and_only_a_contradicted_answer_is_shown_as_a_fault(
+    final, style, words
+):
+    assert verdict_of(final)[0] == style
+    assert words in verdict_of(final)[1]
 
 
-def test_a_stopped_answer_keeps_what_was_there():
-    busy = {"question": "Q", "answer": "one two", "busy": True}
-    stopped = page.stop_last([busy])
-    assert stopped == [{"question": "Q", "answer": "one two", "note": "Stopped."}]
-    assert page.stop_last(stopped) == stopped
-    assert page.stop_last([]) == []
+def test_records_are_sorted_by_size_and_empty_ones_come_last(table):
+    rows = tuple(replace(row, values={**row.values, "mass": "" if row.row == 47
+                                      else row.values["mass"]}) for row in table.rows)  # fmt: skip
+    table = replace(table, rows=rows)
+    view = TableView().sorted_by("mass")
+    assert [row.row for row in sorted_rows(table, view)] == [1, 2, 49, 79, 47]
+    view = view.sorted_by("mass")
+    assert [row.row for row in sorted_rows(table, view)] == [79, 49, 2, 1, 47]
+    assert [row.row for row in sorted_rows(table, TableView(column="no such"))] == [
+        1,
+        2,
+        47,
+        49,
+        79,
+    ]
+    assert sorted_rows(table, view.sorted_by("element"))[0].key == "Gold"
+    assert 'aria-sort="descending"' in records_html(table, view)
+    many = replace(table, rows=tuple(TableRow(n, f"e{n}", {"symbol": "x"}) for n in range(1, 61)))
+    last = records_html(many, TableView(page=99))
+    assert "Page 3 of 3" in last
+    assert last.count("<tr>") == 11
+
+
+def test_conversations_are_never_kept_inside_the_students_folder(tmp_path):
+    student = tmp_path / "run" / "student"
+    student.mkdir(parents=True)
+    assert chat_folder(student) == tmp_path / "run" / "student.chat"
+    (tmp_path / "run" / "progress.json").write_text("{}")
+    assert chat_folder(student) == tmp_path / "run" / "chat"
 
 
 def test_without_gradio_the_error_says_what_to_install(monkeypatch, table):
@@ -125,7 +170,7 @@ def test_without_gradio_the_error_says_what_to_install(monkeypatch, table):
     monkeypatch.delitem(sys.modules, "gradio", raising=False)
     workflow = MultiAgentWorkflow(None, chat_model=ScriptedModel([]), table=table)
     with pytest.raises(MissingDependencyError, match=re.escape("pip install 'stillroom[chat]'")):
-        page.create_app(workflow)
+        page.build_chat_page(chat_service(workflow))
 
 
 def test_the_newest_student_is_found(tmp_path):

@@ -227,7 +227,9 @@ def test_summaries_agree_with_records(reader, summary, agrees):
 
 
 MODULES = [
-    "chat_page.html",
+    "chat_page.conversation_html",
+    "chat_page.encode",
+    "conversations.answers_csv",
     "grounding.answer_check",
     "grounding.claims",
     "routing",

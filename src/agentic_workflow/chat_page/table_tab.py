@@ -1,0 +1,101 @@
+"""The table tab: browse and sort, what can be asked, names of columns, a table of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ...errors import StillroomError
+from ..conversations.chat_service import ChatService
+from .chat_tab import ChatTab
+from .encode import encode
+from .gradio_module import Gradio
+from .script import ACTIONS
+from .table_html import TableView, asking_html, records_html
+
+
+def add_table_tab(
+    gr: Gradio,
+    service: ChatService,
+    owner_of: Callable[[Gradio], str],
+    chat: ChatTab,
+    tabs: Gradio,
+    tab: Gradio,
+) -> None:
+    """Add the table to the page; see `chat_tab.add_chat_tab`."""
+    view = gr.State(TableView())
+    notice = gr.HTML(elem_id="table-notice", js_on_load=None, apply_default_css=False)
+    with gr.Row(elem_id="bring"):
+        brought = gr.UploadButton(
+            "Ask a table of your own (CSV or Excel)",
+            elem_id="bring-button",
+            file_types=[".csv", ".tsv", ".xlsx"],
+            size="sm",
+            visible=service.takes_tables,
+        )
+    asking = gr.HTML(js_on_load=ACTIONS, elem_id="asking", apply_default_css=False)
+    records = gr.HTML(js_on_load=ACTIONS, elem_id="records", apply_default_css=False)
+    common = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def shown(owner: str, workflow: str, now: TableView) -> tuple[str, str]:
+        table = service.table(owner, workflow)
+        if table is None:
+            return '<p class="note">This workflow has no table.</p>', ""
+        return asking_html(table, service.may_rename(owner, workflow)), records_html(table, now)
+
+    def open_(workflow: str, request: Gradio) -> tuple[Any, ...]:
+        return TableView(), *shown(owner_of(request), workflow, TableView()), ""
+
+    def browse(workflow: str, now: TableView, request: Gradio, event: Gradio) -> tuple[Any, ...]:
+        data = event._data if isinstance(event._data, dict) else {}
+        if data.get("action") == "sort":
+            now = now.sorted_by(str(data.get("column", "")))
+        elif data.get("action") == "page" and str(data.get("page", "")).isdigit():
+            now = TableView(int(data["page"]), now.column, now.falling)
+        return now, shown(owner_of(request), workflow, now)[1]
+
+    def rename(workflow: str, request: Gradio, event: Gradio) -> tuple[Any, ...]:
+        data = event._data if isinstance(event._data, dict) else {}
+        column = str(data.get("column", ""))
+        words = [word.strip() for word in str(data.get("words", "")).split(",") if word.strip()]
+        owner = owner_of(request)
+        try:
+            service.rename(owner, workflow, {column: words})
+        except StillroomError as fault:
+            return gr.skip(), _alert(f"Not saved: {fault}.")
+        said = f'<p role="status">{encode(f"Saved for {column}.")}</p>'
+        return shown(owner, workflow, TableView())[0], said
+
+    async def bring(path: str, request: Gradio) -> tuple[Any, ...]:
+        owner = owner_of(request)
+        try:
+            workflow = await service.add_table(owner, Path(path), Path(path).name)
+        except StillroomError as fault:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), _alert(str(fault))
+        choices = [(label, name) for name, label in service.workflows(owner).items()]
+        dropdown = gr.Dropdown(choices=choices, value=workflow)
+        said = '<p role="status">Read. It can be asked in the chat now.</p>'
+        return dropdown, TableView(), *shown(owner, workflow, TableView()), said
+
+    def to_chat(event: Gradio) -> tuple[Any, ...]:
+        data = event._data if isinstance(event._data, dict) else {}
+        return str(data.get("question", "")), gr.Tabs(selected="chat")
+
+    for handler in (open_, browse, rename, bring, to_chat):
+        if handler is not to_chat:
+            handler.__annotations__["request"] = gr.Request
+        if handler in (browse, rename, to_chat):
+            handler.__annotations__["event"] = gr.EventData
+    opened = [view, asking, records, notice]
+    tab.select(open_, chat.workflow, opened, **common)
+    chat.workflow.change(open_, chat.workflow, opened, **common)
+    records.click(browse, [chat.workflow, view], [view, records], **common)
+    asking.submit(rename, chat.workflow, [asking, notice], **common)
+    asked = asking.click(to_chat, None, [chat.box, tabs], **common)
+    asked.then(chat.send, chat.sent_from, chat.sent_to, **common)
+    brought.upload(bring, brought, [chat.workflow, *opened], **common)
+
+
+def _alert(text: str) -> str:
+    return f'<p role="alert">{encode(text)}</p>'

@@ -1,0 +1,1 @@
+"""Conversations of people with students: turns, threads, tables of their own, comparisons."""

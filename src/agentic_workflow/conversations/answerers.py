@@ -1,0 +1,208 @@
+"""What answers the questions of a conversation: a workflow, or a table without a student."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Protocol
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
+from ...errors import ConfigError
+from ...tables import FactTable
+from ..answer_events import Event
+from ..grounding.grounded_answer import MOST_CITED
+from ..reading.table_reader import TableReader, Understood
+from ..state import Citation, Step
+from ..workflow import Workflow
+from .transcript import ChatTurn
+
+
+class Answerer(Protocol):
+    """Answers the questions of threads; the chat page knows nothing else of what answers."""
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for users."""
+
+    @property
+    def table(self) -> FactTable | None:
+        """The table that its answers come from; None without one."""
+
+    def events(
+        self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Answer a question; see `answer_events`.
+
+        Args:
+            question: The user's words.
+            owner: Whose thread it is.
+            thread_id: The thread; another owner's of the same id is another one.
+            run_id: Id of the run, a UUID.
+            before: The turns of the thread before this one, by whatever answered them; later ones
+                were undone.
+        """
+
+    def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Set what people say for columns.
+
+        Args:
+            words: Name of a column -> its other names.
+
+        Returns:
+            The table with these names.
+        """
+
+
+class WorkflowAnswerer:
+    """Answers by a workflow, which remembers its threads in its checkpointer.
+
+    Args:
+        workflow: The workflow; without a checkpointer it is given one in memory.
+        label: As in `Answerer`.
+        reader: The reader of its table, where column names are to be edited.
+    """
+
+    def __init__(self, workflow: Workflow, label: str, reader: TableReader | None = None) -> None:
+        """Take the workflow."""
+        if workflow.checkpointer is None:
+            workflow.remember("memory")
+        self.workflow = workflow
+        self.label = label
+        self.reader = reader
+
+    @property
+    def table(self) -> FactTable | None:
+        """The student's table."""
+        return None if self.reader is None else self.reader.table
+
+    async def events(
+        self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Answer a question; see `Answerer`."""
+        key = f"{owner}/{thread_id}"
+        place = await continue_after(self.workflow.checkpointer, key, before)
+        config = RunnableConfig(run_id=UUID(run_id), configurable={"thread_id": key, **place})
+        events = self.workflow.astream_events(question, config)
+        async with aclosing(events) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Set what people say for columns; see `Answerer`."""
+        if self.reader is None:
+            raise ConfigError(["there is no table whose columns could be named"])
+        self.reader.call_columns(words)
+        return self.reader.table
+
+
+class TableAnswerer:
+    """Answers from a table without any student, as `stillroom ask` does.
+
+    Args:
+        table: The table.
+        label: As in `Answerer`.
+    """
+
+    def __init__(self, table: FactTable, label: str) -> None:
+        """Take the table; it is typed when the first question comes."""
+        self.label = label
+        self.reader = TableReader(table)
+
+    @property
+    def table(self) -> FactTable:
+        """The table."""
+        return self.reader.table
+
+    async def events(
+        self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Answer a question; see `Answerer`. What it leans on stands in the turn before."""
+        topic = str(before[-1].final.get("topic") or "") if before else ""
+        found = await asyncio.to_thread(self.reader.read, question, topic)
+        step = Step(node="table", what=found.verdict, detail=found.plan or found.message)
+        yield {"type": "step", **step, "sources": []}
+        yield self._final(question, found, step, topic)
+
+    def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Set what people say for columns; see `Answerer`."""
+        self.reader.call_columns(words)
+        return self.table
+
+    def _final(self, question: str, found: Understood, step: Step, topic: str) -> Event:
+        answered = found.verdict == "answered"
+        values = found.answer or (tuple(found.match.values()) if found.match else ())
+        match = found.match if answered else None
+        exits = {"answered": "answered", "ask_back": "ask_back", "abstained": "abstained"}
+        return {
+            "type": "final",
+            "query": question,
+            "response": ", ".join(values) if answered else found.message,
+            "task_type": "qa",
+            "route_probability": None,
+            "verdict": "agrees" if answered else "abstained",
+            "reason": "",
+            "sources": [] if match is None else [self.reader.source(match, match.row)],
+            "citations": self._citations(found) if answered else [],
+            "attempts": 1,
+            "plan": found.plan,
+            "confidence": found.confidence if answered else None,
+            "answered_by": "table",
+            "teacher_calls": 0,
+            "steps": [step],
+            "exit": exits[found.verdict],
+            "topic": found.text if answered else topic,
+        }
+
+    def _citations(self, found: Understood) -> list[Citation]:
+        key, rows = self.table.key, self.reader.row_by_number
+        places = [
+            (number, name)
+            for number, column in found.cells[:MOST_CITED]
+            for name in dict.fromkeys((key, column))
+        ]
+        return [
+            Citation(
+                table=self.table.source,
+                row=number,
+                key=rows[number].key,
+                column=name,
+                value=rows[number].key if name == key else rows[number].values.get(name, ""),
+            )
+            for number, name in dict.fromkeys(places)
+        ]
+
+
+async def continue_after(
+    saver: BaseCheckpointSaver[Any] | None, key: str, before: Sequence[ChatTurn]
+) -> dict[str, str]:
+    """Point to where a thread goes on: after the last of its turns that was not undone.
+
+    Memory of a thread whose turns were all undone is deleted.
+
+    Args:
+        saver: The checkpointer.
+        key: The thread as the checkpointer knows it.
+        before: The turns that were not undone.
+
+    Returns:
+        `checkpoint_id` for the config; empty where the thread goes on from its newest state.
+    """
+    thread = RunnableConfig(configurable={"thread_id": key})
+    newest = None if saver is None else await saver.aget_tuple(thread)
+    if saver is None or newest is None:
+        return {}
+    runs = [turn.run_id for turn in reversed(before)]
+    stored = {(newest.metadata or {}).get("run_id"): ""}
+    if runs and runs[0] not in stored:
+        async for one in saver.alist(thread):
+            place = str(one.config["configurable"]["checkpoint_id"])
+            stored.setdefault((one.metadata or {}).get("run_id"), place)
+    for run in runs:
+        if run in stored:
+            return {"checkpoint_id": stored[run]} if stored[run] else {}
+    await saver.adelete_thread(key)
+    return {}

@@ -1,0 +1,367 @@
+"""Run the turns of conversations: the only thing that the chat page calls.
+
+    service = ChatService({"multi": WorkflowAnswerer(workflow, "Checked against the table")})
+    async for event in service.ask("anna", thread, "multi", "symbol of gold?", run_id):
+        ...
+
+Every method takes the owner: what belongs to another owner does not exist. A turn is stored before
+its final event is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+from ...errors import ConfigError, EngineBusyError
+from ...tables import FactTable
+from ..answer_events import Event
+from ..feedback.feedback_store import Feedback, FeedbackStore, Opinion
+from .answerers import Answerer, TableAnswerer
+from .answers_csv import answers_csv
+from .comparison import Compared, Comparison
+from .transcript import ChatTurn, Thread, Transcript
+
+MOST_QUESTION_CHARS: Final = 2000
+"""Longest question."""
+MOST_RUNNING: Final = 4
+"""Turns that run at the same time; the engine batches them."""
+MOST_WAITING: Final = 20
+"""Turns that wait for those; further ones are refused at once."""
+MOST_TABLES: Final = 5
+"""Tables that one owner can bring; the oldest one goes when another comes."""
+_THREAD_ID = re.compile(r"[0-9a-f]{32}")
+
+ReadTable = Callable[[Path, str], FactTable]
+"""Reads a file into a table, given its path and the name that it is shown by."""
+
+
+class ChatService:
+    """Runs the turns of conversations and keeps them.
+
+    Args:
+        answerers: Name -> what answers; the first is the default.
+        transcript: Keeps the turns; by default in memory.
+        feedback: Keeps opinions on answers; by default in memory.
+        comparison: The models that can be compared; None for none.
+        report: The run's `report.html`; None for none.
+        read_table: Reads the tables that users bring; None allows none.
+        save_table: Keeps the table whose column names were edited; None: editing is not allowed.
+        most_running: Turns that run at the same time.
+        most_waiting: Turns that may wait for those.
+    """
+
+    def __init__(
+        self,
+        answerers: Mapping[str, Answerer],
+        *,
+        transcript: Transcript | None = None,
+        feedback: FeedbackStore | None = None,
+        comparison: Comparison | None = None,
+        report: Path | None = None,
+        read_table: ReadTable | None = None,
+        save_table: Callable[[FactTable], object] | None = None,
+        most_running: int = MOST_RUNNING,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        """Run nothing yet."""
+        if not answerers:
+            raise ConfigError(["a chat service needs at least one answerer"])
+        self._answerers = dict(answerers)
+        self._own: dict[str, dict[str, TableAnswerer]] = {}
+        self.transcript = transcript or Transcript()
+        self.feedback = feedback or FeedbackStore()
+        self.comparison = comparison
+        self._report = report
+        self._read_table = read_table
+        self._save_table = save_table
+        self._most = most_running + most_waiting
+        self._running = asyncio.Semaphore(most_running)
+        self._taken = 0
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._stops: dict[tuple[str, str], asyncio.Event] = {}
+
+    def workflows(self, owner: str) -> dict[str, str]:
+        """Return what can answer: name -> label, the default first."""
+        return {name: one.label for name, one in {**self._answerers, **self._tables(owner)}.items()}
+
+    @property
+    def default_table(self) -> FactTable | None:
+        """The table of the default workflow; None without one."""
+        return next(iter(self._answerers.values())).table
+
+    def table(self, owner: str, workflow: str) -> FactTable | None:
+        """Return the table that a workflow answers from; None without one.
+
+        Raises:
+            ConfigError: There is no such workflow.
+        """
+        return self._answerer(owner, workflow).table
+
+    def tables(self, owner: str) -> dict[str, FactTable]:
+        """Return the tables of all workflows that have one, by workflow."""
+        known: dict[str, Answerer] = {**self._answerers, **self._tables(owner)}
+        return {name: table for name, one in known.items() if (table := one.table) is not None}
+
+    async def ask(
+        self, owner: str, thread_id: str, workflow: str, question: str, run_id: str
+    ) -> AsyncIterator[Event]:
+        """Answer a question of a thread; yield the events of `answer_events`.
+
+        The last event is `final`, or `stopped` where `stop` was called. Turns of one thread run one
+        after the other.
+
+        Args:
+            owner: Whose thread it is.
+            thread_id: The thread: 32 hexadecimal digits, as `new_thread` gives them.
+            workflow: Name of what answers; see `workflows`.
+            question: The user's words.
+            run_id: Id of the run, a UUID that no run had before.
+
+        Raises:
+            ConfigError: The question is empty or too long, or an id or name is unknown.
+            EngineBusyError: Too many turns are waiting.
+            StillroomError: The workflow failed; the turn is not stored.
+        """
+        faults = [] if _THREAD_ID.fullmatch(thread_id) else [f"there is no thread {thread_id!r}"]
+        faults += list(filter(None, [question_fault(question)]))
+        if faults:
+            raise ConfigError(faults)
+        answerer = self._answerer(owner, workflow)
+        stop = self._stops.setdefault((owner, run_id), asyncio.Event())
+        try:
+            async with self._place(), self._turn_of(owner, thread_id):
+                events = answerer.events(
+                    question,
+                    owner=owner,
+                    thread_id=thread_id,
+                    run_id=run_id,
+                    before=self.transcript.turns(owner, thread_id),
+                )
+                asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+                async with aclosing(_until(stop, events)) as stream:  # type: ignore[type-var]
+                    async for event in stream:
+                        if event["type"] == "final":
+                            turn = ChatTurn(run_id, workflow, question, event, asked_at)
+                            self.transcript.append(owner, thread_id, turn)
+                        yield event
+                if stop.is_set():
+                    yield {"type": "stopped"}
+        finally:
+            del self._stops[(owner, run_id)]
+
+    def stop(self, owner: str, run_id: str) -> None:
+        """End a run; no-op if the owner has no such run in progress."""
+        stop = self._stops.get((owner, run_id))
+        if stop is not None:
+            stop.set()
+
+    def threads(self, owner: str) -> list[Thread]:
+        """List the owner's threads, the newest first."""
+        return self.transcript.threads(owner)
+
+    def turns(self, owner: str, thread_id: str) -> list[ChatTurn]:
+        """Return the turns of a thread; none if the owner has no such thread."""
+        return self.transcript.turns(owner, thread_id)
+
+    def keep_first(self, owner: str, thread_id: str, count: int) -> None:
+        """Undo all turns of a thread but the first `count`; 0 deletes the thread."""
+        self.transcript.keep_first(owner, thread_id, max(0, count))
+
+    def give_feedback(
+        self, owner: str, run_id: str, opinion: Opinion, comment: str = "", correction: str = ""
+    ) -> None:
+        """Store an opinion on an answer of the owner's.
+
+        Raises:
+            ConfigError: The owner has no such run, or a text is too long.
+            FeedbackLimitError: The owner has said enough.
+        """
+        turn = self.transcript.turn(owner, run_id)
+        if turn is None:
+            raise ConfigError([f"there is no answer of run {run_id!r}"])
+        final = turn.final
+        cited = (final.get("citations") or final.get("sources") or [None])[0]
+        self.feedback.give(
+            Feedback(
+                run_id=run_id,
+                owner=owner,
+                question=turn.question,
+                answer=final.get("response") or "",
+                opinion=opinion,
+                comment=comment.strip(),
+                correction=correction.strip(),
+                about=f"{cited['table']} row {cited['row']}" if cited else "",
+                verdict=final.get("verdict") or "",
+                workflow=turn.workflow,
+            )
+        )
+
+    def opinions(self, owner: str, turns: Sequence[ChatTurn]) -> dict[str, Feedback]:
+        """Return the owner's opinions on turns, by run."""
+        return self.feedback.of_runs(owner, [turn.run_id for turn in turns])
+
+    async def compare(self, question: str) -> AsyncIterator[Compared]:
+        """Ask all models of the run; yield the answers so far.
+
+        Raises:
+            ConfigError: The question is empty or too long, or there is nothing to compare.
+            EngineBusyError: Too many turns are waiting.
+        """
+        fault = question_fault(question)
+        if fault or self.comparison is None:
+            raise ConfigError([fault or "this run has no models to compare"])
+        async with self._place():
+            async for now in self.comparison.ask(question):
+                yield now
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether users can bring tables."""
+        return self._read_table is not None
+
+    async def add_table(self, owner: str, path: Path, name: str) -> str:
+        """Read a table of the owner's, which can then be asked without a student.
+
+        Args:
+            owner: Whose it is; nobody else sees it.
+            path: The file.
+            name: Name that it is shown by.
+
+        Returns:
+            The name of its workflow.
+
+        Raises:
+            DataError: The file cannot be read as a table.
+            ConfigError: No tables are taken.
+        """
+        if self._read_table is None:
+            raise ConfigError(["no tables are taken here"])
+        table = await asyncio.to_thread(self._read_table, path, name)
+        own = self._own.setdefault(owner, {})
+        workflow = f"table:{uuid4().hex[:8]}"
+        own[workflow] = TableAnswerer(table, f"{name}, without a student")
+        for oldest in list(own)[:-MOST_TABLES]:
+            del own[oldest]
+        return workflow
+
+    def may_rename(self, owner: str, workflow: str) -> bool:
+        """Tell whether the owner can edit the names of a table's columns."""
+        own = workflow in self._tables(owner)
+        return own or (self._save_table is not None and self.table(owner, workflow) is not None)
+
+    def rename(self, owner: str, workflow: str, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Set what people say for columns.
+
+        Args:
+            owner: Who does so.
+            workflow: What answers from the table.
+            words: Name of a column -> all its other names.
+
+        Raises:
+            ConfigError: There is no such column, a name is unusable, or the owner may not.
+        """
+        if not self.may_rename(owner, workflow):
+            raise ConfigError(["the names of these columns cannot be edited here"])
+        table = self._answerer(owner, workflow).rename(words)
+        if workflow in self._answerers and self._save_table is not None:
+            self._save_table(table)
+        return table
+
+    def answers_csv(self, owner: str) -> str:
+        """Return all answers of the owner's with their cells, as CSV."""
+        return answers_csv(self.transcript.all_turns(owner))
+
+    def report_html(self) -> str | None:
+        """Return the run's report; None where there is none."""
+        if self._report is None or not self._report.is_file():
+            return None
+        return self._report.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """Close the files."""
+        self.transcript.close()
+        self.feedback.close()
+
+    def _tables(self, owner: str) -> dict[str, TableAnswerer]:
+        return self._own.get(owner, {})
+
+    def _answerer(self, owner: str, workflow: str) -> Answerer:
+        known: dict[str, Answerer] = {**self._answerers, **self._tables(owner)}
+        if workflow not in known:
+            raise ConfigError([f"there is no workflow {workflow!r}; there are {list(known)}"])
+        return known[workflow]
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for one of the running turns to end; refuse where too many wait."""
+        if self._taken >= self._most:
+            raise EngineBusyError(
+                f"{self._taken} questions are being answered or waiting; ask again in a moment"
+            )
+        self._taken += 1
+        try:
+            async with self._running:
+                yield
+        finally:
+            self._taken -= 1
+
+    @asynccontextmanager
+    async def _turn_of(self, owner: str, thread_id: str) -> AsyncIterator[None]:
+        """Run one turn of a thread at a time."""
+        lock = self._turns.setdefault((owner, thread_id), asyncio.Lock())  # held by its users alone
+        async with lock:
+            yield
+
+
+def new_thread() -> str:
+    """Name a new thread."""
+    return uuid4().hex
+
+
+def question_fault(question: str) -> str:
+    """Return why a question cannot be asked; empty if it can."""
+    if not question.strip():
+        return "Please type a question."
+    if len(question) > MOST_QUESTION_CHARS:
+        return (
+            f"That is {len(question):,} characters; a question may have {MOST_QUESTION_CHARS:,}. "
+            "Please shorten it."
+        )
+    return ""
+
+
+async def _until(stop: asyncio.Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """Pass events on until the stop is set, then close their source."""
+    stopping = asyncio.ensure_future(stop.wait())
+    coming: asyncio.Future[Event | None] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(_next(events))
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                return
+            event = coming.result()
+            if event is None:
+                return
+            yield event
+    finally:
+        stopping.cancel()
+        if coming is not None and not coming.done():
+            coming.cancel()
+            with suppress(asyncio.CancelledError):
+                await coming
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _next(events: AsyncIterator[Event]) -> Event | None:
+    return await anext(events, None)
