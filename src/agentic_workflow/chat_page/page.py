@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ...errors import ModelNotFoundError
 from ..conversations.chat_service import ChatService
@@ -31,7 +31,7 @@ MAX_UPLOAD: Final = "10mb"
 POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
-    "connect-src 'self'; object-src 'none'; frame-src 'self'; base-uri 'self'; form-action 'self'"
+    "connect-src 'self'; object-src 'none'; frame-src 'none'; base-uri 'self'; form-action 'self'"
 )
 """Content-Security-Policy of every page; Gradio needs its inline scripts and styles."""
 
@@ -44,7 +44,8 @@ def build_chat_page(service: ChatService, owner_of: OwnerOf | None = None) -> Gr
 
     Args:
         service: Answers the questions and keeps the conversations.
-        owner_of: Tells from a `gradio.Request` whose it is; by default who logged in, or `local`.
+        owner_of: Tells from a `gradio.Request` whose it is; by default its `state.owner`, else who
+            logged in, else `local`.
 
     Returns:
         A `gradio.Blocks`.
@@ -53,7 +54,7 @@ def build_chat_page(service: ChatService, owner_of: OwnerOf | None = None) -> Gr
         MissingDependencyError: Gradio is not installed.
     """
     gr = import_gradio()
-    owner_of = owner_of or _logged_in
+    owner_of = owner_of or _owner
     report = service.report_html()
     with gr.Blocks(title="stillroom", analytics_enabled=False) as page:
         gr.HTML(_head(service), elem_id="head")
@@ -90,13 +91,17 @@ def page_options() -> dict[str, Any]:
     }
 
 
+App = TypeVar("App")
+"""A `fastapi.FastAPI`, which this module does not import."""
+
+
 def mount_chat_page(
-    app: Gradio,
+    app: App,
     service: ChatService,
     path: str = "/chat",
     owner_of: OwnerOf | None = None,
     **options: Gradio,
-) -> Gradio:
+) -> App:
     """Mount the page into a FastAPI app.
 
     Args:
@@ -107,7 +112,8 @@ def mount_chat_page(
         **options: Further options of `gradio.mount_gradio_app`, such as `auth_dependency`.
     """
     page = build_chat_page(service, owner_of)
-    return import_gradio().mount_gradio_app(app, page, path=path, **page_options(), **options)
+    import_gradio().mount_gradio_app(app, page, path=path, **page_options(), **options)
+    return app
 
 
 def launch(service: ChatService, *, port: int | None = None, block: bool = True) -> str:
@@ -196,8 +202,10 @@ class PageHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-def _logged_in(request: Gradio) -> str:
-    return str(getattr(request, "username", None) or "local")
+def _owner(request: Gradio) -> str:
+    """Tell whose request it is: the app's `request.state.owner`, else Gradio's own login."""
+    owner = getattr(getattr(request, "state", None), "owner", None)
+    return str(owner or getattr(request, "username", None) or "local")
 
 
 def _head(service: ChatService) -> str:

@@ -45,7 +45,7 @@ def add_table_tab(
         return asking_html(table, service.may_rename(owner, workflow)), records_html(table, now)
 
     def open_(workflow: str, request: Gradio) -> tuple[Any, ...]:
-        return TableView(), *shown(owner_of(request), workflow, TableView()), ""
+        return TableView(), *shown(owner_of(request), workflow, TableView())
 
     def browse(workflow: str, now: TableView, request: Gradio, event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
@@ -88,8 +88,8 @@ def add_table_tab(
         if handler in (browse, rename, to_chat):
             handler.__annotations__["event"] = gr.EventData
     opened = [view, asking, records, notice]
-    tab.select(open_, chat.workflow, opened, **common)
-    chat.workflow.change(open_, chat.workflow, opened, **common)
+    tab.select(open_, chat.workflow, opened[:3], **common)
+    chat.workflow.change(open_, chat.workflow, opened[:3], **common)
     records.click(browse, [chat.workflow, view], [view, records], **common)
     asking.submit(rename, chat.workflow, [asking, notice], **common)
     asked = asking.click(to_chat, None, [chat.box, tabs], **common)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from ...errors import ConfigError
 from ...tables import FactTable
 from ..answer_events import Event
 from ..grounding.grounded_answer import MOST_CITED
+from ..model_calls.deadlines import RunContext
 from ..reading.table_reader import TableReader, Understood
 from ..state import Citation, Step
 from ..workflow import Workflow
@@ -93,10 +94,75 @@ class WorkflowAnswerer:
 
     def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
         """Set what people say for columns; see `Answerer`."""
-        if self.reader is None:
-            raise ConfigError(["there is no table whose columns could be named"])
-        self.reader.call_columns(words)
-        return self.reader.table
+        return _rename(self.reader, words)
+
+
+class Turn(Protocol):
+    """A turn that a server has admitted; see `http.service.Turn`."""
+
+    workflow: Workflow | None
+    config: RunnableConfig
+    limits: RunContext
+    outcome: str
+
+    def note_token(self) -> None:
+        """Record the time of the first token."""
+
+
+class TurnService(Protocol):
+    """What a server runs turns with; see `http.service.Service`."""
+
+    def turn(
+        self, name: str, owner: str, *, thread_id: str | None = None, run_id: str | None = None
+    ) -> AbstractAsyncContextManager[Turn]:
+        """Admit a turn for the time of a block."""
+
+
+class ServiceAnswerer:
+    """Answers by a workflow of a server, within its limits, counts and deadlines.
+
+    Args:
+        service: Admits the turns.
+        name: Name of the workflow there.
+        label: As in `Answerer`.
+        reader: As in `WorkflowAnswerer`.
+    """
+
+    def __init__(
+        self, service: TurnService, name: str, label: str, reader: TableReader | None = None
+    ) -> None:
+        """Take the service."""
+        self._service, self._name = service, name
+        self.label, self.reader = label, reader
+
+    @property
+    def table(self) -> FactTable | None:
+        """The student's table."""
+        return None if self.reader is None else self.reader.table
+
+    async def events(
+        self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Answer a question; see `Answerer`."""
+        admitted = self._service.turn(self._name, owner, thread_id=thread_id, run_id=run_id)
+        async with admitted as turn:
+            assert turn.workflow is not None
+            thread = turn.config["configurable"]
+            saver = turn.workflow.checkpointer
+            place = await continue_after(saver, thread["thread_id"], before)
+            config = RunnableConfig(**{**turn.config, "configurable": {**thread, **place}})
+            events = turn.workflow.astream_events(question, config, limits=turn.limits)
+            async with aclosing(events) as stream:  # type: ignore[type-var]
+                async for event in stream:
+                    if event["type"] == "token":
+                        turn.note_token()
+                    elif event["type"] == "final":
+                        turn.outcome = event["exit"]
+                    yield event
+
+    def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
+        """Set what people say for columns; see `Answerer`."""
+        return _rename(self.reader, words)
 
 
 class TableAnswerer:
@@ -174,6 +240,13 @@ class TableAnswerer:
             )
             for number, name in dict.fromkeys(places)
         ]
+
+
+def _rename(reader: TableReader | None, words: Mapping[str, Sequence[str]]) -> FactTable:
+    if reader is None:
+        raise ConfigError(["there is no table whose columns could be named"])
+    reader.call_columns(words)
+    return reader.table
 
 
 async def continue_after(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -339,29 +339,29 @@ def question_fault(question: str) -> str:
 
 
 async def _until(stop: asyncio.Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    """Pass events on until the stop is set, then close their source."""
-    stopping = asyncio.ensure_future(stop.wait())
-    coming: asyncio.Future[Event | None] | None = None
+    """Pass events on until the stop is set. All of them are taken by one task, which is cancelled
+    by the stop, so that the run behind them sees one task from its beginning to its end."""
+    passed: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def take() -> None:
+        try:
+            async with aclosing(events) as stream:  # type: ignore[type-var]
+                async for event in stream:
+                    passed.put_nowait(event)
+        finally:
+            passed.put_nowait(None)
+
+    taking = asyncio.create_task(take())
+    stopping = asyncio.create_task(stop.wait())
+    stopping.add_done_callback(lambda _: taking.cancel())
     try:
-        while True:
-            coming = asyncio.ensure_future(_next(events))
-            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
-                return
-            event = coming.result()
-            if event is None:
-                return
+        while (event := await passed.get()) is not None:
             yield event
+        if not stop.is_set():
+            await taking  # raises what the run raised
     finally:
         stopping.cancel()
-        if coming is not None and not coming.done():
-            coming.cancel()
-            with suppress(asyncio.CancelledError):
-                await coming
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
-
-
-async def _next(events: AsyncIterator[Event]) -> Event | None:
-    return await anext(events, None)
+        taking.cancel()
+        await asyncio.wait({taking})
+        if not taking.cancelled():
+            taking.exception()  # it was raised above, or nobody waits for it any more

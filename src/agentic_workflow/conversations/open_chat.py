@@ -1,18 +1,26 @@
-"""Open a student's folder as a chat service: workflows, conversations, feedback, comparison."""
+"""Open a student, or a server's service, as a chat service with its conversations and feedback."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+from langchain_core.language_models import BaseChatModel
 
 from ...errors import CheckpointError
 from ...run_folder import PROGRESS_FILE
 from ..agent import AgenticWorkflow, MultiAgentWorkflow
 from ..feedback.feedback_store import FeedbackStore
+from ..reading.table_reader import TableReader
 from ..workflow import Workflow
-from .answerers import Answerer, WorkflowAnswerer
+from .answerers import Answerer, ServiceAnswerer, TurnService, WorkflowAnswerer
 from .chat_service import ChatService, ReadTable
 from .comparison import Comparison, compared_folders
 from .transcript import Transcript
+
+_SINGLE: Final = "The student alone, not checked"
+_MULTI: Final = "The student, checked against the table"
 
 
 def open_chat_service(
@@ -40,21 +48,35 @@ def open_chat_service(
         table=multi.agent.table,
         checkpointer=multi.checkpointer,
     )
-    run = folder.parent if (folder.parent / PROGRESS_FILE).is_file() else None
-    comparison = None
-    if run is not None and len(found := compared_folders(run)) > 1:
-        opened = {name: multi.agent.chat_model for name, place in found.items() if place == folder}
-        comparison = Comparison(found, opened, multi.agent.reader)
-    table = multi.agent.table
-    return ChatService(
-        answerers(multi, single),
-        transcript=Transcript(kept / "conversations.db"),
-        feedback=FeedbackStore(kept / "feedback.db"),
-        comparison=comparison,
-        report=None if run is None else run / "report.html",
-        read_table=read_table,
-        save_table=None if table is None else lambda edited: edited.write(folder),
-    )
+    return _over_student(answerers(multi, single), folder, kept, multi, read_table, may_edit=True)
+
+
+def chat_over(
+    service: TurnService,
+    workflows: Mapping[str, Workflow],
+    student: Path,
+    keep: Path,
+    *,
+    read_table: ReadTable | None = None,
+    may_edit: bool = False,
+) -> ChatService:
+    """Run the turns of the chat page by a server's service.
+
+    Args:
+        service: Admits the turns; see `http.service.Service`.
+        workflows: Its workflows by name, the default first.
+        student: The student's folder.
+        keep: Folder for conversations and feedback.
+        read_table: As in `open_chat_service`.
+        may_edit: Users may edit the names of the table's columns, which all users share.
+    """
+    multi = next((one for one in workflows.values() if isinstance(one, MultiAgentWorkflow)), None)
+    reader = None if multi is None else multi.agent.reader
+    found: dict[str, Answerer] = {
+        name: ServiceAnswerer(service, name, _label(one, reader), reader)
+        for name, one in workflows.items()
+    }
+    return _over_student(found, student, keep, multi, read_table, may_edit=may_edit)
 
 
 def chat_service(workflow: Workflow) -> ChatService:
@@ -66,16 +88,9 @@ def answerers(*workflows: Workflow) -> dict[str, Answerer]:
     """Name workflows for users."""
     found: dict[str, Answerer] = {}
     for workflow in workflows:
-        agent = getattr(workflow, "agent", None)
-        reader = getattr(agent, "reader", None)
-        if isinstance(workflow, AgenticWorkflow):
-            label = "The student alone, not checked"
-            found["single"] = WorkflowAnswerer(workflow, label, reader)
-        elif reader is None:
-            found["multi"] = WorkflowAnswerer(workflow, "The student", None)
-        else:
-            label = "The student, checked against the table"
-            found["multi"] = WorkflowAnswerer(workflow, label, reader)
+        reader = getattr(getattr(workflow, "agent", None), "reader", None)
+        name = "single" if isinstance(workflow, AgenticWorkflow) else "multi"
+        found[name] = WorkflowAnswerer(workflow, _label(workflow, reader), reader)
     return found
 
 
@@ -90,3 +105,45 @@ def chat_folder(student: Path) -> Path:
     if (student.parent / PROGRESS_FILE).is_file():
         return student.parent / "chat"
     return student.with_name(f"{student.name}.chat")
+
+
+def _over_student(
+    found: Mapping[str, Answerer],
+    student: Path,
+    kept: Path,
+    multi: MultiAgentWorkflow | None,
+    read_table: ReadTable | None,
+    *,
+    may_edit: bool,
+) -> ChatService:
+    """Add what a student's run folder has: models to compare with, and the report."""
+    run = student.parent if (student.parent / PROGRESS_FILE).is_file() else None
+    model = None if multi is None else multi.agent.chat_model
+    reader = None if multi is None else multi.agent.reader
+    table = None if reader is None else reader.table
+    return ChatService(
+        found,
+        transcript=Transcript(kept / "conversations.db"),
+        feedback=FeedbackStore(kept / "feedback.db"),
+        comparison=None if run is None else _comparison(run, student, model, reader),
+        report=None if run is None else run / "report.html",
+        read_table=read_table,
+        save_table=(lambda edited: edited.write(student)) if may_edit and table else None,
+    )
+
+
+def _comparison(
+    run: Path, student: Path, model: BaseChatModel | None, reader: TableReader | None
+) -> Comparison | None:
+    folders = compared_folders(run)
+    if len(folders) < 2:
+        return None
+    same = student.resolve()
+    opened = {name: model for name, at in folders.items() if model and at.resolve() == same}
+    return Comparison(folders, opened, reader)
+
+
+def _label(workflow: Workflow, reader: TableReader | None) -> str:
+    if isinstance(workflow, AgenticWorkflow):
+        return _SINGLE
+    return "The student" if reader is None else _MULTI

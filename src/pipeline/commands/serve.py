@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...console import Console
 from ...errors import MissingDependencyError
+from ...inference.sources.find_model import find_model
 from ..options import EXIT_USAGE, CommandParser, add_verbose, device, number, one_of, text
 from ..options import whole_number as whole
 from ..path_checks import model_faults, output_faults
 from .pipeline import no_action
 
 if TYPE_CHECKING:
+    from ...agentic_workflow.conversations.chat_service import ChatService
+    from ...agentic_workflow.http.service import Service
     from ...agentic_workflow.http.settings import ServerSettings
 
 DATA_DIR = "outputs/serve"
@@ -30,7 +33,7 @@ def serve_parser() -> CommandParser:
     """Make the parser of `stillroom serve`."""
     parser = CommandParser(
         "stillroom serve",
-        "Serve a student over HTTP: OpenAI's API, health, metrics. Listens on 127.0.0.1; to be\n"
+        "Serve a student over HTTP: OpenAI's API, chat page, health. Listens on 127.0.0.1; to be\n"
         "reached from other machines it needs keys (stillroom keys add NAME --tokens FILE).",
         (
             "stillroom serve outputs/elements/student",
@@ -57,6 +60,7 @@ def serve_parser() -> CommandParser:
     add("--traces", type=text, metavar="FILE",
         help="keep OpenTelemetry spans: SQLite for .db, else JSON Lines")  # fmt: skip
     add("--trace-text", action="store_true", help="put questions and answers into the spans")
+    add("--no-page", action="store_true", help="no chat page at /chat")
     add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     limits = parser.add_argument_group("limits").add_argument
     limits("--max-turns", type=whole(1), default=64, help="turns at once; more get 429")
@@ -110,13 +114,37 @@ def serve(args: argparse.Namespace) -> None:
             recorder = SpanRecorder(FileExporter(args.traces), with_text=args.trace_text)
             service.callbacks.append(recorder)
         words.append(f"{service.model_name}, as models {', '.join(service.model_names)}")
+    chat = None if args.no_page else _chat(service, args, console)
     try:
-        server = make_server(server_app(service, settings), service, settings)
+        server = make_server(server_app(service, settings, chat), service, settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        console.line("serving", f"http://{host}:{settings.port}  (Ctrl-C to stop)")
+        page = "" if chat is None else ", chat page at /chat"
+        console.line("serving", f"http://{host}:{settings.port}{page}  (Ctrl-C to stop)")
         server.run()
     finally:
         service.close()
+        if chat is not None:
+            chat.close()
+
+
+def _chat(service: Service, args: argparse.Namespace, console: Console) -> ChatService | None:
+    """Open the chat page's conversations; None, with a note, where Gradio is not installed."""
+    from importlib.util import find_spec
+
+    from ...agentic_workflow.conversations.open_chat import chat_over
+    from .chat import read_own_table
+
+    if find_spec("gradio") is None:
+        console.line("note", "no chat page: it needs pip install 'stillroom[chat]'")
+        return None
+    return chat_over(
+        service,
+        service.workflows,
+        Path(find_model(str(args.checkpoint))),
+        Path(args.data_dir),
+        read_table=read_own_table,
+        may_edit=args.tokens is None,
+    )
 
 
 def _settings(args: argparse.Namespace) -> ServerSettings:

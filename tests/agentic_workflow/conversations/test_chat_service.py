@@ -9,6 +9,7 @@ from stillroom.agentic_workflow.agent import MultiAgentWorkflow
 from stillroom.agentic_workflow.conversations.answerers import TableAnswerer, WorkflowAnswerer
 from stillroom.agentic_workflow.conversations.chat_service import ChatService, new_thread
 from stillroom.agentic_workflow.conversations.comparison import Comparison
+from stillroom.agentic_workflow.conversations.open_chat import chat_over
 from stillroom.agentic_workflow.conversations.transcript import Transcript
 from stillroom.errors import ConfigError, EngineBusyError, GenerationError
 from stillroom.inference.chat.scripted_model import ScriptedModel
@@ -109,6 +110,30 @@ async def test_a_follow_up_leans_on_the_same_turn_after_a_restart(table, tmp_pat
         service.close()
         workflow.checkpointer.close()
     assert "Gold" in final["plan"]
+
+
+async def test_a_servers_service_runs_the_turns(table, tmp_path):
+    pytest.importorskip("fastapi", reason="pip install 'stillroom[serve]'")
+    from stillroom.agentic_workflow.http.service import Service
+
+    model = ScriptedModel(replies)
+    workflows = {"multi": MultiAgentWorkflow(model, table=table, checkpointer="memory")}
+    server, ended = Service(model, workflows, model_name="elements"), []
+    server.observers.append(lambda turn: ended.append((turn.owner, turn.run_id, turn.outcome)))
+    service = chat_over(server, server.workflows, tmp_path, tmp_path / "chat")
+    thread, run_id = new_thread(), str(uuid4())
+    await ask(service, thread, "What is the symbol of gold?", run_id=run_id)
+    await ask(service, thread, "What is the symbol of silver?")
+    service.keep_first("anna", thread, 1)
+    final = await ask(service, thread, "and its atomic mass?")
+    assert "Gold" in final["plan"]
+    assert ended[0] == ("anna", run_id, "answered")
+    assert len(ended) == 3
+    assert service.workflows("anna") == {"multi": "The student, checked against the table"}
+    server.draining = True
+    with pytest.raises(Exception, match="going down"):
+        await ask(service, thread, "What is the symbol of gold?")
+    service.close()
 
 
 async def test_a_stopped_turn_ends_and_is_not_kept():
