@@ -220,3 +220,35 @@ def test_good_articles_that_a_keyword_rule_blocks_are_counted_per_language(ran, 
     assert lost["en"]["false_negative_rate"] == 0.0
     assert lost["all"]["false_negative_rate"] == 0.5
     assert "so about 20 are lost, 100.0 % of all good ones" in out
+
+
+def test_near_copies_stay_in_one_part_and_rare_tiers_are_repeated_in_training_only(ran, tmp_path):
+    def article(n, copy):
+        words = " ".join(f"w{(n + 1) * (k + 7) ** 2 % 997}" for k in range(120))
+        return {"id": f"{n}-{copy}", "title": "T", "content": words + f" copy {copy}",
+                "mine_analysis": dict.fromkeys("ab", 9 if n < 2 else 1)}  # fmt: skip
+
+    ran("new mine/v1 --dimensions a,b")
+    write_lines(tmp_path / "all.jsonl", [article(n, copy) for n in range(40) for copy in range(3)])
+
+    def parts(more):
+        assert ran(f"split mine/v1 --input all.jsonl --output-dir s {more}")[0] == 0
+        return {
+            part: [json.loads(x)["id"] for x in (tmp_path / f"s/{part}.jsonl").open()]
+            for part in ("train", "val", "test")
+        }
+
+    def articles_of(ids):
+        return {one.split("-")[0] for one in ids}
+
+    together = parts("--oversample")
+    for one in together:
+        for other in together:
+            assert one == other or not articles_of(together[one]) & articles_of(together[other])
+    alone = parts("--near-duplicates 0")
+    assert articles_of(alone["train"]) & articles_of(alone["test"]), "else the test shows nothing"
+    balanced = [json.loads(x)["id"] for x in (tmp_path / "s/train_balanced.jsonl").open()]
+    assert set(balanced) == set(together["train"])
+    rare = [one for one in balanced if int(one.split("-")[0]) < 2]
+    assert len(rare) >= 0.1 * len(balanced)
+    assert len(rare) > len(set(rare))

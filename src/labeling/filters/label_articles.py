@@ -61,6 +61,8 @@ class FilterLabels:
     """Why the run ended early, as in `LabelRun.stopped`."""
     message: str = ""
     """The reason in words."""
+    retries: int = 0
+    """Calls of this run that repeated another one."""
     cost: float | None = None
     """Known cost of this run; None without prices."""
     consistency: list[ConsistencyReport] = field(default_factory=list)
@@ -149,6 +151,10 @@ def label_articles(
         for one in teachers
     ]
     made, started = FilterLabels(folder.folder), datetime.now(UTC)
+    folder.log(
+        f"{folder.oracle} labels for {package.config.name} {package.config.version}, prompt "
+        f"{package.prompt.prompt_hash}; {len(folder.labelled)} labels are there"
+    )
     errors: Counter[str] = Counter()
     tasks, begun = _tasks(package, articles, folder, made), time.monotonic()
     if consistency is not None and (target_count is None or target_count > len(folder.labelled)):
@@ -167,11 +173,15 @@ def label_articles(
         started_at=started,
         attempted=made.labelled + made.failed,
         succeeded=made.labelled,
+        retries=made.retries,
         errors=errors,
         processing_s=time.monotonic() - begun,
         cost=made.cost,
     )
     made.total = len(folder.labelled)
+    if made.stopped is not None:
+        folder.log(f"ended early ({made.stopped}): {made.message}", "ERROR")
+    folder.log(f"{made.labelled} labels and {made.failed} dead letters more, {made.total} labels")
     return made
 
 
@@ -238,6 +248,7 @@ def _require_consistency(
         kept[name] = found.to_dict()
         write_json(path, {"schema_version": 1, "reports": kept})
         if found.fault is not None:
+            folder.log(found.fault, "ERROR")
             raise LabelingStoppedError(
                 f"{found.fault}; nothing more is labelled. Make the prompt more definite or take "
                 "another oracle, raise the limit (--consistency-limit), or skip this check "
@@ -265,6 +276,7 @@ def _ask(
     for labeler in labelers:
         left = [one for one in part if one.id not in faults]
         run = labeler.run(left, progress=progress)
+        made.retries += run.numbers.retries
         if run.numbers.cost is not None:
             made.cost = (made.cost or 0.0) + run.numbers.cost
         for one in run.results:

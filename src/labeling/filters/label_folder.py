@@ -30,6 +30,7 @@ METRICS_FILE: Final = "metrics.jsonl"
 SUMMARY_FILE: Final = "session_summary.json"
 DEAD_LETTERS_FILE: Final = "dead_letter.jsonl"
 EVENTS_FILE: Final = "events.jsonl"
+LOG_FILE: Final = "distillation.log"
 _LONGEST_ID: Final = 64
 _SECRET: Final = re.compile(
     r"\b(?:sk|pk|rk|hf|gsk|AIza|ghp|xai)[-_]?[A-Za-z0-9_-]{16,}|(?<=Bearer )\S+"
@@ -184,6 +185,13 @@ class LabelFolder:
             **{key: value for key, value in more.items() if value is not None},
         })  # fmt: skip
 
+    def log(self, message: str, level: str = "INFO") -> None:
+        """Add a line `time | LEVEL | message` to `distillation.log`, without secrets."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        line = f"{now} | {level} | {without_secrets(' '.join(message.split()))}\n"
+        with open(self.folder / LOG_FILE, "a", encoding="utf-8") as stream:
+            stream.write(line)
+
     def write_state(self) -> None:
         """Write the state, in the form of the folder."""
         write_json(self.state_path, {
@@ -319,6 +327,7 @@ class LabelFolder:
             raise ConfigError([f"{self.folder}: {one}; label into another folder, or set "
                                "allow_change=True" for one in faults])  # fmt: skip
         for one in faults:
+            self.log(one, "WARNING")
             event = {"timestamp": datetime.now(UTC).isoformat(), "event": one}
             _append_line(self.folder / EVENTS_FILE, {**event, "labels_before": len(self.labelled)})
 

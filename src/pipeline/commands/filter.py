@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ...console import Console
@@ -237,6 +238,15 @@ def split_parser() -> CommandParser:
     add("--seed", type=seed, default=42, help="of the order (default 42)")
     add("--group-by", type=text, metavar="FIELD",
         help="field with the cluster of a record, which stays in one part")  # fmt: skip
+    add(
+        "--near-duplicates",
+        type=number(0, 1),
+        default=0.8,
+        metavar="JACCARD",
+        help="likeness of texts from which records stay in one part (default 0.8; 0: equal texts)",
+    )
+    add("--oversample", action="store_true", help="write train_balanced.jsonl too, with records of "
+        "rare tiers repeated up to 10 %% of it; the other parts stay as they are")  # fmt: skip
     add("--stratify-by", type=one_of("tier", "score"), default="tier",
         help="tier (or class; default), or bins of two points of the weighted average")  # fmt: skip
     add_verbose(parser)
@@ -455,31 +465,45 @@ def _analyze(args: argparse.Namespace, console: Console) -> None:
 
 
 def _split(args: argparse.Namespace, console: Console) -> None:
-    from ...labeling.filters.curation.distribution import label_average, label_group
+    from ...files import write_json_lines
+    from ...labeling.filters.curation.distribution import label_average, label_group, oversample
     from ...labeling.filters.curation.splits import create_splits, score_stratum
+    from .near_groups import near_groups
 
     config, records = _package(args).config, _records(args, console)
+    near = near_groups(records, args.near_duplicates) if args.near_duplicates else {}
     by_score = args.stratify_by == "score" and not config.is_classifier
     made = create_splits(
         records,
         (lambda one: score_stratum(label_average(one, config)))
         if by_score
         else (lambda one: label_group(one, config)),
-        group_of=None if args.group_by is None else _grouping(args.group_by),
+        group_of=_grouping(args.group_by, near),
         ratios=(args.train_ratio, args.val_ratio, args.test_ratio),
         seed=args.seed,
     )
     made.write(args.output_dir)
+    if near:
+        console.line("near copies", f"{len(near):,} records stay with the one that they are like")
+    if args.oversample:
+        balanced = oversample(made.train, lambda one: label_group(one, config))
+        write_json_lines(Path(args.output_dir) / "train_balanced.jsonl", balanced)
+        console.line("balanced", f"{len(balanced):,} records in train_balanced.jsonl")
     for part, own in made.parts().items():
         console.line(part, f"{len(own):,} records")
     for name, counts in made.strata.items():
         console.line(name[:11], json.dumps(counts))
 
 
-def _grouping(field: str) -> Callable[[Any], str]:
+def _grouping(field: str | None, near: Mapping[str, str]) -> Callable[[Any], str]:
+    """Name the group of a record: the cluster in its field, else the record that it is like."""
+
     def group(record: Any) -> str:  # noqa: ANN401 - any record
-        value = record.get(field)
-        return f"id {record.get('id')}" if value is None else f"group {value}"
+        value = None if field is None else record.get(field)
+        if value is not None:
+            return f"group {value}"
+        identity = str(record.get("id"))
+        return f"id {near.get(identity, identity)}"
 
     return group
 

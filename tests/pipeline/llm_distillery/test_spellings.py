@@ -100,9 +100,10 @@ def ran(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main(["filter", "new", FILTER, "--dimensions", "a,b"])
     articles = [
-        {"id": f"r{n}", "title": f"Title {n}", "content": f"This is number {n}. " + "Words. " * 60}
+        {"id": f"r{n}", "title": f"Title {n}", "content": f"This is number {n}. "
+         + " ".join(f"w{(n + 1) * (k + 7) ** 2 % 997}." for k in range(80))}
         for n in range(40)
-    ]
+    ]  # fmt: skip
     write(tmp_path / "raw.jsonl", articles)
     opened = []
 
