@@ -38,6 +38,7 @@ from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
 from stillroom.agentic_workflow.distilled_agent import open_student, open_table
 from stillroom.agentic_workflow.grounding.answer_check import answers_agree
 from stillroom.agentic_workflow.grounding.grounded_answer import Grounding, open_grounding
+from stillroom.rate_interval import wilson_interval
 from stillroom.tables import FactTable
 
 RESULTS = Path(__file__).parent / "results" / "grounding.md"
@@ -308,11 +309,8 @@ def share(part: int, whole: int) -> str:
     """Write a share with its 95 % interval (Wilson 1927)."""
     if not whole:
         return "none"
-    z, p = 1.96, part / whole
-    middle = (p + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z / (1 + z * z / whole) * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return f"{100 * p:.1f} % ({100 * low:.1f}-{100 * high:.1f}), {part}/{whole}"
+    low, high = wilson_interval(part, whole)
+    return f"{100 * part / whole:.1f} % ({100 * low:.1f}-{100 * high:.1f}), {part}/{whole}"
 
 
 def _options() -> argparse.Namespace:

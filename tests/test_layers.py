@@ -48,7 +48,7 @@ FLOORS = {
     ],
     "evaluation": [
         "calibration compare_models footprint metrics scores speed statistics",
-        "held_out model_card plots report sql_scores",
+        "held_out model_card plots report score_drift sql_scores",
         "calibrate_student evaluate_models",
     ],
     "agentic_workflow": [
@@ -72,7 +72,7 @@ FLOORS = {
     "pipeline": [
         "options reasoning threads",
         "path_checks reading_options",
-        "easydistill records",
+        "easydistill filter_judging records",
         "agent_job",
         "commands main_job systems",
         "llm_distillery text_to_sql",

@@ -9,11 +9,11 @@ unchanged encoder. "Ranker" is the packaged student with its adapted encoder. In
 """
 
 import argparse
-import math
 
 import torch
 from measure import own_counts
 from stillroom.inference.sources.find_model import find_model
+from stillroom.rate_interval import wilson_interval
 from stillroom.understanding.answers.ask_table import GENERAL, TableAsker
 from stillroom.understanding.plans.in_words import plan_in_words
 from stillroom.understanding.ranker.encoder import Encoder
@@ -46,10 +46,8 @@ class EncoderOnly:
 
 def interval(right, of):
     """Give Wilson's interval of a share, in percent."""
-    z, p = 1.96, right / of
-    middle = (p + z * z / (2 * of)) / (1 + z * z / of)
-    half = z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return f"{100 * p:.0f} % ({100 * (middle - half):.0f} to {100 * (middle + half):.0f})"
+    low, high = wilson_interval(right, of)
+    return f"{100 * right / of:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def main() -> None:

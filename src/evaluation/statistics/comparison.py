@@ -188,7 +188,7 @@ def compare_by_category(
     }
     adjusted = holm({name: one.p_value for name, one in found.items()})
     return {
-        name: _with_verdict({**vars(one), "p_value": adjusted[name]}, adjusted[name] < significance)
+        name: judged({**vars(one), "p_value": adjusted[name]}, adjusted[name] < significance)
         for name, one in found.items()
     }
 
@@ -228,7 +228,7 @@ def _compared(
     values["records_needed"] = records_to_decide(
         values["difference"], error, count, margin=margin, significance=significance
     )
-    return _with_verdict(values, values["p_value"] < significance)
+    return judged(values, values["p_value"] < significance)
 
 
 def _rates(paired: Paired, values: dict[str, Any], lower_is_better: bool) -> dict[str, Any]:
@@ -266,12 +266,18 @@ def _means(
         "test": f"paired bootstrap of {found.clusters:,} source records",
         "minimum_detectable": None
         if few
-        else detectable_mean_difference(found.standard_error, found.clusters, significance),
+        else detectable_mean_difference(found.standard_error, found.clusters - 1, significance),
         "standard_error": found.standard_error,
     }
 
 
-def _with_verdict(values: dict[str, Any], is_significant: bool) -> Comparison:
+def judged(values: dict[str, Any], is_significant: bool) -> Comparison:
+    """Add the verdict to the fields of a comparison.
+
+    Args:
+        values: All fields but `verdict`.
+        is_significant: Whether a test found a difference.
+    """
     verdict: Verdict = "undecided"
     margin = values["margin"]
     if is_significant and values["difference"] > 0:

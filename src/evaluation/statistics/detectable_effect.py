@@ -73,23 +73,22 @@ def detectable_rate_difference(
 
 
 def detectable_mean_difference(
-    standard_error: float, clusters: int, significance: float = 0.05
+    standard_error: float, freedom: float, significance: float = 0.05
 ) -> float | None:
     """Compute the smallest difference of two means that is found four times in five.
 
     Args:
         standard_error: Of the difference.
-        clusters: Source records, on which the degrees of freedom depend.
+        freedom: Degrees of freedom of the error: the number of source records less one.
         significance: Of the two-sided test.
 
     Returns:
-        A difference in the unit of the values; None for fewer than two source records.
+        A difference in the unit of the values; None without a degree of freedom.
     """
     from scipy.stats import t
 
-    if clusters < 2:
+    if freedom <= 0:
         return None
-    freedom = clusters - 1
     return float(
         (t.ppf(1 - significance / 2, freedom) + t.ppf(POWER + _RESERVE, freedom)) * standard_error
     )

@@ -9,6 +9,7 @@ stillroom filter analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png
 stillroom filter split filters/uplifting/v1 --input all.jsonl --output-dir datasets/uplifting/splits
 stillroom filter probe --filter filters/uplifting/v1 --data-dir datasets/uplifting/splits
 stillroom filter score --filter filters/uplifting/v1 --input articles.jsonl --output scored.jsonl
+stillroom filter evaluate filters/uplifting/v1 --labels splits/test.jsonl --model student
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from ..options import (
     text,
     whole_number,
 )
+from .filter_judging import JUDGING_ACTIONS, JUDGING_FAULTS
+from .filter_renewal import RENEWAL_ACTIONS, RENEWAL_FAULTS
 from .filter_score import probe, probe_parser, score, score_faults, score_parser
 from .label import progress_line
 from .oracle_options import (
@@ -548,7 +551,14 @@ ACTIONS: Final[
     "split": (split_parser, _split, "training, validation and test files"),
     "probe": (probe_parser, probe, "train the first stage of a cascade"),
     "score": (score_parser, score, "score articles by students, or by a model on a server"),
+    **JUDGING_ACTIONS,
+    **RENEWAL_ACTIONS,
 }
 """Action -> its parser, what it does, and its line in the help."""
-_CHECKS: Final = {"label": label_faults, "score": score_faults}
+_CHECKS: Final[dict[str, Callable[[argparse.Namespace], Sequence[str]]]] = {
+    "label": label_faults,
+    "score": score_faults,
+    **JUDGING_FAULTS,
+    **RENEWAL_FAULTS,
+}
 """Action -> what lists the faults of its options before heavy libraries are loaded."""

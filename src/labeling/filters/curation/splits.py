@@ -172,14 +172,24 @@ def overlap_faults(
     faults = []
     for part, records in parts.items():
         for record in records:
-            keys = [("id", str(record.get(id_field))), ("content", _content(record, id_field))]
-            if group_of is not None:
-                keys.append(("group", str(group_of(record))))
-            for kind, key in keys:
+            for kind, key in record_keys(record, group_of=group_of, id_field=id_field):
                 other = seen.setdefault((kind, key), part)
                 if other != part:
                     faults.append(f"{kind} {key[:60]!r} is in {other} and in {part}")
     return faults
+
+
+def record_keys(
+    record: Mapping[str, Any],
+    *,
+    group_of: Callable[[Mapping[str, Any]], Hashable] | None = None,
+    id_field: str = "id",
+) -> list[tuple[str, str]]:
+    """List what no two parts may share: kind and key of id, content and group."""
+    keys = [("id", str(record.get(id_field))), ("content", _content(record, id_field))]
+    if group_of is not None:
+        keys.append(("group", str(group_of(record))))
+    return keys
 
 
 def _ids(records: Sequence[Mapping[str, Any]], id_field: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Metrics of a student against held-out oracle labels, and the report of the deployment gate.
+"""Metrics of a student against held-out oracle labels.
 
 Sizes: N articles, D dimensions.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import DataError, EmptyDataError
-from ...reports.score_agreement import score_agreement
-from ..filter_config import OPERATING_POINT, FilterConfig
-from .score_order import ROUNDING, tier_of
+from ..filter_config import OPERATING_POINT
+from .score_order import ROUNDING
 
 RECALL_AT: Final = (10, 20, 50)
 NDCG_AT: Final = (10, 20)
@@ -111,99 +110,6 @@ def ndcg_at(predicted: Sequence[float] | Floats, true: Sequence[float] | Floats,
     discounts = np.log2(np.arange(2, k + 2))
     best = float((gains[_top(true, k)] / discounts).sum())
     return float((gains[_top(predicted, k)] / discounts).sum()) / best if best > 0 else 1.0
-
-
-def gate_report(
-    predicted: Mapping[str, float],
-    true: Mapping[str, float],
-    config: FilterConfig,
-    *,
-    resamples: int = 1000,
-    seed: int = 42,
-) -> dict[str, Any]:
-    """Judge a model on held-out oracle labels, as the deployment gate does.
-
-    Args:
-        predicted: Article id -> weighted average of the model.
-        true: Article id -> weighted average of the oracle's labels.
-        config: Its `pass_threshold` is the operating point; its tiers are compared.
-        resamples: Of the bootstrap intervals, by article.
-        seed: Of the bootstrap.
-
-    Returns:
-        `n`, `positives`, `recall`, `precision`, `specificity`, `f1`, `spearman`, `mae`, `tp`, `fn`,
-        `fp`, `tn`; `recall_ci95`, `precision_ci95`, `mae_ci95`; `tier_accuracy`, `tiers` and
-        `tier_confusion` (rows are the oracle's tiers); `only_predicted` and `only_labelled`, the
-        ids that are on one side alone. What would divide by zero is None.
-
-    Raises:
-        EmptyDataError: No id is on both sides.
-        DataError: A score is not finite.
-    """
-    ids = sorted(predicted.keys() & true.keys())
-    if not ids:
-        raise EmptyDataError("no article is both predicted and labelled")
-    p, t = (np.array([one[i] for i in ids], dtype=np.float64) for one in (predicted, true))
-    if not (np.isfinite(p).all() and np.isfinite(t).all()):
-        raise DataError("a weighted average is not finite (not_finite)")
-    passed, positive = (one >= config.pass_threshold - ROUNDING for one in (p, t))
-    counts = _counts(passed, positive)
-    names = [tier.name for tier in config.tiers]
-    own, theirs = ([tier_of(float(one), config).name for one in ones] for ones in (p, t))
-    names += [] if {*own, *theirs} <= set(names) else ["low"]
-    confusion = [
-        [
-            sum(a == row and b == column for a, b in zip(theirs, own, strict=True))
-            for column in names
-        ]
-        for row in names
-    ]
-    draws = np.random.default_rng(seed).integers(0, len(ids), (resamples, len(ids)))
-    again = [_rates(_counts(passed[draw], positive[draw])) for draw in draws]
-    return {
-        "n": len(ids),
-        "positives": int(positive.sum()),
-        **_rates(counts),
-        "spearman": score_agreement(t.tolist(), p.tolist())["spearman"],
-        "mae": _mae(p - t),
-        **counts,
-        "recall_ci95": _interval([one["recall"] for one in again]),
-        "precision_ci95": _interval([one["precision"] for one in again]),
-        "mae_ci95": _interval([_mae((p - t)[draw]) for draw in draws]),
-        "tier_accuracy": sum(a == b for a, b in zip(own, theirs, strict=True)) / len(ids),
-        "tiers": names,
-        "tier_confusion": confusion,
-        "only_predicted": sorted(predicted.keys() - true.keys()),
-        "only_labelled": sorted(true.keys() - predicted.keys()),
-    }
-
-
-def _counts(passed: NDArray[np.bool_], positive: NDArray[np.bool_]) -> dict[str, int]:
-    return {
-        "tp": int((passed & positive).sum()),
-        "fn": int((~passed & positive).sum()),
-        "fp": int((passed & ~positive).sum()),
-        "tn": int((~passed & ~positive).sum()),
-    }
-
-
-def _rates(counts: Mapping[str, int]) -> dict[str, float | None]:
-    tp, fn, fp, tn = (counts[name] for name in ("tp", "fn", "fp", "tn"))
-    return {
-        "recall": _share(tp, tp + fn),
-        "precision": _share(tp, tp + fp),
-        "specificity": _share(tn, tn + fp),
-        "f1": _share(2 * tp, 2 * tp + fp + fn),
-    }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def _interval(values: Sequence[float | None]) -> list[float] | None:
-    known = [one for one in values if one is not None]
-    return [float(one) for one in np.percentile(known, (2.5, 97.5))] if known else None
 
 
 def _top(values: Sequence[float] | Floats, k: int) -> list[int]:

@@ -1,0 +1,99 @@
+"""Two recipes, each trained with several seeds, on the same records: `compare_over_seeds`.
+
+One lucky seed makes a student better than its predecessor on these records, truly and beyond the
+chance of drawing records; but not the recipe or the data. So the spread between seeds counts too.
+
+Sizes: K runs of the candidate, M of the baseline, N records.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConfigError, DataError
+from .comparison import LEAST_SOURCES, SIGNIFICANCE, Comparison, judged
+from .detectable_effect import detectable_mean_difference
+from .paired_tests import cluster_sums, mean_error
+
+LEAST_RUNS: Final = 3
+"""Of the candidate; fewer say too little about the spread between seeds."""
+Floats = NDArray[np.float64]
+
+
+def compare_over_seeds(
+    candidate: Sequence[Sequence[float]] | Floats,
+    baseline: Sequence[Sequence[float]] | Floats,
+    clusters: Sequence[int] | NDArray[np.int64] | None = None,
+    *,
+    margin: float | None = None,
+    lower_is_better: bool = False,
+    significance: float = SIGNIFICANCE,
+) -> Comparison:
+    """Compare the mean of K runs with that of M runs.
+
+    The variance of the difference is that of drawing records (or their sources) plus that of
+    drawing seeds, `s^2 (1/K + 1/M)`, where `s^2` is the pooled variance between runs of one side.
+    The t test takes Satterthwaite's degrees of freedom (1946), so few seeds widen the interval.
+
+    Args:
+        candidate: Values, (K, N), K at least 3.
+        baseline: Values of the same records, (M, N); one run is compared as one draw of a seed.
+        clusters: Number of the source record of each, (N,); None makes each its own.
+        margin: Largest loss that counts as not worse, above 0.
+        lower_is_better: Whether the values are errors.
+        significance: Chance to call equal recipes different.
+
+    Raises:
+        ConfigError: There are fewer than three runs of the candidate.
+        DataError: The sizes differ.
+    """
+    from scipy.stats import t
+
+    own, other = (np.atleast_2d(np.asarray(one, dtype=np.float64)) for one in (candidate, baseline))
+    if len(own) < LEAST_RUNS:
+        raise ConfigError([f"the candidate has {len(own)} runs; at least {LEAST_RUNS} seeds are "
+                           "needed"])  # fmt: skip
+    if own.shape[1] != other.shape[1]:
+        raise DataError(f"the candidate has {own.shape[1]} records, the baseline {other.shape[1]}")
+    sign = -1.0 if lower_is_better else 1.0
+    gains = sign * (own.mean(axis=0) - other.mean(axis=0))  # (N,)
+    sums, sizes = cluster_sums(gains, clusters)
+    difference = float(gains.mean())
+    runs = len(own) + len(other) - 2
+    between = sum(float(((one.mean(axis=1) - one.mean()) ** 2).sum()) for one in (own, other))
+    of_seeds = between / runs * (1 / len(own) + 1 / len(other))
+    of_records = mean_error(sums, sizes) ** 2
+    error = math.sqrt(of_seeds + of_records)
+    values: dict[str, Any] = {
+        "records": own.shape[1],
+        "sources": len(sums),
+        "candidate": float(own.mean()),
+        "baseline": float(other.mean()),
+        "difference": difference,
+        "significance": significance,
+        "margin": margin,
+        "is_rate": bool(np.isin(own, (0, 1)).all() and np.isin(other, (0, 1)).all()),
+        "test": f"t test over records and {len(own)} + {len(other)} seeds",
+        "minimum_detectable": None,
+        "records_needed": None,
+        "low": -math.inf,
+        "high": math.inf,
+        "p_value": 1.0,
+    }
+    if len(sums) >= LEAST_SOURCES and error == 0:
+        values |= {"low": difference, "high": difference, "p_value": float(difference == 0)}
+    elif len(sums) >= LEAST_SOURCES:
+        freedom = error**4 / (of_records**2 / (len(sums) - 1) + of_seeds**2 / runs)
+        reach = float(t.ppf(1 - significance / 2, freedom)) * error
+        values |= {
+            "low": difference - reach,
+            "high": difference + reach,
+            "p_value": 2 * float(t.sf(abs(difference) / error, freedom)),
+            "minimum_detectable": detectable_mean_difference(error, freedom, significance),
+        }
+    return judged(values, values["p_value"] < significance)

@@ -1,0 +1,1 @@
+"""Scores of a filter into a judgement: evaluation, gate, drift, what to label next, promotion."""
