@@ -372,7 +372,7 @@ def _conclusion(found: Mapping[str, Any]) -> list[str]:
         f"{average['baseline_mae']:.2f}"
     )
     if average["noise_mae"] is not None:
-        first += f" and {found['noise_from']}, by {average['noise_mae']:.2f}"
+        first += f"; the noise floor ({found['noise_from']}) is {average['noise_mae']:.2f}"
     second = (
         f"It is better than the mean baseline in {len(better)} of {len(dimensions)} dimensions "
         f"beyond chance, and passes or blocks {100 * passing['accuracy']:.1f} % of the articles "

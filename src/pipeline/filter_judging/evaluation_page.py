@@ -37,9 +37,8 @@ def evaluation_markdown(found: Mapping[str, Any]) -> str:
         ],
     ))  # fmt: skip
     parts.append(_sources(found))
-    words = found["passing"]["words"]
     parts += ["## Pass or block", _markdown_table(("measure", "value", "95 %"), _pass_rows(found)),
-              f"{words[:1].upper()}{words[1:]}."]  # fmt: skip
+              _sentence(found["passing"]["words"])]  # fmt: skip
     tiers = found["tiers"]
     parts += ["## Tiers (rows: labels; columns: student)", _markdown_table(
         ("", *tiers["names"]),
@@ -63,7 +62,6 @@ def evaluation_markdown(found: Mapping[str, Any]) -> str:
 def evaluation_page(found: Mapping[str, Any]) -> str:
     """Write the report as an HTML page that can be read on a phone."""
     title = f"{found['filter_name']} {found['filter_version']}: evaluation"
-    passing = found["passing"]
     parts = [
         f"<h1>{escape(title)}</h1>",
         *(f"<p>{escape(one)}</p>" for one in found["conclusion"]),
@@ -72,7 +70,7 @@ def evaluation_page(found: Mapping[str, Any]) -> str:
         f"<p><small>{escape(_sources(found))}</small></p>",
         "<h2>Pass or block</h2>",
         _table(("measure", "value", "95 %"), _pass_rows(found)),
-        f"<p>{escape(passing['words'])}.</p>",
+        f"<p>{escape(_sentence(found['passing']['words']))}</p>",
         "<h2>Tiers</h2><p>Rows are the tiers of the labels, columns those of the student.</p>",
         _confusion(found["tiers"]),
         "<h2>Ranking</h2>",
@@ -234,6 +232,10 @@ def _percent(share: float | None) -> str:
 
 def _percents(ends: Sequence[float] | None) -> str:
     return "-" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _word(verdict: str) -> str:
