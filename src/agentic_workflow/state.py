@@ -4,11 +4,12 @@ Users' nodes often `return state` whole. The reducers are therefore idempotent: 
 with the current one replaces it, instead of being appended to it.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.channels import UntrackedValue
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict  # the one that pydantic reads before Python 3.12
 
 from .text_matching import nfc
 

@@ -46,7 +46,7 @@ def take_turns(url, thread_id, first, kill_at, acknowledge):
             if next(count_down) == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        saver.store._database._connection.set_trace_callback(trace)
+        saver.store.database._connection.set_trace_callback(trace)
     for number in range(first, first + TURNS_EACH):
         workflow.run(f"q{number}", thread_id=thread_id)
         os.write(acknowledge, f"{number}\n".encode())

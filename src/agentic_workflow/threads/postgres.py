@@ -56,7 +56,9 @@ class PostgresDatabase:
         )
         try:
             self._pool.open(wait=True, timeout=30)
-            self._create_tables(schema_name)
+            with self._set_up() as connection:
+                connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema_name}"')
+            self.create_tables(schema(self))
         except BaseException:
             self._pool.close()
             raise
@@ -77,16 +79,22 @@ class PostgresDatabase:
                     connection.execute("SET LOCAL synchronous_commit = off")
                 yield _execute(connection)
 
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Create missing tables; see `sql_store.Database`."""
+        with self._set_up() as connection:
+            for statement in statements:
+                connection.execute(statement)
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
 
-    def _create_tables(self, schema_name: str) -> None:
+    @contextmanager
+    def _set_up(self) -> Iterator[Any]:
+        """Open a transaction that one process at a time is in."""
         with self._pool.connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SETUP_LOCK,))
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema_name}"')
-            for statement in schema(self):
-                connection.execute(statement)
+            yield connection
 
 
 def _execute(connection: Any) -> Execute:  # noqa: ANN401 - psycopg is optional

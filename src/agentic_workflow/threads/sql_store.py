@@ -131,6 +131,9 @@ class Database(Protocol):
             durable: Whether its writes must survive a power failure.
         """
 
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Execute statements that create missing tables, one process at a time."""
+
     def close(self) -> None:
         """Close all connections."""
 
@@ -183,14 +186,14 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         """Use a database whose tables exist."""
-        self._database = database
+        self.database = database
         self._now = database.now
         self.blocking, self.shared = database.blocking, database.shared
 
     def acquire(self, thread_id: str, holder: str, lease_s: float) -> int | None:
         """Acquire the lease of a thread if it is free or expired; return its fence, else None."""
         now = self._now
-        with self._database.transaction(durable=False) as execute:
+        with self.database.transaction(durable=False) as execute:
             rows = execute(
                 "INSERT INTO threads (thread_id, fence, holder, expires, used) "
                 f"VALUES (?, 1, ?, {now} + ?, {now}) ON CONFLICT (thread_id) DO UPDATE SET "
@@ -202,7 +205,7 @@ class SqlStore:
 
     def renew(self, leases: Sequence[Lease], lease_s: float) -> None:
         """Extend leases that are still held to `lease_s` seconds from now."""
-        with self._database.transaction(durable=False) as execute:
+        with self.database.transaction(durable=False) as execute:
             for lease in leases:
                 execute(
                     f"UPDATE threads SET expires = {self._now} + ? "
@@ -212,7 +215,7 @@ class SqlStore:
 
     def release(self, thread_id: str, holder: str) -> None:
         """Release a lease."""
-        with self._database.transaction(durable=False) as execute:
+        with self.database.transaction(durable=False) as execute:
             execute(
                 "UPDATE threads SET holder = '' WHERE thread_id = ? AND holder = ?",
                 (thread_id, holder),
@@ -231,7 +234,7 @@ class SqlStore:
             LeaseLostError: The lease was taken over.
             ThreadBusyError: `lease` is None, and someone else holds the lease.
         """
-        with self._database.transaction() as execute:
+        with self.database.transaction() as execute:
             if lease is None:
                 self._write_without_lease(execute, thread_id)
             else:
@@ -280,7 +283,7 @@ class SqlStore:
         self, thread_id: str, ns: str, ids: Sequence[str], channels: Sequence[str] | None = None
     ) -> list[WriteRow]:
         """Return the writes of checkpoints, ordered by task path, task and index."""
-        in_list, parameter = self._database.in_list, self._database.list_parameter
+        in_list, parameter = self.database.in_list, self.database.list_parameter
         narrowed = "" if channels is None else f"AND channel {in_list} "
         found: list[WriteRow] = []
         for start in range(0, len(ids), _IDS_PER_STATEMENT):
@@ -340,9 +343,9 @@ class SqlStore:
     def threads_of_runs(self, run_ids: Sequence[str]) -> list[str]:
         """List the threads that have checkpoints of some runs."""
         rows = self._read(
-            f"SELECT DISTINCT thread_id FROM checkpoints WHERE run_id {self._database.in_list} "
+            f"SELECT DISTINCT thread_id FROM checkpoints WHERE run_id {self.database.in_list} "
             "ORDER BY thread_id",
-            [self._database.list_parameter(run_ids)],
+            [self.database.list_parameter(run_ids)],
         )
         return [thread_id for (thread_id,) in rows]
 
@@ -353,7 +356,7 @@ class SqlStore:
     def delete_idle(self, idle_s: float) -> list[str]:
         """Delete threads without a turn in progress and without a stored turn for `idle_s` s."""
         now = self._now
-        with self._database.transaction() as execute:
+        with self.database.transaction() as execute:
             rows = execute(
                 f"DELETE FROM threads WHERE used <= {now} - ? AND {_LEASE_IS_FREE.format(now=now)} "
                 "RETURNING thread_id",
@@ -365,16 +368,16 @@ class SqlStore:
 
     def delete(self, thread_id: str) -> None:
         """Delete a thread; a turn in progress loses its lease."""
-        with self._database.transaction() as execute:
+        with self.database.transaction() as execute:
             execute("DELETE FROM threads WHERE thread_id = ?", [thread_id])
             _delete_rows(execute, thread_id)
 
     def close(self) -> None:
         """Close files and connections."""
-        self._database.close()
+        self.database.close()
 
     def _read(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._database.transaction(write=False) as execute:
+        with self.database.transaction(write=False) as execute:
             return execute(statement, parameters)
 
     def _check_lease(self, execute: Execute, lease: Lease, release: bool) -> None:

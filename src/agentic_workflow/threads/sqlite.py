@@ -80,6 +80,12 @@ class SqliteDatabase:
                     connection.execute("ROLLBACK")
                 raise
 
+    def create_tables(self, statements: Sequence[str]) -> None:
+        """Create missing tables; see `sql_store.Database`."""
+        with self.transaction() as execute:
+            for statement in statements:
+                execute(statement, ())
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:

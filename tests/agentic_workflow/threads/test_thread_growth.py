@@ -34,7 +34,7 @@ def messages(workflow, config=CONFIG):
 
 
 def stored_bytes(saver):
-    with saver.store._database.transaction(write=False) as execute:
+    with saver.store.database.transaction(write=False) as execute:
         ((rows,),) = execute(
             "SELECT (SELECT sum(length(body) + length(metadata) + 200) FROM checkpoints) + "
             "(SELECT coalesce(sum(length(body) + 200), 0) FROM writes)",

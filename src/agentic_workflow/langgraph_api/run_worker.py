@@ -1,0 +1,454 @@
+"""Execute runs: start, record, cancel, take over from a process that died.
+
+A run is a turn of its thread, stored completely or not at all, so it can be executed again from its
+request. Its process renews its hold on the run; when the process is killed, another one, or the
+next start of the same one, executes the run again, and its events follow those of the attempt
+before. Nodes that write elsewhere must therefore be safe to run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Any, TypeVar, cast
+from uuid import UUID, uuid4
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphRecursionError, InvalidUpdateError
+from langgraph.types import Command, StateSnapshot
+
+from ...errors import StillroomError, ThreadBusyError
+from ..graphs import Graph
+from ..model_calls.ask import STOP_KEY
+from ..model_calls.deadlines import RunContext
+from ..threads.checkpointer import ThreadSaver
+from ..threads.leases import off_loop
+from ..workflow import Workflow
+from .event_feed import EventFeed
+from .run_events import END, ERROR, GRAPH_MODES, INTERRUPT, LIFECYCLE, METADATA, RunEvents, event
+from .run_store import NewEvent, RunLostError, RunRow, RunStore
+from .settings import RunSettings
+from .wire import jsonable, owner_of, to_json
+
+_LOG = logging.getLogger(__name__)
+_TOLD = (StillroomError, ValueError, GraphRecursionError, InvalidUpdateError)
+"""Errors whose message the client is given; of others it learns the class."""
+_MOST_UNSTORED = 1000
+Result = TypeVar("Result")
+
+
+class TooManyRunsError(RuntimeError):
+    """The process executes as many runs as it may."""
+
+
+@dataclass(eq=False)
+class _Execution:
+    """A run that this process executes."""
+
+    run: RunRow
+    stop: Flag = field(default_factory=Flag)
+    task: asyncio.Task[None] | None = None
+    cancel: str = ""
+    """`interrupt` or `rollback` once it is to be cancelled."""
+    released: bool = False
+    """The server stops, and another process takes the run over."""
+
+
+class RunWorker:
+    """Executes runs in this process, until `stop`.
+
+    Args:
+        workflows: Name -> workflow; the workflows remember their threads in `saver`.
+        saver: Where threads are stored; runs and events are stored beside them.
+        settings: Limits and times.
+    """
+
+    def __init__(
+        self, workflows: Mapping[str, Workflow], saver: ThreadSaver, settings: RunSettings
+    ) -> None:
+        """Create missing tables."""
+        self.workflows = workflows
+        self.saver = saver
+        self.settings = settings
+        self.store = RunStore(saver.store.database)
+        self.feed = EventFeed(self.store, settings.poll_s, settings.heartbeat_s)
+        self._holder = uuid4().hex
+        self._executions: dict[str, _Execution] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to renew, to take over and to look for events of other processes."""
+        self._tasks = [asyncio.create_task(self._keep_up())]
+        if self.store.database.shared:
+            self._tasks.append(asyncio.create_task(self.feed.poll()))
+
+    async def stop(self) -> None:
+        """Let runs end for `drain_s` seconds; leave the rest to another process."""
+        tasks = [one.task for one in self._executions.values() if one.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.settings.drain_s)
+        left = [one for one in self._executions.values() if one.task is not None]
+        for one in left:
+            one.released = True
+            self._end_early(one)
+        await asyncio.gather(*(one.task for one in left if one.task), return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.call(self.store.release, self._holder)
+
+    async def call(self, function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:  # noqa: ANN401
+        """Call the store without blocking the event loop."""
+        return await off_loop(self.store.database.blocking, lambda: function(*arguments, **named))
+
+    @property
+    def running(self) -> int:
+        """Runs in progress in this process."""
+        return len(self._executions)
+
+    def graph(self, name: str) -> Graph:
+        """Return the graph of a workflow."""
+        return self.workflows[name].graph
+
+    async def submit(
+        self, key: str, assistant_id: str, metadata: Mapping[str, Any], request: Mapping[str, Any]
+    ) -> tuple[RunRow, int]:
+        """Start a run.
+
+        Args:
+            key: The thread.
+            assistant_id: Id of the assistant.
+            metadata: The run's metadata.
+            request: What is run: see `_execute`; `multitask_strategy` says what happens to a run of
+                the thread that is in progress.
+
+        Returns:
+            The run, and the number of the thread's newest event before it.
+
+        Raises:
+            TooManyRunsError: The process executes `max_runs` runs.
+            ThreadBusyError: Another run of the thread is in progress.
+            RunLostError: There is no such thread.
+        """
+        strategy = request.get("multitask_strategy") or "reject"
+        told = to_json(request)
+        run = RunRow(
+            str(uuid4()), key, 0, 0, "running", assistant_id, to_json(metadata), told, "null", 1, ""
+        )
+        async with asyncio.timeout(self.settings.lease_s * 2):
+            while True:
+                if self.running >= self.settings.max_runs:
+                    raise TooManyRunsError
+                busy, seq = await self.call(
+                    self.store.add_run,
+                    run,
+                    self._holder,
+                    self.settings.lease_s,
+                    self.settings.kept_runs,
+                )
+                if busy is None:
+                    break
+                if strategy == "reject":
+                    raise ThreadBusyError(key, 0.0)
+                await self.cancel(key, busy.run_id, strategy)
+                await self.ended(key, busy.run_id)
+        self._launch(run)
+        stored = await self.call(self.store.run, key, run.run_id)
+        return stored or run, seq
+
+    async def cancel(self, key: str, run_id: str, action: str = "interrupt") -> bool:
+        """Cancel a run, in whichever process it is; False where it is not in progress.
+
+        Nothing of a cancelled turn is stored. `rollback` deletes the run as well.
+        """
+        found = await self.call(self.store.ask_to_cancel, key, run_id, action)
+        execution = self._executions.get(run_id)
+        if found and execution is not None and not execution.cancel:
+            execution.cancel = action
+            self._end_early(execution)
+        return found
+
+    async def ended(self, key: str, run_id: str) -> RunRow | None:
+        """Wait for the end of a run; None where it was deleted."""
+        newest = await self.call(self.store.newest, [key])
+        pages = self.feed.follow(key, newest.get(key, 0), run_id)
+        async with aclosing(pages):  # type: ignore[type-var]
+            async for rows in pages:
+                if rows and rows[-1].method != END:
+                    continue
+                run = await self.call(self.store.run, key, run_id)
+                if run is None or run.status not in ("pending", "running"):
+                    return run
+        return None
+
+    def _launch(self, run: RunRow) -> None:
+        execution = _Execution(run)
+        self._executions[run.run_id] = execution
+        task = execution.task = asyncio.create_task(self._supervise(execution))
+        task.add_done_callback(lambda _: self._executions.pop(run.run_id, None))
+
+    def _end_early(self, execution: _Execution) -> None:
+        """Stop the student after its current token, and the graph at once."""
+        execution.stop.set()
+        if execution.task is not None:
+            execution.task.cancel()
+
+    async def _keep_up(self) -> None:
+        """Renew runs, cancel those that another process was asked to cancel, take over others."""
+        pause = min(self.settings.lease_s / 4, 0.5)
+        while True:
+            try:
+                await self._keep_up_once()
+            except Exception:  # noqa: BLE001 - edge of a task; the next round may succeed
+                _LOG.warning("runs could not be renewed", exc_info=True)
+            await asyncio.sleep(pause)
+
+    async def _keep_up_once(self) -> None:
+        lease_s = self.settings.lease_s
+        mine = list(self._executions.values())
+        # Renewed before others are looked for: after a long stall they would look expired, too.
+        ids = [one.run.run_id for one in mine]
+        held = await self.call(self.store.renew, self._holder, ids, lease_s) if ids else {}
+        for one in mine:
+            wanted = held.get(one.run.run_id)
+            if wanted is None:  # taken over, deleted, or ended this moment
+                current = await self.call(self.store.run, one.run.key, one.run.run_id)
+                if current is None or current.status == "running":
+                    self._end_early(one)
+            elif wanted and not one.cancel:
+                one.cancel = wanted
+                self._end_early(one)
+        free = self.settings.max_runs - self.running
+        if free > 0:
+            for run in await self.call(self.store.take_over, self._holder, lease_s, free):
+                _LOG.warning("run %s goes on here, attempt %d", run.run_id, run.attempt)
+                self._launch(run)
+
+    async def _supervise(self, execution: _Execution) -> None:
+        run, recorder = execution.run, _Recorder(self, execution.run)
+        modes = json.loads(run.request).get("modes") or ()
+        events = RunEvents(run.key, task_inputs="tasks" in modes)
+        try:
+            await self._attempt(execution, events, recorder)
+        except RunLostError:
+            _LOG.warning("run %s was taken over or deleted", run.run_id)
+        except asyncio.CancelledError:
+            if execution.released:
+                raise
+            with suppress(RunLostError):
+                await self._cancelled(execution, events, recorder)
+        except Exception:  # noqa: BLE001 - edge of a task; the run is taken over when its hold ends
+            _LOG.exception("the result of run %s could not be stored", run.run_id)
+        finally:
+            await recorder.close()
+            self.feed.wake(run.key)
+
+    async def _attempt(self, execution: _Execution, events: RunEvents, recorder: _Recorder) -> None:
+        run = execution.run
+        request = json.loads(run.request)
+        graph_id = request["graph_id"]
+        await recorder.add(
+            [
+                event(METADATA, {"run_id": run.run_id, "attempt": run.attempt}),
+                event(LIFECYCLE, {"event": "running", "graph_name": graph_id}),
+            ]
+        )
+        if run.attempt > self.settings.max_attempts:
+            fault = RuntimeError(f"the run's process ended {run.attempt - 1} times")
+            return await self._failed(run, events, recorder, fault)
+        try:
+            await self._execute(execution, request, events, recorder)
+        except RunLostError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - edge of a run; the client is told
+            return await self._failed(run, events, recorder, fault)
+        snapshot = await self._snapshot(graph_id, run.key)
+        waits = bool(snapshot.interrupts or snapshot.next)
+        status = "interrupted" if waits else "success"
+        output = jsonable(events.state if isinstance(events.state, dict) else snapshot.values)
+        if events.interrupts:
+            output[INTERRUPT] = jsonable(events.interrupts)
+        last = [
+            *events.close(),
+            event(
+                LIFECYCLE,
+                {"event": "interrupted" if waits else "completed", "graph_name": graph_id},
+            ),
+        ]
+        return await recorder.end(status, to_json(output), last, snapshot, status)
+
+    async def _execute(
+        self,
+        execution: _Execution,
+        request: Mapping[str, Any],
+        events: RunEvents,
+        recorder: _Recorder,
+    ) -> None:
+        """Run the graph once and record what it streams.
+
+        `request` has `graph_id`, `input` or `command`, and optionally `config`, `context`,
+        `checkpoint_id`, `interrupt_before` and `interrupt_after`.
+        """
+        run = execution.run
+        command = request.get("command")
+        given = Command(**command) if command else request.get("input")
+        items = self.graph(request["graph_id"]).astream(
+            given,
+            self._config(execution, request),
+            context=self._limits(run, request),
+            stream_mode=list(GRAPH_MODES),
+            subgraphs=True,
+            interrupt_before=request.get("interrupt_before"),
+            interrupt_after=request.get("interrupt_after"),
+        )
+        async with aclosing(items):  # type: ignore[type-var]
+            async for namespace, mode, item in items:
+                await recorder.add(list(events.read(tuple(namespace), mode, item)))
+        await recorder.flush()
+
+    def _config(self, execution: _Execution, request: Mapping[str, Any]) -> RunnableConfig:
+        config = dict(request.get("config") or {})
+        configurable = {
+            **(config.get("configurable") or {}),
+            "thread_id": execution.run.key,
+            STOP_KEY: execution.stop,
+        }
+        if request.get("checkpoint_id"):
+            configurable["checkpoint_id"] = request["checkpoint_id"]
+        made: dict[str, Any] = {
+            **config,
+            "configurable": configurable,
+            "run_id": UUID(execution.run.run_id),
+            "metadata": {"owner": owner_of(execution.run.key)},
+        }
+        return cast(RunnableConfig, made)
+
+    def _limits(self, run: RunRow, request: Mapping[str, Any]) -> RunContext:
+        workflow = self.workflows[request["graph_id"]]
+        given = dict(request.get("context") or {})
+        wanted = (given.pop("deadline_s", None), workflow.policy.deadline_s)
+        deadline = min(s for s in (*wanted, self.settings.deadline_s) if s is not None)
+        return RunContext(deadline_s=deadline, caller=owner_of(run.key), **given)
+
+    async def _snapshot(self, graph_id: str, key: str) -> StateSnapshot:
+        return await self.graph(graph_id).aget_state({"configurable": {"thread_id": key}})
+
+    async def _failed(
+        self, run: RunRow, events: RunEvents, recorder: _Recorder, fault: Exception
+    ) -> None:
+        """End a run with an error; what went wrong inside is in the log only."""
+        told = str(fault) if isinstance(fault, _TOLD) else "the server's log has the reason"
+        if not isinstance(fault, StillroomError):
+            _LOG.error("run %s failed", run.run_id, exc_info=fault)
+        error = {"error": type(fault).__name__, "message": told}
+        graph_id = json.loads(run.request)["graph_id"]
+        last = [
+            *events.close(),
+            event(ERROR, error),
+            event(LIFECYCLE, {"event": "failed", "graph_name": graph_id, "error": told}),
+        ]
+        snapshot = await self._snapshot(graph_id, run.key)
+        await recorder.end("error", to_json({"__error__": error}), last, snapshot, "error")
+
+    async def _cancelled(
+        self, execution: _Execution, events: RunEvents, recorder: _Recorder
+    ) -> None:
+        """End a run that was cancelled; its thread is as it was before."""
+        run = execution.run
+        error = {"error": "UserInterrupt", "message": "the run was cancelled"}
+        graph_id = json.loads(run.request)["graph_id"]
+        last = [
+            *events.close(),
+            event(ERROR, error),
+            event(LIFECYCLE, {"event": "interrupted", "graph_name": graph_id}),
+        ]
+        snapshot = await self._snapshot(graph_id, run.key)
+        waits = "interrupted" if snapshot.interrupts else "idle"
+        output = to_json({"__error__": error})
+        await recorder.end("interrupted", output, last, snapshot, waits)
+        if execution.cancel == "rollback":
+            await self.call(self.store.delete_run, run.key, run.run_id)
+
+
+class _Recorder:
+    """Stores the events of one run, as many at once as came while the last ones were stored."""
+
+    def __init__(self, worker: RunWorker, run: RunRow) -> None:
+        self._worker = worker
+        self._run = run
+        self._unstored: list[NewEvent] = []
+        self._stored = 0
+        self._storing: asyncio.Task[None] | None = None
+
+    async def add(self, events: Sequence[NewEvent]) -> None:
+        """Store events soon; waits only where too many are not stored yet.
+
+        Raises:
+            RunLostError: The process does not hold the run any more.
+            ValueError: The run has too many events.
+        """
+        self._unstored += events
+        storing = self._storing
+        if storing is not None and storing.done():
+            storing.result()  # raises its error
+            self._storing = None
+        if self._stored + len(self._unstored) > self._worker.settings.kept_events:
+            raise ValueError(f"the run has more than {self._worker.settings.kept_events} events")
+        if self._storing is None:
+            self._storing = asyncio.create_task(self._store())
+        elif len(self._unstored) > _MOST_UNSTORED:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until all events are stored; raises as `add` does."""
+        while (storing := self._storing) is not None:
+            await asyncio.shield(storing)
+            if self._storing is storing:
+                self._storing = None
+        if self._unstored:
+            await self._store()
+
+    async def end(
+        self,
+        status: str,
+        output: str,
+        events: Sequence[NewEvent],
+        snapshot: StateSnapshot,
+        thread_status: str,
+    ) -> None:
+        """Store the last events and the result; raises as `add` does."""
+        await self.flush()
+        run = self._run
+        waiting = {task.id: jsonable(task.interrupts) for task in snapshot.tasks if task.interrupts}
+        await self._worker.call(
+            self._worker.store.end_run,
+            run,
+            self._worker._holder,
+            status,
+            output,
+            [*events, event(END, {"run_id": run.run_id, "status": status})],
+            state=to_json(snapshot.values or None),
+            interrupts=to_json(waiting),
+            thread_status=thread_status if thread_status != "success" else "idle",
+        )
+        self._worker.feed.wake(run.key)
+
+    async def close(self) -> None:
+        """Wait for what is being stored."""
+        if self._storing is not None:
+            with suppress(Exception, asyncio.CancelledError):
+                await self._storing
+
+    async def _store(self) -> None:
+        while self._unstored:
+            events, self._unstored = self._unstored, []
+            await self._worker.call(
+                self._worker.store.add_events, self._run, self._worker._holder, events
+            )
+            self._stored += len(events)
+            self._worker.feed.wake(self._run.key)

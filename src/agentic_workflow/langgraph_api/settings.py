@@ -1,0 +1,46 @@
+"""Settings of runs and of their event streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ...errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Limits and times of runs.
+
+    Raises:
+        ConfigError: A setting is not above 0.
+    """
+
+    max_runs: int = 64
+    """Runs in progress in this process; a further one is refused with 429."""
+    deadline_s: float = 300.0
+    """Most seconds of one run; a run may ask for fewer by `context.deadline_s`."""
+    heartbeat_s: float = 5.0
+    """Seconds of silence after which a stream sends a comment, so that proxies keep it open."""
+    lease_s: float = 15.0
+    """Seconds after which the runs of a process that was killed go on in another."""
+    poll_s: float = 0.2
+    """Seconds between two looks at the database for events that other processes stored."""
+    max_attempts: int = 3
+    """Attempts at one run: the first, and those after its process died."""
+    kept_runs: int = 20
+    """Runs of a thread whose events are kept, the newest one included; older events are deleted."""
+    kept_events: int = 50_000
+    """Most events of one run; a run with more fails."""
+    drain_s: float = 10.0
+    """Seconds that runs may take to end when the server stops; then another process, or the next
+    start, takes them over."""
+
+    def __post_init__(self) -> None:
+        """Check all settings."""
+        faults = [
+            f"{field.name} is {getattr(self, field.name)!r}; it must be above 0"
+            for field in fields(self)
+            if not getattr(self, field.name) > 0
+        ]
+        if faults:
+            raise ConfigError(faults)
