@@ -65,7 +65,7 @@ FLOORS = {
         "workflow",
         "multi_agent single_agent",
         "agent http",
-        "conversations openai_api",
+        "conversations langgraph_api openai_api",
         "chat_page",
         "serve_app",
     ],

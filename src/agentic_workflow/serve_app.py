@@ -12,7 +12,9 @@ from .conversations.chat_service import ChatService
 from .http.app import build_app
 from .http.service import Service
 from .http.settings import ServerSettings
+from .langgraph_api.router import langgraph_routes
 from .openai_api.routes import openai_routes
+from .threads.checkpointer import ThreadSaver
 
 CHAT_PATH = "/chat"
 """Where the chat page is."""
@@ -32,8 +34,11 @@ def server_app(
         ConfigError: The file of keys cannot be used.
         MissingDependencyError: There is to be a page, and Gradio is not installed.
     """
+    routers = [openai_routes(service)]
+    if isinstance(service.checkpointer, ThreadSaver):
+        routers.append(langgraph_routes(service))
 
     def mount_page(app: FastAPI, _: Service) -> FastAPI:
         return app if chat is None else mount_chat_page(app, chat, CHAT_PATH)
 
-    return build_app(service, settings, routers=[openai_routes(service)], mount_page=mount_page)
+    return build_app(service, settings, routers=routers, mount_page=mount_page)

@@ -346,7 +346,14 @@ class Service:
             if close is not None:
                 close()
 
-    def _admit(self, turn: Turn) -> None:
+    def check_capacity(self, owner: str) -> None:
+        """Check that a turn of an owner would be admitted now.
+
+        Raises:
+            FaultError: The server drains (503).
+            EngineBusyError: Too many turns are in progress (429).
+            EngineFailedError: The engine hangs (503).
+        """
         if self.draining:
             raise refuse(503, "the server is going down; ask again", "draining", retry_after_s=5)
         if self.hung:
@@ -356,11 +363,14 @@ class Service:
             raise EngineBusyError(
                 f"{settings.max_turns} turns are in progress already; ask again later"
             )
-        if self._per_owner[turn.owner] >= settings.max_turns_per_owner:
+        if self._per_owner[owner] >= settings.max_turns_per_owner:
             raise EngineBusyError(
-                f"{settings.max_turns_per_owner} turns of {turn.owner} are in progress already; "
+                f"{settings.max_turns_per_owner} turns of {owner} are in progress already; "
                 "ask again when one of them has ended"
             )
+
+    def _admit(self, turn: Turn) -> None:
+        self.check_capacity(turn.owner)
         turn._task = asyncio.current_task()
         self._turns.add(turn)
         self._per_owner[turn.owner] += 1

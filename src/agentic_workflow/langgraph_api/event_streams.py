@@ -74,7 +74,9 @@ async def run_stream(
             left()
 
 
-async def thread_stream(feed: EventFeed, key: str, query: EventsQuery) -> AsyncIterator[str]:
+async def thread_stream(
+    feed: EventFeed, key: str, query: EventsQuery, ends: Callable[[], bool] = lambda: False
+) -> AsyncIterator[str]:
     """Stream the events of a thread, over all its runs, until the client leaves.
 
     Args:
@@ -82,6 +84,7 @@ async def thread_stream(feed: EventFeed, key: str, query: EventsQuery) -> AsyncI
         key: The thread.
         query: Channels, namespaces, and the number after which to begin; without it, all events
             that are kept are sent.
+        ends: Tells that the server ends; the client then reconnects to another one.
     """
     after = -1 if query.since is None else query.since
     pages = feed.follow(key, after)
@@ -95,8 +98,8 @@ async def thread_stream(feed: EventFeed, key: str, query: EventsQuery) -> AsyncI
                     yield f"id: {row.seq}\nevent: {shown['method']}\ndata: {data}\n\n"
             if not rows and not first:
                 yield HEARTBEAT
-                if key not in (await _newest(feed, key)):
-                    return  # the thread was deleted
+                if ends() or key not in (await _newest(feed, key)):
+                    return  # or the thread was deleted
             first = False
 
 

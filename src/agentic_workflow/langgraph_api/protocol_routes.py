@@ -183,7 +183,7 @@ def protocol_routes(runs: Runs) -> APIRouter:
         if unknown:
             raise bad_field(["channels"], f"there are no channels {unknown[:5]}")
         row = await runs.threads.get(request, thread_id)
-        lines = thread_stream(runs.worker.feed, row.key, body)
+        lines = thread_stream(runs.worker.feed, row.key, body, lambda: runs.worker.service.draining)
         return StreamingResponse(lines, media_type="text/event-stream", headers=SSE_HEADERS)
 
     return router

@@ -1,14 +1,11 @@
 """All routes of LangGraph Server's API as one router.
 
-    app.include_router(langgraph_router({"multi_agent": workflow}, saver))
-
-The application's authentication puts the owner's name into `request.state.owner`; without one every
-route but `/info` and `/ok` answers 401.
+build_app(service, settings, routers=[langgraph_routes(service)])
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -17,8 +14,8 @@ from fastapi import APIRouter, Depends
 
 from ... import __version__
 from ...errors import ConfigError
+from ..http.service import Service
 from ..threads.checkpointer import ThreadSaver
-from ..workflow import Workflow
 from .assistants import Assistants, assistant_routes
 from .protocol_routes import protocol_routes
 from .run_routes import Runs, run_routes
@@ -27,31 +24,27 @@ from .settings import RunSettings
 from .thread_routes import Threads, owner, thread_routes
 
 
-def langgraph_router(
-    workflows: Mapping[str, Workflow],
-    saver: ThreadSaver,
-    settings: RunSettings | None = None,
-) -> APIRouter:
-    """Make the router; its runs begin and end with the application's life.
+def langgraph_routes(service: Service, settings: RunSettings | None = None) -> APIRouter:
+    """Make the routes; runs begin and end with the life of the app.
 
     Args:
-        workflows: Name -> workflow, each an assistant of that name. They remember their threads in
-            `saver` from now on.
-        saver: Where threads, runs and events are stored; several processes may share its database.
-        settings: Limits and times.
-
-    Returns:
-        A router for `app.include_router`.
+        service: Its workflows are the assistants. All of them remember their threads where the
+            default one does, in a store of `open_checkpointer`; runs and events are stored beside
+            the threads, and several processes may share the database.
+        settings: Times and limits of runs and streams.
 
     Raises:
-        ConfigError: There is no workflow.
+        ConfigError: The workflows remember nothing, or in a store of another kind.
     """
-    if not workflows:
-        raise ConfigError(["there is no workflow to serve; give at least one"])
-    for workflow in workflows.values():
+    saver: Any = service.checkpointer
+    if not isinstance(saver, ThreadSaver):
+        raise ConfigError(
+            ["LangGraph's API needs a store of threads; open one with open_checkpointer(URL)"]
+        )
+    for workflow in service.workflows.values():
         if workflow.checkpointer is not saver:
             workflow.remember(saver)
-    worker = RunWorker(workflows, saver, settings or RunSettings())
+    worker = RunWorker(service, saver, settings or RunSettings())
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:  # noqa: ANN401 - the application
@@ -62,7 +55,7 @@ def langgraph_router(
             await worker.stop()
 
     router = APIRouter(lifespan=lifespan)
-    assistants = Assistants(workflows)
+    assistants = Assistants(service.workflows)
     threads = Threads(worker, assistants)
     runs = Runs(threads)
 

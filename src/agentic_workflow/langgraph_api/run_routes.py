@@ -24,7 +24,6 @@ from .requests import (
     check_nodes,
 )
 from .run_store import RunLostError, RunRow
-from .run_worker import TooManyRunsError
 from .thread_routes import Threads, no_thread, owner
 from .wire import thread_id_of, time_text
 
@@ -53,8 +52,9 @@ class Runs:
 
         Raises:
             HTTPException: There is no such thread or assistant: 404; another run of the thread is
-                in progress: 409; too many runs are: 429.
+                in progress: 409.
             RequestValidationError: A field is not usable.
+            EngineBusyError, FaultError: Too many turns are in progress, or the server ends.
         """
         if thread_id is not None and body.on_completion is not None:
             raise bad_field(["on_completion"], "it is for runs without a thread; leave it out")
@@ -76,9 +76,6 @@ class Runs:
             return await self.worker.submit(
                 key, assistant_id(graph_id), body.metadata or {}, body.request(graph_id)
             )
-        except TooManyRunsError as error:
-            message = "too many runs are in progress; try again later"
-            raise HTTPException(429, message, {"Retry-After": "1"}) from error
         except (ThreadBusyError, TimeoutError) as error:
             raise HTTPException(409, "another run of the thread is in progress") from error
         except RunLostError as error:

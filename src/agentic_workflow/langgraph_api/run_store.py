@@ -120,9 +120,10 @@ def _schema(database: Database) -> list[str]:
             output TEXT NOT NULL,
             attempt BIGINT NOT NULL,
             cancel TEXT NOT NULL,
+            number BIGINT NOT NULL,
             holder TEXT NOT NULL,
             expires {real} NOT NULL)""",
-        "CREATE INDEX IF NOT EXISTS api_runs_thread ON api_runs (key, created)",
+        "CREATE INDEX IF NOT EXISTS api_runs_thread ON api_runs (key, number)",
         "CREATE INDEX IF NOT EXISTS api_runs_active ON api_runs (status, expires)",
         f"""CREATE TABLE IF NOT EXISTS api_events (
             key TEXT NOT NULL,
@@ -254,16 +255,16 @@ class RunStore:
             if busy:
                 return RunRow(*busy[0]), seq[0]
             execute(
-                f"INSERT INTO api_runs ({_RUN}, holder, expires) "
-                f"VALUES (?, ?, {now}, {now}, ?, ?, ?, ?, ?, ?, ?, ?, {now} + ?)",
-                (run.run_id, run.key, *run[4:], holder, lease_s),
+                f"INSERT INTO api_runs ({_RUN}, number, holder, expires) "
+                f"VALUES (?, ?, {now}, {now}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now} + ?)",
+                (run.run_id, run.key, *run[4:], seq[0], holder, lease_s),
             )
             graph = json.loads(run.request)["graph_id"]
             about = {"graph_id": graph, "assistant_id": run.assistant_id}
             _change_thread(execute, run.key, about, None, "{}", "busy")
             old = execute(
-                "SELECT run_id FROM api_runs WHERE key = ? ORDER BY created DESC, run_id "
-                "LIMIT 1000 OFFSET ?",
+                "SELECT run_id FROM api_runs WHERE key = ? "
+                "ORDER BY number DESC LIMIT 1000 OFFSET ?",
                 (run.key, kept_runs),
             )
             for (run_id,) in old:
@@ -284,7 +285,7 @@ class RunStore:
         where, values = ("AND status = ?", [status]) if status else ("", [])
         rows = self._read(
             f"SELECT {_RUN} FROM api_runs WHERE key = ? {where} "
-            "ORDER BY created DESC, run_id LIMIT ? OFFSET ?",
+            "ORDER BY number DESC LIMIT ? OFFSET ?",
             [key, *values, page[1], page[0]],
         )
         return [RunRow(*row) for row in rows]

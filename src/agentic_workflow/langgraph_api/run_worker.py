@@ -16,7 +16,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import Any, TypeVar, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphRecursionError, InvalidUpdateError
@@ -24,26 +24,23 @@ from langgraph.types import Command, StateSnapshot
 
 from ...errors import StillroomError, ThreadBusyError
 from ..graphs import Graph
+from ..http.replies import FaultError
+from ..http.service import Service, Turn
 from ..model_calls.ask import STOP_KEY
 from ..model_calls.deadlines import RunContext
 from ..threads.checkpointer import ThreadSaver
 from ..threads.leases import off_loop
-from ..workflow import Workflow
 from .event_feed import EventFeed
 from .run_events import END, ERROR, GRAPH_MODES, INTERRUPT, LIFECYCLE, METADATA, RunEvents, event
 from .run_store import NewEvent, RunLostError, RunRow, RunStore
 from .settings import RunSettings
-from .wire import jsonable, owner_of, to_json
+from .wire import jsonable, owner_of, thread_id_of, to_json
 
 _LOG = logging.getLogger(__name__)
-_TOLD = (StillroomError, ValueError, GraphRecursionError, InvalidUpdateError)
+_TOLD = (StillroomError, FaultError, ValueError, GraphRecursionError, InvalidUpdateError)
 """Errors whose message the client is given; of others it learns the class."""
 _MOST_UNSTORED = 1000
 Result = TypeVar("Result")
-
-
-class TooManyRunsError(RuntimeError):
-    """The process executes as many runs as it may."""
 
 
 @dataclass(eq=False)
@@ -63,16 +60,15 @@ class RunWorker:
     """Executes runs in this process, until `stop`.
 
     Args:
-        workflows: Name -> workflow; the workflows remember their threads in `saver`.
+        service: Admits the turns; its workflows remember their threads in `saver`.
         saver: Where threads are stored; runs and events are stored beside them.
-        settings: Limits and times.
+        settings: Times and limits.
     """
 
-    def __init__(
-        self, workflows: Mapping[str, Workflow], saver: ThreadSaver, settings: RunSettings
-    ) -> None:
+    def __init__(self, service: Service, saver: ThreadSaver, settings: RunSettings) -> None:
         """Create missing tables."""
-        self.workflows = workflows
+        self.service = service
+        self.workflows = service.workflows
         self.saver = saver
         self.settings = settings
         self.store = RunStore(saver.store.database)
@@ -106,10 +102,14 @@ class RunWorker:
         """Call the store without blocking the event loop."""
         return await off_loop(self.store.database.blocking, lambda: function(*arguments, **named))
 
-    @property
-    def running(self) -> int:
-        """Runs in progress in this process."""
-        return len(self._executions)
+    def identity(self, run: RunRow) -> dict[str, str]:
+        """Return what names a run's answer: run id, workflow, hashes of prompts and checkpoint."""
+        return {
+            "run_id": run.run_id,
+            "model": json.loads(run.request)["graph_id"],
+            "prompt_sha256": self.service.prompt_sha256,
+            "checkpoint_sha256": self.service.checkpoint_sha256,
+        }
 
     def graph(self, name: str) -> Graph:
         """Return the graph of a workflow."""
@@ -131,7 +131,8 @@ class RunWorker:
             The run, and the number of the thread's newest event before it.
 
         Raises:
-            TooManyRunsError: The process executes `max_runs` runs.
+            EngineBusyError: As many turns are in progress as may be.
+            FaultError: The server ends, or its engine hangs: 503.
             ThreadBusyError: Another run of the thread is in progress.
             RunLostError: There is no such thread.
         """
@@ -142,8 +143,7 @@ class RunWorker:
         )
         async with asyncio.timeout(self.settings.lease_s * 2):
             while True:
-                if self.running >= self.settings.max_runs:
-                    raise TooManyRunsError
+                self.service.check_capacity(owner_of(key))
                 busy, seq = await self.call(
                     self.store.add_run,
                     run,
@@ -223,8 +223,8 @@ class RunWorker:
             elif wanted and not one.cancel:
                 one.cancel = wanted
                 self._end_early(one)
-        free = self.settings.max_runs - self.running
-        if free > 0:
+        free = self.service.settings.max_turns - len(self.service.turns)
+        if free > 0 and not self.service.draining:
             for run in await self.call(self.store.take_over, self._holder, lease_s, free):
                 _LOG.warning("run %s goes on here, attempt %d", run.run_id, run.attempt)
                 self._launch(run)
@@ -254,7 +254,7 @@ class RunWorker:
         graph_id = request["graph_id"]
         await recorder.add(
             [
-                event(METADATA, {"run_id": run.run_id, "attempt": run.attempt}),
+                event(METADATA, {**self.identity(run), "attempt": run.attempt}),
                 event(LIFECYCLE, {"event": "running", "graph_name": graph_id}),
             ]
         )
@@ -262,7 +262,14 @@ class RunWorker:
             fault = RuntimeError(f"the run's process ended {run.attempt - 1} times")
             return await self._failed(run, events, recorder, fault)
         try:
-            await self._execute(execution, request, events, recorder)
+            async with self.service.turn(
+                graph_id,
+                owner_of(run.key),
+                thread_id=thread_id_of(run.key),
+                run_id=run.run_id,
+                deadline_s=(request.get("context") or {}).get("deadline_s"),
+            ) as turn:
+                await self._execute(execution, turn, events, recorder)
         except RunLostError:
             raise
         except Exception as fault:  # noqa: BLE001 - edge of a run; the client is told
@@ -285,22 +292,22 @@ class RunWorker:
     async def _execute(
         self,
         execution: _Execution,
-        request: Mapping[str, Any],
+        turn: Turn,
         events: RunEvents,
         recorder: _Recorder,
     ) -> None:
         """Run the graph once and record what it streams.
 
-        `request` has `graph_id`, `input` or `command`, and optionally `config`, `context`,
+        The run's request has `graph_id`, `input` or `command`, and optionally `config`, `context`,
         `checkpoint_id`, `interrupt_before` and `interrupt_after`.
         """
-        run = execution.run
+        request = json.loads(execution.run.request)
         command = request.get("command")
         given = Command(**command) if command else request.get("input")
         items = self.graph(request["graph_id"]).astream(
             given,
-            self._config(execution, request),
-            context=self._limits(run, request),
+            _config(turn, execution.stop, request),
+            context=_limits(turn, request),
             stream_mode=list(GRAPH_MODES),
             subgraphs=True,
             interrupt_before=request.get("interrupt_before"),
@@ -308,32 +315,11 @@ class RunWorker:
         )
         async with aclosing(items):  # type: ignore[type-var]
             async for namespace, mode, item in items:
+                if mode == "messages" and turn.first_token_s is None:
+                    turn.note_token()
                 await recorder.add(list(events.read(tuple(namespace), mode, item)))
         await recorder.flush()
-
-    def _config(self, execution: _Execution, request: Mapping[str, Any]) -> RunnableConfig:
-        config = dict(request.get("config") or {})
-        configurable = {
-            **(config.get("configurable") or {}),
-            "thread_id": execution.run.key,
-            STOP_KEY: execution.stop,
-        }
-        if request.get("checkpoint_id"):
-            configurable["checkpoint_id"] = request["checkpoint_id"]
-        made: dict[str, Any] = {
-            **config,
-            "configurable": configurable,
-            "run_id": UUID(execution.run.run_id),
-            "metadata": {"owner": owner_of(execution.run.key)},
-        }
-        return cast(RunnableConfig, made)
-
-    def _limits(self, run: RunRow, request: Mapping[str, Any]) -> RunContext:
-        workflow = self.workflows[request["graph_id"]]
-        given = dict(request.get("context") or {})
-        wanted = (given.pop("deadline_s", None), workflow.policy.deadline_s)
-        deadline = min(s for s in (*wanted, self.settings.deadline_s) if s is not None)
-        return RunContext(deadline_s=deadline, caller=owner_of(run.key), **given)
+        turn.outcome = (events.state or {}).get("exit") or "answered"
 
     async def _snapshot(self, graph_id: str, key: str) -> StateSnapshot:
         return await self.graph(graph_id).aget_state({"configurable": {"thread_id": key}})
@@ -373,6 +359,27 @@ class RunWorker:
         await recorder.end("interrupted", output, last, snapshot, waits)
         if execution.cancel == "rollback":
             await self.call(self.store.delete_run, run.key, run.run_id)
+
+
+def _config(turn: Turn, stop: Flag, request: Mapping[str, Any]) -> RunnableConfig:
+    """Join the config of a turn and what the client wished."""
+    wished = request.get("config") or {}
+    place = {"checkpoint_id": request["checkpoint_id"]} if request.get("checkpoint_id") else {}
+    configurable = {
+        **(wished.get("configurable") or {}),
+        **turn.config.get("configurable", {}),
+        **place,
+        STOP_KEY: stop,
+    }
+    return cast(RunnableConfig, {**wished, **turn.config, "configurable": configurable})
+
+
+def _limits(turn: Turn, request: Mapping[str, Any]) -> RunContext:
+    """Join the limits of a turn, of its workflow and of its client; the nearest deadline counts."""
+    given = {k: v for k, v in (request.get("context") or {}).items() if k != "deadline_s"}
+    own = turn.workflow.policy.deadline_s if turn.workflow is not None else None
+    seconds = [s for s in (own, turn.limits.deadline_s) if s is not None]
+    return RunContext(deadline_s=min(seconds, default=None), caller=turn.owner, **given)
 
 
 class _Recorder:

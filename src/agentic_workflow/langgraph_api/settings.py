@@ -1,4 +1,4 @@
-"""Settings of runs and of their event streams."""
+"""Settings of runs and of their event streams; limits of turns are those of the server."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from ...errors import ConfigError
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Limits and times of runs.
+    """Times and limits of runs and streams.
 
     Raises:
         ConfigError: A setting is not above 0.
     """
 
-    max_runs: int = 64
-    """Runs in progress in this process; a further one is refused with 429."""
-    deadline_s: float = 300.0
-    """Most seconds of one run; a run may ask for fewer by `context.deadline_s`."""
     heartbeat_s: float = 5.0
     """Seconds of silence after which a stream sends a comment, so that proxies keep it open."""
     lease_s: float = 15.0
@@ -31,9 +27,9 @@ class RunSettings:
     """Runs of a thread whose events are kept, the newest one included; older events are deleted."""
     kept_events: int = 50_000
     """Most events of one run; a run with more fails."""
-    drain_s: float = 10.0
-    """Seconds that runs may take to end when the server stops; then another process, or the next
-    start, takes them over."""
+    drain_s: float = 5.0
+    """Seconds that runs without a client may take to end when the server stops; then another
+    process, or the next start, takes them over."""
 
     def __post_init__(self) -> None:
         """Check all settings."""

@@ -25,7 +25,7 @@ def main(url, barrier):
 
     workflow.add_node("gate", gate)
     settings = replace(FAST, lease_s=2.0)
-    app = application({"qa": workflow}, saver, settings)
+    app = application({"qa": workflow}, settings)
     server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", 0, log_level="warning"))
 
     async def run():

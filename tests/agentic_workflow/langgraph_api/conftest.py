@@ -33,7 +33,7 @@ def server(saver, gate, written, table):
         "asking": asking(saver, written),
         "multi_agent": scripted(saver, kind=MultiAgentWorkflow, table=table),
     }
-    with serving(workflows, saver) as running:
+    with serving(workflows) as running:
         yield running
         gate.open.set()  # before the server stops, which waits for nodes
 

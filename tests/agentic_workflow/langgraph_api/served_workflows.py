@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI, Request
 from stillroom.agentic_workflow.agent import AgenticWorkflow
-from stillroom.agentic_workflow.langgraph_api.router import langgraph_router
+from stillroom.agentic_workflow.http.replies import add_error_handlers
+from stillroom.agentic_workflow.http.service import Service
+from stillroom.agentic_workflow.http.settings import ServerSettings
+from stillroom.agentic_workflow.langgraph_api.router import langgraph_routes
 from stillroom.agentic_workflow.langgraph_api.settings import RunSettings
 from stillroom.agentic_workflow.nodes.human_approval import with_approval
 from stillroom.inference.chat.scripted_model import ScriptedModel
@@ -36,7 +39,7 @@ class Gate:
 def scripted(saver, gate=None, kind=AgenticWorkflow, **options):
     """Make a workflow that answers every question alike."""
     model = ScriptedModel(lambda prompt: ANSWER)
-    workflow = kind(None, chat_model=model, checkpointer=saver, **options)
+    workflow = kind(model, checkpointer=saver, **options)
     if gate is not None:
         workflow.add_node("gate", gate)
     return workflow
@@ -57,16 +60,19 @@ def asking(saver, written):
     return workflow
 
 
-def application(workflows, saver, settings=FAST):
-    """Make an application that takes the owner from `X-Api-Key`, as a stock client sends it."""
+def application(workflows, settings=FAST, **limits):
+    """Make an app that takes `X-Api-Key`, which stock clients send, for the owner's name."""
+    model = ScriptedModel(lambda prompt: ANSWER)
+    service = Service(model, workflows, ServerSettings(**limits))
     app = FastAPI()
+    add_error_handlers(app)
 
     @app.middleware("http")
     async def name_owner(request: Request, call_next):
         request.state.owner = request.headers.get("x-api-key")
         return await call_next(request)
 
-    app.include_router(langgraph_router(workflows, saver, settings))
+    app.include_router(langgraph_routes(service, settings))
     return app
 
 
@@ -104,7 +110,7 @@ class Server:
 
 
 @contextmanager
-def serving(workflows, saver, settings=FAST):
+def serving(workflows, settings=FAST, **limits):
     """Run a server; give it."""
-    with Server(application(workflows, saver, settings)) as server:
+    with Server(application(workflows, settings, **limits)) as server:
         yield server

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 from langgraph_sdk import get_client
-from langgraph_sdk.errors import ConflictError
 from postgres_server import new_database
 
 QUESTION = {"messages": [{"role": "user", "content": "What is the symbol of gold?"}]}
@@ -22,26 +22,23 @@ _number = count()
 
 
 @contextmanager
-def api_process(url, barrier):
-    """Run a process; give it and its address."""
-    folder = Path(__file__).parent
-    paths = [str(folder), *sys.path]
-    with subprocess.Popen(
-        [sys.executable, folder / "api_process.py", url, barrier],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-    ) as process:
-        try:
-            yield process, f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.kill()
-
-
-@contextmanager
 def processes(url, barrier, number):
+    """Run processes; give each with its address."""
+    folder = Path(__file__).parent
+    command = [sys.executable, folder / "api_process.py", url, barrier]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), *sys.path]))}
     with ExitStack() as stack:
-        yield [stack.enter_context(api_process(url, barrier)) for _ in range(number)]
+        started = [
+            stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+            )
+            for _ in range(number)
+        ]
+        try:
+            yield [(one, f"http://127.0.0.1:{int(one.stdout.readline())}") for one in started]
+        finally:
+            for one in started:
+                one.kill()
 
 
 @pytest.fixture(params=["postgres", "sqlite"])
@@ -95,7 +92,8 @@ async def test_twenty_turns_at_once_are_stored_or_refused(shared, tmp_path):
         async def turn():
             try:
                 await draw.choice(clients).runs.wait("t", "qa", input=QUESTION)
-            except ConflictError:
+            except httpx.HTTPStatusError as refused:
+                assert refused.response.status_code == 409
                 return 0
             return 1
 

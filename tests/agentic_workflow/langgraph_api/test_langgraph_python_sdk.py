@@ -92,11 +92,21 @@ async def test_a_run_stops_for_a_person_and_goes_on(client, written):
     assert (await client.threads.get(thread))["status"] == "idle"
 
 
-async def test_the_thread_stream_gives_messages_a_question_and_the_end(client, written):
-    async with client.threads.stream(assistant_id="asking") as thread:
+async def test_the_thread_stream_gives_messages_and_the_end(client):
+    async with client.threads.stream(assistant_id="qa") as thread:
         await thread.run.start(input=QUESTION)
         streams = [message async for message in thread.messages]
         assert [await message.text for message in streams] == [ANSWER]
+        assert (await thread.output.with_timeout(10))["context"] == "passed"
+
+
+async def test_the_thread_stream_asks_and_is_answered(client, written):
+    async with client.threads.stream(assistant_id="asking") as thread:
+        await thread.run.start(input=QUESTION)
+        deadline = time.monotonic() + 10
+        while not thread.interrupted:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
         assert [one["value"]["action"] for one in thread.interrupts] == ["write the symbol"]
         await thread.run.respond(APPROVED)
         assert (await thread.output.with_timeout(10))["context"] == "written"

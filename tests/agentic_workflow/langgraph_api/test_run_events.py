@@ -5,14 +5,13 @@ import json
 import threading
 import time
 from contextlib import aclosing
-from dataclasses import replace
 
 import httpx
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langgraph.types import Overwrite
-from served_workflows import FAST, Gate, scripted, serving
+from served_workflows import Gate, scripted, serving
 from stillroom.agentic_workflow.langgraph_api.event_feed import EventFeed
 from stillroom.agentic_workflow.langgraph_api.run_events import RunEvents, event
 from stillroom.agentic_workflow.langgraph_api.run_store import RunLostError, RunRow, RunStore
@@ -127,7 +126,7 @@ def test_tool_calls_are_told_whole_when_the_message_ends():
 def test_a_node_that_is_silent_for_fifteen_minutes_loses_no_event(saver, gate):
     """The server's clock and the database's are moved on while the node waits."""
     with (
-        serving({"qa": scripted(saver, gate)}, saver) as server,
+        serving({"qa": scripted(saver, gate)}) as server,
         httpx.Client(base_url=server.url, headers=ANNA, timeout=30) as client,
     ):
         client.post("/threads", json={"thread_id": "t"})
@@ -169,7 +168,7 @@ def test_a_run_goes_on_after_the_server_was_started_again(open_threads, tmp_path
     second_gate.open.set()
     saver = open_threads(url)
     with (
-        serving({"qa": scripted(saver, first_gate)}, saver) as server,
+        serving({"qa": scripted(saver, first_gate)}) as server,
         httpx.Client(base_url=server.url, headers=ANNA, timeout=30) as client,
     ):
         client.post("/threads", json={"thread_id": "t"})
@@ -178,7 +177,7 @@ def test_a_run_goes_on_after_the_server_was_started_again(open_threads, tmp_path
         threading.Timer(1.5, first_gate.open.set).start()  # the old node ends when nobody waits
     again = open_threads(url)
     with (
-        serving({"qa": scripted(again, second_gate)}, again) as server,
+        serving({"qa": scripted(again, second_gate)}) as server,
         httpx.Client(base_url=server.url, headers=ANNA, timeout=30) as client,
     ):
         state = client.get(f"/threads/t/runs/{run}/join").json()
@@ -190,9 +189,8 @@ def test_a_run_goes_on_after_the_server_was_started_again(open_threads, tmp_path
 
 
 def test_as_many_runs_as_allowed_are_in_progress(saver, gate):
-    settings = replace(FAST, max_runs=2)
     with (
-        serving({"qa": scripted(saver, gate)}, saver, settings) as server,
+        serving({"qa": scripted(saver, gate)}, max_turns=2) as server,
         httpx.Client(base_url=server.url, headers=ANNA, timeout=30) as client,
     ):
         answers = []
@@ -200,8 +198,7 @@ def test_as_many_runs_as_allowed_are_in_progress(saver, gate):
             client.post("/threads", json={"thread_id": name})
             answers.append(client.post(f"/threads/{name}/runs", json=NEW_RUN))
         assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert answers[2].headers["retry-after"] == "1"
-        assert answers[2].json()["detail"].startswith("too many runs")
+        assert int(answers[2].headers["retry-after"]) >= 1
         gate.open.set()
         client.get(f"/threads/a/runs/{answers[0].json()['run_id']}/join")
         deadline = time.monotonic() + 10
@@ -217,7 +214,7 @@ def test_an_error_inside_a_node_is_told_by_its_class_alone(saver):
     workflow = scripted(saver)
     workflow.add_node("breaks", breaks)
     with (
-        serving({"qa": workflow}, saver) as server,
+        serving({"qa": workflow}) as server,
         httpx.Client(base_url=server.url, headers=ANNA, timeout=30) as client,
     ):
         client.post("/threads", json={"thread_id": "t"})
@@ -230,8 +227,8 @@ def test_an_error_inside_a_node_is_told_by_its_class_alone(saver):
 async def test_cancelling_in_another_process_reaches_the_one_that_runs(saver, gate):
     """Two servers over one database stand for two processes."""
     with (
-        serving({"qa": scripted(saver, gate)}, saver) as one,
-        serving({"qa": scripted(saver, gate)}, saver) as other,
+        serving({"qa": scripted(saver, gate)}) as one,
+        serving({"qa": scripted(saver, gate)}) as other,
     ):
         async with (
             httpx.AsyncClient(base_url=one.url, headers=ANNA, timeout=30) as client,
@@ -244,7 +241,7 @@ async def test_cancelling_in_another_process_reaches_the_one_that_runs(saver, ga
             streams = [asyncio.create_task(c.get(f"{path}/stream")) for c in (client, elsewhere)]
             answer = await elsewhere.post(f"{path}/cancel", params={"wait": True})
             assert answer.status_code == 204
-            told = [(await stream).text for stream in streams]
+            told = [(await stream).text.replace(": heartbeat\n\n", "") for stream in streams]
             gate.open.set()
             assert told[0] == told[1]
             assert "UserInterrupt" in told[0]
