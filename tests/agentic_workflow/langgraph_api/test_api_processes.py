@@ -93,11 +93,12 @@ async def test_twenty_turns_at_once_are_stored_or_refused(shared, tmp_path):
             try:
                 await draw.choice(clients).runs.wait("t", "qa", input=QUESTION)
             except httpx.HTTPStatusError as refused:
-                assert refused.response.status_code == 409
-                return 0
-            return 1
+                return refused.response.status_code
+            return 200
 
-        stored = sum(await asyncio.gather(*(turn() for _ in range(20))))
+        answers = await asyncio.gather(*(turn() for _ in range(20)))
+        assert set(answers) <= {200, 409}
+        stored = answers.count(200)
         assert stored >= 1
         state = await clients[-1].threads.get_state("t")
         runs = await clients[0].runs.list("t", limit=50)
