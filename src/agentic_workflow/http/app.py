@@ -13,12 +13,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from ... import __version__
-from .authentication import Authentication
+from .authentication import PUBLIC, Authentication
 from .body_limits import BodyLimit, HeaderLimit, ReceiveDeadline
 from .headers import RequestId, SecurityHeaders
 from .health import health_routes
@@ -65,6 +66,8 @@ def build_app(
         lifespan=_lifespan(service, chosen),
     )
     add_error_handlers(app)
+    if keys is not None:
+        app.openapi = lambda: _with_security(app)  # type: ignore[method-assign]
     app.include_router(health_routes(service))
     app.include_router(login_routes(keys))
     for router in routers:
@@ -90,6 +93,19 @@ def build_app(
     )
     app.add_middleware(SecurityHeaders)
     return app if mount_page is None else mount_page(app, service)
+
+
+def _with_security(app: FastAPI) -> dict[str, Any]:
+    """Write the OpenAPI document, with the ways to send a key."""
+    document = FastAPI.openapi(app)
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path in PUBLIC else [{"bearer": []}, {"apiKey": []}]
+    return document
 
 
 def _lifespan(

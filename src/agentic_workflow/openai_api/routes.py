@@ -55,6 +55,20 @@ _TOLD = {
 }
 
 
+def _answers(*required: str, streamed: bool = True) -> dict[int | str, dict[str, Any]]:
+    """Describe what a route answers: an object with some fields, or a stream of events."""
+    schema = {"type": "object", "required": [*required, "stillroom"]}
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if streamed:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {200: {"description": "The answer.", "content": content}}
+
+
+_COMPLETION = _answers("id", "object", "created", "model", "choices", "usage")
+_RESPONSE = _answers("id", "object", "created_at", "model", "status", "output", "usage")
+_EMBEDDINGS = _answers("object", "model", "data", "usage", streamed=False)
+
+
 def openai_routes(service: Service) -> APIRouter:
     """Make the routes below `/v1`."""
     errors: dict[int | str, dict[str, Any]] = {
@@ -75,17 +89,17 @@ def openai_routes(service: Service) -> APIRouter:
             raise refuse(404, told, "model_not_found", "model")
         return _model(service, model)
 
-    @router.post("/chat/completions", response_class=Response)
+    @router.post("/chat/completions", response_class=Response, responses=_COMPLETION)
     async def chat_completions(request: Request, body: ChatRequest) -> Response:
         """Answer messages, whole or as a stream."""
         return await chat_completion(service, request, body)
 
-    @router.post("/responses", response_class=Response)
+    @router.post("/responses", response_class=Response, responses=_RESPONSE)
     async def responses(request: Request, body: ResponseRequest) -> Response:
         """Answer items, whole or as a stream; nothing is stored."""
         return await create_response(service, request, body)
 
-    @router.post("/embeddings", response_class=Response)
+    @router.post("/embeddings", response_class=Response, responses=_EMBEDDINGS)
     async def embeddings(request: Request, body: EmbeddingRequest) -> Response:
         """Embed texts."""
         return await create_embeddings(service, request, body)
