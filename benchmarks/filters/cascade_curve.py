@@ -1,12 +1,18 @@
 """Measure speed against false negatives of a cascade, at three shares of articles that pass.
 
-    python benchmarks/filters/cascade_curve.py --work cascade_work    # some 15 minutes on one core
+    python benchmarks/filters/cascade_curve.py                               # minutes on one core
+    python benchmarks/filters/cascade_curve.py --stages encoder,decoder --train 1500 --val 700
 
-The filter is that of `banking77_filter.py`, on real requests. Stage 1 is a probe on vectors of
-all-MiniLM-L6 (22 million weights), trained for recall; stage 2 is SmolLM2-135M, whose mean hidden
-states a ridge regression reads. Both learn from the same noisy labels. The threshold is chosen on
-validation, for at most 2 % missed of what the labels pass; all figures are of requests that neither
-has seen. A false negative is a request that stage 1 drops and that stage 2 (or the label) passes.
+The filter is that of `banking77_filter.py`, on real requests. A stage is one of
+
+- `words`: TF-IDF and ridge;
+- `encoder`: a network on vectors of all-MiniLM-L6 (22 million weights), trained for recall where it
+  is the first stage;
+- `decoder`: SmolLM2-135M, whose mean hidden states a ridge regression reads.
+
+Both stages learn from the same noisy labels. The threshold is chosen on validation, for at most 2 %
+missed of what the labels pass; all figures are of requests that no stage has seen. A false negative
+is a request that stage 1 drops and that stage 2 (or the label) passes.
 
 Requests are drawn to give the three shares: all of the rarer side stay, and of the other as many as
 the share allows. Milliseconds are processor time per request, in batches of 16, on one thread.
@@ -15,22 +21,30 @@ the share allows. Milliseconds are processor time per request, in batches of 16,
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from banking77_filter import oracle_scores, requests, write_package
 from stillroom.distillation.score_students.ridge import fit_ridge
 from stillroom.distillation.score_students.score_examples import ScoreExamples
-from stillroom.distillation.score_students.train_probe import ProbeSettings, train_probe
+from stillroom.distillation.score_students.train_probe import (
+    ProbeSettings,
+    choose_threshold,
+    train_probe,
+)
+from stillroom.distillation.score_students.train_tfidf import train_tfidf
 from stillroom.files import write_json, write_text
 from stillroom.inference.score_students.protocol import StudentFacts
 from stillroom.inference.scoring.embeddings import StudentEmbeddings
 from stillroom.inference.sources.find_model import find_model
-from stillroom.labeling.filters.filter_package import load_filter
+from stillroom.labeling.filters.filter_package import FilterPackage, load_filter
 from stillroom.labeling.filters.scoring.cascade import cascade_curve
 from stillroom.labeling.filters.scoring.student_scorer import weighted_averages
 from stillroom.rate_interval import wilson_interval
@@ -39,26 +53,84 @@ RESULTS = Path(__file__).parents[1] / "results" / "filters"
 SHARES = (0.05, 0.2, 0.5)
 """Of requests that pass, by the label."""
 BATCH = 16
+NAMES = {
+    "words": "TF-IDF and ridge",
+    "encoder": "a network on MiniLM's vectors",
+    "decoder": "SmolLM2-135M and ridge",
+}
 
 
-def kept(path: Path, make: Callable[[], tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
-    """Compute vectors and milliseconds once."""
-    if not path.is_file():
-        vectors, ms = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, vectors=vectors, ms=ms)
-    with np.load(path) as found:
-        return found["vectors"], float(found["ms"])
+@dataclass(frozen=True)
+class Parts:
+    """The filter, and examples that are split once."""
+
+    package: FilterPackage
+    train: ScoreExamples
+    val: ScoreExamples
+    test: ScoreExamples
+
+    @property
+    def facts(self) -> StudentFacts:
+        """What all students are told."""
+        return StudentFacts(self.package.config.dimension_names, self.package.view.sha256)
+
+    def averages(self, scores: np.ndarray) -> np.ndarray:
+        """Give weighted averages."""
+        return weighted_averages(scores, self.package.config)
 
 
-def decoder_vectors(texts: Sequence[str]) -> tuple[np.ndarray, float]:
-    """Give mean hidden states of SmolLM2 and processor milliseconds per text."""
-    reader = StudentEmbeddings(find_model("smollm2"), device="cpu")
-    reader.embed_documents(list(texts[:BATCH]))
-    started, rows = time.process_time(), []
-    for at in range(0, len(texts), BATCH):
-        rows += reader.embed_documents(list(texts[at : at + BATCH]))
-    return np.array(rows), 1000 * (time.process_time() - started) / len(texts)
+class Student(Protocol):
+    """Scores texts."""
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Give (N, D)."""
+        ...
+
+
+class Decoder:
+    """SmolLM2 and ridge."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Read all training texts; this takes minutes."""
+        self.reader = StudentEmbeddings(find_model("smollm2"), device="cpu")
+        train, val = self._vectors(parts.train.texts), self._vectors(parts.val.texts)
+        self.mean, self.scale = train.mean(axis=0), train.std(axis=0)
+        self.fit = fit_ridge(
+            self._scaled(train), parts.train.targets, parts.train.weights, self._scaled(val),
+            parts.val.targets,
+        )  # fmt: skip
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Score texts."""
+        return np.clip(self.fit.predict(self._scaled(self._vectors(texts))), 0, 10)
+
+    def _scaled(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors - self.mean) / self.scale
+
+    def _vectors(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array(self.reader.embed_documents(list(texts)))
+
+
+def trained(stage: str, parts: Parts, target_fn: float, *, first: bool) -> Student:
+    """Train a stage."""
+    if stage == "words":
+        return train_tfidf(parts.train, parts.val, parts.facts)
+    if stage == "decoder":
+        return Decoder(parts)
+    config = parts.package.config
+    return train_probe(
+        parts.train, parts.val, parts.facts, weights=config.weights,
+        operating_point=config.pass_threshold, averages=parts.averages,
+        settings=ProbeSettings("recall" if first else "regression", target_fn),
+    )  # fmt: skip
+
+
+def timed(student: Student, texts: Sequence[str]) -> tuple[np.ndarray, float]:
+    """Give scores (N, D) and processor milliseconds per text."""
+    student.predict(texts[:2])
+    started = time.process_time()
+    rows = [student.predict(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+    return np.concatenate(rows), 1000 * (time.process_time() - started) / len(texts)
 
 
 def at_share(passes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -78,87 +150,80 @@ def rate(missed: np.ndarray, of: np.ndarray) -> dict[str, Any]:
 def main() -> None:
     """Train both stages, measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--work", type=Path, default=Path("cascade_work"))
-    parser.add_argument("--train", type=int, default=3000)
-    parser.add_argument("--val", type=int, default=1500)
-    parser.add_argument("--test", type=int, default=3000)
+    parser.add_argument("--stages", default="words,encoder")
+    parser.add_argument("--train", type=int, default=4000)
+    parser.add_argument("--val", type=int, default=2000)
+    parser.add_argument("--test", type=int, default=3500)
     parser.add_argument("--target-fn", type=float, default=0.02)
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
+    stages = args.stages.split(",")
     torch.set_num_threads(1)
-    package = load_filter(write_package(args.work))
-    config, view = package.config, package.view
+    with tempfile.TemporaryDirectory() as folder:
+        package = load_filter(write_package(Path(folder)))
     own = requests()[: args.train + args.val + args.test]
-    texts = [view.student_text(view.read(one.article())) for one in own]
+    texts = [package.view.student_text(package.view.read(one.article())) for one in own]
     labels = np.array([oracle_scores(one) for one in own])
-    train, val, test = np.split(np.arange(len(own)), [args.train, args.train + args.val])
     everything = ScoreExamples(texts, labels, np.ones(len(own)))
-    parts = [everything.chosen(part.tolist()) for part in (train, val)]
+    borders = [0, args.train, args.train + args.val, len(own)]
+    parts = Parts(package, *(everything.chosen(range(a, b)) for a, b in pairwise(borders)))
+    point, rng = package.config.pass_threshold, np.random.default_rng(0)
 
-    facts = StudentFacts(config.dimension_names, view.sha256)
-    probe = train_probe(
-        *parts, facts, weights=config.weights, operating_point=config.pass_threshold,
-        settings=ProbeSettings("recall", args.target_fn),
-        averages=lambda scores: weighted_averages(scores, config),
-    )  # fmt: skip
-    seen = [texts[n] for n in test]
-    probe.predict(seen[:BATCH])
-    started, rows = time.process_time(), []
-    for at in range(0, len(seen), BATCH):
-        rows.append(probe.predict(seen[at : at + BATCH]))
-    stage1_ms = 1000 * (time.process_time() - started) / len(seen)
-    stage1 = weighted_averages(np.concatenate(rows), config)
-
-    name = f"smollm2-{args.train}-{args.val}-{args.test}.npz"
-    vectors, stage2_ms = kept(args.work / name, lambda: decoder_vectors(texts))
-    scaled = (vectors - vectors[train].mean(axis=0)) / vectors[train].std(axis=0)
-    fit = fit_ridge(scaled[train], labels[train], np.ones(len(train)), scaled[val], labels[val])
-    scores2 = np.clip(fit.predict(scaled[test]), 0, 10)
-    stage2, truth = weighted_averages(scores2, config), weighted_averages(labels[test], config)
-
-    point, rng = config.pass_threshold, np.random.default_rng(0)
-    chosen = float(probe.threshold or 0.0)
+    one, two = (trained(name, parts, args.target_fn, first=n == 0) for n, name in enumerate(stages))
+    scores1, stage1_ms = timed(one, parts.test.texts)
+    scores2, stage2_ms = timed(two, parts.test.texts)
+    stage1, stage2 = parts.averages(scores1), parts.averages(scores2)
+    truth = parts.averages(parts.test.targets)
+    chosen = choose_threshold(
+        parts.averages(one.predict(parts.val.texts)),
+        parts.averages(parts.val.targets) >= point,
+        args.target_fn,
+    )
     thresholds = sorted({*np.quantile(stage1, np.linspace(0, 0.99, 67)).tolist(), chosen})
+    targets, mean = parts.test.targets, parts.train.targets.mean(axis=0)
     report: dict[str, Any] = {
-        "train": args.train, "val": args.val, "test": args.test, "target_fn": args.target_fn,
-        "stage1_ms": stage1_ms, "stage2_ms": stage2_ms, "threshold": chosen, "probe": probe.told,
-        "stage1_mae": float(np.abs(np.concatenate(rows) - labels[test]).mean()),
-        "stage2_mae": float(np.abs(scores2 - labels[test]).mean()),
-        "mean_mae": float(np.abs(labels[train].mean(axis=0) - labels[test]).mean()),
+        "stages": stages, "train": args.train, "val": args.val, "test": args.test,
+        "target_fn": args.target_fn, "stage1_ms": stage1_ms, "stage2_ms": stage2_ms,
+        "threshold": chosen,
+        "stage1_mae": float(np.abs(scores1 - targets).mean()),
+        "stage2_mae": float(np.abs(scores2 - targets).mean()),
+        "mean_mae": float(np.abs(mean - targets).mean()),
         "shares": {},
     }  # fmt: skip
     for share in SHARES:
         places = at_share(truth >= point, share, rng)
-        one, two, true = stage1[places], stage2[places], truth[places]
+        first, second, true = stage1[places], stage2[places], truth[places]
         curve = cascade_curve(
-            one.tolist(), two.tolist(), true.tolist(), thresholds=thresholds,
+            first.tolist(), second.tolist(), true.tolist(), thresholds=thresholds,
             operating_point=point, stage1_ms=stage1_ms, stage2_ms=stage2_ms,
         )  # fmt: skip
         at = next(row for row in curve if row["threshold"] == chosen)
-        dropped = one < chosen
+        dropped = first < chosen
         report["shares"][f"{share:g}"] = {
             "requests": len(places),
             "curve": curve,
             "chosen": {
                 **at,
-                "against_stage2": rate(dropped, two >= point),
+                "against_stage2": rate(dropped, second >= point),
                 "against_labels": rate(dropped, true >= point),
-                "stage2_alone_against_labels": rate(two < point, true >= point),
+                "stage2_alone_against_labels": rate(second < point, true >= point),
             },
         }
-    write_json(args.output / "cascade_curve.json", report)
-    write_text(args.output / "cascade_curve.md", table(report))
-    plot(report, args.output / "cascade_curve.png")
+    name = f"cascade_{'_'.join(stages)}"
+    write_json(args.output / f"{name}.json", report)
+    write_text(args.output / f"{name}.md", table(report))
+    plot(report, args.output / f"{name}.png")
     print(table(report))
 
 
 def table(report: dict[str, Any]) -> str:
     """Write the point that is chosen as Markdown."""
+    first, second = (NAMES[name] for name in report["stages"])
     lines = [
         "# A cascade: speed against false negatives, at three shares of requests that pass",
         "",
-        f"Stage 1 (probe on MiniLM) takes {report['stage1_ms']:.2f} ms a request, stage 2 "
-        f"(SmolLM2-135M and ridge) {report['stage2_ms']:.1f} ms, on one core. MAE against the "
+        f"Stage 1 ({first}) takes {report['stage1_ms']:.2f} ms a request, stage "
+        f"2 ({second}) {report['stage2_ms']:.1f} ms, on one core. MAE against the "
         f"noisy labels of {report['test']:,} requests: stage 1 {report['stage1_mae']:.3f}, stage 2 "
         f"{report['stage2_mae']:.3f}, mean of training {report['mean_mae']:.3f}. Threshold "
         f"{report['threshold']:.3f}, chosen on {report['val']:,} others for at most "
@@ -175,9 +240,16 @@ def table(report: dict[str, Any]) -> str:
                  *(_told(at[key]) for key in ("against_stage2", "against_labels",
                                               "stage2_alone_against_labels"))]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Shares in brackets are Wilson intervals of 95 %.", "",
-              "![Speed against false negatives](cascade_curve.png)", "",
-              "`python benchmarks/filters/cascade_curve.py`"]  # fmt: skip
+    name = "_".join(report["stages"])
+    lines += [
+        "",
+        "Shares in brackets are Wilson intervals of 95 %.",
+        "",
+        f"![Speed against false negatives](cascade_{name}.png)",
+        "",
+        f"`python benchmarks/filters/cascade_curve.py --stages {','.join(report['stages'])} "
+        f"--train {report['train']} --val {report['val']} --test {report['test']}`",
+    ]
     return "\n".join(lines) + "\n"
 
 

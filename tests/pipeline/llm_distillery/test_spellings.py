@@ -32,6 +32,10 @@ OPTIONS = {
     "near_dup_filter": "--pool --reference --output --threshold --batch-size",
     "embedding_screener": "--positives --corpus --output --top-k --batch-size --max-corpus "
     "--exclude-off-lens",
+    "train_probe": "--filter --data-dir --embedding-model --objective --target-fn --wa-scale "
+    "--aux-l1-weight --recall-check-file --device --output",
+    "inference_hybrid": "--input --output --no-prefilter --batch-size --threshold --compare",
+    "inference": "--input --output --no-prefilter --batch-size --threshold --compare",
     "verify_filter_package": "--filter --check-hub --token",
     "upload_to_huggingface": "--filter --repo-name --private --token",
 }
@@ -44,9 +48,9 @@ def test_each_command_has_its_options(name, capsys):
         main([name, "--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    flags = set(re.findall(r"--[a-z-]+", told))
+    flags = set(re.findall(r"--[a-z\d-]+", told))
     assert set(OPTIONS[name].split()) <= flags
-    assert f"usage: stillroom {name}" in told
+    assert f"usage: stillroom {name.removesuffix('_hybrid')}" in told
 
 
 def test_each_command_has_a_file_of_its_old_path_and_no_other():
