@@ -20,11 +20,17 @@ class Spelling:
 
     paths: tuple[str, ...]
     """Files by which it was started."""
-    home: str
+    home: str = ""
     """`module:function` that runs it here, below `stillroom.pipeline`."""
+    action: str = ""
+    """Action of `stillroom filter` that takes the same options, in place of a function."""
 
     def load(self) -> Callable[[Sequence[str]], int]:
         """Import the function, which takes the options and returns the exit code."""
+        if self.action:
+            from ..commands.filter import filter_main
+
+            return lambda argv: filter_main([self.action, *argv])
         module, _, name = self.home.partition(":")
         found: Callable[[Sequence[str]], int] = getattr(
             import_module(f"{__package__.rpartition('.')[0]}.{module}"), name
@@ -50,8 +56,13 @@ SPELLINGS: Final[Mapping[str, Spelling]] = {
                                 f"{_HERE}.screening_commands:near_dup_filter"),
     "embedding_screener": Spelling(("scripts/screening/embedding_screener.py",),
                                    f"{_HERE}.screening_commands:embedding_screener"),
+    "fit_calibration": Spelling(("scripts/calibration/fit_calibration.py",), action="calibrate"),
+    "fit_normalization": Spelling(("scripts/normalization/fit_normalization.py",),
+                                  action="normalize"),
+    "ground_truth_gate": Spelling(("scripts/gate/ground_truth_gate.py",), action="gate"),
     "train_probe": Spelling(("scripts/train_probe.py",), f"{_HERE}.student_commands:train_probe"),
     "inference": Spelling(("inference.py",), f"{_HERE}.student_commands:inference"),
+    "inference_hub": Spelling(("inference_hub.py",), f"{_HERE}.student_commands:inference"),
     "inference_hybrid": Spelling(("inference_hybrid.py",), f"{_HERE}.student_commands:inference"),
     "verify_filter_package": Spelling(("scripts/deployment/verify_filter_package.py",),
                                       f"{_HERE}.package_commands:verify"),
