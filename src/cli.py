@@ -395,6 +395,13 @@ def run_serve(argv: Sequence[str] | None = None) -> int:
     return _run(argv, serve_parser(), serve_faults, serve)
 
 
+def run_mcp(argv: Sequence[str] | None = None) -> int:
+    """Offer a student and its table as tools of the Model Context Protocol."""
+    from .pipeline.commands.serve import mcp, mcp_faults, mcp_parser
+
+    return _run(argv, mcp_parser(), mcp_faults, mcp)
+
+
 def run_keys(argv: Sequence[str] | None = None) -> int:
     """Make, list and remove the keys of the server's users."""
     from .pipeline.commands.serve import keys_main
@@ -415,6 +422,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "update": (run_update, "put new rows behind a student, without training"),
     "chat": (run_chat, "chat with a student in the browser"),
     "serve": (run_serve, "serve a student over HTTP, in the shapes that stock clients speak"),
+    "mcp": (run_mcp, "offer a student and its table as tools of the Model Context Protocol"),
     "keys": (run_keys, "keys of those who may use the server: add, list, remove"),
     "label": (run_label, "let a teacher answer the records of a file"),
     "expand": (run_expand, "let a teacher write more records like those of a file"),

@@ -65,7 +65,7 @@ FLOORS = {
         "workflow",
         "multi_agent single_agent",
         "agent http",
-        "conversations langgraph_api openai_api",
+        "conversations langgraph_api mcp_server openai_api",
         "chat_page",
         "serve_app",
     ],

@@ -13,6 +13,7 @@ from .http.app import build_app
 from .http.service import Service
 from .http.settings import ServerSettings
 from .langgraph_api.router import langgraph_routes
+from .mcp_server.server import mcp_is_installed, mcp_routes
 from .openai_api.routes import openai_routes
 from .threads.checkpointer import ThreadSaver
 
@@ -37,6 +38,8 @@ def server_app(
     routers = [openai_routes(service)]
     if isinstance(service.checkpointer, ThreadSaver):
         routers.append(langgraph_routes(service))
+    if mcp_is_installed():
+        routers.append(mcp_routes(service))
 
     def mount_page(app: FastAPI, _: Service) -> FastAPI:
         return app if chat is None else mount_chat_page(app, chat, CHAT_PATH)

@@ -3,11 +3,13 @@
 stillroom serve outputs/elements/student
 stillroom keys add anna --tokens keys.json
 stillroom serve outputs/elements/student --host 0.0.0.0 --tokens keys.json
+stillroom mcp outputs/elements/student
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -155,6 +157,73 @@ def _settings(args: argparse.Namespace) -> ServerSettings:
     if args.tokens is not None:
         given["tokens"] = Path(args.tokens)
     return ServerSettings(**given)
+
+
+def mcp_parser() -> CommandParser:
+    """Make the parser of `stillroom mcp`."""
+    parser = CommandParser(
+        "stillroom mcp",
+        "Offer a student and its table as tools of the Model Context Protocol: to the program\n"
+        "that starts this command, over its standard input and output, or with --http at /mcp.",
+        (
+            "stillroom mcp outputs/elements/student",
+            "stillroom mcp outputs/elements/student --http --port 9000",
+            "stillroom mcp outputs/elements/student --http --host 0.0.0.0 --tokens keys.json",
+        ),
+    )
+    add = parser.add_argument
+    add("checkpoint", help="a checkpoint folder, or smollm2")
+    add("--workflow", type=one_of("multi", "single"), default="multi",
+        help="multi (answers are checked) or single")  # fmt: skip
+    add("--threads", type=text, default="memory", metavar="URL",
+        help="where conversations are kept: memory, sqlite:///threads.db or "
+        "postgresql://...")  # fmt: skip
+    add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
+    add("--http", action="store_true", help="serve HTTP instead of standard input and output")
+    add("--host", type=text, default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add("--port", type=whole(0, 65535), default=8000, help="TCP port (default 8000)")
+    add("--tokens", type=text, metavar="FILE", help="file of keys; without one, loopback only")
+    add_verbose(parser)
+    return parser
+
+
+def mcp_faults(args: argparse.Namespace) -> list[str]:
+    """List what is wrong with the options, before anything heavy is loaded."""
+    _settings(args)
+    return model_faults("checkpoint", args.checkpoint, hub=False)
+
+
+def mcp(args: argparse.Namespace) -> None:
+    """Serve until the client goes, or until SIGTERM or Ctrl-C."""
+    from importlib.util import find_spec
+
+    for package in ("mcp", "fastapi"):
+        if find_spec(package) is None:
+            raise MissingDependencyError(package, "mcp")
+    from ...agentic_workflow.http.app import build_app
+    from ...agentic_workflow.http.server import make_server
+    from ...agentic_workflow.http.service import open_service
+    from ...agentic_workflow.mcp_server.server import mcp_routes, serve_stdio
+
+    settings = _settings(args)
+    service = open_service(
+        args.checkpoint,
+        settings,
+        workflow=args.workflow,
+        threads=args.threads,
+        device=args.device,
+    )
+    try:
+        if not args.http:  # nothing else may be written to the standard output
+            asyncio.run(serve_stdio(service))
+            return
+        server = make_server(
+            build_app(service, settings, routers=[mcp_routes(service)]), service, settings
+        )
+        Console(args.verbose).line("serving", f"http://{args.host}:{args.port}/mcp")
+        server.run()
+    finally:
+        service.close()
 
 
 _ACTIONS = ("add", "list", "remove")
