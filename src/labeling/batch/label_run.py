@@ -151,6 +151,8 @@ class Labelled:
     """Why there is no label."""
     cached: bool = False
     """Whether the answer cost no call: it is from an earlier run, or another task asked for it."""
+    attempts: int = 0
+    """Calls that gave the answer or the fault, all runs together; 0 where none was made."""
     key: str = ""
     """Cache key: hash of prompt, model, revision and decode profile, 64 hex digits."""
 

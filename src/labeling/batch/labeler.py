@@ -227,7 +227,8 @@ class BatchLabeler:
             label = None if answer is None else self._view(answer, one.task)
             for number, place in enumerate(one.places):
                 was_there = label is not None and (one.key in cached or number > 0)
-                found[place] = Labelled(listed[place], label, fault, was_there, one.key)
+                calls = journal.attempts.get(one.key, 0) + (label is not None)
+                found[place] = Labelled(listed[place], label, fault, was_there, calls, one.key)
         return [found[place] for place in range(len(listed))]
 
     def _write_dead_letters(self, run: LabelRun) -> None:

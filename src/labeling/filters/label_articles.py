@@ -382,7 +382,7 @@ def _tell(
     folder.write_metrics(
         task.id,
         success=fault is None,
-        attempts=max(1, len(answers)) if fault is None else fault.attempts,
+        attempts=sum(one.attempts for one in replies) if fault is None else fault.attempts,
         seconds=None,
         repaired=repaired,
         cached=all(one.cached for one in replies) if replies else None,

@@ -103,6 +103,10 @@ def test_what_is_not_certain_is_asked_again_and_then_a_label(package, tmp_path):
     run = label(package, articles(ALWAYS), teacher, tmp_path)
     assert (run.labelled, run.failed) == (len(ALWAYS), 0)
     assert len(teacher.asked) == 2 * len(ALWAYS)
+    metrics = [json.loads(x) for x in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert {one["attempts_made"] for one in metrics} == {2}
+    summary = json.loads((run.folder / "session_summary.json").read_text())
+    assert summary["total_retries"] == len(ALWAYS)
     assert all(one == SCORES for one in labels(run).values())
 
 
