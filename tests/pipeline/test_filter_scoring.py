@@ -142,6 +142,7 @@ def test_several_filters_share_a_stream_and_names_must_differ(ran):
             "--server and --model belong together",
         ),
         ("-i articles.jsonl -o o.jsonl --threshold 3", "there is no probe in mine/v1/probe"),
+        ("-i articles.jsonl -o o.jsonl --int8", "a student of the kind 'tfidf' has no encoder"),
         ("-i articles.jsonl -o o.jsonl --student empty", "there is no student in empty"),
     ],
 )

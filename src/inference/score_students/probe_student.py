@@ -10,7 +10,7 @@ Sizes: N texts, E width of the encoder, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +97,10 @@ class ProbeStudent:
         """Score texts; (N, D)."""
         scores = self.probe(torch.from_numpy(self.encoder.vectors(texts)))
         return self.facts.clipped(scores.numpy().astype(np.float64))
+
+    def int8(self) -> ProbeStudent:
+        """Give the same student with an encoder in eight bits."""
+        return replace(self, encoder=self.encoder.int8())
 
     def save(self, folder: str | Path) -> Path:
         """Write the probe into a folder, whole or not at all; give the folder."""

@@ -9,6 +9,7 @@ Sizes: N texts, B texts of a batch, T tokens, E width of the encoder.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -70,6 +71,24 @@ class TextVectors:
         """Texts whose vectors were there already."""
         self._kept: OrderedDict[str, Vectors] = OrderedDict()
         self._lock = Lock()
+        self._rounded: TextVectors | None = None
+
+    def int8(self) -> TextVectors:
+        """Give this encoder with its layers in eight bits; the same one to all who ask.
+
+        Raises:
+            ConfigError: The encoder is not on a processor.
+        """
+        with self._lock:
+            if self._rounded is None:
+                from .int8_linear import int8_model
+
+                made = copy.copy(self)
+                made.model = int8_model(self.model)
+                made._kept, made._lock, made._rounded = OrderedDict(), Lock(), made
+                made.computed = made.remembered = 0
+                self._rounded = made
+            return self._rounded
 
     @property
     def width(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ...labeling.filters.scoring.scorer import FilterBaseScorer
 
 PROGRAM: Final = "stillroom filter"
+INT8_SAMPLE: Final = 256
+"""First articles on which the quality of eight bits is compared."""
 
 
 def score_parser() -> CommandParser:
@@ -108,6 +111,11 @@ def score_parser() -> CommandParser:
         action="store_true",
         help="accept a student that learned from another prompt or shortening of articles",
     )
+    add(
+        "--int8",
+        action="store_true",
+        help="round the student's layers to eight bits, and print what that costs in quality",
+    )
     add("--device", type=device, help="cpu, cuda, mps (default: cpu)")
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
     add_verbose(parser)
@@ -119,8 +127,8 @@ def score_faults(args: argparse.Namespace) -> list[str]:
     faults = []
     if (args.server is None) != (args.model is None):
         faults.append("--server and --model belong together")
-    if args.server is not None and (args.student or args.probe or args.compare):
-        faults.append("--server takes the place of --student, --probe and --compare")
+    if args.server is not None and (args.student or args.probe or args.compare or args.int8):
+        faults.append("--server takes the place of --student, --probe, --compare and --int8")
     if len(args.filter or ()) > 1 and (args.student or args.probe):
         faults.append(
             "--student and --probe are of one filter; with several, each has its own in its package"
@@ -139,7 +147,8 @@ def score(args: argparse.Namespace, console: Console) -> None:
 
     packages = [_package(one, args) for one in args.filter]
     scorers = [_served(one, args) if args.server else _opened(one, args) for one in packages]
-    students = {"server": [args.server, args.model, args.no_prompt]}
+    students = {"server": [args.server, args.model, args.no_prompt], "int8": [args.int8]}
+    costs = [_rounded(one, args, console) for one in scorers] if args.int8 else []
     for package in packages if args.server is None else ():
         folders = (
             args.student or package.folder / MODEL_FOLDER,
@@ -168,11 +177,13 @@ def score(args: argparse.Namespace, console: Console) -> None:
         "seconds": run.seconds,
         "filters": {},
     }
-    for package, scorer in zip(packages, scorers, strict=True):
+    for order, (package, scorer) in enumerate(zip(packages, scorers, strict=True)):
         name = package.config.name
         tiers = ", ".join(f"{tier} {n:,}" for tier, n in run.tiers[name].most_common())
         console.line(name[:11], f"{run.passed[name]:,} pass; {tiers}")
         told: dict[str, Any] = {"passed": run.passed[name], "tiers": dict(run.tiers[name])}
+        if costs:
+            told["int8"] = costs[order]
         if isinstance(scorer, HybridScorer):
             told["stages"] = scorer.times.to_dict()
             told["threshold"] = scorer.threshold
@@ -358,6 +369,25 @@ def _served(package: FilterPackage, args: argparse.Namespace) -> FilterBaseScore
         include_prompt=not args.no_prompt,
         structured=args.structured,
     )
+
+
+def _rounded(
+    scorer: FilterBaseScorer, args: argparse.Namespace, console: Console
+) -> dict[str, Any]:
+    """Put the student in eight bits into a scorer; give what that costs."""
+    from ...labeling.filters.curation.merge import read_json_objects
+    from ...labeling.filters.scoring.cascade import HybridScorer
+    from ...labeling.filters.scoring.int8_cost import int8_scorer
+    from ...labeling.filters.scoring.student_scorer import StudentScorer
+
+    model = scorer.model if isinstance(scorer, HybridScorer) else scorer
+    assert isinstance(model, StudentScorer)
+    sample = [one for _, one in islice(read_json_objects(args.input, []), INT8_SAMPLE)]
+    rounded, cost = int8_scorer(model, sample, args.batch_size)
+    model.student = rounded.student
+    for line in cost.lines():
+        console.line("int8", line)
+    return cost.to_dict()
 
 
 def _progress(console: Console) -> Callable[[int], None]:

@@ -13,6 +13,7 @@ from stillroom.inference.score_students.protocol import StudentFacts
 from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.labeling.filters.patterns import PatternTimeError
 from stillroom.labeling.filters.scoring.cascade import HybridScorer
+from stillroom.labeling.filters.scoring.int8_cost import int8_scorer
 from stillroom.labeling.filters.scoring.score_files import score_file
 from stillroom.labeling.filters.scoring.scorer import FilterBaseScorer
 from stillroom.labeling.filters.scoring.student_scorer import (
@@ -259,3 +260,34 @@ def test_a_served_model_is_asked_again_once_and_never_guessed(package):
     ServedScorer(package, plain, include_prompt=False, structured=True).score_article(article(1))
     assert plain.requests[0].messages[0]["content"].startswith("Title 1\n\n")
     assert plain.requests[0].extra["response_format"]["type"] == "json_schema"
+
+
+def test_the_cost_of_eight_bits_is_measured_on_the_same_texts(package):
+    class Rounds:
+        kind, dimensions = "made", ("a", "b", "c")
+        facts = StudentFacts(dimensions, package.view.sha256)
+
+        def __init__(self, shift=0.0):
+            self.shift = shift
+
+        def predict(self, texts):
+            return np.array([scores_of(text) for text in texts]) + self.shift
+
+        def int8(self):
+            return Rounds(0.5)
+
+    scorer = StudentScorer(package, Rounds())
+    articles = [article(n) for n in range(50)]
+    faster, cost = int8_scorer(scorer, [*articles, {"id": "x", "title": "no content"}])
+    assert faster.student.shift == 0.5
+    assert scorer.student.shift == 0.0
+    assert cost.texts == 50
+    assert cost.mean_difference == pytest.approx(0.5)
+    before, after = (one.score_batch(articles) for one in (scorer, faster))
+    tiers = [a["tier"] != b["tier"] for a, b in zip(before, after, strict=True)]
+    assert cost.tiers_changed == pytest.approx(np.mean(tiers))
+    assert "scores differ by 0.500 on average" in cost.lines()[0]
+    with pytest.raises(ConfigError, match="a student of the kind 'tfidf' has no encoder"):
+        int8_scorer(open_scorer(package), articles)
+    with pytest.raises(EmptyDataError, match="no article can be scored"):
+        int8_scorer(scorer, [])
