@@ -47,6 +47,12 @@ WorkflowName = Literal["single", "multi"]
 _MAX_THREAD_ID = 200
 
 
+class TokenCount(UsageMetadataCallbackHandler):
+    """Counts the tokens of model calls, in the event loop: a thread for each event costs more."""
+
+    run_inline = True
+
+
 @dataclass(eq=False)
 class Turn:
     """A turn in progress."""
@@ -69,7 +75,7 @@ class Turn:
     """Seconds to the first token; set by whoever streams."""
     outcome: str = ""
     """How it ended, for the metrics: the workflow's exit, a finish reason, or an error's code."""
-    usage: UsageMetadataCallbackHandler = field(default_factory=UsageMetadataCallbackHandler)
+    usage: TokenCount = field(default_factory=TokenCount)
     """Counts the tokens of the turn's model calls."""
     _task: asyncio.Task[Any] | None = None
     _lost: bool = False
@@ -249,7 +255,7 @@ class Service:
             raise self._unknown(name)
         chosen = self.workflows if thread_id is not None else self._stateless
         most = self.settings.turn_deadline_s
-        run_id, usage = run_id or str(uuid.uuid4()), UsageMetadataCallbackHandler()
+        run_id, usage = run_id or str(uuid.uuid4()), TokenCount()
         config: RunnableConfig = {
             "run_id": uuid.UUID(run_id),
             "callbacks": [usage, *self.callbacks],

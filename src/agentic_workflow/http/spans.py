@@ -95,6 +95,9 @@ class SpanRecorder(BaseCallbackHandler):
         with_text: Put questions and answers into them.
     """
 
+    run_inline = True
+    """Called in the event loop: it only notes times, and a thread for each event costs more."""
+
     def __init__(self, exporter: SpanExporter, *, with_text: bool = False) -> None:
         """Start a tracer of its own; the process's global one is left alone."""
         self.provider = TracerProvider(resource=Resource.create({"service.name": "stillroom"}))

@@ -26,6 +26,11 @@ class ClientGoneError(Exception):
     """The client has closed the connection before the answer was complete."""
 
 
+class SilenceError(Exception):
+    """There was no item for as long as the reader would wait; not a TimeoutError, as those of turns
+    are such."""
+
+
 class Pumped(Generic[T]):
     """An async iterator that runs in a task of its own.
 
@@ -57,9 +62,24 @@ class Pumped(Generic[T]):
 
     async def __anext__(self) -> T:
         """Return the next item, or raise what ended the iterator."""
+        return await self.next_within(None)
+
+    async def next_within(self, seconds: float | None) -> T:
+        """Return the next item, or raise what ended the iterator.
+
+        Raises:
+            SilenceError: There was none for so long; it is not lost.
+        """
         if self._ended:
             raise StopAsyncIteration
-        item = await self._queue.get()
+        if self._queue.empty():
+            try:
+                async with asyncio.timeout(seconds):
+                    item = await self._queue.get()
+            except TimeoutError:
+                raise SilenceError from None
+        else:
+            item = self._queue.get_nowait()
         if item is not None:
             return item
         self._ended = True
@@ -99,23 +119,18 @@ async def sse_lines(
     """
     async with aclosing(stream):
         yield first
-        pending: asyncio.Task[str] | None = None
-        try:
-            while True:
-                pending = pending or asyncio.ensure_future(anext(stream))
-                done, _ = await asyncio.wait({pending}, timeout=PING_S)
-                if not done:
-                    yield PING
-                    continue
-                finished, pending = pending, None
-                yield finished.result()
-        except StopAsyncIteration:
-            yield last
-        except Exception as fault:  # noqa: BLE001 - told to the client, logged by `fault_of`
-            yield on_error(fault)
-        finally:
-            if pending is not None:
-                pending.cancel()
+        while True:
+            try:
+                item = await stream.next_within(PING_S)
+            except SilenceError:
+                item = PING
+            except StopAsyncIteration:
+                yield last
+                return
+            except Exception as fault:  # noqa: BLE001 - told to the client, logged by `fault_of`
+                yield on_error(fault)
+                return
+            yield item
 
 
 def sse_response(lines: AsyncIterator[str]) -> StreamingResponse:
