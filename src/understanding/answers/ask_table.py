@@ -27,7 +27,7 @@ CLOSE: Final = 0.5
 probability of the first."""
 LIKELY: Final = 0.6
 """Lowest probability at which a question that names a column and a record in full is answered."""
-ASKED: Final = 0.4
+ASKED: Final = 0.5
 """Lowest probability at which the user is asked to confirm a single reading."""
 SHOWN: Final = 5
 """Number of readings that are listed in an answer."""

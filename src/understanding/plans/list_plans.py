@@ -302,10 +302,8 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
             pairs.append(seen[mark])
     pairs += _between(question, table, runner)
     pairs.sort(key=lambda one: -one.weight)
-    more = [*_triples(singles, runner), *pairs][: MOST_SETS - len(singles) - 1]
-    # Two records that the question names come before conditions that it gives no reason for, since
-    # fewer kinds of plans are listed for what comes late.
-    sets = [whole, *sorted([*singles, *more], key=_is_unsaid)]
+    sets = [whole, *singles]
+    sets += [*_triples(singles, runner), *pairs][: MOST_SETS - len(sets)]
     sets += sorted(told, key=lambda one: -one.weight)[:MOST_TOLD]
     for one in singles[:6]:
         where = one.conditions[0].where
@@ -316,9 +314,9 @@ def row_sets(question: Question, table: TypedTable, runner: PlanRunner) -> list[
     return sets
 
 
-def _is_unsaid(one: _Set) -> bool:
-    """Tell whether the question gives no reason for a condition of a set of rows."""
-    return min(condition.weight for condition in one.conditions) <= UNNAMED
+def _is_said(one: _Set) -> bool:
+    """Tell whether the question gives a reason for each condition of a set of rows."""
+    return all(condition.weight > UNNAMED for condition in one.conditions)
 
 
 def _overlap(one: Condition, other: Condition) -> bool:
@@ -465,7 +463,8 @@ def _plans(
             for at in [At(rows, nth - 1) for nth in question.ordinals if 1 < nth <= one.size]:
                 for column in columns:
                     yield Cells(at, column), held
-            if place < 20:
+            # In a wide table, two records that are compared come late.
+            if place < 20 or _is_said(one):
                 for by in ordered:
                     for highest in (True, False):
                         top = Top(rows, by, highest)
