@@ -72,7 +72,7 @@ FLOORS = {
     "pipeline": [
         "options reasoning threads",
         "path_checks reading_options",
-        "easydistill filter_judging records",
+        "easydistill filter_judging filter_training records",
         "agent_job",
         "commands main_job systems",
         "llm_distillery text_to_sql",

@@ -50,5 +50,28 @@ def _open_probe(
     return open_probe(folder, facts, settings, device)
 
 
+def _open_head(
+    folder: Path, facts: StudentFacts, settings: Mapping[str, Any], device: str | None
+) -> ScoreStudent:
+    from .head_student import open_head
+
+    return open_head(folder, facts, settings, device)
+
+
+def _open_generative(
+    folder: Path, facts: StudentFacts, settings: Mapping[str, Any], device: str | None
+) -> ScoreStudent:
+    from .generative_student import open_generative
+
+    return open_generative(folder, facts, settings, device)
+
+
 _Opener = Callable[[Path, StudentFacts, Mapping[str, Any], str | None], ScoreStudent]
-_OPENERS: Final[dict[str, _Opener]] = {"tfidf": _open_tfidf, "probe": _open_probe}
+_OPENERS: Final[dict[str, _Opener]] = {
+    "tfidf": _open_tfidf,
+    "probe": _open_probe,
+    "frozen": _open_head,
+    "tuned": _open_head,
+    "lora": _open_head,
+    "generative": _open_generative,
+}

@@ -114,6 +114,21 @@ def write_student_file(
     write_json(folder / STUDENT_FILE, {**head, **told, **more})
 
 
+def read_weights(folder: Path) -> dict[str, Any]:
+    """Read the tensors of a student, as torch tensors on the CPU.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(folder / WEIGHTS_FILE))
+    except (OSError, SafetensorError) as fault:
+        raise CheckpointError(f"{folder / WEIGHTS_FILE} cannot be read: {fault}") from fault
+
+
 def require_weights(
     weights: Mapping[str, Floats], shapes: Mapping[str, tuple[int, ...]], folder: Path
 ) -> None:

@@ -15,7 +15,14 @@ import numpy as np
 from ...config import read_written_json
 from ...errors import CheckpointError
 from ...files import atomic_folder, write_json
-from .protocol import WEIGHTS_FILE, Floats, StudentFacts, require_weights, write_student_file
+from .protocol import (
+    WEIGHTS_FILE,
+    Floats,
+    StudentFacts,
+    read_weights,
+    require_weights,
+    write_student_file,
+)
 from .term_weights import BLOCKS, TermWeights
 
 TERMS_FILE: Final = "terms.json"
@@ -70,7 +77,7 @@ def open_tfidf(folder: Path, facts: StudentFacts, settings: Mapping[str, Any]) -
     Raises:
         CheckpointError: A file is missing, damaged, or does not fit the others.
     """
-    weights = read_weights(folder)
+    weights = {name: own.numpy() for name, own in read_weights(folder).items()}
     terms = read_written_json(folder / TERMS_FILE)
     if not isinstance(terms, dict) or set(terms) != set(BLOCKS):
         raise CheckpointError(f"{folder / TERMS_FILE} does not list the terms of {list(BLOCKS)}")
@@ -88,18 +95,3 @@ def open_tfidf(folder: Path, facts: StudentFacts, settings: Mapping[str, Any]) -
         weights["bias"],
         tuple(settings.get("strengths", ())),
     )
-
-
-def read_weights(folder: Path) -> dict[str, Floats]:
-    """Read the tensors of a student.
-
-    Raises:
-        CheckpointError: The file is missing or damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(folder / WEIGHTS_FILE))
-    except (OSError, SafetensorError) as fault:
-        raise CheckpointError(f"{folder / WEIGHTS_FILE} cannot be read: {fault}") from fault

@@ -7,6 +7,8 @@ stillroom filter label filters/uplifting/v1 --source passed.jsonl --teacher gemi
 stillroom filter merge filters/uplifting/v1 --input 'datasets/uplifting/*.jsonl' --output all.jsonl
 stillroom filter analyze filters/uplifting/v1 --input all.jsonl --plot tiers.png
 stillroom filter split filters/uplifting/v1 --input all.jsonl --output-dir datasets/uplifting/splits
+stillroom filter train --filter filters/uplifting/v1 --data-dir datasets/uplifting/splits \\
+    --output-dir outputs/uplifting
 stillroom filter probe --filter filters/uplifting/v1 --data-dir datasets/uplifting/splits
 stillroom filter score --filter filters/uplifting/v1 --input articles.jsonl --output scored.jsonl
 stillroom filter evaluate filters/uplifting/v1 --labels splits/test.jsonl --model student
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ...console import Console
 from ...records import sha256_text
+from ..filter_training.train_command import TRAINING_ACTIONS, TRAINING_FAULTS
 from ..options import (
     CommandParser,
     add_verbose,
@@ -553,6 +556,7 @@ ACTIONS: Final[
     "score": (score_parser, score, "score articles by students, or by a model on a server"),
     **JUDGING_ACTIONS,
     **RENEWAL_ACTIONS,
+    **TRAINING_ACTIONS,
 }
 """Action -> its parser, what it does, and its line in the help."""
 _CHECKS: Final[dict[str, Callable[[argparse.Namespace], Sequence[str]]]] = {
@@ -560,5 +564,6 @@ _CHECKS: Final[dict[str, Callable[[argparse.Namespace], Sequence[str]]]] = {
     "score": score_faults,
     **JUDGING_FAULTS,
     **RENEWAL_FAULTS,
+    **TRAINING_FAULTS,
 }
 """Action -> what lists the faults of its options before heavy libraries are loaded."""

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from score_models import FACTS, mood_examples
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import FeatureUnion
@@ -17,25 +18,6 @@ from stillroom.distillation.score_students.train_tfidf import fit_terms, train_t
 from stillroom.errors import CheckpointError, ConfigError, DataError, EmptyDataError
 from stillroom.inference.score_students.open_student import open_score_student
 from stillroom.inference.score_students.protocol import StudentFacts
-
-GOOD, BAD = ("sunny", "happy", "bright"), ("gloomy", "awful", "broken")
-FACTS = StudentFacts(("joy", "reach"), "v" * 64, filter_name="mood", filter_version="1.0")
-
-
-def mood_examples(n, seed):
-    rng = np.random.default_rng(seed)
-    texts, scores = [], []
-    for _ in range(n):
-        good, loud = rng.random() < 0.5, rng.random() < 0.5
-        words = [
-            *rng.choice(GOOD if good else BAD, 2),
-            "LOUD!" if loud else "quiet",
-            "day",
-            "日本語",
-        ]
-        texts.append(f"A {words[0]} title\n\n{' '.join(rng.permutation(words))}")
-        scores.append([8.0 if good else 2.0, 7.0 if loud else 3.0])
-    return ScoreExamples(texts, np.array(scores), np.ones(n))
 
 
 def test_terms_are_weighed_as_scikit_learn_does():
