@@ -108,7 +108,9 @@ class CommandParser(argparse.ArgumentParser):
 
         def passed(advice: re.Match[str]) -> str:
             known = flags.get(advice[1])
-            return advice[0] if known is None else f"pass {known} {advice[2]}"
+            if known is None:
+                return advice[0]
+            return f"pass {known}" if advice[2] == "True" else f"pass {known} {advice[2]}"
 
         return re.sub(r"\bset ([a-z]\w*)=(\S+?)(?=[\s;,.]|$)", passed, fault)
 

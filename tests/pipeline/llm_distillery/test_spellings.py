@@ -42,6 +42,12 @@ OPTIONS = {
     "--allow-thin-fit --allow-below-op-point --all-versions --filter-version",
     "ground_truth_gate": "--labels --model --config --threshold --gatekeeper-cap "
     "--recompute-model-wa --report",
+    "prepare_data": "--filter --input --data-source --output-dir --train-ratio --val-ratio "
+    "--test-ratio --seed",
+    "validate_training_data": "--data-dir --filter",
+    "train": "--filter --data-dir --output-dir --model-name --epochs --batch-size --learning-rate "
+    "--max-length --warmup-steps --seed --use-head-tail --head-tokens --tail-tokens "
+    "--sample-weight-scale",
     "verify_filter_package": "--filter --check-hub --token",
     "upload_to_huggingface": "--filter --repo-name --private --token",
 }
@@ -61,6 +67,18 @@ def test_each_command_has_its_options(name, capsys):
 
 def test_no_command_is_without_its_row():
     assert set(OPTIONS) == set(SPELLINGS)
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [("--resume-from x", "run the same command again"),
+     ("--include-prompt", "title and content alone"),
+     ("--select-metric recall_medium", "the report always holds")],
+)  # fmt: skip
+def test_options_of_training_that_are_decided_here_are_told_with_the_reason(option, reason, ran):
+    code, _, err = ran(f"training/train.py --filter {FILTER} --data-dir . --output-dir o {option}")
+    assert code in (1, 2)
+    assert reason in err
 
 
 @pytest.mark.parametrize("option", ["--ssh box", "--remote-dir /x"])
