@@ -14,9 +14,9 @@ import numpy as np
 
 POWER: Final = 0.8
 """Chance to find the minimum detectable effect."""
-_RESERVE: Final = 0.03
-"""Added to the power that is aimed at: the disagreement is an estimate, and where it is too low
-the effect would be found less often than in four of five cases."""
+AIMED_POWER: Final = POWER + 0.03
+"""What is aimed at: the disagreement is an estimate, and where it is too low the effect would be
+found less often than in four of five cases."""
 _STEPS: Final = 20
 
 
@@ -61,7 +61,7 @@ def detectable_rate_difference(
     def found(effect: float) -> bool:
         # A difference cannot be larger than the disagreement, so that grows with it.
         power = mcnemar_power(effect, max(effect, disagreement), records, significance)
-        return power >= POWER + _RESERVE
+        return power >= AIMED_POWER
 
     low, high = 0.0, 1.0
     if not found(high):
@@ -90,7 +90,7 @@ def detectable_mean_difference(
     if freedom <= 0:
         return None
     return float(
-        (t.ppf(1 - significance / 2, freedom) + t.ppf(POWER + _RESERVE, freedom)) * standard_error
+        (t.ppf(1 - significance / 2, freedom) + t.ppf(AIMED_POWER, freedom)) * standard_error
     )
 
 

@@ -9,7 +9,7 @@ Sizes: K runs of the candidate, M of the baseline, N records.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...errors import ConfigError, DataError
 from .comparison import LEAST_SOURCES, SIGNIFICANCE, Comparison, judged
-from .detectable_effect import detectable_mean_difference
+from .detectable_effect import AIMED_POWER
 from .paired_tests import cluster_sums, mean_error
 
 LEAST_RUNS: Final = 3
@@ -38,7 +38,9 @@ def compare_over_seeds(
 
     The variance of the difference is that of drawing records (or their sources) plus that of
     drawing seeds, `s^2 (1/K + 1/M)`, where `s^2` is the pooled variance between runs of one side.
-    The t test takes Satterthwaite's degrees of freedom (1946), so few seeds widen the interval.
+    The critical value is Cochran and Cox's (1950): the mean of those of both parts, weighted by
+    their variances. Few seeds widen the interval; Satterthwaite's degrees of freedom would not do
+    so where the runs of three seeds happen to be alike.
 
     Args:
         candidate: Values, (K, N), K at least 3.
@@ -52,8 +54,6 @@ def compare_over_seeds(
         ConfigError: There are fewer than three runs of the candidate.
         DataError: The sizes differ.
     """
-    from scipy.stats import t
-
     own, other = (np.atleast_2d(np.asarray(one, dtype=np.float64)) for one in (candidate, baseline))
     if len(own) < LEAST_RUNS:
         raise ConfigError([f"the candidate has {len(own)} runs; at least {LEAST_RUNS} seeds are "
@@ -88,12 +88,44 @@ def compare_over_seeds(
     if len(sums) >= LEAST_SOURCES and error == 0:
         values |= {"low": difference, "high": difference, "p_value": float(difference == 0)}
     elif len(sums) >= LEAST_SOURCES:
-        freedom = error**4 / (of_records**2 / (len(sums) - 1) + of_seeds**2 / runs)
-        reach = float(t.ppf(1 - significance / 2, freedom)) * error
+        critical = _critical_values(of_records, len(sums) - 1, of_seeds, runs)
+        reach = critical(significance) * error
         values |= {
             "low": difference - reach,
             "high": difference + reach,
-            "p_value": 2 * float(t.sf(abs(difference) / error, freedom)),
-            "minimum_detectable": detectable_mean_difference(error, freedom, significance),
+            "p_value": _p_value(critical, abs(difference) / error),
+            "minimum_detectable": reach + critical(2 * (1 - AIMED_POWER)) * error,
         }
     return judged(values, values["p_value"] < significance)
+
+
+def _critical_values(
+    of_records: float, records: int, of_seeds: float, runs: int
+) -> Callable[[float], float]:
+    """Give the function from a two-sided significance to its critical value.
+
+    Args:
+        of_records: Variance of the difference by records.
+        records: Its degrees of freedom.
+        of_seeds: Variance by seeds.
+        runs: Its degrees of freedom.
+    """
+    from scipy.stats import t
+
+    share = of_seeds / (of_seeds + of_records)
+
+    def critical(significance: float) -> float:
+        quantile = 1 - significance / 2
+        return float((1 - share) * t.ppf(quantile, records) + share * t.ppf(quantile, runs))
+
+    return critical
+
+
+def _p_value(critical: Callable[[float], float], statistic: float) -> float:
+    """Find the significance whose critical value is the statistic, 0 or more."""
+    from scipy.optimize import brentq
+
+    least = 1e-12
+    if critical(least) <= statistic:
+        return least
+    return float(brentq(lambda p: critical(p) - statistic, least, 1.0, xtol=1e-12))

@@ -156,7 +156,7 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
     def read(files: list[str] | None) -> Any:  # noqa: ANN401 - articles or None
         if not files:
             return None
-        found = read_scores(files, config, category_field=args.category_field)
+        found = read_scores(files, config, of_student=False, category_field=args.category_field)
         tell_rejected(found.rejected, console)
         return found.articles
 
@@ -194,7 +194,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> None:
 
     package = open_package(args)
     files = [str(Path(args.data_dir) / "val.jsonl")]
-    labels = read_scores(files, package.config).articles
+    labels = read_scores(files, package.config, of_student=False).articles
     own = student_articles(args, package, files, None)
     ids = sorted(labels.keys() & own.keys())
     names = package.config.dimension_names
@@ -220,7 +220,7 @@ def _tell_test(args: argparse.Namespace, package: Any, made: Any, console: Conso
     """Measure the curves on labels that they were not fitted on."""
     from ..filter_judging.score_files import read_scores
 
-    labels = read_scores(args.test_data, package.config).articles
+    labels = read_scores(args.test_data, package.config, of_student=False).articles
     plain = student_articles(args, package, [args.test_data], None)
     curves = made.curves
     for name in package.config.dimension_names:
@@ -289,7 +289,7 @@ def _gate(args: argparse.Namespace, console: Console) -> None:
     if wrong or len(models) < len(args.model):
         raise ConfigError([f"model is {args.model!r}; each needs a name of its own and a file: "
                            "NAME=FILE"])  # fmt: skip
-    labels = read_scores(args.labels, config)
+    labels = read_scores(args.labels, config, of_student=False)
     tell_rejected(labels.rejected, console)
     found = judge_gate(
         {
@@ -338,7 +338,7 @@ def averages_of(
     from ...errors import DataError, EmptyDataError
     from ...labeling.filters.curation.merge import read_json_objects
     from ...labeling.filters.scoring.score_order import is_score, judge_scores
-    from ..filter_judging.score_files import scores_of
+    from ..filter_judging.score_files import scores_of, student_result
 
     found: dict[str, float] = {}
     others = 0
@@ -346,12 +346,13 @@ def averages_of(
         identity = record.get("id")
         if identity in (None, ""):
             raise DataError(f"{place}: the article has no id")
-        if version is not None and str(record.get("filter_version") or version) != version:
+        result = student_result(record, config)
+        if version is not None and str(result.get("filter_version") or version) != version:
             others += 1
             continue
-        given: Any = record.get("weighted_average")
+        given: Any = result.get("weighted_average")
         if recompute or not is_score(given):
-            made = scores_of(record, config)
+            made = scores_of(record, config, of_student=True)
             if isinstance(made, str):
                 continue  # blocked by the prefilter, or not scored
             given = judge_scores(made[0], config, content_type=made[1]).weighted_average

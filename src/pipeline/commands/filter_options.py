@@ -27,7 +27,12 @@ def add_package(parser: CommandParser) -> None:
 def add_student(parser: CommandParser) -> None:
     """Add the scores of a student: its folder, or a file."""
     add = parser.add_argument
-    add("--model", type=text, metavar="FOLDER", help="a saved score student")
+    add(
+        "--model",
+        type=text,
+        metavar="FOLDER",
+        help="a saved score student (default: model in the package)",
+    )
     add("--predictions", type=text, action="append", metavar="FILE",
         help="its scores instead: lines with id and scores; may be given again")  # fmt: skip
     add("--batch-size", type=whole_number(1), default=16, metavar="N",
@@ -55,9 +60,11 @@ def open_package(args: argparse.Namespace) -> FilterPackage:
 
 def student_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong about `--model` and `--predictions`."""
-    if bool(args.model) == bool(args.predictions):
-        return ["model or predictions is needed, and not both"]
-    return []
+    return (
+        ["model and predictions are both given; one is needed"]
+        if (args.model and args.predictions)
+        else []
+    )
 
 
 def student_articles(
@@ -79,6 +86,7 @@ def student_articles(
     from ..filter_judging.student_scores import student_scores
 
     if args.predictions:
-        return read_scores(args.predictions, package.config).articles
-    ids, rows = student_scores(package, args.model, articles, batch_size=args.batch_size)
+        return read_scores(args.predictions, package.config, of_student=True).articles
+    folder = args.model or package.folder / "model"
+    ids, rows = student_scores(package, folder, articles, batch_size=args.batch_size)
     return articles_of(ids, rows, package.config, calibration)

@@ -198,16 +198,18 @@ def _drift(args: argparse.Namespace, console: Console) -> None:
     names = (*config.dimension_names, AVERAGE)
     found: dict[str, Any] = {}
 
-    def read(files: list[str]) -> dict[str, ScoredArticle]:
-        made = read_scores(files, config)
+    def read(files: list[str], *, of_student: bool) -> dict[str, ScoredArticle]:
+        made = read_scores(files, config, of_student=of_student)
         tell_rejected(made.rejected, console)
         return made.articles
 
     if args.before:
-        sides = [list(read(files).values()) for files in (args.before, args.after)]
+        sides = [list(read(files, of_student=True).values()) for files in (args.before, args.after)]
         found["input"] = score_drift(*(_columns(side, names) for side in sides), least=args.least)
     if args.anchors_before:
-        before, after = read(args.anchors_before), read(args.anchors_after)
+        before, after = (
+            read(files, of_student=False) for files in (args.anchors_before, args.anchors_after)
+        )
         alone = sorted(before.keys() ^ after.keys())
         if alone:
             raise DataError(f"{len(alone):,} anchors are scored once: {', '.join(alone[:3])}")
@@ -274,7 +276,7 @@ def _promote(args: argparse.Namespace, console: Console) -> None:
     from ..filter_judging.score_files import read_scores
 
     config = open_package(args).config
-    labels = read_scores(args.labels, config, category_field=args.category_field)
+    labels = read_scores(args.labels, config, of_student=False, category_field=args.category_field)
     tell_rejected(labels.rejected, console)
     found = judge_promotion(
         [averages_of(file, config) for file in args.renewed],

@@ -1,7 +1,8 @@
 """Read the scores of articles: oracle labels, predictions of students, ratings of people.
 
-A line is a scored record, as `stillroom filter label` writes it, or `{"id": ..., "scores": {...}}`,
-as scorers and rating files have it.
+A line of an oracle is a scored record, as `stillroom filter label` writes it; a line of a student
+holds `<filter>_scores`, as `stillroom filter score` writes it. Both may be `{"id": ..., "scores":
+{...}}` instead.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ...labeling.filters.curation.merge import read_json_objects
 from ...labeling.filters.filter_config import FilterConfig
 from ...labeling.filters.scored_record import AnalysisFault, analysis_of
 from ...labeling.filters.scoring.calibration import Calibration
+from ...labeling.filters.scoring.score_files import scores_field_name
 from ...labeling.filters.scoring.score_order import NOT_FINITE, Verdict, is_score, judge_scores
 
 Sources = str | Path | Iterable[str | Path]
@@ -47,6 +49,7 @@ def read_scores(
     sources: Sources,
     config: FilterConfig,
     *,
+    of_student: bool,
     calibration: Calibration | None = None,
     category_field: str = "language",
 ) -> ScoredFile:
@@ -55,6 +58,7 @@ def read_scores(
     Args:
         sources: Files or patterns of JSON Lines.
         config: Of a filter with dimensions.
+        of_student: Whether to read the scores of a student, or those of an oracle or of people.
         calibration: Applied to raw scores of a student; None for oracles, and for results of a
             scorer, which are calibrated.
         category_field: Field with the part of the data that is reported by itself.
@@ -65,7 +69,7 @@ def read_scores(
     rejected: list[str] = []
     found: dict[str, ScoredArticle] = {}
     for place, record in read_json_objects(sources, rejected):
-        made = scores_of(record, config)
+        made = scores_of(record, config, of_student=of_student)
         if isinstance(made, str):
             rejected.append(f"{place}: {made}")
             continue
@@ -124,7 +128,7 @@ def read_ratings(
     rejected: list[str] = []
     found: dict[str, dict[str, dict[str, float]]] = {}
     for place, record in read_json_objects(sources, rejected):
-        made = scores_of(record, config)
+        made = scores_of(record, config, of_student=False)
         if isinstance(made, str):
             rejected.append(f"{place}: {made}")
             continue
@@ -140,32 +144,42 @@ def read_ratings(
 
 
 def scores_of(
-    record: Mapping[str, Any], config: FilterConfig
+    record: Mapping[str, Any], config: FilterConfig, *, of_student: bool
 ) -> tuple[dict[str, float], str | None] | str:
     """Read the scores of a line.
 
     Args:
-        record: A scored record, or one with `scores`.
+        record: A record.
         config: Of the filter.
+        of_student: Whether to read the scores of a student: those under `<filter>_scores`, or
+            `scores`. A record may hold the oracle's analysis too, which is no prediction.
 
     Returns:
         Dimension -> score, and the content type where an oracle gave one; or why there are none.
     """
     if record.get("id") in (None, ""):
         return "missing_id"
-    try:
-        analysis = analysis_of(record, config)
-        if analysis is None:
-            scores = record.get("scores")
-            if not isinstance(scores, Mapping):
-                return str(record.get("prefilter_reason") or "no_scores")
-            return _student_scores(scores, config)
-    except AnalysisFault as fault:
-        return str(fault)
-    return dict(analysis.scores), analysis.content_type
+    if not of_student:
+        try:
+            analysis = analysis_of(record, config)
+        except AnalysisFault as fault:
+            return str(fault)
+        if analysis is not None:
+            return dict(analysis.scores), analysis.content_type
+    result = student_result(record, config) if of_student else record
+    scores = result.get("scores")
+    if not isinstance(scores, Mapping):
+        return str(result.get("prefilter_reason") or "no_scores")
+    return _finite_scores(scores, config)
 
 
-def _student_scores(
+def student_result(record: Mapping[str, Any], config: FilterConfig) -> Mapping[str, Any]:
+    """Give what a scorer said of a record: what is under `<filter>_scores`, or the record."""
+    given = record.get(scores_field_name(config.name))
+    return given if isinstance(given, Mapping) else record
+
+
+def _finite_scores(
     scores: Mapping[str, Any], config: FilterConfig
 ) -> tuple[dict[str, float], None] | str:
     """Read finite scores; they may lie outside 0 to 10, as calibration comes before clamping."""

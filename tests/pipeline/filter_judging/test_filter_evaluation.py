@@ -102,28 +102,42 @@ def write(path, records):
     return str(path)
 
 
-def test_files_are_read_in_all_forms(tmp_path):
+def test_labels_are_read_in_all_forms(tmp_path):
     path = write(tmp_path / "a.jsonl", [
         {"id": 1, "language": "de", "made_analysis": {"dimensions": {"joy": 3, "reach": 5}}},
-        {"id": 2, "scores": {"joy": 11.5, "reach": -1}},
-        {"id": 3, "scores": None, "prefilter_reason": "content_too_short_9chars"},
-        {"id": 4, "scores": {"joy": 5}},
-        {"id": 5, "scores": {"joy": float("nan"), "reach": 5}},
-        {"id": 6, "made_analysis": {"joy": 30, "reach": 5}},
+        {"id": 2, "scores": {"joy": 4, "reach": 5}},
+        {"id": 3, "made_analysis": {"joy": 30, "reach": 5}},
         {"scores": {"joy": 1, "reach": 1}},
     ])  # fmt: skip
-    found = read_scores(path, CONFIG)
+    found = read_scores(path, CONFIG, of_student=False)
     assert found.articles["1"].category == "de"
+    assert found.articles["2"].verdict.weighted_average == 4.5
+    reasons = [one.split(": ", 1)[1] for one in found.rejected]
+    assert reasons == ["out_of_range joy: 30 (0 to 10)", "missing_id"]
+
+
+def test_scores_of_a_student_are_never_those_of_the_oracle_beside_them(tmp_path):
+    label = {"made_analysis": {"dimensions": {"joy": 3, "reach": 5}}}
+    path = write(tmp_path / "a.jsonl", [
+        {"id": 1, **label, "made_scores": {"scores": {"joy": 8, "reach": 8}}},
+        {"id": 2, **label, "scores": {"joy": 11.5, "reach": -1}},
+        {"id": 3, **label},
+        {"id": 4, "made_scores": {"scores": None, "prefilter_reason": "content_too_short_9chars"}},
+        {"id": 5, "scores": {"joy": 5}},
+        {"id": 6, "scores": {"joy": float("nan"), "reach": 5}},
+    ])  # fmt: skip
+    found = read_scores(path, CONFIG, of_student=True)
+    assert found.articles["1"].verdict.weighted_average == 8
     assert found.articles["2"].verdict.scores == {"joy": 10, "reach": 0}
     assert found.articles["2"].raw["joy"] == 11.5
     reasons = [one.split(": ", 1)[1] for one in found.rejected]
-    assert reasons == ["content_too_short_9chars", "missing_dimension reach", "not_finite joy",
-                       "out_of_range joy: 30 (0 to 10)", "missing_id"]  # fmt: skip
+    assert reasons == ["no_scores", "content_too_short_9chars", "missing_dimension reach",
+                       "not_finite joy"]  # fmt: skip
     twice = write(tmp_path / "b.jsonl", [{"id": 1, "scores": {"joy": 1, "reach": 1}}] * 2)
     with pytest.raises(DataError, match="'1' occurs twice"):
-        read_scores(twice, CONFIG)
+        read_scores(twice, CONFIG, of_student=True)
     with pytest.raises(EmptyDataError, match="holds scores of made; the first line"):
-        read_scores(write(tmp_path / "c.jsonl", [{"id": 1}]), CONFIG)
+        read_scores(write(tmp_path / "c.jsonl", [{"id": 1}]), CONFIG, of_student=True)
 
 
 def test_a_rater_rates_once(tmp_path):

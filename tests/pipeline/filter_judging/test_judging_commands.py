@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stillroom.distillation.score_students.score_examples import ScoreExamples
+from stillroom.distillation.score_students.train_tfidf import train_tfidf
+from stillroom.inference.score_students.protocol import StudentFacts
 from stillroom.labeling.filters.curation.splits import create_splits
+from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.pipeline.commands.filter import ACTIONS, filter_main
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "labeling" / "filters"))
@@ -175,7 +179,26 @@ def test_promote_needs_three_seeds_and_a_gain(files, capsys):
 
 def test_a_student_or_its_scores_are_needed(files, capsys):
     assert run("evaluate", "--labels", "all.jsonl") == 1
-    assert "model or predictions is needed" in capsys.readouterr().err
+    assert "made/v1/model holds no student.json" in capsys.readouterr().err
+    assert run("evaluate", "--labels", "all.jsonl", "--model", "x", "--predictions", "y") == 1
+    assert "both given" in capsys.readouterr().err
+
+
+def test_a_saved_student_is_evaluated_and_calibrated(files, capsys):
+    package = load_filter("made/v1")
+    records = [json.loads(line) for line in (files / "splits/train.jsonl").open()]
+    texts = [package.view.student_text(package.view.read(one)) for one in records]
+    targets = np.array([[one["made_analysis"]["dimensions"][name] for name in NAMES]
+                        for one in records])  # fmt: skip
+    examples = ScoreExamples(texts, targets, np.ones(len(texts)))
+    facts = StudentFacts(NAMES, package.view.sha256)
+    train_tfidf(examples, examples.chosen(range(20)), facts).save("made/v1/model")
+    assert filter_main(["calibrate", "--filter", "made/v1", "--data-dir", "splits"]) == 0
+    assert (files / "made/v1/calibration.json").is_file()
+    assert run("evaluate", "--labels", "splits/test.jsonl", "--json") == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    # The texts say nothing of the scores, so nothing is better than the mean.
+    assert {one["verdict"] for one in found["dimensions"].values()} <= {"undecided", "worse"}
 
 
 @pytest.mark.parametrize("name", ["evaluate", "calibrate", "normalize", "gate", "next", "drift",

@@ -44,7 +44,7 @@ def test_a_better_renewal_is_promoted():
 
 
 def test_a_worse_one_is_not():
-    found = renewal(1, error=1.5)
+    found = renewal(1, error=2.0)
     assert not found.promoted
     assert found.errors.verdict == "worse"
     assert found.reasons[0].startswith("missed: the renewal is worse than the running student")
