@@ -2,13 +2,16 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 from stillroom.cli import main
 from stillroom.errors import ConfigError, DataError
+from stillroom.inference.score_students.base_model import TextCut
 from stillroom.inference.score_students.open_student import open_score_student
+from stillroom.labeling.filters.filter_config import HeadTail
 from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.labeling.filters.new_package import new_filter
 from stillroom.labeling.filters.scored_record import Analysis, scored_record
@@ -85,7 +88,6 @@ def test_students_with_pretrained_models_share_the_split(mood, tmp_path, monkeyp
     monkeypatch.syspath_prepend("tests/distillation/score_students")
     from score_models import save_decoder, save_encoder
     from stillroom.distillation.score_students.tuning import TuningSettings
-    from stillroom.inference.score_students.base_model import TextCut
 
     fast = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-3}
     settings = FilterTraining(
@@ -109,6 +111,11 @@ def test_students_with_pretrained_models_share_the_split(mood, tmp_path, monkeyp
     expected = [words for name, words, seconds in told if seconds is None and name in kinds[1:]]
     assert len(expected) == 4
     assert all("takes about" in words for words in expected)
+    metadata = json.loads((tmp_path / "out/tuned/training_metadata.json").read_text())
+    history = json.loads((tmp_path / "out/tuned/training_history.json").read_text())
+    assert (metadata["num_dimensions"], metadata["val_examples"]) == (2, 30)
+    assert 0 < metadata["num_trainable_parameters"] < metadata["num_parameters"]
+    assert history[0]["val"]["mae"] == metadata["min_val_mae_observed"]
     for name in (*kinds, "frozen-head-and-tail"):
         student = open_score_student(tmp_path / "out" / name)
         assert student.predict(["sunny LOUD"]).shape == (1, 2)
@@ -177,13 +184,17 @@ def test_the_options_of_the_public_command_reach_the_settings(mood):
         "--learning-rate 1e-5 --max-length 128 --warmup-steps 7 --seed 3 --use-head-tail "
         "--head-tokens 60 --tail-tokens 40 --sample-weight-scale 1.5 --looks 9"
     ))  # fmt: skip
-    made = _settings(args)
+    made = _settings(args, mood)
     assert made.decoder == "m"
     assert (made.cut.max_tokens, made.cut.tail_tokens) == (100, 40)
     one = made.tuning["lora"]
     assert (one.epochs, one.batch_size, one.learning_rate) == (5, 4, 1e-5)
     assert (one.warmup_steps, one.seed, one.most_examples) == (7, 3, 9)
     assert args.sample_weight_scale == 1.5
+    shown = replace(mood.config, head_tail=HeadTail(True, 30, 10, " | "))
+    args.use_head_tail = False
+    assert _settings(args, mood).cut == TextCut(128)
+    assert _settings(args, replace(mood, config=shown)).cut == TextCut(40, 10, " | ")
     args.filter = "nowhere"
     assert any("no folder" in fault for fault in train_faults(args))
 

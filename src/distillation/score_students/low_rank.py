@@ -86,6 +86,10 @@ def changes_of(model: Any) -> dict[str, Tensor]:  # noqa: ANN401
         if isinstance(module, LowRank):
             made[name + DOWN] = module.down.detach().cpu().clone()
             made[name + UP] = (module.scale * module.up.detach()).cpu().clone()
+        elif "default" in getattr(module, "lora_A", {}):  # a layer of peft
+            scale = module.scaling["default"]
+            made[name + DOWN] = module.lora_A["default"].weight.detach().float().cpu().clone()
+            made[name + UP] = scale * module.lora_B["default"].weight.detach().float().cpu()
     if made:
         return made
     return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .score_examples import ScoreExamples
 from .train_frozen import Progress, no_progress
 from .tune_head import prepare_model, some_of
 from .tuning import TuningSettings, tune
+from .unsloth_model import unsloth_decoder, unsloth_serves
 
 
 def train_generative(
@@ -57,7 +59,11 @@ def train_generative(
     model, place = checkpoint.model, checkpoint.device
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        trained = prepare_model(model, settings, place)
+        if unsloth_serves(settings, place):
+            model, trained = unsloth_decoder(base, settings, max_tokens=2 * cut.max_tokens)
+            settings = replace(settings, gradient_checkpointing=False)  # Unsloth does it
+        else:
+            trained = prepare_model(model, settings, place)
     weights = train.weights / train.weights.mean()
     end = checkpoint.tokenizer.eos_token_id
 

@@ -83,7 +83,11 @@ def train_parser() -> CommandParser:
         help="most articles that lora and generative look at per epoch (default all)")  # fmt: skip
     add("--max-length", type=whole_number(8), default=512, help="most tokens of an article "
         "(default 512, or what the model reads)")  # fmt: skip
-    add("--use-head-tail", action="store_true", help="keep head and tail of long articles")
+    add(
+        "--use-head-tail",
+        action="store_true",
+        help="keep head and tail of long articles (default: as config.yaml says)",
+    )
     add("--head-tokens", type=whole_number(1), default=256, help="default 256")
     add("--tail-tokens", type=whole_number(1), default=256, help="default 256")
     add("--compare-cuts", action="store_true", help="train frozen with heads alone and with heads "
@@ -123,11 +127,11 @@ def run_train(args: argparse.Namespace, console: Console) -> None:
     from .train_filter import missing_models, train_filter
 
     students = _KINDS if "all" in args.student else tuple(dict.fromkeys(args.student))
-    settings = _settings(args)
+    package = _load(args)
+    settings = _settings(args, package)
     missing = missing_models(students, settings)
     if missing:
         raise ModelNotFoundError("; ".join(missing))
-    package = _load(args)
     rows = train_filter(
         package, args.data_dir, args.output_dir, students, settings,
         sample_weight_scale=args.sample_weight_scale,
@@ -209,14 +213,18 @@ def run_validate(args: argparse.Namespace, console: Console) -> None:
     console.line("validated", "no faults")
 
 
-def _settings(args: argparse.Namespace) -> FilterTraining:
+def _settings(args: argparse.Namespace, package: FilterPackage) -> FilterTraining:
     from ...inference.score_students.base_model import TextCut
     from .train_filter import RECIPES, FilterTraining
 
-    tail = args.tail_tokens if args.use_head_tail else 0
-    tokens = args.head_tokens + tail if args.use_head_tail else args.max_length
+    own = package.config.head_tail
+    cut = TextCut(args.max_length)
+    if args.use_head_tail:
+        cut = TextCut(args.head_tokens + args.tail_tokens, args.tail_tokens)
+    elif own.enabled:
+        cut = TextCut(own.head_tokens + own.tail_tokens, own.tail_tokens, own.separator)
     plain = FilterTraining(
-        encoder=args.encoder, decoder=args.model_name, cut=TextCut(tokens, tail),
+        encoder=args.encoder, decoder=args.model_name, cut=cut,
         compare_cuts=args.compare_cuts, device=None if args.device == "auto" else args.device,
     )  # fmt: skip
     chosen = RECIPES[args.recipe](plain)
@@ -227,9 +235,9 @@ def _settings(args: argparse.Namespace) -> FilterTraining:
     given |= {"loss": args.loss, "on_ratings": args.on_ratings, "seed": args.seed}
     tuning = {
         kind: replace(
-            own, **given, most_examples=args.looks if kind in ("lora", "generative") else None
+            one, **given, most_examples=args.looks if kind in ("lora", "generative") else None
         )
-        for kind, own in chosen.tuning.items()
+        for kind, one in chosen.tuning.items()
     }
     return replace(chosen, tuning=tuning)
 

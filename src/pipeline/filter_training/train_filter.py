@@ -26,7 +26,8 @@ from ...distillation.score_students.tuning import TuningSettings
 from ...errors import ConfigError, DataError, ModelNotFoundError
 from ...files import write_json
 from ...inference.score_students.base_model import BaseName, TextCut, TextReader, name_base
-from ...inference.score_students.generative_student import PromptForm
+from ...inference.score_students.generative_student import GenerativeStudent, PromptForm
+from ...inference.score_students.head_student import HeadStudent
 from ...inference.score_students.open_student import open_score_student
 from ...inference.score_students.protocol import Floats, ScoreStudent, StudentFacts
 from ...labeling.filters.curation.splits import Part
@@ -35,6 +36,7 @@ from ...labeling.filters.filter_package import FilterPackage
 from ...records import record_hash
 from .labelled_examples import LabelledPart, read_split
 from .score_report import MEAN_BASELINE, score_row, timed_scores, write_score_report
+from .training_record import write_training_record
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +150,7 @@ def train_filter(
         package.config.dimension_names, package.view.sha256, settings.lowest, settings.highest,
         package.config.name, package.config.version, package.prompt.prompt_hash,
     )  # fmt: skip
-    run = _Run(package.config, facts, parts, settings, out, progress)
+    run = _Run(package.config, facts, parts, settings, out, progress, sample_weight_scale)
     plan = [run.job(kind, settings.cut) for kind in students]
     if settings.compare_cuts:
         plan += run.cut_jobs()
@@ -188,9 +190,11 @@ class _Run:
         settings: FilterTraining,
         out: Path,
         progress: Progress,
+        sample_weight_scale: float,
     ) -> None:
         self.config, self.facts, self.parts, self.settings = config, facts, parts, settings
         self.out, self.progress = out, progress
+        self.sample_weight_scale = sample_weight_scale
         self._seconds: dict[tuple[BaseName, TextCut], float] = {}
 
     @property
@@ -266,6 +270,12 @@ class _Run:
         train_s = time.monotonic() - began
         folder = self._folder(job)
         student.save(folder)
+        tuned_by = self.settings.tuning.get(job.kind)
+        if tuned_by is not None and isinstance(student, (HeadStudent, GenerativeStudent)):
+            write_training_record(
+                folder, student, tuned_by, val_examples=len(self.parts["val"].examples),
+                sample_weight_scale=self.sample_weight_scale,
+            )  # fmt: skip
         opened = open_score_student(folder, device=self.settings.device)
         test = self.parts["test"].examples
         scores, speed = timed_scores(opened, test.texts)

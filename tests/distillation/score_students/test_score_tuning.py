@@ -2,18 +2,22 @@
 
 import json
 import re
+import sys
+import types
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from score_models import FACTS, mood_examples, save_decoder, save_encoder
-from stillroom.distillation.score_students import tune_head
+from stillroom.distillation.score_students import tune_head, unsloth_model
+from stillroom.distillation.score_students.low_rank import changes_of
 from stillroom.distillation.score_students.score_examples import examples_of_ratings
 from stillroom.distillation.score_students.train_frozen import kept_vectors, train_frozen
 from stillroom.distillation.score_students.train_generative import answer_losses, train_generative
 from stillroom.distillation.score_students.tune_head import score_loss, train_tuned
 from stillroom.distillation.score_students.tuning import TuningSettings, epoch_batches
+from stillroom.distillation.students.adapters import quiet_peft
 from stillroom.errors import CheckpointError, ConfigError
 from stillroom.inference.checkpoints.load_student import load_checkpoint
 from stillroom.inference.score_students.base_model import (
@@ -277,6 +281,42 @@ def test_gradient_checkpointing_trains_the_same_low_rank_changes(decoder):
     ]  # fmt: skip
     for name, tensor in made[0].items():
         torch.testing.assert_close(tensor, made[1][name], atol=1e-5, rtol=1e-3)
+
+
+def test_unsloth_is_asked_for_the_recipe_and_its_layers_are_taken_over(decoder, monkeypatch):
+    """A stand-in with Unsloth's two calls, made of peft: no GPU is needed to see what is asked."""
+    peft = pytest.importorskip("peft")
+    asked = {}
+
+    class FastLanguageModel:
+        @staticmethod
+        def from_pretrained(**given):
+            asked.update(given)
+            return load_checkpoint(given["model_name"]).model, None
+
+        @staticmethod
+        def get_peft_model(model, **given):
+            asked.update(given)
+            own = {k: given[k] for k in ("r", "lora_alpha", "lora_dropout", "target_modules")}
+            with quiet_peft():
+                return peft.get_peft_model(model, peft.LoraConfig(**own))
+
+    monkeypatch.setitem(
+        sys.modules, "unsloth", types.SimpleNamespace(FastLanguageModel=FastLanguageModel)
+    )
+    settings = TuningSettings(rank=4, alpha=8, four_bit=True, gradient_checkpointing=True)
+    model, trained = unsloth_model.unsloth_decoder(decoder, settings, max_tokens=64)
+    assert (asked["r"], asked["lora_alpha"], asked["load_in_4bit"]) == (4, 8, True)
+    assert asked["use_gradient_checkpointing"] == "unsloth"
+    with torch.no_grad():
+        for one in trained:
+            one.add_(0.1)
+    ids = torch.tensor([[5, 6, 7]])
+    plain = load_checkpoint(decoder.name).model
+    apply_changes(plain, changes_of(model))
+    with torch.no_grad():
+        torch.testing.assert_close(plain(ids).logits, model.eval()(ids).logits, atol=1e-4, rtol=0)
+    assert not unsloth_model.unsloth_serves(settings, torch.device("cpu"))
 
 
 def test_an_epoch_looks_at_each_example_once():
