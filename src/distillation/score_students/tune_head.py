@@ -67,12 +67,14 @@ def train_tuned(
         device: Torch device; None chooses.
         progress: Shows how far it is.
     """
-    train, val = some_of(train, settings.most_examples, settings.seed), some_of(
-        val, settings.most_val, settings.seed
-    )  # fmt: skip
+    whole, val = train, some_of(val, settings.most_val, settings.seed)
+    train = some_of(train, settings.most_examples, settings.seed)
+    # An encoder's first map is fitted on all examples: ridge needs no second look at them. A
+    # decoder takes too long to read them.
+    fitted = train if settings.rank else whole
     untouched = TextReader(base, cut, device=device)
     first, _ = fit_head(
-        kept_vectors(untouched, train.texts, cache, progress=progress), train,
+        kept_vectors(untouched, fitted.texts, cache, progress=progress), fitted,
         kept_vectors(untouched, val.texts, cache, progress=progress), val,
     )  # fmt: skip
     del untouched

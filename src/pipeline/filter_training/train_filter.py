@@ -164,7 +164,7 @@ def train_filter(
         told = ", ".join(f"{name} {error:.3f}" for name, error in row["mae"].items())
         tell(job.name, f"error {told}{' (trained before)' if was_done else ''}",
              time.monotonic() - began)  # fmt: skip
-        write_score_report(out, rows, package.config, run.notes())
+        write_score_report(out, rows, package.config, run.notes(students))
     return rows
 
 
@@ -228,7 +228,7 @@ class _Run:
         middle = weights @ self.train_part.targets / weights.sum()
         return score_row(MEAN_BASELINE, np.tile(middle, (len(true), 1)), true, self.config)
 
-    def notes(self) -> list[str]:
+    def notes(self, students: Sequence[str]) -> list[str]:
         """Sentences below the table."""
         test = self.parts["test"].examples
         made = [
@@ -236,9 +236,9 @@ class _Run:
         ]
         for kind, tuning in self.settings.tuning.items():
             most = tuning.most_examples
-            if most is not None and most < len(self.train_part):
+            if kind in students and most is not None and most < len(self.train_part):
                 made.append(f"{kind} looks at {most:,} of {len(self.train_part):,} texts, "
-                            f"{tuning.epochs} times.")  # fmt: skip
+                            f"in each of {tuning.epochs} epochs.")  # fmt: skip
         return made
 
     def expected(self, job: _Job) -> str:
