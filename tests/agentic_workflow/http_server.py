@@ -10,12 +10,12 @@ from stillroom.agentic_workflow.serve_app import server_app
 
 
 @contextmanager
-def running_server(service, settings=None):
+def running_server(service, settings=None, app=None):
     """Serve in a thread; give the address."""
     from dataclasses import replace
 
     settings = replace(settings or service.settings, port=0)
-    server = make_server(server_app(service, settings), service, settings)
+    server = make_server(app or server_app(service, settings), service, settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
     while not server.started:
