@@ -6,11 +6,13 @@ import json
 import os
 
 import pytest
+import torch
 import yaml
 from project_paths import ROOT
 from small_records import SECRET, teacher_server
 from stillroom.cli import main
 from stillroom.errors import ConfigError
+from stillroom.inference.checkpoints.load_student import load_checkpoint
 from stillroom.pipeline.agent_job.instructions import fault_of, listed_lines
 from stillroom.pipeline.agent_job.settings import read_agent_config
 from stillroom.pipeline.agent_job.spec import DistillAgentSpec, Instruction, read_spec, write_spec
@@ -175,7 +177,8 @@ def test_a_bundle_is_written_and_goes_on_without_asking_again(
         "bundle_root", "spec_path", "pipeline_path", "agent_card", "artifacts_root", "reports_dir",
         "manifests_dir", "mlx_dir", "gguf_path",
     ]  # fmt: skip
-    assert json.loads(capsys.readouterr().out) == parts
+    trained = capsys.readouterr()
+    assert json.loads(trained.out) == {**parts, "gguf_path": "agents/one/artifacts/model.gguf"}
     assert parts["bundle_root"] == "agents/one"
     assert "10 of 10 instructions" in told.err
     assert "9 of 10 answers; left out: 1 too_short" in told.err
@@ -193,6 +196,9 @@ def test_a_bundle_is_written_and_goes_on_without_asking_again(
     assert json.loads(lines[0])["messages"][0]["role"] == "system"
     losses = json.loads((root / "artifacts/model/agent_losses.json").read_text())
     assert losses["after"] != losses["before"]
+    student = load_checkpoint(str(root / "artifacts/model")).model.state_dict()
+    written = load_checkpoint(str(root / "artifacts/model.gguf")).model.state_dict()
+    assert all(torch.equal(written[name], student[name]) for name in written)
     assert (root / "artifacts/model/model.safetensors").is_file()
     card = (root / "agent_card.md").read_text()
     assert "not because anybody found them right" in card

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -200,7 +201,7 @@ def _rope(file: GgufFile, base: float, head_dim: int) -> dict[str, Any]:
         _refuse(file, "rope_freqs.weight has an impossible shape")
     found = file.decode("rope_freqs.weight")
     for factor in (8.0, 32.0):  # Llama 3.1 and 3.2
-        if np.allclose(found, _llama3_factors(base, head_dim, factor), rtol=1e-4):
+        if np.allclose(found, llama3_factors(base, head_dim, factor), rtol=1e-4):
             return {
                 "rope_type": "llama3", "rope_theta": base, "factor": factor,
                 "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -209,7 +210,7 @@ def _rope(file: GgufFile, base: float, head_dim: int) -> dict[str, Any]:
     return _refuse(file, "rope_freqs.weight holds factors that are not those of Llama 3")
 
 
-def _llama3_factors(base: float, head_dim: int, factor: float) -> NDArray[np.float64]:
+def llama3_factors(base: float, head_dim: int, factor: float) -> NDArray[np.float64]:
     """Compute the divisor of each frequency: 1 for short waves, `factor` for long ones."""
     waves = 2 * np.pi * base ** (np.arange(0, head_dim, 2) / head_dim)
     smooth = np.clip((8192 / waves - 1) / (4 - 1), 0, 1)
@@ -225,7 +226,19 @@ def _tensor_names(file: GgufFile, config: dict[str, Any]) -> dict[str, str]:
     Raises:
         CheckpointError: A tensor is missing, unknown, or has a wrong shape.
     """
-    architecture = ARCHITECTURES[file.values["general.architecture"]]
+    places = tensor_places(ARCHITECTURES[file.values["general.architecture"]], config)
+    _refuse_wrong_tensors(file, {name: shape for name, (_, shape) in places.items()})
+    return {name: theirs for name, (theirs, _) in places.items()}
+
+
+def tensor_places(
+    architecture: Architecture, config: Mapping[str, Any]
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """List the tensors of a model with the settings of config.json.
+
+    Returns:
+        Name in a GGUF file -> name in the checkpoint, and shape.
+    """
     D, F, V = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     Q = config["num_attention_heads"] * config["head_dim"]
     K = config["num_key_value_heads"] * config["head_dim"]
@@ -257,8 +270,7 @@ def _tensor_names(file: GgufFile, config: dict[str, Any]) -> dict[str, str]:
     for layer in range(config["num_hidden_layers"]):
         for name, (theirs, shape) in parts.items():
             shapes[f"blk.{layer}.{name}"] = (f"model.layers.{layer}.{theirs}", shape)
-    _refuse_wrong_tensors(file, {name: shape for name, (_, shape) in shapes.items()})
-    return {name: theirs for name, (theirs, _) in shapes.items()}
+    return shapes
 
 
 def _refuse_wrong_tensors(file: GgufFile, shapes: dict[str, tuple[int, ...]]) -> None:

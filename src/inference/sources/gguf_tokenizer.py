@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 from ...errors import CheckpointError, did_you_mean
 from .gguf_file import GgufFile, truth, value_of, whole
 
-_UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 2, 3, 4, 5
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
 """Kinds of tokens in `tokenizer.ggml.token_type`."""
 _MOST_TOKENS: Final = 1 << 20
 
@@ -129,8 +129,7 @@ def _token_list(file: GgufFile) -> list[str]:
 
 
 def _tokenizer(file: GgufFile, tokens: list[str]) -> Any:  # noqa: ANN401 - tokenizers is untyped
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-    from tokenizers import Regex as Pattern
+    from tokenizers import AddedToken, Tokenizer, decoders, models
 
     fault = tokenizer_fault(file)
     if fault is not None:
@@ -140,24 +139,32 @@ def _tokenizer(file: GgufFile, tokens: list[str]) -> Any:  # noqa: ANN401 - toke
         file, "tokenizer.ggml.token_type", lambda v: isinstance(v, list) and len(v) == len(tokens)
     )
     used = len(tokens)  # unused tokens at the end only pad the vocabulary to a round size
-    while used and kinds[used - 1] == _UNUSED:
+    while used and kinds[used - 1] == UNUSED:
         used -= 1
     vocabulary = {token: id_ for id_, token in enumerate(tokens[:used])}
     merges = _merges(file, vocabulary)
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=splitting.whole_words))
+    set_splitting(tokenizer, splitting)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([
+        AddedToken(token, normalized=False, special=kind != USER_DEFINED)
+        for token, kind in zip(tokens[:used], kinds[:used], strict=True)
+        if kind in (UNKNOWN, CONTROL, USER_DEFINED)
+    ])  # fmt: skip
+    _add_ends(file, tokenizer, tokens, splitting)
+    return tokenizer
+
+
+def set_splitting(tokenizer: Any, splitting: Splitting) -> None:  # noqa: ANN401
+    """Let a byte-level tokenizer split texts."""
+    from tokenizers import Regex as Pattern
+    from tokenizers import normalizers, pre_tokenizers
+
     if splitting.nfc:
         tokenizer.normalizer = normalizers.NFC()
     steps = [pre_tokenizers.Split(Pattern(p), "isolated") for p in splitting.patterns]
     bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=splitting.gpt2)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*steps, bytes_]) if steps else bytes_
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_tokens([
-        AddedToken(token, normalized=False, special=kind != _USER_DEFINED)
-        for token, kind in zip(tokens[:used], kinds[:used], strict=True)
-        if kind in (_UNKNOWN, _CONTROL, _USER_DEFINED)
-    ])  # fmt: skip
-    _add_ends(file, tokenizer, tokens, splitting)
-    return tokenizer
 
 
 def _merges(file: GgufFile, vocabulary: dict[str, int]) -> list[tuple[str, str]]:

@@ -62,8 +62,8 @@ def distill_parser() -> CommandParser:
     add("--train", action=argparse.BooleanOptionalAction,
         help="train a student; default: where the teacher runs in this process")  # fmt: skip
     add("--export-gguf", action=argparse.BooleanOptionalAction,
-        help="accepted; no GGUF file is written, gguf_path is null")  # fmt: skip
-    add("--gguf-output", type=text, metavar="PATH", help="accepted; see --export-gguf")
+        help="write the student for llama.cpp and Ollama as well (default: yes)")  # fmt: skip
+    add("--gguf-output", type=text, metavar="PATH", help="the GGUF file (default: in the bundle)")
     add("--json", action="store_true", help="print the parts of the bundle as JSON")
     add_verbose(parser)
     return parser

@@ -104,7 +104,7 @@ def test_a_large_file_is_written_in_shards(tmp_path, monkeypatch):
 
 def test_llama3_factors_are_recognised(tmp_path):
     settings = {"llama.context_length": 131072}
-    factors = convert_gguf._llama3_factors(10000.0, HEAD_DIM, 32.0).astype(np.float32)
+    factors = convert_gguf.llama3_factors(10000.0, HEAD_DIM, 32.0).astype(np.float32)
     path = write_gguf(tmp_path / "a.gguf", change=settings, more={"rope_freqs.weight": factors})
     rope = load_checkpoint(path).model.config.rope_parameters
     assert (rope["rope_type"], rope["factor"]) == ("llama3", 32.0)
