@@ -27,7 +27,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "banking77" / "train.csv"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "banking77" / "train.csv"
 NOISE = 1.0
 """Standard deviation of the oracle's noise, in points of 0 to 10."""
 DIMENSIONS = ("money_at_risk", "security", "urgency")

@@ -50,7 +50,7 @@ from stillroom.labeling.filters.filter_package import FilterPackage, load_filter
 from stillroom.labeling.filters.scoring.student_scorer import weighted_averages
 from stillroom.rate_interval import wilson_interval
 
-RESULTS = Path(__file__).parents[1] / "results" / "filters"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "filters"
 SHARES = (0.05, 0.2, 0.5)
 """Of requests that pass, by the label."""
 MOST_MISSED = 0.03
@@ -300,7 +300,10 @@ def plot(report: dict[str, Any], path: Path) -> None:
         at = one["chosen"]
         axes.plot(100 * at["fn_rate_labels"], at["speedup"], "o", color=colour)
     axes.axvline(3.0, color="#999999", linestyle="--", linewidth=1)
+    shown = [row["speedup"] for one in report["shares"].values() for row in one["curve"]
+             if row["fn_rate_labels"] <= 0.15]  # fmt: skip
     axes.set_xlim(0, 15)
+    axes.set_ylim(0.8, 1.1 * max(shown))
     axes.set_xlabel("of the requests that pass by the label, dropped by stage 1, %")
     axes.set_ylabel("speed against stage 2 alone")
     axes.legend(title="dots: the threshold that is chosen")

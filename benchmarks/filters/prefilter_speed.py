@@ -30,7 +30,7 @@ from stillroom.labeling.filters.patterns import PatternTimeError
 from stillroom.labeling.filters.prefilter import BasePreFilter
 
 LIMIT_MS = 10.0
-RESULTS = Path(__file__).parents[1] / "results" / "filters"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "filters"
 MARKS = (r"\b\d+ (MW|GWh|million|percent)\b", r"^(Summary|Results?):")
 SENTENCE = "Sentence of Dr. Smith has 3.5 words, e.g. these, and some more follow here. "
 HOSTILE = {

@@ -27,7 +27,7 @@ from stillroom.labeling.filters.filter_package import FilterPackage, load_filter
 from stillroom.labeling.filters.scoring.score_files import score_articles
 from stillroom.labeling.filters.scoring.student_scorer import StudentScorer
 
-RESULTS = Path(__file__).parents[1] / "results" / "filters"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "filters"
 MOST = 4
 
 
