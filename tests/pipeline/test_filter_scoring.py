@@ -10,6 +10,7 @@ import pytest
 from stillroom.cli import main
 from stillroom.distillation.score_students.score_examples import ScoreExamples
 from stillroom.distillation.score_students.train_tfidf import train_tfidf
+from stillroom.inference.score_students.base_model import BaseName, TextCut
 from stillroom.inference.score_students.protocol import StudentFacts
 from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.labeling.filters.scored_record import Analysis, scored_record
@@ -35,7 +36,7 @@ def true_scores(one):
 class Vectors:
     """Shares of words."""
 
-    name, max_tokens, width = "made", 256, 4
+    base, cut, width = BaseName("made", ""), TextCut(), 4
 
     def vectors(self, texts):
         return np.array([[t.split().count(w) / 60 for w in WORDS] for t in texts], dtype=np.float32)
@@ -71,7 +72,10 @@ def ran(capsys, tmp_path, monkeypatch):
         "inference.score_students.probe_student",
         "distillation.score_students.train_probe",
     ):
-        monkeypatch.setattr(f"stillroom.{home}.open_vectors", lambda *_, **__: Vectors())
+        monkeypatch.setattr(f"stillroom.{home}.TextReader", lambda *_, **__: Vectors())
+    monkeypatch.setattr(
+        "stillroom.distillation.score_students.train_probe.name_base", lambda n: BaseName(n, "")
+    )
     capsys.readouterr()
 
     def run(line):

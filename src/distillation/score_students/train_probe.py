@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...errors import ConfigError, require_settings
+from ...inference.score_students.base_model import TextCut, TextReader, name_base
 from ...inference.score_students.probe_student import DROPOUT, HIDDEN_SIZES, MLPProbe, ProbeStudent
 from ...inference.score_students.protocol import Floats, StudentFacts
-from ...inference.score_students.text_vectors import TextVectors, open_vectors
 from .score_examples import ScoreExamples
 
 Objective = Literal["regression", "recall"]
@@ -101,7 +101,7 @@ def train_probe(
     missing = [name for name in facts.dimensions if name not in weights]
     if missing:
         raise ConfigError([f"weights lacks {', '.join(missing)}"])
-    vectors = open_vectors(encoder, device=device)
+    vectors = TextReader(name_base(encoder), TextCut(), device=device)
     shares = torch.tensor([weights[name] for name in facts.dimensions], dtype=torch.float32)
     loss = _loss(settings, shares, operating_point)
     probe, val_loss = _fit(_Set(vectors, train), _Set(vectors, val), loss, settings)
@@ -149,7 +149,7 @@ def choose_threshold(estimates: Floats, passes: np.ndarray, target_fn: float) ->
 class _Set:
     """Vectors (N, E), targets (N, D) and weights (N,) of examples."""
 
-    def __init__(self, encoder: TextVectors, examples: ScoreExamples) -> None:
+    def __init__(self, encoder: TextReader, examples: ScoreExamples) -> None:
         self.vectors = torch.from_numpy(encoder.vectors(examples.texts))
         self.targets = torch.from_numpy(examples.targets.astype(np.float32))
         self.weights = torch.from_numpy(examples.weights.astype(np.float32))

@@ -8,6 +8,7 @@ Sizes: N texts, T tokens, H width of the hidden states.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from ..checkpoints.label_encoder import mean_pooled
 from ..checkpoints.load_student import Checkpoint, load_checkpoint
 from ..scoring.model_limits import context_length, model_lock
 from ..sources.find_model import find_model
+from .int8_linear import int8_model
+from .vector_memory import shared_memory
 
 DOWN: Final = ".down"
 UP: Final = ".up"
@@ -103,6 +106,7 @@ class TextReader:
                 self.checkpoint = _shared(base, device)
         self.model: Any = self.checkpoint.model.base_model
         self._rows = TokenRows(self.checkpoint, cut)
+        self._is_int8 = False
 
     @property
     def width(self) -> int:
@@ -112,11 +116,35 @@ class TextReader:
     @property
     def key(self) -> tuple[BaseName, TextCut] | None:
         """Readers of one key give the same vectors; None for one that was tuned."""
-        return None if self.changes else (self.base, self.cut)
+        return None if self.changes or self._is_int8 else (self.base, self.cut)
+
+    def int8(self) -> TextReader:
+        """Give this reader with its layers in eight bits.
+
+        Raises:
+            ConfigError: The model is not on a processor.
+        """
+        made = copy.copy(self)
+        if not self.changes:
+            with _guard:
+                made.model = _shared_int8(self.base, self.checkpoint.device.type)
+        else:
+            made.model = int8_model(self.model)
+        made._is_int8 = True
+        return made
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the mean of the last hidden states of each text, of length 1; (N, H).
+
+        Those of the last texts are remembered for all readers of an unchanged model.
+        """
+        if self.changes:
+            return self._computed(texts)
+        key = (self.base, self.cut, self._is_int8, str(self.checkpoint.device))
+        return shared_memory(key).vectors(texts, self._computed)
 
     @torch.inference_mode()
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Give the mean of the last hidden states of each text, of length 1; (N, H)."""
+    def _computed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows = self._rows(texts)
         found = np.zeros((len(rows), self.width), dtype=np.float32)
         for places in length_batches(rows):
@@ -259,6 +287,11 @@ def _hash_once(path: Path, size: int, changed_ns: int) -> str:
 
 
 _guard = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _shared_int8(base: BaseName, device: str) -> Any:  # noqa: ANN401 - transformers is untyped
+    return int8_model(_shared(base, device).model.base_model)
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ Sizes: N texts, H width of the hidden states, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,11 @@ class HeadStudent:
 
     def predict(self, texts: Sequence[str]) -> Floats:
         """Score texts; (N, D)."""
-        return self.predict_vectors(self.reader.vectors(texts))
+        return self.facts.clipped(self.head(self.reader.vectors(texts)))
 
-    def predict_vectors(self, vectors: NDArray[Any]) -> Floats:
-        """Score vectors of `reader`; students whose `reader.key` is equal share them."""
-        return self.facts.clipped(self.head(vectors))
+    def int8(self) -> HeadStudent:
+        """Give the same student with a model in eight bits."""
+        return replace(self, reader=self.reader.int8())
 
     def save(self, folder: str | Path) -> Path:
         """Write the student into a folder, whole or not at all; give the folder."""

@@ -37,7 +37,7 @@ class Int8Linear(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Give (..., outputs) of (..., inputs)."""
         made: Tensor = torch.ops.quantized.linear_dynamic(values.float(), self._packed)
-        return made
+        return made.to(values.dtype)
 
 
 def int8_model(model: nn.Module) -> nn.Module:

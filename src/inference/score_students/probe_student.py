@@ -10,7 +10,7 @@ Sizes: N texts, E width of the encoder, D dimensions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError
 from ...files import atomic_folder
+from .base_model import TextReader
+from .head_student import read_base
 from .protocol import WEIGHTS_FILE, Floats, StudentFacts, write_student_file
-from .text_vectors import TextVectors, open_vectors
 
 HIDDEN_SIZES: Final = (256, 128)
 DROPOUT: Final = 0.2
@@ -73,7 +74,7 @@ class ProbeStudent:
     """An encoder and a probe on its vectors."""
 
     facts: StudentFacts
-    encoder: TextVectors
+    encoder: TextReader
     probe: MLPProbe
     """In eval mode."""
     threshold: float | None = None
@@ -107,8 +108,8 @@ class ProbeStudent:
         from safetensors.torch import save_file
 
         more = {
-            "encoder": self.encoder.name,
-            "max_tokens": self.encoder.max_tokens,
+            "base": asdict(self.encoder.base),
+            "cut": asdict(self.encoder.cut),
             "hidden_sizes": list(self.probe.hidden_sizes),
             "input_dim": self.probe.input_dim,
             "dropout": self.probe.dropout,
@@ -136,9 +137,8 @@ def open_probe(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    encoder = open_vectors(
-        str(settings.get("encoder")), max_tokens=int(settings.get("max_tokens", 256)), device=device
-    )
+    base, cut = read_base(folder, settings)
+    encoder = TextReader(base, cut, device=device)
     try:
         probe = MLPProbe(
             int(settings["input_dim"]), len(facts.dimensions), settings["hidden_sizes"],
@@ -149,7 +149,7 @@ def open_probe(
         raise CheckpointError(f"{folder} holds no probe that can be read: {fault}") from fault
     if probe.input_dim != encoder.width:
         raise CheckpointError(f"{folder}: the probe reads {probe.input_dim} numbers, and "
-                              f"{encoder.name} gives {encoder.width}")  # fmt: skip
+                              f"{base.name} gives {encoder.width}")  # fmt: skip
     threshold = settings.get("threshold")
     return ProbeStudent(
         facts, encoder, probe.eval(), None if threshold is None else float(threshold),

@@ -12,7 +12,8 @@ from stillroom.distillation.score_students.train_probe import (
     train_probe,
 )
 from stillroom.errors import CheckpointError, ConfigError
-from stillroom.inference.score_students import probe_student, text_vectors
+from stillroom.inference.score_students import probe_student
+from stillroom.inference.score_students.base_model import BaseName, TextCut
 from stillroom.inference.score_students.open_student import open_score_student
 from stillroom.inference.score_students.probe_student import MLPProbe
 from stillroom.inference.score_students.protocol import StudentFacts
@@ -24,7 +25,7 @@ WEIGHTS = {"a": 0.5, "b": 0.5}
 class Vectors:
     """Texts are numbers; vectors are functions of them."""
 
-    name, max_tokens, width = "made", 256, 3
+    base, cut, width = BaseName("made", ""), TextCut(), 3
 
     def vectors(self, texts):
         x = np.array([float(one) for one in texts], dtype=np.float32)
@@ -33,11 +34,10 @@ class Vectors:
 
 @pytest.fixture(autouse=True)
 def made_vectors(monkeypatch):
-    for module in (probe_student, text_vectors):
-        monkeypatch.setattr(module, "open_vectors", lambda *_, **__: Vectors())
-    monkeypatch.setattr(
-        "stillroom.distillation.score_students.train_probe.open_vectors", lambda *_, **__: Vectors()
-    )
+    monkeypatch.setattr(probe_student, "TextReader", lambda *_, **__: Vectors())
+    home = "stillroom.distillation.score_students.train_probe"
+    monkeypatch.setattr(f"{home}.TextReader", lambda *_, **__: Vectors())
+    monkeypatch.setattr(f"{home}.name_base", lambda name: BaseName(name, ""))
 
 
 def examples(n, seed):
