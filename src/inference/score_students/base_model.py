@@ -138,14 +138,14 @@ class TextReader:
 
         Those of the last texts are remembered for all readers of an unchanged model.
         """
+        rows = self._rows(texts)
         if self.changes:
-            return self._computed(texts)
-        key = (self.base, self.cut, self._is_int8, str(self.checkpoint.device))
-        return shared_memory(key).vectors(texts, self._computed)
+            return self._computed(rows)
+        key = (self.base, self._is_int8, str(self.checkpoint.device))
+        return shared_memory(key).vectors(rows, self._computed)
 
     @torch.inference_mode()
-    def _computed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        rows = self._rows(texts)
+    def _computed(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         found = np.zeros((len(rows), self.width), dtype=np.float32)
         for places in length_batches(rows):
             ids, mask = padded([rows[place] for place in places], self.checkpoint.device)

@@ -11,29 +11,29 @@ def test_a_text_is_computed_once_and_the_oldest_is_forgotten(monkeypatch):
     monkeypatch.setattr(vector_memory, "MOST_KEPT", 3)
     memory, asked = VectorMemory(), []
 
-    def compute(texts):
-        asked.extend(texts)
-        return np.array([[len(text)] for text in texts], dtype=np.float32).reshape(-1, 1)
+    def compute(rows):
+        asked.extend(rows)
+        return np.array([[len(row)] for row in rows], dtype=np.float32).reshape(-1, 1)
 
-    np.testing.assert_array_equal(memory.vectors(["a", "bb", "a"], compute), [[1], [2], [1]])
-    memory.vectors(["ccc", "a"], compute)
-    assert (asked, memory.computed, memory.remembered) == (["a", "bb", "ccc"], 3, 2)
-    memory.vectors(["dddd", "bb"], compute)
-    memory.vectors(["bb", "dddd"], compute)
-    memory.vectors(["a"], compute)
-    assert asked == ["a", "bb", "ccc", "dddd", "a"]
+    np.testing.assert_array_equal(memory.vectors([[1], [2, 2], [1]], compute), [[1], [2], [1]])
+    memory.vectors([[3, 3, 3], [1]], compute)
+    assert (len(asked), memory.computed, memory.remembered) == (3, 3, 2)
+    memory.vectors([[4], [2, 2]], compute)
+    memory.vectors([[2, 2], [4]], compute)
+    memory.vectors([[1]], compute)
+    assert asked == [(1,), (2, 2), (3, 3, 3), (4,), (1,)]
     assert memory.vectors([], compute).shape == (0, 1)
 
 
 def test_readers_of_one_encoder_share_and_eight_bits_are_near(real_model):
     real_model("minilm")
     shared_memory.cache_clear()
-    one, other = (TextReader(name_base("minilm"), TextCut(64), device="cpu") for _ in range(2))
+    base = name_base("minilm")
+    one, other = (TextReader(base, TextCut(most), device="cpu") for most in (64, 256))
     texts = ["My card is lost.", "Where is my money? It was sent last week, and I wait."]
     first = one.vectors(texts)
-    key = (one.base, one.cut, False, "cpu")
     np.testing.assert_array_equal(first, other.vectors(texts))
-    memory = shared_memory(key)
+    memory = shared_memory((base, False, "cpu"))
     assert (memory.computed, memory.remembered) == (2, 2)
     near = one.int8().vectors(texts)
     assert memory.remembered == 2, "vectors of eight bits are others"
