@@ -128,7 +128,8 @@ def welcome_html(table: FactTable | None) -> str:
 def threads_html(threads: Sequence[Thread], current: str) -> str:
     """Write the list of threads; the script shows and hides it on narrow screens."""
     items = "".join(
-        f'<li><button type="button" class="thread" data-action="open" data-thread="{one.id}"'
+        f'<li><button type="button" class="thread" data-action="open" data-thread="{one.id}" '
+        f'title="{attribute(one.title)}"'
         f"{_CURRENT * (one.id == current)}>{encode(one.title)}</button>"
         f'<button type="button" class="delete" data-action="delete" data-thread="{one.id}" '
         f'aria-label="Delete {attribute(one.title)}">×</button></li>'
@@ -188,7 +189,7 @@ def _turn_html(
         '<h3 class="sr">Answer</h3>',
         f'<div class="answer">{encode(answer)}</div>',
         _badges_html(final),
-        cells_html(final, table),
+        cells_html(final, table, number),
         _steps_html(final.get("steps") or [], f"steps-{run}", final),
         _actions_html(turn, number, last, opinion),
     ]
@@ -222,8 +223,14 @@ def _badges_html(final: Event) -> str:
     return f'<div class="badges">{"".join(badges)}</div>'
 
 
-def cells_html(final: Event, table: FactTable | None = None) -> str:
-    """Write the cited cells as a small table: the records around them, the cells marked."""
+def cells_html(final: Event, table: FactTable | None = None, number: int = 0) -> str:
+    """Write the cited cells as a small table: the records around them, the cells marked.
+
+    Args:
+        final: The last event of the run.
+        table: The table that it answered from; None if it is no longer there.
+        number: Number of the turn, from 0, which tells the regions of the page apart.
+    """
     cited = final.get("citations") or []
     sources = {one["row"]: one for one in final.get("sources") or []}
     if not cited and not sources:
@@ -261,7 +268,7 @@ def cells_html(final: Event, table: FactTable | None = None) -> str:
     name = cited[0]["table"] if cited else next(iter(sources.values()))["table"]
     caption = encode(f"{cells} cited cell{'s' * (cells != 1)} of {name}{more}")
     return (
-        f'<div class="cells" role="region" tabindex="0" aria-label="Cited cells">'
+        f'<div class="cells" role="region" tabindex="0" aria-label="Cited cells {number + 1}">'
         f"<table><caption>{caption}</caption>"
         f'<thead><tr><th scope="col">row</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )

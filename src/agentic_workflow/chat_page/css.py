@@ -16,6 +16,8 @@ body {background: var(--body-background-fill)}
 .gradio-container .wrap, .gradio-container main .column {width: 100%}
 .gradio-container .block {border: 0 !important; background: transparent !important;
   box-shadow: none !important; padding: 0 !important}
+.gradio-container .form {background: transparent !important; border: 0 !important;
+  box-shadow: none !important; overflow: visible}
 .gradio-container .html-container {padding: 0 !important}
 .gradio-container .tabitem {padding: .8rem 0 0 !important; border: 0 !important;
   background: transparent !important}
@@ -135,7 +137,8 @@ details.steps i {font-weight: 400}
   -.65rem; font-size: .84rem; color: var(--quiet)}
 
 form.feedback {display: grid; gap: .25rem; margin: .5rem 0 0; padding: .7rem .9rem .5rem;
-  border: 1px solid var(--line); border-radius: .6rem; max-width: 34rem; font-size: .88rem}
+  border: 1px solid var(--line); border-radius: .6rem; max-width: 34rem; font-size: .88rem;
+  scroll-margin-bottom: 8rem}
 form.feedback p {margin: 0; color: var(--quiet)}
 form.feedback label {color: var(--ink)}
 form.feedback .actions {margin-left: 0; gap: .4rem}

@@ -2,6 +2,7 @@
 
 ACTIONS = """
 const opened = new Set();
+let form = '';
 element.addEventListener('toggle', (event) => {
   const fold = event.target;
   if (fold.id) { fold.open ? opened.add(fold.id) : opened.delete(fold.id); }
@@ -31,6 +32,9 @@ watch('value', () => {
     const fold = document.getElementById(id);
     if (fold) fold.open = true;
   }
+  const now = element.querySelector('form.feedback');
+  if (now && now.dataset.run !== form) now.scrollIntoView({block: 'nearest'});
+  form = now ? now.dataset.run : '';
 });
 """
 """Of the conversation, the list of threads and the table."""

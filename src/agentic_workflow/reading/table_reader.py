@@ -22,7 +22,7 @@ from typing import Final, Literal
 from ...tables import Column, FactTable, TableRow
 from ...understanding.answers.ask_table import Context, Read, TableAsker, ask_which, cited_column
 from ...understanding.plans.in_words import plan_in_words
-from ...understanding.plans.language import Both, Cells, Either, Where
+from ...understanding.plans.language import Both, Cells, Either, Exists, Top, Where
 from ...understanding.plans.list_plans import Candidate, Question, read_question
 from ...understanding.ranker.encoder import WITHOUT, Encoder, packaged_encoder
 from ...understanding.ranker.ranking import Reading
@@ -527,8 +527,31 @@ class TableReader:
         return Match(rows, column, self.table.key)
 
     def _cells(self, candidate: Candidate) -> tuple[tuple[int, str], ...]:
-        name = self.typed.columns[cited_column(candidate, self.typed)].name
-        return tuple((self.table.rows[row].row, name) for row in candidate.answer.rows)
+        """List the cells that support an answer: its own, and those by which its rows were chosen.
+
+        A "no" is supported by the rows that meet all conditions but one.
+        """
+        plan, rows = candidate.plan, list(candidate.answer.rows)
+        columns = [cited_column(candidate, self.typed)]
+        if isinstance(plan, Exists) and isinstance(plan.rows, Both):
+            columns = [condition.column for condition in plan.rows.conditions]
+            rows = rows or self._almost(plan.rows.conditions)
+        elif isinstance(plan, Cells) and isinstance(plan.rows, Top):
+            columns.append(plan.rows.column)
+        names = list(dict.fromkeys(self.typed.columns[column].name for column in columns))
+        return tuple((self.table.rows[row].row, name) for row in rows for name in names)
+
+    def _almost(self, conditions: Sequence[Where]) -> list[int]:
+        """Find the rows that meet all conditions but one: that on the key is not left out where
+        another can be, and the fewest rows are taken."""
+        runner = self.asker.asked.runner
+        found = []
+        for left_out in conditions:
+            kept = tuple(one for one in conditions if one is not left_out)
+            rows = [int(row) for row in runner.rows(kept[0] if len(kept) == 1 else Both(kept))]
+            if rows:
+                found.append((left_out.column == self.typed.key, len(rows), rows))
+        return min(found, default=(False, 0, []))[2]
 
     def _trained(self, text: str) -> Understood | None:
         """Answer a question that has exactly a wording that the language model was trained on."""

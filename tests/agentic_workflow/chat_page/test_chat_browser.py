@@ -4,9 +4,7 @@ Needs `playwright` and `axe-playwright-python`, which has axe-core in it, and a 
 skips where one is missing.
 """
 
-import asyncio
 import csv
-import gc
 import io
 import json
 import shutil
@@ -104,12 +102,6 @@ def address(service):
 
     yield launch(service, block=False)
     gradio.close_all()
-    # Gradio asks for the main thread's event loop and leaves it open; unclosed it would be a
-    # warning in the middle of another test.
-    # By type, since isinstance would ask each object for its class, and some of torch's warn then.
-    for loop in [one for one in gc.get_objects() if issubclass(type(one), asyncio.BaseEventLoop)]:
-        if not loop.is_running() and not loop.is_closed():
-            loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -487,7 +479,7 @@ def test_everything_is_reached_by_keyboard(page):
         reached.add(text.strip().split("\n")[0])
     assert {
         "Undo: remove this question and its answer", "Retry: ask this question again",
-        "Wrong answer", "Good answer", "Copy this answer", "Cited cells", "Edit this question",
+        "Wrong answer", "Good answer", "Copy this answer", "Cited cells 1", "Edit this question",
         "Save answers as CSV", "New chat", "Chat",
     } <= reached  # fmt: skip
     page.focus("[data-action=undo]")

@@ -136,6 +136,15 @@ async def test_a_servers_service_runs_the_turns(table, tmp_path):
     service.close()
 
 
+async def test_a_right_no_is_an_answer_with_the_cells_that_decide_it(table):
+    final = await ask(service_of(table), new_thread(), "Is the symbol of Gold Ag?")
+    assert (final["response"], final["verdict"]) == ("no", "agrees")
+    assert {(cell["column"], cell["value"]) for cell in final["citations"]} == {
+        ("element", "Gold"),
+        ("symbol", "Au"),
+    }
+
+
 async def test_a_stopped_turn_ends_and_is_not_kept():
     slow = Slow()
     service, thread, run_id = ChatService({"slow": slow}), new_thread(), str(uuid4())

@@ -244,3 +244,17 @@ def test_examples_in_docstrings_hold(name):
     result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "cells"),
+    [
+        ("Is the symbol of Gold Ag?", ("no",), {(79, "element"), (79, "symbol")}),
+        ("Is the symbol of Gold Au?", ("yes",), {(79, "element"), (79, "symbol")}),
+        ("Which element has the lowest atomic mass?", ("Hydrogen",), {(1, "element"), (1, "mass")}),
+    ],
+)
+def test_yes_no_and_a_superlative_cite_the_cells_that_decide(reader, question, answer, cells):
+    candidate = reader.asker.read(question).readings[0].candidate
+    assert candidate.answer.values == answer
+    assert set(reader._cells(candidate)) == cells
