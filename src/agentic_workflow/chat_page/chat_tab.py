@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from ...errors import EngineBusyError, StillroomError
+from ...tables import FactTable
 from ..answer_events import Event
 from ..conversations.chat_service import ChatService, new_thread, question_fault
 from .conversation_html import (
@@ -41,6 +42,8 @@ class View:
     """How many turns stay when the question is sent: an earlier question is being edited."""
     comments_on: str = ""
     """The run about which a comment is asked for."""
+    workflow: str = ""
+    """What answers; questions to start with are those of its table."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,9 @@ def add_chat_tab(
         async for outputs in show.act(owner_of(request), chosen, seen, data):
             yield outputs
 
+    def choose(chosen: str, seen: View, request: Gradio) -> tuple[Any, ...]:
+        return show.welcome(owner_of(request), replace(seen, workflow=chosen))
+
     def comment(seen: View, request: Gradio, event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
         return show.comment(owner_of(request), seen, data)
@@ -151,7 +157,7 @@ def add_chat_tab(
         return service.answers_csv(owner_of(request))
 
     # Gradio passes requests and event data because of these annotations.
-    for handler in (send, load, act, comment, stop, answers):
+    for handler in (send, load, act, choose, comment, stop, answers):
         handler.__annotations__["request"] = gr.Request
         if handler in (act, comment):
             handler.__annotations__["event"] = gr.EventData
@@ -162,6 +168,7 @@ def add_chat_tab(
     box.stop(stop, view, None, queue=False, **common)
     for part in (conversation, threads, now, notice):
         part.click(act, [workflow, view], shown, **common).then(None, address, None, js=ADDRESS)
+    workflow.change(choose, [workflow, view], [view, conversation], **common)
     conversation.submit(comment, view, shown, **common)
     export.click(answers, None, csv, **common).then(None, csv, None, js=DOWNLOAD)
     return ChatTab(workflow, box, send, shown, inputs)
@@ -183,7 +190,6 @@ class _Shown:
     ) -> tuple[Any, ...]:
         """Show a thread as it is stored."""
         turns = self.service.turns(owner, view.thread)
-        table = self.service.default_table
         inner = conversation_html(
             turns,
             self.service.opinions(owner, turns),
@@ -192,7 +198,7 @@ class _Shown:
         )
         return (
             view,
-            inner or welcome_html(table),
+            inner or welcome_html(self._table(owner, view)),
             "",
             threads_html(self.service.threads(owner), view.thread),
             notice,
@@ -200,6 +206,12 @@ class _Shown:
             spoken,
             view.thread if turns else "",
         )
+
+    def welcome(self, owner: str, view: View) -> tuple[Any, ...]:
+        """Show the questions to start with of another table, in an empty thread."""
+        if self.service.turns(owner, view.thread):
+            return view, self.gr.skip()
+        return view, welcome_html(self._table(owner, view))
 
     async def answer(
         self, owner: str, question: str, workflow: str, view: View
@@ -215,7 +227,7 @@ class _Shown:
             self.service.keep_first(owner, view.thread, view.keep)
         run = Running(question=question, run_id=str(uuid4()), note="Looking it up", busy=True,
                       steps=[], answer="")  # fmt: skip
-        view = replace(view, run_id=run["run_id"], keep=None, comments_on="")
+        view = replace(view, run_id=run["run_id"], keep=None, comments_on="", workflow=workflow)
         waiting = gr.Textbox(value="", submit_btn=False, stop_btn="Stop")
         yield view, self._past(owner, view), running_html(run), keep, "", waiting, "", keep
         refused = ""
@@ -248,6 +260,7 @@ class _Shown:
         self, owner: str, workflow: str, view: View, data: dict[str, Any]
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Do what a button says; the data come from the browser, so nothing in them is trusted."""
+        view = replace(view, workflow=workflow)
         action = str(data.get("action", ""))
         thread, run = str(data.get("thread", "")), str(data.get("run", ""))
         turns = self.service.turns(owner, view.thread)
@@ -286,12 +299,13 @@ class _Shown:
         """Do what needs no answer."""
         gr, service = self.gr, self.service
         if action == "new":
-            return self.thread(owner, View(new_thread()), box=gr.Textbox(value=""))
+            return self.thread(owner, self._other(view, new_thread()), box=gr.Textbox(value=""))
         if action == "open" and service.turns(owner, thread):
-            return self.thread(owner, View(thread))
+            return self.thread(owner, self._other(view, thread))
         if action == "delete":
             service.keep_first(owner, thread, 0)
-            return self.thread(owner, View(new_thread()) if thread == view.thread else view)
+            gone = thread == view.thread
+            return self.thread(owner, self._other(view, new_thread()) if gone else view)
         if action == "undo" and number is not None:
             service.keep_first(owner, view.thread, number)
             return self.thread(owner, replace(view, keep=None), _told("Removed."))
@@ -321,6 +335,12 @@ class _Shown:
         except StillroomError as fault:
             return self.thread(owner, view, _alert(f"Not stored: {fault}."))
         return self.thread(owner, replace(view, comments_on=run))
+
+    def _other(self, view: View, thread: str) -> View:
+        return View(thread, workflow=view.workflow)
+
+    def _table(self, owner: str, view: View) -> FactTable | None:
+        return self.service.tables(owner).get(view.workflow) or self.service.default_table
 
     def _past(self, owner: str, view: View) -> str:
         turns = self.service.turns(owner, view.thread)

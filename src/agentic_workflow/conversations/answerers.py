@@ -11,7 +11,7 @@ from uuid import UUID
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
-from ...errors import ConfigError
+from ...errors import ConfigError, EngineClosedError
 from ...tables import FactTable
 from ..answer_events import Event
 from ..grounding.grounded_answer import MOST_CITED
@@ -143,22 +143,37 @@ class ServiceAnswerer:
     async def events(
         self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
     ) -> AsyncIterator[Event]:
-        """Answer a question; see `Answerer`."""
+        """Answer a question; see `Answerer`.
+
+        Raises:
+            EngineClosedError: The server takes no turns any more.
+        """
+        from ..http.replies import FaultError  # needs FastAPI, which only a server has
+
         admitted = self._service.turn(self._name, owner, thread_id=thread_id, run_id=run_id)
-        async with admitted as turn:
-            assert turn.workflow is not None
-            thread = turn.config["configurable"]
-            saver = turn.workflow.checkpointer
-            place = await continue_after(saver, thread["thread_id"], before)
-            config = RunnableConfig(**{**turn.config, "configurable": {**thread, **place}})
-            events = turn.workflow.astream_events(question, config, limits=turn.limits)
-            async with aclosing(events) as stream:  # type: ignore[type-var]
+        try:
+            async with admitted as turn, aclosing(self._events(turn, question, before)) as stream:  # type: ignore[type-var]
                 async for event in stream:
-                    if event["type"] == "token":
-                        turn.note_token()
-                    elif event["type"] == "final":
-                        turn.outcome = event["exit"]
                     yield event
+        except FaultError as fault:
+            raise EngineClosedError(str(fault)) from fault
+
+    async def _events(
+        self, turn: Turn, question: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        assert turn.workflow is not None
+        thread = turn.config["configurable"]
+        saver = turn.workflow.checkpointer
+        place = await continue_after(saver, thread["thread_id"], before)
+        config = RunnableConfig(**{**turn.config, "configurable": {**thread, **place}})
+        events = turn.workflow.astream_events(question, config, limits=turn.limits)
+        async with aclosing(events) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                if event["type"] == "token":
+                    turn.note_token()
+                elif event["type"] == "final":
+                    turn.outcome = event["exit"]
+                yield event
 
     def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
         """Set what people say for columns; see `Answerer`."""

@@ -381,6 +381,7 @@ def test_a_table_of_ones_own_is_brought_and_asked(page, tmp_path):
     page.wait_for_selector("#table-notice :text('It can be asked')")
     assert "stars.csv, 8 records" in page.inner_text("#records caption")
     page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("button", name="What is the colour of Star").first.wait_for()  # to start with
     ask(page, "What is the colour of Star 3?")
     assert page.inner_text(".answer") == "hue3"
     assert page.locator(".cells td.cited mark").all_inner_texts() == ["Star 3", "hue3"]

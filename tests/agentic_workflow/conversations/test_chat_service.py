@@ -11,7 +11,7 @@ from stillroom.agentic_workflow.conversations.chat_service import ChatService, n
 from stillroom.agentic_workflow.conversations.comparison import Comparison
 from stillroom.agentic_workflow.conversations.open_chat import chat_over
 from stillroom.agentic_workflow.conversations.transcript import Transcript
-from stillroom.errors import ConfigError, EngineBusyError, GenerationError
+from stillroom.errors import ConfigError, EngineBusyError, EngineClosedError, GenerationError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
 
@@ -131,7 +131,7 @@ async def test_a_servers_service_runs_the_turns(table, tmp_path):
     assert len(ended) == 3
     assert service.workflows("anna") == {"multi": "The student, checked against the table"}
     server.draining = True
-    with pytest.raises(Exception, match="going down"):
+    with pytest.raises(EngineClosedError, match="going down"):
         await ask(service, thread, "What is the symbol of gold?")
     service.close()
 
