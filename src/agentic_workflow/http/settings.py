@@ -70,10 +70,11 @@ class ServerSettings:
     """Open connections; further ones are closed at once."""
     drain_s: float = 30.0
     """Seconds that turns in progress may take to end after SIGTERM."""
-    stall_s: float = 4.0
+    stall_s: float = 30.0
     """Seconds in one forward pass after which the engine counts as hung: `/ready` fails, and the
-    turns in progress end with an error."""
-    hung_s: float = 60.0
+    turns in progress end with an error. Many long prompts at once take seconds on a processor; on
+    a GPU 4 is enough."""
+    hung_s: float = 120.0
     """Seconds in one forward pass after which `/health` fails, so that a supervisor restarts the
     process."""
 

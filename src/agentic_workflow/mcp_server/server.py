@@ -133,7 +133,7 @@ def mcp_routes(service: Service) -> APIRouter:
 
     router = APIRouter(tags=["mcp"], lifespan=lifespan)
 
-    @router.api_route(PATH, methods=_METHODS, response_class=Response)
+    @router.api_route(PATH, methods=_METHODS, response_class=Response, include_in_schema=False)
     async def mcp(request: Request) -> Response:
         """Answer a message of the Model Context Protocol."""
         return _Passed()
