@@ -74,7 +74,7 @@ def serve_parser() -> CommandParser:
     limits("--turn-deadline", dest="turn_deadline_s", type=number(0, above=True), default=300.0,
            metavar="S", help="seconds that one turn may take (default 300)")  # fmt: skip
     limits("--stall", dest="stall_s", type=number(0, above=True), default=30.0, metavar="S",
-           help="seconds in one forward pass after which the engine counts as hung (default 30)")  # fmt: skip
+           help="seconds in one forward pass that count as hung (default 30)")  # fmt: skip
     limits("--drain", dest="drain_s", type=number(0, above=True), default=30.0, metavar="S",
            help="seconds that turns may take to end after SIGTERM (default 30)")  # fmt: skip
     add_verbose(parser)
