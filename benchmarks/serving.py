@@ -227,9 +227,10 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 times.append((first, time.perf_counter() - began))
 
     async def converse(caller: int) -> None:
-        """Write to a thread; a turn is acknowledged by its last event."""
-        thread_id, chance = f"t{caller}", random.Random(caller)
+        """Write to threads of ten turns; a turn is acknowledged by its last event."""
+        chance, turn = random.Random(caller), 0
         while time.monotonic() < ends:
+            thread_id, turn = f"t{caller}-{turn // 10}", turn + 1
             try:
                 events = service.stream_events(
                     "single", "bench", chance.choice(prompts), thread_id=thread_id
@@ -263,7 +264,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         left = len(service.turns)
         stats = service.engine.stats()
     service.close()
-    later = memory[len(memory) // 5 :]
+    later = memory[len(memory) // 3 :]
     slope = statistics.linear_regression(*zip(*later, strict=True)).slope if len(later) > 2 else 0.0
     return {
         "minutes": options.minutes,

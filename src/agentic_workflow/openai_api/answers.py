@@ -9,9 +9,8 @@ The last piece tells how the answer ended, and carries the extra field `stillroo
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,9 +145,9 @@ async def _of_model(
             return
         told = last.response_metadata
         turn.outcome = str(told.get("finish_reason") or "stop")
-        yield Piece(end=AnswerEnd(
-            turn.outcome, dict(turn.identity), *_counts(turn, last), logprobs=_logprobs(asked, told)
-        ))  # fmt: skip
+        logprobs = _logprobs(service, asked, told)
+        end = AnswerEnd(turn.outcome, dict(turn.identity), *_counts(turn, last), logprobs)
+        yield Piece(end=end)
 
 
 def _counts(turn: Turn, last: AIMessage) -> tuple[int, int]:
@@ -169,25 +168,43 @@ def _whole_calls(message: AIMessage) -> tuple[ToolCallChunk, ...]:
     )
 
 
-def _logprobs(asked: Asked, told: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Write log-probabilities in OpenAI's form; tokens as the tokenizer spells them."""
+def _logprobs(
+    service: Service, asked: Asked, told: Mapping[str, Any]
+) -> list[dict[str, Any]] | None:
+    """Write log-probabilities in OpenAI's form; joined, the tokens are the answer's text."""
     if asked.logprobs is None:
         return None
+    spell = _spelling(service)
     chosen = zip(
         told.get("tokens", ()), told.get("logprobs", ()), told.get("top_logprobs", ()), strict=False
     )
     return [
         {
-            **_token(name, logprob),
-            "top_logprobs": [_token(*one) for one in list(others.items())[: asked.logprobs]],
+            **_token(spell(name), logprob),
+            "top_logprobs": [
+                _token(spell(other), value)
+                for other, value in list(others.items())[: asked.logprobs]
+            ],
         }
         for name, logprob, others in chosen
     ]
 
 
-def _token(name: str, logprob: float) -> dict[str, Any]:
-    # -inf is no JSON; OpenAI writes -9999 for what is as good as impossible.
-    return {"token": name, "logprob": max(logprob, -9999.0), "bytes": list(name.encode("utf-8"))}
+def _spelling(service: Service) -> Callable[[str], str]:
+    """Give the function from a tokenizer's name of a token, such as `Ġthe`, to its text."""
+    engine = service.engine
+    checkpoint = getattr(engine, "checkpoint", None)
+    tokens = None if checkpoint is None else checkpoint.answer_tokens
+    if not hasattr(tokens, "convert_tokens_to_string"):  # labels, or a server's own texts
+        return str
+    return lambda name: str(tokens.convert_tokens_to_string([name]))
+
+
+def _token(text: str, logprob: float) -> dict[str, Any]:
+    # A part of a character has no text of its own. -inf is no JSON; OpenAI writes -9999 for what is
+    # as good as impossible.
+    known = None if "\ufffd" in text else list(text.encode("utf-8"))
+    return {"token": text, "logprob": max(logprob, -9999.0), "bytes": known}
 
 
 async def collect(pieces: AsyncIterator[Piece]) -> tuple[str, list[ToolCallChunk], AnswerEnd]:
@@ -209,8 +226,3 @@ async def collect(pieces: AsyncIterator[Piece]) -> tuple[str, list[ToolCallChunk
     if end.finish_reason == "length":
         calls = {}
     return "".join(texts), [calls[place] for place in sorted(calls)], end
-
-
-async def in_thread(function: Any, *arguments: Any) -> Any:  # noqa: ANN401
-    """Call what computes for a while without blocking the event loop."""
-    return await asyncio.to_thread(function, *arguments)

@@ -156,6 +156,8 @@ def test_structured_output_is_parsed(client):
 def test_logprobs_name_the_tokens(client):
     answer = ask(client, logprobs=True, top_logprobs=3)
     tokens = answer.choices[0].logprobs.content
+    assert "".join(token.token for token in tokens).strip().startswith("Au")
+    assert bytes(tokens[0].bytes).decode() == tokens[0].token
     assert len(tokens) == answer.usage.completion_tokens
     for token in tokens:
         assert len(token.top_logprobs) == 3
