@@ -194,7 +194,7 @@ def _spelling(service: Service) -> Callable[[str], str]:
     """Give the function from a tokenizer's name of a token, such as `Ġthe`, to its text."""
     engine = service.engine
     checkpoint = getattr(engine, "checkpoint", None)
-    tokens = None if checkpoint is None else checkpoint.answer_tokens
+    tokens: Any = None if checkpoint is None else checkpoint.answer_tokens
     if not hasattr(tokens, "convert_tokens_to_string"):  # labels, or a server's own texts
         return str
     return lambda name: str(tokens.convert_tokens_to_string([name]))
