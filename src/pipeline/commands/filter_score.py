@@ -423,19 +423,21 @@ def _compared(
     console: Console,
 ) -> dict[str, Any]:
     """Let stage 2 read what stage 1 dropped, and count what would have passed."""
+    from ...inference.score_students.vector_memory import shared_memory
     from ...labeling.filters.curation.merge import read_json_objects
 
     key = f"{package.config.name}_scores"
     rows = [row for _, row in read_json_objects(args.output, [])]
     dropped = [row for row in rows if row[key].get("stage_used") == "stage1_low"]
     read = [row for row in rows if row[key].get("stage_used") == "stage2"]
+    shared_memory.cache_clear()  # else stage 2 finds the vectors that stage 1 has computed
     started = time.perf_counter()
     again = scorer.model.score_batch(dropped, args.batch_size, skip_prefilter=True)
     seconds = time.perf_counter() - started
     missed = sum(bool(one["passed"]) for one in again)
     found = sum(bool(row[key]["passed"]) for row in read)
     times = scorer.times.to_dict()
-    alone = times["stage2_ms"] or (1000 * seconds / len(dropped) if dropped else None)
+    alone = 1000 * seconds / len(dropped) if dropped else None
     told = {
         "dropped": len(dropped),
         "missed": missed,
@@ -444,7 +446,7 @@ def _compared(
     }
     first, skipped = times["stage1_ms"], times["skip_share"]
     if alone is not None and first is not None and skipped is not None:
-        mean = first + (1 - skipped) * alone
+        mean = first + (1 - skipped) * (times["stage2_ms"] or 0.0)
         told |= {"mean_ms": mean, "stage2_alone_ms": alone, "speedup": alone / mean}
         console.line(
             "compare",
