@@ -1,13 +1,15 @@
 """Measure the HTTP server: what it costs beside the bare engine, and whether it lasts.
 
     python benchmarks/serving.py cost                      # one caller and 16, streamed and whole
+    python benchmarks/serving.py own                       # the server's own work, without a model
     python benchmarks/serving.py soak --minutes 10         # 16 callers, cancels, killed threads
 
-Both serve random weights (3M parameters by default) greedily. `cost` sends the same prompts to the
-engine in this process and, in turn, to a server in another process over the same weights; the
-difference is what the server adds. `soak` compares every answer with the bare engine's, cancels 1 %
-of the streams, kills the engine's thread three times, writes to threads, and fits a line through
-the process's memory.
+`cost` and `soak` serve random weights (3M parameters by default) greedily. `cost` sends the same
+prompts to the engine in this process and, in turn, to a server in another process over the same
+weights; the difference is what the server adds, as far as other programs leave the processor alone.
+`own` counts processor time with a model that answers from a script, which a busy machine does not
+change much. `soak` compares every answer with the bare engine's, cancels 1 % of the streams, kills
+the engine's thread three times, writes to threads, and fits a line through the process's memory.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from stillroom.agentic_workflow.serve_app import server_app
 from stillroom.console import quiet_libraries
 from stillroom.files import write_json
 from stillroom.inference.chat.chat_model import ChatStudent
+from stillroom.inference.chat.scripted_model import ScriptedModel
 
 SETTINGS = ServerSettings(port=0, owner_rate=10**9, address_rate=10**9, max_turns_per_owner=64)
 Times = list[tuple[float, float]]
@@ -163,6 +166,59 @@ async def cost(options: argparse.Namespace, address: str) -> dict[str, Any]:
     return report
 
 
+async def own(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Count processor time per turn: of model or workflow alone, and through the app."""
+    model = ScriptedModel(lambda _: " ".join(f"w{n}" for n in range(options.tokens)))
+    service = Service(model, {"single": AgenticWorkflow(model)}, SETTINGS)
+    app = server_app(service, SETTINGS)
+    workflow = service.workflow("single")
+
+    async def alone(name: str, streamed: bool) -> None:
+        answerer: Any = model if name == "student" else workflow
+        if not streamed:
+            await answerer.ainvoke("gold?")
+            return
+        async for _ in answerer.astream("gold?"):
+            pass
+
+    async def through(name: str, streamed: bool) -> None:
+        body = json.dumps(body_of(name, "gold?", options.tokens, streamed)).encode()
+        unread, statuses = [{"type": "http.request", "body": body}], []
+
+        async def receive() -> Any:  # noqa: ANN401
+            return unread.pop() if unread else await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:  # noqa: ANN401
+            statuses.append(message.get("status"))
+
+        path = "/v1/chat/completions"
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "POST",
+            "http_version": "1.1", "scheme": "http", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "state": {},
+            "server": ("127.0.0.1", 80),
+            "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        }  # fmt: skip
+        await app(scope, receive, send)
+        assert statuses[0] == 200, statuses
+
+    report: dict[str, dict[str, float]] = {}
+    for name in ("student", "single"):
+        for streamed in (False, True):
+            cost = {}
+            for key, ask in (("alone", alone), ("through", through)):
+                rounds = []
+                for _ in range(max(options.rounds, 5)):
+                    began = time.process_time()
+                    for _ in range(20):
+                        await ask(name, streamed)
+                    rounds.append(1000 * (time.process_time() - began) / 20)
+                cost[f"{key}_ms"] = round(statistics.median(rounds), 2)
+            cost["added_ms"] = round(cost["through_ms"] - cost["alone_ms"], 2)
+            report[f"{name}, {'stream' if streamed else 'whole'}"] = cost
+    return report
+
+
 def memory_mb() -> float:
     """Read this process's resident memory."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -283,7 +339,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("what", choices=("cost", "soak"))
+    parser.add_argument("what", choices=("cost", "own", "soak"))
     parser.add_argument("--size", choices=("3M", "32M"), default="3M")
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=30)
@@ -296,6 +352,9 @@ def main() -> None:
     if options.what == "soak":
         (options.folder / "threads.db").unlink(missing_ok=True)
         found = asyncio.run(soak(options, options.folder.resolve()))
+        print(json.dumps(found, indent=2))
+    elif options.what == "own":
+        found = asyncio.run(own(options))
         print(json.dumps(found, indent=2))
     else:
         here, there = multiprocessing.Pipe()
