@@ -50,11 +50,14 @@ class Authentication:
         if scope["type"] != "http":  # WebSockets are not served
             await send({"type": "websocket.close", "code": 1008})
             return
+        scope.setdefault("state", {})
         refusal = self._refusal(scope, Headers(scope=scope))
         if refusal is not None:
             await refusal(scope, receive, send)
             return
         await self.app(scope, receive, send)
+        if scope["state"].get("wrong_key"):  # given to the login page
+            self._failures.take(address_of(scope))
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the response to a request that is refused; set the owner of any other."""
@@ -66,7 +69,7 @@ class Authentication:
             if not self._names_this_machine(headers.get("host", "")):
                 told = "the Host header names another machine; start the server with --allow-host"
                 return fault_response(scope, Fault(421, told, "host_not_allowed"))
-            scope.setdefault("state", {})["owner"] = LOCAL_OWNER
+            scope["state"]["owner"] = LOCAL_OWNER
             return None
         address = address_of(scope)
         if not self._failures.left(address):
@@ -75,7 +78,7 @@ class Authentication:
         given = given_keys(headers)
         owners = {self._keys.owner_of(key) for key in given}
         if len(owners) == 1 and None not in owners:
-            scope.setdefault("state", {})["owner"] = owners.pop()
+            scope["state"]["owner"] = owners.pop()
             return None
         if scope["path"] in PUBLIC:
             return None
@@ -93,7 +96,8 @@ class Authentication:
         return fault_response(scope, fault)
 
     def _may_come_from(self, origin: str, host: str) -> bool:
-        return origin in self._origins or _netloc(origin) == host.lower()
+        own = bool(host) and _netloc(origin) == host.lower()
+        return origin in self._origins or own
 
     def _names_this_machine(self, host: str) -> bool:
         try:

@@ -130,6 +130,33 @@ def test_wrong_keys_are_limited_and_right_ones_too(make_service, tmp_path):
         assert codes == [401] * 3 + [429] * 2
 
 
+def test_wrong_keys_at_the_login_are_limited(make_service, tmp_path):
+    key = add_key(tmp_path / "keys.json", "anna")
+    settings = ServerSettings(tokens=tmp_path / "keys.json", failed_key_rate=3)
+    with TestClient(build_app(make_service(), settings)) as client:
+        codes = [client.post("/login", data={"key": f"no{n}"}).status_code for n in range(4)]
+        assert codes == [401] * 3 + [429]
+        assert client.post("/login", data={"key": key}).status_code == 429
+
+
+@pytest.mark.parametrize("origin", ["null", "", "http://evil.example", "https://127.0.0.1.evil"])
+def test_foreign_origins_are_refused(client, origin):
+    assert client.get("/v1/models", headers={"origin": origin}).status_code == 403
+
+
+def test_an_allowed_origin_may_read_the_answer(make_service):
+    settings = ServerSettings(allowed_origins=["https://chat.example.org"])
+    with TestClient(build_app(make_service(), settings), base_url="http://127.0.0.1") as client:
+        origin = {"origin": "https://chat.example.org"}
+        answer = client.get("/ready", headers=origin)
+        assert answer.headers["access-control-allow-origin"] == "https://chat.example.org"
+        asked = {**origin, "access-control-request-method": "POST",
+                 "access-control-request-headers": "x-api-key"}  # fmt: skip
+        assert client.options("/v1/models", headers=asked).status_code == 200
+        other = {**asked, "origin": "https://evil.example"}
+        assert "access-control-allow-origin" not in client.options("/x", headers=other).headers
+
+
 def test_bodies_and_headers_beyond_the_limits_are_refused(make_service):
     settings = ServerSettings(max_body_bytes=1000, max_header_bytes=2000)
     app = build_app(make_service(), settings, routers=[owner_router()])

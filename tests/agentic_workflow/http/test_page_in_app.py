@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
+from gradio_loops import close_what_gradio_leaves_open
 from http_server import running_server
 from stillroom.agentic_workflow.chat_page.page import _owner
 from stillroom.agentic_workflow.conversations.answerers import ServiceAnswerer
@@ -14,6 +15,8 @@ from stillroom.agentic_workflow.http.keys import add_key
 from stillroom.agentic_workflow.http.settings import ServerSettings
 from stillroom.agentic_workflow.serve_app import server_app
 from test_app import routes_of
+
+__all__ = ["close_what_gradio_leaves_open"]
 
 gradio = pytest.importorskip("gradio")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Gradio warns of itself
