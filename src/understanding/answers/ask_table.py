@@ -26,9 +26,8 @@ CLOSE: Final = 0.5
 """The user is asked to choose between two readings if the second has at least this share of the
 probability of the first."""
 LIKELY: Final = 0.6
-"""Lowest probability at which a question that names a column and a record in full is answered."""
-ASKED: Final = 0.5
-"""Lowest probability at which the user is asked to confirm a single reading."""
+"""Lowest probability at which the user is asked to confirm a single reading, and at which a
+question that names a column and a record in full is answered."""
 SHOWN: Final = 5
 """Number of readings that are listed in an answer."""
 
@@ -263,7 +262,7 @@ class Asker(ABC):
             return "answered", known[:1]
         if len(known) > 1 and known[1].probability >= CLOSE * best > 0.1:
             return "ask_back", known[:2]
-        return ("ask_back", known[:1]) if best >= ASKED else ("abstained", [])
+        return ("ask_back", known[:1]) if best >= LIKELY else ("abstained", [])
 
     def _answer(self, read: Read, always: bool) -> TableAnswer:
         known = [
