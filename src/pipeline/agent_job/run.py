@@ -229,7 +229,7 @@ def _write_gguf(
 ) -> Path | None:
     """Write the student as a GGUF file, where that is wanted and llama.cpp can run it."""
     from ...inference.checkpoints.load_student import load_checkpoint
-    from ...inference.sources.write_gguf import write_gguf
+    from ...inference.gguf_export.write_gguf import write_gguf
 
     if not config.training.export_gguf:
         return None

@@ -9,9 +9,9 @@ from gguf_files import write_gguf as write_small
 from reference_texts import TEXTS
 from stillroom.errors import CheckpointError
 from stillroom.inference.checkpoints.load_student import load_checkpoint
+from stillroom.inference.gguf_export.write_gguf import write_gguf
 from stillroom.inference.sources.convert_gguf import ARCHITECTURES, convert_gguf
 from stillroom.inference.sources.gguf_tokenizer import SPLITTINGS
-from stillroom.inference.sources.write_gguf import write_gguf
 
 TOKENS = [*byte_characters(), "ab", "Ġa", "<end>"]
 MERGES = ["a b", "Ġ a"]

@@ -19,8 +19,15 @@ from numpy.typing import NDArray
 
 from ...errors import CheckpointError, did_you_mean
 from ...files import atomic_path
-from .convert_gguf import ARCHITECTURES, llama3_factors, tensor_places
-from .gguf_tokenizer import CONTROL, NORMAL, SPLITTINGS, UNUSED, USER_DEFINED, set_splitting
+from ..sources.convert_gguf import ARCHITECTURES, llama3_factors, tensor_places
+from ..sources.gguf_tokenizer import (
+    CONTROL,
+    NORMAL,
+    SPLITTINGS,
+    UNUSED,
+    USER_DEFINED,
+    set_splitting,
+)
 
 if TYPE_CHECKING:
     from ..checkpoints.load_student import Checkpoint

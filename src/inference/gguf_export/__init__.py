@@ -1,0 +1,1 @@
+"""A checkpoint as a GGUF file, for llama.cpp and Ollama."""
