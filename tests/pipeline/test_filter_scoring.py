@@ -91,7 +91,7 @@ def rows(path="out.jsonl"):
 
 
 def test_a_student_scores_a_file_and_a_cascade_says_what_it_saves(ran):
-    code, out, err = ran(f"filter score --filter {FOLDER} -i articles.jsonl -o out.jsonl")
+    code, out, err = ran(f"filter score {FOLDER} -i articles.jsonl -o out.jsonl")
     assert (code, err) == (0, "")
     assert "60 articles in out.jsonl" in out
     assert "1 lines, the first: articles.jsonl, line 61: is no JSON" in out

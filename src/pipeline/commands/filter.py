@@ -41,7 +41,7 @@ from ..options import (
 )
 from .filter_judging import JUDGING_ACTIONS, JUDGING_FAULTS
 from .filter_renewal import RENEWAL_ACTIONS, RENEWAL_FAULTS
-from .filter_score import probe, probe_parser, score, score_faults, score_parser
+from .filter_score import probe, probe_faults, probe_parser, score, score_faults, score_parser
 from .label import progress_line
 from .oracle_options import (
     add_oracle_options,
@@ -561,6 +561,7 @@ ACTIONS: Final[
 """Action -> its parser, what it does, and its line in the help."""
 _CHECKS: Final[dict[str, Callable[[argparse.Namespace], Sequence[str]]]] = {
     "label": label_faults,
+    "probe": probe_faults,
     "score": score_faults,
     **JUDGING_FAULTS,
     **RENEWAL_FAULTS,

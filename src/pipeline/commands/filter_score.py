@@ -124,12 +124,12 @@ def score_parser() -> CommandParser:
 
 def score_faults(args: argparse.Namespace) -> list[str]:
     """List the faults in the options of `score` that can be found without a model."""
-    faults = []
+    faults = [] if _filters(args) else ["no filter is given; one is needed: --filter DIR"]
     if (args.server is None) != (args.model is None):
         faults.append("--server and --model belong together")
     if args.server is not None and (args.student or args.probe or args.compare or args.int8):
         faults.append("--server takes the place of --student, --probe, --compare and --int8")
-    if len(args.filter or ()) > 1 and (args.student or args.probe):
+    if len(_filters(args)) > 1 and (args.student or args.probe):
         faults.append(
             "--student and --probe are of one filter; with several, each has its own in its package"
         )
@@ -145,7 +145,7 @@ def score(args: argparse.Namespace, console: Console) -> None:
     from ...labeling.filters.scoring.score_files import score_file
     from ...labeling.filters.scoring.student_scorer import MODEL_FOLDER, PROBE_FOLDER
 
-    packages = [_package(one, args) for one in args.filter]
+    packages = [_package(one, args) for one in _filters(args)]
     scorers = [_served(one, args) if args.server else _opened(one, args) for one in packages]
     students = {"server": [args.server, args.model, args.no_prompt], "int8": [args.int8]}
     costs = [_rounded(one, args, console) for one in scorers] if args.int8 else []
@@ -268,7 +268,7 @@ def probe(args: argparse.Namespace, console: Console) -> None:
     from ...labeling.filters.scoring.student_scorer import PROBE_FOLDER, weighted_averages
     from ...rate_interval import wilson_interval
 
-    package = _package(args.filter, args)
+    package = _package(_filters(args)[0], args)
     train, val = (
         _examples(Path(args.data_dir) / f"{part}.jsonl", package, args, console)
         for part in ("train", "val")
@@ -326,15 +326,23 @@ def probe(args: argparse.Namespace, console: Console) -> None:
 
 
 def _add_filter(parser: CommandParser, **options: Any) -> None:  # noqa: ANN401
-    parser.add_argument(
-        "--filter",
-        type=text,
-        required=True,
-        metavar="DIR",
-        help="folder of a package" + ("; may be given again" if options else ""),
-        **options,
-    )
-    parser.add_argument("--allow-code", action="store_true", help="run the package's prefilter.py")
+    add = parser.add_argument
+    again = "; may be given again" if options else ""
+    add("package", type=text, nargs="?", metavar="filter", help="folder of a package")
+    add("--filter", type=text, metavar="DIR", help=f"the same as an option{again}", **options)
+    add("--allow-code", action="store_true", help="run the package's prefilter.py")
+
+
+def _filters(args: argparse.Namespace) -> list[str]:
+    """List the packages, given as a word or as options."""
+    given = args.filter if isinstance(args.filter, list) else [args.filter]
+    return [one for one in (args.package, *given) if one is not None]
+
+
+def probe_faults(args: argparse.Namespace) -> list[str]:
+    """List the faults in the options of `probe` that can be found without a model."""
+    count = len(_filters(args))
+    return [] if count == 1 else [f"{count} filters are given; one is needed: --filter DIR"]
 
 
 def _package(path: str, args: argparse.Namespace) -> FilterPackage:

@@ -10,13 +10,20 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from ...console import Console
-from ..commands.filter_score import probe, probe_parser, score, score_faults, score_parser
+from ..commands.filter_score import (
+    probe,
+    probe_faults,
+    probe_parser,
+    score,
+    score_faults,
+    score_parser,
+)
 from ..options import CommandParser, guarded
 
 
 def train_probe(argv: Sequence[str]) -> int:
     """Train the first stage, as `stillroom filter probe`."""
-    return _as_action("train_probe", "probe", probe_parser(), probe, lambda _: (), argv)
+    return _as_action("train_probe", "probe", probe_parser(), probe, probe_faults, argv)
 
 
 def inference(argv: Sequence[str]) -> int:
