@@ -238,7 +238,7 @@ class _Run:
             most = tuning.most_examples
             if kind in students and most is not None and most < len(self.train_part):
                 made.append(f"{kind} looks at {most:,} of {len(self.train_part):,} texts, "
-                            f"in each of {tuning.epochs} epochs.")  # fmt: skip
+                            f"in each of its epochs ({tuning.epochs}).")  # fmt: skip
         return made
 
     def expected(self, job: _Job) -> str:
