@@ -82,6 +82,11 @@ def label_parser(program: str = "stillroom label") -> CommandParser:
         "trains them)",
     )
     add_teacher_options(parser)
+    add(
+        "--batch-endpoint",
+        action="store_true",
+        help="ask through the provider's batch endpoint: half the price, answers within a day",
+    )
     add_reading_options(parser)
     return parser
 
@@ -143,6 +148,7 @@ def label_file(args: argparse.Namespace) -> None:
     """
     console, began = Console(args.verbose), time.monotonic()
     # --help must load nothing heavy.
+    from ...labeling.batch.batch_loop import BatchEndpoint
     from ...labeling.batch.labeler import BatchLabeler
     from ...labeling.batch.records import kept_columns, label_tasks, labelled_record, unknown_names
 
@@ -150,7 +156,14 @@ def label_file(args: argparse.Namespace) -> None:
     # Columns are copied, not renamed, so that templates can name the table's own columns.
     tasks = label_tasks(_records(args, copied=True), form=args.format, template=template)
     teacher = chosen_teacher(args)
-    labeler = BatchLabeler(teacher, args.output, profile=profile, settings=chosen_settings(args))
+    endpoint = BatchEndpoint() if args.batch_endpoint else None
+    labeler = BatchLabeler(
+        teacher,
+        args.output,
+        profile=profile,
+        settings=chosen_settings(args),
+        batch_endpoint=endpoint,
+    )
     console.head(f"stillroom: {len(tasks):,} records of {args.data}, labelled by {teacher.name}")
     for name in () if template is None else unknown_names(template, tasks):
         console.line("template", f"{{{name}}} is no column and stays as it is")

@@ -1,5 +1,6 @@
 """Labels through a provider's batch endpoint: half the price, nothing paid twice."""
 
+import functools
 import json
 import random
 import subprocess
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from batch_server import serving_batches
 from scripted_teacher import Scripted
+from stillroom.cli import main
 from stillroom.errors import ConfigError
+from stillroom.files import read_json
 from stillroom.labeling.batch.batch_loop import BatchEndpoint
 from stillroom.labeling.batch.label_run import LabelSettings, Prices
 from stillroom.labeling.batch.labeler import BatchLabeler, LabelTask
@@ -218,3 +221,23 @@ def wait_for(done, seconds=60.0):
     while not done():
         assert time.monotonic() < until
         time.sleep(0.002)
+
+
+def test_the_label_command_asks_in_batches_and_reports_half_the_price(
+    tmp_path, provide, monkeypatch, capsys
+):
+    quick = functools.partial(BatchEndpoint, poll_s=0.01)
+    monkeypatch.setattr("stillroom.labeling.batch.batch_loop.BatchEndpoint", quick)
+    provider = provide()
+    table, folder = tmp_path / "asked.csv", tmp_path / "labels"
+    table.write_text("question\n" + "".join(f"What is {n}?\n" for n in range(6)))
+    command = [
+        "label", "--data", str(table), "--teacher", provider.base_url, "--model", "tiny",
+        "--output", str(folder), "--prices", "1000000,1000000", "--batch-endpoint",
+    ]  # fmt: skip
+    assert main(command) == 0, capsys.readouterr().err
+    report = read_json(folder / "report.json")
+    assert (report["labelled"], len(provider.batches), len(provider.bodies)) == (6, 1, 6)
+    assert report["cost"] == 6 * (20 + 10) / 2, "a token costs 1, in a batch the half"
+    assert main(command) == 0
+    assert len(provider.bodies) == 6, "answered records are not asked again"
