@@ -76,7 +76,7 @@ from .training.dispatch import (
     vocabulary_of,
 )
 from .training.interruption import saved_when_interrupted
-from .training.resuming import RUN_FILE, open_work_folder
+from .training.resuming import RUN_FILE, open_work_folder, trained_epochs
 from .training.run_record import DistillationSummary, describe_run, weights_sha256
 from .training.sharding import whole_student
 from .training_data import Record
@@ -271,6 +271,7 @@ class ModelDistiller:
             if work_dir is not None:
                 run["models_sha256"] = self._fingerprint()
             resume = open_work_folder(folder, run)
+            epochs_before = 0.0 if resume is None else trained_epochs(resume)
             student = stack.enter_context(
                 prepared_student(
                     self.student_model, self.config, device=self.device, dtype=self._dtype()
@@ -292,19 +293,26 @@ class ModelDistiller:
             )
             saving = nullcontext() if work_dir is None else saved_when_interrupted(trainer)
             with naming_disk_faults(folder), saving:
+                first = time.monotonic()
                 trainer.train(None if resume is None else str(resume))
+                training_seconds = time.monotonic() - first
             trained = whole_student(trainer, student)
             probe = collator_of(replace(models, own_tokens=False))(items[:PROBE_EXAMPLES])
             self._finish(trainer, trained, probe, run)
             if is_main_process():
                 write_json(folder / RUN_FILE, self._run)
+        supervised = count_supervised(items, self.student_model)
+        epochs = float(trainer.state.epoch or 0.0) - epochs_before
         return DistillationSummary(
             steps=int(trainer.state.global_step),
             losses=tuple(self._losses),
             examples=len(items),
-            supervised_tokens=count_supervised(items, self.student_model),
+            supervised_tokens=supervised,
             seconds=time.monotonic() - began,
             resumed_from=resume,
+            trained_tokens=round(epochs * sum(len(item.input_ids) for item in items)),
+            trained_supervised_tokens=round(epochs * supervised),
+            training_seconds=training_seconds,
         )
 
     def _describe(self, examples: Sequence[Example], cache: TeacherCache | None) -> dict[str, Any]:

@@ -260,6 +260,10 @@ def test_the_same_call_goes_on_after_a_crash(taught, tmp_path, caplog):
     assert CrashingLoss.calls == 5
     assert weights == expected
     assert summary.losses == whole.losses
+    # Three of eight steps were trained before the crash.
+    share = summary.trained_supervised_tokens / whole.trained_supervised_tokens
+    assert share == pytest.approx(5 / 8, abs=0.01)
+    assert whole.trained_tokens > whole.trained_supervised_tokens > 0 < whole.training_seconds
     assert read_json(tmp_path / "work" / "run.json")["status"] == "complete"
     with caplog.at_level(logging.WARNING):
         _, summary = distilled(tmp_path / "work", seed=7)

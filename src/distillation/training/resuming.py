@@ -169,3 +169,8 @@ def _checkpoints(root: Path) -> list[Path]:
         if match and path.is_dir():
             found.append((int(match[1]), path))
     return [path for _, path in sorted(found)]
+
+
+def trained_epochs(checkpoint: str | Path) -> float:
+    """Return the epochs, with their fraction, that a checkpoint of Trainer was trained for."""
+    return float(read_json(Path(checkpoint) / "trainer_state.json").get("epoch") or 0.0)

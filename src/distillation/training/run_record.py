@@ -38,6 +38,12 @@ class DistillationSummary:
     """Duration of this call."""
     resumed_from: Path | None
     """The checkpoint that training continued from."""
+    trained_tokens: int = 0
+    """Tokens of prompts and answers in this call, over its epochs, without padding."""
+    trained_supervised_tokens: int = 0
+    """Those of them that count in the loss."""
+    training_seconds: float = 0.0
+    """Duration of the optimizer steps of this call; loading and saving at the end are left out."""
 
 
 def describe_run(

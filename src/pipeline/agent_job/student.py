@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import StillroomError
 from ...files import read_json_lines, write_json
+from ...labeling.reports.derived_metrics import train_tokens_per_sec
 from .settings import AgentConfig
 
 PASSES = 8
@@ -91,6 +92,9 @@ def train_agent(
     write_json(folder / "agent_losses.json", {
         "unit": "nats per character of the held-out answers", "held_out": len(held_out),
         "before": before, "after": after, "teacher": told,
+        **train_tokens_per_sec(
+            summary.trained_supervised_tokens, summary.trained_tokens, summary.training_seconds
+        ),
     })  # fmt: skip
     return student
 

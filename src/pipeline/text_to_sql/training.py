@@ -21,8 +21,11 @@ from ...console import Console
 from ...distillation.distiller import ModelDistiller
 from ...distillation.pruning.prune_teacher import describe
 from ...distillation.settings import PRUNED, DistillationConfig
+from ...distillation.training.run_record import DistillationSummary
+from ...files import read_json, write_json
 from ...inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from ...inference.prompt_tokens.default_system import drop_default_system
+from ...labeling.reports.derived_metrics import train_tokens_per_sec
 from ...records import Example
 from ...run_folder import RunFolder
 from ..main_job.named_teacher import rate_of
@@ -69,6 +72,7 @@ def teach(job: TextToSqlJob, examples: Sequence[Example], run: RunFolder, consol
     distiller.student_model, distiller.tokenizer = given.model.float(), given.tokenizer
     stream = training_order(examples, job.teacher_steps * job.batch, job.seed)
     summary = distiller.distill(stream, work_dir=run.path / "work" / "teacher")
+    _write_speed(run, "teacher", summary)
     distiller.save_distilled_model(folder)
     count = sum(p.numel() for p in given.model.parameters())
     console.line(
@@ -130,6 +134,7 @@ def _train_student(
             {"status": "complete", "steps": 0, "seed": job.seed},
         )
     summary = distiller.distill(stream, work_dir=run.path / "work" / name)
+    _write_speed(run, name, summary)
     distiller.save_distilled_model(folders[name])
     targets = f"soft targets alpha={alpha:g}" if alpha else "its text alone"
     console.line(
@@ -137,6 +142,16 @@ def _train_student(
         f"{made}{targets}, {summary.steps:,} steps, loss {summary.losses[-1][1]:.3f}",
         time.monotonic() - began,
     )
+
+
+def _write_speed(run: RunFolder, name: str, summary: DistillationSummary) -> None:
+    """Keep how many tokens a second a model was trained on; of a resumed run, since then."""
+    path = run.path / "training_speed.json"
+    known = read_json(path) if path.is_file() else {}
+    known[name] = train_tokens_per_sec(
+        summary.trained_supervised_tokens, summary.trained_tokens, summary.training_seconds
+    )
+    write_json(path, known)
 
 
 def _settings(
