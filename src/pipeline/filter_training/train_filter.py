@@ -29,7 +29,7 @@ from ...inference.score_students.base_model import BaseName, TextCut, TextReader
 from ...inference.score_students.generative_student import GenerativeStudent, PromptForm
 from ...inference.score_students.head_student import HeadStudent
 from ...inference.score_students.open_student import open_score_student
-from ...inference.score_students.protocol import Floats, ScoreStudent, StudentFacts
+from ...inference.score_students.protocol import STUDENT_FILE, Floats, ScoreStudent, StudentFacts
 from ...labeling.filters.curation.splits import Part
 from ...labeling.filters.filter_config import HIGHEST, LOWEST, FilterConfig
 from ...labeling.filters.filter_package import FilterPackage
@@ -239,7 +239,16 @@ class _Run:
             if kind in students and most is not None and most < len(self.train_part):
                 made.append(f"{kind} looks at {most:,} of {len(self.train_part):,} texts, "
                             f"in each of its epochs ({tuning.epochs}).")  # fmt: skip
+            if kind in students and self._kept_its_start(kind):
+                made.append(f"No epoch of {kind} was better on validation than its start, so it is "
+                            "ridge on the untouched model.")  # fmt: skip
         return made
+
+    def _kept_its_start(self, kind: str) -> bool:
+        path = self.out / kind / STUDENT_FILE
+        if kind == "generative" or not path.is_file():
+            return False
+        return bool(read_written_json(path).get("notes", {}).get("best_epoch") == 0)
 
     def expected(self, job: _Job) -> str:
         """Say how long a training will take, from the time that a few texts take."""
