@@ -50,7 +50,7 @@ class ServerSettings:
     """Most bytes of a request's line and headers together."""
     header_deadline_s: float = 5.0
     """Seconds from the first byte of a request, or from connecting, to the end of its headers."""
-    receive_deadline_s: float = 8.0
+    receive_deadline_s: float = 7.0
     """Seconds from the end of the headers to the end of the body."""
     send_deadline_s: float = 30.0
     """Seconds that a client may take to read what it was sent, before more is sent."""

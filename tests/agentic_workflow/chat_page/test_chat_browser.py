@@ -126,7 +126,7 @@ def open_page(browser, address, student):
 
     def open_one(where=address, **options):
         opened = context.new_page()
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(40_000)
         opened.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
         opened.on("pageerror", lambda error: wrong.append(str(error)))
         opened.on("request", lambda r: None if _is_own(r.url, address) else wrong.append(r.url))
