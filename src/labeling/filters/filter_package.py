@@ -116,7 +116,7 @@ def find_filter(path: str | Path) -> Path:
     if len(given.parts) >= 2 and (packaged / CONFIG_FILE).is_file():
         return packaged
     raise DataNotFoundError(
-        f"there is no folder {str(path)!r}; with stillroom come {', '.join(packaged_filters())}"
+        f"there is no folder {str(path)!r}; packaged are {', '.join(packaged_filters())}"
     )
 
 
