@@ -35,6 +35,8 @@ MOST_SECONDS = 2.0
 """Of computing; what others do on the machine meanwhile does not count."""
 LONGEST_S = 300
 """On the clock; what takes longer is ended, and wrong."""
+SERVERS = ("serve", "mcp")
+"""Commands that end when they are stopped."""
 MOST_CHARACTERS = 900
 """Of a refusal."""
 STILLROOM = [sys.executable, "-m", "stillroom"]
@@ -300,6 +302,8 @@ def readme(student: str, folder: Path) -> list[Case]:
                 words = [sys.executable, f"{ROOT}/{words[1]}", *words[2:]]
             if "complete_pipeline.py" in line:
                 words += ["--effort", "0.02", "--no-controls"]
+            if words[0] in SERVERS:  # with a student they would not end
+                words = [words[0], "outputs/none/student", *words[2:]]
             cases.append(Case(f"README: {line}", words, EITHER, None))
     shutil.copytree(ROOT / "configs", folder / "configs", dirs_exist_ok=True)
     place = folder / "outputs" / "first" / "student"
