@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from ..console import Console
 from ..errors import ConfigError, StillroomError, nearest
 
 EXIT_FAILED: Final = 1
@@ -147,6 +148,10 @@ class CommandParser(argparse.ArgumentParser):
         near = [flag for flag in flags.values() if len(flag) > 4 and name.startswith(flag)]
         found = near[0] if near else nearest(name, flags.values())
         return f"there is no option {name}" + (f"; the nearest is {found}" if found else "")
+
+
+Action = tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], None], str]
+"""A command of a group: its parser, what it does, and its line in the group's help."""
 
 
 def guarded(

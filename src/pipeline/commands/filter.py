@@ -28,6 +28,7 @@ from ...console import Console
 from ...records import sha256_text
 from ..filter_training.train_command import TRAINING_ACTIONS, TRAINING_FAULTS
 from ..options import (
+    Action,
     CommandParser,
     add_verbose,
     faults_of,
@@ -539,12 +540,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-ACTIONS: Final[
-    dict[
-        str,
-        tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], None], str],
-    ]
-] = {
+ACTIONS: Final[dict[str, Action]] = {
     "new": (new_parser, _new, "write a package to start from"),
     "verify": (verify_parser, _verify, "list all faults of a package"),
     "screen": (screen_parser, _screen, "run the prefilter, and draw what it blocks"),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...console import Console
 from ..options import (
+    Action,
     CommandParser,
     add_verbose,
     device,
@@ -248,12 +249,7 @@ def _load(args: argparse.Namespace) -> FilterPackage:
     return load_filter(args.filter, allow_code=args.allow_code)
 
 
-TRAINING_ACTIONS: Final[
-    dict[
-        str,
-        tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], None], str],
-    ]
-] = {
+TRAINING_ACTIONS: Final[dict[str, Action]] = {
     "prepare": (prepare_parser, run_prepare, "split labels into vectors or instruction tuning"),
     "validate": (validate_parser, run_validate, "list the faults of training files"),
     "train": (train_parser, run_train, "train students, and compare them in one table"),
