@@ -23,7 +23,7 @@ from .files import read_json, write_json
 from .run_identity import changed_values
 
 PROGRESS_FILE = "progress.json"
-STALE = ("controls", "metrics.json", "report.html", "scores.png")
+STALE = ("controls", "predictions", "metrics.json", "report.html", "scores.png")
 """Results of an earlier run that a new run does not always write again, so they are removed."""
 
 

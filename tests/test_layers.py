@@ -49,7 +49,8 @@ FLOORS = {
     "evaluation": [
         "calibration compare_models footprint metrics scores speed statistics",
         "held_out model_card plots report score_drift sql_scores",
-        "calibrate_student evaluate_models",
+        "calibrate_student predictions",
+        "evaluate_models",
     ],
     "agentic_workflow": [
         "local_database text_matching",

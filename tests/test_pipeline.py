@@ -75,6 +75,8 @@ def test_everything_is_written(finished):
         "report.html",
         "scores.png",
         "data/train.jsonl",
+        "predictions/teacher.jsonl",
+        "predictions/student.jsonl",
         "teacher/README.md",
         "student/model.safetensors",
         "student/run.json",

@@ -20,6 +20,7 @@ from ..records import Example, sha256_text
 from .footprint import measure_footprints
 from .held_out import ModelAnswers, answer_held_out
 from .metrics import agreement, exact_match, token_f1
+from .predictions import predictions_of, write_predictions
 from .scores import ModelScores, TaskScores
 from .speed import measure_speed
 
@@ -47,6 +48,7 @@ def evaluate_models(
     training_prompts: set[str] | None = None,
     most_scored: int | None = None,
     device: str | None = None,
+    predictions_dir: str | Path | None = None,
 ) -> dict[str, ModelScores]:
     """Compare models on examples that none of them was trained on.
 
@@ -69,6 +71,8 @@ def evaluate_models(
         most_scored: Most examples of a task whose targets' loss is computed, spread evenly; None
             for all. Scoring takes about as long as answering.
         device: Torch device; None selects one.
+        predictions_dir: Folder for a file per model with each of its answers, see `predictions`;
+            None writes none.
 
     Returns:
         Scores by name: `teacher`, `student`, then the controls. `exact_match`, `token_f1` and
@@ -93,6 +97,11 @@ def evaluate_models(
                 checkpoint, prompts, targets, max_new_tokens=max_new_tokens,
                 batch_size=batch_size, scored=scored, progress=show,
             )  # fmt: skip
+    if predictions_dir is not None:
+        for name, own in answers.items():
+            write_predictions(
+                Path(predictions_dir) / f"{name}.jsonl", predictions_of(held_out, own)
+            )
     if speed_prompts is None:
         speed_prompts = [held_out[0].prompt, held_out[len(held_out) // 2].prompt]
     speeds, batch_speeds = _speeds(checkpoints, speed_prompts, speed_rounds, batch_speed)

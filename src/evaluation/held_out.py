@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ class ModelAnswers:
     losses: dict[int, tuple[float, int]]
     """Number of an example -> negative log-likelihood of its target and the number of its tokens,
     end token included; prompts do not count."""
+    confidences: list[float | None]
+    """(N,), probability that the model gives its own answer, 0 to 1; None where it is not known."""
 
     def perplexity(self, numbers: Iterable[int] | None = None) -> float:
         """Compute the perplexity over those targets of some examples that have a loss; None means
@@ -80,7 +83,13 @@ def answer_held_out(
         [answer.text for answer in answers],
         [answer.finish_reason == "stop" for answer in answers],
         dict(zip(numbers, losses, strict=True)),
+        [_probability(answer.logprobs) for answer in answers],
     )
+
+
+def _probability(logprobs: Sequence[float]) -> float | None:
+    """Compute the probability of an answer from the log-probabilities of its tokens."""
+    return math.exp(min(0.0, sum(logprobs))) if logprobs else None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from stillroom.errors import ConfigError, DataError, EmptyDataError, GenerationError
+from stillroom.errors import (
+    ConfigError,
+    DataError,
+    DataNotFoundError,
+    EmptyDataError,
+    GenerationError,
+)
 from stillroom.evaluation.evaluate_models import evaluate_models
 from stillroom.evaluation.footprint import measure_footprints, peak_memory_bytes
 from stillroom.evaluation.held_out import score_held_out
+from stillroom.evaluation.predictions import read_predictions
 from stillroom.evaluation.scores import ModelScores
 from stillroom.evaluation.speed import measure_speed
 from stillroom.inference.generate import generate_texts
@@ -21,7 +28,12 @@ from stillroom.records import Example, sha256_text
 
 
 @pytest.fixture(scope="module")
-def results(trained, folder, untrained, held_out):
+def answers_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("answers")
+
+
+@pytest.fixture(scope="module")
+def results(trained, folder, untrained, held_out, answers_dir):
     return evaluate_models(
         trained,
         folder,
@@ -31,6 +43,7 @@ def results(trained, folder, untrained, held_out):
         progress=False,
         speed_rounds=1,
         memory=False,
+        predictions_dir=answers_dir,
     )
 
 
@@ -51,6 +64,35 @@ def test_quality_is_counted_by_hand(results, held_out):
         "summarize": 2,
         "validate": 2,
     }
+
+
+def test_each_answer_is_written_and_agrees_with_the_scores(results, held_out, answers_dir):
+    assert {path.stem for path in answers_dir.iterdir()} == set(results)
+    for name, model in results.items():
+        made = read_predictions(answers_dir / f"{name}.jsonl")
+        assert [one.sample_id for one in made] == [example.id for example in held_out]
+        assert [one.gold for one in made] == [example.target for example in held_out]
+        assert sum(one.right for one in made) == round(model.exact_match * model.count)
+        assert sum(one.f1 for one in made) / len(made) == pytest.approx(model.token_f1)
+        assert all(0 <= one.confidence <= 1 for one in made)
+    sure, unsure = (
+        [one.confidence for one in read_predictions(answers_dir / f"{name}.jsonl")]
+        for name in ("teacher", "student_untrained")
+    )
+    assert min(sure) > max(unsure)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "holds no answers"), ("{}\n[1]\n", "row 1.*is no prediction"), ("{", "not JSON Lines")],
+)
+def test_a_file_of_answers_that_is_none_is_refused(tmp_path, text, told):
+    path = tmp_path / "student.jsonl"
+    with pytest.raises(DataNotFoundError, match=r"student\.jsonl"):
+        read_predictions(path)
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        read_predictions(path)
 
 
 def test_examples_and_records_with_the_same_prompts_get_the_same_scores(trained):

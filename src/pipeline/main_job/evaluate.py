@@ -11,6 +11,7 @@ from ...evaluation.calibrate_student import RISK_PICTURE, calibrate_student, cal
 from ...evaluation.evaluate_models import evaluate_models
 from ...evaluation.model_card import model_card
 from ...evaluation.plots import plot_scores
+from ...evaluation.predictions import PREDICTIONS
 from ...evaluation.report import write_report_html
 from ...evaluation.scores import ModelScores, format_table
 from ...files import read_json, write_json, write_text
@@ -50,7 +51,7 @@ def measure(
     run: RunFolder,
     console: Console,
 ) -> dict[str, ModelScores]:
-    """Score all models on the held-out questions and write `metrics.json`.
+    """Score all models on the held-out questions; write `metrics.json` and each answer.
 
     A teacher on a server is not scored again: it was measured on a few questions before labelling.
     """
@@ -69,6 +70,7 @@ def measure(
         training_prompts={e.prompt for e in loaded.questions.train},
         most_scored=None if _is_small(job) else MOST_SCORED,
         device=job.device,
+        predictions_dir=run.path / PREDICTIONS,
     )
     write_json(run.path / "metrics.json", {name: score.to_dict() for name, score in scores.items()})
     of = len(loaded.questions.held_out) + len(loaded.asked)

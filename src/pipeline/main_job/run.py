@@ -40,8 +40,8 @@ def run_main_job(job: MainJob | str | Path, console: Console | None = None) -> P
         console: Prints the progress.
 
     Returns:
-        The run folder: `teacher/`, `student/`, `controls/`, `metrics.json`, `report.html`,
-        pictures.
+        The run folder: `teacher/`, `student/`, `controls/`, `metrics.json`, `predictions/`,
+        `report.html`, pictures.
 
     Raises:
         DataNotFoundError: There is no such file.
