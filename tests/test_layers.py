@@ -49,7 +49,7 @@ FLOORS = {
     "evaluation": [
         "calibration compare_models footprint metrics scores speed statistics",
         "held_out model_card plots report score_drift sql_scores",
-        "calibrate_student predictions",
+        "calibrate_student predictions promotion",
         "evaluate_models",
     ],
     "agentic_workflow": [

@@ -2,14 +2,14 @@
 
 paired = align(read_outcomes("new.jsonl", "correct"), read_outcomes("old.jsonl", "correct"))
 
-Sizes: N records.
+Sizes: N records; K runs of the candidate and M of the baseline, each trained with its own seed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,26 +66,96 @@ class Paired:
         )
 
 
-def align(candidate: Iterable[Outcome], baseline: Iterable[Outcome]) -> Paired:
+@dataclass(frozen=True)
+class PairedRuns:
+    """Outcomes of the runs of two recipes, in the order of the ids."""
+
+    sample_ids: tuple[str, ...]
+    candidate: Floats
+    """(K, N)."""
+    baseline: Floats
+    """(M, N)."""
+    sources: NDArray[np.int64]
+    """As in `Paired`, (N,)."""
+    categories: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self.sample_ids)
+
+    def part(self, *categories: str) -> PairedRuns:
+        """Take the records of some categories."""
+        places = [place for place, one in enumerate(self.categories) if one in categories]
+        return PairedRuns(
+            tuple(self.sample_ids[place] for place in places),
+            self.candidate[:, places],
+            self.baseline[:, places],
+            np.unique(self.sources[places], return_inverse=True)[1].astype(np.int64),
+            tuple(self.categories[place] for place in places),
+        )
+
+    def first(self) -> Paired:
+        """Give the first run of each side."""
+        return Paired(
+            self.sample_ids, self.candidate[0], self.baseline[0], self.sources, self.categories
+        )
+
+
+def align_runs(
+    candidate: Sequence[Iterable[Outcome]],
+    baseline: Sequence[Iterable[Outcome]],
+    names: tuple[str, str] = ("candidate", "baseline"),
+) -> PairedRuns:
+    """Pair the runs of two recipes; one run on each side is two models.
+
+    Args:
+        candidate: Outcomes of K runs, K at least 1.
+        baseline: Outcomes of M runs, M at least 1.
+        names: Of the two, for messages.
+
+    Raises:
+        EmptyDataError: A side has no runs, or there are no outcomes.
+        DataError: As for `align`.
+    """
+    if not candidate or not baseline:
+        raise EmptyDataError(f"there are no runs of the {names[0 if not candidate else 1]}")
+    first = list(baseline[0])
+    own = [align(run, first, names) for run in candidate]
+    other = [align(run, first, (names[1], names[1])) for run in baseline[1:]]
+    return PairedRuns(
+        own[0].sample_ids,
+        np.stack([one.candidate for one in own]),
+        np.stack([own[0].baseline, *(one.candidate for one in other)]),
+        own[0].sources,
+        own[0].categories,
+    )
+
+
+def align(
+    candidate: Iterable[Outcome],
+    baseline: Iterable[Outcome],
+    names: tuple[str, str] = ("candidate", "baseline"),
+) -> Paired:
     """Pair the outcomes of two models; the order in which they are given does not matter.
 
     Args:
         candidate: Outcomes of the model that is judged.
         baseline: Outcomes of the model that it is compared with.
+        names: Of the two, for messages.
 
     Raises:
         EmptyDataError: There are no outcomes.
         DataError: An id is on one side alone or occurs twice, a record has another source or
             category on the other side, or a value is not finite. The message names the ids.
     """
-    own, other = _by_id(candidate, "candidate"), _by_id(baseline, "baseline")
+    own, other = _by_id(candidate, names[0]), _by_id(baseline, names[1])
     if not own and not other:
         raise EmptyDataError("there are no outcomes to compare")
     faults = [
         f"{len(alone)} records are in the {here} alone: {_some(alone)}"
         for here, alone in (
-            ("candidate", own.keys() - other.keys()),
-            ("baseline", other.keys() - own.keys()),
+            (names[0], own.keys() - other.keys()),
+            (names[1], other.keys() - own.keys()),
         )
         if alone
     ]

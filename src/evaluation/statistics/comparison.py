@@ -11,6 +11,7 @@ source records, with the paired bootstrap of source records.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
@@ -186,9 +187,19 @@ def compare_by_category(
         name: _compared(paired.part(name), margin, lower_is_better, share, resamples, seed)
         for name in names
     }
-    adjusted = holm({name: one.p_value for name, one in found.items()})
+    return adjusted(found, significance)
+
+
+def adjusted(found: Mapping[str, Comparison], significance: float) -> dict[str, Comparison]:
+    """Adjust the p-values of several comparisons by Holm, and judge them anew.
+
+    Args:
+        found: Comparisons at `significance` divided by their number.
+        significance: Chance to call equal models different in any of them.
+    """
+    p_values = holm({name: one.p_value for name, one in found.items()})
     return {
-        name: judged({**vars(one), "p_value": adjusted[name]}, adjusted[name] < significance)
+        name: judged({**vars(one), "p_value": p_values[name]}, p_values[name] < significance)
         for name, one in found.items()
     }
 

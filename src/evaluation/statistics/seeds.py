@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigError, DataError
-from .comparison import LEAST_SOURCES, SIGNIFICANCE, Comparison, judged
+from .alignment import PairedRuns
+from .comparison import (
+    LEAST_SOURCES,
+    SIGNIFICANCE,
+    Comparison,
+    adjusted,
+    compare_by_category,
+    compare_paired,
+    judged,
+)
 from .detectable_effect import AIMED_POWER
 from .paired_tests import cluster_sums, mean_error
 
@@ -97,6 +106,49 @@ def compare_over_seeds(
             "minimum_detectable": reach + critical(2 * (1 - AIMED_POWER)) * error,
         }
     return judged(values, values["p_value"] < significance)
+
+
+def compare_runs(
+    runs: PairedRuns,
+    *,
+    margin: float | None = None,
+    lower_is_better: bool = False,
+    significance: float = SIGNIFICANCE,
+) -> Comparison:
+    """Compare two models, or two recipes where a side has several runs.
+
+    Args:
+        runs: One run on each side, or at least three of the candidate.
+        margin: As for `compare_paired`.
+        lower_is_better: As for `compare_paired`.
+        significance: As for `compare_paired`.
+
+    Raises:
+        ConfigError: There are several runs, but fewer than three of the candidate.
+    """
+    options: dict[str, Any] = {
+        "margin": margin, "lower_is_better": lower_is_better, "significance": significance
+    }  # fmt: skip
+    if len(runs.candidate) == len(runs.baseline) == 1:
+        return compare_paired(runs.first(), **options)
+    return compare_over_seeds(runs.candidate, runs.baseline, runs.sources, **options)
+
+
+def compare_runs_by_category(
+    runs: PairedRuns,
+    *,
+    margin: float | None = None,
+    lower_is_better: bool = False,
+    significance: float = SIGNIFICANCE,
+) -> dict[str, Comparison]:
+    """Compare as `compare_runs` in each category, with Holm's adjustment over the categories."""
+    options: dict[str, Any] = {"margin": margin, "lower_is_better": lower_is_better}
+    if len(runs.candidate) == len(runs.baseline) == 1:
+        return compare_by_category(runs.first(), significance=significance, **options)
+    names = sorted(set(runs.categories))
+    share = significance / len(names)
+    found = {name: compare_runs(runs.part(name), significance=share, **options) for name in names}
+    return adjusted(found, significance)
 
 
 def _critical_values(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import EmptyDataError
 from ...evaluation.statistics.alignment import Paired
-from ...evaluation.statistics.comparison import Comparison, compare_by_category, compare_paired
+from ...evaluation.statistics.comparison import compare_paired
 from ...evaluation.statistics.paired_tests import SEED, bootstrap_mean
 from ...labeling.filters.filter_config import HIGHEST, FilterConfig
 from ...labeling.filters.scoring.metrics import average_metrics, ndcg_at, recall_at
@@ -30,9 +30,8 @@ from .score_files import ScoredArticle
 
 AVERAGE: Final = "weighted_average"
 _RANKS: Final = (10, 20, 50)
-_BINS: Final = 5
-_LEAST_CATEGORY: Final = 20
 _SHOWN: Final = 10
+_BINS: Final = 5
 _RANK_RESAMPLES: Final = 500
 SCHEMA_VERSION: Final = 1
 Floats = NDArray[np.float64]
@@ -325,21 +324,6 @@ def _categories(
         one = bootstrap_mean(errors[inside], seed=seed)
         found[name or "none"] = {"n": count, "mae": one.mean, "mae_ci95": _ends(one.low, one.high)}
     return found
-
-
-def category_comparison(
-    ids: Sequence[str], own: Floats, other: Floats, categories: Sequence[str], margin: float | None
-) -> dict[str, Comparison]:
-    """Compare errors of two students in each category with at least 20 articles."""
-    counts = Counter(categories)
-    places = [n for n, one in enumerate(categories) if counts[one] >= _LEAST_CATEGORY]
-    if len({categories[n] for n in places}) < 2:
-        return {}
-    return compare_by_category(
-        paired_values([ids[n] for n in places], own[places], other[places],
-                      [categories[n] for n in places]),
-        margin=margin, lower_is_better=True,
-    )  # fmt: skip
 
 
 def _worst(own: Sequence[ScoredArticle], true: Sequence[ScoredArticle]) -> list[dict[str, Any]]:

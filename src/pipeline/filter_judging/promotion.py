@@ -16,12 +16,14 @@ from typing import Any, Final
 import numpy as np
 
 from ...errors import ConfigError, DataError
+from ...evaluation.promotion import Condition, PromotionRules
+from ...evaluation.promotion import judge_promotion as judge_promotion_of_runs
+from ...evaluation.statistics.alignment import PairedRuns
 from ...evaluation.statistics.comparison import SIGNIFICANCE, Comparison
 from ...evaluation.statistics.paired_tests import SEED
 from ...evaluation.statistics.seeds import LEAST_RUNS, compare_over_seeds
 from ...labeling.filters.filter_config import FilterConfig
 from ...labeling.filters.scoring.score_order import ROUNDING
-from .evaluation import category_comparison
 from .gate import MARGIN, Averages, GateVerdict, judge_gate
 
 CATEGORY_BOUND: Final = 0.3
@@ -108,27 +110,28 @@ def judge_promotion(
                                 f"{', '.join(missing[:_SHOWN])}")  # fmt: skip
     t = np.array([true[one] for one in ids])
     own, other = (np.array([[run[one] for one in ids] for run in runs]) for runs in sides.values())
-    errors = compare_over_seeds(
-        np.abs(own - t), np.abs(other - t), lower_is_better=True, significance=significance
-    )
+    names = ("the renewal", "the running student")
+    parts = tuple("" if categories is None else categories.get(one, "") for one in ids)
+    errors = judge_promotion_of_runs(
+        PairedRuns(tuple(ids), np.abs(own - t), np.abs(other - t), np.arange(len(ids)), parts),
+        PromotionRules(category_bound=category_bound, lower_is_better=True,
+                       significance=significance),
+        candidate=names[0], baseline=names[1],
+    )  # fmt: skip
     line = config.pass_threshold - ROUNDING
     right = [((side >= line) == (t >= line)).astype(float) for side in (own, other)]
     verdicts = compare_over_seeds(*right, significance=significance)
-    parts: dict[str, Comparison] = {}
-    if categories is not None:
-        new, old = (np.abs(side - t).mean(axis=0) for side in (own, other))
-        names = [categories.get(one, "") for one in ids]
-        parts = category_comparison(ids, new, old, names, None)
     gate = judge_gate({"running": running[0], "renewed": renewed[0]}, true, config,
                       margin=margin, min_recall=min_recall, seed=seed)  # fmt: skip
-    checks = [
-        (errors.verdict == "better", errors.in_words("the renewal", "the running student")),
-        (verdicts.verdict != "worse",
-         "pass or block: " + verdicts.in_words("the renewal", "the running student")),
-        *((one.verdict != "worse" and one.difference >= -category_bound,
-           f"{name or 'no category'}: " + one.in_words("the renewal", "the running student"))
-          for name, one in parts.items()),
-        (gate.passed, "the gate: " + "; ".join(gate.reasons)),
-    ]  # fmt: skip
-    reasons = [f"{'met' if fine else 'missed'}: {told}" for fine, told in checks]
-    return Promotion(all(fine for fine, _ in checks), reasons, errors, verdicts, parts, gate)
+    quality, *by_category = [one for one in errors.conditions if one.name != "seeds"]
+    conditions = (
+        quality,
+        Condition("verdicts", verdicts.verdict != "worse",
+                  f"pass or block: {verdicts.in_words(*names)}", verdicts.difference),
+        *by_category,
+        Condition("gate", gate.passed, "the gate: " + "; ".join(gate.reasons)),
+    )  # fmt: skip
+    return Promotion(
+        all(one.met for one in conditions), [one.in_words() for one in conditions],
+        errors.overall, verdicts, dict(errors.categories), gate,
+    )  # fmt: skip
