@@ -103,6 +103,9 @@ def job_parser(program: str) -> CommandParser:
     )  # fmt: skip
     add("--yes", action="store_true", help="train however long it takes; asks nothing")
     add("--seed", type=seed, default=0, help="of questions, split and trainings (default 0)")
+    add("--training-seed", type=seed, metavar="N",
+        help="of the trainings alone, to train again on the same questions; default: "
+        "--seed")  # fmt: skip
     add("--output-dir", type=text, help="run folder; default outputs/<name of the data>")
     add("--device", type=device, help="cpu or cuda; default: CUDA where there is one")
     add(
@@ -161,6 +164,7 @@ def main_job(args: argparse.Namespace) -> MainJob:
         gold_share=args.gold_share,
         teacher_least=args.teacher_least,
         seed=args.seed,
+        training_seed=args.training_seed,
         output_dir=args.output_dir,
         max_minutes=None if args.yes else args.max_minutes,
         device=args.device,

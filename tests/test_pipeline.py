@@ -68,6 +68,20 @@ def finished(table, tmp_path_factory):
     return folder, output
 
 
+def test_a_seed_of_its_own_for_the_trainings_keeps_the_questions(table):
+    console = Console()
+    plain, other, all_other = (
+        MainJob(data=table, **seeds)
+        for seeds in ({"seed": 3}, {"seed": 3, "training_seed": 8}, {"seed": 8})
+    )
+    assert [job.seed_of_trainings for job in (plain, other, all_other)] == [3, 8, 8]
+    asked = [
+        [e.id for e in make_questions(job, read_source(job, console), console).questions.held_out]
+        for job in (plain, other, all_other)
+    ]
+    assert asked[0] == asked[1] != asked[2]
+
+
 def test_everything_is_written(finished):
     folder, output = finished
     for name in (

@@ -140,7 +140,9 @@ def write_report(
         "teacher": f"{job.teacher}, {job.server.model or ''}".strip(", "),
         "gold share": f"{job.gold_share:g} of the facts; the teacher labels the rest",
         "temperature, alpha": f"{job.recipe.temperature:g}, {job.recipe.alpha:g}",
-        "seed": job.seed,
+        "seed": f"{job.seed}"
+        if job.training_seed is None
+        else f"{job.seed}; of the trainings {job.training_seed}",
         "versions": ", ".join(f"{k} {v}" for k, v in package_versions().items()),
     }
     write_report_html(

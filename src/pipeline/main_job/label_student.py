@@ -155,7 +155,9 @@ def _save_frozen(
     model = fitted_classifier(
         encoder.model, encoder.tokenizer, classified_examples(gold), labels, max_length=MAX_LENGTH
     )
-    save_checkpoint(folder, model, encoder.tokenizer, {"status": "complete", "seed": job.seed})
+    save_checkpoint(
+        folder, model, encoder.tokenizer, {"status": "complete", "seed": job.seed_of_trainings}
+    )
     console.line(
         "  frozen",
         f"{job.student} as it is, logistic regression on {len(gold):,} gold labels",
@@ -187,7 +189,7 @@ def _train(
         "weight_decay": 0.01,
         "warmup_ratio": 0.1,
         "max_length": MAX_LENGTH,
-        "seed": job.seed,
+        "seed": job.seed_of_trainings,
         "device": job.device,
         "output_dir": str(folder),
     }

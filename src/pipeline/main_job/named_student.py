@@ -51,7 +51,7 @@ def named_student_settings(
         lr_scheduler="warmup_stable_decay",
         decay_ratio=0.5,
         max_length=LONGEST_EXAMPLE,
-        seed=job.seed,
+        seed=job.seed_of_trainings,
         device=job.device,
         too_long="error",
         output_dir=str(folder),

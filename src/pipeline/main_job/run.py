@@ -145,7 +145,14 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
             reading=_jsonable(job.reading) or None,
             rows=job.rows,
         ),
-        "settings": _jsonable({k: v for k, v in asdict(job).items() if k not in named + without})
+        "settings": _jsonable(
+            {
+                name: value
+                for name, value in asdict(job).items()
+                # A run without a seed of its own for the trainings is that of earlier versions.
+                if name not in named + without and (name, value) != ("training_seed", None)
+            }
+        )
         | ({"teacher_model": job.server.model} if job.is_served() else {}),
     }
     watched = console.progress(records, "hashing", len(records))

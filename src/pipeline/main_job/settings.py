@@ -204,6 +204,9 @@ class MainJob:
     before it labels; below it the job stops before any student is trained. 0 never stops."""
     seed: int = 0
     """Seed of the questions, the split and the trainings, 0 to 4,294,967,295."""
+    training_seed: int | None = None
+    """Seed of the trainings alone, to train again on the same questions and split; None takes
+    `seed`."""
     output_dir: str | Path | None = None
     """Run folder; None takes `outputs/<name of the data>`, or a folder beside it if another run
     uses that one."""
@@ -259,8 +262,8 @@ class MainJob:
             ("also_called", lambda value: isinstance(value, Mapping) and all(
                 _is_text(one) for words in value.values() for one in words), "is column -> texts"),
             ("gold_share teacher_least", lambda value: is_number(value, 0, 1), "is 0 to 1"),
-            ("seed", lambda value: type(value) is int and 0 <= value <= LARGEST_SEED,
-             f"is 0 to {LARGEST_SEED}"),
+            ("seed", _is_seed, f"is 0 to {LARGEST_SEED}"),
+            ("training_seed", none_or(_is_seed), f"is 0 to {LARGEST_SEED}, or None"),
             ("wordings", lambda value: type(value) is int and value >= 0,
              "is a whole number from 0 on"),
             ("rows threads", none_or(lambda value: type(value) is int and value > 0),
@@ -291,6 +294,11 @@ class MainJob:
         wanted = self.run_dir()
         faults += output_faults("output_dir", str(wanted if self.output_dir else wanted.parent))
         return faults
+
+    @property
+    def seed_of_trainings(self) -> int:
+        """Give the seed that the trainings have."""
+        return self.seed if self.training_seed is None else self.training_seed
 
     def is_served(self) -> bool:
         """Tell whether the teacher is on a server.
@@ -384,6 +392,10 @@ def _as_texts(value: Any) -> tuple[Any, ...]:  # noqa: ANN401
     if isinstance(value, str) or not isinstance(value, Iterable):
         return (value,)
     return tuple(value)
+
+
+def _is_seed(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST_SEED
 
 
 def _is_text(value: object) -> bool:

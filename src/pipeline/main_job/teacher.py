@@ -98,7 +98,11 @@ def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console
     questions, recipe = loaded.questions, job.recipe
     plan = plan_teacher(questions.train, recipe)
     stream = training_stream(
-        questions.train, questions.table, plan.examples, seed=job.seed, fresh_negatives=True
+        questions.train,
+        questions.table,
+        plan.examples,
+        seed=job.seed_of_trainings,
+        fresh_negatives=True,
     )
     config = DistillationConfig(
         teacher_model_name=STARTER,
@@ -114,7 +118,7 @@ def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console
         max_steps=plan.steps,
         lr_scheduler="warmup_stable_decay",
         decay_ratio=recipe.decay_ratio,
-        seed=job.seed,
+        seed=job.seed_of_trainings,
         device=job.device,
         too_long="error",
         output_dir=str(folder),

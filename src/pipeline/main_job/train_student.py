@@ -161,8 +161,10 @@ def _save_from_scratch(
     folder = run.path / "work" / "start"
     stream = sorted(examples, key=lambda e: sha256_text(e.id))
     size = StarterSize(vocabulary=plan_vocabulary(table_characters(loaded.questions.table)))
-    tokenizer, model = untrained_starter(stream, size=size, seed=job.seed)
-    save_checkpoint(folder, model, tokenizer, {"status": "complete", "steps": 0, "seed": job.seed})
+    tokenizer, model = untrained_starter(stream, size=size, seed=job.seed_of_trainings)
+    save_checkpoint(
+        folder, model, tokenizer, {"status": "complete", "steps": 0, "seed": job.seed_of_trainings}
+    )
     return folder
 
 
@@ -192,7 +194,7 @@ def _train_student(
         examples,
         loaded.questions.table,
         start.plan.examples,
-        seed=job.seed + 1,
+        seed=job.seed_of_trainings + 1,
         weights=start.weights,
         wordings=wordings,
     )
@@ -241,7 +243,7 @@ def _starter_settings(
         lr_scheduler="warmup_stable_decay",
         decay_ratio=recipe.decay_ratio,
         max_length=LONGEST_EXAMPLE,
-        seed=job.seed,
+        seed=job.seed_of_trainings,
         device=job.device,
         too_long="error",
         output_dir=str(folder),
