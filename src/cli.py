@@ -413,6 +413,24 @@ def run_keys(argv: Sequence[str] | None = None) -> int:
     return keys_main(argv)
 
 
+def run_compare(argv: Sequence[str] | None = None) -> int:
+    """Compare models on the same records; with `--gate`, exit code 1 where one is not promoted."""
+    from .pipeline.model_comparison.command import (
+        compare_faults,
+        compare_models_of,
+        compare_parser,
+    )
+
+    promoted: list[bool] = []
+    code = _run(
+        argv,
+        compare_parser(),
+        compare_faults,
+        lambda args: promoted.append(compare_models_of(args)),
+    )
+    return code if code or all(promoted) else EXIT_FAILED
+
+
 def run_filter(argv: Sequence[str] | None = None) -> int:
     """Make, verify and use packages that score or classify articles."""
     from .pipeline.commands.filter import filter_main
@@ -432,6 +450,7 @@ COMMANDS: Final[dict[str, tuple[Callable[[Sequence[str]], int], str]]] = {
     "expand": (run_expand, "let a teacher write more records like those of a file"),
     "distill": (run_distill, "distil a student by a JSON file of settings"),
     "cache-logits": (run_cache_logits, "keep a teacher's logits, to train students without it"),
+    "compare": (run_compare, "is a model better, not worse or worse than another, and is it sure?"),
     "system1": (run_system1, "distil a student that follows instructions, and score it"),
     "system2": (run_system2, "distil a student that reasons in steps, and score it"),
     "easydistill": (run_easydistill, "run an EasyDistill configuration"),

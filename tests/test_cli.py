@@ -15,6 +15,7 @@ from stillroom.pipeline.commands.distill import distill_parser
 from stillroom.pipeline.commands.label import expand_parser, label_parser
 from stillroom.pipeline.commands.models import models_parser
 from stillroom.pipeline.easydistill.run import easydistill_parser
+from stillroom.pipeline.model_comparison.command import compare_parser
 from stillroom.pipeline.options import Refused
 from stillroom.pipeline.systems.run import systems_parser
 
@@ -247,6 +248,7 @@ PARSERS = {
     "system2": lambda: systems_parser("system2"),
     "easydistill": easydistill_parser,
     "models": models_parser,
+    "compare": compare_parser,
 }
 
 

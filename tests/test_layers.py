@@ -76,7 +76,7 @@ FLOORS = {
         "easydistill filter_judging filter_training records",
         "main_job",
         "agent_job",
-        "commands systems",
+        "commands model_comparison systems",
         "llm_distillery text_to_sql",
     ],
 }

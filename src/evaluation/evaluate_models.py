@@ -113,7 +113,7 @@ def evaluate_models(
             _quality(held_out, answers[name], teachers),
             parameters=sum(tensor.numel() for tensor in checkpoint.model.parameters()),
             weights_bytes=sum(t.numel() * t.element_size() for t in checkpoint.model.parameters()),
-            bytes_on_disk=None if checkpoint.path is None else _bytes_on_disk(checkpoint.path),
+            bytes_on_disk=None if checkpoint.path is None else bytes_on_disk(checkpoint.path),
             peak_memory_bytes=peaks.get(name),
             tokens_per_second=speeds.get(name),
             batch_tokens_per_second=batch_speeds.get(name),
@@ -213,7 +213,7 @@ def _speeds(
     return single, measure_speed(checkpoints, many, rounds=rounds, batch_size=len(many))
 
 
-def _bytes_on_disk(folder: Path) -> int:
+def bytes_on_disk(folder: Path) -> int:
     """Sum the files that are needed to answer; not the table, the run or older checkpoints."""
     return sum(
         file.stat().st_size

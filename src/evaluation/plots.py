@@ -1,7 +1,8 @@
-"""Plots of an evaluation: exact match per task, and risk over coverage."""
+"""Plots of an evaluation: exact match per task, risk over coverage, differences."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ from ..files import atomic_path
 from ..inference.scoring.confidence import RiskLimit
 from .calibration import risk_coverage
 from .scores import ModelScores, display_name, ordered, percent, tasks_of
+from .statistics.comparison import Comparison
 
 # The palette of Okabe and Ito, which readers with the common colour deficiencies can tell apart.
 COLOURS = ("#000000", "#999999", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00")
+
+_VERDICT_COLOURS = {
+    "better": COLOURS[4], "not_worse": COLOURS[6], "worse": COLOURS[7], "undecided": "0.45",
+}  # fmt: skip
 
 
 def plot_scores(scores: Mapping[str, ModelScores], path: str | Path) -> Path:
@@ -92,6 +98,41 @@ def plot_risk_coverage(
     axes.set_ylim(bottom=0)
     axes.grid(color="0.85", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
+    return _save(figure, path)
+
+
+def plot_differences(
+    lines: Sequence[tuple[str, Comparison]], path: str | Path, *, baseline: str
+) -> Path:
+    """Draw differences from a baseline with their intervals, one below the other.
+
+    Args:
+        lines: Name and comparison, the first at the top.
+        path: PNG file to write.
+        baseline: Name of the baseline.
+
+    Returns:
+        The path.
+    """
+    figure, axes = _axes(6.4, 1.4 + 0.36 * len(lines))
+    is_rate = all(one.is_rate for _, one in lines)
+    scale = 100.0 if is_rate else 1.0
+    for place, (_, one) in enumerate(lines):
+        colour = _VERDICT_COLOURS[one.verdict]
+        if math.isfinite(one.low) and math.isfinite(one.high):
+            axes.plot(
+                [scale * one.low, scale * one.high], [place, place], color=colour, linewidth=3
+            )
+        axes.plot(scale * one.difference, place, "o", color=colour, markersize=7)
+        if one.margin is not None:
+            axes.plot([-scale * one.margin] * 2, [place - 0.4, place + 0.4], ":", color="0.4")
+    axes.axvline(0.0, color="black", linewidth=1)
+    words = [f"{name}\n{one.verdict.replace('_', ' ')}, n = {one.records:,}" for name, one in lines]
+    axes.set_yticks(range(len(lines)), words, fontsize=8)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    unit = ", percentage points" if is_rate else ""
+    axes.set_xlabel(f"difference from {baseline}{unit}; right of 0 is better")
+    axes.grid(axis="x", color="0.85", linewidth=0.6)
     return _save(figure, path)
 
 

@@ -49,6 +49,29 @@ def measure_speed(
     return {name: median(values) for name, values in rates.items()}
 
 
+def measure_latency(
+    checkpoint: Checkpoint, prompts: Sequence[str], *, max_new_tokens: int = 64
+) -> list[float]:
+    """Measure the time of each answer, one prompt at a time, after a warm-up.
+
+    Args:
+        checkpoint: The model.
+        prompts: Rendered prompts, one or more.
+        max_new_tokens: Most tokens of an answer.
+
+    Returns:
+        Milliseconds per prompt, in their order.
+    """
+    times = []
+    with closing(serve_checkpoint(checkpoint, most_running=1, most_waiting=1)) as engine:
+        for prompt in [prompts[0], *prompts]:
+            ids = encode_prompt(checkpoint, prompt)
+            start = time.perf_counter()
+            engine.submit(GenerationRequest(ids, max_tokens=max_new_tokens)).collect()
+            times.append(1000 * (time.perf_counter() - start))
+    return times[1:]
+
+
 def _rate(
     checkpoint: Checkpoint, prompts: Sequence[str], new_tokens: int, batch_size: int
 ) -> float:

@@ -94,12 +94,11 @@ class Comparison:
             "worse": f"{candidate} is worse than {baseline}",
             "undecided": f"it is undecided whether {candidate} or {baseline} is better",
         }[self.verdict]
-        level = f"{100 * (1 - self.significance):.3g} %"
-        interval = (
-            f"difference {self._signed(self.difference)}, {level} interval "
-            f"{self._signed(self.low)} to {self._signed(self.high)}"
-        )
-        parts = [f"{told}: {interval} ({self.test}, p = {self.p_value:.3g}, n = {self.records:,})"]
+        interval = self.difference_in_words()
+        parts = [
+            f"{told}: difference {interval} ({self.test}, p = {self.p_value:.3g}, "
+            f"n = {self.records:,})"
+        ]
         if self.minimum_detectable is not None:
             effect = self._shown(self.minimum_detectable)
             parts.append(f"a difference of {effect} would be found in at least four of five such "
@@ -108,7 +107,17 @@ class Comparison:
             parts.append(self._advice())
         return "; ".join(parts)
 
+    def difference_in_words(self) -> str:
+        """Say the difference and its interval."""
+        level = f"{100 * (1 - self.significance):.3g} %"
+        return (
+            f"{self._signed(self.difference)}, {level} interval "
+            f"{self._signed(self.low)} to {self._signed(self.high)}"
+        )
+
     def _advice(self) -> str:
+        if "seeds" in self.test:
+            return "more records of the same kind, or more seeds, are needed"
         if self.records_needed is None:
             return "more records of the same kind are needed"
         if self.records_needed <= self.records:
