@@ -180,7 +180,7 @@ def axis_reach(found: Sequence[Comparison]) -> float:
     most = max([*ends, *(one.margin for one in found if one.margin is not None)], default=0.0)
     if most <= 0:
         return 1.0
-    step = 10 ** math.floor(math.log10(most))
+    step = float(10.0 ** math.floor(math.log10(most)))
     return next(step * factor for factor in (1, 2, 4, 6, 8, 10, 20) if step * factor >= most)
 
 
