@@ -1,6 +1,6 @@
 """Write many wordings of each column's question, and keep those that pass the checks.
 
-    found = write_wordings(table, "outputs/run/work/wordings", writer=base, teacher=taught,
+    found = write_wordings(table, "outputs/run/wordings", writer=base, teacher=taught,
                            encoder=encoder)
     found.templates["price"]      # ("What would {key} set me back?", ...)
 
