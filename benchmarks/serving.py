@@ -8,8 +8,9 @@
 prompts to the engine in this process and, in turn, to a server in another process over the same
 weights; the difference is what the server adds, as far as other programs leave the processor alone.
 `own` counts processor time with a model that answers from a script, which a busy machine does not
-change much. `soak` compares every answer with the bare engine's, cancels 1 % of the streams, kills
-the engine's thread three times, writes to threads, and fits a line through the process's memory.
+change much. `soak` asks the bare engine for a tenth of the time, then the server: it compares every
+answer with the bare engine's, cancels 1 % of the streams, kills the engine's thread three times,
+writes to threads, and fits a line through the process's memory in the last third of the time.
 """
 
 from __future__ import annotations
@@ -96,6 +97,21 @@ async def ask_engine(model: ChatStudent, prompts: Sequence[str], streamed: bool)
         return first, time.perf_counter() - began
 
     return list(await asyncio.gather(*(one(prompt) for prompt in prompts)))
+
+
+async def ask_engine_for(
+    seconds: float, model: ChatStudent, prompts: Sequence[str], callers: int
+) -> Times:
+    """Stream from the chat model itself for so long, from several callers."""
+    ends, times = time.monotonic() + seconds, []
+
+    async def call(caller: int) -> None:
+        chance = random.Random(caller)
+        while time.monotonic() < ends:
+            times.extend(await ask_engine(model, [chance.choice(prompts)], True))
+
+    await asyncio.gather(*(call(caller) for caller in range(callers)))
+    return times
 
 
 async def ask_server(
@@ -246,6 +262,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     times: Times = []
     memory: list[tuple[int, float]] = []
     stored: Counter[str] = Counter()
+    bare = await ask_engine_for(6 * options.minutes, model, prompts, options.callers)
     ends = time.monotonic() + 60 * options.minutes
 
     async def call(client: httpx.AsyncClient, caller: int) -> None:
@@ -320,7 +337,8 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         left = len(service.turns)
         stats = service.engine.stats()
     service.close()
-    later = memory[len(memory) // 3 :]
+    third = len(memory) // 3
+    later = memory[2 * third :]
     slope = statistics.linear_regression(*zip(*later, strict=True)).slope if len(later) > 2 else 0.0
     return {
         "minutes": options.minutes,
@@ -330,9 +348,12 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "messages lost": lost,
         "turns left over": left,
         "engine": {"running": stats.running, "waiting": stats.waiting, "restarts": stats.restarts},
-        "memory_mb": [round(memory[0][1]), round(memory[-1][1])],
+        "memory_mb of first turns, thirds": [
+            round(memory[n][1]) for n in (0, third, 2 * third, -1)
+        ],
         "memory_mb_per_1000_turns": round(1000 * slope, 2),
-        **told(times),
+        "bare engine": {"answers": len(bare), **told(bare)},
+        "server": told(times),
     }
 
 

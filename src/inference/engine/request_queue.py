@@ -287,27 +287,30 @@ class RequestQueue:
             self._forget(tasks)
 
     def give_up(self) -> list[Task]:
-        """Remove and return all waiting requests after the thread failed; the next request starts a
-        new thread."""
+        """Remove and return all requests, running ones included, after the thread failed; the next
+        request starts a new thread."""
         with self._changed:
             self._thread = None
-            tasks = self._waiting.remove(lambda _: True)
-            self._forget(tasks)
-        return tasks
+            return self._take_all()
 
     def close(self) -> None:
         """Refuse further requests, fail all present ones, and wait for the thread to end."""
         with self._changed:
             self.closed = True
             thread = self._thread
-            tasks: dict[Task, None] = dict.fromkeys(self._answers.values())
-            tasks.update(dict.fromkeys(self._waiting.remove(lambda _: True)))
-            self._answers.clear()
+            tasks = self._take_all()
             self._changed.notify_all()
         for task in tasks:
             task.fail(EngineClosedError(f"the engine of {self._name} was closed"))
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSING_S)
+
+    def _take_all(self) -> list[Task]:
+        tasks: dict[Task, None] = dict.fromkeys(self._answers.values())
+        tasks.update(dict.fromkeys(self._waiting.remove(lambda _: True)))
+        self._answers.clear()
+        self._gone.clear()
+        return list(tasks)
 
     def _forget(self, tasks: Iterable[Task]) -> None:
         for task in tasks:

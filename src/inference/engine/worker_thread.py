@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -191,6 +192,12 @@ class BatchLoop:
 
 
 def _as_engine_error(fault: BaseException, name: str) -> StillroomError:
+    """Make the error that a caller is given.
+
+    The frames of the fault hold the batch and its activations. They are cleared, since these would
+    stay in memory for as long as anybody keeps the error.
+    """
+    traceback.clear_frames(fault.__traceback__)
     if isinstance(fault, StillroomError):
         return fault
     error = EngineFailedError(f"{name} could not answer: {fault!r}; the next request starts anew")

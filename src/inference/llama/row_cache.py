@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 _FIRST_COLUMNS = 128
+_SPARE = 1 / 4
+"""Part of the columns that is reserved beyond the need, and freed at least by a shift."""
 _ABSENT = float("-inf")
 
 
@@ -75,8 +77,9 @@ class RowCache:
         """Add a column for the next token of every row; the caller writes column `end - 1`."""
         if self.end == self._bias.shape[1]:
             # Shifting left copies all rows, so it must free many columns.
-            if self.first > self.end // 2:
+            if self.first >= _SPARE * self.end:
                 self._shift(-self.first)
+                self._shrink()
             else:
                 self._reserve(self.rows, self.end + 1)
         self.end += 1
@@ -126,14 +129,24 @@ class RowCache:
         self._write_starts(range(self.rows))
 
     def _reserve(self, rows: int, columns: int) -> None:
-        """Grow the buffers by doubling; new memory is zero, because garbage may be NaN."""
+        """Grow the buffers where they are too small, by a part more than is needed."""
         had_rows, had_columns = self._bias.shape
         if rows <= had_rows and columns <= had_columns:
             return
-        rows = had_rows if rows <= had_rows else max(rows, 2 * had_rows)
+        rows = had_rows if rows <= had_rows else max(rows, _with_spare(had_rows))
         if columns > had_columns:
-            columns = max(columns + 1, 2 * had_columns, _FIRST_COLUMNS)
-        columns = max(columns, had_columns)
+            columns = max(_with_spare(columns), _FIRST_COLUMNS)
+        self._resize(rows, max(columns, had_columns))
+
+    def _shrink(self) -> None:
+        """Give memory back of which a quarter or less is in use, as after a long sequence."""
+        had_rows, had_columns = self._bias.shape
+        columns = max(_with_spare(self.end), _FIRST_COLUMNS)
+        if 4 * self.rows * columns <= had_rows * had_columns:
+            self._resize(self.rows, min(columns, had_columns))
+
+    def _resize(self, rows: int, columns: int) -> None:
+        """Move the rows into other buffers; new memory is zero, because garbage may be NaN."""
         used = self.rows
         for number, old in enumerate(self.buffers):
             new = old.new_zeros(rows, old.shape[1], columns, old.shape[3])
@@ -141,3 +154,7 @@ class RowCache:
             self.buffers[number] = new
         self._bias = self._bias.new_zeros(rows, columns)
         self._write_starts(range(used))
+
+
+def _with_spare(size: int) -> int:
+    return size + max(1, int(_SPARE * size))

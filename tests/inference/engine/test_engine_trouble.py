@@ -86,9 +86,10 @@ def test_a_cancelled_request_gives_nothing_more(restless):
 
 @pytest.mark.parametrize("fault", [KeyError("weights"), SystemExit(), MemoryError()])
 def test_a_broken_thread_is_told_to_all_and_replaced(restless, fault):
-    faults = [fault]
+    faults, batches, told = [fault], [], []
 
     def wrap(batch):
+        batches.append(weakref.ref(batch))
         return Faulty(batch, faults.pop()) if faults else batch
 
     with serving_through(restless, wrap, most_running=2) as engine:
@@ -101,10 +102,12 @@ def test_a_broken_thread_is_told_to_all_and_replaced(restless, fault):
             try:
                 assert len(stream.collect()) == 30
             except EngineFailedError as caught:
+                told.append(caught)
                 failed += repr(fault) in str(caught) and caught.__cause__ is fault
         # Those beside it are lost with it; who only waited is, too, where the thread itself died.
         assert failed == (5 if isinstance(fault, SystemExit) else 2)
         assert len(engine.submit(ask()).collect()) == 20
+        assert batches[0]() is None, "an error that is kept keeps the cache of the broken batch"
         assert engine.stats().restarts == 1
         assert engine.stats().failed == failed
         assert engine.ready()

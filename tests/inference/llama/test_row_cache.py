@@ -101,3 +101,17 @@ def test_memory_follows_what_is_held():
         cache.drop(0)
     assert cache.end > 10
     assert cache.buffers[0].shape[2] <= 256
+
+
+def test_memory_of_a_long_sequence_is_given_back():
+    cache = RowCache([(1, 1)], torch.float32, torch.device("cpu"))
+    cache.add([1000])
+    held = []
+    for step in range(2000):
+        cache.advance()
+        if step % 20 == 0:
+            cache.add([10])
+            cache.drop(0)
+        held.append(cache.buffers[0].shape[2])
+    assert 1000 < held[0] <= 1300
+    assert held[-1] <= 256
