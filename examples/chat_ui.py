@@ -2,7 +2,7 @@
 
 import sys
 
-from stillroom.cli import run_chat
+from stillroom.pipeline.commands.chat import CHAT
 
 if __name__ == "__main__":
-    sys.exit(run_chat(sys.argv[1:]))
+    sys.exit(CHAT())

@@ -7,7 +7,7 @@ python examples/complete_pipeline.py --data mine.csv [--question q --answer a] [
 
 import sys
 
-from stillroom.cli import run_job
+from stillroom.pipeline.commands.run import run_command
 
 if __name__ == "__main__":
-    sys.exit(run_job(program="complete_pipeline.py"))
+    sys.exit(run_command("complete_pipeline.py")())

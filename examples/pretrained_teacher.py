@@ -11,11 +11,11 @@ be given; they replace the ones used here.
 import sys
 from pathlib import Path
 
-from stillroom.cli import run_job
+from stillroom.pipeline.commands.run import run_command
 
 DATA = Path(__file__).resolve().parent / "data"
 
 if __name__ == "__main__":
     options = ["--teacher", "smollm2", "--data", str(DATA / "cheeses.csv")]
     asked = ["--asked", str(DATA / "cheeses_asked.csv")]
-    sys.exit(run_job([*options, *asked, *sys.argv[1:]], program="pretrained_teacher.py"))
+    sys.exit(run_command("pretrained_teacher.py")([*options, *asked, *sys.argv[1:]]))

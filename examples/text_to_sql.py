@@ -12,7 +12,7 @@ interrupted run goes on with the same command.
 
 import sys
 
-from stillroom.cli import run_text_to_sql
+from stillroom.pipeline.text_to_sql.options import TEXT_TO_SQL
 
 if __name__ == "__main__":
-    sys.exit(run_text_to_sql())
+    sys.exit(TEXT_TO_SQL())

@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 ADVISER = "bitsandbytes"
 NAME_WIDTH = 11
@@ -41,12 +41,13 @@ class Console:
 
     Args:
         verbose: Show warnings and log lines of libraries too.
-        as_data: The output is data for a program, so that notes go to standard error.
+        as_data: Standard output is for a program, so that all lines go to standard error.
     """
 
     def __init__(self, verbose: bool = False, *, as_data: bool = False) -> None:
         """Send our own log lines to the terminal and suppress those of libraries."""
         self.verbose = verbose
+        self.as_data = as_data
         logging.basicConfig(
             level=logging.INFO if verbose else logging.ERROR, format="  %(name)s: %(message)s"
         )
@@ -63,21 +64,23 @@ class Console:
 
     def head(self, text: str) -> None:
         """Print the first line of a program."""
-        print(text, flush=True)
+        print(text, file=self._file(), flush=True)
 
     def line(self, name: str, text: str, seconds: float | None = None) -> None:
         """Print a step: its name, its result and its duration."""
         took = "" if seconds is None else f"{seconds:8.1f} s"
-        print(f"  {name:<{NAME_WIDTH}} {text:<86}{took}".rstrip(), flush=True)
+        print(f"  {name:<{NAME_WIDTH}} {text:<86}{took}".rstrip(), file=self._file(), flush=True)
 
     def block(self, text: str) -> None:
         """Print several lines, indented."""
-        print("\n".join(f"  {line}" for line in text.splitlines()), flush=True)
+        print("\n".join(f"  {line}" for line in text.splitlines()), file=self._file(), flush=True)
 
     def write(self, text: str) -> None:
         """Print a piece of a streamed answer."""
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print(text, end="", file=self._file(), flush=True)
+
+    def _file(self) -> TextIO:
+        return sys.stderr if self.as_data else sys.stdout
 
     def progress(
         self, items: Iterable[Item], name: str, total: int | None = None

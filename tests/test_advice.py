@@ -8,7 +8,6 @@ import sqlite3
 
 import pytest
 from project_paths import ROOT
-from stillroom.cli import job_parser
 from stillroom.data.questions.profile import profile_table
 from stillroom.data.readers.options import FLAGS, advise
 from stillroom.data.readers.read_table import read_table
@@ -16,6 +15,7 @@ from stillroom.errors import DataError, StillroomError
 from stillroom.pipeline.commands.cache_logits import cache_parser
 from stillroom.pipeline.commands.distill import distill_parser
 from stillroom.pipeline.commands.label import expand_parser, label_parser
+from stillroom.pipeline.commands.run import job_parser
 from stillroom.pipeline.reading_options import reading_keywords
 from stillroom.pipeline.systems.run import systems_parser
 

@@ -20,7 +20,11 @@ MOST_FILES = 20
 """In one folder of `src/`."""
 
 FLOORS = {
-    "data": ["datasets readers", "identity questions text_to_sql", "data_preparation"],
+    "data": [
+        "datasets readers",
+        "identity questions text_to_sql",
+        "data_preparation prepare_records",
+    ],
     "inference": [
         "constrained llama no_real_models sources",
         "tool_calls",
@@ -71,8 +75,8 @@ FLOORS = {
         "serve_app",
     ],
     "pipeline": [
-        "options reasoning threads",
-        "path_checks reading_options",
+        "machine options reasoning threads",
+        "command option_file path_checks reading_options",
         "easydistill filter_judging filter_training records",
         "main_job",
         "agent_job",

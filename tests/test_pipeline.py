@@ -14,12 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 from project_paths import ROOT
-from stillroom.cli import job_parser, main
+from stillroom.cli import main
 from stillroom.console import Console
 from stillroom.errors import LabelingStoppedError
 from stillroom.files import file_sha256, read_json
 from stillroom.labeling.tasks.main_job_labels import propose_own_answers
 from stillroom.pipeline import MainJob, Recipe
+from stillroom.pipeline.commands.run import job_parser
 from stillroom.pipeline.main_job.load_table import make_questions, read_source
 from stillroom.pipeline.main_job.teacher import plan_teacher
 from stillroom.pipeline.main_job.teacher_knowledge import require_knowledge

@@ -2,7 +2,7 @@
 
 import sys
 
-from stillroom.cli import run_easydistill
+from stillroom.pipeline.easydistill.run import easydistill_main
 
 if __name__ == "__main__":
-    sys.exit(run_easydistill(sys.argv[1:]))
+    sys.exit(easydistill_main(sys.argv[1:]))

@@ -22,6 +22,13 @@ from ..errors import ConfigError, StillroomError, nearest
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
+EXITS: Final[dict[int, str]] = {
+    0: "done",
+    EXIT_FAILED: "failed, or a file, folder, model or server cannot be used",
+    EXIT_USAGE: "wrong options",
+    EXIT_INTERRUPTED: "interrupted by Ctrl-C",
+}
+"""Exit code -> what it means, as the help of each command tells it."""
 LARGEST_SEED: Final = 2**32 - 1
 """Largest seed that all random generators accept."""
 _DEVICE: Final = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d+)?")
@@ -48,15 +55,26 @@ class CommandParser(argparse.ArgumentParser):
         program: The command as it is typed.
         description: What the command does.
         examples: Complete command lines, which are shown below the options.
+        exits: Exit code -> what it means, where it differs from `EXITS`.
     """
 
-    def __init__(self, program: str, description: str, examples: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        program: str,
+        description: str,
+        examples: Sequence[str] = (),
+        exits: Mapping[int, str] | None = None,
+    ) -> None:
         """Make a parser without options."""
+        self.examples = tuple(examples)
         shown = "".join(f"\n  {example}" for example in examples)
+        codes = "".join(
+            f"\n  {code:<4} {told}" for code, told in {**EXITS, **(exits or {})}.items()
+        )
         super().__init__(
             program,
             description=description,
-            epilog=f"examples:{shown}" if examples else None,
+            epilog=f"examples:{shown}\n\nexit codes:{codes}" if examples else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
@@ -150,8 +168,9 @@ class CommandParser(argparse.ArgumentParser):
         return f"there is no option {name}" + (f"; the nearest is {found}" if found else "")
 
 
-Action = tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], None], str]
-"""A command of a group: its parser, what it does, and its line in the group's help."""
+Action = tuple[Callable[[], CommandParser], Callable[[argparse.Namespace, Console], object], str]
+"""An action of a group: its parser, what it does (it returns what `--json` prints), and its line in
+the group's help."""
 
 
 def guarded(
@@ -308,3 +327,14 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="show messages of libraries, and tracebacks"
     )
+
+
+def add_json(parser: argparse.ArgumentParser, told: str = "") -> None:
+    """Add `--json`.
+
+    Args:
+        parser: Parser of the command.
+        told: What is printed, where it is not one document with the result.
+    """
+    default = "print the result as one JSON document, and all else on standard error"
+    parser.add_argument("--json", action="store_true", help=told or default)

@@ -9,7 +9,7 @@ import pytest
 from stillroom.cli import main
 from stillroom.labeling.filters.filter_package import load_filter
 from stillroom.labeling.filters.oracle_reply import read_reply
-from stillroom.pipeline.commands.filter import ACTIONS
+from stillroom.pipeline.commands.filters.actions import ACTIONS
 
 LONG = "words and more words " * 30
 
@@ -40,7 +40,9 @@ def scripted(monkeypatch, answer):
             pass
 
     made = Oracle()
-    monkeypatch.setattr("stillroom.pipeline.commands.oracle_options.chosen_teacher", lambda _: made)
+    monkeypatch.setattr(
+        "stillroom.pipeline.commands.filters.oracle_options.chosen_teacher", lambda _: made
+    )
     return made
 
 
@@ -85,7 +87,7 @@ def write_lines(path, records):
 @pytest.mark.parametrize("action", ACTIONS)
 def test_the_examples_of_help_parse(action):
     parser = ACTIONS[action][0]()
-    for line in parser.epilog.splitlines()[1:]:
+    for line in parser.examples:
         parser.parse_args(shlex.split(line)[3:])
 
 

@@ -98,7 +98,7 @@ def test_every_flag_of_fastdistill_is_there():
 def test_examples_of_the_actions_parse(parser):
     import shlex
 
-    for line in parser().epilog.splitlines()[1:]:
+    for line in parser().examples:
         args = shlex.split(line)[3:]
         assert parser().parse_known_intermixed_args(args)[1] == []
 

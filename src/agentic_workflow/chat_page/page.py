@@ -116,13 +116,20 @@ def mount_chat_page(
     return app
 
 
-def launch(service: ChatService, *, port: int | None = None, block: bool = True) -> str:
+def launch(
+    service: ChatService,
+    *,
+    port: int | None = None,
+    block: bool = True,
+    tell: Callable[[str], object] | None = None,
+) -> str:
     """Serve the chat page on 127.0.0.1 and print its address.
 
     Args:
         service: Answers the questions and keeps the conversations.
         port: TCP port; None takes the first free one from 7860.
         block: Serve until Ctrl-C; False returns immediately, for tests and notebooks.
+        tell: Called with the address when the page is there; None prints it.
 
     Returns:
         The address.
@@ -139,7 +146,10 @@ def launch(service: ChatService, *, port: int | None = None, block: bool = True)
         app_kwargs={"middleware": [Middleware(PageHeaders)]},
         **page_options(),
     )
-    print(f"stillroom chat: {address}  (press Ctrl-C to stop)", flush=True)
+    if tell is None:
+        print(f"stillroom chat: {address}  (press Ctrl-C to stop)", flush=True)
+    else:
+        tell(str(address))
     if block:
         page.block_thread()
     return str(address)

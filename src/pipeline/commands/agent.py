@@ -7,34 +7,15 @@ stillroom agent distill --config configs/fastdistill/agent_distill.sample.yaml
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...console import Console, quiet_libraries
-from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, text, whole_number
-from .pipeline import LAYERS_MESSAGE, add_layers, no_action
-
-
-def agent_main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-        0 for success, 1 for a failure, 2 for wrong options or settings, 130 if interrupted.
-    """
-    words = list(argv or ())
-    if words and words[0] == "distill":
-        return _distill_main(words[1:])
-    parser = CommandParser(
-        "stillroom agent",
-        "Distil a small agent for a task in words.\n\n"
-        "  distill   a teacher writes and answers instructions; a student learns what is kept",
-        ('stillroom agent distill --task "answer questions about keeping bees"',),
-    )
-    parser.usage = "stillroom agent distill [options]"
-    return no_action(parser, words, ("distill",))
+from ...console import Console
+from ...errors import ConfigError
+from ..command import Command, Group
+from ..options import EXIT_USAGE, CommandParser, add_json, add_verbose, text, whole_number
+from .pipeline import LAYERS_MESSAGE, add_layers
 
 
 def distill_parser() -> CommandParser:
@@ -64,20 +45,9 @@ def distill_parser() -> CommandParser:
     add("--export-gguf", action=argparse.BooleanOptionalAction,
         help="write the student for llama.cpp and Ollama as well (default: yes)")  # fmt: skip
     add("--gguf-output", type=text, metavar="PATH", help="the GGUF file (default: in the bundle)")
-    add("--json", action="store_true", help="print the parts of the bundle as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
-
-
-def _distill_main(argv: Sequence[str]) -> int:
-    parser = distill_parser()
-    args = parser.read(argv)
-    if not args.config and (args.config_env or args.config_run):
-        print(LAYERS_MESSAGE, file=sys.stderr)
-        return EXIT_USAGE
-    quiet_libraries()
-    folder = str(Path(args.output_dir or "outputs/agents"))
-    return guarded(lambda: _distill(args), parser, args, folder, config_code=EXIT_USAGE)
 
 
 def chosen_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -101,11 +71,13 @@ def chosen_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
-def _distill(args: argparse.Namespace) -> None:
+def _distill(args: argparse.Namespace) -> dict[str, Any]:
     from ..agent_job.run import distill_agent
     from ..agent_job.settings import read_agent_config
     from ..records.config.config_layers import deep_merge, read_layers
 
+    if not args.config and (args.config_env or args.config_run):
+        raise ConfigError([LAYERS_MESSAGE])
     Console(args.verbose, as_data=True)
     layers = read_layers((args.config, args.config_env, args.config_run))
     beside = Path(args.config).resolve().parent if args.config else None
@@ -114,10 +86,27 @@ def _distill(args: argparse.Namespace) -> None:
     def say(name: str, words: str) -> None:
         print(f"  {name:<11} {words}", file=sys.stderr, flush=True)
 
-    bundle = distill_agent(config, say)
-    if args.json:
-        print(json.dumps(bundle.told(), indent=2))
-        return
-    import yaml  # type: ignore[import-untyped]
+    told = distill_agent(config, say).told()
+    if not args.json:
+        import yaml  # type: ignore[import-untyped]
 
-    print(yaml.safe_dump(bundle.told(), sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), end="")
+    return told
+
+
+AGENT = Group(
+    "stillroom agent",
+    "Distil a small agent for a task in words.",
+    {
+        "distill": (
+            Command(
+                distill_parser,
+                _distill,
+                folder=lambda args: str(Path(args.output_dir or "outputs/agents")),
+                config_code=EXIT_USAGE,
+            ),
+            "a teacher writes and answers instructions; a student learns what is kept",
+        ),
+    },
+    ('stillroom agent distill --task "answer questions about keeping bees"',),
+)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...console import Console
 from ...errors import DataError
-from ..options import CommandParser, add_verbose, text, whole_number
+from ..command import Command
+from ..options import CommandParser, add_json, add_verbose, text, whole_number
 from ..path_checks import missing_source
 from ..reading_options import add_reading_options
 from .open_asker import open_asker, student_folder
@@ -46,13 +47,13 @@ def ask_parser(program: str = "stillroom ask") -> CommandParser:
     add("--explain", action="store_true", help="print the likeliest readings of each question, and "
         "the SQL of the first")  # fmt: skip
     add("--always", action="store_true", help="answer whatever the confidence")
-    add("--json", action="store_true", help="print one JSON object per line")
     add("--key", type=text, help="column that names the records; default: detected")
     add("--verify", nargs="?", const=1, type=whole_number(1), metavar="N",
         help="approve the likeliest reading of the question, which is always used from then on; "
         "with N, approve the N-th reading of --explain")  # fmt: skip
     add("--verified", type=text, metavar="FILE.yaml", help="verified questions; default: "
         "verified.yaml in the folder, or TABLE.verified.yaml beside it")  # fmt: skip
+    add_json(parser, "print one JSON object per line, one line per question")
     add_verbose(parser)
     add_reading_options(parser)
     return parser
@@ -190,3 +191,6 @@ def _explained(answer: TableAnswer) -> dict[str, Any]:
         "sql": sql,
         "duckdb": [] if found is None else list(found.values),
     }
+
+
+ASK = Command(ask_parser, ask_questions, ask_faults, prints_json=True)

@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 
 from ...console import Console
 from ...errors import DataError
+from ..command import Command
 from ..options import (
     CommandParser,
     Fault,
+    add_json,
     add_verbose,
     device,
     faults_of,
@@ -109,6 +111,7 @@ def cache_parser(program: str = "stillroom cache-logits") -> CommandParser:
         help="tokens of a forward pass (default 4096)",
     )
     add("--share", type=share, default=(1, 1), help="i/n: build one of n shares in this process")
+    add_json(parser)
     add_verbose(parser)
     add_reading_options(parser)
     add = parser.add_argument_group("a teacher on a server").add_argument
@@ -158,7 +161,7 @@ def chosen_temperatures(args: argparse.Namespace) -> tuple[float, ...]:
     return (1.0,) if args.teacher is not None and _is_server(args.teacher) else (1.0, 2.0, 4.0)
 
 
-def cache_logits(args: argparse.Namespace) -> None:
+def cache_logits(args: argparse.Namespace) -> dict[str, Any]:
     """Build the cache that the options describe and print what it holds.
 
     Raises:
@@ -197,9 +200,15 @@ def cache_logits(args: argparse.Namespace) -> None:
     manifest, kept = done.manifest, done.parts - done.built
     words = f"{done.built} of {done.parts} parts built" + (f", {kept} were there" if kept else "")
     console.line("cache", words, time.monotonic() - began)
+    told = {
+        "folder": args.output,
+        "parts": done.parts,
+        "built": done.built,
+        "complete": done.complete,
+    }
     if not done.complete:
         console.line("", "not complete yet: the other shares are missing")
-        return
+        return told
     size = manifest.to_dict()["bytes_per_token"]
     console.line(
         "written",
@@ -208,6 +217,11 @@ def cache_logits(args: argparse.Namespace) -> None:
     )
     named = f'teacher_model_name="{manifest.spec.teacher.id}", ' if _is_server(args.teacher) else ""
     console.line("next", f'DistillationConfig(..., {named}teacher_cache="{args.output}")')
+    return told | {
+        "sequences": manifest.sequences,
+        "tokens": manifest.tokens,
+        "bytes_per_token": size,
+    }
 
 
 def _of_source(records: list[dict[str, Any]], source: str, data: str) -> list[dict[str, Any]]:
@@ -272,3 +286,6 @@ def share(given: str) -> tuple[int, int] | Fault:
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         return Fault(f"is {given!r}; allowed is i/n, such as 1/4 for the first of four")
     return int(number), int(count)
+
+
+CACHE_LOGITS = Command(cache_parser, cache_logits, cache_faults, lambda args: args.output)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import zipfile
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,8 @@ from typing import Final
 from ...console import Console
 from ...errors import DataError
 from ...tables import FactTable
-from ..options import CommandParser, add_verbose, text, whole_number
+from ..command import Command, print_json
+from ..options import CommandParser, add_json, add_verbose, text, whole_number
 from ..path_checks import model_faults
 
 MOST_RECORDS: Final = 100_000
@@ -40,6 +42,7 @@ def chat_parser(program: str = "stillroom chat") -> CommandParser:
         "--keep", type=text, metavar="FOLDER",
         help="where conversations and feedback are kept; default: chat/ in the run's folder",
     )  # fmt: skip
+    add_json(parser, "print the address as one JSON document when the page is there")
     add_verbose(parser)
     return parser
 
@@ -64,9 +67,16 @@ def chat(args: argparse.Namespace) -> None:
     student = args.checkpoint or newest_student()
     service = open_chat_service(student, keep=args.keep, read_table=read_own_table)
     try:
-        launch(service, port=args.port)
+        launch(service, port=args.port, tell=_told(args, str(student)))
     finally:
         service.close()
+
+
+def _told(args: argparse.Namespace, student: str) -> Callable[[str], None]:
+    """Make what prints the address: for a person, or as JSON."""
+    if args.json:
+        return lambda address: print_json({"address": address, "student": student})
+    return lambda address: print(f"stillroom chat: {address}  (press Ctrl-C to stop)", flush=True)
 
 
 def read_own_table(path: Path, name: str) -> FactTable:
@@ -104,3 +114,6 @@ def read_own_table(path: Path, name: str) -> FactTable:
         return fact_table(records, profile, asked)
     except DataError as fault:
         raise DataError(str(fault).replace(str(path), name)) from fault
+
+
+CHAT = Command(chat_parser, chat, chat_faults, prints_json=True)

@@ -21,7 +21,8 @@ from typing import Any
 from ...config import as_settings, read_written_json
 from ...console import Console
 from ...errors import ConfigError
-from ..options import CommandParser, add_verbose, faults_of, is_device, text
+from ..command import Command
+from ..options import CommandParser, add_json, add_verbose, faults_of, is_device, text
 from ..path_checks import model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
@@ -46,6 +47,7 @@ def distill_parser(program: str = "stillroom distill") -> CommandParser:
         metavar="key=value",
         help="overrides a setting of the file; a value that is not JSON is taken as text",
     )
+    add_json(parser)
     add_verbose(parser)
     add_reading_options(parser)
     return parser
@@ -118,11 +120,11 @@ def _data_faults(config: Mapping[str, Any], beside: Path) -> list[str]:
     return [fault for name in names for fault in faults_of(lambda: find_data(name, beside) and [])]  # noqa: B023
 
 
-def distill_file(args: argparse.Namespace) -> Path:
+def distill_file(args: argparse.Namespace) -> dict[str, Any]:
     """Run the trainings that the settings file describes and print their results.
 
     Returns:
-        The folder of the last student.
+        `student`, the folder of the last student, and `trainings`, what each came to.
 
     Raises:
         StillroomError: The settings have faults, or data or models cannot be used.
@@ -138,7 +140,7 @@ def distill_file(args: argparse.Namespace) -> Path:
     if is_main_process():
         for name, folder, summary in done:
             console.line(name, _words(folder, summary), summary.seconds if summary else None)
-    return done[-1][1]
+    return {"student": done[-1][1], "trainings": [_told(*one) for one in done]}
 
 
 Done = list[tuple[str, Path, Any]]
@@ -186,6 +188,20 @@ def _words(folder: Path, summary: Any) -> str:  # noqa: ANN401 - a DistillationS
     if summary.losses:
         words += f", loss {summary.losses[0][1]:.3f} -> {summary.losses[-1][1]:.3f}"
     return f"{words}: {folder}"
+
+
+def _told(name: str, folder: Path, summary: Any) -> dict[str, Any]:  # noqa: ANN401
+    told = {"name": name, "folder": folder, "trained": summary is not None}
+    if summary is None:
+        return told
+    losses = [loss for _, loss in summary.losses]
+    return told | {
+        "steps": summary.steps,
+        "examples": summary.examples,
+        "first_loss": losses[0] if losses else None,
+        "last_loss": losses[-1] if losses else None,
+        "seconds": summary.seconds,
+    }
 
 
 def read_settings(path: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -236,3 +252,6 @@ def _key_in(place: Any, key: str, override: str, *, may_be_new: bool = False) ->
     if not may_be_new and key not in place:
         raise ConfigError([f"{override!r}: the file has no {key!r}"])
     return key
+
+
+DISTILL = Command(distill_parser, distill_file, distill_faults)

@@ -24,8 +24,10 @@ from ...console import Console
 from ...errors import ConfigError, LabelingStoppedError
 from ...files import write_json, write_json_lines
 from ...record_shapes import asked_shape, put_column
+from ..command import Command
 from ..options import (
     CommandParser,
+    add_json,
     add_verbose,
     faults_of,
     listed,
@@ -139,8 +141,8 @@ def expand_faults(args: argparse.Namespace) -> list[str]:
     return faults + faults_of(lambda: _plan(args))
 
 
-def label_file(args: argparse.Namespace) -> None:
-    """Label the records that the options name and print the result.
+def label_file(args: argparse.Namespace) -> dict[str, Any]:
+    """Label the records that the options name, print the result and return the report.
 
     Raises:
         LabelingStoppedError: The run ended early, or no record has a label.
@@ -177,7 +179,7 @@ def label_file(args: argparse.Namespace) -> None:
         for one in run.labelled
     ]
     path = write_json_lines(Path(args.output) / LABELS_FILE, labelled)
-    _report(args, run, teacher.name, profile)
+    report = _report(args, run, teacher.name, profile)
     console.line("labels", _words(run), time.monotonic() - began)
     console.line("written", str(path))
     if run.failed:
@@ -194,10 +196,11 @@ def label_file(args: argparse.Namespace) -> None:
             f"no record has a label; {Path(args.output) / 'dead_letter.jsonl'} says why, and "
             f"{_RETRY} asks for them again"
         )
+    return report | {"file": path}
 
 
-def expand_file(args: argparse.Namespace) -> None:
-    """Write more records like those that the options name and print the result.
+def expand_file(args: argparse.Namespace) -> dict[str, Any]:
+    """Write more records like those that the options name, and print and return the result.
 
     Raises:
         LabelingStoppedError: The run ended early.
@@ -232,6 +235,14 @@ def expand_file(args: argparse.Namespace) -> None:
         raise LabelingStoppedError(told)
     if len(grown.records) < args.target:
         console.line("", f"{args.target:,} were asked for; the teacher wrote no more new ones")
+    return {
+        "file": path,
+        "records": len(grown.records),
+        "new": grown.new,
+        "by_method": dict(grown.methods),
+        "duplicates": grown.duplicates,
+        "failed": grown.failed,
+    }
 
 
 @contextmanager
@@ -264,6 +275,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="column with the questions; default: question, instruction or prompt",
     )
     add("--context", type=text, help="column with a text that goes with each question")
+    add_json(parser)
     add_verbose(parser)
 
 
@@ -386,8 +398,10 @@ def _words(run: LabelRun) -> str:
     return ", ".join(words)
 
 
-def _report(args: argparse.Namespace, run: LabelRun, teacher: str, profile: DecodeProfile) -> None:
-    """Write the numbers of the run to `report.json`, without addresses and keys."""
+def _report(
+    args: argparse.Namespace, run: LabelRun, teacher: str, profile: DecodeProfile
+) -> dict[str, Any]:
+    """Write the numbers of the run to `report.json`, without addresses and keys; return them."""
     from ...prompts import format_sha256
 
     numbers: Mapping[str, Any] = asdict(run.numbers)
@@ -402,3 +416,8 @@ def _report(args: argparse.Namespace, run: LabelRun, teacher: str, profile: Deco
         **numbers,
     }
     write_json(Path(args.output) / REPORT_FILE, report)
+    return report
+
+
+LABEL = Command(label_parser, label_file, label_faults, lambda args: args.output)
+EXPAND = Command(expand_parser, expand_file, expand_faults, lambda args: args.output)

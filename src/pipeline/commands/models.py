@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,8 @@ from ...inference.sources.model_cache import (
     remove_model,
 )
 from ...inference.sources.packaged import PACKAGED
-from ..options import CommandParser, add_verbose, one_of, text
+from ..command import Command
+from ..options import CommandParser, add_json, add_verbose, one_of, text
 
 _ACTIONS: Final = ("list", "add", "path", "remove")
 
@@ -43,7 +43,7 @@ def models_parser() -> CommandParser:
     parser.add_argument("action", type=one_of(*_ACTIONS), help=" | ".join(_ACTIONS))
     parser.add_argument("names", nargs="*", type=text, metavar="NAME", help="models, by name")
     parser.add_argument("--wheel", type=text, metavar="FILE", help="add: a wheel fetched elsewhere")
-    parser.add_argument("--json", action="store_true", help="list: as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -60,14 +60,12 @@ def models_faults(args: argparse.Namespace) -> list[str]:
         faults.append("path needs one name")
     if args.wheel is not None and (args.action != "add" or len(args.names) != 1):
         faults.append("--wheel goes with add and one name")
-    if args.json and args.action != "list":
-        faults.append("--json goes with list")
     return faults
 
 
-def run_models(args: argparse.Namespace) -> None:
-    """Run the action that the options name."""
-    {"list": _list, "add": _add, "path": _path, "remove": _remove}[args.action](args)
+def run_models(args: argparse.Namespace) -> dict[str, Any]:
+    """Run the action that the options name, and return its result."""
+    return {"list": _list, "add": _add, "path": _path, "remove": _remove}[args.action](args)
 
 
 def listed_models() -> list[dict[str, Any]]:
@@ -97,29 +95,30 @@ def listed_models() -> list[dict[str, Any]]:
     return packaged + converted
 
 
-def _list(args: argparse.Namespace) -> None:
+def _list(args: argparse.Namespace) -> dict[str, Any]:
     models = listed_models()
-    if args.json:
-        print(json.dumps({"cache": str(model_cache()), "models": models}, indent=2))
-        return
     console = Console(args.verbose)
     for model in models:
         state = "not added" if model["bytes"] is None else f"{model['bytes'] / 1e6:.0f} MB"
         licence = f"; {model['licence']}" if "licence" in model else ""
         console.line(model["name"], f"{state:<10} {model['told']}{licence}")
     console.line("cache", str(model_cache()))
+    return {"cache": model_cache(), "models": models}
 
 
-def _add(args: argparse.Namespace) -> None:
+def _add(args: argparse.Namespace) -> dict[str, Any]:
     from ...inference.sources.add_model import add_model
 
-    console = Console(args.verbose)
+    console, added = Console(args.verbose), []
     for name in args.names:
         with console.timed(name) as words, console.busy(f"fetching {name}"):
-            words.append(str(add_model(name, args.wheel)))
+            folder = add_model(name, args.wheel)
+            words.append(str(folder))
+        added.append({"name": name, "folder": folder})
+    return {"added": added}
 
 
-def _path(args: argparse.Namespace) -> None:
+def _path(args: argparse.Namespace) -> dict[str, Any]:
     found = find_model(args.names[0])
     if not isinstance(found, Path):
         from ...errors import ModelNotFoundError, did_you_mean
@@ -129,9 +128,16 @@ def _path(args: argparse.Namespace) -> None:
             f"{found!r} is not a folder, a .gguf file or a packaged model; {near}"
         )
     print(found)
+    return {"name": args.names[0], "folder": found}
 
 
-def _remove(args: argparse.Namespace) -> None:
-    console = Console(args.verbose)
+def _remove(args: argparse.Namespace) -> dict[str, Any]:
+    console, removed = Console(args.verbose), []
     for name in args.names:
-        console.line(name, f"removed {remove_model(name)}")
+        folder = remove_model(name)
+        console.line(name, f"removed {folder}")
+        removed.append({"name": name, "folder": folder})
+    return {"removed": removed}
+
+
+MODELS = Command(models_parser, run_models, models_faults)

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...console import Console, quiet_libraries
 from ...errors import ConfigError, did_you_mean
+from ..command import Group, Verdict, perform
 from ..options import (
-    EXIT_FAILED,
     EXIT_USAGE,
     CommandParser,
+    add_json,
     add_verbose,
-    guarded,
     one_of,
     text,
     whole_number,
@@ -38,45 +38,6 @@ if TYPE_CHECKING:
 BOTH_MESSAGE: Final = "Only one of `--config` or `--script` can be informed."
 NONE_MESSAGE: Final = "`--config` or `--script` must be informed."
 LAYERS_MESSAGE: Final = "`--config-env` and `--config-run` require `--config`."
-_ACTIONS: Final = ("run", "info", "replay")
-
-
-def pipeline_main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-        0 for success, 1 for a run that failed or a replay that found a difference, 2 for wrong
-        options or a configuration with faults, 130 if it was interrupted.
-    """
-    words = list(argv or ())
-    actions = {"run": _run_main, "info": _info_main, "replay": _replay_main}
-    if words and words[0] in actions:
-        return actions[words[0]](words[1:])
-    parser = CommandParser(
-        "stillroom pipeline",
-        "Run, show and verify pipelines of records.\n\n"
-        "  run      run a pipeline from a YAML or JSON file, or from a Python script\n"
-        "  info     show the steps, settings and connections of a pipeline\n"
-        "  replay   verify the files of a run, or compare two runs",
-        (
-            "stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml",
-            "stillroom pipeline info --config examples/fastdistill/fastdistill_pipeline.yaml",
-            "stillroom pipeline replay artifacts/RUN_ID --verify",
-        ),
-    )
-    parser.usage = "stillroom pipeline {run,info,replay} [options]"
-    return no_action(parser, words, _ACTIONS)
-
-
-def no_action(parser: CommandParser, words: Sequence[str], actions: Sequence[str]) -> int:
-    """Print the help of a command that needs an action, or which action is nearest."""
-    _, left = parser.parse_known_args(words)
-    if not left:
-        parser.print_help(sys.stderr)
-        return EXIT_USAGE
-    near = did_you_mean(left[0], actions, what="action")
-    print(f"{parser.prog}: there is no action {left[0]!r}; {near}", file=sys.stderr)
-    return EXIT_USAGE
 
 
 def add_layers(parser: CommandParser, *, what: str = "pipeline") -> None:
@@ -122,7 +83,7 @@ def run_parser() -> CommandParser:
     add("--commit-message", type=text, help="message of that commit")
     add("--private", action="store_true", help="make that data set private")
     add("--token", type=text, help="token of the hub; default HF_TOKEN; it is written nowhere")
-    add("--json", action="store_true", help="print the result as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -152,25 +113,26 @@ def _run_main(argv: Sequence[str]) -> int:
 
 
 def _checked(
-    parser: CommandParser, args: argparse.Namespace, wrong: Sequence[str], work: Callable[[], int]
+    parser: CommandParser,
+    args: argparse.Namespace,
+    wrong: Sequence[str],
+    work: Callable[[], object],
 ) -> int:
     """Print what is wrong as it is, or do the work."""
     if wrong:
         print("\n".join(wrong), file=sys.stderr)
         return EXIT_USAGE
     quiet_libraries()
-    codes: list[int] = []
 
-    def told_work() -> None:
+    def told_work() -> object:
         try:
-            codes.append(work())
+            return work()
         except KeyboardInterrupt as stopped:  # a pipeline says where it stopped and what goes on
             if str(stopped):
                 print(f"\n{stopped}", file=sys.stderr)
             raise
 
-    code = guarded(told_work, parser, args, config_code=EXIT_USAGE)
-    return codes[0] if code == 0 and codes else code
+    return perform(told_work, parser, args, config_code=EXIT_USAGE)
 
 
 @dataclass(frozen=True)
@@ -234,7 +196,7 @@ def _scripted(path: str, variable: str) -> Pipeline:
     return pipeline
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> dict[str, Any]:
     console = Console(args.verbose, as_data=args.json)
     names = ("artifacts_dir", "run_id", "pilot", "engine")
     opened = open_pipeline_files(args, {name: getattr(args, name) for name in names})
@@ -246,11 +208,7 @@ def _run(args: argparse.Namespace) -> int:
         if args.json
         else lambda report: _shown_pilot(console, report, asks=not args.yes),
     )
-    told = result_told(opened.pipeline, result)
-    if args.json:
-        print(json.dumps(told, indent=2))
-    else:
-        console.line("partial" if result.partial else "run", str(result.folder))
+    console.line("partial" if result.partial else "run", str(result.folder))
     if args.repo_id is not None:
         result.push_to_hub(
             args.repo_id,
@@ -258,9 +216,8 @@ def _run(args: argparse.Namespace) -> int:
             private=args.private,
             token=args.token,
         )
-        if not args.json:
-            console.line("hub", args.repo_id)
-    return 0
+        console.line("hub", args.repo_id)
+    return result_told(opened.pipeline, result)
 
 
 def _shown_pilot(console: Console, report: PilotReport, *, asks: bool) -> bool:
@@ -351,7 +308,7 @@ def info_parser() -> CommandParser:
         ),
     )
     add_layers(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON that `run --config` reads")
+    add_json(parser, "print the pipeline as JSON that `run --config` reads")
     add_verbose(parser)
     return parser
 
@@ -363,13 +320,10 @@ def _info_main(argv: Sequence[str]) -> int:
     return _checked(parser, args, wrong, lambda: _info(args))
 
 
-def _info(args: argparse.Namespace) -> int:
+def _info(args: argparse.Namespace) -> Any:  # noqa: ANN401 - the pipeline as JSON
     console = Console(args.verbose, as_data=args.json)
     pipeline = open_pipeline_files(args, {}).pipeline
     dumped = pipeline.dump()
-    if args.json:
-        print(json.dumps(dumped, indent=2, ensure_ascii=False))
-        return 0
     told = dumped["pipeline"]
     console.head(f"{told['name']}: {told['description'] or 'no description'}")
     for entry in told["steps"]:
@@ -382,7 +336,7 @@ def _info(args: argparse.Namespace) -> int:
         console.line("connection", f"{connection['from']} -> {', '.join(connection['to']) or '-'}")
     for stage in pipeline.plan().stages:
         console.line("stage", f"{stage.name}: {', '.join(step.name for step in stage.steps)}")
-    return 0
+    return dumped
 
 
 def replay_parser() -> CommandParser:
@@ -400,7 +354,7 @@ def replay_parser() -> CommandParser:
     add("run", type=text, help="folder of a run")
     add("--verify", action="store_true", help="recompute hashes and counts (the default)")
     add("--against", type=text, metavar="RUN", help="another run, which must hold the same")
-    add("--json", action="store_true", help="as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -411,19 +365,33 @@ def _replay_main(argv: Sequence[str]) -> int:
     return _checked(parser, args, (), lambda: _replay(args))
 
 
-def _replay(args: argparse.Namespace) -> int:
+def _replay(args: argparse.Namespace) -> object:
     from ..records.replay import compare, verify
 
     console = Console(args.verbose, as_data=args.json)
     faults = verify(args.run) if args.verify or args.against is None else []
     if args.against is not None:
         faults += compare(args.run, args.against)
-    if args.json:
-        print(json.dumps({"run": args.run, "against": args.against, "faults": faults}, indent=2))
-    else:
-        for fault in faults:
-            console.line("differs", fault)
-        if not faults:
-            same = f"as {args.against}" if args.against else "as it was written"
-            console.line("verified", f"{args.run} is {same}")
-    return EXIT_FAILED if faults else 0
+    for fault in faults:
+        console.line("differs", fault)
+    if not faults:
+        same = f"as {args.against}" if args.against else "as it was written"
+        console.line("verified", f"{args.run} is {same}")
+    told = {"run": args.run, "against": args.against, "faults": faults}
+    return Verdict(told) if faults else told
+
+
+PIPELINE = Group(
+    "stillroom pipeline",
+    "Run, show and verify pipelines of records.",
+    {
+        "run": (_run_main, "run a pipeline from a YAML or JSON file, or from a Python script"),
+        "info": (_info_main, "show the steps, settings and connections of a pipeline"),
+        "replay": (_replay_main, "verify the files of a run, or compare two runs"),
+    },
+    (
+        "stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml",
+        "stillroom pipeline info --config examples/fastdistill/fastdistill_pipeline.yaml",
+        "stillroom pipeline replay artifacts/RUN_ID --verify",
+    ),
+)

@@ -8,40 +8,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...errors import did_you_mean
-from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, one_of, text
-from .pipeline import no_action
+from ..command import Command, Group
+from ..options import EXIT_USAGE, CommandParser, add_json, add_verbose, one_of, text
 
-_ACTIONS: Final = ("list", "show")
 KINDS: Final = ("llm", "embeddings", "image_generation", "step", "task")
-
-
-def registry_main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-        0 for success, 2 for wrong options or a component that is not there.
-    """
-    words = list(argv or ())
-    if words and words[0] in _ACTIONS:
-        shows = words[0] == "show"
-        parser = show_parser() if shows else list_parser()
-        args = parser.read(words[1:])
-        work = _show if shows else _list
-        return guarded(lambda: work(args), parser, args, config_code=EXIT_USAGE)
-    parser = CommandParser(
-        "stillroom registry",
-        "List the steps and models that pipelines in files can name.\n\n"
-        "  list   all, or those of a kind or source\n"
-        "  show   one, with its settings",
-        ("stillroom registry list --kind step", "stillroom registry show --kind llm --name vLLM"),
-    )
-    parser.usage = "stillroom registry {list,show} [options]"
-    return no_action(parser, words, _ACTIONS)
 
 
 def list_parser() -> CommandParser:
@@ -53,7 +26,7 @@ def list_parser() -> CommandParser:
     )
     parser.add_argument("--kind", type=one_of(*KINDS), help=f"{', '.join(KINDS)}; default: all")
     parser.add_argument("--source", type=one_of("builtin", "plugin"), help="default: both")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -67,12 +40,12 @@ def show_parser() -> CommandParser:
     )
     parser.add_argument("--kind", type=one_of(*KINDS), required=True, help=", ".join(KINDS))
     parser.add_argument("--name", type=text, required=True, help="name of the class")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def _list(args: argparse.Namespace) -> None:
+def _list(args: argparse.Namespace) -> dict[str, Any]:
     from ..records.config.components import list_components
 
     found = list_components(args.kind, args.source)
@@ -81,10 +54,10 @@ def _list(args: argparse.Namespace) -> None:
         | ({} if args.kind else {"kind": one.kind})
         for one in found
     ]
-    _print({"kind": args.kind, "components": components}, as_json=args.json)
+    return _shown(args, {"kind": args.kind, "components": components})
 
 
-def _show(args: argparse.Namespace) -> None:
+def _show(args: argparse.Namespace) -> dict[str, Any]:
     from ...errors import ConfigError
     from ..records.config.components import find_class, list_components
     from ..records.config.setting_types import settings_told
@@ -103,13 +76,27 @@ def _show(args: argparse.Namespace) -> None:
         "description": inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0],
         "settings": settings_told(cls),
     }
-    _print(told, as_json=args.json)
+    return _shown(args, told)
 
 
-def _print(told: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    import yaml  # type: ignore[import-untyped]
+def _shown(args: argparse.Namespace, told: dict[str, Any]) -> dict[str, Any]:
+    """Print as YAML what is not printed as JSON."""
+    if not args.json:
+        import yaml  # type: ignore[import-untyped]
 
-    print(yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True), end="")
+        print(yaml.safe_dump(told, sort_keys=False, allow_unicode=True), end="")
+    return told
+
+
+REGISTRY = Group(
+    "stillroom registry",
+    "List the steps and models that pipelines in files can name.",
+    {
+        "list": (
+            Command(list_parser, _list, config_code=EXIT_USAGE),
+            "all, or those of a kind or source",
+        ),
+        "show": (Command(show_parser, _show, config_code=EXIT_USAGE), "one, with its settings"),
+    },
+    ("stillroom registry list --kind step", "stillroom registry show --kind llm --name vLLM"),
+)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,19 @@ from typing import TYPE_CHECKING, Any
 from ...console import Console
 from ...errors import MissingDependencyError
 from ...inference.sources.find_model import find_model
-from ..options import EXIT_USAGE, CommandParser, add_verbose, device, number, one_of, text
+from ..command import Command, Group, print_json
+from ..options import (
+    EXIT_USAGE,
+    CommandParser,
+    add_json,
+    add_verbose,
+    device,
+    number,
+    one_of,
+    text,
+)
 from ..options import whole_number as whole
 from ..path_checks import model_faults, output_faults
-from .pipeline import no_action
 
 if TYPE_CHECKING:
     from ...agentic_workflow.conversations.chat_service import ChatService
@@ -77,6 +85,7 @@ def serve_parser() -> CommandParser:
            help="seconds in one forward pass that count as hung (default 30)")  # fmt: skip
     limits("--drain", dest="drain_s", type=number(0, above=True), default=30.0, metavar="S",
            help="seconds that turns may take to end after SIGTERM (default 30)")  # fmt: skip
+    add_json(parser, "print where the server listens as one JSON document")
     add_verbose(parser)
     return parser
 
@@ -91,7 +100,7 @@ def serve_faults(args: argparse.Namespace) -> list[str]:
 
 def serve(args: argparse.Namespace) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    console = Console(args.verbose)
+    console = Console(args.verbose, as_data=args.json)
     try:
         import fastapi  # noqa: F401 - the first of the extra's packages
         import uvicorn  # noqa: F401
@@ -123,7 +132,11 @@ def serve(args: argparse.Namespace) -> None:
         server = make_server(server_app(service, settings, chat), service, settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         page = "" if chat is None else ", chat page at /chat"
-        console.line("serving", f"http://{host}:{settings.port}{page}  (Ctrl-C to stop)")
+        address = f"http://{host}:{settings.port}"
+        console.line("serving", f"{address}{page}  (Ctrl-C to stop)")
+        if args.json:
+            models = list(service.model_names)
+            print_json({"address": address, "models": models, "chat_page": chat is not None})
         server.run()
     finally:
         service.close()
@@ -185,6 +198,7 @@ def mcp_parser() -> CommandParser:
     add("--host", type=text, default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     add("--port", type=whole(0, 65535), default=8000, help="TCP port (default 8000)")
     add("--tokens", type=text, metavar="FILE", help="file of keys; without one, loopback only")
+    add_json(parser, "with --http: print where the server listens as one JSON document")
     add_verbose(parser)
     return parser
 
@@ -192,7 +206,8 @@ def mcp_parser() -> CommandParser:
 def mcp_faults(args: argparse.Namespace) -> list[str]:
     """List what is wrong with the options, before anything heavy is loaded."""
     _settings(args)
-    return model_faults("checkpoint", args.checkpoint, hub=False)
+    faults = ["--json goes with --http"] if args.json and not args.http else []
+    return faults + model_faults("checkpoint", args.checkpoint, hub=False)
 
 
 def mcp(args: argparse.Namespace) -> None:
@@ -222,63 +237,86 @@ def mcp(args: argparse.Namespace) -> None:
         server = make_server(
             build_app(service, settings, routers=[mcp_routes(service)]), service, settings
         )
-        Console(args.verbose).line("serving", f"http://{args.host}:{args.port}/mcp")
+        address = f"http://{args.host}:{args.port}/mcp"
+        Console(args.verbose, as_data=args.json).line("serving", address)
+        if args.json:
+            print_json({"address": address})
         server.run()
     finally:
         service.close()
 
 
-_ACTIONS = ("add", "list", "remove")
+def add_key_parser() -> CommandParser:
+    """Make the parser of `stillroom keys add`."""
+    return _keys_parser("add", "Make a key and print it, this once.")
 
 
-def keys_main(argv: Sequence[str] | None = None) -> int:
-    """Run `stillroom keys add|list|remove`.
-
-    Returns:
-        0 for success, 1 for a failure, 2 for wrong options.
-    """
-    from ..options import guarded
-
-    words = list(argv or ())
-    if words and words[0] in _ACTIONS:
-        action = words[0]
-        parser = keys_parser(action)
-        args = parser.read(words[1:])
-        return guarded(lambda: _keys(action, args), parser, args, config_code=EXIT_USAGE)
-    parser = CommandParser(
-        "stillroom keys",
-        "The keys of those who may use the server; the file holds their hashes.\n\n"
-        "  add      make a key and print it, this once\n"
-        "  list     whose keys there are\n"
-        "  remove   take all keys of someone away",
-        ("stillroom keys add anna --tokens keys.json", "stillroom keys list --tokens keys.json"),
-    )
-    parser.usage = "stillroom keys {add,list,remove} [options]"
-    return no_action(parser, words, _ACTIONS)
+def list_keys_parser() -> CommandParser:
+    """Make the parser of `stillroom keys list`."""
+    return _keys_parser("list", "List whose keys there are.")
 
 
-def keys_parser(action: str) -> CommandParser:
-    """Make the parser of an action."""
+def remove_keys_parser() -> CommandParser:
+    """Make the parser of `stillroom keys remove`."""
+    return _keys_parser("remove", "Take all keys of someone away.")
+
+
+def _keys_parser(action: str, told: str) -> CommandParser:
     name = "" if action == "list" else " anna"
     parser = CommandParser(
-        f"stillroom keys {action}",
-        {"add": "Make a key.", "list": "List owners.", "remove": "Remove keys."}[action],
-        (f"stillroom keys {action}{name} --tokens keys.json",),
+        f"stillroom keys {action}", told, (f"stillroom keys {action}{name} --tokens keys.json",)
     )
     if action != "list":
         parser.add_argument("name", help="the owner: letters, digits, '.', '_' and '-'")
     parser.add_argument("--tokens", type=text, required=True, metavar="FILE", help="file of keys")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def _keys(action: str, args: argparse.Namespace) -> None:
-    from ...agentic_workflow.http.keys import add_key, read_keys, remove_keys
+def _add_key(args: argparse.Namespace) -> dict[str, Any]:
+    from ...agentic_workflow.http.keys import add_key
 
-    if action == "add":
-        print(add_key(args.tokens, args.name))
-    elif action == "remove":
-        print(f"{remove_keys(args.tokens, args.name)} keys of {args.name} removed")
-    else:
-        for owner in sorted(read_keys(args.tokens).values()):
-            print(owner)
+    key = add_key(args.tokens, args.name)
+    print(key)
+    return {"owner": args.name, "key": key}
+
+
+def _list_keys(args: argparse.Namespace) -> dict[str, Any]:
+    from ...agentic_workflow.http.keys import read_keys
+
+    owners = sorted(read_keys(args.tokens).values())
+    for owner in owners:
+        print(owner)
+    return {"owners": owners}
+
+
+def _remove_keys(args: argparse.Namespace) -> dict[str, Any]:
+    from ...agentic_workflow.http.keys import remove_keys
+
+    removed = remove_keys(args.tokens, args.name)
+    print(f"{removed} keys of {args.name} removed")
+    return {"owner": args.name, "removed": removed}
+
+
+SERVE = Command(serve_parser, serve, serve_faults, prints_json=True)
+MCP = Command(mcp_parser, mcp, mcp_faults, prints_json=True)
+KEYS = Group(
+    "stillroom keys",
+    "The keys of those who may use the server; the file holds their hashes.",
+    {
+        "add": (
+            Command(add_key_parser, _add_key, config_code=EXIT_USAGE),
+            "make a key and print it, this once",
+        ),
+        "list": (
+            Command(list_keys_parser, _list_keys, config_code=EXIT_USAGE),
+            "whose keys there are",
+        ),
+        "remove": (
+            Command(remove_keys_parser, _remove_keys, config_code=EXIT_USAGE),
+            "take all keys of someone away",
+        ),
+    },
+    ("stillroom keys add anna --tokens keys.json", "stillroom keys list --tokens keys.json"),
+)

@@ -11,13 +11,14 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...console import Console
 from ...errors import ConfigError, DataError
 from ...files import atomic_path
 from ...tables import TABLE_BEFORE, TABLE_FILE, FactTable
-from ..options import CommandParser, add_verbose, faults_of, text
+from ..command import Command
+from ..options import CommandParser, add_json, add_verbose, faults_of, text
 from ..path_checks import missing_source
 from ..reading_options import OF_SOURCES, add_reading_options, reading_keywords
 from .open_asker import open_encoder, student_folder
@@ -53,6 +54,7 @@ def update_parser(program: str = "stillroom update") -> CommandParser:
     add("--without", type=text, action="append", default=[], metavar="COLUMN",
         help="column to drop; may be given again")  # fmt: skip
     add("--undo", action="store_true", help="restore the table from before the last update")
+    add_json(parser)
     add_verbose(parser)
     add_reading_options(parser)
     return parser
@@ -83,7 +85,7 @@ def _renamed(args: argparse.Namespace) -> dict[str, str]:
     return {old: new for old, _, new in pairs}
 
 
-def update(args: argparse.Namespace) -> None:
+def update(args: argparse.Namespace) -> dict[str, Any]:
     """Replace the rows of a student's table or undo that, and print what has changed.
 
     Raises:
@@ -98,7 +100,7 @@ def update(args: argparse.Namespace) -> None:
         _undo(folder)
         console.line("undone", f"{folder / TABLE_FILE} is restored; --undo again brings back "
                      "what was undone")  # fmt: skip
-        return
+        return {"student": folder, "undone": True}
     change = _read_change(args, table, console)
     _swap_in(folder, change.table)
     console.line("table", f"{len(change.table.rows):,} rows: {change.added:,} new, "
@@ -110,9 +112,19 @@ def update(args: argparse.Namespace) -> None:
     if change.unused:
         console.line("note", f"not asked about, as the student was made without: "
                      f"{', '.join(change.unused)}")  # fmt: skip
-    _check(folder, table, change.table, console)
+    checked = _check(folder, table, change.table, console)
     console.line("next", f"restart what serves {folder}; stillroom update {args.student} --undo "
                  "brings the old rows back")  # fmt: skip
+    return {
+        "student": folder,
+        "rows": len(change.table.rows),
+        "new": change.added,
+        "changed": change.changed,
+        "gone": change.gone,
+        "not_asked_about": [{"row": row, "reason": why} for row, why in change.skipped],
+        "columns_not_asked_about": list(change.unused),
+        **checked,
+    }
 
 
 def _read_change(args: argparse.Namespace, table: FactTable, console: Console) -> TableChange:
@@ -146,7 +158,7 @@ def _write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> None:
+def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> dict[str, Any]:
     """Check the verified questions and the confidence threshold on the new rows, and print both."""
     from ...understanding.answers.ask_table import TableAsker
     from ...understanding.table.same_value import same_value
@@ -155,12 +167,12 @@ def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> No
 
     tables = typed_facts(old), typed_facts(new)
     place = verified_place(folder)
-    if place.is_file():
-        for line in _verified_lines(place, *tables):
-            console.line("verified", line)
+    lines = list(_verified_lines(place, *tables)) if place.is_file() else []
+    for line in lines:
+        console.line("verified", line)
     questions = list(_questions(new))
     if not questions:
-        return
+        return {"verified": lines, "threshold": None}
     asker = TableAsker(tables[1], encoder=open_encoder())
     told = [(asker.ask(asked), right) for asked, right in questions]
     given = [(one, right) for one, right in told if one.verdict == "answered"]
@@ -174,6 +186,8 @@ def _check(folder: Path, old: FactTable, new: FactTable, console: Console) -> No
     if wrong > MOST_WRONG * max(1, len(given)):
         console.line("warning", "the threshold was set for fewer wrong answers; see ask --explain, "
                      "approve frequent questions with ask --verify, or --undo")  # fmt: skip
+    numbers = {"asked": len(told), "right": good, "wrong": wrong, "least_confidence": asker.least}
+    return {"verified": lines, "threshold": numbers}
 
 
 def _verified_lines(place: Path, old: TypedTable, new: TypedTable) -> Iterator[str]:
@@ -213,3 +227,6 @@ def _questions(table: FactTable) -> Iterator[tuple[str, str]]:
         if key:
             template = rng.choice(column.templates)
             yield re.sub("{key}", lambda _, key=key: key, template), row.values[column.name]  # type: ignore[misc]
+
+
+UPDATE = Command(update_parser, update, update_faults)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ...console import Console, quiet_libraries
-from ..options import EXIT_USAGE, CommandParser, add_verbose, guarded, text
+from ..command import perform
+from ..options import EXIT_USAGE, CommandParser, add_json, add_verbose, text
 from .jobs import list_jobs
 
 if TYPE_CHECKING:
@@ -19,10 +22,11 @@ def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
     """Make the parser of the command's options."""
     what = "Run a job of EasyDistill 1.0 or 2.0, described by a JSON file."
     examples = (f"{program} --config job.json", f"{program} --list-jobs")
-    parser = CommandParser(program, what, examples)
+    parser = CommandParser(program, what, examples, {EXIT_USAGE: "wrong options or configuration"})
     add = parser.add_argument
     add("--config", type=text, help="JSON file (2.0: YAML too)")
     add("--list-jobs", action="store_true", help="list all jobs, and why some are not supported")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -36,25 +40,31 @@ def easydistill_main(argv: Sequence[str] | None = None) -> int:
     """
     parser = easydistill_parser()
     args = parser.read(argv)
-    if args.list_jobs:
-        print("\n".join(list_jobs()))
-        return 0
-    if args.config is None:
+    if args.config is None and not args.list_jobs:
         print("--config is required unless --list-jobs is used.", file=sys.stderr)
         return EXIT_USAGE
     quiet_libraries()
+    work = _listed if args.list_jobs else partial(_run, args)
+    return perform(work, parser, args, config_code=EXIT_USAGE, prefix="")
 
-    def run() -> None:
-        from .config import read_job
 
-        try:
-            with Console(args.verbose).timed("easydistill") as words:
-                words.append(run_job(read_job(args.config)))
-        except KeyboardInterrupt:
-            print("interrupted; the same command goes on", file=sys.stderr)
-            raise
+def _listed() -> dict[str, list[str]]:
+    jobs = list_jobs()
+    print("\n".join(jobs))
+    return {"jobs": jobs}
 
-    return guarded(run, parser, args, config_code=EXIT_USAGE, prefix="")
+
+def _run(args: argparse.Namespace) -> dict[str, str]:
+    from .config import read_job
+
+    try:
+        with Console(args.verbose).timed("easydistill") as words:
+            made = run_job(read_job(args.config))
+            words.append(made)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        raise
+    return {"written": made}
 
 
 def run_job(config: JobConfig) -> str:

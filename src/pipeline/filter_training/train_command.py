@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ...console import Console
 from ..options import (
     Action,
     CommandParser,
+    add_json,
     add_verbose,
     device,
     faults_of,
@@ -101,6 +102,7 @@ def train_parser() -> CommandParser:
         help="accept labels of another prompt or shortening")  # fmt: skip
     for name in _REFUSED:
         add(name, nargs="?", const=True, help=argparse.SUPPRESS)
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -121,9 +123,10 @@ def train_faults(args: argparse.Namespace) -> list[str]:
     return [*faults, *faults_of(lambda: _load(args) and None)]
 
 
-def run_train(args: argparse.Namespace, console: Console) -> None:
+def run_train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Train the students, and print their table."""
     from ...errors import ModelNotFoundError
+    from ...files import read_json
     from .score_report import REPORT_FILE, terminal_table
     from .train_filter import missing_models, train_filter
 
@@ -143,6 +146,7 @@ def run_train(args: argparse.Namespace, console: Console) -> None:
     )  # fmt: skip
     console.block(terminal_table(rows, package.config))
     console.line("report", f"{args.output_dir}/{REPORT_FILE}.md, .json and .png")
+    return {"folder": args.output_dir, "report": read_json(f"{args.output_dir}/{REPORT_FILE}.json")}
 
 
 def prepare_parser() -> CommandParser:
@@ -167,11 +171,12 @@ def prepare_parser() -> CommandParser:
     add("--seed", type=seed, default=42, help="of the order (default 42)")
     add("--allow-view-mismatch", action="store_true",
         help="accept labels of another prompt or shortening")  # fmt: skip
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def run_prepare(args: argparse.Namespace, console: Console) -> None:
+def run_prepare(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Write the training files."""
     from .training_forms import prepare_training_data
 
@@ -182,6 +187,7 @@ def run_prepare(args: argparse.Namespace, console: Console) -> None:
     )  # fmt: skip
     for part, count in counts.items():
         console.line(part, f"{count:,} records in {args.output_dir}/{part}.jsonl")
+    return {"folder": args.output_dir, "records": dict(counts)}
 
 
 def validate_parser() -> CommandParser:
@@ -195,11 +201,12 @@ def validate_parser() -> CommandParser:
     add("--filter", type=text, required=True, help="folder of a package, or <name>/v<N>")
     add("--allow-code", action="store_true", help="run the package's prefilter.py")
     add("--data-dir", type=text, required=True, help="folder of the files")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def run_validate(args: argparse.Namespace, console: Console) -> None:
+def run_validate(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Print what the files hold, and refuse them where they have faults."""
     from ...errors import DataError
     from .training_forms import validate_training_data
@@ -212,6 +219,7 @@ def run_validate(args: argparse.Namespace, console: Console) -> None:
     if found.faults:
         raise DataError("\n".join(found.faults), path=args.data_dir)
     console.line("validated", "no faults")
+    return {"records": dict(found.counts), "notices": list(found.notices)}
 
 
 def _settings(args: argparse.Namespace, package: FilterPackage) -> FilterTraining:

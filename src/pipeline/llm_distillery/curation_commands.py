@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Sequence
 
 from ...console import Console
-from ..commands.filter import ACTIONS
+from ..command import perform
+from ..commands.filters.actions import ACTIONS
 from ..options import CommandParser, add_verbose, guarded, seed, text
 from .options import flat
 
@@ -52,7 +53,7 @@ def _as_action(name: str, action: str, argv: Sequence[str], **defaults: object) 
     parser = action_parser(name, action, **defaults)
     args = parser.read(argv)
     args.input = flat(args.input)
-    return guarded(lambda: ACTIONS[action][1](args, Console(args.verbose)), parser, args)
+    return perform(lambda: ACTIONS[action][1](args, Console(args.verbose)), parser, args)
 
 
 def merge_training_parser() -> CommandParser:

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from ...console import Console
 from ...labeling.filters.oracles.oracle_names import thinking_fields
-from ..commands.filter import label, label_faults
-from ..commands.oracle_options import add_oracle_options, each_oracle, oracle_faults
+from ..commands.filters.actions import label, label_faults
+from ..commands.filters.oracle_options import add_oracle_options, each_oracle, oracle_faults
 from ..commands.teacher_options import add_limits, add_server_options
 from ..options import CommandParser, add_verbose, guarded, listed, number, seed, text, whole_number
 from .options import add_secret, flat, package_folder, warn_of_secret
@@ -176,7 +176,7 @@ def _calibrate(args: argparse.Namespace, console: Console) -> None:
     from ...labeling.filters.curation.merge import read_json_objects
     from ...labeling.filters.filter_package import load_filter
     from ...labeling.filters.oracles.compare_oracles import compare_oracles, report_text
-    from ..commands.oracle_options import chosen_oracles
+    from ..commands.filters.oracle_options import chosen_oracles
     from ..commands.teacher_options import chosen_profile, chosen_settings
 
     rejected: list[str] = []

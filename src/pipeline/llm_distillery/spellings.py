@@ -28,9 +28,9 @@ class Spelling:
     def load(self) -> Callable[[Sequence[str]], int]:
         """Import the function, which takes the options and returns the exit code."""
         if self.action:
-            from ..commands.filter import filter_main
+            from ..commands.filters.actions import FILTER
 
-            return lambda argv: filter_main([self.action, *argv])
+            return lambda argv: FILTER([self.action, *argv])
         module, _, name = self.home.partition(":")
         found: Callable[[Sequence[str]], int] = getattr(
             import_module(f"{__package__.rpartition('.')[0]}.{module}"), name

@@ -10,7 +10,8 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from ...console import Console
-from ..commands.filter_score import (
+from ..command import perform
+from ..commands.filters.score import (
     probe,
     probe_faults,
     probe_parser,
@@ -18,7 +19,7 @@ from ..commands.filter_score import (
     score_faults,
     score_parser,
 )
-from ..options import CommandParser, guarded
+from ..options import CommandParser
 
 
 def train_probe(argv: Sequence[str]) -> int:
@@ -35,11 +36,11 @@ def _as_action(
     name: str,
     action: str,
     parser: CommandParser,
-    work: Callable[[argparse.Namespace, Console], None],
+    work: Callable[[argparse.Namespace, Console], object],
     check: Callable[[argparse.Namespace], Sequence[str]],
     argv: Sequence[str],
 ) -> int:
     parser.prog = f"stillroom {name}"
     parser.epilog = (parser.epilog or "").replace(f"stillroom filter {action}", parser.prog)
     args = parser.read(argv, check)
-    return guarded(lambda: work(args, Console(args.verbose)), parser, args)
+    return perform(lambda: work(args, Console(args.verbose)), parser, args)

@@ -6,9 +6,7 @@ The estimate is based on the questions of a few hundred records and a few timed 
 from __future__ import annotations
 
 import math
-import os
 import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ from ...data.questions.questions import QuestionSet, build_question_set
 from ...distillation.starter_student import StarterSize, new_shape
 from ...errors import ConfigError
 from ...records import Example
+from ..machine import machine_memory
 from .estimate_named import (
     ANSWER_PASSES,
     SCORED_PASSES,
@@ -247,19 +246,6 @@ def require_affordable(job: MainJob, source: Source, console: Console) -> None:
             return
         raise ConfigError(["nothing was trained; a smaller job is named above"])
     raise ConfigError([f"{told}. {advice}. Or pass --yes (max_minutes=None) to train anyway"])
-
-
-def machine_memory() -> float:
-    """Return the bytes of memory of this machine or its container; infinity if unknown."""
-    found = [math.inf]
-    if sys.platform != "win32":
-        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
-    try:
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as limit:
-            found.append(float(limit.read()))
-    except (OSError, ValueError):  # no container, or "max"
-        pass
-    return min(found)
 
 
 def in_words(minutes: float) -> str:

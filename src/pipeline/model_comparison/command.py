@@ -8,7 +8,6 @@ stillroom compare outputs/old 'outputs/new-seed*' --gate --most-mb 20
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 from ...console import Console
 from ...errors import ConfigError
 from ...files import write_json, write_text
-from ..options import CommandParser, add_verbose, faults_of, number, one_of, text, whole_number
+from ..command import Command, Verdict
+from ..options import (
+    EXIT_FAILED,
+    CommandParser,
+    add_json,
+    add_verbose,
+    faults_of,
+    number,
+    one_of,
+    text,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ...evaluation.promotion import Costs
@@ -42,14 +52,13 @@ def compare_parser() -> CommandParser:
         "Compare models on the same records: the first is the baseline, the others are held\n"
         "against it. Each is a run folder (its student's answers), a checkpoint (asked anew) or a\n"
         "file of answers, one record a line, with sample_id and right (or answer and gold).\n"
-        "NAME=PATH names a model; PATH,PATH or a pattern are runs of it with different seeds.\n\n"
-        "Exit status: 0 compared (with --gate: promoted), 1 failed (with --gate: or not\n"
-        "promoted), 2 wrong options.",
+        "NAME=PATH names a model; PATH,PATH or a pattern are runs of it with different seeds.",
         (
             "stillroom compare outputs/old outputs/new --output comparison.html",
             "stillroom compare old=a.csv new=b.csv --metric score --margin 0.1 --json",
             "stillroom compare outputs/old 'outputs/new-seed*' --gate --most-mb 20",
         ),
+        {0: "compared; with --gate: promoted", EXIT_FAILED: "failed; with --gate: not promoted"},
     )
     add = parser.add_argument
     add("models", nargs="+", type=text, metavar="MODEL", help="two or more, the baseline first")
@@ -77,7 +86,7 @@ def compare_parser() -> CommandParser:
     add("--output", type=text, action="append", default=[], metavar="FILE",
         help="write .html, .md (with a picture beside it) or .json; may be given "
         "again")  # fmt: skip
-    add("--json", action="store_true", help="print the comparison as JSON")
+    add_json(parser)
     gate = parser.add_argument_group("may the second model replace the first?").add_argument
     gate("--gate", action="store_true",
          help="judge promotion: every condition with its number and reason")  # fmt: skip
@@ -132,17 +141,17 @@ def compare_faults(args: argparse.Namespace) -> list[str]:
     return faults
 
 
-def compare_models_of(args: argparse.Namespace) -> bool:
+def compare_models_of(args: argparse.Namespace) -> object:
     """Compare the models, print the verdicts and write the reports.
 
     Returns:
-        Whether the gate promotes the new model; True where it was not asked for.
+        The comparison as JSON values; as a `Verdict` where the gate refuses the new model.
 
     Raises:
         ConfigError: There are too few runs.
         DataError: The answers are not to the same questions, or cannot be read.
     """
-    console = Console(args.verbose, as_data=args.json)
+    console = Console(args.verbose)
     from .compare import compare_answers
     from .contenders import Fields, read_contenders
 
@@ -151,7 +160,7 @@ def compare_models_of(args: argparse.Namespace) -> bool:
     if not args.gate:
         _require_runs(contenders[1:], least)
     fields = Fields(args.metric, args.id, args.source, args.category)
-    answers = _answers_of(contenders, args.data, None if args.json else console)
+    answers = _answers_of(contenders, args.data, console)
     margin = _MARGIN if args.margin is None and args.metric in _RATES else args.margin
     found = compare_answers(
         answers, fields=fields, margin=margin, lower_is_better=args.lower_is_better,
@@ -161,11 +170,9 @@ def compare_models_of(args: argparse.Namespace) -> bool:
         found = replace(found, promotion=_judge(args, found, contenders, least, answers))
     for name in args.output:
         _write(found, Path(name))
-    if args.json:
-        print(json.dumps(found.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
-    else:
-        _print(found, args.output, console)
-    return found.promotion is None or found.promotion.promoted
+    _print(found, args.output, console)
+    refused = found.promotion is not None and not found.promotion.promoted
+    return Verdict(found.to_dict()) if refused else found.to_dict()
 
 
 def _require_runs(contenders: Sequence[Contender], least: int) -> None:
@@ -286,3 +293,6 @@ def _print(found: ModelsCompared, outputs: Sequence[str], console: Console) -> N
             console.line("", condition.in_words())
     if outputs:
         console.line("written", "  ".join(outputs))
+
+
+COMPARE = Command(compare_parser, compare_models_of, compare_faults)

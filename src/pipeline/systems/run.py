@@ -22,7 +22,17 @@ from ...errors import ConfigError, EmptyDataError, StillroomError
 from ...prompts import SystemMode
 from ...records import sha256_text, split_position
 from ...run_folder import RunFolder, open_run_folder, source_of
-from ..options import CommandParser, add_verbose, faults_of, number, seed, text, whole_number
+from ..command import Command
+from ..options import (
+    CommandParser,
+    add_json,
+    add_verbose,
+    faults_of,
+    number,
+    seed,
+    text,
+    whole_number,
+)
 from ..path_checks import missing_source, model_faults, output_faults
 from ..reading_options import add_reading_options, reading_keywords
 
@@ -66,6 +76,7 @@ def systems_parser(mode: SystemMode) -> CommandParser:
     add("--epochs", type=epochs, default=10, help="of the student (default 10)")
     add("--max-new-tokens", type=whole_number(1), default=128, help="of an answer (default 128)")
     add("--seed", type=seed, default=0, help="of the trainings (default 0)")
+    add_json(parser)
     add_verbose(parser)
     if mode == "system1":
         add("--relabel", action="store_true", help="train on the teacher's answers, not the data's")
@@ -266,3 +277,17 @@ def _mode_of(model: Any, mode: SystemMode) -> SystemMode:  # noqa: ANN401
     from ...inference.system_pair.answers import trained_mode
 
     return trained_mode(model, mode)
+
+
+def systems_command(mode: SystemMode) -> Command:
+    """Make the command of a mode."""
+    return Command(
+        lambda: systems_parser(mode),
+        lambda args: run_systems_job(args, mode),
+        lambda args: systems_faults(args, mode),
+        lambda args: args.output_dir or f"outputs/{mode}",
+    )
+
+
+SYSTEM1 = systems_command("system1")
+SYSTEM2 = systems_command("system2")

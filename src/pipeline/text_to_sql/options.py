@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from ..options import CommandParser, add_verbose, device, number, seed, text, whole_number
+from ...console import Console
+from ...files import read_json
+from ..command import Command
+from ..options import (
+    CommandParser,
+    add_json,
+    add_verbose,
+    device,
+    number,
+    seed,
+    text,
+    whole_number,
+)
+from ..path_checks import model_faults
 from .settings import DEFAULT_FOLDER, TextToSqlJob
 
 _NAMES = ("teacher", "questions", "measured", "effort", "alpha", "min_score", "seed", "output_dir",
@@ -75,6 +89,7 @@ def text_to_sql_parser(program: str) -> CommandParser:
         metavar="N",
         help="threads to compute with; default: OMP_NUM_THREADS, else as many as cores are idle",
     )
+    add_json(parser)
     add_verbose(parser)
     return parser  # fmt: skip
 
@@ -87,3 +102,18 @@ def text_to_sql_job(args: argparse.Namespace) -> TextToSqlJob:
     """
     given = {name: getattr(args, name) for name in _NAMES}
     return TextToSqlJob(**given, max_minutes=None if args.yes else args.max_minutes)
+
+
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    from .run import run_text_to_sql_job
+
+    folder = run_text_to_sql_job(text_to_sql_job(args), Console(args.verbose))
+    return {"folder": folder, "metrics": read_json(folder / "metrics.json")}
+
+
+TEXT_TO_SQL = Command(
+    lambda: text_to_sql_parser("text_to_sql.py"),
+    _run,
+    lambda args: model_faults("teacher", text_to_sql_job(args).teacher),
+    lambda args: text_to_sql_job(args).folder(),
+)

@@ -82,6 +82,11 @@ def title(rng: random.Random) -> str:
     )
 
 
+def common_columns() -> tuple[Meaning, ...]:
+    """List columns that tables of any kind may have, and how people ask about them."""
+    return _pool().columns
+
+
 @cache
 def _pool() -> Domain:
     return read_domains((WORDS / "columns_en.txt").read_text(encoding="utf-8"), "en")[0]

@@ -11,7 +11,7 @@ from stillroom.distillation.score_students.train_tfidf import train_tfidf
 from stillroom.inference.score_students.protocol import StudentFacts
 from stillroom.labeling.filters.curation.splits import create_splits
 from stillroom.labeling.filters.filter_package import load_filter
-from stillroom.pipeline.commands.filter import ACTIONS, filter_main
+from stillroom.pipeline.commands.filters.actions import ACTIONS, FILTER
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "labeling" / "filters"))
 from made_filter import write_filter
@@ -56,7 +56,7 @@ def files(tmp_path, monkeypatch):
 
 def run(*words):
     try:
-        return filter_main([words[0], "made/v1", *words[1:]])
+        return FILTER([words[0], "made/v1", *words[1:]])
     except SystemExit as left:
         return left.code
 
@@ -82,7 +82,7 @@ def test_calibrate_writes_curves_that_help(files, capsys):
     for one in shrunk:
         one["scores"] = {name: 5 + 0.5 * (x - 5) for name, x in one["scores"].items()}
     write(files / "raw.jsonl", shrunk)
-    assert filter_main(["calibrate", "--filter", "made/v1", "--data-dir", "splits",
+    assert FILTER(["calibrate", "--filter", "made/v1", "--data-dir", "splits",
                         "--predictions", "raw.jsonl", "--test-data", "splits/test.jsonl",
                         "--output", "calibration.json"]) == 0  # fmt: skip
     made = json.loads((files / "calibration.json").read_text())
@@ -115,7 +115,7 @@ def test_gate_lets_the_better_one_pass_and_says_why_not(files, capsys):
     words = ["gate", "--config", "made/v1/config.yaml", "--labels", "all.jsonl", new,
              "--threshold", "6", "--gatekeeper-cap", "2", "--recompute-model-wa",
              "--json"]  # fmt: skip
-    assert filter_main(words) == 0
+    assert FILTER(words) == 0
     assert json.loads(capsys.readouterr().out)["threshold"] == 6.0
     assert run("gate", "--labels", "all.jsonl", "--model", "new0.jsonl") == 1
 
@@ -193,10 +193,11 @@ def test_a_saved_student_is_evaluated_and_calibrated(files, capsys):
     examples = ScoreExamples(texts, targets, np.ones(len(texts)))
     facts = StudentFacts(NAMES, package.view.sha256)
     train_tfidf(examples, examples.chosen(range(20)), facts).save("made/v1/model")
-    assert filter_main(["calibrate", "--filter", "made/v1", "--data-dir", "splits"]) == 0
+    assert FILTER(["calibrate", "--filter", "made/v1", "--data-dir", "splits"]) == 0
     assert (files / "made/v1/calibration.json").is_file()
+    capsys.readouterr()
     assert run("evaluate", "--labels", "splits/test.jsonl", "--json") == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    found = json.loads(capsys.readouterr().out)
     # The texts say nothing of the scores, so nothing is better than the mean.
     assert {one["verdict"] for one in found["dimensions"].values()} <= {"undecided", "worse"}
 
@@ -206,6 +207,6 @@ def test_a_saved_student_is_evaluated_and_calibrated(files, capsys):
 def test_each_has_help_with_an_example(name, capsys):
     assert name in ACTIONS
     with pytest.raises(SystemExit) as left:
-        filter_main([name, "--help"])
+        FILTER([name, "--help"])
     assert left.value.code == 0
     assert f"stillroom filter {name} filters/" in capsys.readouterr().out

@@ -150,7 +150,9 @@ def ran(capsys, tmp_path, monkeypatch):
         opened.append(args)
         return Oracle(args.model or args.teacher)
 
-    monkeypatch.setattr("stillroom.pipeline.commands.oracle_options.chosen_teacher", teacher)
+    monkeypatch.setattr(
+        "stillroom.pipeline.commands.filters.oracle_options.chosen_teacher", teacher
+    )
     monkeypatch.setenv("GEMINI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9/v1")
     capsys.readouterr()

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from stillroom.cli import run_text_to_sql
 from stillroom.data.text_to_sql.databases.all_databases import HELD_OUT, TRAINING
 from stillroom.distillation.starter_student import StarterSize, new_model, train_tokenizer
 from stillroom.errors import ConfigError, LabelingStoppedError
 from stillroom.files import read_json, read_json_lines
 from stillroom.inference.checkpoints.load_student import save_checkpoint
 from stillroom.pipeline.text_to_sql import answers, run, training
+from stillroom.pipeline.text_to_sql.options import TEXT_TO_SQL
 from stillroom.pipeline.text_to_sql.run import run_text_to_sql_job
 from stillroom.pipeline.text_to_sql.settings import TextToSqlJob
 
@@ -145,5 +145,5 @@ def test_wrong_settings_are_told_all_at_once():
 
 def test_the_command_names_a_model_that_is_missing(capsys, tmp_path):
     with pytest.raises(SystemExit):
-        run_text_to_sql(["--teacher", str(tmp_path / "none")])
+        TEXT_TO_SQL(["--teacher", str(tmp_path / "none")])
     assert "none" in capsys.readouterr().err

@@ -24,8 +24,8 @@ def near_groups(records: Sequence[Mapping[str, Any]], threshold: float) -> dict[
     Raises:
         ConfigError: The threshold is out of range.
     """
-    from ...data.identity.deduplicate import Deduplicator, DedupSettings, deduplicate
-    from ...data.identity.near_texts import MinHashSettings
+    from ....data.identity.deduplicate import Deduplicator, DedupSettings, deduplicate
+    from ....data.identity.near_texts import MinHashSettings
 
     shown = [
         {"id": str(one["id"]), "words": "\n".join(_words(one))} for one in records if _words(one)

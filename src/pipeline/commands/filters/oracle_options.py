@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...labeling.filters.oracles.oracle_names import named_oracle
-from ..options import number, one_of, whole_number
-from .teacher_options import chosen_teacher, teacher_faults
+from ....labeling.filters.oracles.oracle_names import named_oracle
+from ...options import number, one_of, whole_number
+from ..teacher_options import chosen_teacher, teacher_faults
 
 if TYPE_CHECKING:
-    from ...labeling.filters.oracles.consistency import ConsistencyLimits
-    from ...labeling.teachers.protocol import Teacher
+    from ....labeling.filters.oracles.consistency import ConsistencyLimits
+    from ....labeling.teachers.protocol import Teacher
 
 
 def add_oracle_options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_oracle_options(parser: argparse.ArgumentParser) -> None:
 
 def consistency_limits(args: argparse.Namespace) -> ConsistencyLimits | None:
     """Build the limits of the check before labelling; None where it is skipped."""
-    from ...labeling.filters.oracles.consistency import ConsistencyLimits
+    from ....labeling.filters.oracles.consistency import ConsistencyLimits
 
     if args.skip_consistency_check:
         return None

@@ -13,13 +13,23 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...console import Console
-from ..options import CommandParser, add_verbose, device, number, one_of, seed, text, whole_number
+from ....console import Console
+from ...options import (
+    CommandParser,
+    add_json,
+    add_verbose,
+    device,
+    number,
+    one_of,
+    seed,
+    text,
+    whole_number,
+)
 
 if TYPE_CHECKING:
-    from ...labeling.filters.filter_package import FilterPackage
-    from ...labeling.filters.scoring.cascade import HybridScorer
-    from ...labeling.filters.scoring.scorer import FilterBaseScorer
+    from ....labeling.filters.filter_package import FilterPackage
+    from ....labeling.filters.scoring.cascade import HybridScorer
+    from ....labeling.filters.scoring.scorer import FilterBaseScorer
 
 PROGRAM: Final = "stillroom filter"
 INT8_SAMPLE: Final = 256
@@ -118,6 +128,7 @@ def score_parser() -> CommandParser:
     )
     add("--device", type=device, help="cpu, cuda, mps (default: cpu)")
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -138,12 +149,12 @@ def score_faults(args: argparse.Namespace) -> list[str]:
     return faults
 
 
-def score(args: argparse.Namespace, console: Console) -> None:
+def score(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run `stillroom filter score`."""
-    from ...files import file_sha256, write_json
-    from ...labeling.filters.scoring.cascade import HybridScorer
-    from ...labeling.filters.scoring.score_files import score_file
-    from ...labeling.filters.scoring.student_scorer import MODEL_FOLDER, PROBE_FOLDER
+    from ....files import file_sha256, write_json
+    from ....labeling.filters.scoring.cascade import HybridScorer
+    from ....labeling.filters.scoring.score_files import score_file
+    from ....labeling.filters.scoring.student_scorer import MODEL_FOLDER, PROBE_FOLDER
 
     packages = [_package(one, args) for one in _filters(args)]
     scorers = [_served(one, args) if args.server else _opened(one, args) for one in packages]
@@ -195,6 +206,7 @@ def score(args: argparse.Namespace, console: Console) -> None:
         console.line("rejected", f"{len(run.rejected):,} lines, the first: {place}")
     if args.report:
         write_json(args.report, report)
+    return report | {"file": run.output, "rejected": list(run.rejected)}
 
 
 def probe_parser() -> CommandParser:
@@ -255,18 +267,19 @@ def probe_parser() -> CommandParser:
     add(
         "--output", type=text, metavar="DIR", help="folder to write (default: probe in the package)"
     )
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def probe(args: argparse.Namespace, console: Console) -> None:
+def probe(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Run `stillroom filter probe`."""
     import numpy as np
 
-    from ...distillation.score_students.train_probe import ProbeSettings, train_probe
-    from ...inference.score_students.protocol import StudentFacts
-    from ...labeling.filters.scoring.student_scorer import PROBE_FOLDER, weighted_averages
-    from ...rate_interval import wilson_interval
+    from ....distillation.score_students.train_probe import ProbeSettings, train_probe
+    from ....inference.score_students.protocol import StudentFacts
+    from ....labeling.filters.scoring.student_scorer import PROBE_FOLDER, weighted_averages
+    from ....rate_interval import wilson_interval
 
     package = _package(_filters(args)[0], args)
     train, val = (
@@ -310,6 +323,7 @@ def probe(args: argparse.Namespace, console: Console) -> None:
         f"{100 * told['val_skip_share']:.1f} % of the articles and "
         f"{told['val_missed']} of the {told['val_positives']} that pass",
     )
+    checked = None
     if args.recall_check_file:
         check = _examples(Path(args.recall_check_file), package, args, console)
         passes = averages(check.targets) >= config.pass_threshold - 1e-9
@@ -321,8 +335,10 @@ def probe(args: argparse.Namespace, console: Console) -> None:
             f"{100 * float(np.mean(dropped)):.1f} % are dropped, and {missed} of "
             f"{n} that pass ({100 * low:.1f} to {100 * high:.1f} %)",
         )
+        checked = {"dropped": float(np.mean(dropped)), "missed": missed, "positives": n}
     folder = made.save(args.output or package.folder / PROBE_FOLDER)
     console.line("probe", f"{folder}, threshold {made.threshold:.3f}")
+    return {"folder": folder, "threshold": made.threshold, "validation": told, "check": checked}
 
 
 def _add_filter(parser: CommandParser, **options: Any) -> None:  # noqa: ANN401
@@ -346,13 +362,13 @@ def probe_faults(args: argparse.Namespace) -> list[str]:
 
 
 def _package(path: str, args: argparse.Namespace) -> FilterPackage:
-    from ...labeling.filters.filter_package import load_filter
+    from ....labeling.filters.filter_package import load_filter
 
     return load_filter(path, allow_code=args.allow_code)
 
 
 def _opened(package: FilterPackage, args: argparse.Namespace) -> FilterBaseScorer:
-    from ...labeling.filters.scoring.student_scorer import open_scorer
+    from ....labeling.filters.scoring.student_scorer import open_scorer
 
     return open_scorer(
         package,
@@ -366,8 +382,8 @@ def _opened(package: FilterPackage, args: argparse.Namespace) -> FilterBaseScore
 
 
 def _served(package: FilterPackage, args: argparse.Namespace) -> FilterBaseScorer:
-    from ...inference.remote.engine import RemoteEngine
-    from ...labeling.filters.scoring.student_scorer import ServedScorer
+    from ....inference.remote.engine import RemoteEngine
+    from ....labeling.filters.scoring.student_scorer import ServedScorer
 
     engine = RemoteEngine(args.model, base_url=args.server, api_key_env=args.api_key_env)
     return ServedScorer(
@@ -383,10 +399,10 @@ def _rounded(
     scorer: FilterBaseScorer, args: argparse.Namespace, console: Console
 ) -> dict[str, Any]:
     """Put the student in eight bits into a scorer; give what that costs."""
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.scoring.cascade import HybridScorer
-    from ...labeling.filters.scoring.int8_cost import int8_scorer
-    from ...labeling.filters.scoring.student_scorer import StudentScorer
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.scoring.cascade import HybridScorer
+    from ....labeling.filters.scoring.int8_cost import int8_scorer
+    from ....labeling.filters.scoring.student_scorer import StudentScorer
 
     model = scorer.model if isinstance(scorer, HybridScorer) else scorer
     assert isinstance(model, StudentScorer)
@@ -431,8 +447,8 @@ def _compared(
     console: Console,
 ) -> dict[str, Any]:
     """Let stage 2 read what stage 1 dropped, and count what would have passed."""
-    from ...inference.score_students.vector_memory import shared_memory
-    from ...labeling.filters.curation.merge import read_json_objects
+    from ....inference.score_students.vector_memory import shared_memory
+    from ....labeling.filters.curation.merge import read_json_objects
 
     key = f"{package.config.name}_scores"
     rows = [row for _, row in read_json_objects(args.output, [])]
@@ -470,10 +486,10 @@ def _examples(
     """Read labels as what a student learns from; those of another view are refused."""
     import numpy as np
 
-    from ...distillation.score_students.score_examples import ScoreExamples
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.input_view import require_same_view
-    from ...labeling.filters.scored_record import AnalysisFault, analysis_of
+    from ....distillation.score_students.score_examples import ScoreExamples
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.input_view import require_same_view
+    from ....labeling.filters.scored_record import AnalysisFault, analysis_of
 
     config, view = package.config, package.view
     texts: list[str] = []

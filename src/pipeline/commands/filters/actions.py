@@ -24,15 +24,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ...console import Console
-from ...records import sha256_text
-from ..filter_training.train_command import TRAINING_ACTIONS, TRAINING_FAULTS
-from ..options import (
+from ....console import Console
+from ....records import sha256_text
+from ...command import Command, Group
+from ...filter_training.train_command import TRAINING_ACTIONS, TRAINING_FAULTS
+from ...options import (
     Action,
     CommandParser,
+    add_json,
     add_verbose,
     faults_of,
-    guarded,
     listed,
     number,
     one_of,
@@ -40,56 +41,28 @@ from ..options import (
     text,
     whole_number,
 )
-from .filter_judging import JUDGING_ACTIONS, JUDGING_FAULTS
-from .filter_renewal import RENEWAL_ACTIONS, RENEWAL_FAULTS
-from .filter_score import probe, probe_faults, probe_parser, score, score_faults, score_parser
-from .label import progress_line
+from ..label import progress_line
+from ..teacher_options import (
+    add_teacher_options,
+    chosen_profile,
+    chosen_settings,
+)
+from .judging import JUDGING_ACTIONS, JUDGING_FAULTS
 from .oracle_options import (
     add_oracle_options,
     chosen_oracles,
     consistency_limits,
     oracle_faults,
 )
-from .pipeline import no_action
-from .teacher_options import (
-    add_teacher_options,
-    chosen_profile,
-    chosen_settings,
-)
+from .renewal import RENEWAL_ACTIONS, RENEWAL_FAULTS
+from .score import probe, probe_faults, probe_parser, score, score_faults, score_parser
 
 if TYPE_CHECKING:
-    from ...labeling.filters.filter_package import FilterPackage
-    from ...labeling.filters.oracles.consistency import ConsistencyReport
-    from ...labeling.filters.prefilter_report import PrefilterReport
+    from ....labeling.filters.filter_package import FilterPackage
+    from ....labeling.filters.oracles.consistency import ConsistencyReport
+    from ....labeling.filters.prefilter_report import PrefilterReport
 
 _PROGRAM: Final = "stillroom filter"
-
-
-def filter_main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-        0 for success, 1 for a package with faults or data that cannot be used, 2 for wrong options,
-        130 if it was interrupted.
-    """
-    words = list(argv or ())
-    if words and words[0] in ACTIONS:
-        make, work, _ = ACTIONS[words[0]]
-        parser = make()
-        args = parser.read(words[1:], _CHECKS.get(words[0], lambda _: ()))
-        return guarded(lambda: work(args, Console(args.verbose)), parser, args)
-    width = max(map(len, ACTIONS)) + 2
-    lines = [f"  {name:<{width}}{told}" for name, (_, _, told) in ACTIONS.items()]
-    parser = CommandParser(
-        _PROGRAM,
-        "\n".join(["Packages that score or classify articles.\n", *lines]),
-        (
-            f"{_PROGRAM} new filters/uplifting/v1 --dimensions joy,reach,evidence",
-            f"{_PROGRAM} verify filters/uplifting/v1",
-        ),
-    )
-    parser.usage = f"{_PROGRAM} {{{','.join(ACTIONS)}}} [options]"
-    return no_action(parser, words, list(ACTIONS))
 
 
 def new_parser() -> CommandParser:
@@ -108,6 +81,7 @@ def new_parser() -> CommandParser:
     add("--dimensions", type=listed, default=(), help="names, separated by commas")
     add("--classes", type=listed, default=(), help="names, separated by commas")
     add("--like", type=text, metavar="FILTER", help="package to copy")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -121,6 +95,7 @@ def verify_parser() -> CommandParser:
          f"{_PROGRAM} verify sustainability_tech_deployment/v1"),
     )  # fmt: skip
     _add_filter(parser)
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -145,6 +120,7 @@ def screen_parser() -> CommandParser:
     add("--labels", type=text, action="append", metavar="FILE", help="labels of the drawn "
         "articles, and of some that pass: tells how many good ones are lost")  # fmt: skip
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -181,6 +157,7 @@ def label_parser() -> CommandParser:
         "support response_format")  # fmt: skip
     add("--allow-change", action="store_true", help="continue labels of another oracle, prompt or "
         "view; each label says its own, and events.jsonl the change")  # fmt: skip
+    add_json(parser)
     add_verbose(parser)
     add_teacher_options(parser)
     add_oracle_options(parser)
@@ -208,6 +185,7 @@ def merge_parser() -> CommandParser:
     add("--on-conflict", type=one_of("error", "first", "last"), default="error",
         help="for one id with two texts: error (default), first or last")  # fmt: skip
     add("--allow-mixed", action="store_true", help="accept labels of several prompts or oracles")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -223,6 +201,7 @@ def analyze_parser() -> CommandParser:
     _add_input(parser)
     parser.add_argument("--plot", type=text, metavar="PNG", help="draw them too")
     parser.add_argument("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -256,6 +235,7 @@ def split_parser() -> CommandParser:
         "rare tiers repeated up to 10 %% of it; the other parts stay as they are")  # fmt: skip
     add("--stratify-by", type=one_of("tier", "score"), default="tier",
         help="tier (or class; default), or bins of two points of the weighted average")  # fmt: skip
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -273,15 +253,16 @@ def _add_input(parser: CommandParser) -> None:
     )  # fmt: skip
 
 
-def _new(args: argparse.Namespace, console: Console) -> None:
-    from ...labeling.filters.new_package import new_filter
+def _new(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....labeling.filters.new_package import new_filter
 
     made = new_filter(args.path, dimensions=args.dimensions, classes=args.classes, like=args.like)
     console.line("filter", f"{made}: {', '.join(sorted(one.name for one in made.iterdir()))}")
     console.line("next", f"fill in the descriptions, then {_PROGRAM} verify {made}")
+    return {"folder": made, "files": sorted(one.name for one in made.iterdir())}
 
 
-def _verify(args: argparse.Namespace, console: Console) -> None:
+def _verify(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     package = _package(args)
     config = package.config
     asked = f"{len(config.classes)} classes" if config.is_classifier else (
@@ -293,13 +274,22 @@ def _verify(args: argparse.Namespace, console: Console) -> None:
     for notice in package.notices:
         console.line("note", notice)
     console.line("verified", "no faults")
+    return {
+        "name": config.name,
+        "version": config.version,
+        "classes": len(config.classes),
+        "dimensions": list(config.dimension_names),
+        "prompt_hash": package.prompt.prompt_hash,
+        "view_sha256": package.view.sha256,
+        "notices": list(package.notices),
+    }
 
 
-def _screen(args: argparse.Namespace, console: Console) -> None:
-    from ...errors import ConfigError, DataError
-    from ...files import atomic_path, write_json, write_json_lines
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.prefilter_report import screen_articles
+def _screen(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....errors import ConfigError, DataError
+    from ....files import atomic_path, write_json, write_json_lines
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.prefilter_report import screen_articles
 
     package = _package(args)
     if package.prefilter is None:
@@ -341,15 +331,16 @@ def _screen(args: argparse.Namespace, console: Console) -> None:
         write_json_lines(args.blocked_sample, drawn)
         console.line("sample", f"{len(drawn):,} blocked articles in {args.blocked_sample}; label "
                      "them to see what is lost")  # fmt: skip
+    return told | {"rejected": rejected}
 
 
 def _tell_lost(
     args: argparse.Namespace, package: FilterPackage, report: PrefilterReport, console: Console
 ) -> dict[str, dict[str, Any]]:
     """Print, per language, how many good articles the prefilter blocks."""
-    from ...labeling.filters.curation.distribution import label_passes
-    from ...labeling.filters.curation.merge import merge_labels
-    from ...labeling.filters.prefilter_report import language_of, passed_good
+    from ....labeling.filters.curation.distribution import label_passes
+    from ....labeling.filters.curation.merge import merge_labels
+    from ....labeling.filters.prefilter_report import language_of, passed_good
 
     assert package.prefilter is not None
     merged = merge_labels(args.labels, package.config, allow_mixed=True)
@@ -377,14 +368,14 @@ def _writer(stream: TextIO) -> Callable[[Mapping[str, Any]], object]:
     return lambda one: stream.write(json.dumps(one, ensure_ascii=False) + "\n")
 
 
-def label(args: argparse.Namespace, console: Console) -> None:
+def label(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Label articles as the options of `label` say.
 
     Those of LLM Distillery's commands are `form`, `max_batches` and `extra` (fields of a request).
     """
-    from ...errors import LabelingStoppedError
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.label_articles import label_articles
+    from ....errors import LabelingStoppedError
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.label_articles import label_articles
 
     rejected: list[str] = []
     articles = (record for _, record in read_json_objects(args.source, rejected))
@@ -423,6 +414,14 @@ def label(args: argparse.Namespace, console: Console) -> None:
             f"none of {made.failed:,} articles got a label; {made.folder}/dead_letter.jsonl says "
             "why, and --retry-failed asks again"
         )
+    return {
+        "folder": made.folder,
+        "labels": made.total,
+        "new": made.labelled,
+        "failed": made.failed,
+        "blocked": dict(made.blocked),
+        "rejected": rejected,
+    }
 
 
 def _agreement(report: ConsistencyReport) -> str:
@@ -433,9 +432,9 @@ def _agreement(report: ConsistencyReport) -> str:
     return words + f" {_percent(report.changed or 0.0)} change their tier or class"
 
 
-def _merge(args: argparse.Namespace, console: Console) -> None:
-    from ...files import write_json_lines
-    from ...labeling.filters.curation.merge import merge_labels
+def _merge(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....files import write_json_lines
+    from ....labeling.filters.curation.merge import merge_labels
 
     made = merge_labels(
         args.input,
@@ -447,11 +446,18 @@ def _merge(args: argparse.Namespace, console: Console) -> None:
     console.line("merged", f"{len(made.records):,} records in {args.output}; {made.repeated:,} "
                  f"labelled again, {len(made.conflicts):,} conflicts")  # fmt: skip
     _tell_rejected(made.rejected, console)
+    return {
+        "file": args.output,
+        "records": len(made.records),
+        "labelled_again": made.repeated,
+        "conflicts": len(made.conflicts),
+        "rejected": made.rejected,
+    }
 
 
-def _analyze(args: argparse.Namespace, console: Console) -> None:
-    from ...files import write_json
-    from ...labeling.filters.curation.distribution import analyze_distribution, plot_distribution
+def _analyze(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....files import write_json
+    from ....labeling.filters.curation.distribution import analyze_distribution, plot_distribution
 
     config, records = _package(args).config, _records(args, console)
     found = analyze_distribution(records, config)
@@ -469,12 +475,13 @@ def _analyze(args: argparse.Namespace, console: Console) -> None:
         write_json(args.report, found)
     if args.plot:
         console.line("plot", str(plot_distribution(found, args.plot)))
+    return found
 
 
-def _split(args: argparse.Namespace, console: Console) -> None:
-    from ...files import write_json_lines
-    from ...labeling.filters.curation.distribution import label_average, label_group, oversample
-    from ...labeling.filters.curation.splits import create_splits, score_stratum
+def _split(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....files import write_json_lines
+    from ....labeling.filters.curation.distribution import label_average, label_group, oversample
+    from ....labeling.filters.curation.splits import create_splits, score_stratum
     from .near_groups import near_groups
 
     config, records = _package(args).config, _records(args, console)
@@ -500,6 +507,12 @@ def _split(args: argparse.Namespace, console: Console) -> None:
         console.line(part, f"{len(own):,} records")
     for name, counts in made.strata.items():
         console.line(name[:11], json.dumps(counts))
+    return {
+        "folder": args.output_dir,
+        "records": {part: len(own) for part, own in made.parts().items()},
+        "strata": made.strata,
+        "near_copies": len(near),
+    }
 
 
 def _grouping(field: str | None, near: Mapping[str, str]) -> Callable[[Any], str]:
@@ -516,7 +529,7 @@ def _grouping(field: str | None, near: Mapping[str, str]) -> Callable[[Any], str
 
 
 def _records(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    from ...labeling.filters.curation.merge import merge_labels
+    from ....labeling.filters.curation.merge import merge_labels
 
     made = merge_labels(args.input, _package(args).config, allow_mixed=True)
     _tell_rejected(made.rejected, console)
@@ -526,7 +539,7 @@ def _records(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]
 
 
 def _package(args: argparse.Namespace) -> FilterPackage:
-    from ...labeling.filters.filter_package import load_filter
+    from ....labeling.filters.filter_package import load_filter
 
     return load_filter(args.filter, allow_code=args.allow_code)
 
@@ -564,3 +577,21 @@ _CHECKS: Final[dict[str, Callable[[argparse.Namespace], Sequence[str]]]] = {
     **TRAINING_FAULTS,
 }
 """Action -> what lists the faults of its options before heavy libraries are loaded."""
+
+
+def _command(name: str) -> Command:
+    make, work, _ = ACTIONS[name]
+    return Command(
+        make, lambda args: work(args, Console(args.verbose)), _CHECKS.get(name, lambda _: ())
+    )
+
+
+FILTER = Group(
+    _PROGRAM,
+    "Packages that score or classify articles.",
+    {name: (_command(name), told) for name, (_, _, told) in ACTIONS.items()},
+    (
+        f"{_PROGRAM} new filters/uplifting/v1 --dimensions joy,reach,evidence",
+        f"{_PROGRAM} verify filters/uplifting/v1",
+    ),
+)

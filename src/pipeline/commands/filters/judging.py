@@ -16,9 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from ...console import Console
-from ..options import CommandParser, Fault, add_verbose, number, seed, text, whole_number
-from .filter_options import (
+from ....console import Console
+from ...command import Verdict
+from ...options import (
+    EXIT_FAILED,
+    CommandParser,
+    Fault,
+    add_json,
+    add_verbose,
+    number,
+    seed,
+    text,
+    whole_number,
+)
+from .options import (
     PROGRAM,
     add_package,
     add_student,
@@ -54,8 +65,8 @@ def evaluate_parser() -> CommandParser:
         help="field whose values are reported apart (default language)")  # fmt: skip
     add("--report", type=text, metavar="NAME",
         help="write NAME.json, NAME.md and NAME.html")  # fmt: skip
-    add("--json", action="store_true", help="print the report as JSON")
     add("--seed", type=seed, default=42, help="of the intervals (default 42)")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -77,6 +88,7 @@ def calibrate_parser() -> CommandParser:
     add("--test-data", type=text, metavar="FILE", help="labels to measure the curves on")
     add("--output", type=text, metavar="FILE", help="default: calibration.json in the package")
     add("--seed", type=seed, default=42, help="of the folds (default 42)")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -106,6 +118,7 @@ def normalize_parser() -> CommandParser:
         "(default: the package's)")  # fmt: skip
     for name in ("--ssh", "--remote-dir"):
         add(name, type=_refused, help=argparse.SUPPRESS)
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -115,9 +128,10 @@ def gate_parser() -> CommandParser:
     parser = CommandParser(
         f"{PROGRAM} gate",
         "Judge whether a student may be deployed, on held-out oracle labels: better than the\n"
-        "mean, and better or not worse than its predecessor. Exit status 1 if not.",
+        "mean, and better or not worse than its predecessor.",
         (f"{PROGRAM} gate filters/uplifting/v1 --labels splits/test.jsonl --model old=old.jsonl "
          "--model new=new.jsonl --report gate.json",),
+        {EXIT_FAILED: "the gate refuses the student, or a file cannot be used"},
     )  # fmt: skip
     add_package(parser)
     add = parser.add_argument
@@ -137,18 +151,17 @@ def gate_parser() -> CommandParser:
         help="points by which it may be worse than its predecessor (default 0.1)")  # fmt: skip
     add("--min-recall", type=number(0, 1), metavar="X", help="least share of good articles passed")
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
-    add("--json", action="store_true", help="print the report as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
 
-def _evaluate(args: argparse.Namespace, console: Console) -> None:
-    from ...files import write_json, write_text
-    from ...labeling.filters.scoring.calibration import CALIBRATION_FILE, load_calibration
-    from ...records import stable_json
-    from ..filter_judging.evaluation import evaluate_filter
-    from ..filter_judging.evaluation_page import evaluation_markdown, evaluation_page
-    from ..filter_judging.score_files import read_ratings, read_scores
+def _evaluate(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....files import write_json, write_text
+    from ....labeling.filters.scoring.calibration import CALIBRATION_FILE, load_calibration
+    from ...filter_judging.evaluation import evaluate_filter
+    from ...filter_judging.evaluation_page import evaluation_markdown, evaluation_page
+    from ...filter_judging.score_files import read_ratings, read_scores
 
     package = open_package(args)
     config = package.config
@@ -175,22 +188,20 @@ def _evaluate(args: argparse.Namespace, console: Console) -> None:
         write_json(f"{args.report}.json", found)
         write_text(f"{args.report}.md", evaluation_markdown(found))
         write_text(f"{args.report}.html", evaluation_page(found))
-    if args.json:
-        print(stable_json(found))
-        return
     print(evaluation_markdown(found), end="")
     if args.report:
         console.line("written", ", ".join(f"{args.report}.{kind}" for kind in ("json", "md",
                                                                               "html")))  # fmt: skip
+    return found
 
 
-def _calibrate(args: argparse.Namespace, console: Console) -> None:
-    from ...labeling.filters.scoring.calibration import (
+def _calibrate(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....labeling.filters.scoring.calibration import (
         CALIBRATION_FILE,
         fit_calibration,
         save_calibration,
     )
-    from ..filter_judging.score_files import read_scores
+    from ...filter_judging.score_files import read_scores
 
     package = open_package(args)
     files = [str(Path(args.data_dir) / "val.jsonl")]
@@ -211,32 +222,45 @@ def _calibrate(args: argparse.Namespace, console: Console) -> None:
               f"{one['mae_after']:.3f}")  # fmt: skip
     if len(ids) < len(labels):
         console.line("note", f"{len(labels) - len(ids):,} labelled articles have no score")
-    if args.test_data:
-        _tell_test(args, package, made, console)
+    tested = _tell_test(args, package, made, console) if args.test_data else None
     console.line("written", f"{path}, fitted on {len(ids):,} articles")
+    return {
+        "file": path,
+        "articles": len(ids),
+        "without_score": len(labels) - len(ids),
+        "per_dimension": made.stats["per_dimension"],
+        "test": tested,
+    }
 
 
-def _tell_test(args: argparse.Namespace, package: Any, made: Any, console: Console) -> None:  # noqa: ANN401
+def _tell_test(
+    args: argparse.Namespace,
+    package: Any,  # noqa: ANN401
+    made: Any,  # noqa: ANN401
+    console: Console,
+) -> dict[str, dict[str, float]]:
     """Measure the curves on labels that they were not fitted on."""
-    from ..filter_judging.score_files import read_scores
+    from ...filter_judging.score_files import read_scores
 
     labels = read_scores(args.test_data, package.config, of_student=False).articles
     plain = student_articles(args, package, [args.test_data], None)
-    curves = made.curves
+    curves, errors = made.curves, {}
     for name in package.config.dimension_names:
         pairs = [(plain[one].raw[name], labels[one].raw[name]) for one in labels if one in plain]
         if not pairs:
             console.line("note", "no article of --test-data has a score")
-            return
+            return {}
         before, after = (
             sum(abs(curve(own) - true) for own, true in pairs) / len(pairs)
             for curve in (float, curves[name])
         )
         print(f"  {name:<30}MAE {before:.3f}, after {after:.3f} on {len(pairs):,} test articles")
+        errors[name] = {"mae_before": before, "mae_after": after, "articles": len(pairs)}
+    return errors
 
 
-def _normalize(args: argparse.Namespace, console: Console) -> None:
-    from ...labeling.filters.scoring.normalization import (
+def _normalize(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....labeling.filters.scoring.normalization import (
         NORMALIZATION_FILE,
         fit_normalization,
         save_normalization,
@@ -261,18 +285,23 @@ def _normalize(args: argparse.Namespace, console: Console) -> None:
     print("  " + ", ".join(f"{key} {one:g}" for key, one in made.stats["percentiles"].items()))
     if len(kept) < len(averages):
         console.line("note", f"{len(averages) - len(kept):,} articles below {lowest:g} left out")
+    told = {
+        "articles": made.n_articles,
+        "left_out": len(averages) - len(kept),
+        "percentiles": made.stats["percentiles"],
+    }
     if args.analysis_only:
-        return
+        return told | {"file": None}
     path = save_normalization(made, args.out or package.folder / NORMALIZATION_FILE)
     console.line("written", f"{path}, fitted on {made.n_articles:,} articles")
+    return told | {"file": path}
 
 
-def _gate(args: argparse.Namespace, console: Console) -> None:
-    from ...errors import ConfigError, DataError
-    from ...files import write_json
-    from ...records import stable_json
-    from ..filter_judging.gate import judge_gate
-    from ..filter_judging.score_files import read_scores
+def _gate(args: argparse.Namespace, console: Console) -> object:
+    from ....errors import ConfigError
+    from ....files import write_json
+    from ...filter_judging.gate import judge_gate
+    from ...filter_judging.score_files import read_scores
 
     if args.config:
         if args.package or args.filter:
@@ -303,21 +332,18 @@ def _gate(args: argparse.Namespace, console: Console) -> None:
     )
     if args.report:
         write_json(args.report, found.to_dict())
-    if args.json:
-        print(stable_json(found.to_dict()))
-    else:
-        for name, one in found.models.items():
-            console.line(name[:11], f"MAE {one['mae']:.3f} on {one['n']:,} articles; recall "
-                         f"{_rate(one['recall'])}, precision {_rate(one['precision'])}, tier "
-                         f"accuracy {_rate(one['tier_accuracy'])}")  # fmt: skip
-        for reason in found.reasons:
-            print(f"  {reason}")
+    for name, one in found.models.items():
+        console.line(name[:11], f"MAE {one['mae']:.3f} on {one['n']:,} articles; recall "
+                     f"{_rate(one['recall'])}, precision {_rate(one['precision'])}, tier "
+                     f"accuracy {_rate(one['tier_accuracy'])}")  # fmt: skip
+    for reason in found.reasons:
+        print(f"  {reason}")
     if not found.passed:
         missed = sum(one.startswith("missed") for one in found.reasons)
-        raise DataError(f"the gate refuses {found.candidate}: {missed} of {len(found.reasons)} "
-                        "conditions are missed")  # fmt: skip
-    if not args.json:
-        console.line("passed", f"{found.candidate} may be deployed")
+        return Verdict(found.to_dict(), f"the gate refuses {found.candidate}: {missed} of "
+                       f"{len(found.reasons)} conditions are missed")  # fmt: skip
+    console.line("passed", f"{found.candidate} may be deployed")
+    return found.to_dict()
 
 
 def averages_of(
@@ -335,10 +361,10 @@ def averages_of(
         DataError: An article has no id, or is there twice.
         EmptyDataError: There are no scores.
     """
-    from ...errors import DataError, EmptyDataError
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.scoring.score_order import is_score, judge_scores
-    from ..filter_judging.score_files import scores_of, student_result
+    from ....errors import DataError, EmptyDataError
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.scoring.score_order import is_score, judge_scores
+    from ...filter_judging.score_files import scores_of, student_result
 
     found: dict[str, float] = {}
     others = 0

@@ -14,13 +14,23 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from ...console import Console
-from ..options import CommandParser, add_verbose, number, seed, text, whole_number
-from .filter_judging import averages_of, tell_rejected
-from .filter_options import PROGRAM, add_package, open_package
+from ....console import Console
+from ...command import Verdict
+from ...options import (
+    EXIT_FAILED,
+    CommandParser,
+    add_json,
+    add_verbose,
+    number,
+    seed,
+    text,
+    whole_number,
+)
+from .judging import averages_of, tell_rejected
+from .options import PROGRAM, add_package, open_package
 
 if TYPE_CHECKING:
-    from ..filter_judging.score_files import ScoredArticle
+    from ...filter_judging.score_files import ScoredArticle
 
 
 def next_parser() -> CommandParser:
@@ -48,6 +58,7 @@ def next_parser() -> CommandParser:
     add("--random-share", type=number(0, 1), default=0.2, metavar="X",
         help="share drawn at random (default 0.2)")  # fmt: skip
     add("--seed", type=seed, default=42, help="of the draw (default 42)")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -57,10 +68,11 @@ def drift_parser() -> CommandParser:
     parser = CommandParser(
         f"{PROGRAM} drift",
         "Has the input changed, by the scores of new articles? Has the oracle, by its scores of\n"
-        "the same anchors? Exit status 1 if one has.",
+        "the same anchors?",
         (f"{PROGRAM} drift filters/uplifting/v1 --before june.jsonl --after july.jsonl",
          f"{PROGRAM} drift filters/uplifting/v1 --anchors-before anchors.jsonl "
          "--anchors-after again.jsonl"),
+        {EXIT_FAILED: "the input or the oracle has changed, or a file cannot be used"},
     )  # fmt: skip
     add_package(parser)
     add = parser.add_argument
@@ -74,6 +86,7 @@ def drift_parser() -> CommandParser:
     add("--least", type=number(0, 10), default=0.2, metavar="X",
         help="points between the scores of articles that matter (default 0.2)")  # fmt: skip
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -99,6 +112,7 @@ def extend_parser() -> CommandParser:
         help="field with the cluster of a record, which stays in one part")  # fmt: skip
     add("--allow-mixed", action="store_true", help="accept labels of several prompts or oracles")
     add("--seed", type=seed, default=42, help="of the order (default 42)")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -109,9 +123,10 @@ def promote_parser() -> CommandParser:
         f"{PROGRAM} promote",
         "Judge whether a renewed student replaces the running one: better on the frozen test\n"
         "labels beyond the chance of articles and seeds, in no category worse than a bound, and\n"
-        "through the gate. Exit status 1 if not.",
+        "through the gate.",
         (f"{PROGRAM} promote filters/uplifting/v1 --labels splits2/test.jsonl --running old.jsonl "
          "--renewed seed1.jsonl --renewed seed2.jsonl --renewed seed3.jsonl",),
+        {EXIT_FAILED: "the running student stays, or a file cannot be used"},
     )  # fmt: skip
     add_package(parser)
     add = parser.add_argument
@@ -129,6 +144,7 @@ def promote_parser() -> CommandParser:
         help="margin of the gate (default 0.1)")  # fmt: skip
     add("--min-recall", type=number(0, 1), metavar="X", help="least share of good articles passed")
     add("--report", type=text, metavar="FILE", help="write the numbers as JSON")
+    add_json(parser)
     add_verbose(parser)
     return parser
 
@@ -145,11 +161,11 @@ def drift_faults(args: argparse.Namespace) -> list[str]:
     return faults
 
 
-def _next(args: argparse.Namespace, console: Console) -> None:
-    from ...errors import DataError
-    from ...files import write_json_lines
-    from ...labeling.filters.curation.merge import read_json_objects
-    from ...labeling.filters.curation.next_labels import choose_next
+def _next(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....errors import DataError
+    from ....files import write_json_lines
+    from ....labeling.filters.curation.merge import read_json_objects
+    from ....labeling.filters.curation.next_labels import choose_next
 
     config = open_package(args).config
     labelled = {str(one.get("id")) for _, one in read_json_objects(args.labelled, [])}
@@ -175,24 +191,27 @@ def _next(args: argparse.Namespace, console: Console) -> None:
     write_json_lines(args.output, [
         {**articles[one.id], "selection": {**one.to_dict(), "seed": args.seed}} for one in chosen
     ])  # fmt: skip
+    counts = {}
     for reason in ("random", "uncertain", "disagreement"):
         own = [one for one in chosen if one.reason == reason]
+        counts[reason] = len(own)
         if own:
             mean = sum(one.chance_wrong for one in own) / len(own)
             console.line(reason[:11], f"{len(own):,} articles, chance of a wrong verdict "
                          f"{100 * mean:.1f} % on average")  # fmt: skip
     console.line("written", f"{args.output}: {len(chosen):,} of {len(ids):,} articles; measure a "
                  "student on the random ones alone")  # fmt: skip
+    return {"file": args.output, "articles": len(chosen), "of": len(ids), "reasons": counts}
 
 
-def _drift(args: argparse.Namespace, console: Console) -> None:
+def _drift(args: argparse.Namespace, console: Console) -> object:
     from dataclasses import asdict
 
-    from ...errors import DataError
-    from ...evaluation.score_drift import oracle_drift, score_drift
-    from ...files import write_json
-    from ..filter_judging.evaluation import AVERAGE
-    from ..filter_judging.score_files import read_scores
+    from ....errors import DataError
+    from ....evaluation.score_drift import oracle_drift, score_drift
+    from ....files import write_json
+    from ...filter_judging.evaluation import AVERAGE
+    from ...filter_judging.score_files import read_scores
 
     config = open_package(args).config
     names = (*config.dimension_names, AVERAGE)
@@ -221,28 +240,26 @@ def _drift(args: argparse.Namespace, console: Console) -> None:
     for kind, drifts in found.items():
         for one in drifts.values():
             console.line(kind, one.in_words())
+    told: dict[str, Any] = {"schema_version": 1}
+    for kind, drifts in found.items():
+        told[kind] = {name: asdict(one) for name, one in drifts.items()}
     if args.report:
-        write_json(args.report, {
-            "schema_version": 1,
-            **{kind: {k: asdict(one) for k, one in drifts.items()}
-               for kind, drifts in found.items()},
-        })  # fmt: skip
+        write_json(args.report, told)
     drifted = [f"{kind} ({name})" for kind, own in found.items() for name in own
                if own[name].drifted]  # fmt: skip
-    if drifted:
-        raise DataError(f"drifted: {', '.join(drifted)}")
+    return Verdict(told, f"drifted: {', '.join(drifted)}") if drifted else told
 
 
 def _columns(articles: list[ScoredArticle], names: tuple[str, ...]) -> dict[str, list[float]]:
-    from ..filter_judging.evaluation import score_of
+    from ...filter_judging.evaluation import score_of
 
     return {name: [score_of(one, name) for one in articles] for name in names}
 
 
-def _extend(args: argparse.Namespace, console: Console) -> None:
-    from ...labeling.filters.curation.distribution import label_group
-    from ...labeling.filters.curation.extended_splits import extend_splits
-    from ...labeling.filters.curation.merge import merge_labels
+def _extend(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ....labeling.filters.curation.distribution import label_group
+    from ....labeling.filters.curation.extended_splits import extend_splits
+    from ....labeling.filters.curation.merge import merge_labels
 
     config = open_package(args).config
     # The labels of training are read with the new ones, so that another oracle or prompt is seen.
@@ -267,13 +284,19 @@ def _extend(args: argparse.Namespace, console: Console) -> None:
     if made.held_out:
         console.line("left out", f"{len(made.held_out):,} labels of articles that are in, or near "
                      "duplicates of, validation or test")  # fmt: skip
+    return {
+        "folder": args.output_dir,
+        "records": {"train": len(made.train), "val": len(made.val), "test": len(made.test)},
+        "new": dict(made.added),
+        "relabelled": made.relabelled,
+        "held_out": len(made.held_out),
+    }
 
 
-def _promote(args: argparse.Namespace, console: Console) -> None:
-    from ...errors import DataError
-    from ...files import write_json
-    from ..filter_judging.promotion import judge_promotion
-    from ..filter_judging.score_files import read_scores
+def _promote(args: argparse.Namespace, console: Console) -> object:
+    from ....files import write_json
+    from ...filter_judging.promotion import judge_promotion
+    from ...filter_judging.score_files import read_scores
 
     config = open_package(args).config
     labels = read_scores(args.labels, config, of_student=False, category_field=args.category_field)
@@ -294,9 +317,10 @@ def _promote(args: argparse.Namespace, console: Console) -> None:
         print(f"  {reason}")
     if not found.promoted:
         missed = sum(one.startswith("missed") for one in found.reasons)
-        raise DataError(f"the renewal is not promoted: {missed} of {len(found.reasons)} "
-                        "conditions are missed")  # fmt: skip
+        return Verdict(found.to_dict(), f"the renewal is not promoted: {missed} of "
+                       f"{len(found.reasons)} conditions are missed")  # fmt: skip
     console.line("promoted", f"{args.renewed[0]} replaces {args.running[0]}")
+    return found.to_dict()
 
 
 RENEWAL_ACTIONS: Final = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..options import CommandParser, text, whole_number
+from ...options import CommandParser, text, whole_number
 
 if TYPE_CHECKING:
-    from ...labeling.filters.filter_package import FilterPackage
-    from ...labeling.filters.scoring.calibration import Calibration
-    from ..filter_judging.score_files import ScoredArticle
+    from ....labeling.filters.filter_package import FilterPackage
+    from ....labeling.filters.scoring.calibration import Calibration
+    from ...filter_judging.score_files import ScoredArticle
 
 PROGRAM = "stillroom filter"
 
@@ -45,8 +45,8 @@ def open_package(args: argparse.Namespace) -> FilterPackage:
     Raises:
         ConfigError: None, or two, are given; or the filter chooses a class.
     """
-    from ...errors import ConfigError
-    from ...labeling.filters.filter_package import load_filter
+    from ....errors import ConfigError
+    from ....labeling.filters.filter_package import load_filter
 
     given = {one for one in (args.package, args.filter) if one}
     if len(given) != 1:
@@ -82,8 +82,8 @@ def student_articles(
         calibration: Of the student; applied to scores of `--model`, which are raw. Those of
             `--predictions` are final.
     """
-    from ..filter_judging.score_files import articles_of, read_scores
-    from ..filter_judging.student_scores import student_scores
+    from ...filter_judging.score_files import articles_of, read_scores
+    from ...filter_judging.student_scores import student_scores
 
     if args.predictions:
         return read_scores(args.predictions, package.config, of_student=True).articles
