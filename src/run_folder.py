@@ -23,7 +23,10 @@ from .files import read_json, write_json
 from .run_identity import changed_values
 
 PROGRESS_FILE = "progress.json"
-STALE = ("controls", "predictions", "metrics.json", "report.html", "scores.png")
+STALE = (
+    "controls", "predictions", "metrics.json", "calibration.json", "int8.json",
+    "public_tasks.json", "report.html", "report.json", "report.md", "scores.png",
+)  # fmt: skip
 """Results of an earlier run that a new run does not always write again, so they are removed."""
 
 

@@ -52,9 +52,9 @@ FLOORS = {
     ],
     "evaluation": [
         "calibration compare_models footprint metrics scores speed statistics",
-        "held_out model_card plots report score_drift sql_scores",
-        "calibrate_student predictions promotion",
-        "evaluate_models",
+        "held_out model_card plots score_drift sql_scores",
+        "calibrate_student export_price predictions promotion",
+        "evaluate_models report",
     ],
     "agentic_workflow": [
         "local_database text_matching",
@@ -75,9 +75,9 @@ FLOORS = {
         "serve_app",
     ],
     "pipeline": [
-        "machine options reasoning threads",
+        "machine options reasoning stage_times threads",
         "command option_file path_checks reading_options",
-        "easydistill filter_judging filter_training records",
+        "easydistill filter_judging filter_training records run_report",
         "main_job",
         "agent_job",
         "commands model_comparison systems",

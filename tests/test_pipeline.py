@@ -88,7 +88,12 @@ def test_everything_is_written(finished):
     for name in (
         "metrics.json",
         "report.html",
-        "scores.png",
+        "report.json",
+        "report.md",
+        "int8.json",
+        "timing.json",
+        "predictions/lookup.jsonl",
+        "predictions/nearest_question.jsonl",
         "data/train.jsonl",
         "predictions/teacher.jsonl",
         "predictions/student.jsonl",

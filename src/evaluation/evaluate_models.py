@@ -7,22 +7,25 @@ only, and trained on the text of the teacher's answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from ..errors import ConfigError, DataError, EmptyDataError
 from ..inference.checkpoints.architectures import ANSWERING
 from ..inference.checkpoints.load_student import Checkpoint, load_checkpoint
+from ..inference.engine.transformers_engine import serve_checkpoint
+from ..prompts import Prompt
 from ..records import Example, sha256_text
 from .footprint import measure_footprints
 from .held_out import ModelAnswers, answer_held_out
 from .metrics import agreement, exact_match, token_f1
 from .predictions import predictions_of, write_predictions
 from .scores import ModelScores, TaskScores
-from .speed import measure_speed
+from .speed import Latency, ask_singly, measure_speed
 
 TEACHER, STUDENT = "teacher", "student"
 _MODEL_FILES = (".safetensors", ".json", ".jinja")
@@ -30,6 +33,8 @@ _NOT_THE_MODEL = (
     "run.json", "table.json", "distillation_config.json", "metrics.json", "confidence.json",
 )  # fmt: skip
 _BATCH_SPEED_PROMPTS = 32
+_LATENCY_PROMPTS = 40
+_LATENCY_SECONDS = 20.0
 
 
 def evaluate_models(
@@ -107,6 +112,10 @@ def evaluate_models(
     speeds, batch_speeds = _speeds(checkpoints, speed_prompts, speed_rounds, batch_speed)
     folders = {name: c.path for name, c in checkpoints.items() if c.path is not None}
     peaks = measure_footprints(folders) if memory else {}
+    single = [prompts[number] for number in _spread(held_out, _LATENCY_PROMPTS // 2)]
+    delays = {
+        name: _latency(checkpoints[name], single, max_new_tokens) for name in main if speed_prompts
+    }
     teachers = answers[TEACHER].texts if TEACHER in answers else None
     return {
         name: replace(
@@ -117,6 +126,7 @@ def evaluate_models(
             peak_memory_bytes=peaks.get(name),
             tokens_per_second=speeds.get(name),
             batch_tokens_per_second=batch_speeds.get(name),
+            **_latency_fields(delays.get(name)),
         )
         for name, checkpoint in checkpoints.items()
     }
@@ -211,6 +221,24 @@ def _speeds(
         return single, {}
     many = [prompts[place % len(prompts)] for place in range(_BATCH_SPEED_PROMPTS)]
     return single, measure_speed(checkpoints, many, rounds=rounds, batch_size=len(many))
+
+
+def _latency(checkpoint: Checkpoint, prompts: Sequence[Prompt], max_new_tokens: int) -> Latency:
+    with closing(serve_checkpoint(checkpoint)) as engine:
+        return ask_singly(
+            engine, checkpoint, prompts, max_new_tokens=max_new_tokens,
+            most_seconds=_LATENCY_SECONDS,
+        )  # fmt: skip
+
+
+def _latency_fields(found: Latency | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "latency_p50_ms": found.percentile(50),
+        "latency_p95_ms": found.percentile(95),
+        "latency_mean_ms": found.mean_ms,
+    }
 
 
 def bytes_on_disk(folder: Path) -> int:

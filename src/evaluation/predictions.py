@@ -68,7 +68,7 @@ def predictions_of(held_out: Sequence[Example], answers: ModelAnswers) -> list[P
     return [
         Prediction(
             sample_id=example.id,
-            question=str(example.fields.get("text") or example.prompt),
+            question=_question_of(example),
             gold=example.target or "",
             answer=text,
             right=exact_match(text, example.target or ""),
@@ -83,6 +83,14 @@ def predictions_of(held_out: Sequence[Example], answers: ModelAnswers) -> list[P
             held_out, answers.texts, answers.finished, answers.confidences, strict=True
         )
     ]
+
+
+def _question_of(example: Example) -> str:
+    """Write the question as a person reads it; of a check, with the answer that is checked."""
+    text = str(example.fields.get("text") or example.prompt)
+    if example.task == "validate" and "proposed" in example.fields:
+        return f"{text} Is {str(example.fields['proposed'])!r} right?"
+    return text
 
 
 def _source_of(example: Example) -> str:

@@ -86,6 +86,12 @@ class ModelScores(TaskScores):
     """One prompt at a time, greedy, reading the prompt included; median of rounds."""
     batch_tokens_per_second: float | None = None
     """32 prompts at a time; None if it was not measured."""
+    latency_p50_ms: float | None = None
+    """Time within which half of the answers to single questions came; None if it was not
+    measured."""
+    latency_p95_ms: float | None = None
+    """The same for 95 of 100 answers."""
+    latency_mean_ms: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON values; an infinite number becomes null."""

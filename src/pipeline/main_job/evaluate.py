@@ -1,29 +1,40 @@
-"""Measure all models on the held-out questions, and write metrics, plots and the report page."""
+"""Measure all models on the held-out questions, and write metrics, the report and the card."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...console import Console
 from ...data.questions.asked_questions import ASKED_TASK
-from ...evaluation.calibrate_student import RISK_PICTURE, calibrate_student, calibration_split
+from ...errors import ExportError, MissingDependencyError
+from ...evaluation.calibrate_student import ask_student, calibrate_student, calibration_split
 from ...evaluation.evaluate_models import evaluate_models
+from ...evaluation.export_price import PRICE_FILE, export_price
 from ...evaluation.model_card import model_card
-from ...evaluation.plots import plot_scores
-from ...evaluation.predictions import PREDICTIONS
-from ...evaluation.report import write_report_html
+from ...evaluation.predictions import PREDICTIONS, predictions_of, write_predictions
+from ...evaluation.report.write_report import write_report
 from ...evaluation.scores import ModelScores, format_table
 from ...files import read_json, write_json, write_text
-from ...inference.checkpoints.load_student import load_checkpoint, package_versions
+from ...inference.chat.chat_model import ChatStudent
+from ...inference.checkpoints.architectures import ANSWERING
+from ...inference.checkpoints.load_student import load_checkpoint
+from ...inference.scoring.confidence import TOP_LOGPROBS
 from ...records import Example, sha256_text
 from ...run_folder import RunFolder
+from ..run_report.answer_report import CALIBRATION_FILE, answer_report
 from .load_table import Loaded
+from .plain_baselines import plain_answers
 from .settings import STARTER, MainJob
 from .teacher import longest_answer
 
 LEAST_CALIBRATED = 20
 """Fewest held-out questions on which a student's confidence is calibrated."""
+MOST_TESTED = 500
+"""Most held-out questions that test the calibration."""
+MOST_EXPORTED = 400_000_000
+"""Most parameters of a student whose int8 export is measured by the job itself."""
 MOST_MEASURED = 100
 """Most held-out questions per task that named models are measured on; the 95 % confidence interval
 of a share of 80 % is then 8 points wide to each side."""
@@ -106,14 +117,46 @@ def _is_small(job: MainJob) -> bool:
     return job.teacher == STARTER or (job.is_served() and job.student is None)
 
 
-def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
-    """Calibrate the student's confidence on half of the held-out facts; the other half tests it."""
+def measure_plain(
+    loaded: Loaded, labelled: Sequence[Example], held_out: Sequence[Example], run: RunFolder
+) -> None:
+    """Write the answers of the plain methods beside those of the models.
+
+    Args:
+        loaded: The table with its questions.
+        labelled: The training questions that the teacher labelled.
+        held_out: The questions that the models were measured on.
+        run: The run folder.
+    """
+    questions = loaded.questions
+    seen = [*(e for e in questions.train if questions.is_gold(e)), *labelled]
+    for name, answers in plain_answers(questions.table, seen, held_out).items():
+        write_predictions(
+            run.path / PREDICTIONS / f"{name}.jsonl", predictions_of(held_out, answers)
+        )
+
+
+def calibrate(run: RunFolder, loaded: Loaded, console: Console) -> None:
+    """Calibrate the student's confidence on half of the held-out facts; the other half tests it.
+
+    The probabilities of the other half are written to `calibration.json`, for the report.
+    """
     began = time.monotonic()
-    chosen, _ = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
+    folder = run.path / "student"
+    chosen, others = calibration_split([e for e in loaded.questions.held_out if e.task == "qa"])
     if len(chosen) < LEAST_CALIBRATED:
         console.line("calibrated", f"skipped: {len(chosen)} held-out questions are too few")
         return
-    fitted = calibrate_student(folder, chosen)
+    checkpoint = load_checkpoint(folder, kinds=ANSWERING)
+    fitted = calibrate_student(folder, chosen, checkpoint=checkpoint)
+    tested = others[:: max(1, len(others) // MOST_TESTED)]
+    if tested:
+        student = ChatStudent(model=checkpoint, top_logprobs=TOP_LOGPROBS, max_tokens=64)
+        asked = ask_student(student, tested)
+        write_json(run.path / CALIBRATION_FILE, {
+            "probability": [fitted.probability(one) for one in asked.signals[fitted.signal]],
+            "right": asked.right,
+        })  # fmt: skip
     console.line(
         "calibrated",
         f"on {fitted.fitted_on:,} held-out questions: error {fitted.calibration_error or 0.0:.3f}",
@@ -121,37 +164,38 @@ def calibrate(folder: Path, loaded: Loaded, console: Console) -> None:
     )
 
 
-def write_report(
-    job: MainJob, loaded: Loaded, folder: Path, scores: dict[str, ModelScores]
-) -> None:
-    """Write the plot of the scores, the report page and the student's model card."""
-    plot_scores(scores, folder / "scores.png")
-    curve = folder / "student" / "loss.png"
-    plots = {"Exact match per task": folder / "scores.png"}
-    if curve.is_file():
-        plots["Loss of the student while it was distilled"] = curve
-    risk = folder / "student" / RISK_PICTURE
-    if risk.is_file():
-        plots["Wrong answers of the student where the least sure ones are withheld"] = risk
-    settings = {
-        "data": f"{loaded.profile.source}, {len(loaded.records):,} records",
-        "facts": f"{loaded.questions.facts:,}, {loaded.questions.phrasings} phrasings each, "
-        "one of them held out",
-        "teacher": f"{job.teacher}, {job.server.model or ''}".strip(", "),
-        "gold share": f"{job.gold_share:g} of the facts; the teacher labels the rest",
-        "temperature, alpha": f"{job.recipe.temperature:g}, {job.recipe.alpha:g}",
-        "seed": f"{job.seed}"
-        if job.training_seed is None
-        else f"{job.seed}; of the trainings {job.training_seed}",
-        "versions": ", ".join(f"{k} {v}" for k, v in package_versions().items()),
-    }
-    write_report_html(
-        folder / "report.html",
-        scores,
-        title=f"A student of {loaded.profile.source}, beside its teacher and its controls",
-        settings=settings,
-        plots=plots,
+def price_int8(loaded: Loaded, run: RunFolder, scores: ModelScores, console: Console) -> None:
+    """Measure what eight bits cost the student, or note why that was not measured."""
+    began = time.monotonic()
+    folder, path = run.path / "student", run.path / PRICE_FILE
+    if scores.parameters > MOST_EXPORTED:
+        why = (f"the student has more than {MOST_EXPORTED / 1e6:.0f} million parameters, so it "
+               f"takes longer; run: stillroom export {folder} --int8")  # fmt: skip
+        write_json(path, {"missing": f"Not measured: {why}."})
+        return
+    held_out = loaded.questions.held_out
+    try:
+        found = export_price(
+            folder,
+            held_out,
+            max_new_tokens=longest_answer(load_checkpoint(folder, kinds=ANSWERING), held_out),
+        )
+    except (ExportError, MissingDependencyError) as fault:
+        write_json(path, {"missing": f"Not measured: {fault}."})
+        return
+    write_json(path, found)
+    told = [f"{found[name]['right']:,}" for name in ("int8", "float32")]
+    console.line(
+        "int8",
+        f"{told[0]} of {found['int8']['n']:,} right, {told[1]} without; "
+        f"{found['int8']['weights_bytes'] / found['float32']['weights_bytes']:.0%} of the size",
+        time.monotonic() - began,
     )
+
+
+def write_job_report(loaded: Loaded, folder: Path, scores: dict[str, ModelScores]) -> None:
+    """Write the report and the student's model card."""
+    write_report(answer_report(folder), folder)
     card = model_card(
         "student",
         name=f"student of {loaded.profile.source}",

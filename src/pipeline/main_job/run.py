@@ -15,9 +15,10 @@ from ...console import Console
 from ...errors import ConfigError
 from ...files import read_json, write_json
 from ...prompts import prompts_sha256
-from ...records import data_hash, record_hash, sha256_text
+from ...records import Example, data_hash, read_examples, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder, source_of
 from ..path_checks import require_source
+from ..stage_times import TIMING_FILE, StageTimes
 from ..threads import job_threads
 from .settings import STARTER, MainJob, Recipe
 
@@ -73,7 +74,14 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
     """Run the job in its folder, after estimating its time with the threads that it will use."""
     from .demo_questions import ask_agents
     from .estimate import require_affordable
-    from .evaluate import calibrate, measure, write_report
+    from .evaluate import (
+        calibrate,
+        measure,
+        measure_plain,
+        measured_questions,
+        price_int8,
+        write_job_report,
+    )
     from .label_student import for_labels
     from .load_table import make_questions, write_questions
 
@@ -85,10 +93,15 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
         console.line("going on", f"an interrupted run in {folder} with the same settings and data")
     write_json(folder / THREADS_FILE, threads)
     write_questions(folder, loaded.questions)
-    teacher_dir, arms = _teach_and_distil(job, loaded, run, console)
-    scores = measure(job, loaded, teacher_dir, arms, run, console)
-    calibrate(folder / "student", loaded, console)
-    write_report(job, loaded, folder, scores)
+    times = StageTimes(folder / TIMING_FILE, resumed=run.resumed)
+    with times.stage("training"):
+        teacher_dir, arms = _teach_and_distil(job, loaded, run, console)
+    with times.stage("measuring"):
+        scores = measure(job, loaded, teacher_dir, arms, run, console)
+        measure_plain(loaded, _labels(folder), measured_questions(job, loaded), run)
+        calibrate(run, loaded, console)
+        price_int8(loaded, run, scores["student"], console)
+    write_job_report(loaded, folder, scores)
     ask_agents(folder / "student", loaded.questions, console)
     run.finish()
     say_goodbye(job, folder, scores["student"], console)
@@ -123,6 +136,12 @@ def _teach_and_distil(
         return teacher, get_label_students(job, loaded, teacher, run, console)
     labelled = get_labels(job, loaded, teacher, run, console)
     return teacher, get_students(job, loaded, teacher, labelled, run, console, wordings)
+
+
+def _labels(folder: Path) -> list[Example]:
+    """Read what the teacher labelled; an encoder's teacher gives probabilities instead."""
+    path = folder / "data" / "teacher_labels.jsonl"
+    return read_examples(str(path)) if path.is_file() else []
 
 
 def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) -> RunFolder:
@@ -176,7 +195,7 @@ def say_goodbye(job: MainJob, folder: Path, student: ModelScores, console: Conso
     console.line(
         "written",
         f"{folder}/  student/ (safetensors, tokenizer, run.json, table.json, model card)  "
-        "metrics.json  report.html  scores.png",
+        "metrics.json  predictions/  report.html",
     )
     right = 100 * student.exact_match
     if right >= LEAST_USEFUL:

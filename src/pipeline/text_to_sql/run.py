@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +19,19 @@ from ...console import Console
 from ...data.text_to_sql.databases.all_databases import DATABASES, HELD_OUT, TRAINING
 from ...data.text_to_sql.questions import make_questions
 from ...errors import LabelingStoppedError
+from ...evaluation.predictions import PREDICTIONS, Prediction, write_predictions
+from ...evaluation.report.write_report import write_report as write_run_report
 from ...evaluation.sql_scores import SqlScores, format_sql_scores, score_sql
-from ...files import read_json, read_json_lines, write_json, write_json_lines
+from ...files import read_json_lines, write_json, write_json_lines
 from ...inference.checkpoints.load_student import load_checkpoint
-from ...labeling.gates.sql_execution import execution_score, judge_outcome
+from ...labeling.gates.sql_execution import SqlOutcome, execution_score, judge_outcome
 from ...labeling.reports.quality import QualityReport
 from ...labeling.reports.report_files import write_report
 from ...prompts import prompts_sha256
 from ...records import Example, data_hash, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder
+from ..run_report.answer_report import answer_report
+from ..stage_times import TIMING_FILE, StageTimes
 from ..threads import job_threads
 from .answers import answer_questions, sql_example
 from .settings import TextToSqlJob
@@ -53,7 +56,7 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
 
     Returns:
         The run folder: `teacher/`, `student/`, the controls beside it, `data/`, `answers/`,
-        `metrics.json`, `quality_report.json`, `timing.json`.
+        `predictions/`, `metrics.json`, `report.html`, `quality_report.json`, `timing.json`.
 
     Raises:
         ConfigError: The job takes longer than is allowed, or the named folder holds another run.
@@ -78,7 +81,7 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
                 shutil.rmtree(run.path / name, ignore_errors=True)
         for name, some in records.items():
             write_json_lines(run.path / "data" / f"{name}.jsonl", some)
-        times = _Times(run.path / "timing.json", resumed=run.resumed)
+        times = StageTimes(run.path / TIMING_FILE, resumed=run.resumed)
         with times.stage("teacher"):
             teacher = teach(job, taught, run, console)
         with times.stage("labels"):
@@ -87,9 +90,12 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
             folders = distil(job, teacher, [*taught, *kept], run, console)
         with times.stage("measuring"):
             _measure(job, {"teacher": teacher, **folders}, records["measured"], bench, run, console)
+    write_run_report(answer_report(run.path), run.path)
     shutil.rmtree(run.path / "work", ignore_errors=True)
     run.finish()
-    console.line("written", f"{run.path}/  teacher/  student/  metrics.json  answers/")
+    console.line(
+        "written", f"{run.path}/  teacher/  student/  metrics.json  predictions/  report.html"
+    )
     return run.path
 
 
@@ -185,6 +191,24 @@ def _judged(
     }
 
 
+def _predictions(
+    records: Sequence[dict[str, Any]], texts: Sequence[str], outcomes: Sequence[SqlOutcome]
+) -> list[Prediction]:
+    """Say of each statement whether it gives gold's rows; two empty results prove nothing."""
+    return [
+        Prediction(
+            sample_id=record["task_id"],
+            question=record["instruction"],
+            gold=record["gold_sql"],
+            answer=text,
+            right=outcome.gold_match is True and not outcome.empty_match,
+            category=record["shape"],
+            column=record["wording"],
+        )
+        for record, text, outcome in zip(records, texts, outcomes, strict=True)
+    ]
+
+
 def _measure(
     job: TextToSqlJob,
     folders: dict[str, Path],
@@ -210,6 +234,9 @@ def _measure(
         )
         outcomes = [bench.judge(r, text)[1] for r, text in zip(records, texts, strict=True)]
         scores[row] = score_sql(outcomes, [record["shape"] for record in records])
+        write_predictions(
+            run.path / PREDICTIONS / f"{name}.jsonl", _predictions(records, texts, outcomes)
+        )
     write_json(
         run.path / "metrics.json",
         {"databases": sorted(HELD_OUT), **{row: one.to_dict() for row, one in scores.items()}},
@@ -221,23 +248,3 @@ def _measure(
     )
     console.block(format_sql_scores(scores))
     return scores
-
-
-class _Times:
-    """Adds up the seconds of each stage over the interruptions of a run."""
-
-    def __init__(self, path: Path, *, resumed: bool) -> None:
-        """Read the times of an interrupted run."""
-        self._path = path
-        self._seconds = read_json(path)["busy_s"] if resumed and path.is_file() else {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of a block to a stage, also where it is interrupted."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            spent = self._seconds.get(name, 0.0) + time.monotonic() - began
-            self._seconds[name] = round(spent, 3)
-            write_json(self._path, {"schema_version": 1, "busy_s": self._seconds})
