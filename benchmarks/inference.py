@@ -5,17 +5,25 @@
     python benchmarks/inference.py                   # about a quarter of an hour; 12 GB of memory
     python benchmarks/inference.py --quick           # the two small sizes, once: a minute or two
     python benchmarks/inference.py --student outputs/elements/student
+    pip install --no-deps xllamacpp onnxruntime-genai onnx_ir ml_dtypes   # peers; may be absent
+    python benchmarks/inference.py --shapes --callers 1 16 --name inference_real_weights \
+        --trained SmolLM2=~/.cache/stillroom/models/smollm2 student=outputs/cheeses/student \
+        --prompts outputs/cheeses/data/held_out.jsonl
 
 Compared are `ChatHuggingFace(HuggingFacePipeline)`, `ChatStudent` over transformers, and over
 exports in float32 and int8 (`stillroom export`), with the same weights and tokenizer, and with what
 the cores allow. The greedy tokens of all float32 engines must equal those of
 `transformers.generate` before anything is timed. The engines alternate, and medians are reported.
-All rounds are written to `<output>/inference.json`, and a table and a picture are made from it.
+With `--trained`, llama.cpp (float32 and Q8_0, from GGUF files of the same weights) and
+onnxruntime-genai (its own builder's float32 and int8) are asked too where their packages are
+installed. All rounds are written to `<output>/<name>.json`, and a table and a picture are made from
+it.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -27,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_report import draw, summarise, write_markdown
-from inference_worker import BACKENDS
+from inference_worker import BACKENDS, ONE_CALLER, PEERS
 
 SHAPES: dict[str, dict[str, Any]] = {
     "3M": {"vocab_size": 4096, "hidden_size": 256, "intermediate_size": 768,
@@ -114,11 +122,11 @@ def make_prompts(count: int) -> list[str]:
             for caller in range(count)]  # fmt: skip
 
 
-def student_prompts(folder: Path, count: int) -> list[str]:
-    """Take the prompts that the student was held out from, evenly spaced."""
+def student_prompts(path: Path, count: int) -> list[str]:
+    """Take prompts that the student was held out from, evenly spaced."""
     from stillroom.files import read_json_lines
 
-    lines = read_json_lines(folder.resolve().parent / "data" / "held_out.jsonl")
+    lines = read_json_lines(path)
     return [lines[place * len(lines) // count]["prompt"] for place in range(count)]
 
 
@@ -154,13 +162,19 @@ def describe_shape(folder: Path, prompts: list[str], tokens: int) -> dict[str, A
     }
 
 
-def export_all(folder: Path, scratch: Path, prompts: list[str]) -> tuple[dict[str, Path], str]:
-    """Export a checkpoint both ways; give the folders by backend, and the loss of int8."""
+def export_all(
+    folder: Path, scratch: Path, prompts: list[str], measured: Path | None
+) -> tuple[dict[str, Path], str]:
+    """Export a checkpoint both ways; give the folders by backend, and the loss of int8.
+
+    The loss is measured on the prompts and targets of the file `measured`, or on `prompts`.
+    """
     from stillroom.files import write_json_lines
     from stillroom.inference.onnx_export.export import export_checkpoint
 
-    asked = scratch / "prompts.jsonl"
-    write_json_lines(asked, [{"prompt": prompt} for prompt in prompts])
+    asked = measured or scratch / "prompts.jsonl"
+    if measured is None:
+        write_json_lines(asked, [{"prompt": prompt} for prompt in prompts])
     places = dict.fromkeys(BACKENDS, folder)
     loss = ""
     for dtype in ("float32", "int8"):
@@ -171,12 +185,55 @@ def export_all(folder: Path, scratch: Path, prompts: list[str]) -> tuple[dict[st
     return places, loss
 
 
+def export_peers(folder: Path, scratch: Path, known: dict[str, list[int]]) -> dict[str, Path]:
+    """Write the weights in the forms of the peers that are installed; give the folders."""
+    import torch
+    from stillroom.files import write_json
+    from stillroom.inference.checkpoints.load_student import load_checkpoint
+    from stillroom.inference.gguf_export.write_gguf import write_gguf
+
+    checkpoint = load_checkpoint(folder, device="cpu", dtype=torch.float32)
+    places = {}
+    for backend, module in PEERS.items():
+        if importlib.util.find_spec(module) is None:
+            print(f"  {backend}: not installed", flush=True)
+            continue
+        place = places[backend] = scratch / backend.replace(" ", "-")
+        place.mkdir()
+        form = backend.rpartition(" ")[2]
+        if module == "xllamacpp":
+            dtype = "q8_0" if form == "Q8_0" else "float32"
+            write_gguf(checkpoint, place / "model.gguf", dtype=dtype)
+        else:
+            build_genai(checkpoint, place, "fp32" if form == "float32" else form)
+        write_json(place / "prompts.json", known)
+    return places
+
+
+def build_genai(checkpoint: Any, place: Path, precision: str) -> None:  # noqa: ANN401
+    """Let onnxruntime-genai's builder write its graph."""
+    from onnxruntime_genai.models.builder import create_model
+
+    with tempfile.TemporaryDirectory() as plain:
+        checkpoint.model.save_pretrained(plain)
+        checkpoint.tokenizer.save_pretrained(plain)
+        create_model("", plain, str(place), precision, "cpu", f"{plain}/cache")
+    path = place / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    options = config["model"]["decoder"]["session_options"]
+    options["intra_op_num_threads"] = int(os.environ["OMP_NUM_THREADS"])
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
 def check_tokens(workers: dict[str, Worker], prompts: list[str], tokens: int) -> dict[str, Any]:
     """Compare greedy tokens with `transformers.generate`.
 
     Raises:
         SystemExit: A float32 way differs, or the model says too little for this to mean anything.
     """
+    asked = [workers[name].do("prompt_ids", prompts=prompts, tokens=0) for name in BACKENDS]
+    if any(ids != asked[0] for ids in asked):
+        raise SystemExit("the ways give the model different prompts")
     wanted = workers["ChatHuggingFace"].do("ids", prompts=prompts, tokens=tokens)
     equal = {}
     for backend, worker in workers.items():
@@ -184,7 +241,7 @@ def check_tokens(workers: dict[str, Worker], prompts: list[str], tokens: int) ->
         pairs = [(a, b) for one, other in zip(wanted, found, strict=True)
                  for a, b in zip(one, other, strict=True)]  # fmt: skip
         equal[backend] = sum(a == b for a, b in pairs) / len(pairs)
-        if not backend.endswith("int8") and equal[backend] != 1:
+        if backend in BACKENDS and not backend.endswith("int8") and equal[backend] != 1:
             raise SystemExit(f"{backend} gives other tokens than transformers.generate: {found}")
     distinct = len({token for answer in wanted for token in answer})
     if distinct < 8:
@@ -199,6 +256,8 @@ def time_all(
     found: dict[str, list[dict[str, Any]]] = {backend: [] for backend in workers}
     for turn in range(rounds + 1):
         for backend, worker in workers.items():
+            if backend in ONE_CALLER and len(prompts) > 1:
+                continue
             if turn == 0:
                 worker.do("ask", prompts=prompts, tokens=min(tokens, 4))
                 continue
@@ -212,23 +271,31 @@ def time_all(
 
 
 def measure(name: str, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
-    """Measure one shape, or a student."""
+    """Measure one shape, or a trained model."""
+    trained = name in options.trained
     tokens = 16 if options.quick or name in ("0.5B", "student") else 64
     most = 16 if name == "0.5B" else 32
     counts = [count for count in options.callers if count <= most]
-    if name == "student":
-        folder, prompts = options.student, student_prompts(options.student, 32)
+    if trained:
+        folder, prompts = options.trained[name], student_prompts(options.prompts, 32)
     else:
         folder, prompts = make_checkpoint(name, scratch), make_prompts(max(counts))
     told = describe_shape(folder, prompts, tokens)
-    places, told["int8_loss"] = export_all(
-        folder, scratch, prompts if name == "student" else prompts[:2]
-    )
+    measured = options.prompts if trained else None
+    places, told["int8_loss"] = export_all(folder, scratch, prompts[:2], measured)
     workers = {backend: Worker(backend, places[backend], options.threads) for backend in BACKENDS}
+    if trained:
+        ids = workers["ChatHuggingFace"].do("prompt_ids", prompts=prompts, tokens=0)
+        known = dict(zip(prompts, ids, strict=True))
+        told["prompt_tokens"] = sum(map(len, ids)) // len(ids)
+        told["context"] = told["prompt_tokens"] + tokens / 2
+        for backend, place in export_peers(folder, scratch, known).items():
+            workers[backend] = Worker(backend, place, options.threads)
     told["load_s"] = {backend: worker.load_s for backend, worker in workers.items()}
-    told["gate"] = check_tokens(workers, prompts[: 32 if name == "student" else 4], tokens)
+    gate = (prompts, 16) if trained else (prompts[:4], tokens)
+    told["gate"] = check_tokens(workers, *gate)
     answers = [[None] * tokens] * max(counts)  # random models never end
-    if name == "student":
+    if trained:
         answers = workers["ChatHuggingFace"].do("ids", prompts=prompts, tokens=tokens)
     lengths = [ids.index(told["end"]) + 1 if told["end"] in ids else tokens for ids in answers]
     told["made"] = {str(count): sum(lengths[:count]) for count in counts}
@@ -243,10 +310,34 @@ def measure(name: str, options: argparse.Namespace, scratch: Path) -> dict[str, 
     return told
 
 
+def trained_models(options: argparse.Namespace) -> dict[str, Path]:
+    """Give the folders of the trained models by name."""
+    named = {}
+    if options.student is not None:
+        named["student"] = options.student
+    for one in options.trained:
+        name, found, folder = one.partition("=")
+        if not found or name in SHAPES:
+            raise SystemExit(f"--trained {one}: give NAME=FOLDER, with a name of your own")
+        named[name] = Path(folder).expanduser()
+    missing = [str(folder) for folder in named.values() if not (folder / "config.json").is_file()]
+    if missing:
+        raise SystemExit(f"no checkpoint in {', '.join(missing)}")
+    if named and options.prompts is None:
+        last = list(named.values())[-1]
+        options.prompts = last.resolve().parent / "data" / "held_out.jsonl"
+    return named
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--shapes", nargs="*", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), help=", ".join(SHAPES))
     parser.add_argument("--student", type=Path, help="a checkpoint of a run, measured as well")
+    parser.add_argument("--trained", nargs="+", default=[], metavar="NAME=FOLDER",
+                        help="trained models, compared with further engines too")  # fmt: skip
+    parser.add_argument("--prompts", type=Path, help="JSON Lines with prompt and target for them; "
+                        "default: the held-out ones of the last one's run")  # fmt: skip
+    parser.add_argument("--name", default="inference", help="of the files that are written")
     parser.add_argument("--callers", nargs="+", type=int, default=[1, 8, 16, 32], help="at most 32")
     parser.add_argument("--rounds", type=int, default=6, help="for one caller; half for more")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -258,6 +349,11 @@ def main() -> None:
     if options.quick:
         options.shapes, options.callers, options.rounds = ["3M", "30M"], [1, 16], 1
 
+    if unknown := set(options.shapes) - set(SHAPES):
+        parser.error(f"unknown shapes: {', '.join(sorted(unknown))}")
+    options.trained = trained_models(options)
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+
     import onnxruntime
     import torch
     import transformers
@@ -265,6 +361,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     told: dict[str, Any] = {
         "command": " ".join(["python benchmarks/inference.py", *sys.argv[1:]]),
+        "real": bool(options.trained),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "threads": options.threads,
@@ -273,7 +370,7 @@ def main() -> None:
         f"onnxruntime {onnxruntime.__version__}",
         "shapes": {},
     }
-    names = [*options.shapes, *(["student"] if options.student else [])]
+    names = [*options.shapes, *options.trained]
     for name in names:
         with tempfile.TemporaryDirectory() as scratch:
             told["shapes"][name] = measure(name, options, Path(scratch))
@@ -283,10 +380,12 @@ def main() -> None:
     limit.close()
     rows = summarise(told)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "inference.json").write_text(json.dumps({**told, "rows": rows}, indent=1))
-    write_markdown(told, rows, options.output / "inference.md")
-    draw(rows, options.output / "inference.png")
-    print((options.output / "inference.md").read_text(encoding="utf-8"))
+    (options.output / f"{options.name}.json").write_text(
+        json.dumps({**told, "rows": rows}, indent=1)
+    )
+    write_markdown(told, rows, options.output / f"{options.name}.md")
+    draw(rows, options.output / f"{options.name}.png")
+    print((options.output / f"{options.name}.md").read_text(encoding="utf-8"))
 
 
 def _processor() -> str:

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-COLOURS = ("#9aa0a6", "#4285a8", "#2f6f4f", "#c2703d")
+COLOURS = ("#9aa0a6", "#4285a8", "#2f6f4f", "#c2703d", "#8e5ea2", "#c45ab3", "#6b6ecf", "#b8a02e")
 
 
 def summarise(told: dict[str, Any]) -> list[dict[str, Any]]:
@@ -15,6 +15,8 @@ def summarise(told: dict[str, Any]) -> list[dict[str, Any]]:
     for shape, one in told["shapes"].items():
         for callers, by_backend in one["rounds"].items():
             for backend, rounds in by_backend.items():
+                if not rounds:  # not asked by so many callers
+                    continue
                 rows.append(_row(told, shape, one, int(callers), backend, rounds))
     base = {(r["shape"], r["callers"]): r["tokens_per_s"] for r in rows
             if r["backend"] == "ChatHuggingFace"}  # fmt: skip
@@ -51,7 +53,7 @@ def _row(
 
 def _bound(told: dict[str, Any], one: dict[str, Any], backend: str, callers: int) -> float:
     """Tokens per second that memory and arithmetic allow (design/serving.md, section 5)."""
-    dtype = "int8" if backend.endswith("int8") else "float32"
+    dtype = "int8" if backend.endswith(("int8", "Q8_0")) else "float32"
     weights = one["weight_bytes"][dtype]
     cache = callers * one["cache_bytes_per_token"] * one["context"]
     rate = told["limits"]["bytes_per_s"][str(weights)]
@@ -82,13 +84,17 @@ def write_markdown(told: dict[str, Any], rows: list[dict[str, Any]], path: Path)
         "",
     ]  # fmt: skip
     for shape, one in told["shapes"].items():
-        lines += _shape_lines(shape, one, [row for row in rows if row["shape"] == shape])
-    lines += ["![tokens per second](inference.png)", ""]
+        mine = [row for row in rows if row["shape"] == shape]
+        real = shape == "student" or told.get("real", False)
+        lines += _shape_lines(shape, one, mine, real=real)
+    lines += [f"![tokens per second]({path.stem}.png)", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _shape_lines(shape: str, one: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
-    random = "" if shape == "student" else " (random weights amplify what is rounded off)"
+def _shape_lines(
+    shape: str, one: dict[str, Any], rows: list[dict[str, Any]], *, real: bool
+) -> list[str]:
+    random = "" if real else " (random weights amplify what is rounded off)"
     lines = [
         f"## {shape}: {one['parameters'] / 1e6:,.1f} million parameters",
         "",
@@ -133,10 +139,19 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         mine = [row for row in rows if row["shape"] == shape]
         counts = list(dict.fromkeys(row["callers"] for row in mine))
         for place, backend in enumerate(backends):
-            heights = [row["tokens_per_s"] for row in mine if row["backend"] == backend]
-            offset = (place - (len(backends) - 1) / 2) * 0.2
+            by_count = {
+                row["callers"]: row["tokens_per_s"] for row in mine if row["backend"] == backend
+            }
+            heights = [by_count.get(count, 0) for count in counts]
+            offset = (place - (len(backends) - 1) / 2) * 0.8 / len(backends)
             places = [number + offset for number in range(len(counts))]
-            panel.bar(places, heights, 0.19, color=COLOURS[place % len(COLOURS)], label=backend)
+            panel.bar(
+                places,
+                heights,
+                0.76 / len(backends),
+                color=COLOURS[place % len(COLOURS)],
+                label=backend,
+            )
         panel.set_yscale("log")
         panel.set_xticks(range(len(counts)), [str(count) for count in counts])
         panel.set_xlabel("callers")

@@ -14,18 +14,29 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 BACKENDS = ("ChatHuggingFace", "transformers engine", "export float32", "export int8")
+PEERS = {
+    "llama.cpp float32": "xllamacpp",
+    "llama.cpp Q8_0": "xllamacpp",
+    "onnxruntime-genai float32": "onnxruntime_genai",
+    "onnxruntime-genai int8": "onnxruntime_genai",
+}
+"""Engines that are compared where their package is installed: name -> module."""
+ONE_CALLER = frozenset(name for name in PEERS if name.startswith("onnxruntime-genai"))
+"""Engines that are asked by one caller only; they have no queue of their own."""
 PLAIN = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 Work = dict[str, Callable[[Sequence[str], int], Any]]
 
 
 def student_work(folder: str, engine: str) -> Work:
     """`ChatStudent`, all callers in one event loop."""
+    from langchain_core.messages import HumanMessage
     from stillroom.inference.chat.chat_model import ChatStudent
     from stillroom.inference.engine.protocol import GenerationRequest
 
@@ -53,13 +64,17 @@ def student_work(folder: str, engine: str) -> Work:
     async def firsts(prompts: Sequence[str], tokens: int) -> list[float]:
         return list(await asyncio.gather(*(first_of(prompt, tokens) for prompt in prompts)))
 
+    def prompt_ids(prompts: Sequence[str], tokens: int) -> list[list[int]]:
+        return [chat._prepare([HumanMessage(text)], None, {})[0].prompt_ids for text in prompts]
+
     def ids(prompts: Sequence[str], tokens: int) -> list[list[int | None]]:
-        encoded = [chat.get_token_ids(prompt) for prompt in prompts]
+        encoded = prompt_ids(prompts, tokens)
         asked = [GenerationRequest(one, max_tokens=tokens, ignore_end=True) for one in encoded]
         streams = [chat.serving_engine.submit(request) for request in asked]
         return [[event.token_id for event in stream.collect()] for stream in streams]
 
-    return {"ask": ask, "first": lambda p, n: asyncio.run(firsts(p, n)), "ids": ids}
+    first = lambda p, n: asyncio.run(firsts(p, n))  # noqa: E731
+    return {"ask": ask, "first": first, "ids": ids, "prompt_ids": prompt_ids}
 
 
 def peer_work(folder: str) -> Work:
@@ -71,7 +86,8 @@ def peer_work(folder: str) -> Work:
 
     checkpoint = load_checkpoint(folder, device="cpu")
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    tokenizer.chat_template = PLAIN
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN
 
     @cache
     def chat(tokens: int) -> ChatHuggingFace:
@@ -101,11 +117,21 @@ def peer_work(folder: str) -> Work:
         with ThreadPoolExecutor(len(prompts)) as pool:
             return list(pool.map(lambda prompt: first_of(prompt, tokens), prompts))
 
+    def prompt_ids(prompts: Sequence[str], tokens: int) -> list[list[int]]:
+        found = []
+        for text in prompts:
+            turns = [{"role": "user", "content": text}]
+            written = tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+            found.append(tokenizer(written, add_special_tokens=False)["input_ids"])
+        return found
+
     def ids(prompts: Sequence[str], tokens: int) -> list[list[int]]:
         """Ask `transformers.generate` itself: the reference."""
         answers = []
-        for prompt in prompts:
-            given = torch.tensor([tokenizer(prompt)["input_ids"]])
+        for encoded in prompt_ids(prompts, tokens):
+            given = torch.tensor([encoded])
             made = model.generate(
                 given, attention_mask=torch.ones_like(given), max_new_tokens=tokens,
                 do_sample=False, eos_token_id=-1, pad_token_id=0,
@@ -113,7 +139,97 @@ def peer_work(folder: str) -> Work:
             answers.append(made[0, given.shape[1] :].tolist())
         return answers
 
+    return {"ask": ask, "first": firsts, "ids": ids, "prompt_ids": prompt_ids}
+
+
+def llama_cpp_work(folder: str, threads: int) -> Work:
+    """llama.cpp's own server, asked with token ids, so that only its computing differs.
+
+    `folder` holds `model.gguf` and `prompts.json`, the ids of each prompt.
+    """
+    import httpx
+    import xllamacpp
+
+    known = _known_prompts(folder)
+    settings = xllamacpp.CommonParams()
+    settings.model.path = f"{folder}/model.gguf"
+    settings.n_ctx, settings.n_parallel, settings.verbosity = 32 * 256, 32, 0
+    settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(settings)
+    client = httpx.Client(base_url=server.listening_address, timeout=600)
+
+    def body(text: str, tokens: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+        return {"prompt": known[text], "n_predict": tokens, "temperature": 0,
+                "cache_prompt": False, **more}  # fmt: skip
+
+    def one(text: str, tokens: int) -> None:
+        client.post("/completion", json=body(text, tokens)).raise_for_status()
+
+    def ask(prompts: Sequence[str], tokens: int) -> float:
+        began = time.perf_counter()
+        with ThreadPoolExecutor(len(prompts)) as pool:
+            list(pool.map(lambda text: one(text, tokens), prompts))
+        return time.perf_counter() - began
+
+    def first_of(text: str, tokens: int) -> float:
+        began = time.perf_counter()
+        with client.stream("POST", "/completion", json=body(text, tokens, stream=True)) as reply:
+            for line in reply.iter_lines():
+                if line:
+                    break
+        return time.perf_counter() - began
+
+    def firsts(prompts: Sequence[str], tokens: int) -> list[float]:
+        with ThreadPoolExecutor(len(prompts)) as pool:
+            return list(pool.map(lambda text: first_of(text, tokens), prompts))
+
+    def ids(prompts: Sequence[str], tokens: int) -> list[list[int]]:
+        asked = (body(t, tokens, ignore_eos=True, return_tokens=True) for t in prompts)
+        return [client.post("/completion", json=one).json()["tokens"] for one in asked]
+
+    return {"ask": ask, "first": firsts, "ids": ids, "server": lambda p, n: server}
+
+
+def genai_work(folder: str) -> Work:
+    """onnxruntime-genai on the graph that its own builder wrote, one prompt after another."""
+    import onnxruntime_genai as genai
+
+    known = _known_prompts(folder)
+    model = genai.Model(folder)
+
+    def made(text: str, tokens: int) -> Iterator[int]:
+        params = genai.GeneratorParams(model)
+        length = len(known[text]) + tokens
+        params.set_search_options(do_sample=False, max_length=length)
+        generator = genai.Generator(model, params)
+        generator.append_tokens(known[text])
+        while not generator.is_done():
+            generator.generate_next_token()
+            yield int(generator.get_next_tokens()[0])
+
+    def ask(prompts: Sequence[str], tokens: int) -> float:
+        began = time.perf_counter()
+        for text in prompts:
+            list(made(text, tokens))
+        return time.perf_counter() - began
+
+    def firsts(prompts: Sequence[str], tokens: int) -> list[float]:
+        waits = []
+        for text in prompts:
+            began = time.perf_counter()
+            next(iter(made(text, tokens)))
+            waits.append(time.perf_counter() - began)
+        return waits
+
+    def ids(prompts: Sequence[str], tokens: int) -> list[list[int]]:
+        return [list(made(text, tokens)) for text in prompts]
+
     return {"ask": ask, "first": firsts, "ids": ids}
+
+
+def _known_prompts(folder: str) -> dict[str, list[int]]:
+    return json.loads(Path(folder, "prompts.json").read_text(encoding="utf-8"))
 
 
 def limits(weight_bytes: Sequence[int]) -> dict[str, Any]:
@@ -167,7 +283,7 @@ def memory_mb() -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("backend", choices=(*BACKENDS, "limit"))
+    parser.add_argument("backend", choices=(*BACKENDS, *PEERS, "limit"))
     parser.add_argument("folder")
     parser.add_argument("--threads", type=int, required=True)
     options = parser.parse_args()
@@ -181,6 +297,10 @@ def main() -> None:
     work: Work = {}
     if options.backend == "ChatHuggingFace":
         work = peer_work(options.folder)
+    elif options.backend.startswith("llama.cpp"):
+        work = llama_cpp_work(options.folder, options.threads)
+    elif options.backend.startswith("onnxruntime-genai"):
+        work = genai_work(options.folder)
     elif options.backend != "limit":
         engine = "transformers" if options.backend == "transformers engine" else "export"
         work = student_work(options.folder, engine)

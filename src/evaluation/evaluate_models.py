@@ -43,7 +43,7 @@ def evaluate_models(
     held_out: Sequence[Example],
     *,
     controls: Mapping[str, str | Path | Checkpoint] | None = None,
-    max_new_tokens: int = 128,
+    max_new_tokens: int | Sequence[int] = 128,
     batch_size: int = 64,
     progress: bool = True,
     speed_prompts: Sequence[str] | None = None,
@@ -65,7 +65,7 @@ def evaluate_models(
         student: The same.
         held_out: Examples with gold targets.
         controls: Further models by name, e.g. `student_untrained`, `student_without_teacher`.
-        max_new_tokens: Most tokens per answer.
+        max_new_tokens: Most tokens per answer, or a number for each example.
         batch_size: Prompts answered together.
         progress: Show a progress bar after two seconds.
         speed_prompts: Prompts for the speed; None takes two of `held_out`, an empty list skips it.

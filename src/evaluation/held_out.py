@@ -50,7 +50,7 @@ def answer_held_out(
     prompts: Sequence[Prompt],
     targets: Sequence[str],
     *,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     batch_size: int,
     scored: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -61,7 +61,7 @@ def answer_held_out(
         checkpoint: The model.
         prompts: (N,), rendered texts or turns.
         targets: (N,).
-        max_new_tokens: Most tokens of an answer.
+        max_new_tokens: Most tokens of an answer, or a number for each prompt.
         batch_size: Prompts answered together.
         scored: Numbers of the examples whose loss is computed, counted from 0; None for all.
         progress: Called with the number of answered prompts and N.

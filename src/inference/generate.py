@@ -48,7 +48,7 @@ def generate_texts(
     checkpoint: Checkpoint,
     prompts: Sequence[Prompt],
     *,
-    max_new_tokens: int = 128,
+    max_new_tokens: int | Sequence[int] = 128,
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
@@ -62,7 +62,7 @@ def generate_texts(
         checkpoint: Model and tokenizer.
         prompts: Rendered prompts (`prompts.render`), without the separator before the answer, or
             chat turns.
-        max_new_tokens: Most tokens per answer; the prompt does not count.
+        max_new_tokens: Most tokens per answer, or a number for each prompt; prompts do not count.
         temperature: 0 is greedy; above 0 samples.
         top_p: Probability mass sampled from, above 0 to 1.
         seed: Seed of the samples. A sample depends on seed and prompt only; repetitions of a
@@ -83,11 +83,12 @@ def generate_texts(
     encoded = [encode_prompt(checkpoint, prompt) for prompt in prompts]
     for ids in encoded:
         check_room(len(ids), checkpoint.model)
+    most = [max_new_tokens] * len(encoded) if isinstance(max_new_tokens, int) else max_new_tokens
     requests = [
-        GenerationRequest(ids, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+        GenerationRequest(ids, max_tokens=tokens, temperature=temperature, top_p=top_p,
                           seed=own, constraint=form)
-        for ids, own, form in zip(encoded, _seeds(encoded, seed),
-                                  _constraints(checkpoint, prompts, grammars), strict=True)
+        for ids, tokens, own, form in zip(encoded, most, _seeds(encoded, seed),
+                                          _constraints(checkpoint, prompts, grammars), strict=True)
     ]  # fmt: skip
     # Longest first, so that memory runs out at the start or not at all.
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place]))

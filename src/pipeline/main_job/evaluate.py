@@ -27,7 +27,7 @@ from ..run_report.answer_report import CALIBRATION_FILE, answer_report
 from .load_table import Loaded
 from .plain_baselines import plain_answers
 from .settings import STARTER, MainJob
-from .teacher import longest_answer
+from .teacher import answer_room
 
 LEAST_CALIBRATED = 20
 """Fewest held-out questions on which a student's confidence is calibrated."""
@@ -76,7 +76,7 @@ def measure(
         arms["student"],
         held_out,
         controls={name: arms[name] for name in order},
-        max_new_tokens=longest_answer(reader, held_out),
+        max_new_tokens=answer_room(reader, held_out),
         batch_size=128,
         training_prompts={e.prompt for e in loaded.questions.train},
         most_scored=None if _is_small(job) else MOST_SCORED,

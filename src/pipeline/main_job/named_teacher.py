@@ -32,7 +32,7 @@ from ...tables import FactTable
 from .evaluate import MOST_ASKED
 from .load_table import Loaded
 from .settings import MainJob, Tuning
-from .teacher import LONGEST_EXAMPLE, Plan, longest_answer, plan_steps
+from .teacher import LONGEST_EXAMPLE, Plan, answer_room, plan_steps
 from .teacher_knowledge import require_knowledge
 
 LEAST_ADAPTED: Final = 20_000_000
@@ -204,7 +204,7 @@ def measure_knowledge(
         said = generate_texts(
             checkpoint,
             [e.prompt for e in examples],
-            max_new_tokens=longest_answer(checkpoint, examples),
+            max_new_tokens=answer_room(checkpoint, examples),
         )
         pairs = [(g.text, e.target or "") for g, e in zip(said, examples, strict=True)]
         scores[name] = (

@@ -81,11 +81,18 @@ def plan_vocabulary(characters: int) -> int:
     return min(8000, max(StarterSize.vocabulary, characters // 20))
 
 
-def longest_answer(checkpoint: Checkpoint, examples: Sequence[Example]) -> int:
-    """Return the number of new tokens that the longest target needs, plus a margin."""
-    targets = sorted({e.target or "" for e in examples}, key=len)[-50:]
-    ids = checkpoint.tokenizer(targets, add_special_tokens=False)["input_ids"]
-    return max(64, max(map(len, ids)) + 16)
+def answer_room(checkpoint: Checkpoint, examples: Sequence[Example]) -> list[int]:
+    """Return the most new tokens of each answer: what the longest target of its task needs, plus a
+    margin. A model that never ends an answer then costs no more than it must."""
+    by_task: dict[str, set[str]] = {}
+    for example in examples:
+        by_task.setdefault(example.task, set()).add(example.target or "")
+    room = {}
+    for task, targets in by_task.items():
+        longest = sorted(targets, key=len)[-50:]
+        ids = checkpoint.tokenizer(longest, add_special_tokens=False)["input_ids"]
+        room[task] = max(map(len, ids)) * 3 // 2 + 16  # students may need more tokens for a word
+    return [room[example.task] for example in examples]
 
 
 def train_teacher(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Path:
@@ -163,7 +170,7 @@ def get_labels(
     without = [e for e in loaded.questions.train if not loaded.questions.is_gold(e)]
     checkpoint = load_checkpoint(teacher, device=job.device)
     labeler, journal = open_teacher(checkpoint), run.path / "work" / "labels"
-    most_tokens = longest_answer(checkpoint, loaded.questions.train)
+    most_tokens = max(64, *answer_room(checkpoint, loaded.questions.train))
     label = _label_all if job.teacher == STARTER else _label_by_fact
     labelled, rejected = label(labeler, without, journal, most_tokens)
     write_examples(str(path), labelled)

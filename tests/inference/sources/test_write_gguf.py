@@ -75,6 +75,19 @@ def test_llama_cpp_writes_the_same_greedy_tokens(architecture, tmp_path):
     assert found["tokens"] == greedy(given, "b a c", 12)
 
 
+def test_eight_bits_are_nearly_the_same_weights_in_a_third_of_the_size(tmp_path):
+    given = small(tmp_path)
+    whole = write_gguf(given, tmp_path / "whole.gguf")
+    path = write_gguf(given, tmp_path / "eight.gguf", dtype="q8_0")
+    again = converted(path, tmp_path / "again")
+    wanted, found = given.model.state_dict(), again.model.state_dict()
+    assert wanted.keys() == found.keys()
+    for name, values in wanted.items():
+        scale = values.abs().max() / 127
+        assert (values - found[name].float()).abs().max() <= scale + 1e-6, name
+    assert path.stat().st_size < whole.stat().st_size
+
+
 def test_what_llama_cpp_would_compute_otherwise_is_refused(tmp_path):
     from tokenizers import pre_tokenizers
 
