@@ -180,7 +180,9 @@ def export_all(
     for dtype in ("float32", "int8"):
         backend = f"export {dtype}"
         places[backend] = scratch / dtype / folder.name
-        made = export_checkpoint(folder, dtype=dtype, output=places[backend], prompts=asked)
+        made = export_checkpoint(
+            folder, dtype=dtype, output=places[backend], prompts=asked, most_prompts=100
+        )
         loss = "; ".join(made.loss.lines())
     return places, loss
 
