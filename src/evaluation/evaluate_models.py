@@ -113,9 +113,8 @@ def evaluate_models(
     folders = {name: c.path for name, c in checkpoints.items() if c.path is not None}
     peaks = measure_footprints(folders) if memory else {}
     single = [prompts[number] for number in _spread(held_out, _LATENCY_PROMPTS // 2)]
-    delays = {
-        name: _latency(checkpoints[name], single, max_new_tokens) for name in main if speed_prompts
-    }
+    most = max_new_tokens if isinstance(max_new_tokens, int) else max(max_new_tokens)
+    delays = {name: _latency(checkpoints[name], single, most) for name in main if speed_prompts}
     teachers = answers[TEACHER].texts if TEACHER in answers else None
     return {
         name: replace(

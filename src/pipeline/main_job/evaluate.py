@@ -178,7 +178,7 @@ def price_int8(loaded: Loaded, run: RunFolder, scores: ModelScores, console: Con
         found = export_price(
             folder,
             held_out,
-            max_new_tokens=longest_answer(load_checkpoint(folder, kinds=ANSWERING), held_out),
+            max_new_tokens=max(answer_room(load_checkpoint(folder, kinds=ANSWERING), held_out)),
         )
     except (ExportError, MissingDependencyError) as fault:
         write_json(path, {"missing": f"Not measured: {fault}."})

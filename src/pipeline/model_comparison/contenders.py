@@ -221,7 +221,7 @@ def ask_models(
     from ...evaluation.evaluate_models import STUDENT, evaluate_models
     from ...inference.checkpoints.architectures import ANSWERING
     from ...inference.checkpoints.load_student import load_checkpoint
-    from ..main_job.teacher import longest_answer
+    from ..main_job.teacher import answer_room
 
     seen = {e.prompt for run in trained_on for e in _training_examples(run)}
     began = time.monotonic()
@@ -231,7 +231,7 @@ def ask_models(
         evaluate_models(
             None, loaded[0], examples,
             controls=dict(zip(names[1:], loaded[1:], strict=True)),
-            max_new_tokens=max(longest_answer(one, examples) for one in loaded),
+            max_new_tokens=max(max(answer_room(one, examples)) for one in loaded),
             speed_prompts=[], memory=False, most_scored=1, training_prompts=seen,
             predictions_dir=kept,
         )  # fmt: skip
