@@ -32,9 +32,10 @@ link:
 models:
 	@$(RUN) -m stillroom models add smollm2 minilm || echo "Going on without pretrained models; make models tries again."
 
-# LangGraph's client for JavaScript, for the tests that use it; they skip where it is not installed.
+# Clients for JavaScript, LangGraph's and MCP's inspector, for the tests that use them; they skip where
+# these are not installed.
 npm:
-	@cd tests/agentic_workflow/langgraph_api/npm && npm ci --silent --no-audit --no-fund || echo "Going on without the client for JavaScript (apt-get install nodejs npm); make npm tries again."
+	@for folder in langgraph_api mcp_server; do (cd tests/agentic_workflow/$$folder/npm && npm ci --silent --no-audit --no-fund) || echo "Going on without the JavaScript clients of $$folder (apt-get install nodejs npm); make npm tries again."; done
 
 demo: $(READY)
 	@$(RUN) examples/complete_pipeline.py

@@ -3,8 +3,11 @@
 {"type": "step", "node", "what", "detail", "sources"}   an agent did something
 {"type": "token", "text", "node", "attempt"}            the next piece of the answer
 {"type": "restart", "reason"}                           the answer so far was rejected
-{"type": "approval", "id", "action", "details"}         a person must decide; see `human_approval`
-{"type": "final", "response", "verdict", ...}           always the last one
+{"type": "approval", "id", "action", "details", "editable"}   a person must decide; see
+                                                        `human_approval`
+{"type": "final", "response", "verdict", ...}           always the last one; `choices` are the
+                                                        readings that were asked back about,
+                                                        `approvals` what waits for a person
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class EventReader:
         self._answer_nodes = answer_nodes
         self._values: dict[str, Any] = {}
         self._steps = 0
-        self._waits = False
+        self._approvals: list[Event] = []
 
     def feed(self, mode: str, item: Any) -> Iterator[Event]:  # noqa: ANN401 - LangGraph's own
         """Read one `(mode, item)` of `graph.stream(..., stream_mode=STREAM_MODES)`."""
@@ -50,7 +53,7 @@ class EventReader:
             yield from self._tokens(*item)
         elif mode == "updates" and "__interrupt__" in item:
             for proposal in proposals_in(item):
-                self._waits = True
+                self._approvals.append(asdict(proposal))
                 yield {"type": "approval", **asdict(proposal)}
         elif mode == "updates":
             for node, update in item.items():
@@ -78,12 +81,14 @@ class EventReader:
             "citations": values.get("citations") or [],
             "attempts": values.get("attempts", 0),
             "plan": values.get("plan") or "",
+            "choices": values.get("choices") or [],
+            "approvals": self._approvals,
             "confidence": values.get("confidence"),
             "answered_by": values.get("answered_by") or "student",
             "teacher_calls": values.get("teacher_calls", 0),
             "steps": values.get("steps") or [],
             "exit": exit_name
-            or ("waiting" if self._waits else "")
+            or ("waiting" if self._approvals else "")
             or values.get("exit")
             or exits.get(verdict or "", "answered"),
         }

@@ -49,6 +49,8 @@ class Abstention:
     """The response that the user was given instead; empty at the step limit."""
     confidence: float | None = None
     """Confidence of the withheld answer, where there was one."""
+    choices: tuple[str, ...] = ()
+    """The readings that were asked back about; asked in the same thread, one of them is chosen."""
 
 
 def typed_answer(final: Mapping[str, Any]) -> Answer | Abstention:
@@ -56,7 +58,14 @@ def typed_answer(final: Mapping[str, Any]) -> Answer | Abstention:
     query, confidence = final["query"], final["confidence"]
     if final["verdict"] == "abstained" or final["exit"] == "step_limit":
         reason = final["reason"] or "the limit of steps"
-        return Abstention(query, final["exit"], reason, final["response"], confidence)
+        return Abstention(
+            query,
+            final["exit"],
+            reason,
+            final["response"],
+            confidence,
+            tuple(final.get("choices") or ()),
+        )
     return Answer(
         query,
         final["response"],

@@ -99,6 +99,9 @@ class AgentState(TypedDict):
     """Probability of that choice, 0 to 1; None where words or a record decided, not the student."""
     plan: NotRequired[str]
     """How the question was read over the table, in words; empty where it was not."""
+    choices: NotRequired[list[str]]
+    """The readings, in words, that the user was asked back about; sent as the next question, one of
+    them chooses it."""
     topic: NotRequired[str]
     """The last question of the thread that the table answered, as it was completed; "and its
     price?" leans on it."""

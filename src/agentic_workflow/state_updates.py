@@ -20,6 +20,7 @@ def fresh_turn(query: str) -> Update:
         "query": query,
         "asked": "",
         "plan": "",
+        "choices": [],
         "current_task": "qa",
         "route_probability": None,
         "answer": "",

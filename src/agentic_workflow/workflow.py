@@ -7,7 +7,7 @@ A workflow is a LangChain Runnable over a compiled LangGraph graph, which is ope
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import replace
@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.graph import Graph as Drawing
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphRecursionError
+from langgraph.types import Command
 
 from ..errors import GenerationError
 from .answer_events import STREAM_MODES, AnswerGate, Event, EventReader
@@ -277,11 +278,44 @@ class Workflow(Runnable[WorkflowInput, Any]):
         """Stream events; see `stream_events`."""
         stop = Flag()
         run = self._prepared(input, config, stop=stop, **options)
+        started = self._aevents(run.state, run.config, run.limits, stop)
+        async with aclosing(started) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def aresume_events(
+        self,
+        answers: Mapping[str, Any],
+        config: RunnableConfig,
+        *,
+        limits: RunContext | None = None,
+    ) -> AsyncIterator[Event]:
+        """Go on with a turn that waits for a person, and stream its events to the end.
+
+        Args:
+            answers: Id of a proposal -> its answer; see `human_approval.answer_to`.
+            config: LangChain's run config with the thread's id.
+            limits: As in `run`.
+        """
+        stop = Flag()
+        given: Command[Any] = Command(resume=dict(answers))
+        merged = self._run_config(config, None, stop)
+        started = self._aevents(given, merged, self._began(limits), stop)
+        async with aclosing(started) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def _aevents(
+        self,
+        given: AgentState | Command[Any],
+        config: RunnableConfig,
+        limits: RunContext,
+        stop: Flag,
+    ) -> AsyncIterator[Event]:
+        """Stream the events of one run; closing the iterator stops the student."""
         reader = EventReader(self.answer_nodes)
         exit_name = None
-        items = self.graph.astream(
-            run.state, run.config, context=run.limits, stream_mode=list(STREAM_MODES)
-        )
+        items = self.graph.astream(given, config, context=limits, stream_mode=list(STREAM_MODES))
         try:
             async for mode, item in items:
                 for event in reader.feed(mode, item):
@@ -378,7 +412,17 @@ class Workflow(Runnable[WorkflowInput, Any]):
     ) -> _Run:
         """Prepare one run; its deadline counts from here."""
         request = read_input(given, context, chat_history)
-        began = replace(limits or RunContext(deadline_s=self.policy.deadline_s))
+        merged = self._run_config(config, thread_id, stop)
+        return _Run(request.query, first_state(request), merged, self._began(limits))
+
+    def _began(self, limits: RunContext | None) -> RunContext:
+        """Copy the limits of a run, whose deadline counts from here."""
+        return replace(limits or RunContext(deadline_s=self.policy.deadline_s))
+
+    def _run_config(
+        self, config: RunnableConfig | None, thread_id: str | None, stop: Flag | None
+    ) -> RunnableConfig:
+        """Add step limit, thread and stop to a run's config."""
         merged = RunnableConfig(**(config or {}))
         merged["recursion_limit"] = self._step_limit(config)
         configurable = dict(merged.get("configurable") or {})
@@ -389,7 +433,7 @@ class Workflow(Runnable[WorkflowInput, Any]):
         if stop is not None:
             configurable[STOP_KEY] = stop
         merged["configurable"] = configurable
-        return _Run(request.query, first_state(request), merged, began)
+        return merged
 
 
 def _overridden(kind: type) -> set[str]:

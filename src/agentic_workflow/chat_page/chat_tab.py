@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,6 +14,7 @@ from ...errors import EngineBusyError, StillroomError
 from ...tables import FactTable
 from ..answer_events import Event
 from ..conversations.chat_service import ChatService, new_thread, question_fault
+from ..conversations.transcript import ChatTurn
 from .conversation_html import (
     Running,
     conversation_html,
@@ -28,6 +29,8 @@ from .script import ACTIONS, ADDRESS, DOWNLOAD, FOLLOW
 
 _log = logging.getLogger(__name__)
 _THREAD: Final = re.compile(r"[0-9a-f]{32}")
+_DETAIL: Final = "detail."
+"""Begins the names of the fields of an approval."""
 
 
 @dataclass(frozen=True)
@@ -217,25 +220,57 @@ class _Shown:
         self, owner: str, question: str, workflow: str, view: View
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Answer a question; a refused one stays in the box."""
-        gr, keep = self.gr, self.gr.skip()
-        ready = {"submit_btn": "Ask", "stop_btn": False}
+        keep = self.gr.skip()
         fault = question_fault(question)
         if fault:
             yield view, keep, keep, keep, _alert(fault), keep, keep, keep
             return
         if view.keep is not None:
             self.service.keep_first(owner, view.thread, view.keep)
-        run = Running(question=question, run_id=str(uuid4()), note="Looking it up", busy=True,
+        run_id = str(uuid4())
+        view = replace(view, run_id=run_id, keep=None, comments_on="", workflow=workflow)
+        events = self.service.ask(owner, view.thread, workflow, question, run_id)
+        turns = self.service.turns(owner, view.thread)
+        shown = self._followed(owner, view, events, question, turns, question)
+        async with aclosing(shown) as stream:  # type: ignore[type-var]
+            async for outputs in stream:
+                yield outputs
+
+    async def _followed(
+        self,
+        owner: str,
+        view: View,
+        events: AsyncIterator[Event],
+        asked: str,
+        before: Sequence[ChatTurn],
+        kept: str | None = None,
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Show a turn as it goes on.
+
+        Args:
+            owner: Whose it is.
+            view: The view, with the run's id.
+            events: The events of the turn.
+            asked: The question that is shown above it.
+            before: The turns that are shown before it.
+            kept: What is in the box again where there is no answer; None for a decision, which the
+                thread then waits for again.
+        """
+        gr, keep = self.gr, self.gr.skip()
+        ready = {"submit_btn": "Ask", "stop_btn": False}
+        run = Running(question=asked, run_id=view.run_id, note="Looking it up", busy=True,
                       steps=[], answer="")  # fmt: skip
-        view = replace(view, run_id=run["run_id"], keep=None, comments_on="", workflow=workflow)
         waiting = gr.Textbox(value="", submit_btn=False, stop_btn="Stop")
-        yield view, self._past(owner, view), running_html(run), keep, "", waiting, "", keep
+        past = self._past(owner, before)
+        yield view, past, running_html(run), keep, "", waiting, "", keep
         refused = ""
-        events = self.service.ask(owner, view.thread, workflow, question, run["run_id"])
         try:
             async with aclosing(events) as stream:  # type: ignore[type-var]
                 async for event in stream:
                     run = updated(run, event)
+                    if event["type"] == "stopped" and kept is None:
+                        yield self.thread(owner, view, _told("Stopped."), gr.Textbox(**ready))
+                        return
                     if event["type"] == "stopped":
                         yield (view, keep, running_html(run), keep, "", gr.Textbox(**ready),
                                "Stopped.", keep)  # fmt: skip
@@ -253,7 +288,7 @@ class _Shown:
             _log.exception("a question of the chat page failed")
             refused = "Something went wrong on this side; the reason is in the server's log."
         yield self.thread(
-            owner, view, _alert(refused), gr.Textbox(value=question, **ready), encode(refused)
+            owner, view, _alert(refused), gr.Textbox(value=kept or "", **ready), encode(refused)
         )
 
     async def act(
@@ -265,7 +300,10 @@ class _Shown:
         thread, run = str(data.get("thread", "")), str(data.get("run", ""))
         turns = self.service.turns(owner, view.thread)
         number = _number(data.get("number"), len(turns))
-        if action in ("example", "again") and data.get("question"):
+        if action in ("approve", "reject"):
+            async for outputs in self.decide(owner, view, action == "approve", data):
+                yield outputs
+        elif action in ("example", "again", "choice") and data.get("question"):
             async for outputs in self.answer(owner, str(data["question"]), workflow, view):
                 yield outputs
         elif action == "retry" and number is not None:
@@ -274,6 +312,29 @@ class _Shown:
                 yield outputs
         else:
             yield self._changed(owner, view, action, thread, run, number)
+
+    async def decide(
+        self, owner: str, view: View, approve: bool, data: dict[str, Any]
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Approve or reject what the last turn waits for, and show how it goes on."""
+        turns = self.service.turns(owner, view.thread)
+        asked = turns[-1].question if turns else ""
+        view = replace(view, run_id=turns[-1].run_id if turns else "", comments_on="")
+        events = self.service.decide(
+            owner,
+            view.thread,
+            str(data.get("approval", "")),
+            approve=approve,
+            note=str(data.get("note", "")).strip(),
+            edited={
+                name.removeprefix(_DETAIL): str(value)
+                for name, value in data.items()
+                if name.startswith(_DETAIL)
+            },
+        )
+        async with aclosing(self._followed(owner, view, events, asked, turns[:-1])) as stream:  # type: ignore[type-var]
+            async for outputs in stream:
+                yield outputs
 
     def comment(self, owner: str, view: View, data: dict[str, Any]) -> tuple[Any, ...]:
         """Store a comment and a corrected answer."""
@@ -342,10 +403,9 @@ class _Shown:
     def _table(self, owner: str, view: View) -> FactTable | None:
         return self.service.tables(owner).get(view.workflow) or self.service.default_table
 
-    def _past(self, owner: str, view: View) -> str:
-        turns = self.service.turns(owner, view.thread)
+    def _past(self, owner: str, turns: Sequence[ChatTurn]) -> str:
         opinions = self.service.opinions(owner, turns)
-        return conversation_html(turns, opinions, self.service.tables(owner))
+        return conversation_html(turns, opinions, self.service.tables(owner), decides=False)
 
 
 def updated(run: Running, event: Event) -> Running:

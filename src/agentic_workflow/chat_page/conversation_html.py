@@ -6,6 +6,7 @@ page's script sends to the server.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
@@ -70,6 +71,8 @@ def conversation_html(
     opinions: Mapping[str, Feedback],
     tables: Mapping[str, FactTable],
     asks_about: str = "",
+    *,
+    decides: bool = True,
 ) -> str:
     """Write the complete turns of a thread.
 
@@ -78,6 +81,7 @@ def conversation_html(
         opinions: What the user said about answers, by run.
         tables: The tables that answers come from, by workflow.
         asks_about: The run about which a comment is asked for; empty for none.
+        decides: Readings can be chosen, and approvals given, in the last turn.
     """
     return "".join(
         _turn_html(
@@ -87,6 +91,7 @@ def conversation_html(
             opinions.get(turn.run_id),
             tables.get(turn.workflow),
             asks_about,
+            decides=decides,
         )
         for number, turn in enumerate(turns)
     )
@@ -179,6 +184,8 @@ def _turn_html(
     opinion: Feedback | None,
     table: FactTable | None,
     asks_about: str,
+    *,
+    decides: bool,
 ) -> str:
     final, run = turn.final, attribute(turn.run_id)
     answer = final.get("response") or "No answer: the agents took too many steps."
@@ -188,7 +195,13 @@ def _turn_html(
         _question_html(turn.question, edit),
         '<h3 class="sr">Answer</h3>',
         f'<div class="answer">{encode(answer)}</div>',
+        _choices_html(final.get("choices") or []) if last and decides else "",
         _badges_html(final),
+        *(
+            _approval_html(one, f"{run}-{place}")
+            for place, one in enumerate(final.get("approvals") or [])
+            if last and decides
+        ),
         cells_html(final, table, number),
         _steps_html(final.get("steps") or [], f"steps-{run}", final),
         _actions_html(turn, number, last, opinion),
@@ -336,6 +349,43 @@ def _feedback_form(turn: ChatTurn, opinion: Feedback | None) -> str:
         f"{encode_area(comment)}</textarea>"
         '<div class="actions"><button type="submit">Send</button>'
         f"{_button('closed', 'Close')}</div></form>"
+    )
+
+
+def _choices_html(choices: Sequence[str]) -> str:
+    """Write the readings that are asked back about; each is asked when it is chosen."""
+    if not choices:
+        return ""
+    buttons = "".join(_button("choice", choice, question=choice) for choice in choices)
+    return f'<div class="examples" role="group" aria-label="What is meant?">{buttons}</div>'
+
+
+def _approval_html(approval: Mapping[str, Any], place: str) -> str:
+    """Write what waits for a decision, with fields for the details that may be changed."""
+    id_, action = str(approval["id"]), str(approval["action"])
+    editable = approval.get("editable") or []
+    rows = []
+    for number, (name, value) in enumerate(dict(approval["details"]).items()):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if name in editable:
+            field = f"detail-{place}-{number}"
+            rows.append(
+                f'<label for="{field}">{encode(spoken(name))}</label>'
+                f'<input id="{field}" name="{attribute("detail." + name)}" '
+                f'value="{attribute(text)}" maxlength="{MOST_CHARS}">'
+            )
+        else:
+            rows.append(f"<span>{encode(spoken(name))}</span><span>{encode(text)}</span>")
+    note = f"note-{place}"
+    return (
+        f'<div class="approval" role="group" data-fields data-approval="{attribute(id_)}" '
+        f'aria-label="{attribute(f"Waits for your decision: {action}")}">'
+        f"<p>Waits for your decision: <b>{encode(action)}</b></p>"
+        f'<div class="details">{"".join(rows)}'
+        f'<label for="{note}">Note</label><input id="{note}" name="note" '
+        f'maxlength="{MOST_CHARS}"></div><div class="actions">'
+        f"{_button('approve', 'Approve', label=f'Approve: {action}')}"
+        f"{_button('reject', 'Reject', label=f'Reject: {action}')}</div></div>"
     )
 
 

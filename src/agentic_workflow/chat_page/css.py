@@ -143,7 +143,20 @@ form.feedback p {margin: 0; color: var(--quiet)}
 form.feedback label {color: var(--ink)}
 form.feedback .actions {margin-left: 0; gap: .4rem}
 form.feedback button[type=submit], form.names button {border-color: var(--line); color: var(--ink)}
-form textarea, form.names input {font: inherit; font-size: .9rem; color: var(--ink);
+.approval {display: grid; gap: .5rem; margin: .5rem 0 .3rem; padding: .7rem .9rem .6rem;
+  border: 1px solid var(--line); border-left: 3px solid var(--accent); border-radius: .6rem;
+  max-width: 34rem; font-size: .9rem; color: var(--ink)}
+.approval p {margin: 0}
+.approval .details {display: grid; grid-template-columns: minmax(5rem, auto) 1fr; gap: .35rem .8rem;
+  align-items: center; overflow-wrap: anywhere}
+.approval .details > label, .approval .details > span:nth-child(odd) {color: var(--quiet)}
+.approval .actions {margin-left: 0; gap: .4rem}
+.gradio-container .approval button {border-color: var(--line) !important; color: var(--ink)}
+article.turn .examples {justify-content: flex-start; margin: .5rem 0 .2rem}
+#own-table summary {cursor: pointer; color: var(--quiet); font-size: .88rem}
+.gradio-container #own-table button {border-color: var(--bad) !important; color: var(--ink)}
+form textarea, form.names input, .approval input {font: inherit; font-size: .9rem;
+  color: var(--ink);
   background: var(--page); border: 1px solid var(--line); border-radius: .4rem;
   padding: .35rem .55rem; width: 100%; box-sizing: border-box; resize: vertical}
 #notice p, #table-notice p {margin: 0; padding: .35rem .2rem; font-size: .88rem;

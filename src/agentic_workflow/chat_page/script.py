@@ -20,7 +20,12 @@ element.addEventListener('click', (event) => {
     button.textContent = 'Copied';
     setTimeout(() => { button.textContent = text; }, 1500);
   } else if (button.dataset.action) {
-    trigger('click', {...button.dataset});
+    const fields = button.closest('[data-fields]');
+    const given = fields ? {...fields.dataset} : {};
+    for (const input of fields ? fields.querySelectorAll('input') : []) {
+      given[input.name] = input.value;
+    }
+    trigger('click', {...given, ...button.dataset});
   }
 });
 element.addEventListener('submit', (event) => {

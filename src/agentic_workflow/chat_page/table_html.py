@@ -180,3 +180,13 @@ def _column_row(table: FactTable, number: int, editable: bool) -> str:
 
 def _cell(table: FactTable, row: TableRow, name: str) -> str:
     return row.key if name == table.key else row.values.get(name, "")
+
+
+def delete_html(source: str) -> str:
+    """Write how a table of the user's own is deleted; the button is folded away."""
+    return (
+        '<details id="delete-table"><summary>Delete this table</summary><p>It is deleted for good; '
+        "answers that were given from it stay in their conversations.</p>"
+        f'<button type="button" data-action="delete">{encode(f"Delete {source}")}</button>'
+        "</details>"
+    )

@@ -12,7 +12,7 @@ from .chat_tab import ChatTab
 from .encode import encode
 from .gradio_module import Gradio
 from .script import ACTIONS
-from .table_html import TableView, asking_html, records_html
+from .table_html import TableView, asking_html, delete_html, records_html
 
 
 def add_table_tab(
@@ -34,15 +34,23 @@ def add_table_tab(
             size="sm",
             visible=service.takes_tables,
         )
+    own = gr.HTML(js_on_load=ACTIONS, elem_id="own-table", apply_default_css=False)
     asking = gr.HTML(js_on_load=ACTIONS, elem_id="asking", apply_default_css=False)
     records = gr.HTML(js_on_load=ACTIONS, elem_id="records", apply_default_css=False)
     common = {"api_visibility": "private", "show_progress": "hidden"}
 
-    def shown(owner: str, workflow: str, now: TableView) -> tuple[str, str]:
-        table = service.table(owner, workflow)
+    def shown(owner: str, workflow: str, now: TableView) -> tuple[str, str, str]:
+        try:
+            table = service.table(owner, workflow)
+        except StillroomError as fault:  # it was deleted in another tab
+            return "", _alert(str(fault)), ""
         if table is None:
-            return '<p class="note">This workflow has no table.</p>', ""
-        return asking_html(table, service.may_rename(owner, workflow)), records_html(table, now)
+            return "", '<p class="note">This workflow has no table.</p>', ""
+        return (
+            delete_html(table.source) if service.is_own(owner, workflow) else "",
+            asking_html(table, service.may_rename(owner, workflow)),
+            records_html(table, now),
+        )
 
     def open_(workflow: str, request: Gradio) -> tuple[Any, ...]:
         return TableView(), *shown(owner_of(request), workflow, TableView())
@@ -53,7 +61,7 @@ def add_table_tab(
             now = now.sorted_by(str(data.get("column", "")))
         elif data.get("action") == "page" and str(data.get("page", "")).isdigit():
             now = TableView(int(data["page"]), now.column, now.falling)
-        return now, shown(owner_of(request), workflow, now)[1]
+        return now, shown(owner_of(request), workflow, now)[2]
 
     def rename(workflow: str, request: Gradio, event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
@@ -65,31 +73,43 @@ def add_table_tab(
         except StillroomError as fault:
             return gr.skip(), _alert(f"Not saved: {fault}.")
         said = f'<p role="status">{encode(f"Saved for {column}.")}</p>'
-        return shown(owner, workflow, TableView())[0], said
+        return shown(owner, workflow, TableView())[1], said
 
     async def bring(path: str, request: Gradio) -> tuple[Any, ...]:
         owner = owner_of(request)
         try:
             workflow = await service.add_table(owner, Path(path), Path(path).name)
         except StillroomError as fault:
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip(), _alert(str(fault))
+            return *([gr.skip()] * 5), _alert(str(fault))
+        return chosen(owner, workflow, "Read. It can be asked in the chat now.")
+
+    def delete(workflow: str, request: Gradio, event: Gradio) -> tuple[Any, ...]:
+        owner = owner_of(request)
+        try:
+            service.delete_table(owner, workflow)
+        except StillroomError as fault:
+            return *([gr.skip()] * 5), _alert(f"Not deleted: {fault}.")
+        return chosen(owner, next(iter(service.workflows(owner))), "Deleted.")
+
+    def chosen(owner: str, workflow: str, said: str) -> tuple[Any, ...]:
         choices = [(label, name) for name, label in service.workflows(owner).items()]
         dropdown = gr.Dropdown(choices=choices, value=workflow)
-        said = '<p role="status">Read. It can be asked in the chat now.</p>'
-        return dropdown, TableView(), *shown(owner, workflow, TableView()), said
+        told = f'<p role="status">{encode(said)}</p>'
+        return dropdown, TableView(), *shown(owner, workflow, TableView()), told
 
     def to_chat(event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
         return str(data.get("question", "")), gr.Tabs(selected="chat")
 
-    for handler in (open_, browse, rename, bring, to_chat):
+    for handler in (open_, browse, rename, bring, delete, to_chat):
         if handler is not to_chat:
             handler.__annotations__["request"] = gr.Request
-        if handler in (browse, rename, to_chat):
+        if handler in (browse, rename, delete, to_chat):
             handler.__annotations__["event"] = gr.EventData
-    opened = [view, asking, records, notice]
-    tab.select(open_, chat.workflow, opened[:3], **common)
-    chat.workflow.change(open_, chat.workflow, opened[:3], **common)
+    opened = [view, own, asking, records, notice]
+    tab.select(open_, chat.workflow, opened[:4], **common)
+    chat.workflow.change(open_, chat.workflow, opened[:4], **common)
+    own.click(delete, chat.workflow, [chat.workflow, *opened], **common)
     records.click(browse, [chat.workflow, view], [view, records], **common)
     asking.submit(rename, chat.workflow, [asking, notice], **common)
     asked = asking.click(to_chat, None, [chat.box, tabs], **common)

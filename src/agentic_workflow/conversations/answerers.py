@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
@@ -20,6 +21,8 @@ from ..reading.table_reader import TableReader, Understood
 from ..state import Citation, Step
 from ..workflow import Workflow
 from .transcript import ChatTurn
+
+_WAITS_NO_MORE: Final = "this does not wait for a decision any more; ask the question again"
 
 
 class Answerer(Protocol):
@@ -45,6 +48,21 @@ class Answerer(Protocol):
             run_id: Id of the run, a UUID.
             before: The turns of the thread before this one, by whatever answered them; later ones
                 were undone.
+        """
+
+    def decision_events(
+        self, answers: Mapping[str, Any], *, owner: str, thread_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Go on with the last turn of a thread, which waits for a person; see `answer_events`.
+
+        Args:
+            answers: Id of a proposal -> its answer; see `human_approval.answer_to`.
+            owner: Whose thread it is.
+            thread_id: The thread.
+            before: The turns of the thread; the last one is the one that waits.
+
+        Raises:
+            ConfigError: It does not wait any more.
         """
 
     def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
@@ -88,6 +106,18 @@ class WorkflowAnswerer:
         place = await continue_after(self.workflow.checkpointer, key, before)
         config = RunnableConfig(run_id=UUID(run_id), configurable={"thread_id": key, **place})
         events = self.workflow.astream_events(question, config)
+        async with aclosing(events) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    async def decision_events(
+        self, answers: Mapping[str, Any], *, owner: str, thread_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Go on with a turn that waits for a person; see `Answerer`."""
+        key = f"{owner}/{thread_id}"
+        config = RunnableConfig(run_id=UUID(before[-1].run_id), configurable={"thread_id": key})
+        await _check_waits(self.workflow, config, answers, before)
+        events = self.workflow.aresume_events(answers, config)
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
                 yield event
@@ -148,32 +178,59 @@ class ServiceAnswerer:
         Raises:
             EngineClosedError: The server takes no turns any more.
         """
+
+        async def started(turn: Turn, workflow: Workflow) -> AsyncIterator[Event]:
+            thread = turn.config["configurable"]
+            place = await continue_after(workflow.checkpointer, thread["thread_id"], before)
+            config = RunnableConfig(**{**turn.config, "configurable": {**thread, **place}})
+            return workflow.astream_events(question, config, limits=turn.limits)
+
+        async with aclosing(self._admitted(owner, thread_id, run_id, started)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    async def decision_events(
+        self, answers: Mapping[str, Any], *, owner: str, thread_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Go on with a turn that waits for a person; see `Answerer`.
+
+        Raises:
+            EngineClosedError: The server takes no turns any more.
+        """
+
+        async def started(turn: Turn, workflow: Workflow) -> AsyncIterator[Event]:
+            await _check_waits(workflow, turn.config, answers, before)
+            return workflow.aresume_events(answers, turn.config, limits=turn.limits)
+
+        run_id = before[-1].run_id
+        async with aclosing(self._admitted(owner, thread_id, run_id, started)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    async def _admitted(
+        self,
+        owner: str,
+        thread_id: str,
+        run_id: str,
+        start: Callable[[Turn, Workflow], Awaitable[AsyncIterator[Event]]],
+    ) -> AsyncIterator[Event]:
+        """Run a turn within the server's limits."""
         from ..http.replies import FaultError  # needs FastAPI, which only a server has
 
         admitted = self._service.turn(self._name, owner, thread_id=thread_id, run_id=run_id)
         try:
-            async with admitted as turn, aclosing(self._events(turn, question, before)) as stream:  # type: ignore[type-var]
-                async for event in stream:
-                    yield event
+            async with admitted as turn:
+                assert turn.workflow is not None
+                events = await start(turn, turn.workflow)
+                async with aclosing(events) as stream:  # type: ignore[type-var]
+                    async for event in stream:
+                        if event["type"] == "token":
+                            turn.note_token()
+                        elif event["type"] == "final":
+                            turn.outcome = event["exit"]
+                        yield event
         except FaultError as fault:
             raise EngineClosedError(str(fault)) from fault
-
-    async def _events(
-        self, turn: Turn, question: str, before: Sequence[ChatTurn]
-    ) -> AsyncIterator[Event]:
-        assert turn.workflow is not None
-        thread = turn.config["configurable"]
-        saver = turn.workflow.checkpointer
-        place = await continue_after(saver, thread["thread_id"], before)
-        config = RunnableConfig(**{**turn.config, "configurable": {**thread, **place}})
-        events = turn.workflow.astream_events(question, config, limits=turn.limits)
-        async with aclosing(events) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                if event["type"] == "token":
-                    turn.note_token()
-                elif event["type"] == "final":
-                    turn.outcome = event["exit"]
-                yield event
 
     def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
         """Set what people say for columns; see `Answerer`."""
@@ -202,16 +259,33 @@ class TableAnswerer:
         self, question: str, *, owner: str, thread_id: str, run_id: str, before: Sequence[ChatTurn]
     ) -> AsyncIterator[Event]:
         """Answer a question; see `Answerer`. What it leans on stands in the turn before."""
-        topic = str(before[-1].final.get("topic") or "") if before else ""
-        found = await asyncio.to_thread(self.reader.read, question, topic)
+        last = before[-1] if before else None
+        topic = str(last.final.get("topic") or "") if last else ""
+        found = await asyncio.to_thread(self._read, question, topic, last)
         step = Step(node="table", what=found.verdict, detail=found.plan or found.message)
         yield {"type": "step", **step, "sources": []}
+        if found.verdict == "answered":
+            topic = found.text
         yield self._final(question, found, step, topic)
 
     def rename(self, words: Mapping[str, Sequence[str]]) -> FactTable:
         """Set what people say for columns; see `Answerer`."""
         self.reader.call_columns(words)
         return self.table
+
+    def decision_events(
+        self, answers: Mapping[str, Any], *, owner: str, thread_id: str, before: Sequence[ChatTurn]
+    ) -> AsyncIterator[Event]:
+        """Nothing of a table's waits for a person; see `Answerer`."""
+        raise ConfigError([_WAITS_NO_MORE])
+
+    def _read(self, question: str, topic: str, last: ChatTurn | None) -> Understood:
+        """Read a question; it may choose a reading that the last turn asked back about."""
+        if last is not None and last.final.get("exit") == "ask_back":
+            chosen = self.reader.read(last.question, topic).chosen(question)
+            if chosen is not None:  # a later question leans on the words that chose it
+                return replace(chosen, text=question)
+        return self.reader.read(question, topic)
 
     def _final(self, question: str, found: Understood, step: Step, topic: str) -> Event:
         answered = found.verdict == "answered"
@@ -230,12 +304,13 @@ class TableAnswerer:
             "citations": self._citations(found) if answered else [],
             "attempts": 1,
             "plan": found.plan,
+            "choices": [choice.plan for choice in found.choices],
             "confidence": found.confidence if answered else None,
             "answered_by": "table",
             "teacher_calls": 0,
             "steps": [step],
             "exit": exits[found.verdict],
-            "topic": found.text if answered else topic,
+            "topic": topic,
         }
 
     def _citations(self, found: Understood) -> list[Citation]:
@@ -255,6 +330,24 @@ class TableAnswerer:
             )
             for number, name in dict.fromkeys(places)
         ]
+
+
+async def _check_waits(
+    workflow: Workflow,
+    config: RunnableConfig,
+    answers: Mapping[str, Any],
+    before: Sequence[ChatTurn],
+) -> None:
+    """Check that proposals wait in the newest state of a thread, and that a turn made it.
+
+    Raises:
+        ConfigError: They do not: they were answered, or a later question dropped them.
+    """
+    saver, key = workflow.checkpointer, config["configurable"]["thread_id"]
+    place = await continue_after(saver, key, before)
+    found = await workflow.graph.aget_state(config)
+    if place or answers.keys() - {one.id for one in found.interrupts}:
+        raise ConfigError([_WAITS_NO_MORE])
 
 
 def _rename(reader: TableReader | None, words: Mapping[str, Sequence[str]]) -> FactTable:

@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,9 +25,11 @@ from ...errors import ConfigError, EngineBusyError
 from ...tables import FactTable
 from ..answer_events import Event
 from ..feedback.feedback_store import Feedback, FeedbackStore, Opinion
+from ..nodes.human_approval import PendingApproval, answer_to
 from .answerers import Answerer, TableAnswerer
 from .answers_csv import answers_csv
 from .comparison import Compared, Comparison
+from .own_tables import OwnTables
 from .transcript import ChatTurn, Thread, Transcript
 
 MOST_QUESTION_CHARS: Final = 2000
@@ -35,8 +38,6 @@ MOST_RUNNING: Final = 4
 """Turns that run at the same time; the engine batches them."""
 MOST_WAITING: Final = 20
 """Turns that wait for those; further ones are refused at once."""
-MOST_TABLES: Final = 5
-"""Tables that one owner can bring; the oldest one goes when another comes."""
 _THREAD_ID = re.compile(r"[0-9a-f]{32}")
 
 ReadTable = Callable[[Path, str], FactTable]
@@ -53,6 +54,7 @@ class ChatService:
         comparison: The models that can be compared; None for none.
         report: The run's `report.html`; None for none.
         read_table: Reads the tables that users bring; None allows none.
+        own_tables: Keeps those tables; by default in memory.
         save_table: Keeps the table whose column names were edited; None: editing is not allowed.
         most_running: Turns that run at the same time.
         most_waiting: Turns that may wait for those.
@@ -67,6 +69,7 @@ class ChatService:
         comparison: Comparison | None = None,
         report: Path | None = None,
         read_table: ReadTable | None = None,
+        own_tables: OwnTables | None = None,
         save_table: Callable[[FactTable], object] | None = None,
         most_running: int = MOST_RUNNING,
         most_waiting: int = MOST_WAITING,
@@ -75,7 +78,7 @@ class ChatService:
         if not answerers:
             raise ConfigError(["a chat service needs at least one answerer"])
         self._answerers = dict(answerers)
-        self._own: dict[str, dict[str, TableAnswerer]] = {}
+        self._own = own_tables or OwnTables()
         self.transcript = transcript or Transcript()
         self.feedback = feedback or FeedbackStore()
         self.comparison = comparison
@@ -135,27 +138,107 @@ class ChatService:
         if faults:
             raise ConfigError(faults)
         answerer = self._answerer(owner, workflow)
+
+        def start() -> AsyncIterator[Event]:
+            return answerer.events(
+                question,
+                owner=owner,
+                thread_id=thread_id,
+                run_id=run_id,
+                before=self.transcript.turns(owner, thread_id),
+            )
+
+        asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+        def store(final: Event) -> None:
+            turn = ChatTurn(run_id, workflow, question, final, asked_at)
+            self.transcript.append(owner, thread_id, turn)
+
+        async with aclosing(self._run(owner, thread_id, run_id, start, store)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    async def decide(
+        self,
+        owner: str,
+        thread_id: str,
+        approval_id: str,
+        *,
+        approve: bool,
+        note: str = "",
+        edited: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Event]:
+        """Approve or reject what the last turn of a thread waits for; yield events as `ask` does.
+
+        Args:
+            owner: Whose thread it is.
+            thread_id: The thread.
+            approval_id: One of the turn's `approvals`.
+            approve: The decision.
+            note: Why, in the person's words.
+            edited: Name of a detail -> what the person typed for it.
+
+        Raises:
+            ConfigError: The thread does not wait for that decision (any more), or the note is too
+                long.
+            EngineBusyError: Too many turns are waiting.
+            StillroomError: The workflow failed; the turn still waits.
+        """
+        if len(note) > MOST_QUESTION_CHARS:
+            raise ConfigError([f"the note has {len(note)} characters; allowed are "
+                               f"{MOST_QUESTION_CHARS}"])  # fmt: skip
+        run_id = self._waiting(owner, thread_id, approval_id)[0].run_id
+
+        def start() -> AsyncIterator[Event]:
+            turn, waiting = self._waiting(owner, thread_id, approval_id)
+            given = {k: v for k, v in (edited or {}).items() if k in waiting.editable}
+            answer = answer_to(waiting, approve=approve, note=note, edited=given)
+            return self._answerer(owner, turn.workflow).decision_events(
+                {waiting.id: answer},
+                owner=owner,
+                thread_id=thread_id,
+                before=self.transcript.turns(owner, thread_id),
+            )
+
+        def store(final: Event) -> None:
+            turn = self._waiting(owner, thread_id, approval_id)[0]
+            self.transcript.replace(owner, replace(turn, final=final))
+
+        async with aclosing(self._run(owner, thread_id, run_id, start, store)) as stream:  # type: ignore[type-var]
+            async for event in stream:
+                yield event
+
+    def _waiting(
+        self, owner: str, thread_id: str, approval_id: str
+    ) -> tuple[ChatTurn, PendingApproval]:
+        """Return the last turn of a thread and what it waits for; raises as `decide` does."""
+        for turn in self.transcript.turns(owner, thread_id)[-1:]:
+            for one in turn.final.get("approvals") or []:
+                if one["id"] == approval_id:
+                    return turn, PendingApproval(**one)
+        raise ConfigError(["nothing waits for this decision any more"])
+
+    async def _run(
+        self,
+        owner: str,
+        thread_id: str,
+        run_id: str,
+        start: Callable[[], AsyncIterator[Event]],
+        store: Callable[[Event], None],
+    ) -> AsyncIterator[Event]:
+        """Run a turn of a thread when its turn has come, and store its end."""
         stop = self._stops.setdefault((owner, run_id), asyncio.Event())
         try:
             async with self._place(), self._turn_of(owner, thread_id):
-                events = answerer.events(
-                    question,
-                    owner=owner,
-                    thread_id=thread_id,
-                    run_id=run_id,
-                    before=self.transcript.turns(owner, thread_id),
-                )
-                asked_at = datetime.now(UTC).isoformat(timespec="seconds")
-                async with aclosing(_until(stop, events)) as stream:  # type: ignore[type-var]
+                async with aclosing(_until(stop, start())) as stream:  # type: ignore[type-var]
                     async for event in stream:
                         if event["type"] == "final":
-                            turn = ChatTurn(run_id, workflow, question, event, asked_at)
-                            self.transcript.append(owner, thread_id, turn)
+                            store(event)
                         yield event
                 if stop.is_set():
                     yield {"type": "stopped"}
         finally:
-            del self._stops[(owner, run_id)]
+            self._stops.pop((owner, run_id), None)
 
     def stop(self, owner: str, run_id: str) -> None:
         """End a run; no-op if the owner has no such run in progress."""
@@ -240,21 +323,28 @@ class ChatService:
 
         Raises:
             DataError: The file cannot be read as a table.
-            ConfigError: No tables are taken.
+            ConfigError: No tables are taken, or it is too large.
         """
         if self._read_table is None:
             raise ConfigError(["no tables are taken here"])
         table = await asyncio.to_thread(self._read_table, path, name)
-        own = self._own.setdefault(owner, {})
-        workflow = f"table:{uuid4().hex[:8]}"
-        own[workflow] = TableAnswerer(table, f"{name}, without a student")
-        for oldest in list(own)[:-MOST_TABLES]:
-            del own[oldest]
-        return workflow
+        return await asyncio.to_thread(self._own.add, owner, replace(table, source=name))
+
+    def is_own(self, owner: str, workflow: str) -> bool:
+        """Tell whether a workflow answers from a table that the owner brought."""
+        return workflow in self._tables(owner)
+
+    def delete_table(self, owner: str, workflow: str) -> None:
+        """Delete a table that the owner brought.
+
+        Raises:
+            ConfigError: The owner has no such table.
+        """
+        self._own.delete(owner, workflow)
 
     def may_rename(self, owner: str, workflow: str) -> bool:
         """Tell whether the owner can edit the names of a table's columns."""
-        own = workflow in self._tables(owner)
+        own = self.is_own(owner, workflow)
         return own or (self._save_table is not None and self.table(owner, workflow) is not None)
 
     def rename(self, owner: str, workflow: str, words: Mapping[str, Sequence[str]]) -> FactTable:
@@ -273,6 +363,8 @@ class ChatService:
         table = self._answerer(owner, workflow).rename(words)
         if workflow in self._answerers and self._save_table is not None:
             self._save_table(table)
+        elif self.is_own(owner, workflow):
+            self._own.save(owner, workflow)
         return table
 
     def answers_csv(self, owner: str) -> str:
@@ -291,7 +383,7 @@ class ChatService:
         self.feedback.close()
 
     def _tables(self, owner: str) -> dict[str, TableAnswerer]:
-        return self._own.get(owner, {})
+        return self._own.of(owner)
 
     def _answerer(self, owner: str, workflow: str) -> Answerer:
         known: dict[str, Answerer] = {**self._answerers, **self._tables(owner)}

@@ -17,6 +17,7 @@ from ..workflow import Workflow
 from .answerers import Answerer, ServiceAnswerer, TurnService, WorkflowAnswerer
 from .chat_service import ChatService, ReadTable
 from .comparison import Comparison, compared_folders
+from .own_tables import OwnTables
 from .transcript import Transcript
 
 _SINGLE: Final = "The student alone, not checked"
@@ -128,6 +129,7 @@ def _over_student(
         comparison=None if run is None else _comparison(run, student, model, reader),
         report=None if run is None else run / "report.html",
         read_table=read_table,
+        own_tables=OwnTables(kept / "tables"),
         save_table=(lambda edited: edited.write(student)) if may_edit and table else None,
     )
 

@@ -108,6 +108,15 @@ class Transcript:
                  turn.asked_at or now, owner, thread_id),
             )  # fmt: skip
 
+    def replace(self, owner: str, turn: ChatTurn) -> None:
+        """Store the new end of a turn that had waited for a person's decision."""
+        final = json.dumps(turn.final, ensure_ascii=False)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE turns SET final = ? WHERE owner = ? AND run_id = ?",
+                (final, owner, turn.run_id),
+            )
+
     def keep_first(self, owner: str, thread_id: str, count: int) -> None:
         """Remove all turns of a thread but the first ones; a thread without turns is removed."""
         with self._database.transaction() as connection:

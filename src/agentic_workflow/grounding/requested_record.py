@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from langchain_core.messages import AIMessage, HumanMessage
+
 from ..reading.table_reader import Match, TableReader, Understood
 from ..state import AgentState, query_of
-from ..text_matching import words
+from ..text_matching import nfc, words
 from .claims import Claim, read_claim, subject_of
 
 PASSAGE_WORDS = 12
@@ -77,4 +79,37 @@ def requested_record(
     kept = state.get("requested")
     if isinstance(kept, RequestedRecord) and (kept.task, kept.query) == (task, query):
         return kept
-    return find_requested(task, query, reader, state.get("topic", ""), strict=strict)
+    chosen = chosen_reading(state, reader, strict=strict) if task == "qa" else None
+    return chosen or find_requested(task, query, reader, state.get("topic", ""), strict=strict)
+
+
+def chosen_reading(
+    state: AgentState, reader: TableReader | None, *, strict: bool = True
+) -> RequestedRecord | None:
+    """Return what a question asks for that chooses a reading which was asked back about.
+
+    The turn before asked "Do you mean ...?", and the newest message is one of the readings.
+
+    Args:
+        state: The state with the conversation.
+        reader: Reader of the table; None without a table.
+        strict: As in `TableReader.read`.
+
+    Returns:
+        None if the newest message chooses nothing.
+    """
+    messages = state.get("messages") or []
+    asked = [place for place, one in enumerate(messages) if isinstance(one, HumanMessage)]
+    if reader is None or len(asked) < 2:
+        return None
+    now, earlier = asked[-1], asked[-2]
+    query = query_of(state)
+    said = [str(m.text) for m in messages[earlier + 1 : now] if isinstance(m, AIMessage)]
+    if not said or not query.strip() or query.strip().casefold() not in said[-1].casefold():
+        return None  # a reading that is offered stands in the message that offers it
+    before = str(messages[asked[-3]].text) if len(asked) > 2 else ""
+    offering = reader.read(
+        nfc(str(messages[earlier].text)), state.get("topic") or before, strict=strict
+    )
+    found = offering.chosen(query)
+    return None if found is None else RequestedRecord("qa", query, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from langchain_core.messages import convert_to_messages
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -106,7 +107,7 @@ class RunCreate(Body):
     checkpoint_id: Ident | None = None
     interrupt_before: Literal["*"] | list[str] | None = None
     interrupt_after: Literal["*"] | list[str] | None = None
-    multitask_strategy: Literal["reject", "interrupt", "rollback"] | None = None
+    multitask_strategy: Literal["reject", "interrupt", "rollback", "enqueue"] | None = None
     stream_mode: StreamMode | list[StreamMode] | None = None
     stream_subgraphs: bool | None = None
     stream_resumable: bool | None = None
@@ -271,6 +272,20 @@ def bad_field(place: Sequence[str], message: str) -> RequestValidationError:
     return RequestValidationError(
         [{"type": "value_error", "loc": ("body", *place), "msg": message, "input": None}]
     )
+
+
+def check_query(request: Request) -> None:
+    """Refuse a parameter of the query that the route does not have; FastAPI would ignore it.
+
+    Raises:
+        RequestValidationError: It names the parameter.
+    """
+    route = request.scope["route"]
+    known = {field.alias for field in route.dependant.query_params}
+    for name in request.query_params.keys() - known:
+        raise RequestValidationError(
+            [{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None}]
+        )
 
 
 def check_input(graph: Graph, given: Any) -> None:  # noqa: ANN401 - any JSON

@@ -18,6 +18,7 @@ from ..http.service import Service
 from ..threads.checkpointer import ThreadSaver
 from .assistants import Assistants, assistant_routes
 from .protocol_routes import protocol_routes
+from .requests import check_query
 from .run_routes import Runs, run_routes
 from .run_worker import RunWorker
 from .settings import RunSettings
@@ -78,5 +79,5 @@ def langgraph_routes(service: Service, settings: RunSettings | None = None) -> A
         run_routes(runs),
         thread_routes(threads),
     ):
-        router.include_router(routes, dependencies=[Depends(owner)])
+        router.include_router(routes, dependencies=[Depends(owner), Depends(check_query)])
     return router

@@ -77,7 +77,10 @@ class Runs:
                 key, assistant_id(graph_id), body.metadata or {}, body.request(graph_id)
             )
         except (ThreadBusyError, TimeoutError) as error:
-            raise HTTPException(409, "another run of the thread is in progress") from error
+            waits = body.multitask_strategy == "enqueue"
+            most = f"{self.worker.settings.most_waiting} runs of the thread wait already"
+            told = most if waits else "another run of the thread is in progress"
+            raise HTTPException(409, told) from error
         except RunLostError as error:
             raise no_thread(thread_id_of(key)) from error
 
@@ -210,10 +213,11 @@ def _add_starts(router: APIRouter, runs: Runs) -> None:
         request: Request, body: CancelMany, action: Literal["interrupt", "rollback"] = "interrupt"
     ) -> None:
         key = runs.threads.key(request, body.thread_id)
-        found = await worker.call(worker.store.runs_of, key, "running")
-        for run in found:
-            if not body.run_ids or run.run_id in body.run_ids:
-                await worker.cancel(key, run.run_id, action)
+        wanted = ("pending", "running") if body.status in (None, "all") else (body.status,)
+        for status in wanted:  # those that wait first, so that none of them is started
+            for run in await worker.call(worker.store.runs_of, key, status, (0, 1000)):
+                if not body.run_ids or run.run_id in body.run_ids:
+                    await worker.cancel(key, run.run_id, action)
 
 
 def _add_others(router: APIRouter, runs: Runs) -> None:

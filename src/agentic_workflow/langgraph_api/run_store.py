@@ -1,10 +1,11 @@
 """The tables of threads, runs and events, beside those of the checkpoints in the same database.
 
-A thread has at most one run in progress. The process that executes it holds it for `lease_s`
-seconds at a time; every event it stores and the end of the run are written under that hold, so that
-a process which stalled until another took the run over adds nothing any more. Events of a thread
-are numbered by a counter in the thread's row; the row is locked until the events are stored, so a
-reader that saw number n has missed none below n.
+A thread has at most one run in progress; others may wait for it, and start in the order in which
+they came. The process that executes a run holds it for `lease_s` seconds at a time; every event it
+stores and the end of the run are written under that hold, so that a process which stalled until
+another took the run over adds nothing any more. Events of a thread are numbered by a counter in the
+thread's row; the row is locked until the events are stored, so a reader that saw number n has
+missed none below n.
 """
 
 from __future__ import annotations
@@ -229,19 +230,23 @@ class RunStore:
         return bool(gone)
 
     def add_run(
-        self, run: RunRow, holder: str, lease_s: float, kept_runs: int
+        self, run: RunRow, holder: str, lease_s: float, kept_runs: int, most_waiting: int = 0
     ) -> tuple[RunRow | None, int]:
         """Start a run, held by a process, unless another one of the thread is in progress.
+
+        With `most_waiting` the run waits for that one, with the status `pending`, unless so many
+        wait already; `start_waiting` starts it.
 
         Args:
             run: The run; its times are set here.
             holder: The process.
             lease_s: How long it is held, in seconds.
             kept_runs: Events of older runs than so many are deleted.
+            most_waiting: Runs that may wait; 0: none.
 
         Returns:
-            The run that is in progress, if there is one; and the number of the thread's newest
-            event before this run.
+            The run that is in progress, if this one was not added; and the number of the thread's
+            newest event before this run.
         """
         now = self._now
         with self.database.transaction() as execute:
@@ -249,23 +254,31 @@ class RunStore:
             if not seq:
                 raise RunLostError(run.key)
             busy = execute(
-                f"SELECT {_RUN} FROM api_runs WHERE key = ? AND status IN ('pending', 'running')",
+                f"SELECT {_RUN} FROM api_runs WHERE key = ? AND status IN ('pending', 'running') "
+                "ORDER BY number",
                 (run.key,),
             )
-            if busy:
+            if len(busy) > most_waiting:
                 return RunRow(*busy[0]), seq[0]
+            status, seconds = ("pending", 0.0) if busy else (run.status, lease_s)
+            # A number of its own, so that runs which wait are told apart by age.
+            (number,) = execute(
+                "UPDATE api_threads SET seq = seq + ? WHERE key = ? RETURNING seq",
+                (int(bool(most_waiting)), run.key),
+            )[0]
             execute(
                 f"INSERT INTO api_runs ({_RUN}, number, holder, expires) "
                 f"VALUES (?, ?, {now}, {now}, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now} + ?)",
-                (run.run_id, run.key, *run[4:], seq[0], holder, lease_s),
+                (run.run_id, run.key, status, *run[5:], number, "" if busy else holder, seconds),
             )
             graph = json.loads(run.request)["graph_id"]
             about = {"graph_id": graph, "assistant_id": run.assistant_id}
             _change_thread(execute, run.key, about, None, "{}", "busy")
             old = execute(
                 "SELECT run_id FROM api_runs WHERE key = ? "
+                "AND status NOT IN ('pending', 'running') "
                 "ORDER BY number DESC LIMIT 1000 OFFSET ?",
-                (run.key, kept_runs),
+                (run.key, kept_runs - 1),
             )
             for (run_id,) in old:
                 execute("DELETE FROM api_events WHERE run_id = ?", (run_id,))
@@ -394,6 +407,56 @@ class RunStore:
                 (holder,),
             )
 
+    def start_waiting(
+        self, holder: str, lease_s: float, limit: int, key: str | None = None
+    ) -> list[RunRow]:
+        """Start the oldest waiting run of each thread that has none in progress.
+
+        Args:
+            holder: The process.
+            lease_s: How long they are held, in seconds.
+            limit: Most runs to start.
+            key: Of one thread only.
+        """
+        now, where = self._now, "AND key = ?" if key is not None else ""
+        values = [] if key is None else [key]
+        free = (
+            f"SELECT DISTINCT key FROM api_runs AS waiting WHERE status = 'pending' {where} "
+            "AND NOT EXISTS "
+            "(SELECT 1 FROM api_runs WHERE key = waiting.key AND status = 'running') LIMIT ?"
+        )
+        started: list[RunRow] = []
+        for (one,) in self._read(free, [*values, limit]):
+            with self.database.transaction() as execute:
+                if not self._locked(execute, one):
+                    continue
+                rows = execute(
+                    f"UPDATE api_runs SET status = 'running', holder = ?, expires = {now} + ?, "
+                    f"updated = {now} WHERE run_id = (SELECT run_id FROM api_runs WHERE key = ? "
+                    "AND status = 'pending' ORDER BY number LIMIT 1) AND NOT EXISTS (SELECT 1 "
+                    "FROM api_runs WHERE key = ? AND status = 'running') "
+                    f"RETURNING {_RUN}",
+                    (holder, lease_s, one, one),
+                )
+                started += [RunRow(*row) for row in rows]
+                if rows:
+                    _change_thread(execute, one, None, None, "{}", "busy")
+        return started
+
+    def drop_waiting(self, key: str, run_id: str, events: Sequence[NewEvent], output: str) -> bool:
+        """End a run that waits, as it was cancelled; False where it does not wait (any more)."""
+        with self.database.transaction() as execute:
+            if not self._locked(execute, key):
+                return False
+            dropped = execute(
+                f"UPDATE api_runs SET status = 'interrupted', output = ?, updated = {self._now} "
+                "WHERE run_id = ? AND key = ? AND status = 'pending' RETURNING run_id",
+                (output, run_id, key),
+            )
+            if dropped:
+                self._insert_events(execute, key, run_id, events)
+        return bool(dropped)
+
     def take_over(self, holder: str, lease_s: float, limit: int) -> list[RunRow]:
         """Take runs whose process has not renewed them in time."""
         now = self._now
@@ -424,23 +487,30 @@ class RunStore:
         The thread's row is always locked before a run's, so that two processes never wait for each
         other.
         """
-        rows = execute(
-            f"UPDATE api_threads SET seq = seq + ?, updated = {self._now} WHERE key = ? "
-            "RETURNING seq",
-            (len(events), run.key),
-        )
+        there = self._locked(execute, run.key)
         held = execute(
             f"UPDATE api_runs SET updated = {self._now} "
             "WHERE run_id = ? AND holder = ? AND status = 'running' RETURNING run_id",
             (run.run_id, holder),
         )
-        if not rows or not held:
+        if not there or not held:
             raise RunLostError(run.run_id)
+        return self._insert_events(execute, run.key, run.run_id, events)
+
+    def _insert_events(
+        self, execute: Execute, key: str, run_id: str, events: Sequence[NewEvent]
+    ) -> int:
+        """Number events of a thread whose row is locked; return the last one's number."""
+        rows = execute(
+            f"UPDATE api_threads SET seq = seq + ?, updated = {self._now} WHERE key = ? "
+            "RETURNING seq",
+            (len(events), key),
+        )
         last = int(rows[0][0])
         for number, event in enumerate(events, last - len(events) + 1):
             execute(
                 f"INSERT INTO api_events (key, {_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (run.key, number, run.run_id, *event),
+                (key, number, run_id, *event),
             )
         return last
 

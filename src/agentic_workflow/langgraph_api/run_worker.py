@@ -76,6 +76,7 @@ class RunWorker:
         self._holder = uuid4().hex
         self._executions: dict[str, _Execution] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to renew, to take over and to look for events of other processes."""
@@ -85,6 +86,7 @@ class RunWorker:
 
     async def stop(self) -> None:
         """Let runs end for `drain_s` seconds; leave the rest to another process."""
+        self._stopping = True
         tasks = [one.task for one in self._executions.values() if one.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self.settings.drain_s)
@@ -133,7 +135,8 @@ class RunWorker:
         Raises:
             EngineBusyError: As many turns are in progress as may be.
             FaultError: The server ends, or its engine hangs: 503.
-            ThreadBusyError: Another run of the thread is in progress.
+            ThreadBusyError: Another run of the thread is in progress; or, where this one may wait
+                for it, as many wait as may.
             RunLostError: There is no such thread.
         """
         strategy = request.get("multitask_strategy") or "reject"
@@ -150,22 +153,34 @@ class RunWorker:
                     self._holder,
                     self.settings.lease_s,
                     self.settings.kept_runs,
+                    self.settings.most_waiting if strategy == "enqueue" else 0,
                 )
                 if busy is None:
                     break
-                if strategy == "reject":
+                if strategy in ("reject", "enqueue"):
                     raise ThreadBusyError(key, 0.0)
                 await self.cancel(key, busy.run_id, strategy)
                 await self.ended(key, busy.run_id)
-        self._launch(run)
-        stored = await self.call(self.store.run, key, run.run_id)
-        return stored or run, seq
+        stored = await self.call(self.store.run, key, run.run_id) or run
+        if stored.status == "running":
+            self._launch(run)
+        else:  # the one it waits for may have ended this moment
+            await self._start_waiting(key)
+        return stored, seq
 
     async def cancel(self, key: str, run_id: str, action: str = "interrupt") -> bool:
         """Cancel a run, in whichever process it is; False where it is not in progress.
 
         Nothing of a cancelled turn is stored. `rollback` deletes the run as well.
         """
+        error = {"error": "UserInterrupt", "message": "the run was cancelled"}
+        last = [event(ERROR, error), event(END, {"run_id": run_id, "status": "interrupted"})]
+        output = to_json({"__error__": error})
+        if await self.call(self.store.drop_waiting, key, run_id, last, output):
+            if action == "rollback":
+                await self.call(self.store.delete_run, key, run_id)
+            self.feed.wake(key)
+            return True
         found = await self.call(self.store.ask_to_cancel, key, run_id, action)
         execution = self._executions.get(run_id)
         if found and execution is not None and not execution.cancel:
@@ -223,10 +238,25 @@ class RunWorker:
             elif wanted and not one.cancel:
                 one.cancel = wanted
                 self._end_early(one)
-        free = self.service.settings.max_turns - len(self.service.turns)
-        if free > 0 and not self.service.draining:
-            for run in await self.call(self.store.take_over, self._holder, lease_s, free):
+        if self._free > 0:
+            for run in await self.call(self.store.take_over, self._holder, lease_s, self._free):
                 _LOG.warning("run %s goes on here, attempt %d", run.run_id, run.attempt)
+                self._launch(run)
+        await self._start_waiting()
+
+    @property
+    def _free(self) -> int:
+        """How many runs may be started here."""
+        if self.service.draining or self._stopping:
+            return 0
+        return self.service.settings.max_turns - len(self.service.turns)
+
+    async def _start_waiting(self, key: str | None = None) -> None:
+        """Start runs whose turn has come, of one thread or of all."""
+        if self._free > 0:
+            for run in await self.call(
+                self.store.start_waiting, self._holder, self.settings.lease_s, self._free, key
+            ):
                 self._launch(run)
 
     async def _supervise(self, execution: _Execution) -> None:
@@ -247,6 +277,10 @@ class RunWorker:
         finally:
             await recorder.close()
             self.feed.wake(run.key)
+        try:
+            await self._start_waiting(run.key)
+        except Exception:  # noqa: BLE001 - edge of a task; the next round of `_keep_up` starts it
+            _LOG.warning("a waiting run could not be started", exc_info=True)
 
     async def _attempt(self, execution: _Execution, events: RunEvents, recorder: _Recorder) -> None:
         run = execution.run

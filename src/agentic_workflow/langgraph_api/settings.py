@@ -23,6 +23,8 @@ class RunSettings:
     """Seconds between two looks at the database for events that other processes stored."""
     max_attempts: int = 3
     """Attempts at one run: the first, and those after its process died."""
+    most_waiting: int = 20
+    """Most runs of a thread that wait for the one in progress (`enqueue`)."""
     kept_runs: int = 20
     """Runs of a thread whose events are kept, the newest one included; older events are deleted."""
     kept_events: int = 50_000

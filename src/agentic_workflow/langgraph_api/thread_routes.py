@@ -232,9 +232,10 @@ def _add_records(router: APIRouter, threads: Threads) -> None:
     @router.delete("/{thread_id}", status_code=204)
     async def delete(request: Request, thread_id: str) -> None:
         row = await threads.get(request, thread_id)
-        for run in await worker.call(store.runs_of, row.key, "running"):
-            await worker.cancel(row.key, run.run_id)
-            await worker.ended(row.key, run.run_id)
+        for status in ("pending", "running"):  # those that wait first, so that none is started
+            for run in await worker.call(store.runs_of, row.key, status, (0, 1000)):
+                await worker.cancel(row.key, run.run_id)
+                await worker.ended(row.key, run.run_id)
         await worker.call(store.delete_thread, row.key)
         await worker.saver.adelete_thread(row.key)
         worker.feed.wake(row.key)

@@ -74,6 +74,9 @@ class Reply(BaseModel):
     confidence: float | None = Field(description="probability that the answer is right")
     answered_by: str = Field(description="student, teacher or table")
     exit: str = Field(description="how the turn ended")
+    choices: list[str] = Field(
+        description="readings that are asked back about; ask with one of them in the same thread"
+    )
     run_id: str
     model: str
     prompt_sha256: str

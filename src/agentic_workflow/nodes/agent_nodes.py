@@ -17,6 +17,7 @@ from ..grounding.claims import subject_of
 from ..grounding.requested_record import (
     PASSAGE_WORDS,
     RequestedRecord,
+    chosen_reading,
     find_requested,
     requested_record,
 )
@@ -79,13 +80,17 @@ def understand(state: AgentState, tools: Tools) -> Update:
     query = query_of(state)
     if tools.reader is None or word_route(query, tools.routes) is not None:
         return {"steps": []}
-    requested = find_requested(
-        task_of(query)[0], query, tools.reader, _before(state), strict=tools.grounding is not None
+    strict = tools.grounding is not None
+    chosen = chosen_reading(state, tools.reader, strict=strict)
+    requested = chosen or find_requested(
+        task_of(query)[0], query, tools.reader, _before(state), strict=strict
     )
     found = requested.understood
     told = requested.task == "qa" and found is not None and found.verdict == "answered"
     update: Update = {"requested": requested, "steps": []}
-    return {**update, "topic": found.text} if told and found is not None else update
+    # A reading that was chosen is told by the words that chose it.
+    topic = query if chosen else found.text if found is not None else ""
+    return {**update, "topic": topic} if told else update
 
 
 def route_request(state: AgentState, tools: Tools) -> Update:
@@ -310,7 +315,7 @@ def _told(state: AgentState, node: str, request: RequestedRecord, sentence: str)
     found = request.understood
     if found is None or found.verdict != "ask_back":
         return abstained(state, node, sentence)
-    return abstained(
+    update = abstained(
         state,
         node,
         sentence,
@@ -318,3 +323,4 @@ def _told(state: AgentState, node: str, request: RequestedRecord, sentence: str)
         detail="the user is asked which reading is meant",
         exit_name="ask_back",
     )
+    return {**update, "choices": [choice.plan for choice in found.choices]}

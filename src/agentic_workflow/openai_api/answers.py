@@ -4,7 +4,7 @@ The last piece tells how the answer ended, and carries the extra field `stillroo
 
     run_id, model, prompt_sha256, checkpoint_sha256          of every answer
     verdict, reason, exit, confidence, answered_by, plan,    of a workflow's answer; the fields of
-    attempts, citations, sources                             `answer_events`' last event
+    choices, attempts, citations, sources                    `answer_events`' last event
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from .fields import Asked
 DEFAULT_MAX_TOKENS = 1024
 """Most tokens of an answer where the request does not say; the model's context may end it."""
 _OF_WORKFLOWS = (
-    "verdict", "reason", "exit", "confidence", "answered_by", "plan", "attempts", "citations",
-    "sources",
+    "verdict", "reason", "exit", "confidence", "answered_by", "plan", "choices", "attempts",
+    "citations", "sources",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from langchain_core.messages import (
     AIMessage,
@@ -11,7 +11,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from pydantic import Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .chat_requests import CalledFunction, CallPart, earlier_answer
 from .fields import (
@@ -32,6 +32,11 @@ from .fields import (
 )
 
 Status = Literal["in_progress", "completed", "incomplete"]
+
+
+def _not_stored(value: Any) -> None:  # noqa: ANN401 - any JSON
+    if value is not None:
+        raise ValueError("responses are not stored here; send the earlier items in input")
 
 
 class InputText(Strict):
@@ -57,13 +62,12 @@ class OutputRefusal(Strict):
     refusal: Text
 
 
-InputContent = (
-    Text
-    | Annotated[
-        list[Annotated[InputText | OutputText | OutputRefusal, Field(discriminator="type")]],
-        Field(min_length=1, max_length=MOST_ITEMS),
-    ]
-)
+Part = Annotated[InputText | OutputText | OutputRefusal, Field(discriminator="type")]
+InputContent = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[list[Part], Field(min_length=1, max_length=MOST_ITEMS), Tag("parts")],
+    Discriminator(lambda given: "parts" if isinstance(given, list) else "text"),
+]
 
 
 class MessageItem(Strict):
@@ -74,6 +78,8 @@ class MessageItem(Strict):
     content: InputContent
     id: Name | None = None
     status: Status | None = None
+    phase: Literal["commentary", "final_answer"] | None = None
+    """What an earlier answer was; the student reads all of them alike."""
 
 
 class CallItem(Strict):
@@ -97,7 +103,24 @@ class CallOutputItem(Strict):
     status: Status | None = None
 
 
-Item = CallItem | CallOutputItem | MessageItem
+def _kind(given: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Tell which item is given; an item without `type` is a message."""
+    if isinstance(given, dict):
+        return given.get("type", "message")
+    return getattr(given, "type", None)
+
+
+Item = Annotated[
+    Annotated[CallItem, Tag("function_call")]
+    | Annotated[CallOutputItem, Tag("function_call_output")]
+    | Annotated[MessageItem, Tag("message")],
+    Discriminator(_kind),
+]
+Input = Annotated[
+    Annotated[Text, Tag("text")]
+    | Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS), Tag("items")],
+    Discriminator(lambda given: "items" if isinstance(given, list) else "text"),
+]
 
 
 class FunctionTool(Strict):
@@ -115,6 +138,20 @@ class ChosenFunctionTool(Strict):
 
     type: Literal["function"]
     name: ToolName
+
+
+class AllowedTools(Strict):
+    """The tools that may be called; the others are not shown to the student."""
+
+    type: Literal["allowed_tools"]
+    tools: Annotated[list[ChosenFunctionTool], Field(min_length=1, max_length=128)]
+    mode: Literal["none", "auto", "required"] = "auto"
+
+
+class StreamOptions(Strict):
+    """Options of the stream."""
+
+    include_obfuscation: Literal[False] | None = None
 
 
 class PlainFormat(Strict):
@@ -143,14 +180,19 @@ class ResponseRequest(Strict):
     """A request for a response."""
 
     model: Name
-    input: Text | Annotated[list[Item], Field(min_length=1, max_length=MOST_ITEMS)]
+    input: Input
     instructions: Text | None = None
     stream: bool | None = None
+    stream_options: StreamOptions | None = None
     max_output_tokens: Tokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | ChosenFunctionTool | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"]
+        | Annotated[ChosenFunctionTool | AllowedTools, Field(discriminator="type")]
+        | None
+    ) = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     metadata: Annotated[dict[str, Text], Field(max_length=16)] | None = None
@@ -158,7 +200,7 @@ class ResponseRequest(Strict):
     """Of no effect: the key names the owner."""
     store: Literal[False] | None = None
     """Responses are not stored; send the earlier items with each request."""
-    previous_response_id: None = None
+    previous_response_id: Annotated[None, BeforeValidator(_not_stored)] = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
     include: Annotated[list[str], Field(max_length=0)] | None = None
@@ -166,6 +208,16 @@ class ResponseRequest(Strict):
     presence_penalty: Neutral = None
     frequency_penalty: Neutral = None
     service_tier: Literal["auto", "default"] | None = None
+
+    @model_validator(mode="after")
+    def _known_tools(self) -> Self:
+        choice = self.tool_choice
+        if isinstance(choice, AllowedTools):
+            known = {tool.name for tool in self.tools or []}
+            unknown = [tool.name for tool in choice.tools if tool.name not in known]
+            if unknown:
+                raise ValueError(f"tool_choice allows {unknown[0]!r}, which tools does not have")
+        return self
 
     def asked(self) -> Asked:
         """Write the request in LangChain's terms."""
@@ -184,10 +236,17 @@ class ResponseRequest(Strict):
             "temperature": self.temperature,
             "top_p": self.top_p,
         }
-        if self.tools:
+        tools = self.tools or []
+        mode: Any = choice
+        if isinstance(choice, ChosenFunctionTool):
+            mode = choice.name
+        elif isinstance(choice, AllowedTools):
+            allowed = {tool.name for tool in choice.tools}
+            tools, mode = [tool for tool in tools if tool.name in allowed], choice.mode
+        if tools:
             options |= {
-                "tools": [_tool(tool) for tool in self.tools],
-                "tool_choice": choice.name if isinstance(choice, ChosenFunctionTool) else choice,
+                "tools": [_tool(tool) for tool in tools],
+                "tool_choice": mode,
                 "parallel_tool_calls": self.parallel_tool_calls,
             }
         if isinstance(form, SchemaTextFormat):
@@ -220,7 +279,7 @@ def _tool(tool: FunctionTool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _add(messages: list[BaseMessage], item: Item) -> None:
+def _add(messages: list[BaseMessage], item: CallItem | CallOutputItem | MessageItem) -> None:
     """Append an item; consecutive calls belong to one message of the assistant."""
     if isinstance(item, CallItem):
         function = CalledFunction(name=item.name, arguments=item.arguments)

@@ -15,9 +15,11 @@ from ..http.replies import fault_of
 from ..http.service import Service
 from ..http.streams import Pumped, first_of, sse_lines, sse_response, while_connected
 from .answers import AnswerEnd, Piece, answer_pieces, collect
-from .response_requests import ChosenFunctionTool, ResponseRequest
+from .response_requests import AllowedTools, ChosenFunctionTool, ResponseRequest
 
 Json = dict[str, Any]
+DONE = "data: [DONE]\n\n"
+"""The end of every stream."""
 
 
 async def create_response(service: Service, request: Request, body: ResponseRequest) -> Response:
@@ -36,7 +38,7 @@ async def create_response(service: Service, request: Request, body: ResponseRequ
     writer = _EventWriter(resource)
     stream = Pumped(lambda: writer.events(answer_pieces(service, owner, asked, streamed=True)))
     first = await first_of(stream)
-    lines = sse_lines(first, stream, writer.failed, "data: [DONE]\n\n")
+    lines = sse_lines(first, stream, writer.failed, DONE)
     return sse_response(lines)
 
 
@@ -61,7 +63,7 @@ def _resource(response_id: str, body: ResponseRequest) -> Json:
             for tool in body.tools or []
         ],
         "tool_choice": choice.model_dump()
-        if isinstance(choice, ChosenFunctionTool)
+        if isinstance(choice, (ChosenFunctionTool, AllowedTools))
         else choice or "auto",
         "truncation": "disabled",
         "parallel_tool_calls": bool(body.parallel_tool_calls),
@@ -169,15 +171,17 @@ class _EventWriter:
                     yield event
 
     def failed(self, error: Exception) -> str:
-        """Write the event of an error that ends the stream."""
+        """Write the event of an error that ends the stream, and the stream's end."""
         told = fault_of(error).body("/v1/")["error"]
+        cut = {"in_progress": "incomplete"}
         failed = {
             **self._resource,
             "status": "failed",
-            "output": self._items,
+            "output": [{**one, "status": cut.get(one["status"], one["status"])}
+                       for one in self._items],
             "error": {"code": told["code"], "message": told["message"]},
-        }
-        return self._event("response.failed", response=failed)
+        }  # fmt: skip
+        return self._event("response.failed", response=failed) + DONE
 
     def _of_piece(self, piece: Piece) -> list[str]:
         events: list[str] = []

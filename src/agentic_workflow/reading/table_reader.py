@@ -52,6 +52,8 @@ _CLOSE_NAME: Final = 0.75
 _KEPT: Final = 256
 """Number of cached results, so that the nodes of a turn read a request once."""
 
+_AROUND: Final = ' "?.!'
+"""What may stand around a reading that is chosen by its words."""
 _NOTHING: Final = "I don't know: nothing in the table matches this question."
 
 _log = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ class Understood:
         message: Text to show to the user if there is no answer.
         nothing_named: Whether no record is named, so that similar ones may be offered.
         left: Words of the request that nothing in the table explains.
+        choices: The readings that are asked back about, each as it would be answered.
     """
 
     text: str
@@ -110,6 +113,13 @@ class Understood:
     message: str = ""
     nothing_named: bool = False
     left: tuple[str, ...] = ()
+    choices: tuple[Understood, ...] = ()
+
+    def chosen(self, text: str) -> Understood | None:
+        """Return the reading asked back about that a text gives in its words; None if none."""
+        said = _spelling(text).strip(_AROUND)
+        found = [one for one in self.choices if _spelling(one.plan).strip(_AROUND) == said]
+        return replace(found[0], confidence=1.0) if found else None
 
 
 class TableReader:
@@ -425,7 +435,8 @@ class TableReader:
             return self._nothing(read.question, best.probability, fit.left)
         if verdict == "answered":
             return self._answered(read.question, best, best.probability)
-        plans = [self._in_words(one.candidate) for one in chosen]
+        offered = [self._answered(read.question, one, one.probability) for one in chosen]
+        plans = list(dict.fromkeys(one.plan for one in offered))
         return Understood(
             read.question.text,
             verdict,
@@ -433,6 +444,7 @@ class TableReader:
             plans[0],
             message=ask_which(plans),
             nothing_named=best.probability < _EVEN and not self._named(read.question),
+            choices=tuple(offered),
         )
 
     def _is_denied(self, read: Read, one: Reading) -> bool:
@@ -600,11 +612,20 @@ class TableReader:
         rows, others = self.known.find(text)
         if not rows:
             return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
+        if others:
+            keys = [self.table.rows[row].key for row in (rows[0], others[0])]
+            offered = [
+                replace(self._known_answer(key, [row]), plan=key)
+                for key, row in zip(keys, (rows[0], others[0]), strict=True)
+            ]
+            told = " or ".join(f'"{key}"' for key in keys)
+            message = f"Do you mean {told}?"
+            return Understood(text, "ask_back", 0.5, message=message, choices=tuple(offered))
+        return self._known_answer(text, rows)
+
+    def _known_answer(self, text: str, rows: Sequence[int]) -> Understood:
         column = self.table.columns[0] if self.table.columns else None
         match = Match(tuple(self.table.rows[row] for row in rows), column, self.table.key)
-        if others:
-            told = " or ".join(f'"{self.table.rows[row].key}"' for row in (rows[0], others[0]))
-            return Understood(text, "ask_back", 0.5, message=f"Do you mean {told}?")
         if column is None or not match.values():
             return Understood(text, "abstained", message=_NOTHING, nothing_named=True)
         cells = tuple((row.row, column.name) for row in match.rows if match.value_of(row))

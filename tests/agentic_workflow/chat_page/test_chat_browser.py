@@ -28,6 +28,7 @@ pytestmark = [
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 HOSTILE = f"![x](http://{HOST}/a.png) <img src=http://{HOST}/b.png onerror=alert(1)>"
 BOX, LAST = "#question textarea", "article.turn:last-of-type"
+DESK = "Writes what a person approves"
 GOLD, SILVER = "What is the symbol of Gold?", "What is the symbol of Silver?"
 
 
@@ -37,6 +38,7 @@ class Student:
     def __init__(self):
         self.gate = threading.Event()
         self.fault = None
+        self.written = []
         self.gate.set()
 
     def reply(self, prompt):
@@ -58,9 +60,12 @@ def student():
 def service(table, student, tmp_path_factory):
     pytest.importorskip("gradio", reason="pip install 'stillroom[chat]'")
     from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
+    from stillroom.agentic_workflow.conversations.answerers import WorkflowAnswerer
     from stillroom.agentic_workflow.conversations.chat_service import ChatService
     from stillroom.agentic_workflow.conversations.comparison import Comparison
     from stillroom.agentic_workflow.conversations.open_chat import answerers
+    from stillroom.agentic_workflow.conversations.own_tables import OwnTables
+    from stillroom.agentic_workflow.nodes.human_approval import with_approval
     from stillroom.inference.chat.scripted_model import ScriptedModel
     from stillroom.pipeline.commands.chat import read_own_table
 
@@ -77,6 +82,15 @@ def service(table, student, tmp_path_factory):
     model = Stepwise(student.reply)
     multi = MultiAgentWorkflow(None, chat_model=model, table=shown)
     single = AgenticWorkflow(None, chat_model=ScriptedModel(lambda _: "Au, I think"), table=shown)
+    desk = AgenticWorkflow(None, chat_model=ScriptedModel(lambda _: "Au"), table=shown)
+
+    def write(state, proposal):
+        student.written.append(proposal["details"])
+
+    def propose(state):
+        return {"action": "write the symbol", "details": {"element": "Gold", "new_symbol": "Au"}}
+
+    desk.add_node("correct", with_approval(write, propose, "correct", editable=["new_symbol"]))
     report = tmp_path_factory.mktemp("run") / "report.html"
     report.write_text("<h1>A report</h1><script>parent.alert(1)</script>")
     compared = Comparison(
@@ -85,9 +99,10 @@ def service(table, student, tmp_path_factory):
         multi.agent.reader,
     )
     return ChatService(
-        answerers(multi, single),
+        {**answerers(multi, single), "desk": WorkflowAnswerer(desk, DESK)},
         comparison=compared,
         report=report,
+        own_tables=OwnTables(tmp_path_factory.mktemp("tables")),
         read_table=read_own_table,
         save_table=lambda table: None,
         most_running=1,
@@ -281,9 +296,60 @@ def test_threads_are_listed_survive_a_reload_and_are_shared_by_tabs(page, open_p
     assert "thread=" not in page.url
 
 
-def test_another_workflow_is_chosen(page):
+def choose(page, workflow):
     page.get_by_role("combobox", name="Answered by").click()
-    page.get_by_role("option", name="The student alone, not checked").click()
+    page.get_by_role("option", name=workflow).click()
+
+
+def test_a_reading_that_is_asked_back_about_is_chosen_by_keyboard(page):
+    ask(page, "how many metals")
+    assert page.inner_text(".badge") == "which one is meant?"
+    readings = page.get_by_role("group", name="What is meant?").get_by_role("button")
+    told = ["the number of rows where category has metal", "the number of rows"]
+    assert readings.all_inner_texts() == told
+    page.focus(BOX)
+    while page.evaluate("document.activeElement.dataset.question") != told[1]:
+        page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f"{LAST} .answer:text-is('5')")
+    assert questions(page) == ["how many metals", "the number of rows"]
+    assert page.get_by_role("group", name="What is meant?").count() == 0  # of the last turn alone
+
+
+def test_what_waits_for_a_person_is_edited_approved_and_rejected(page, open_page, student):
+    choose(page, DESK)
+    ask(page, GOLD)
+    assert page.inner_text(".badge") == "waits for a person"
+    waiting = page.get_by_role("group", name="Waits for your decision: write the symbol")
+    assert waiting.get_by_label("new symbol").input_value() == "Au"
+    assert waiting.get_by_label("element").count() == 0  # it is shown, and may not be changed
+    other = open_page(page.url)
+    waiting.get_by_label("new symbol").fill("Aurum")
+    waiting.get_by_label("Note").fill("in Latin")
+    assert student.written == []
+    page.get_by_role("button", name="Approve: write the symbol").click()
+    page.wait_for_selector("#conversation .badge:text-is('not checked')")
+    assert student.written == [{"element": "Gold", "new_symbol": "Aurum"}]
+    assert waiting.count() == 0
+    page.click("details.steps summary")
+    told = "approved – write the symbol; edited: new_symbol; in Latin"
+    assert told in page.inner_text("details.steps ol")
+    other.get_by_role("button", name="Approve: write the symbol").click()  # the other tab is late
+    other.locator("#notice [role=alert]", has_text="nothing waits for this decision").wait_for()
+    ask(page, SILVER)
+    page.focus("[data-action=reject]")
+    page.keyboard.press("Enter")
+    page.wait_for_function("!document.querySelector('.approval, #now article')")
+    page.locator(f"{LAST} details.steps summary").click()
+    assert "rejected – write the symbol" in page.inner_text(f"{LAST} details.steps ol")
+    assert len(student.written) == 1
+    page.reload()
+    page.wait_for_selector("#conversation article:nth-of-type(2)")
+    assert page.locator(".approval").count() == 0
+
+
+def test_another_workflow_is_chosen(page):
+    choose(page, "The student alone, not checked")
     ask(page, GOLD)
     assert page.inner_text(".answer") == "Au, I think"
     assert page.inner_text(".badge") == "not checked"
@@ -386,6 +452,22 @@ def test_a_table_of_ones_own_is_brought_and_asked(page, tmp_path):
     assert page.inner_text(".answer") == "hue3"
     assert page.locator(".cells td.cited mark").all_inner_texts() == ["Star 3", "hue3"]
     page.get_by_role("tab", name="Table").click()
+    page.reload()  # it is still there, and is deleted by keyboard
+    page.wait_for_selector("#conversation article")
+    choose(page, "stars.csv, without a student")
+    page.get_by_role("tab", name="Table").click()
+    page.focus("#delete-table summary")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Delete stars.csv").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#table-notice :text('Deleted.')")
+    assert "elements.csv" in page.inner_text("#records caption")
+    assert page.locator("#delete-table").count() == 0
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("combobox", name="Answered by").click()
+    assert page.get_by_role("option", name="stars.csv").count() == 0
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Table").click()
     empty = tmp_path / "empty.csv"
     empty.write_text("star,colour\n")
     page.set_input_files("input[type=file]", empty)
@@ -458,6 +540,11 @@ def test_nothing_serious_is_found_by_axe_and_nothing_scrolls_sideways(page, widt
     page.get_by_role("button", name="Wrong answer").last.click()
     page.wait_for_selector("form.feedback")
     look("conversation")
+    ask(page, "how many metals")
+    look("readings to choose from")
+    choose(page, DESK)
+    ask(page, GOLD)
+    look("approval")
     box = page.locator("#question").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= width

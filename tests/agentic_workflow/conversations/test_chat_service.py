@@ -5,12 +5,17 @@ from contextlib import aclosing
 from uuid import uuid4
 
 import pytest
-from stillroom.agentic_workflow.agent import MultiAgentWorkflow
-from stillroom.agentic_workflow.conversations.answerers import TableAnswerer, WorkflowAnswerer
+from stillroom.agentic_workflow.agent import AgenticWorkflow, MultiAgentWorkflow
+from stillroom.agentic_workflow.conversations.answerers import (
+    ServiceAnswerer,
+    TableAnswerer,
+    WorkflowAnswerer,
+)
 from stillroom.agentic_workflow.conversations.chat_service import ChatService, new_thread
 from stillroom.agentic_workflow.conversations.comparison import Comparison
 from stillroom.agentic_workflow.conversations.open_chat import chat_over
 from stillroom.agentic_workflow.conversations.transcript import Transcript
+from stillroom.agentic_workflow.nodes.human_approval import with_approval
 from stillroom.errors import ConfigError, EngineBusyError, EngineClosedError, GenerationError
 from stillroom.inference.chat.scripted_model import ScriptedModel
 
@@ -110,6 +115,74 @@ async def test_a_follow_up_leans_on_the_same_turn_after_a_restart(table, tmp_pat
         service.close()
         workflow.checkpointer.close()
     assert "Gold" in final["plan"]
+
+
+async def test_a_reading_that_was_asked_back_about_is_chosen_by_its_words(table):
+    workflow = MultiAgentWorkflow(None, chat_model=ScriptedModel(replies), table=table)
+    service = ChatService(
+        {"multi": WorkflowAnswerer(workflow, "checked"), "table": TableAnswerer(table, "alone")}
+    )
+    for workflow in ("multi", "table"):
+        thread = new_thread()
+        asked = await ask(service, thread, "how many metals", workflow=workflow)
+        readings = ["the number of rows where category has metal", "the number of rows"]
+        assert (asked["exit"], asked["choices"]) == ("ask_back", readings)
+        for reading, answer in zip(readings, ("3", "5"), strict=True):
+            chosen = await ask(service, thread, f"{reading.upper()}?", workflow=workflow)
+            assert (chosen["response"], chosen["plan"], chosen["choices"]) == (answer, reading, [])
+            service.keep_first("anna", thread, 1)
+        other = await ask(service, thread, "What is the symbol of gold?", workflow=workflow)
+        assert other["response"] == "Au"
+
+
+async def decide(service, thread, approval, owner="anna", **decision):
+    events = service.decide(owner, thread, approval, **decision)
+    return [event async for event in events][-1]
+
+
+@pytest.mark.parametrize("served", [False, True])
+async def test_a_decision_is_taken_once_by_the_owner_and_changes_the_turn(table, served):
+    written = []
+    workflow = AgenticWorkflow(
+        None, chat_model=ScriptedModel(replies), table=table, checkpointer="memory"
+    )
+
+    def propose(state):
+        return {"action": "write", "details": {"symbol": "Au", "row": 79}}
+
+    def write(state, proposal):
+        written.append(proposal["details"])
+
+    workflow.add_node("correct", with_approval(write, propose, "correct", editable=["symbol"]))
+    answerer = WorkflowAnswerer(workflow, "asks")
+    if served:
+        pytest.importorskip("fastapi", reason="pip install 'stillroom[serve]'")
+        from stillroom.agentic_workflow.http.service import Service
+
+        answerer = ServiceAnswerer(
+            Service(workflow.agent.chat_model, {"desk": workflow}), "desk", "asks"
+        )
+    service, thread = ChatService({"desk": answerer}), new_thread()
+    final = await ask(service, thread, "What is the symbol of gold?", workflow="desk")
+    (approval,) = final["approvals"]
+    assert (final["exit"], approval["action"]) == ("waiting", "write")
+    for owner, id_ in (("bert", approval["id"]), ("anna", "another")):
+        with pytest.raises(ConfigError, match="nothing waits"):
+            await decide(service, thread, id_, owner, approve=True)
+    edited = {"symbol": "Aurum", "row": "80", "more": "x"}  # the page is not to be trusted
+    done = await decide(service, thread, approval["id"], approve=True, edited=edited)
+    assert written == [{"symbol": "Aurum", "row": 79}]
+    assert (done["exit"], done["response"], done["approvals"]) == ("answered", "Au", [])
+    (turn,) = service.turns("anna", thread)
+    assert turn.final == done
+    with pytest.raises(ConfigError, match="nothing waits"):
+        await decide(service, thread, approval["id"], approve=True)
+    (second,) = (await ask(service, thread, "and silver?", workflow="desk"))["approvals"]
+    await ask(service, thread, "and now?", workflow="desk")
+    service.keep_first("anna", thread, 2)  # the question after it dropped the proposal
+    with pytest.raises(ConfigError, match="ask the question again"):
+        await decide(service, thread, second["id"], approve=True)
+    assert len(written) == 1
 
 
 async def test_a_servers_service_runs_the_turns(table, tmp_path):

@@ -45,7 +45,7 @@ def scripted(saver, gate=None, kind=AgenticWorkflow, **options):
     return workflow
 
 
-def asking(saver, written):
+def asking(saver, written, **options):
     """Make a workflow that asks a person before it writes."""
     workflow = scripted(saver)
 
@@ -56,7 +56,7 @@ def asking(saver, written):
     def propose(state):
         return {"action": "write the symbol", "details": {"symbol": "Au"}}
 
-    workflow.add_node("correct", with_approval(write, propose, "correct"))
+    workflow.add_node("correct", with_approval(write, propose, "correct", **options))
     return workflow
 
 

@@ -7,6 +7,7 @@ import pytest
 from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 from served_workflows import ANSWER
+from stillroom.agentic_workflow.langgraph_api.settings import RunSettings
 
 QUESTION = {"messages": [{"role": "user", "content": "What is the symbol of gold?"}]}
 WAITING = {"messages": [{"role": "user", "content": "Please wait."}]}
@@ -137,6 +138,60 @@ async def test_a_second_run_is_rejected_or_takes_the_place_of_the_first(client, 
     assert (await client.runs.get(thread, first["run_id"]))["status"] == "interrupted"
 
 
+def asked(text):
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+async def test_runs_wait_for_the_one_in_progress_and_start_in_their_order(client, gate):
+    thread = await new_thread(client)
+    await client.runs.create(thread, "qa", input=WAITING)
+    await until_entered(gate)
+    later = [
+        await client.runs.create(
+            thread, "qa", input=asked(f"Question {number}"), multitask_strategy="enqueue"
+        )
+        for number in range(3)
+    ]
+    assert [run["status"] for run in later] == ["pending"] * 3
+    await client.runs.cancel(thread, later[1]["run_id"], wait=True)
+    assert "__error__" in await client.runs.join(thread, later[1]["run_id"])
+
+    async def collect():
+        options = {"input": asked("Question 3"), "multitask_strategy": "enqueue"}
+        return [part async for part in client.runs.stream(thread, "qa", **options)]
+
+    streaming = asyncio.create_task(collect())
+    while len(await client.runs.list(thread, status="pending")) < 3:
+        await asyncio.sleep(0.02)
+    gate.open.set()
+    parts = await streaming
+    assert [parts[0].event, parts[-1].event] == ["metadata", "end"]
+    state = await client.runs.join(thread, later[2]["run_id"])
+    said = [m["content"] for m in (await client.threads.get_state(thread))["values"]["messages"]]
+    assert said[::2] == ["Please wait.", "Question 0", "Question 2", "Question 3"]
+    assert [m["content"] for m in state["messages"]] == said[:6]
+    found = [run["status"] for run in await client.runs.list(thread)]
+    assert found == ["success", "success", "interrupted", "success", "success"]
+    assert (await client.threads.get(thread))["status"] == "idle"
+
+
+async def test_as_many_runs_wait_as_may_and_all_are_cancelled(client, gate):
+    thread = await new_thread(client)
+    options = {"input": QUESTION, "multitask_strategy": "enqueue"}
+    await client.runs.create(thread, "qa", input=WAITING)
+    await until_entered(gate)
+    for _ in range(RunSettings().most_waiting):
+        await client.runs.create(thread, "qa", **options)
+    with pytest.raises(ConflictError, match="20 runs of the thread wait already"):
+        await client.runs.create(thread, "qa", **options)
+    await client.runs.cancel_many(thread_id=thread, status="pending")
+    statuses = [run["status"] for run in await client.runs.list(thread, limit=100)]
+    assert statuses == ["interrupted"] * 20 + ["running"]
+    await client.runs.create(thread, "qa", **options)
+    await client.threads.delete(thread)
+    assert await client.threads.count() == 0
+
+
 async def test_a_stream_that_broke_goes_on_after_the_last_event(client, gate):
     thread = await new_thread(client)
     run = await client.runs.create(thread, "qa", input=WAITING)
@@ -244,7 +299,7 @@ async def test_assistants_describe_the_workflows(client):
         ("webhook", "https://example.org"),
         ("after_seconds", 5),
         ("feedback_keys", ["like"]),
-        ("multitask_strategy", "enqueue"),
+        ("multitask_strategy", "later"),
         ("durability", "sync"),
         ("stream_mode", "events"),
         ("interrupt_before", ["no such node"]),
@@ -258,3 +313,32 @@ async def test_a_field_that_is_not_supported_is_named(client, field, value):
             pass
     assert field in str(caught.value.body)
     assert await client.runs.list(thread) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("GET", "/threads/{}/history?limti=3", None, "limti"),
+        ("GET", "/threads/{}?include=ttl", None, "include"),
+        ("GET", "/assistants/qa/graph?xrays=1", None, "xrays"),
+        ("POST", "/threads/{}/runs?waits=1", {"assistant_id": "qa"}, "waits"),
+        ("POST", "/threads", {"ttls": 1}, "ttls"),
+        ("POST", "/threads/search", {"metadata": {}, "values": {}, "extracts": {}}, "extracts"),
+        ("PATCH", "/threads/{}", {"metadatas": {}}, "metadatas"),
+        ("POST", "/threads/{}/state", {"values": {}, "as_nodes": "x"}, "as_nodes"),
+        ("POST", "/threads/{}/state", {"values": {"no such key": 1}}, "no such key"),
+        ("POST", "/threads/{}/runs", {"assistant_id": "qa", "input": {"x": 1}}, "x"),
+        ("POST", "/threads/{}/runs", {"assistant_id": "qa", "config": {"max": 1}}, "max"),
+        ("POST", "/threads/{}/runs", {"assistant_id": "qa", "command": {"go": 1}}, "go"),
+        ("POST", "/threads/{}/commands", {"id": 1, "method": "x", "more": 1}, "more"),
+        ("POST", "/threads/{}/stream/events", {"channels": [], "until": 1}, "until"),
+        ("POST", "/assistants/search", {"graph": "qa"}, "graph"),
+        ("POST", "/runs/cancel", {"thread_id": "{}", "state": "all"}, "state"),
+    ],
+)
+def test_an_unknown_field_or_parameter_is_named(http, method, path, body, named):
+    thread = http.post("/threads", json={}).json()["thread_id"]
+    answer = http.request(method, path.format(thread), json=body)
+    assert answer.status_code == 422, answer.text
+    assert named in str(answer.json()["detail"])
+    assert http.get(f"/threads/{thread}/runs").json() == []

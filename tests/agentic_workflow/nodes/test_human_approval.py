@@ -34,9 +34,9 @@ class Record:
         return {"context": "written"}
 
 
-def make(saver, record, kind=AgenticWorkflow):
+def make(saver, record, kind=AgenticWorkflow, **options):
     workflow = kind(None, chat_model=ScriptedModel(lambda prompt: "Au"), checkpointer=saver)
-    workflow.add_node("correct", with_approval(record.write, record.propose, "correct"))
+    workflow.add_node("correct", with_approval(record.write, record.propose, "correct", **options))
     return workflow
 
 
@@ -96,6 +96,54 @@ def test_only_a_yes_to_a_proposal_is_a_yes(answer, saver):
     workflow.run("symbol of gold?", thread_id="desk")
     workflow.graph.invoke(Command(resume=answer or "no"), CONFIG)
     assert record.writes == 0
+
+
+def resume(workflow, answer):
+    return workflow.graph.invoke(Command(resume=answer), CONFIG)["steps"][-1]
+
+
+@pytest.mark.parametrize(
+    ("edited", "what", "told"),
+    [
+        ({"new": ["Gd", 2]}, "approved", "edited: new"),
+        ({"new": '["Gd", 2]'}, "approved", "edited: new"),  # as it is typed into a field
+        ({"new": "Gd"}, "rejected", "of another type"),
+        ({"old": "Gd"}, "rejected", "old may not be edited"),
+        ({"more": 1}, "rejected", "more may not be edited"),
+    ],
+)
+def test_a_person_changes_the_details_that_may_be_changed(edited, what, told, saver):
+    record = Record()
+    workflow = make(saver, record, editable=["new"])
+    (waiting,) = workflow.run("symbol of gold?", thread_id="desk")["approvals"]
+    assert waiting.editable == ("new",)
+    state = decide(workflow.graph, "desk", approve=True, edited=edited)
+    assert (state["steps"][-1]["what"], record.writes) == (what, int(what == "approved"))
+    assert told in state["steps"][-1]["detail"]
+    assert record.value == ("Gd" if what == "approved" else "Ag")
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "what", "value"),
+    [
+        ("accept", {"old": "Ag", "new": ["Au", 1]}, "approved", "Au"),
+        ("edit", {"old": "Ag", "new": '["Gd", 1]'}, "approved", "Gd"),
+        ("edit", {"old": "Xx", "new": ["Gd", 1]}, "outdated", "Ag"),
+        ("accept", {"old": "Xx", "new": ["Au", 1]}, "outdated", "Ag"),
+        ("accept", None, "outdated", "Ag"),
+        ("ignore", None, "rejected", "Ag"),
+        ("response", None, "rejected", "Ag"),
+    ],
+)
+def test_decisions_of_agent_chat_ui_are_read(kind, details, what, value, saver):
+    record = Record()
+    workflow = make(saver, record, editable=["new"])
+    workflow.run("symbol of gold?", thread_id="desk")
+    (asked,) = workflow.graph.get_state(CONFIG).interrupts
+    assert asked.value["action_request"]["args"] == asked.value["details"]
+    args = {"action": "write Au", "args": details}
+    step = resume(workflow, [{"type": kind, "args": args}])
+    assert (step["what"], record.value) == (what, value)
 
 
 def test_a_new_question_drops_the_proposal(saver):
