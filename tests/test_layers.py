@@ -51,7 +51,7 @@ FLOORS = {
         "stages starter_student",
     ],
     "evaluation": [
-        "calibration compare_models footprint metrics scores speed statistics",
+        "calibration compare_models eval_results footprint metrics scores speed statistics",
         "held_out model_card plots score_drift sql_scores",
         "calibrate_student export_price predictions promotion",
         "evaluate_models report",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import yaml  # type: ignore[import-untyped]
+
 from ..rate_interval import wilson_interval
+from .eval_results import EvalResult, model_index
 from .scores import ModelScores, percent, tasks_of
 
 Role = Literal["teacher", "taught_teacher", "student"]
@@ -38,6 +41,8 @@ def model_card(
     teacher_scores: ModelScores | None = None,
     run: Mapping[str, Any] | None = None,
     example: str = "",
+    results: Sequence[EvalResult] = (),
+    proof: Sequence[str] = (),
 ) -> str:
     """Write the model card of a checkpoint.
 
@@ -50,18 +55,21 @@ def model_card(
         teacher_scores: Scores of a student's teacher on the same examples.
         run: The content of `run.json`; run id, seed and versions are shown.
         example: A rendered prompt to try.
+        results: What was measured, for the metadata of the hub.
+        proof: Sentences of the run's report, such as the verdict beside the teacher.
 
     Returns:
         Markdown with the metadata block of the Hugging Face hub.
     """
     parts = [
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- stillroom\n"
-        f"- {'knowledge-distillation' if role == 'student' else 'teacher'}\n---",
+        f"---\n{_metadata(role, name, results)}---",
         f"# {_escaped(name)}",
         _WHAT[role],
-        f"Made from `{_code(source)}` ({records:,} records) with stillroom.",
+        f"Made from `{_code(source)}`{f' ({records:,} records)' if records else ''} with "
+        "stillroom.",
         "## Quality",
-        _quality(scores, teacher_scores),
+        _quality(scores, teacher_scores, results),
+        *(["\n".join(f"- {_escaped(one)}" for one in proof)] if proof else []),
         "## Use",
         _use(role, example),
         "## Limits",
@@ -72,7 +80,24 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _quality(scores: ModelScores | None, teacher: ModelScores | None) -> str:
+def _metadata(role: Role, name: str, results: Sequence[EvalResult]) -> str:
+    told: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["stillroom", "knowledge-distillation" if role == "student" else "teacher"],
+    }
+    if results:
+        told["model-index"] = model_index(name, results)
+    return str(yaml.safe_dump(told, sort_keys=False, allow_unicode=True))
+
+
+def _quality(
+    scores: ModelScores | None, teacher: ModelScores | None, results: Sequence[EvalResult]
+) -> str:
+    if scores is None and results:
+        rows = [f"| {_escaped(one.task)} | {one.value:.4g} | {_escaped(one.notes)} |"
+                for one in results]  # fmt: skip
+        return "\n".join(["| task | value | measured on |", "|---|---:|---|", *rows])
     if scores is None:
         return "Not evaluated."
     models = [("this model", scores)] + ([("its teacher", teacher)] if teacher else [])

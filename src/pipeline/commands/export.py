@@ -23,6 +23,7 @@ def export_parser() -> CommandParser:
         (
             "stillroom export outputs/elements/student",
             "stillroom export outputs/elements/student --int8 --output small",
+            "stillroom export outputs/elements/student --push me/elements",
         ),
     )
     parser.add_argument("checkpoint", help="a checkpoint folder")
@@ -35,6 +36,15 @@ def export_parser() -> CommandParser:
             f"--{dtype}", dest="dtype", action="store_const", const=dtype, default="float32",
             help=help_text,
         )  # fmt: skip
+    sizes.add_argument("--gguf", action="store_const", dest="dtype", const="gguf",
+                       help="model.gguf in float32 for llama.cpp, beside the weights")  # fmt: skip
+    sizes.add_argument("--push", type=text, metavar="OWNER/NAME",
+                       help="upload the checkpoint, with its exports and its model card, to the "
+                       "Hugging Face hub instead; the token is read from HF_TOKEN")  # fmt: skip
+    parser.add_argument("--public", action="store_true",
+                        help="with --push: everybody may see a new repository")  # fmt: skip
+    parser.add_argument("--with-table", action="store_true",
+                        help="with --push: upload table.json, your data, too")  # fmt: skip
     parser.add_argument(
         "--output", type=text, help="folder to write; default: export, in the checkpoint"
     )
@@ -51,6 +61,12 @@ def export_faults(args: argparse.Namespace) -> list[str]:
     faults = model_faults("checkpoint", args.checkpoint, hub=False)
     if args.prompts is not None and not Path(args.prompts).is_file():
         faults.append(f"--prompts is {args.prompts!r}; there is no such file")
+    if args.push is not None:
+        from ..run_report.push_to_hub import push_faults
+
+        faults += push_faults(args.push)
+    elif args.public or args.with_table:
+        faults.append("--public and --with-table belong to --push OWNER/NAME, which is not given")
     return faults + (output_faults("output", args.output) if args.output is not None else [])
 
 
@@ -61,6 +77,10 @@ def export(args: argparse.Namespace) -> Any:  # noqa: ANN401 - an Exported
         StillroomError: As in `export_checkpoint`.
     """
     console = Console(args.verbose)
+    if args.push is not None:
+        return _push(args, console)
+    if args.dtype == "gguf":
+        return _write_gguf(args, console)
     from ...inference.onnx_export.export import export_checkpoint
 
     with console.timed("export") as words:
@@ -74,6 +94,26 @@ def export(args: argparse.Namespace) -> Any:  # noqa: ANN401 - an Exported
     for line in rest:
         console.line("", line)
     return made
+
+
+def _push(args: argparse.Namespace, console: Console) -> dict[str, str]:
+    from ..run_report.push_to_hub import push_to_hub
+
+    address = push_to_hub(
+        args.checkpoint, args.push, public=args.public, with_table=args.with_table
+    )
+    console.line("pushed", address)
+    return {"pushed": address}
+
+
+def _write_gguf(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from ...inference.checkpoints.load_student import load_checkpoint
+    from ...inference.gguf_export.write_gguf import write_gguf
+
+    checkpoint = load_checkpoint(args.checkpoint, device="cpu")
+    path = write_gguf(checkpoint, Path(args.output or args.checkpoint) / "model.gguf")
+    console.line("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
+    return {"path": path, "bytes": path.stat().st_size}
 
 
 EXPORT = Command(export_parser, export, export_faults)

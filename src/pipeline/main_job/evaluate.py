@@ -12,11 +12,10 @@ from ...errors import ExportError, MissingDependencyError
 from ...evaluation.calibrate_student import ask_student, calibrate_student, calibration_split
 from ...evaluation.evaluate_models import evaluate_models
 from ...evaluation.export_price import PRICE_FILE, export_price
-from ...evaluation.model_card import model_card
 from ...evaluation.predictions import PREDICTIONS, predictions_of, write_predictions
 from ...evaluation.report.write_report import write_report
 from ...evaluation.scores import ModelScores, format_table
-from ...files import read_json, write_json, write_text
+from ...files import write_json
 from ...inference.chat.chat_model import ChatStudent
 from ...inference.checkpoints.architectures import ANSWERING
 from ...inference.checkpoints.load_student import load_checkpoint
@@ -24,6 +23,7 @@ from ...inference.scoring.confidence import TOP_LOGPROBS
 from ...records import Example, sha256_text
 from ...run_folder import RunFolder
 from ..run_report.answer_report import CALIBRATION_FILE, answer_report
+from ..run_report.run_card import write_run_card
 from .load_table import Loaded
 from .plain_baselines import plain_answers
 from .settings import STARTER, MainJob
@@ -193,17 +193,8 @@ def price_int8(loaded: Loaded, run: RunFolder, scores: ModelScores, console: Con
     )
 
 
-def write_job_report(loaded: Loaded, folder: Path, scores: dict[str, ModelScores]) -> None:
+def write_job_report(folder: Path) -> None:
     """Write the report and the student's model card."""
-    write_report(answer_report(folder), folder)
-    card = model_card(
-        "student",
-        name=f"student of {loaded.profile.source}",
-        source=loaded.profile.source,
-        records=len(loaded.records),
-        scores=scores["student"],
-        teacher_scores=scores.get("teacher"),
-        run=read_json(folder / "student" / "run.json"),
-        example=loaded.questions.held_out[0].prompt,
-    )
-    write_text(folder / "student" / "README.md", card)
+    report = answer_report(folder)
+    write_report(report, folder)
+    write_run_card(folder, report)

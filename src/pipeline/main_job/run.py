@@ -101,7 +101,7 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
         measure_plain(loaded, _labels(folder), measured_questions(job, loaded), run)
         calibrate(run, loaded, console)
         price_int8(loaded, run, scores["student"], console)
-    write_job_report(loaded, folder, scores)
+    write_job_report(folder)
     ask_agents(folder / "student", loaded.questions, console)
     run.finish()
     say_goodbye(job, folder, scores["student"], console)

@@ -40,7 +40,8 @@ def measure_tasks(
         device: Torch device; None lets the harness choose.
 
     Returns:
-        `results`: `task`, `metric`, `value`, `stderr` (None where there is none), `version`;
+        `results`: `task`, `metric`, `value`, `stderr` and `dataset` of the hub (None where there is
+        none), `version`;
         `limit`; `harness`, its version.
 
     Raises:
@@ -73,8 +74,8 @@ def task_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """List the metrics of the harness's answer.
 
     >>> task_rows({"results": {"t": {"alias": "t", "acc,none": 0.5, "acc_stderr,none": 0.1}},
-    ...            "versions": {"t": 1.0}})
-    [{'task': 't', 'metric': 'acc,none', 'value': 0.5, 'stderr': 0.1, 'version': 1.0}]
+    ...            "versions": {"t": 1.0}})[0]["value"]
+    0.5
     """
     rows = []
     for task, metrics in dict(found.get("results") or {}).items():
@@ -86,6 +87,7 @@ def task_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
             rows.append({
                 "task": task, "metric": name, "value": float(value),
                 "stderr": float(error) if isinstance(error, (int, float)) else None,
+                "dataset": dict((found.get("configs") or {}).get(task) or {}).get("dataset_path"),
                 "version": dict(found.get("versions") or {}).get(task),
             })  # fmt: skip
     return rows

@@ -114,6 +114,7 @@ def report_of(folder: str | Path, prices: Prices) -> Report:
 def report_run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the command; returns the report as JSON values."""
     from ...evaluation.report.write_report import write_report
+    from .run_card import write_run_card
 
     console = Console(args.verbose)
     report = report_of(args.run, prices_of(args))
@@ -121,7 +122,10 @@ def report_run(args: argparse.Namespace) -> dict[str, Any]:
         console.block(told)
     if args.output or not args.json:
         page = write_report(report, args.output or args.run)
-        console.line("written", f"{page}  report.json  report.md")
+        also = "report.json  report.md"
+        if run_kind(args.run) == "answers" and not args.output:
+            also += f"  {write_run_card(Path(args.run), report)}"
+        console.line("written", f"{page}  {also}")
     return report.to_dict()
 
 

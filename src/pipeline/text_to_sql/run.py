@@ -31,6 +31,7 @@ from ...prompts import prompts_sha256
 from ...records import Example, data_hash, record_hash, sha256_text
 from ...run_folder import RunFolder, open_run_folder
 from ..run_report.answer_report import answer_report
+from ..run_report.run_card import write_run_card
 from ..stage_times import TIMING_FILE, StageTimes
 from ..threads import job_threads
 from .answers import answer_questions, sql_example
@@ -90,7 +91,9 @@ def run_text_to_sql_job(job: TextToSqlJob, console: Console | None = None) -> Pa
             folders = distil(job, teacher, [*taught, *kept], run, console)
         with times.stage("measuring"):
             _measure(job, {"teacher": teacher, **folders}, records["measured"], bench, run, console)
-    write_run_report(answer_report(run.path), run.path)
+    report = answer_report(run.path)
+    write_run_report(report, run.path)
+    write_run_card(run.path, report)
     shutil.rmtree(run.path / "work", ignore_errors=True)
     run.finish()
     console.line(
