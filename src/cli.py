@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 from . import __version__
@@ -64,7 +65,7 @@ _ENTRIES: Final = (
     Entry("system2", _MAKE, "distil a student that reasons in steps, and score it",
           "systems.run:SYSTEM2"),
     Entry("easydistill", _MAKE, "run an EasyDistill configuration",
-          "easydistill.run:easydistill_main"),
+          "easydistill.run:EASYDISTILL"),
     Entry("ask", _USE, "ask a table in ordinary words, without training", "commands.ask:ASK"),
     Entry("update", _USE, "put new rows behind a student, without training",
           "commands.update:UPDATE"),
@@ -111,7 +112,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = _command(words[0]) if words else None
     if found is not None:
         return _run(found, words[1:])
-    if not words or words[0].startswith("-"):
+    if not words:
+        from .pipeline.commands.first_steps import first_steps
+
+        print("\n".join(first_steps(Path())), file=sys.stderr)
+        return 2
+    if words[0].startswith("-"):
         return _help(words)
     near = nearest(words[0].lower(), COMMANDS)
     hint = f"; the nearest is {near}" if near else f"; there are {', '.join(COMMANDS)}"
@@ -146,13 +152,13 @@ def _run(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
 
 
 def _help(words: Sequence[str]) -> int:
-    """Print the help or the version; without options, print the help as an error."""
-    from .pipeline.options import EXIT_USAGE, CommandParser
+    """Print the help or the version, or refuse another option."""
+    from .pipeline.options import CommandParser
 
     parser = CommandParser(
         "stillroom",
         "A small, local specialist from your own table, proven against its teacher.",
-        ("stillroom run --data mine.csv", "stillroom run --help"),
+        ("stillroom init mine.csv", "stillroom run mine.yaml", "stillroom run --help"),
     )
     parser.usage = "stillroom COMMAND [options]"
     parser.add_argument("--version", action="version", version=f"stillroom {__version__}")
@@ -163,8 +169,7 @@ def _help(words: Sequence[str]) -> int:
         lines += ["", f"{group}:", *(f"  {one.name:<{width}}{one.told}" for one in entries)]
     parser.description = "\n".join(lines)
     parser.parse_args(words)  # exits for --help, --version and unknown options
-    parser.print_help(sys.stderr)
-    return EXIT_USAGE
+    return 0
 
 
 if __name__ == "__main__":

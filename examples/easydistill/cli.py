@@ -2,7 +2,7 @@
 
 import sys
 
-from stillroom.pipeline.easydistill.run import easydistill_main
+from stillroom.pipeline.easydistill.run import EASYDISTILL
 
 if __name__ == "__main__":
-    sys.exit(easydistill_main(sys.argv[1:]))
+    sys.exit(EASYDISTILL())

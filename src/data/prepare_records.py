@@ -302,12 +302,14 @@ def _without_duplicates(
         find_conflicts=bool(settings.question or settings.key),
         content_fields=content,
     )
+    # Two questions that are nearly the same leak whatever their answers are.
+    beside = () if settings.question is None else ("answer", settings.group_by or "")
     kept = []
     with (
         tempfile.TemporaryDirectory(prefix="stillroom-prepare-") as folder,
         Deduplicator(Path(folder) / "seen.sqlite", "prepare", dedup) as deduplicator,
     ):
-        judged = deduplicate(_shown(rows), deduplicator)
+        judged = deduplicate(_shown(rows, beside), deduplicator)
         for place, (row, (_, verdict)) in enumerate(zip(rows, judged, strict=True)):
             if place < frozen:
                 continue
@@ -318,10 +320,15 @@ def _without_duplicates(
     return kept
 
 
-def _shown(rows: Sequence[_Row]) -> Iterator[dict[str, Any]]:
-    """Write rows as what is compared: key, text, and the content that must agree."""
+def _shown(rows: Sequence[_Row], beside: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Write rows as what is compared: key, text, and the content that must agree.
+
+    Args:
+        rows: The rows.
+        beside: Columns that the text leaves out.
+    """
     for place, row in enumerate(rows):
-        texts = (pair_text(value) for value in row.record.values())
+        texts = (pair_text(value) for name, value in row.record.items() if name not in beside)
         yield {
             "place": str(place),
             "key": row.key,

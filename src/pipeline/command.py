@@ -17,7 +17,7 @@ from typing import Any
 
 from ..console import quiet_libraries
 from ..errors import did_you_mean
-from .options import EXIT_FAILED, EXIT_USAGE, CommandParser, guarded
+from .options import EXIT_FAILED, EXIT_USAGE, CommandParser, Refused, guarded
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Command:
     """Whether the work prints its JSON itself: a line per answer, or where a server listens."""
     read: Reader = CommandParser.read
     """Reads the options, with faults of the check."""
+    prefix: str = "stillroom: "
+    """Start of each line of an error."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:
         """Read the options and run the command.
@@ -76,6 +78,7 @@ class Command:
             args,
             self.folder(args),
             config_code=self.config_code,
+            prefix=self.prefix,
             prints_json=self.prints_json,
         )
 
@@ -122,6 +125,28 @@ def perform(
     return EXIT_FAILED
 
 
+def refuse_as_written(messages: Callable[[argparse.Namespace], Sequence[str]]) -> Reader:
+    """Make a reader that prints faults as they are, in the words of another program.
+
+    Args:
+        messages: Lists them; the exit code is then that of wrong options.
+    """
+
+    def read(
+        parser: CommandParser,
+        argv: Sequence[str] | None,
+        check: Callable[[argparse.Namespace], Sequence[str]],
+    ) -> argparse.Namespace:
+        args = parser.read(argv, check)
+        wrong = messages(args)
+        if wrong:
+            print("\n".join(wrong), file=sys.stderr)
+            raise Refused(EXIT_USAGE)
+        return args
+
+    return read
+
+
 def print_json(value: object) -> None:
     """Print a value as one JSON document on standard output.
 
@@ -152,8 +177,8 @@ class Group:
     program: str
     told: str
     """What the command is about."""
-    actions: Mapping[str, tuple[Callable[[Sequence[str]], int], str]]
-    """Action -> what runs it, and its line in the help."""
+    actions: Mapping[str, tuple[Command, str]]
+    """Action -> its command, and its line in the help."""
     examples: tuple[str, ...]
 
     def __call__(self, argv: Sequence[str] | None = None) -> int:

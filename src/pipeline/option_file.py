@@ -16,6 +16,8 @@ from ..errors import ConfigError, nearest
 from .options import CommandParser, Fault, listed
 
 YAML_SUFFIXES: Final = (".yaml", ".yml")
+_YAML_WORDS: Final = {"None": "null", "True": "yes", "False": "no"}
+"""What YAML makes of the keys `null` and `yes` without quotes -> the option that is meant."""
 _NOT_IN_FILES: Final = ("help", "config", "verbose", "json", "source")
 
 
@@ -60,7 +62,8 @@ def file_options(parser: CommandParser, path: str) -> dict[str, Any]:
             all faults.
     """
     read = read_written_json if path.lower().endswith(".json") else read_written_yaml
-    written = as_settings(read(path), path)
+    written = {_YAML_WORDS.get(name, name): value for name, value in
+               as_settings(read(path), path).items()}  # fmt: skip
     actions = {
         flag.lstrip("-").replace("-", "_"): action
         for action in parser._actions

@@ -20,6 +20,7 @@ from ..option_file import YAML_SUFFIXES
 from ..options import CommandParser, add_json, add_verbose, listed, text, whole_number
 from ..path_checks import missing_source
 from ..reading_options import OF_SOURCES, add_reading_options, reading_keywords
+from .first_steps import WRITTEN_BY_INIT
 
 if TYPE_CHECKING:
     from ...data.questions.profile import TableProfile
@@ -204,7 +205,7 @@ def _lines(
 
     profile = source.profile
     rows = "" if job.rows is None else "the first "
-    yield f"# Options of: stillroom run {shlex.quote(str(path))}"
+    yield f"{WRITTEN_BY_INIT} {shlex.quote(str(path))}"
     yield "# Every line may be changed or deleted. `stillroom run --help` names all options."
     yield from _comment(
         f"{rows}{len(source.records):,} records of {_safe(shown_name(str(job.data)), 80)}"
@@ -229,7 +230,7 @@ def _lines(
 
 def _data(job: MainJob) -> Iterator[str]:
     from ...data.readers.database import shown_name
-    from ...data.readers.options import FLAGS, flag_text
+    from ...data.readers.options import FLAGS
 
     shown = shown_name(str(job.data))
     if shown != str(job.data):
@@ -243,8 +244,15 @@ def _data(job: MainJob) -> Iterator[str]:
         if name == "keep_null_marks":
             typed: object = bool(value)
         else:
-            typed = list(value) if name == "null_values" else flag_text(name, value)
-        yield f"{FLAGS[name].lstrip('-')}: {_scalar(typed)}"
+            typed = list(value) if name == "null_values" else _unquoted(name, value)
+        yield f"{_scalar(FLAGS[name].lstrip('-'))}: {_scalar(typed)}"
+
+
+def _unquoted(name: str, value: object) -> str:
+    """Write the value of a reading option as it is typed, without the shell's quotes."""
+    from ...data.readers.options import flag_text
+
+    return shlex.split(flag_text(name, value))[0]
 
 
 def _questions(job: MainJob, source: Source, table: FactTable) -> Iterator[str]:
@@ -282,11 +290,11 @@ def _key(job: MainJob, profile: TableProfile, table: FactTable) -> Iterator[str]
     asked = f"such as {_safe(table.examples[0], 120)!r}" if table.examples else ""
     if profile.kind == "rows":
         yield from _comment(f"No column names the records, so questions say what a record holds, "
-                            f"{asked}. To name them by a column:")  # fmt: skip
+                            f"{asked} To name them by a column:")  # fmt: skip
         yield "# key: COLUMN"
         return
     guessed = "" if job.key else GUESSED_KEY
-    yield from _comment(f"The column that names a record in questions, {asked}. {guessed}")
+    yield from _comment(f"The column that names a record in questions, {asked} {guessed}")
     for note in profile.notes:
         yield from _comment(f"Note: {_safe(note, 300)}")
     if profile.key_suffix:

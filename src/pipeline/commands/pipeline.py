@@ -11,14 +11,14 @@ import argparse
 import json
 import runpy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...console import Console, quiet_libraries
+from ...console import Console
 from ...errors import ConfigError, did_you_mean
-from ..command import Group, Verdict, perform
+from ..command import Command, Group, Verdict, refuse_as_written
 from ..options import (
     EXIT_USAGE,
     CommandParser,
@@ -106,33 +106,18 @@ def source_messages(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def _run_main(argv: Sequence[str]) -> int:
-    parser = run_parser()
-    args = parser.read(argv)
-    return _checked(parser, args, source_messages(args), lambda: _run(args))
+def _told(work: Callable[[argparse.Namespace], object]) -> Callable[[argparse.Namespace], object]:
+    """Let a work that is interrupted say where it stopped and what goes on."""
 
-
-def _checked(
-    parser: CommandParser,
-    args: argparse.Namespace,
-    wrong: Sequence[str],
-    work: Callable[[], object],
-) -> int:
-    """Print what is wrong as it is, or do the work."""
-    if wrong:
-        print("\n".join(wrong), file=sys.stderr)
-        return EXIT_USAGE
-    quiet_libraries()
-
-    def told_work() -> object:
+    def told_work(args: argparse.Namespace) -> object:
         try:
-            return work()
-        except KeyboardInterrupt as stopped:  # a pipeline says where it stopped and what goes on
+            return work(args)
+        except KeyboardInterrupt as stopped:
             if str(stopped):
                 print(f"\n{stopped}", file=sys.stderr)
             raise
 
-    return perform(told_work, parser, args, config_code=EXIT_USAGE)
+    return told_work
 
 
 @dataclass(frozen=True)
@@ -313,13 +298,6 @@ def info_parser() -> CommandParser:
     return parser
 
 
-def _info_main(argv: Sequence[str]) -> int:
-    parser = info_parser()
-    args = parser.read(argv)
-    wrong = [] if args.config else ["`--config` must be informed."]
-    return _checked(parser, args, wrong, lambda: _info(args))
-
-
 def _info(args: argparse.Namespace) -> Any:  # noqa: ANN401 - the pipeline as JSON
     console = Console(args.verbose, as_data=args.json)
     pipeline = open_pipeline_files(args, {}).pipeline
@@ -359,12 +337,6 @@ def replay_parser() -> CommandParser:
     return parser
 
 
-def _replay_main(argv: Sequence[str]) -> int:
-    parser = replay_parser()
-    args = parser.read(argv)
-    return _checked(parser, args, (), lambda: _replay(args))
-
-
 def _replay(args: argparse.Namespace) -> object:
     from ..records.replay import compare, verify
 
@@ -385,9 +357,30 @@ PIPELINE = Group(
     "stillroom pipeline",
     "Run, show and verify pipelines of records.",
     {
-        "run": (_run_main, "run a pipeline from a YAML or JSON file, or from a Python script"),
-        "info": (_info_main, "show the steps, settings and connections of a pipeline"),
-        "replay": (_replay_main, "verify the files of a run, or compare two runs"),
+        "run": (
+            Command(
+                run_parser,
+                _told(_run),
+                config_code=EXIT_USAGE,
+                read=refuse_as_written(source_messages),
+            ),
+            "run a pipeline from a YAML or JSON file, or from a Python script",
+        ),
+        "info": (
+            Command(
+                info_parser,
+                _info,
+                config_code=EXIT_USAGE,
+                read=refuse_as_written(
+                    lambda args: [] if args.config else ["`--config` must be informed."]
+                ),
+            ),
+            "show the steps, settings and connections of a pipeline",
+        ),
+        "replay": (
+            Command(replay_parser, _replay, config_code=EXIT_USAGE),
+            "verify the files of a run, or compare two runs",
+        ),
     },
     (
         "stillroom pipeline run --config examples/fastdistill/fastdistill_pipeline.yaml",

@@ -42,7 +42,7 @@ def update_parser(program: str = "stillroom update") -> CommandParser:
         "otherwise; verified questions are asked again.",
         (
             f"{program} outputs/prices/student --data prices_may.csv",
-            f"{program} outputs/prices/student --data prices_may.csv --renamed price=cost",
+            f"{program} outputs/prices/student --data prices_june.csv --renamed price=cost",
             f"{program} outputs/prices/student --undo",
         ),
     )

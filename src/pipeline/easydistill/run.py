@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...console import Console, quiet_libraries
-from ..command import perform
+from ...console import Console
+from ..command import Command, refuse_as_written
 from ..options import EXIT_USAGE, CommandParser, add_json, add_verbose, text
 from .jobs import list_jobs
 
@@ -31,30 +29,15 @@ def easydistill_parser(program: str = "stillroom easydistill") -> CommandParser:
     return parser
 
 
-def easydistill_main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Returns:
-        0 for success, 1 for a failure, 2 for a configuration with faults or an unsupported job; the
-        reason is printed on standard error.
-    """
-    parser = easydistill_parser()
-    args = parser.read(argv)
-    if args.config is None and not args.list_jobs:
-        print("--config is required unless --list-jobs is used.", file=sys.stderr)
-        return EXIT_USAGE
-    quiet_libraries()
-    work = _listed if args.list_jobs else partial(_run, args)
-    return perform(work, parser, args, config_code=EXIT_USAGE, prefix="")
-
-
 def _listed() -> dict[str, list[str]]:
     jobs = list_jobs()
     print("\n".join(jobs))
     return {"jobs": jobs}
 
 
-def _run(args: argparse.Namespace) -> dict[str, str]:
+def _run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.list_jobs:
+        return _listed()
     from .config import read_job
 
     try:
@@ -75,3 +58,18 @@ def run_job(config: JobConfig) -> str:
     """
     module, function = config.stage.function.split(".")
     return str(getattr(import_module(f".{module}", __package__), function)(config))
+
+
+EASYDISTILL = Command(
+    easydistill_parser,
+    _run,
+    config_code=EXIT_USAGE,
+    read=refuse_as_written(
+        lambda args: (
+            []
+            if args.config or args.list_jobs
+            else ["--config is required unless --list-jobs is used."]
+        )
+    ),
+    prefix="",
+)

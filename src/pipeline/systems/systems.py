@@ -31,7 +31,7 @@ from ...errors import (
 from ...inference.system_pair.answers import find_checkpoint
 from ...prompts import SystemMode
 from ..easydistill.config import read_job
-from ..easydistill.run import easydistill_main, run_job
+from ..easydistill.run import EASYDISTILL, run_job
 from ..easydistill.write_config import INSTRUCTIONS, write_system1_config, write_system2_config
 from ..reasoning.rows import NO_DATA_1, NO_DATA_2, Rows, read_rows
 from ..reasoning.starter_teachers import STUDENT_TRAINING, is_starter, train_starter_teacher
@@ -126,7 +126,7 @@ def run_easy_distill(config_path: str) -> int:
         0 for success, 1 for a failure, 2 for a configuration with faults or an unsupported job; the
         reason is printed.
     """
-    return easydistill_main(["--config", config_path])
+    return EASYDISTILL(["--config", config_path])
 
 
 def run_training_sft(
