@@ -122,6 +122,7 @@ def write_files(folder: Path) -> None:
     (folder / "job.json").write_text('{"job_type": "kd_black_box_local"}', encoding="utf-8")
     (folder / "mine.json").write_text('{"alfa": 0.5}', encoding="utf-8")
     (folder / "list.json").write_text("[1, 2]", encoding="utf-8")
+    (folder / "there.yaml").write_text("data: mine.csv\nkay: name\n", encoding="utf-8")
     (folder / "not_a_student").mkdir(exist_ok=True)
     (folder / "not_a_student" / "config.json").write_text("{}", encoding="utf-8")
 
@@ -217,6 +218,31 @@ def mistakes() -> list[Case]:
         Case("an EasyDistill job that lacks all", ["easydistill", "--config", "job.json"]),
         Case("system1 of a path that is wrong",
              ["system1", "--data", "nothing.jsonl", "--teacher", "starter"]),
+        Case("options of a path that is wrong", ["init", "nothing.csv"]),
+        Case("options of an empty file", ["init", "empty.csv"]),
+        Case("options of a table without records", ["init", "header_only.csv"]),
+        Case("options of a PDF", ["init", "paper.csv"]),
+        Case("options of a row with too many cells", ["init", "ragged.csv"]),
+        Case("options over a file that is there", ["init", "mine.csv", "--output", "there.yaml"]),
+        Case("options into a folder that is not there",
+             ["init", "mine.csv", "--output", "none/x.yaml"]),
+        Case("options for a key that is not there", ["init", "mine.csv", "--key", "nome"]),
+        Case("init without a table", ["init"]),
+        Case("a file of options that is not there", ["run", "nothing.yaml"]),
+        Case("a file of options with a misspelled one", ["run", "there.yaml"]),
+        Case("a file of options that is a table", ["run", "--config", "mine.csv"]),
+        Case("records of a path that is wrong",
+             ["prepare", "--data", "nothing.csv", "--output", "prepared"]),
+        Case("records without their column",
+             ["prepare", "--data", "mine.csv", "--question", "frage", "--answer", "antwort",
+              "--output", "prepared"]),
+        Case("records with shares beyond 1",
+             ["prepare", "--data", "mine.csv", "--output", "prepared", "--train", "0.9",
+              "--validation", "0.5"]),
+        Case("records into a folder of something else",
+             ["prepare", "--data", "mine.csv", "--output", "no_table"]),
+        Case("records without an output", ["prepare", "--data", "mine.csv"]),
+        Case("an option that the doctor does not have", ["doctor", "--fix"]),
         Case("a full disk at the first file", [*RUN, "mine.csv"], most_s=None, shell="ulimit -f 8"),
         Case("a full disk at the weights", [*RUN, "mine.csv"], most_s=None, shell="ulimit -f 2000"),
     ]  # fmt: skip
@@ -224,10 +250,17 @@ def mistakes() -> list[Case]:
 
 
 def readings() -> list[Case]:
-    """List tables that look wrong and are read; each is trained on for a few steps."""
+    """List tables that look wrong and are read, with options written for them or a training."""
+    options = [
+        Case(f"options of a table as it comes: {name}", ["init", name, "--quick", "--overwrite"],
+             DONE, None)
+        for name in ("semicolons.csv", "cp1252.csv", "utf16.csv", "book.xlsx", "one_column.csv",
+                     "duplicates.csv", "shop.sqlite", "faq.csv")
+    ]  # fmt: skip
     tables = ("semicolons.csv", "cp1252.csv", "utf16.csv", "book.xlsx", "three_rows.csv",
               "one_column.csv", "duplicates.csv", "shop.sqlite")  # fmt: skip
-    return [Case(f"a table as it comes: {name}", [*RUN, name], DONE, None) for name in tables]
+    runs = [Case(f"a table as it comes: {name}", [*RUN, name], DONE, None) for name in tables]
+    return [*options, Case("doctor", ["doctor", "--quick"], DONE), *runs]
 
 
 def helps() -> list[Case]:

@@ -104,7 +104,7 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the error that argparse found."""
         self._tell([message])
-        sys.exit(EXIT_USAGE)
+        raise Refused(EXIT_USAGE)
 
     def _tell(self, faults: Sequence[str]) -> None:
         lines = [f"stillroom: {fault}" for fault in faults]

@@ -48,7 +48,7 @@ def _tables(folder):
     for name in ("faq.csv", "fifty.csv"):
         table(folder / name, [["question", "answer"], *faq])
     table(folder / "labels.csv", [["question", "answer"], *faq[:8]], ";")
-    table(folder / "questions.csv", [["question"], *([one] for one, _ in faq[:5])])
+    table(folder / "questions.csv", [["question", "answer"], *faq[:5]])
     table(folder / "more.csv", [head, *rows, ["mango", "4.20", "1"]])
     (folder / "empty.csv").write_bytes(b"")
     for name in ("shop.sqlite", "shop.db"):
@@ -66,9 +66,13 @@ def _tables(folder):
 
 def _models(folder):
     """Write a model with random weights: a teacher, and a student with its table."""
+    from stillroom.data.questions.profile import profile_table
+    from stillroom.data.questions.questions import build_question_set
+    from stillroom.data.readers.read_table import read_table
     from stillroom.distillation.starter_student import StarterSize, new_model, train_tokenizer
     from stillroom.inference.checkpoints.load_student import save_checkpoint
     from stillroom.pipeline.commands.chat import read_own_table
+    from stillroom.records import write_examples
 
     texts = [f"What is the price of {name}? It costs {n}.50." for n, name in enumerate(FRUIT)]
     tokenizer = train_tokenizer(texts * 3, 300)
@@ -78,6 +82,10 @@ def _models(folder):
         save_checkpoint(folder / place, model, tokenizer, {"status": "complete", "steps": 0})
     for run in ("prices", "elements"):
         read_own_table(folder / "prices.csv", "prices.csv").write(folder / f"outputs/{run}/student")
+    records = read_table(folder / "prices.csv")
+    made = build_question_set(records, profile_table(records, source="prices.csv"))
+    (folder / "outputs/elements/data").mkdir()
+    write_examples(str(folder / "outputs/elements/data/held_out.jsonl"), made.held_out[:6])
     settings = {"teacher_model_name": "./teacher", "student_model_name": "./teacher",
                 "data": "fifty.csv", "max_steps": 1, "batch_size": 2, "output_dir": "distilled",
                 "max_length": 64}  # fmt: skip
