@@ -390,13 +390,25 @@ def _choose_columns(
     }
     usable = [name for name, reason in reasons.items() if reason is None]
     if wanted is None and len(usable) > MAX_COLUMNS:
-        # Nested data gives many sparse columns; columns that most records have come first.
-        filled = {n: sum(t is not None for t in texts[n]) / len(texts[n]) for n in usable}
-        ranked = sorted(usable, key=lambda name: filled[name] < MOSTLY_FILLED)
+        ranked = sorted(usable, key=lambda name: _rank_of_column(texts[name]))
         for name in ranked[MAX_COLUMNS:]:
             reasons[name] = f"more than {MAX_COLUMNS} columns; name columns to choose others"
     asked = [name for name, reason in reasons.items() if reason is None]
     return asked, [(name, reason) for name, reason in reasons.items() if reason is not None]
+
+
+def _rank_of_column(column: list[str | None]) -> tuple[bool, int]:
+    """Rank a column of a wide table by how likely it is asked about, the lowest first.
+
+    Nested data gives many sparse columns, so those that most records have come first. Then people
+    ask for properties, which records share, rather than for numbers or further names that each
+    record has of its own, and for those rather than for its codes of a few letters.
+    """
+    present = [t for t in column if t is not None]
+    distinct = len(set(map(compared, present))) / len(present)
+    code = _wordy(present) > 0.5 and all(len(t) <= 4 for t in present)
+    kind = 0 if distinct < MOSTLY_DIFFERENT else 2 if code else 1
+    return len(present) < MOSTLY_FILLED * len(column), kind
 
 
 def _numbers_rows(name: str, texts: list[str | None]) -> bool:
@@ -455,6 +467,9 @@ def _key_score(
     present = [t for t in column if t is not None]
     if not present or len(present) < 0.9 * len(column) or _numbers_rows(name, column):
         return None
+    english = re.sub(r"(?<=[_\-. ])[a-z]{2}$", "en", name)
+    if english != name and english in texts:
+        return None  # name_fr beside name_en
     distinct = len(set(map(compared, present))) / len(column)
     length = sum(map(len, present)) / len(present)
     wordy = _wordy(present)

@@ -126,6 +126,20 @@ def test_columns_that_most_records_have_are_asked_first():
     }
 
 
+def test_properties_are_asked_before_codes_and_the_key_is_the_english_name():
+    codes = {f"list {i}": i for i in range(14)}
+    records = [
+        {"name_fr": f"Pays {n} du monde", "name_en": f"Country {n}",
+         **{k: f"{chr(65 + n)}{i}" for k, i in codes.items()},
+         "area": str(n * 7001), "continent": ("Asia", "Europe")[n % 2]}
+        for n in range(20)
+    ]  # fmt: skip
+    profile = profile_table(records, source="countries")
+    assert profile.key == "name_en"
+    assert len(profile.columns) == 12
+    assert {"area", "continent"} <= set(profile.columns)
+
+
 @pytest.mark.parametrize(
     ("records", "settings", "fault", "message"),
     [
