@@ -85,6 +85,8 @@ _ENTRIES: Final = (
     Entry("compare", _PROVE,
           "is a model better, not worse or worse than another, and is it sure?",
           "model_comparison.command:COMPARE"),
+    Entry("sweep", _PROVE, "train students with other settings, and say which one to take",
+          "sweeps.command:SWEEP"),
     Entry("filter", _RECORDS, "make, verify and use packages that score or classify articles",
           "commands.filters.actions:FILTER"),
     Entry("pipeline", _RECORDS, "run, show and verify pipelines of records in YAML files",

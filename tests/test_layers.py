@@ -80,7 +80,7 @@ FLOORS = {
         "easydistill filter_judging filter_training records run_report",
         "main_job",
         "agent_job",
-        "commands model_comparison systems",
+        "commands model_comparison sweeps systems",
         "llm_distillery text_to_sql",
     ],
 }

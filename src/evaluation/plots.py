@@ -39,7 +39,7 @@ def plot_risk_coverage(
     Raises:
         EmptyDataError: A model has no answers.
     """
-    figure, axes = _axes(6.0, 4.2)
+    figure, (axes,) = new_figure(6.0, 4.2)
     for number, (name, (confidence, right)) in enumerate(models.items()):
         curve = risk_coverage(confidence, right)
         colour = COLOURS[number % len(COLOURS)]
@@ -66,7 +66,7 @@ def plot_risk_coverage(
     axes.set_ylim(bottom=0)
     axes.grid(color="0.85", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9, loc="upper left")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def plot_differences(
@@ -82,7 +82,7 @@ def plot_differences(
     Returns:
         The path.
     """
-    figure, axes = _axes(6.4, 1.4 + 0.36 * len(lines))
+    figure, (axes,) = new_figure(6.4, 1.4 + 0.36 * len(lines))
     is_rate = all(one.is_rate for _, one in lines)
     scale = 100.0 if is_rate else 1.0
     for place, (_, one) in enumerate(lines):
@@ -101,22 +101,35 @@ def plot_differences(
     unit = ", percentage points" if is_rate else ""
     axes.set_xlabel(f"difference from {baseline}{unit}; right of 0 is better")
     axes.grid(axis="x", color="0.85", linewidth=0.6)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Any, list[Any]]:
+    """Make a figure of plots side by side, without pyplot.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        columns: Number of plots.
+
+    Returns:
+        The figure and its axes.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)  # not pyplot, which keeps global state and may open a window
-    axes = figure.add_subplot()
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    found = [figure.add_subplot(1, columns, number) for number in range(1, columns + 1)]
+    for axes in found:
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
 
 
-def _save(figure: Any, path: str | Path) -> Path:  # noqa: ANN401 - matplotlib loads late
+def save_figure(figure: Any, path: str | Path) -> Path:  # noqa: ANN401 - matplotlib loads late
+    """Write a figure, as SVG where the name ends so, else as PNG."""
+    kind = "svg" if Path(path).suffix == ".svg" else "png"
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+        figure.savefig(temporary, format=kind, dpi=150)
     return Path(path)

@@ -109,7 +109,7 @@ def test_the_time_of_a_job_is_estimated_with_its_threads(monkeypatch, tmp_path):
         run_main_job(job, Console())
     assert seen == [2]
     monkeypatch.setattr(estimate, "require_affordable", lambda *_: None)
-    monkeypatch.setattr(run, "_teach_and_distil", stop)
+    monkeypatch.setattr(run, "teach", stop)
     for idle in (1.0, 3.0):  # broken off, then gone on with when other cores are idle
         monkeypatch.setattr(threads, "idle_cores", lambda idle=idle: idle)
         with pytest.raises(ConfigError, match="stopped here"):

@@ -41,6 +41,8 @@ def named_student_settings(
     return DistillationConfig(
         teacher_model_name=teacher,
         student_model_name=str(start or PRUNED),
+        student_layers=job.form.layers if start is None else None,
+        objective=job.form.objective,
         temperature=job.recipe.temperature,
         alpha=alpha,
         batch_size=plan.batch,

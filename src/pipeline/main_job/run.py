@@ -6,8 +6,8 @@ load -> questions, wordings -> teacher -> labels -> student and controls -> meas
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from ...run_folder import RunFolder, open_run_folder, source_of
 from ..path_checks import require_source
 from ..stage_times import TIMING_FILE, StageTimes
 from ..threads import job_threads
-from .settings import STARTER, MainJob, Recipe
+from .settings import STARTER, MainJob, Recipe, StudentForm
 
 if TYPE_CHECKING:
     from ...evaluation.scores import ModelScores
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 THREADS_FILE = "work/threads.json"
 """File of the run folder that keeps the number of threads, for a run that is continued."""
+_LATER = (("training_seed", None), ("form", asdict(StudentForm())))
+"""Settings that came later; a run with these values is the same as one of an earlier version."""
 LEAST_USEFUL = 2.0
 """Percent of held-out questions; below it the closing lines say that the student learned almost
 nothing."""
@@ -95,9 +97,10 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
     write_questions(folder, loaded.questions)
     times = StageTimes(folder / TIMING_FILE, resumed=run.resumed)
     with times.stage("training"):
-        teacher_dir, arms = _teach_and_distil(job, loaded, run, console)
+        taught = teach(job, loaded, run, console)
+        arms = distil(job, loaded, taught, run, console)
     with times.stage("measuring"):
-        scores = measure(job, loaded, teacher_dir, arms, run, console)
+        scores = measure(job, loaded, taught.teacher, arms, run, console)
         measure_plain(loaded, _labels(folder), measured_questions(job, loaded), run)
         calibrate(run, loaded, console)
         price_int8(loaded, run, scores["student"], console)
@@ -108,34 +111,52 @@ def _run(job: MainJob, source: Source, run: RunFolder, threads: int, console: Co
     return folder
 
 
-def _teach_and_distil(
-    job: MainJob, loaded: Loaded, run: RunFolder, console: Console
-) -> tuple[Path | None, dict[str, Path]]:
-    """Train or open the teacher, collect its labels, and train the student and its controls.
+@dataclass(frozen=True)
+class Taught:
+    """A teacher and what it labelled."""
 
-    Returns:
-        The teacher's folder, None for a teacher on a server; and the folders of the student and
-        its controls, by name.
-    """
-    from .label_student import get_label_students, is_encoder
+    teacher: Path | None
+    """Its folder; None for one on a server."""
+    labelled: list[Example]
+    """The training questions that it answered; [] for an encoder, which learns its
+    probabilities."""
+    wordings: Mapping[str, Sequence[str]]
+    """Column -> further wordings of its question."""
+
+
+def teach(job: MainJob, loaded: Loaded, run: RunFolder, console: Console) -> Taught:
+    """Train or open the teacher, and collect its labels."""
+    from .label_student import is_encoder
     from .named_teacher import teach_named
     from .served_teacher import label_over_server
     from .teacher import get_labels, train_teacher
-    from .train_student import get_students
     from .wordings import wordings_of_job
 
     wordings = wordings_of_job(job, loaded, run, console)
     if job.is_served():
-        labelled = label_over_server(job, loaded, run, console)
-        return None, get_students(job, loaded, None, labelled, run, console, wordings)
+        return Taught(None, label_over_server(job, loaded, run, console), wordings)
     if job.teacher == STARTER:
         teacher = train_teacher(job, loaded, run, console)
     else:
         teacher = teach_named(job, loaded, wordings, run, console)
-    if is_encoder(job.student):
-        return teacher, get_label_students(job, loaded, teacher, run, console)
-    labelled = get_labels(job, loaded, teacher, run, console)
-    return teacher, get_students(job, loaded, teacher, labelled, run, console, wordings)
+    labelled = [] if is_encoder(job.student) else get_labels(job, loaded, teacher, run, console)
+    return Taught(teacher, labelled, wordings)
+
+
+def distil(
+    job: MainJob, loaded: Loaded, taught: Taught, run: RunFolder, console: Console
+) -> dict[str, Path]:
+    """Train the student and its controls.
+
+    Returns:
+        Their folders by name.
+    """
+    from .label_student import get_label_students, is_encoder
+    from .train_student import get_students
+
+    if is_encoder(job.student) and taught.teacher is not None:
+        return get_label_students(job, loaded, taught.teacher, run, console)
+    return get_students(job, loaded, taught.teacher, taught.labelled, run, console, taught.wordings)
 
 
 def _labels(folder: Path) -> list[Example]:
@@ -168,8 +189,7 @@ def claim_folder(job: MainJob, records: list[dict[str, Any]], console: Console) 
             {
                 name: value
                 for name, value in asdict(job).items()
-                # A run without a seed of its own for the trainings is that of earlier versions.
-                if name not in named + without and (name, value) != ("training_seed", None)
+                if name not in named + without and (name, value) not in _LATER
             }
         )
         | ({"teacher_model": job.server.model} if job.is_served() else {}),

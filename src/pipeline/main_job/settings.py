@@ -7,11 +7,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from ...data.readers.compression import SUFFIXES as PACKED_SUFFIXES
 from ...data.readers.file_kinds import SUFFIX_KINDS
+from ...distillation.setting_names import (
+    EVERY_SECOND,
+    FROM_SCRATCH,
+    FROM_TEACHER,
+    PRUNED,
+    UNIVERSAL,
+    Objective,
+)
 from ...errors import ConfigError
 from ...labeling.batch.label_run import LabelSettings
 from ..options import LARGEST_SEED, faults_of, is_device, is_number
@@ -132,6 +140,48 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class StudentForm:
+    """How a student is made from its teacher, and on how much data; `stillroom sweep` varies it.
+
+    Raises:
+        ConfigError: Values are out of range, or do not fit each other.
+    """
+
+    objective: Objective = "forward_kl"
+    """Divergence from the teacher's soft targets."""
+    initialisation: str | None = None
+    """First weights of a student of a starter: `every_second_layer` of the teacher, `from_teacher`
+    (the teacher, pruned by the importance of its parts) or `from_scratch` (random, with the
+    teacher's tokenizer). None takes the first."""
+    layers: int | None = None
+    """Layers of a student `from_teacher` or `from_scratch`; None takes half of the teacher's."""
+    data_share: float = 1.0
+    """Share of the facts that the student is trained on, above 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, all at once."""
+        starts = (*FROM_TEACHER, FROM_SCRATCH)
+        faults = []
+        if self.objective not in get_args(Objective) or self.objective == UNIVERSAL:
+            allowed = [one for one in get_args(Objective) if one != UNIVERSAL]
+            faults.append(f"objective is {self.objective!r}; allowed are {', '.join(allowed)}")
+        if self.initialisation is not None and self.initialisation not in starts:
+            faults.append(f"initialisation is {self.initialisation!r}; allowed are "
+                          f"{', '.join(starts)}")  # fmt: skip
+        if self.layers is not None and (type(self.layers) is not int or self.layers < 1):
+            faults.append(
+                f"layers is {self.layers!r}; allowed is a whole number from 1 on, or None"
+            )
+        elif self.layers is not None and self.initialisation in (None, EVERY_SECOND):
+            faults.append(f"layers is {self.layers!r}; it is for the initialisations {PRUNED} and "
+                          f"{FROM_SCRATCH}")  # fmt: skip
+        if not is_number(self.data_share, 0, 1, above=True):
+            faults.append(f"data_share is {self.data_share!r}; allowed is above 0 to 1")
+        if faults:
+            raise ConfigError(faults)
+
+
+@dataclass(frozen=True)
 class ServerOptions:
     """Options for calling a teacher on a server; other teachers ignore them."""
 
@@ -222,6 +272,8 @@ class MainJob:
     """Whether to train the control models too."""
     recipe: Recipe = field(default_factory=Recipe)
     """Training of a starter and its students; all students use its temperature and alpha."""
+    form: StudentForm = field(default_factory=StudentForm)
+    """How the student is made, and on how much data."""
     tuning: Tuning = field(default_factory=Tuning)
     """Training of a named teacher and its students."""
     wordings: int = 16
@@ -280,6 +332,11 @@ class MainJob:
         ]
         if self.query is not None and self.table is not None:
             faults.append("query is given, and so is --table (table=); give one of them")
+        start = self.form.initialisation
+        if start is not None and (self.student or (self.teacher != STARTER and start != PRUNED)):
+            faults.append(f"initialisation is {start!r}; without student= allowed are, for the "
+                          f"teacher {STARTER}, {', '.join((*FROM_TEACHER, FROM_SCRATCH))}, for "
+                          f"others {PRUNED}")  # fmt: skip
         faults += faults_of(lambda: check_reading(self.reading))
         return faults
 

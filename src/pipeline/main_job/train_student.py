@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...console import Console
 from ...data.questions.questions import training_stream
 from ...distillation.distiller import ModelDistiller
 from ...distillation.pruning.prune_teacher import describe
-from ...distillation.settings import EVERY_SECOND, DistillationConfig
+from ...distillation.settings import EVERY_SECOND, FROM_SCRATCH, DistillationConfig
 from ...distillation.starter_student import StarterSize, untrained_starter
+from ...errors import ConfigError, EmptyDataError
+from ...files import read_json
 from ...inference.checkpoints.load_student import save_checkpoint
 from ...inference.prompt_tokens.default_system import drop_default_system
-from ...records import Example, sha256_text
+from ...records import Example, sha256_text, split_position
 from ...run_folder import RunFolder
 from .load_table import Loaded
 from .named_student import (
@@ -74,6 +76,8 @@ def get_students(
     Returns:
         Name of the model -> its folder.
     """
+    loaded = _part_of(loaded, job.form.data_share)
+    labelled = _some(labelled, job.form.data_share)
     questions = loaded.questions
     gold = [e for e in questions.train if questions.is_gold(e)]
     data = {
@@ -119,6 +123,23 @@ def get_students(
     if job.controls:
         folders["student_untrained"] = run.path / "controls" / "student_untrained"
     return folders
+
+
+def _part_of(loaded: Loaded, share: float) -> Loaded:
+    """Take the training questions of a share of the facts; the held-out ones stay."""
+    if share == 1:
+        return loaded
+    train = _some(loaded.questions.train, share)
+    if not train:
+        raise EmptyDataError(f"data_share is {share:g}, of which no fact is left; take more")
+    return replace(loaded, questions=replace(loaded.questions, train=train))
+
+
+def _some(examples: list[Example], share: float) -> list[Example]:
+    """Take the examples of a share of the facts; a smaller share is a part of a larger one."""
+    if share == 1:
+        return examples
+    return [e for e in examples if split_position(f"share:{e.fact or e.id}") < share]
 
 
 @dataclass(frozen=True)
@@ -230,7 +251,9 @@ def _starter_settings(
     own = job.student is None
     return DistillationConfig(
         teacher_model_name=start.teacher,
-        student_model_name=start.student or EVERY_SECOND,
+        student_model_name=start.student or job.form.initialisation or EVERY_SECOND,
+        **_shape_of(job, start.teacher),
+        objective=job.form.objective,
         temperature=recipe.temperature,
         alpha=alpha,
         batch_size=plan.batch,
@@ -248,6 +271,21 @@ def _starter_settings(
         too_long="error",
         output_dir=str(folder),
     )
+
+
+def _shape_of(job: MainJob, teacher: str) -> dict[str, int]:
+    """Give the layers, and the width where they are new, of a student of a starter."""
+    form = job.form
+    if form.initialisation in (None, EVERY_SECOND):
+        return {}
+    shape = read_json(Path(teacher) / "config.json")
+    most = int(shape["num_hidden_layers"])
+    if form.layers is not None and form.layers > most:
+        raise ConfigError([f"layers is {form.layers}; the teacher has {most}"])
+    layers = form.layers or max(1, most // 2)
+    if form.initialisation == FROM_SCRATCH:
+        return {"student_layers": layers, "student_width": int(shape["hidden_size"])}
+    return {"student_layers": layers}
 
 
 def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:
