@@ -129,7 +129,10 @@ def new_figure(width: float, height: float, *, columns: int = 1) -> tuple[Any, l
 
 def save_figure(figure: Any, path: str | Path) -> Path:  # noqa: ANN401 - matplotlib loads late
     """Write a figure, as SVG where the name ends so, else as PNG."""
+    from matplotlib import rc_context
+
     kind = "svg" if Path(path).suffix == ".svg" else "png"
-    with atomic_path(path) as temporary:
+    # Texts of an SVG stay texts, so that they can be searched and read aloud.
+    with atomic_path(path) as temporary, rc_context({"svg.fonttype": "none"}):
         figure.savefig(temporary, format=kind, dpi=150)
     return Path(path)

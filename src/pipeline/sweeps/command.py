@@ -7,16 +7,14 @@ stillroom sweep sweep.yaml --output-dir outputs/sweep --yes
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...console import Console
 from ...errors import ConfigError
 from ...files import write_json, write_text
+from ..command import Command
 from ..options import CommandParser, add_verbose, faults_of, number, text
 from ..path_checks import output_faults
 from .plan import SweepPlan, job_of, read_plan
@@ -67,18 +65,17 @@ def sweep_faults(args: argparse.Namespace) -> list[str]:
     return faults + output_faults("output_dir", str(sweep_folder(args)))
 
 
-def run_sweep(args: argparse.Namespace) -> Path:
+def run_sweep(args: argparse.Namespace) -> dict[str, Any]:
     """Run what is left of a sweep, write its table, picture and page, and print the advice.
 
     Returns:
-        The folder.
+        The folder and the result as JSON values.
 
     Raises:
         ConfigError: The folder holds another sweep, or the sweep takes more time than allowed.
         MissingDependencyError: Optuna is not installed.
     """
-    console = Console(args.verbose, as_data=args.json)
-    shown = _ToErrors(args.verbose, as_data=True) if args.json else console
+    console = Console(args.verbose)
     plan, folder = read_plan(args.file), sweep_folder(args)
     from ..main_job.load_table import read_source
     from ..threads import job_threads
@@ -87,39 +84,39 @@ def run_sweep(args: argparse.Namespace) -> Path:
 
     store = TrialStore(folder, plan)
     job = job_of(plan, {})
-    source = read_source(job, shown)
+    source = read_source(job, console)
     done = len(store.trials())
     told = f"{plan.trials} students: {plan.method} of {', '.join(plan.vary)}"
     if plan.left_out:
         told += f"; {plan.left_out} combinations have no meaning and are left out"
-    shown.line("sweep", told + (f"; {done} are there" if done else ""))
-    with job_threads(job.threads, shown):
+    console.line("sweep", told + (f"; {done} are there" if done else ""))
+    with job_threads(job.threads, console):
         if done < plan.trials:
-            _require_time(plan, source, plan.trials - done, args, shown)
+            _require_time(plan, source, plan.trials - done, args, console)
         began = [time.monotonic()]
 
         def watch(trial: Trial, count: int) -> None:
             now = time.monotonic()
             found = trial.found
-            shown.line(f"{trial.number}/{count}", f"{name_of(trial.params)}: "
+            console.line(f"{trial.number}/{count}", f"{name_of(trial.params)}: "
                        f"{100 * found.right:.1f} % right, {found.bytes / 1e6:.3g} MB",
                        now - began[0])  # fmt: skip
             began[0] = now
 
-        trials = run_trials(store, JobTrials(plan, folder, source, shown), watch)
+        trials = run_trials(store, JobTrials(plan, folder, source, console), watch)
         trials = time_students(trials, folder, job.device)
     from .result import judge_sweep
 
     result = judge_sweep(trials, list(plan.vary), plan.margin, folder)
     write_result(result, folder, f"Students of {source.profile.source}")
-    shown.line("front", "; ".join(f"{name}: {', '.join(map(str, front))}"
+    console.line("front", "; ".join(f"{name}: {', '.join(map(str, front))}"
                                   for name, front in result.fronts.items()))  # fmt: skip
-    shown.line("advice", result.advice())
-    shown.line("written", f"{folder}/  sweep.csv  sweep.md  sweep.json  sweep.html  pareto.png")
-    shown.line("next", f"stillroom chat {folder / result.trial(result.taken).found.folder}/student")
-    if args.json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False, indent=2, allow_nan=False))
-    return folder
+    console.line("advice", result.advice())
+    console.line("written", f"{folder}/  sweep.csv  sweep.md  sweep.json  sweep.html  pareto.png")
+    console.line(
+        "next", f"stillroom chat {folder / result.trial(result.taken).found.folder}/student"
+    )
+    return {"folder": str(folder), **result.to_dict()}
 
 
 def write_result(result: SweepResult, folder: Path, title: str) -> None:
@@ -152,10 +149,4 @@ def _require_time(
     ])  # fmt: skip
 
 
-class _ToErrors(Console):
-    """Prints its lines to the error stream, as the output is data."""
-
-    def line(self, name: str, text: str, seconds: float | None = None) -> None:
-        """Print a step."""
-        with contextlib.redirect_stdout(sys.stderr):
-            super().line(name, text, seconds)
+SWEEP = Command(sweep_parser, run_sweep, sweep_faults, lambda args: str(sweep_folder(args)))

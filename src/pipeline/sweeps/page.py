@@ -29,9 +29,9 @@ _STYLE: Final = """
 .plot .x, .plot .y { position: absolute; font-size: .8rem; white-space: nowrap }
 .plot .x { top: 100%; transform: translateX(-50%); padding-top: .2rem }
 .plot .y { right: 100%; transform: translateY(50%); padding-right: .3rem }
-.plot .dot { position: absolute; width: 1.5rem; height: 1.5rem; margin: -.75rem; border-radius: 50%;
- font-size: .8rem; line-height: 1.5rem; text-align: center; color: Canvas;
- background: var(--other) }
+.plot .dot { position: absolute; min-width: 1rem; height: 1.4rem; padding: 0 .25rem;
+ transform: translate(-50%, 50%); border-radius: .7rem; font-size: .8rem; line-height: 1.4rem;
+ text-align: center; white-space: nowrap; color: Canvas; background: var(--other) }
 .plot .front { background: var(--front); z-index: 1; font-weight: 600 }
 .plot .taken { background: var(--taken); z-index: 2; font-weight: 600 }
 .key b { display: inline-block; width: .8rem; height: .8rem; border-radius: 50% }
@@ -100,27 +100,35 @@ def plot_fronts(result: SweepResult, path: str | Path) -> Path:
         The path.
     """
     shown = [name for name in _MERITS if result.fronts.get(name)]
-    figure, axes = new_figure(6.0 * len(shown), 4.6, columns=len(shown))
+    figure, axes = new_figure(5.4 * len(shown), 4.2 + 0.22 * len(result.named), columns=len(shown))
     for place, name in zip(axes, shown, strict=True):
         label, merit = _MERITS[name]
         front = set(result.fronts[name])
         trials = [one for one in result.trials if name == SIZE or one.found.tokens_per_second]
-        for one in trials:
-            kind = _kind(result, one.number, front)
-            colour = {"taken": COLOURS[7], "front": COLOURS[4], "": COLOURS[1]}[kind]
-            place.plot(merit(one), 100 * one.found.right, "o", color=colour, markersize=8)
+        points: dict[tuple[float, float], list[int]] = {}
+        for one in sorted(trials, key=lambda t: t.number == result.taken):
+            point = (merit(one), 100 * one.found.right)
+            points.setdefault(point, []).append(one.number)
+            colour = {"taken": COLOURS[7], "front": COLOURS[4], "": COLOURS[1]}[
+                _kind(result, one.number, front)
+            ]
+            place.plot(*point, "o", color=colour, markersize=8)
         line = sorted((merit(result.trial(n)), 100 * result.trial(n).found.right) for n in front)
         place.plot(*zip(*line, strict=True), "-", color=COLOURS[4], linewidth=1, zorder=0)
-        for one in trials:
-            words = str(one.number)
-            if one.number in front:
-                words += f": {name_of(one.params)}"
-            place.annotate(words, (merit(one), 100 * one.found.right), fontsize=6.5,
-                           textcoords="offset points", xytext=(6, 4), wrap=True)  # fmt: skip
+        for point, numbers in points.items():
+            bold = "bold" if front & set(numbers) else "normal"
+            place.annotate(", ".join(map(str, sorted(numbers))), point, fontsize=9, fontweight=bold,
+                           textcoords="offset points", xytext=(6, 4))  # fmt: skip
         place.set_xlabel(label)
         place.set_ylabel("right answers, %")
-        place.margins(x=0.3, y=0.15)
+        place.margins(x=0.15, y=0.15)
         place.grid(color="0.85", linewidth=0.6)
+    names = [
+        f"{n}: {name_of(result.trial(n).params)}{'  (take this one)' if n == result.taken else ''}"
+        for n in result.named
+    ]
+    figure.supxlabel("On a front, where no other student is better in both:\n" + "\n".join(names),
+                     fontsize=8.5, x=0.02, ha="left")  # fmt: skip
     return save_figure(figure, path)
 
 
@@ -131,6 +139,7 @@ def _plot(result: SweepResult, name: str) -> str:
     trials = [one for one in result.trials if name == SIZE or one.found.tokens_per_second]
     left, right = _axis([merit(one) for one in trials])
     low, high = _axis([100 * one.found.right for one in trials])
+    low = max(0.0, low)
     marks = [
         f'<span class="x" style="left:{100 * part:.0f}%">'
         f"{escape(_shown(left + part * (right - left)))}</span>"
@@ -138,13 +147,18 @@ def _plot(result: SweepResult, name: str) -> str:
         f"{escape(_shown(low + part * (high - low)))}</span>"
         for part in (0.0, 0.5, 1.0)
     ]
-    dots = [
-        f'<span class="dot {_kind(result, one.number, front)}" title="'
-        f'{escape(name_of(one.params))}" style="'
-        f"left:{100 * (merit(one) - left) / (right - left):.2f}%;"
-        f'bottom:{100 * (100 * one.found.right - low) / (high - low):.2f}%">{one.number}</span>'
-        for one in trials
-    ]
+    points: dict[tuple[float, float], list[Trial]] = {}
+    for one in trials:
+        points.setdefault((merit(one), 100 * one.found.right), []).append(one)
+    dots = []
+    for (x, y), ones in points.items():
+        kinds = {_kind(result, one.number, front) for one in ones}
+        kind = next((name for name in ("taken", "front") if name in kinds), "")
+        numbers = ", ".join(str(one.number) for one in ones)
+        dots.append(
+            f'<span class="dot {kind}" style="left:{100 * (x - left) / (right - left):.2f}%;'
+            f'bottom:{100 * (y - low) / (high - low):.2f}%">{numbers}</span>'
+        )
     return f'<div class="plot">{"".join(marks)}{"".join(dots)}</div>'
 
 

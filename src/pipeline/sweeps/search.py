@@ -208,5 +208,10 @@ def _between(draw: random.Random, values: Range) -> float:
 
 
 def name_of(params: Mapping[str, Any]) -> str:
-    """Name a combination in one line: `temperature 2, alpha 0.5`."""
-    return ", ".join(f"{name} {value}" for name, value in params.items())
+    """Name a combination in one line; what is left to its default is not named.
+
+    >>> name_of({"temperature": 2, "layers": None, "alpha": 0.5})
+    'temperature 2, alpha 0.5'
+    """
+    named = [f"{name} {value}" for name, value in params.items() if value is not None]
+    return ", ".join(named) or "defaults"

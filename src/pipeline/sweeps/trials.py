@@ -101,12 +101,12 @@ class JobTrials:
         from ...inference.checkpoints.architectures import ANSWERING
         from ...inference.checkpoints.load_student import load_checkpoint
         from ..main_job.evaluate import measured_questions
-        from ..main_job.teacher import longest_answer
+        from ..main_job.teacher import answer_room
 
         model = load_checkpoint(student, device=job.device, kinds=ANSWERING)
         held_out = measured_questions(job, loaded)
         scores = evaluate_models(
-            None, model, held_out, max_new_tokens=longest_answer(model, held_out), batch_size=128,
+            None, model, held_out, max_new_tokens=answer_room(model, held_out), batch_size=128,
             training_prompts={e.prompt for e in loaded.questions.train}, most_scored=1,
             speed_prompts=[], memory=False, progress=self._console.verbose, device=job.device,
             predictions_dir=run.path / PREDICTIONS,
