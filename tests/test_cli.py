@@ -18,6 +18,7 @@ from stillroom.pipeline.commands.run import job_parser, main_job
 from stillroom.pipeline.easydistill.run import easydistill_parser
 from stillroom.pipeline.model_comparison.command import compare_parser
 from stillroom.pipeline.options import Refused
+from stillroom.pipeline.sweeps.command import sweep_parser
 from stillroom.pipeline.systems.run import systems_parser
 
 HEAVY = ("torch", "transformers", "pandas", "datasets", "langgraph", "gradio")
@@ -270,6 +271,7 @@ PARSERS = {
     "easydistill": easydistill_parser,
     "models": models_parser,
     "compare": compare_parser,
+    "sweep": sweep_parser,
 }
 
 

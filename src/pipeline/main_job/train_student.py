@@ -249,10 +249,12 @@ def _starter_settings(
 ) -> DistillationConfig:
     recipe, plan = job.recipe, start.plan
     own = job.student is None
+    layers, width = _shape_of(job, start.teacher)
     return DistillationConfig(
         teacher_model_name=start.teacher,
         student_model_name=start.student or job.form.initialisation or EVERY_SECOND,
-        **_shape_of(job, start.teacher),
+        student_layers=layers,
+        student_width=width,
         objective=job.form.objective,
         temperature=recipe.temperature,
         alpha=alpha,
@@ -273,19 +275,19 @@ def _starter_settings(
     )
 
 
-def _shape_of(job: MainJob, teacher: str) -> dict[str, int]:
-    """Give the layers, and the width where they are new, of a student of a starter."""
+def _shape_of(job: MainJob, teacher: str) -> tuple[int | None, int | None]:
+    """Give the layers, and the width where it is new, of a student of a starter."""
     form = job.form
     if form.initialisation in (None, EVERY_SECOND):
-        return {}
+        return None, None
     shape = read_json(Path(teacher) / "config.json")
     most = int(shape["num_hidden_layers"])
     if form.layers is not None and form.layers > most:
         raise ConfigError([f"layers is {form.layers}; the teacher has {most}"])
     layers = form.layers or max(1, most // 2)
     if form.initialisation == FROM_SCRATCH:
-        return {"student_layers": layers, "student_width": int(shape["hidden_size"])}
-    return {"student_layers": layers}
+        return layers, int(shape["hidden_size"])
+    return layers, None
 
 
 def _save_untrained(distiller: ModelDistiller, folder: Path) -> None:

@@ -36,14 +36,14 @@ from ..options import LARGEST_SEED, faults_of, is_number
 
 Params = dict[str, Any]
 Method = Literal["grid", "sampled"]
-OF_STUDENT: Final = (
+OF_STUDENT: Final[tuple[str, ...]] = (
     "temperature", "alpha", "objective", "initialisation", "layers", "data_share", "student",
     "training_seed",
 )  # fmt: skip
 """What is varied without training the teacher again."""
-OF_TEACHER: Final = ("gold_share", "effort")
+OF_TEACHER: Final[tuple[str, ...]] = ("gold_share", "effort")
 """What is varied with a teacher and labels of its own for each value."""
-VARIED: Final = (*OF_STUDENT, *OF_TEACHER)
+VARIED: Final[tuple[str, ...]] = (*OF_STUDENT, *OF_TEACHER)
 _OF_FORM: Final = ("objective", "initialisation", "layers", "data_share")
 _FIXED: Final = (
     "data", "query", "table", "records_path", "question", "answer", "context", "key", "columns",

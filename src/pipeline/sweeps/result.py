@@ -181,11 +181,11 @@ def _compared(one: Trial, best: Trial, margin: float, folder: Path) -> Compariso
     if not all(trial.found.folder and file.is_file()
                for trial, file in zip((one, best), files, strict=True)):  # fmt: skip
         return None
-    sides = [
+    own, other = (
         [Outcome(p.sample_id, float(p.right), p.source_id, p.category) for p in read_predictions(f)]
         for f in files
-    ]
-    return compare_paired(align(*sides), margin=margin)
+    )
+    return compare_paired(align(own, other), margin=margin)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
 import signal
@@ -248,7 +249,12 @@ def test_trials_share_the_teacher_and_each_is_a_run_that_can_be_compared(tmp_pat
     assert len(runs) == 2
     before = (folder / "sweep.csv").read_bytes()
     # What is there is kept: nothing is trained, and the speeds stay.
-    assert main(["sweep", str(path), "--output-dir", str(folder)]) == 0
+    assert main(["sweep", str(path), "--output-dir", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["advice"].startswith(f"Take student {told['taken']}")
+    assert [one["folder"] for one in told["trials"]] == [
+        row["folder"] for row in csv.DictReader(before.decode().splitlines())
+    ]
     assert (folder / "sweep.csv").read_bytes() == before
     assert main(["compare", *map(str, runs)]) == 0
 
