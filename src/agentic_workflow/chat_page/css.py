@@ -145,7 +145,7 @@ form.feedback .actions {margin-left: 0; gap: .4rem}
 form.feedback button[type=submit], form.names button {border-color: var(--line); color: var(--ink)}
 .approval {display: grid; gap: .5rem; margin: .5rem 0 .3rem; padding: .7rem .9rem .6rem;
   border: 1px solid var(--line); border-left: 3px solid var(--accent); border-radius: .6rem;
-  max-width: 34rem; font-size: .9rem; color: var(--ink)}
+  max-width: 34rem; font-size: .9rem; color: var(--ink); scroll-margin-bottom: 8rem}
 .approval p {margin: 0}
 .approval .details {display: grid; grid-template-columns: minmax(5rem, auto) 1fr; gap: .35rem .8rem;
   align-items: center; overflow-wrap: anywhere}

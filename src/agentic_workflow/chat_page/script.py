@@ -37,9 +37,10 @@ watch('value', () => {
     const fold = document.getElementById(id);
     if (fold) fold.open = true;
   }
-  const now = element.querySelector('form.feedback');
-  if (now && now.dataset.run !== form) now.scrollIntoView({block: 'nearest'});
-  form = now ? now.dataset.run : '';
+  const now = element.querySelector('form.feedback, .approval');
+  const name = now ? now.dataset.run || now.dataset.approval : '';
+  if (now && name !== form) now.scrollIntoView({block: 'nearest'});
+  form = name;
 });
 """
 """Of the conversation, the list of threads and the table."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
@@ -78,6 +79,13 @@ class Fault:
     def response(self, path: str) -> JSONResponse:
         """Make the response for a path."""
         return JSONResponse(self.body(path), self.status, headers=dict(self.headers))
+
+
+class FaultBody(BaseModel):
+    """An error in FastAPI's shape, for the OpenAPI document."""
+
+    detail: str
+    code: str
 
 
 class FaultError(Exception):

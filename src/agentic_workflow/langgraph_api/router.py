@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends
 
 from ... import __version__
 from ...errors import ConfigError
+from ..http.replies import FaultBody
 from ..http.service import Service
 from ..threads.checkpointer import ThreadSaver
 from .assistants import Assistants, assistant_routes
@@ -23,6 +24,26 @@ from .run_routes import Runs, run_routes
 from .run_worker import RunWorker
 from .settings import RunSettings
 from .thread_routes import Threads, owner, thread_routes
+
+FAULTS: dict[int | str, dict[str, Any]] = {
+    status: {"model": FaultBody, "description": told}
+    for status, told in {
+        400: "The body is not JSON.",
+        401: "There is no key, or it is wrong.",
+        403: "Web pages of this origin may not call the server.",
+        404: "The caller has no such thread, run or assistant.",
+        408: "The body was not complete in time.",
+        409: "A run of the thread is in progress, or what is to be made is there already.",
+        413: "The body is too large.",
+        421: "The Host header names another machine.",
+        422: "A field or parameter is unknown, not supported, or out of range; `detail` names it.",
+        429: "Too many requests or turns; see Retry-After.",
+        431: "The headers are too large.",
+        500: "An internal error; the server's log has its reason.",
+        503: "The engine failed, or the server goes down.",
+    }.items()
+}
+"""What every route may answer besides its result."""
 
 
 def langgraph_routes(service: Service, settings: RunSettings | None = None) -> APIRouter:
@@ -79,5 +100,7 @@ def langgraph_routes(service: Service, settings: RunSettings | None = None) -> A
         run_routes(runs),
         thread_routes(threads),
     ):
-        router.include_router(routes, dependencies=[Depends(owner), Depends(check_query)])
+        router.include_router(
+            routes, dependencies=[Depends(owner), Depends(check_query)], responses=FAULTS
+        )
     return router

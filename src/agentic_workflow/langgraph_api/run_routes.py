@@ -272,7 +272,12 @@ def _add_others(router: APIRouter, runs: Runs) -> None:
             options["left"] = lambda: runs.later(worker.cancel(run.key, run_id))
         return runs.stream(run, **options)
 
-    @router.post("/threads/{thread_id}/runs/{run_id}/cancel", response_model=None)
+    @router.post(
+        "/threads/{thread_id}/runs/{run_id}/cancel",
+        response_model=None,
+        status_code=202,
+        responses={204: {"description": "The run has ended."}},
+    )
     async def cancel(
         request: Request,
         thread_id: str,

@@ -216,7 +216,11 @@ def _add_records(router: APIRouter, threads: Threads) -> None:
     async def get(request: Request, thread_id: str) -> dict[str, Any]:
         return shown_thread(await threads.get(request, thread_id))
 
-    @router.patch("/{thread_id}", response_model=None)
+    @router.patch(
+        "/{thread_id}",
+        response_model=None,
+        responses={204: {"description": "Changed; `Prefer: return=minimal` was sent."}},
+    )
     async def patch(
         request: Request,
         thread_id: str,
