@@ -268,36 +268,42 @@ async def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     async def call(client: httpx.AsyncClient, caller: int) -> None:
         chance = random.Random(caller)
         while time.monotonic() < ends:
-            prompt = chance.choice(prompts)
-            leaves, text, began, first = chance.random() < 0.01, "", time.perf_counter(), 0.0
-            complete = failed = False
-            body = body_of("student", prompt, options.tokens, True)
-            async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
-                if answer.status_code != 200:
-                    count[f"status {answer.status_code}"] += 1
-                    await answer.aread()
-                    continue
-                async for line in answer.aiter_lines():
-                    if line == "data: [DONE]":
-                        complete = True
-                    elif line.startswith("data: "):
-                        chunk = json.loads(line[6:])
-                        failed = failed or "error" in chunk
-                        for choice in chunk.get("choices", ()):
-                            text += choice["delta"].get("content") or ""
-                    if text and not first:
-                        first = time.perf_counter() - began
-                        if leaves:
-                            break
-            if leaves:
-                count["cancelled"] += 1
-            elif failed:
-                count["told of a fault"] += 1
-            elif not complete or text != right[prompt]:
-                count["wrong"] += 1
-            else:
-                count["right"] += 1
-                times.append((first, time.perf_counter() - began))
+            prompt, leaves = chance.choice(prompts), chance.random() < 0.01
+            try:
+                await ask(client, prompt, leaves)
+            except httpx.TransportError as fault:  # as the stock client, it asks again
+                count[f"connection: {type(fault).__name__}"] += 1
+
+    async def ask(client: httpx.AsyncClient, prompt: str, leaves: bool) -> None:
+        text, began, first = "", time.perf_counter(), 0.0
+        complete = failed = False
+        body = body_of("student", prompt, options.tokens, True)
+        async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            if answer.status_code != 200:
+                count[f"status {answer.status_code}"] += 1
+                await answer.aread()
+                return
+            async for line in answer.aiter_lines():
+                if line == "data: [DONE]":
+                    complete = True
+                elif line.startswith("data: "):
+                    chunk = json.loads(line[6:])
+                    failed = failed or "error" in chunk
+                    for choice in chunk.get("choices", ()):
+                        text += choice["delta"].get("content") or ""
+                if text and not first:
+                    first = time.perf_counter() - began
+                    if leaves:
+                        break
+        if leaves and not complete and not failed:
+            count["cancelled"] += 1
+        elif failed:
+            count["told of a fault"] += 1
+        elif not complete or text != right[prompt]:
+            count["wrong"] += 1
+        else:
+            count["right"] += 1
+            times.append((first, time.perf_counter() - began))
 
     async def converse(caller: int) -> None:
         """Write to threads of ten turns; a turn is acknowledged by its last event."""

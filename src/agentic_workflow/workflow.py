@@ -273,12 +273,15 @@ class Workflow(Runnable[WorkflowInput, Any]):
         self,
         input: WorkflowInput,
         config: RunnableConfig | None = None,
+        *,
+        tokens: bool = True,
         **options: Any,  # noqa: ANN401
     ) -> AsyncIterator[Event]:
-        """Stream events; see `stream_events`."""
+        """Stream events; see `stream_events`. Without `tokens` there are none of these, which costs
+        less."""
         stop = Flag()
         run = self._prepared(input, config, stop=stop, **options)
-        started = self._aevents(run.state, run.config, run.limits, stop)
+        started = self._aevents(run.state, run.config, run.limits, stop, tokens)
         async with aclosing(started) as events:  # type: ignore[type-var]
             async for event in events:
                 yield event
@@ -311,11 +314,13 @@ class Workflow(Runnable[WorkflowInput, Any]):
         config: RunnableConfig,
         limits: RunContext,
         stop: Flag,
+        tokens: bool = True,
     ) -> AsyncIterator[Event]:
         """Stream the events of one run; closing the iterator stops the student."""
         reader = EventReader(self.answer_nodes)
         exit_name = None
-        items = self.graph.astream(given, config, context=limits, stream_mode=list(STREAM_MODES))
+        modes = [mode for mode in STREAM_MODES if tokens or mode != "messages"]
+        items = self.graph.astream(given, config, context=limits, stream_mode=modes)
         try:
             async for mode, item in items:
                 for event in reader.feed(mode, item):

@@ -7,6 +7,7 @@ uvicorn waits for headers and bodies as long as a client likes
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .service import Service
 from .settings import ServerSettings
+
+_log = logging.getLogger(__name__)
 
 
 def bounded_connection(settings: ServerSettings) -> type[H11Protocol]:
@@ -39,7 +42,7 @@ def bounded_connection(settings: ServerSettings) -> type[H11Protocol]:
         def connection_made(self, transport: Any) -> None:  # noqa: ANN401
             super().connection_made(transport)
             if len(self.connections) > settings.max_connections:
-                transport.abort()
+                self._cut("there are too many connections")
             else:
                 self._time_phase()
 
@@ -55,7 +58,7 @@ def bounded_connection(settings: ServerSettings) -> type[H11Protocol]:
             super().on_response_complete()
             self._time_phase()
             if self._phase() == "body":  # what is still coming is of no use to anyone
-                self._limit(1.0)
+                self._limit(1.0, "the rest of a body")
 
         def _phase(self) -> str:
             """Name what the client is to do now."""
@@ -71,14 +74,19 @@ def bounded_connection(settings: ServerSettings) -> type[H11Protocol]:
             phase = (self._phase(), self.cycle)
             if phase != self._timed:
                 self._timed = phase
-                self._limit(seconds.get(phase[0]))
+                self._limit(seconds.get(phase[0]), phase[0])
 
-        def _limit(self, seconds: float | None) -> None:
+        def _limit(self, seconds: float | None, what: str = "") -> None:
             if self._deadline is not None:
                 self._deadline.cancel()
+            told = f"{what} took a client longer than {seconds} s"
             self._deadline = (
-                None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
+                None if seconds is None else self.loop.call_later(seconds, self._cut, told)
             )
+
+        def _cut(self, why: str) -> None:
+            _log.info("a connection is cut: %s", why)
+            self.transport.abort()
 
     return BoundedConnection
 

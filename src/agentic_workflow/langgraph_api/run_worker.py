@@ -171,7 +171,8 @@ class RunWorker:
     async def cancel(self, key: str, run_id: str, action: str = "interrupt") -> bool:
         """Cancel a run, in whichever process it is; False where it is not in progress.
 
-        Nothing of a cancelled turn is stored. `rollback` deletes the run as well.
+        Nothing of a cancelled turn is stored. `rollback` deletes the run as well. A run whose turn
+        is stored already ends as if nobody had cancelled it.
         """
         error = {"error": "UserInterrupt", "message": "the run was cancelled"}
         last = [event(ERROR, error), event(END, {"run_id": run_id, "status": "interrupted"})]
@@ -295,33 +296,39 @@ class RunWorker:
         if run.attempt > self.settings.max_attempts:
             fault = RuntimeError(f"the run's process ended {run.attempt - 1} times")
             return await self._failed(run, events, recorder, fault)
-        try:
-            async with self.service.turn(
-                graph_id,
-                owner_of(run.key),
-                thread_id=thread_id_of(run.key),
-                run_id=run.run_id,
-                deadline_s=(request.get("context") or {}).get("deadline_s"),
-            ) as turn:
-                await self._execute(execution, turn, events, recorder)
-        except RunLostError:
-            raise
-        except Exception as fault:  # noqa: BLE001 - edge of a run; the client is told
-            return await self._failed(run, events, recorder, fault)
-        snapshot = await self._snapshot(graph_id, run.key)
+        # Its process may have died between the end of the turn and the note of it.
+        snapshot = await self._stored_turn(run) if run.attempt > 1 else None
+        if snapshot is None:
+            try:
+                async with self.service.turn(
+                    graph_id,
+                    owner_of(run.key),
+                    thread_id=thread_id_of(run.key),
+                    run_id=run.run_id,
+                    deadline_s=(request.get("context") or {}).get("deadline_s"),
+                ) as turn:
+                    await self._execute(execution, turn, events, recorder)
+            except RunLostError:
+                raise
+            except Exception as fault:  # noqa: BLE001 - edge of a run; the client is told
+                return await self._failed(run, events, recorder, fault)
+            snapshot = await self._snapshot(graph_id, run.key)
+        return await self._completed(run, events, recorder, snapshot)
+
+    async def _completed(
+        self, run: RunRow, events: RunEvents, recorder: _Recorder, snapshot: StateSnapshot
+    ) -> None:
+        """End a run whose turn is stored."""
         waits = bool(snapshot.interrupts or snapshot.next)
         status = "interrupted" if waits else "success"
         output = jsonable(events.state if isinstance(events.state, dict) else snapshot.values)
-        if events.interrupts:
-            output[INTERRUPT] = jsonable(events.interrupts)
-        last = [
-            *events.close(),
-            event(
-                LIFECYCLE,
-                {"event": "interrupted" if waits else "completed", "graph_name": graph_id},
-            ),
-        ]
-        return await recorder.end(status, to_json(output), last, snapshot, status)
+        interrupts = events.interrupts or snapshot.interrupts
+        if interrupts:
+            output[INTERRUPT] = jsonable(interrupts)
+        graph_id = json.loads(run.request)["graph_id"]
+        ended = {"event": "interrupted" if waits else "completed", "graph_name": graph_id}
+        last = [*events.close(), event(LIFECYCLE, ended)]
+        await recorder.end(status, to_json(output), last, snapshot, status)
 
     async def _execute(
         self,
@@ -358,6 +365,12 @@ class RunWorker:
     async def _snapshot(self, graph_id: str, key: str) -> StateSnapshot:
         return await self.graph(graph_id).aget_state({"configurable": {"thread_id": key}})
 
+    async def _stored_turn(self, run: RunRow) -> StateSnapshot | None:
+        """Return the thread's state where the run's turn is its newest; None where it is not."""
+        snapshot = await self._snapshot(json.loads(run.request)["graph_id"], run.key)
+        newest = (snapshot.metadata or {}).get("run_id")
+        return snapshot if newest == run.run_id else None
+
     async def _failed(
         self, run: RunRow, events: RunEvents, recorder: _Recorder, fault: Exception
     ) -> None:
@@ -378,8 +391,16 @@ class RunWorker:
     async def _cancelled(
         self, execution: _Execution, events: RunEvents, recorder: _Recorder
     ) -> None:
-        """End a run that was cancelled; its thread is as it was before."""
+        """End a run that was cancelled; its thread is as it was before.
+
+        Where the turn was stored already, it came too late, and the run ends as any other.
+        """
         run = execution.run
+        stored = await self._stored_turn(run)
+        if stored is not None:
+            events.state = None  # perhaps not the last one
+            await self._completed(run, events, recorder, stored)
+            return
         error = {"error": "UserInterrupt", "message": "the run was cancelled"}
         graph_id = json.loads(run.request)["graph_id"]
         last = [

@@ -72,7 +72,7 @@ async def answer_pieces(
         StillroomError: As the model or the workflow raises it.
     """
     if asked.model in service.workflows:
-        pieces = _of_workflow(service, owner, asked)
+        pieces = _of_workflow(service, owner, asked, streamed)
     else:
         pieces = _of_model(service, owner, asked, streamed)
     async with aclosing(pieces) as stream:  # type: ignore[type-var]
@@ -80,7 +80,9 @@ async def answer_pieces(
             yield piece
 
 
-async def _of_workflow(service: Service, owner: str, asked: Asked) -> AsyncIterator[Piece]:
+async def _of_workflow(
+    service: Service, owner: str, asked: Asked, streamed: bool
+) -> AsyncIterator[Piece]:
     if asked.only_model:
         raise refuse(
             400,
@@ -97,7 +99,9 @@ async def _of_workflow(service: Service, owner: str, asked: Asked) -> AsyncItera
     async with service.turn(asked.model, owner) as turn:
         assert turn.workflow is not None
         gate = turn.workflow.answer_gate(turn.limits)
-        events = turn.workflow.astream_events(asked.messages, turn.config, limits=turn.limits)
+        events = turn.workflow.astream_events(
+            asked.messages, turn.config, limits=turn.limits, tokens=streamed
+        )
         async with aclosing(events) as stream:  # type: ignore[type-var]
             async for event in stream:
                 for text in gate.feed(event):
