@@ -84,6 +84,28 @@ def test_a_split_becomes_a_student_and_a_table_once(mood, ran, tmp_path):
     assert "trained before" not in ran(f"{TRAIN} --sample-weight-scale 2")[1]
 
 
+def test_the_report_shows_students_and_their_evaluation(mood, ran, tmp_path):
+    assert ran(TRAIN)[0] == 0
+    assert main(["report", "out"]) == 0
+    alone = json.loads((tmp_path / "out/report.json").read_text())
+    assert "always the mean is off by" in alone["conclusion"][0]
+    code, _, err = ran(
+        "evaluate mood/v1 --labels splits/test.jsonl --model out/tfidf "
+        "--train splits/train.jsonl --report out/evaluation"
+    )
+    assert (code, err) == (0, "")
+    assert main(["report", "out", "--teacher-price", "1,4", "--prompt-tokens", "2000"]) == 0
+    whole = json.loads((tmp_path / "out/report.json").read_text())
+    evaluation = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert whole["conclusion"] == evaluation["conclusion"]
+    missing = [one["name"] for one in whole["sections"] if one["missing"]]
+    assert missing == ["training", "int8", "worst"]
+    assert whole["numbers"]["cost"]["oracle_per_1000_articles"] == 1000 * (2000 + 4 * 10) / 1e6
+    html = (tmp_path / "out/report.html").read_text()
+    assert "mean baseline" in html
+    assert "A day" in html
+
+
 def test_students_with_pretrained_models_share_the_split(mood, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend("tests/distillation/score_students")
     from score_models import save_decoder, save_encoder

@@ -122,6 +122,8 @@ class Asked:
     gold: str
     said: tuple[Said, ...]
     category: str = ""
+    gold_name: str = "right answer"
+    """What `gold` is called."""
 
 
 @dataclass(frozen=True)

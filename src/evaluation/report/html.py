@@ -116,7 +116,7 @@ def _table(table: Table) -> str:
 
 def _asked(one: Asked) -> str:
     category = f" <small>({escape(one.category)})</small>" if one.category else ""
-    lines = [f"<dt>right answer</dt><dd>{escape(one.gold)}</dd>"]
+    lines = [f"<dt>{escape(one.gold_name)}</dt><dd>{escape(one.gold)}</dd>"]
     for said in one.said:
         kind, mark = {True: ("good", "✓ "), False: ("bad", "✗ "), None: ("", "")}[said.right]
         spoken = {True: "right: ", False: "wrong: ", None: ""}[said.right]

@@ -59,7 +59,7 @@ def _block(block: Block) -> str:
             return f"**{_inline(caption)}**\n\n" + _table(head, lines)
         case Answers(asked):
             return "\n\n".join(
-                f"**{_inline(one.question)}**\n\n- right answer: {_inline(one.gold)}\n"
+                f"**{_inline(one.question)}**\n\n- {_inline(one.gold_name)}: {_inline(one.gold)}\n"
                 + "\n".join(
                     f"- {_inline(said.model)}: {_inline(said.text)}"
                     + {True: " (right)", False: " (wrong)", None: ""}[said.right]

@@ -119,7 +119,7 @@ def parts_section(
     names = [name for name in shown if name in answered]
     ways: tuple[tuple[str, str, Callable[[Prediction], str]], ...] = (
         ("category", "By category", lambda one: one.category or "none"),
-        ("column", "By column that is asked about", lambda one: one.column),
+        ("column", "By column that is asked about, or by wording", lambda one: one.column),
         ("length", "By length of the right answer", lambda one: _length(one.gold)),
     )
     blocks: list[Block] = []

@@ -58,6 +58,18 @@ PLAIN: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """Plain methods: name that is shown, and what they are."""
+_FURTHER: Final[Mapping[str, tuple[str, str]]] = {
+    "student_any_text": (
+        "student, any text",
+        "The same student without the grammar that keeps its SQL to the names of the schema.",
+    ),
+}
+TEXT_TO_SQL: Final = "text to SQL"
+"""Source of a text-to-SQL run."""
+_SQL_RIGHT: Final = (
+    "A statement is right where it gives the rows of the gold query; two empty results prove "
+    "nothing and do not count as right.",
+)
 NOT_CLAIMED: Final = (
     "The held-out questions ask for known facts in wordings that were not trained on; they do not "
     "test facts that are missing from the data.",
@@ -166,7 +178,8 @@ def _ordered(names: Iterable[str]) -> list[str]:
 
 
 def _words(name: str) -> tuple[str, str]:
-    return ROWS.get(name) or PLAIN.get(name) or (name.replace("_", " "), "A further model.")
+    known = ROWS.get(name) or PLAIN.get(name) or _FURTHER.get(name)
+    return known or (name.replace("_", " "), "A further model.")
 
 
 def _baselines(answered: Mapping[str, Any]) -> list[str]:
@@ -183,14 +196,14 @@ def _lineage(run: Path, scores: Mapping[str, ModelScores]) -> tuple[Section, dic
     teacher = _teacher_words(run, settings, own)
     weights = run / STUDENT / "model.safetensors"
     pruned = (own.get("student") or {}).get("pruning")
-    data = _data_name(run)
+    data = data_name(run)
     rows = len(table.get("rows") or ())
     labels = run / "data" / "teacher_labels.jsonl"
     student = scores.get(STUDENT)
     told = (
-        f"From {data}" + (f" ({rows:,} records)" if rows else "")
-        + f" questions were made; {teacher} answered those that had no gold answer, and the "
-        "student learned from gold answers and from the teacher's."
+        f"The data are {data}" + (f" ({rows:,} records)" if rows else "")
+        + f"; {teacher} answered the questions that had no gold answer, and the student learned "
+        "from gold answers and from the teacher's."
     )  # fmt: skip
     entries = [
         ("data", data + (f", {rows:,} records" if rows else "")),
@@ -284,10 +297,11 @@ def _settings(run: Path) -> Section:
     }
     versions = ", ".join(f"{name} {one}" for name, one in (own.get("versions") or {}).items())
     entries = tuple(shown.items()) + ((("versions", versions),) if versions else ())
+    notes = (_SQL_RIGHT if data_name(run) == TEXT_TO_SQL else ()) + NOT_CLAIMED
     return section(
         "limits", "What is not claimed, and the settings",
         "Look here before quoting a number from above.",
-        [Bullets(NOT_CLAIMED), Facts(entries) if entries else None],
+        [Bullets(notes), Facts(entries) if entries else None],
     )  # fmt: skip
 
 
@@ -336,10 +350,11 @@ def _conclusion(
 
 
 def _title(run: Path) -> str:
-    return f"A student of {_data_name(run)}, beside its teacher"
+    return f"A student of {data_name(run)}, beside its teacher"
 
 
-def _data_name(run: Path) -> str:
+def data_name(run: Path) -> str:
+    """Name what the questions of a run are about."""
     table = _read_if(run / STUDENT / "table.json") or {}
     source = _owner(run).get("source")
     if isinstance(source, Mapping):

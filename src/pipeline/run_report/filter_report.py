@@ -124,7 +124,7 @@ def _conclusion(
 
 
 def _examples(found: Mapping[str, Any] | None) -> Section:
-    worst = [] if found is None else list(found["worst"])[:10]
+    worst = [] if found is None else list(found["worst"])[:_EXAMPLES]
     return section(
         "examples", f"{len(worst)} articles with their scores" if worst else "Examples",
         "Look how far the student's score is from the label; these are the articles where it is "
@@ -133,6 +133,7 @@ def _examples(found: Mapping[str, Any] | None) -> Section:
     )  # fmt: skip
 
 
+_EXAMPLES: Final = 10
 _NO_EVALUATION: Final = (
     "There are no scores of single articles here; stillroom filter evaluate with --report "
     "FOLDER/evaluation writes them, and stillroom report FOLDER shows them."
@@ -143,6 +144,7 @@ def _article(one: Mapping[str, Any]) -> Asked:
     return Asked(
         str(one["title"] or one["id"]), f"{one['true']:.2f} ({one['tier']})",
         (Said("student", f"{one['predicted']:.2f} ({one['predicted_tier']})"),),
+        gold_name="label",
     )  # fmt: skip
 
 
@@ -326,11 +328,12 @@ def _int8() -> Section:
 
 
 def _worst(found: Mapping[str, Any] | None) -> Section:
-    worst = [] if found is None else found["worst"]
+    worst = [] if found is None else found["worst"][_EXAMPLES:]
     return section(
-        "worst", f"The {len(worst)} largest errors" if worst else "The largest errors",
+        "worst", "Further large errors",
         "Look for what these articles have in common.",
-        [Answers(tuple(map(_article, worst)))] if worst else [], _NO_EVALUATION,
+        [Answers(tuple(map(_article, worst)))] if worst else [],
+        _NO_EVALUATION if found is None else "They are the articles at the top of this page.",
     )  # fmt: skip
 
 

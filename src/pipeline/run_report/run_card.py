@@ -11,7 +11,7 @@ from ...evaluation.model_card import model_card
 from ...evaluation.report.content import Report
 from ...evaluation.report.quality import sentence
 from ...files import read_json, read_json_lines, write_text
-from .answer_report import STUDENT, TEACHER, read_scores
+from .answer_report import STUDENT, TEACHER, TEXT_TO_SQL, data_name, read_scores
 
 
 def write_run_card(run: Path, report: Report) -> Path:
@@ -28,8 +28,9 @@ def write_run_card(run: Path, report: Report) -> Path:
     scores = read_scores(run)
     table = _read_if(folder / "table.json")
     own = _read_if(folder / "run.json")
-    source = str(table.get("source") or run.name)
-    results = results_of(report.numbers, source, own.get("created_at"))
+    source = data_name(run)
+    metric = "execution_accuracy" if source == TEXT_TO_SQL else "exact_match"
+    results = results_of(report.numbers, source, own.get("created_at"), metric)
     card = model_card(
         "student",
         name=f"student of {source}",
@@ -47,7 +48,7 @@ def write_run_card(run: Path, report: Report) -> Path:
 
 
 def results_of(
-    numbers: Mapping[str, Any], source: str, date: str | None = None
+    numbers: Mapping[str, Any], source: str, date: str | None = None, metric: str = "exact_match"
 ) -> list[EvalResult]:
     """List the results of a report: right answers over all and by category, and public tasks."""
     dataset = f"held-out questions of {source}"
@@ -55,7 +56,7 @@ def results_of(
     for part, own in (numbers["parts"].get("category") or {}).items():
         rates[part] = own[STUDENT]
     found = [
-        EvalResult(dataset, task, "exact_match", one["rate"], one["n"],
+        EvalResult(dataset, task, metric, one["rate"], one["n"],
                    (one["rate_ci95"][0], one["rate_ci95"][1]), date)
         for task, one in rates.items()
     ]  # fmt: skip

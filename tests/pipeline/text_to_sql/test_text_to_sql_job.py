@@ -69,6 +69,10 @@ def test_the_job_goes_from_questions_to_a_table_of_models(job, capsys):
     assert metrics["student, any text"]["exec_pass_rate"] == 0, "random text is no SQL"
     for name in MODELS:
         assert (folder / name / "model.safetensors").is_file()
+    report = read_json(folder / "report.json")
+    assert set(report["numbers"]["quality"]) == {*MODELS, "student_any_text"}
+    assert "0.0 %" in report["conclusion"][0]
+    assert "execution_accuracy" in (folder / "student" / "README.md").read_text(encoding="utf-8")
     told = capsys.readouterr().out
     assert "about 1 min" in told
     assert told.index("gold_match_rate") < told.index("student, teacher text")
