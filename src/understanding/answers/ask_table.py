@@ -28,6 +28,8 @@ probability of the first."""
 LIKELY: Final = 0.6
 """Lowest probability at which the user is asked to confirm a single reading, and at which a
 question that names a column and a record in full is answered."""
+JOINING: Final = frozenset({"and", "or", "und", "oder", "et", "y", "o", "e"})
+"""Words that join a question to the previous one."""
 SHOWN: Final = 5
 """Number of readings that are listed in an answer."""
 
@@ -218,7 +220,9 @@ class Asker(ABC):
             known = [one for one in others if one.readings[0].candidate is not None]
             if known:
                 best = max(known, key=lambda one: one.readings[0].probability)
-                if not _stands_alone(read.readings, best.readings, leans):
+                if names_alone(question, self.common) or not _stands_alone(
+                    read.readings, best.readings, leans
+                ):
                     return best
         return read
 
@@ -407,6 +411,14 @@ def is_literal(reading: Reading, read: Read, common: Container[str]) -> bool:
     return False
 
 
+def names_alone(question: Question, common: Container[str]) -> bool:
+    """Tell whether a question only joins a name to the previous one, as "and the fern?" does."""
+    named = {n for one in question.mentions if one.whole for n in range(one.start, one.end)}
+    rest = [word for n, word in enumerate(question.words) if n not in named]
+    joined = bool(named) and question.words[0] in JOINING
+    return joined and len(rest) <= 2 and all(word in common for word in rest)
+
+
 def _stands_alone(
     readings: Sequence[Reading], completed: Sequence[Reading], leans: bool = False
 ) -> bool:
@@ -471,16 +483,17 @@ def follow_ups(
         Complete questions, the likeliest first; none if the question is not a follow-up.
     """
     old = [one for one in before.question.mentions if _is_named(one.column, before.plan)]
-    here = [one for one in question.mentions if old and one.column == old[0].column]
     if not old:
         return []
     said = " ".join(before.question.words[old[0].start : old[0].end])
+    # Of several names of the previous question, the one of the same column is replaced.
+    here = [(one, last) for last in old for one in question.mentions if one.column == last.column]
     if here:
-        new = here[0]
+        new, last = here[0]
         rest = [word for n, word in enumerate(question.words) if not new.start <= n < new.end]
         if all(word in common for word in rest):
             kept = list(before.question.words)
-            kept[old[0].start : old[0].end] = question.words[new.start : new.end]
+            kept[last.start : last.end] = question.words[new.start : new.end]
             return [" ".join(kept)]
         return []
     if any(one.whole and one.column == table.key for one in question.mentions):

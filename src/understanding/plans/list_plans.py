@@ -136,8 +136,14 @@ def read_question(
     mentions = find_values(spoken, table, common, known, written_as_codes(text, common))
     names = {(one.start, one.end): one.phrase for one in mentions if one.is_name}
     named = [word for phrase in names.values() for word in phrase.split()]
-    # The numbers of 2012/01/05 are one date, and nothing is compared with them alone.
+    # The numbers of 2012/01/05 are one date, and nothing is compared with them alone; neither is
+    # the 2 of 2:40 a value.
     dates = [one.span() for one in _WRITTEN_DATE.finditer(text)]
+    clocks = [clock for one in numbers if len(clock := _digits(text, one)) > 1]
+    mentions = [
+        one for one in mentions
+        if not any(set(one.phrase.split()) < set(clock) for clock in clocks)
+    ]  # fmt: skip
     numbers = [
         one for one in numbers
         if not _is_part(text[one.start : one.end], named, spoken)
@@ -153,6 +159,18 @@ def read_question(
     )
 
 
+def _digits(text: str, number: Quantity) -> list[str]:
+    """Return the words of a number without its unit, such as 2 and 40 of 2:40."""
+    return [word for word in words(text[number.start : number.end]) if word[0].isdigit()]
+
+
+def _source(day: Day, place: int, question: Question) -> int:
+    """Return the source of a date's conditions; a year is the number that it is written as."""
+    alone = day.year if not day.month and not day.day else None
+    years = [n for n, one in enumerate(question.numbers) if one.number == alone]
+    return years[0] if years else len(question.numbers) + place
+
+
 def _is_part(number: str, named: list[str], spoken: list[str]) -> bool:
     """Tell whether a number of the question is said only as a part of the names that it has."""
     parts = words(number)
@@ -163,12 +181,16 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
     """List the conditions that the question may set, the highest weight first."""
     found: list[Condition] = []
     asked = fold(question.text)
+    written = [_digits(question.text, one) for one in question.numbers]
+    days = [(day, _source(day, place, question)) for place, day in enumerate(question.days)]
     for mention in question.mentions:
         column = table.columns[mention.column]
+        # The 1960 of a name and that of "after 1960" are one number, which is not used twice.
+        parts = mention.phrase.split()
+        number = written.index(parts) if parts in written else -1
         weight = (mention.end - mention.start) * mention.alike * (0.6 + 0.4 * mention.coverage)
         here = (mention.start, mention.end)
         spelled = (mention.alike, mention.coverage)
-        parts = mention.phrase.split()
         exact = [value for value in column.rows_of_word.get(parts[0], ()) if words(value) == parts]
         # C++ and C have the same words; prefer the value that stands in the question.
         sure = 0.5 if exact and mention.alike > PASSING else 0.0
@@ -177,17 +199,17 @@ def conditions_of(question: Question, table: TypedTable) -> list[Condition]:
         for value in sorted(exact, key=lambda one: (one not in asked, -len(one)))[:1]:
             if not one_of_several:
                 where = Where(mention.column, "is", value)
-                found.append(Condition(where, *here, weight + sure, -1, *spelled))
+                found.append(Condition(where, *here, weight + sure, number, *spelled))
                 sure = 0.0
         has = Where(mention.column, "has", mention.phrase)
         sure = sure if one_of_several else 0.0
-        found.append(Condition(has, *here, weight + sure, -1, *spelled))
+        found.append(Condition(has, *here, weight + sure, number, *spelled))
     for number, column in enumerate(table.columns):
         if column.kind == "date" or column.has_days:
-            for place, day in enumerate(question.days):
+            for day, source in days:
                 for operator in _OPERATORS:
                     where = Where(number, operator, day)
-                    found.append(Condition(where, -1, -1, 0.9, len(question.numbers) + place))
+                    found.append(Condition(where, -1, -1, 0.9, source))
         if column.kind in ("number", "date") or np.isfinite(column.numbers).mean() > 0.5:
             for place, quantity in enumerate(question.numbers):
                 unit = column.named_unit[0] if column.named_unit else column.unit
@@ -443,6 +465,8 @@ def _plans(
         if held and not (by_name and len(held) == 1):
             yield Exists(rows), held
         if one.told:
+            if one.size:
+                yield Cells(rows, names), held
             continue
         for column in columns:
             if held or table.length <= MOST_LISTED:

@@ -21,6 +21,7 @@ from .encoder import Encoder, QuestionTokens
 from .features import NAMES, NUMBERS, column_features, plan_features
 from .hints import Hints
 from .model import Ranker
+from .polarity import polarity
 
 BUCKETS: Final = 4096
 WEIGHTS: Final = "ranker.safetensors"
@@ -34,7 +35,8 @@ LARGEST: Final = 20.0
 class Seen:
     """The inputs of a ranker for one question; the last plan stands for "the table cannot answer".
 
-    The fields are as in `Ranker.forward`; `tokens` is None without an encoder.
+    The fields are as in `Ranker.forward`; `tokens` is None without an encoder, and `prior` is added
+    to the scores, see `polarity`.
     """
 
     hashed: torch.Tensor
@@ -42,6 +44,7 @@ class Seen:
     structure: torch.Tensor
     columns: torch.Tensor
     numbers: torch.Tensor
+    prior: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class AskedTable:
             torch.from_numpy(structure),
             torch.from_numpy(roles),
             torch.from_numpy(numbers.clip(-LARGEST, LARGEST)),
+            torch.from_numpy(polarity(question, self.table, candidates, self.common)),
         )
 
 
@@ -139,7 +143,7 @@ def plan_scores(ranker: Ranker, seen: Seen) -> torch.Tensor:
         if ranker.reader is not None and seen.tokens is not None:
             read = ranker.reader.read([seen.tokens])[0]
         scores = ranker(seen.hashed, read, seen.structure, seen.columns, seen.numbers)
-        return torch.as_tensor(scores / ranker.temperature)
+        return torch.as_tensor(scores / ranker.temperature + seen.prior)
 
 
 def rank(ranker: Ranker, seen: Seen, candidates: Sequence[Candidate]) -> list[Reading]:

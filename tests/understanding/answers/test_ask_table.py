@@ -60,6 +60,12 @@ def test_a_second_question_leans_on_the_first(asker):
     assert list(third.answer) == ["starter"]
 
 
+def test_the_name_of_the_same_column_is_replaced(asker):
+    first = asker.ask("how many vegan dishes have the course main", always=True)
+    second = asker.ask("and dessert?", first.context, always=True)
+    assert second.asked == "how many vegan dishes have the course dessert"
+
+
 @pytest.mark.parametrize(
     "text", ["", " ", "a" * 5000, "'; drop table x; --", "\x00\u202e{k}", "🦆" * 50]
 )

@@ -274,3 +274,29 @@ def test_zero_and_one_mean_no_and_yes_where_they_fill_a_long_column(lands):
 def test_the_numbers_of_a_date_are_not_compared_alone(question, numbers):
     table = typed_table([{"day": "2012/01/05", "rain": "3"}, {"day": "2012/01/06", "rain": "0"}])
     assert {one.number for one in read_question(question, table).numbers} == numbers
+
+
+def test_a_number_is_not_used_twice():
+    table = typed_table([
+        {"place": str(n), "since": str(year), "area": str(year * 10), "time": f"2:{30 + n}:00"}
+        for n, year in enumerate((1955, 1960, 1961, 1979), 1)
+    ])  # fmt: skip
+
+    def held(question):
+        found = (candidate.conditions for candidate in _listed(table, question))
+        return {frozenset((one.where.column, one.where.operator) for one in part) for part in found}
+
+    assert {(1, ">")} in held("which since after 1960")
+    assert {(1, "is"), (2, ">")} not in held("which since after 1960")
+    assert not any((0, "is") in part for part in held("who took less than 2:40"))
+
+
+def test_what_is_not_meant_may_be_left_out_of_a_list():
+    lands = typed_table([
+        {"land": "Cyprus", "continent": "Asia", "money": "Euro"},
+        {"land": "Malta", "continent": "Europe", "money": "Euro"},
+        {"land": "Poland", "continent": "Europe", "money": "Zloty"},
+    ])  # fmt: skip
+    found = _listed(lands, "which lands have the euro but are not in Europe")
+    values = [one.answer.values for one in found if isinstance(one.plan, Cells)]
+    assert ("Cyprus",) in values
