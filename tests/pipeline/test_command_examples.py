@@ -60,6 +60,7 @@ PARSED = {
     "--server": "needs a server that writes scores; its own tests have one",
     "easydistill --config": "a job of EasyDistill trains; its own tests run the jobs",
     "distill configs/": "the packaged teacher is needed; the configurations have tests",
+    "export outputs/elements/student --push": "writes to the hub; its own tests have a mock",
     "models add": "fetches from the package index",
     "models path": "converts a model; its own tests do",
     "pipeline run": "the example pipelines ask a teacher; their own tests have one",
