@@ -87,6 +87,8 @@ _ENTRIES: Final = (
           "model_comparison.command:COMPARE"),
     Entry("sweep", _PROVE, "train students with other settings, and say which one to take",
           "sweeps.command:SWEEP"),
+    Entry("renew", _PROVE, "train a student on what people said about its answers, or go back",
+          "renewal.command:RENEW"),
     Entry("filter", _RECORDS, "make, verify and use packages that score or classify articles",
           "commands.filters.actions:FILTER"),
     Entry("pipeline", _RECORDS, "run, show and verify pipelines of records in YAML files",

@@ -79,7 +79,7 @@ FLOORS = {
         "command option_file path_checks reading_options",
         "easydistill filter_judging filter_training records run_report",
         "main_job",
-        "agent_job",
+        "agent_job renewal",
         "commands model_comparison sweeps systems",
         "llm_distillery text_to_sql",
     ],

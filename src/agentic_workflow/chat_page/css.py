@@ -159,7 +159,16 @@ form textarea, form.names input, .approval input {font: inherit; font-size: .9re
   color: var(--ink);
   background: var(--page); border: 1px solid var(--line); border-radius: .4rem;
   padding: .35rem .55rem; width: 100%; box-sizing: border-box; resize: vertical}
-#notice p, #table-notice p {margin: 0; padding: .35rem .2rem; font-size: .88rem;
+article.review {border: 1px solid var(--line); border-radius: .6rem; padding: .7rem .9rem .5rem;
+  margin: .6rem 0; max-width: 44rem; font-size: .9rem}
+article.review p {margin: 0 0 .25rem; color: var(--ink); overflow-wrap: anywhere}
+article.review p.note {color: var(--quiet)}
+article.review label {display: block; color: var(--ink)}
+article.review form.names {flex-direction: column; gap: .2rem}
+article.review .actions {margin-left: 0; gap: .4rem}
+.gradio-container article.review button {border-color: var(--line); color: var(--ink)}
+form.names input {min-height: 1.9rem}
+#notice p, #table-notice p, #review-notice p {margin: 0; padding: .35rem .2rem; font-size: .88rem;
   color: var(--quiet)}
 #notice p[role=alert], #table-notice p[role=alert] {color: var(--ink);
   border-left: 3px solid var(--bad); padding-left: .6rem}

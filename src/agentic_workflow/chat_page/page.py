@@ -22,6 +22,7 @@ from .compare_tab import add_compare_tab
 from .css import STYLE
 from .encode import encode
 from .gradio_module import Gradio, import_gradio
+from .review_tab import add_review_tab
 from .table_tab import add_table_tab
 
 FIRST_PORT: Final = 7860
@@ -66,6 +67,9 @@ def build_chat_page(service: ChatService, owner_of: OwnerOf | None = None) -> Gr
                     add_compare_tab(gr, service)
             with gr.Tab("Table", id="table") as table_tab:
                 add_table_tab(gr, service, owner_of, chat, tabs, table_tab)
+            if service.review is not None:
+                with gr.Tab("Review", id="review") as review_tab:
+                    add_review_tab(gr, service, owner_of, review_tab)
             if report is not None:
                 with gr.Tab("Report", id="report"):
                     gr.HTML(_framed(report), elem_id="report")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable
 
+from ..feedback.spreadsheet_text import without_formula
 from .transcript import ChatTurn
 
 COLUMNS = ("asked_at", "question", "answer", "verdict", "confidence", "answered_by", "workflow",
            "run_id", "table", "row", "column", "cell")  # fmt: skip
-_FORMULA = re.compile(r"^\s*[=+\-@\t\r\n|%＝＋－＠]")
-_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)*(?:[eE][+-]?\d+)?")
 
 
 def answers_csv(turns: Iterable[ChatTurn]) -> str:
@@ -45,14 +43,3 @@ def answers_csv(turns: Iterable[ChatTurn]) -> str:
         for cell in cells or [[""] * 4]:
             writer.writerow([without_formula(str(field)) for field in (*told, *cell)])
     return out.getvalue()
-
-
-def without_formula(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would compute; numbers stay numbers.
-
-    Source: OWASP, "CSV Injection".
-
-    >>> [without_formula(text) for text in ("=1+1", "@SUM(A1)", "-5", "-5+2", "gold")]
-    ["'=1+1", "'@SUM(A1)", '-5', "'-5+2", 'gold']
-    """
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

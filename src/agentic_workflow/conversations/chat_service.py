@@ -24,12 +24,13 @@ from weakref import WeakValueDictionary
 from ...errors import ConfigError, EngineBusyError
 from ...tables import FactTable
 from ..answer_events import Event
-from ..feedback.feedback_store import Feedback, FeedbackStore, Opinion
+from ..feedback.feedback_store import Decision, Feedback, FeedbackStore, Opinion
 from ..nodes.human_approval import PendingApproval, answer_to
 from .answerers import Answerer, TableAnswerer
 from .answers_csv import answers_csv
 from .comparison import Compared, Comparison
 from .own_tables import OwnTables
+from .review_queue import ReviewQueue
 from .transcript import ChatTurn, Thread, Transcript
 
 MOST_QUESTION_CHARS: Final = 2000
@@ -56,6 +57,7 @@ class ChatService:
         read_table: Reads the tables that users bring; None allows none.
         own_tables: Keeps those tables; by default in memory.
         save_table: Keeps the table whose column names were edited; None: editing is not allowed.
+        review: What waits for a person; None: nobody reviews here.
         most_running: Turns that run at the same time.
         most_waiting: Turns that may wait for those.
     """
@@ -71,6 +73,7 @@ class ChatService:
         read_table: ReadTable | None = None,
         own_tables: OwnTables | None = None,
         save_table: Callable[[FactTable], object] | None = None,
+        review: ReviewQueue | None = None,
         most_running: int = MOST_RUNNING,
         most_waiting: int = MOST_WAITING,
     ) -> None:
@@ -85,6 +88,7 @@ class ChatService:
         self._report = report
         self._read_table = read_table
         self._save_table = save_table
+        self.review = review
         self._most = most_running + most_waiting
         self._running = asyncio.Semaphore(most_running)
         self._taken = 0
@@ -366,6 +370,22 @@ class ChatService:
         elif self.is_own(owner, workflow):
             self._own.save(owner, workflow)
         return table
+
+    def review_answer(self, owner: str, place: str, decision: Decision) -> None:
+        """Decide about an answer or a proposal of the review; an accepted name is used at once.
+
+        Raises:
+            ConfigError: Nobody reviews here, nothing has this id, or the answer is too long.
+        """
+        if self.review is None:
+            raise ConfigError(["answers are not reviewed here; stillroom renew --review does so"])
+        proposal = next((one for one in self.review.proposals() if one.id == place), None)
+        self.review.decide(place, replace(decision, reviewer=owner))
+        if proposal is not None and decision.verdict == "accepted" and proposal.column:
+            workflow = next(iter(self._answerers))
+            table = self.table(owner, workflow)
+            also = next(c.also for c in table.columns if c.name == proposal.column) if table else ()
+            self.rename(owner, workflow, {proposal.column: (*also, proposal.words)})
 
     def answers_csv(self, owner: str) -> str:
         """Return all answers of the owner's with their cells, as CSV."""

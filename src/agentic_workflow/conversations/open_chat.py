@@ -18,8 +18,12 @@ from .answerers import Answerer, ServiceAnswerer, TurnService, WorkflowAnswerer
 from .chat_service import ChatService, ReadTable
 from .comparison import Comparison, compared_folders
 from .own_tables import OwnTables
+from .review_queue import ReviewQueue, gold_answers
 from .transcript import Transcript
 
+CONVERSATIONS: Final = "conversations.db"
+FEEDBACK: Final = "feedback.db"
+"""Files of the folder for conversations and feedback."""
 _SINGLE: Final = "The student alone, not checked"
 _MULTI: Final = "The student, checked against the table"
 
@@ -69,7 +73,8 @@ def chat_over(
         student: The student's folder.
         keep: Folder for conversations and feedback.
         read_table: As in `open_chat_service`.
-        may_edit: Users may edit the names of the table's columns, which all users share.
+        may_edit: Users may edit the names of the table's columns, which all users share, and review
+            the answers of people.
     """
     multi = next((one for one in workflows.values() if isinstance(one, MultiAgentWorkflow)), None)
     reader = None if multi is None else multi.agent.reader
@@ -122,15 +127,18 @@ def _over_student(
     model = None if multi is None else multi.agent.chat_model
     reader = None if multi is None else multi.agent.reader
     table = None if reader is None else reader.table
+    transcript, feedback = Transcript(kept / CONVERSATIONS), FeedbackStore(kept / FEEDBACK)
+    review = ReviewQueue(feedback, transcript, reader, gold=lambda: gold_answers(student))
     return ChatService(
         found,
-        transcript=Transcript(kept / "conversations.db"),
-        feedback=FeedbackStore(kept / "feedback.db"),
+        transcript=transcript,
+        feedback=feedback,
         comparison=None if run is None else _comparison(run, student, model, reader),
         report=None if run is None else run / "report.html",
         read_table=read_table,
         own_tables=OwnTables(kept / "tables"),
         save_table=(lambda edited: edited.write(student)) if may_edit and table else None,
+        review=review if may_edit else None,
     )
 
 

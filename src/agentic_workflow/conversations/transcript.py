@@ -85,6 +85,15 @@ class Transcript:
         """Return the turns of all threads of an owner, the oldest first."""
         return self._turns("owner = ? ORDER BY asked_at, rowid", (owner,))
 
+    def everyones_turns(self) -> list[tuple[str, ChatTurn]]:
+        """Return the turns of all owners with their owner, the oldest first."""
+        rows = self._database.rows(
+            "SELECT owner, run_id, workflow, question, final, asked_at FROM turns "
+            "ORDER BY asked_at, rowid"
+        )
+        return [(owner, ChatTurn(run, flow, asked, json.loads(final), at))
+                for owner, run, flow, asked, final, at in rows]  # fmt: skip
+
     def turn(self, owner: str, run_id: str) -> ChatTurn | None:
         """Return the turn of a run; None if the owner has none."""
         return next(iter(self._turns("owner = ? AND run_id = ?", (owner, run_id))), None)

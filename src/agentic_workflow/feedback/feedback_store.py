@@ -21,6 +21,7 @@ from ...errors import ConfigError, FeedbackLimitError
 from ..local_database import LocalDatabase
 
 Opinion = Literal["good", "wrong"]
+Ruling = Literal["accepted", "rejected"]
 
 MOST_CHARS: Final = 2000
 """Longest comment and longest correction."""
@@ -37,6 +38,10 @@ CREATE TABLE IF NOT EXISTS feedback (
     PRIMARY KEY (owner, run_id)
 );
 CREATE INDEX IF NOT EXISTS feedback_about ON feedback (owner, about);
+CREATE TABLE IF NOT EXISTS decisions (
+    id TEXT PRIMARY KEY, verdict TEXT NOT NULL, answer TEXT NOT NULL, reviewer TEXT NOT NULL,
+    decided_at TEXT NOT NULL
+);
 """
 
 
@@ -83,6 +88,18 @@ class Feedback:
                 faults.append(f"{name} has {count:,} characters; allowed are {MOST_CHARS:,}")
         if faults:
             raise ConfigError(faults)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a reviewer decided about an answer of people, or about a proposal."""
+
+    verdict: Ruling
+    answer: str = ""
+    """The answer as the reviewer wrote it; empty for that of the people."""
+    reviewer: str = "local"
+    decided_at: str = ""
+    """ISO 8601 in UTC; empty for now."""
 
 
 _NAMES: Final = tuple(one.name for one in fields(Feedback))
@@ -156,6 +173,33 @@ class FeedbackStore:
     def all(self) -> Iterator[Feedback]:
         """Yield all opinions, the oldest first."""
         return self._read("", [])
+
+    def decide(self, place: str, decision: Decision) -> None:
+        """Store what a reviewer decided; it replaces an earlier decision.
+
+        Args:
+            place: Id of what was decided about; see `claims.Claim` and `proposals.Proposal`.
+            decision: The decision.
+
+        Raises:
+            ConfigError: The answer is too long.
+        """
+        if len(decision.answer) > MOST_CHARS:
+            raise ConfigError([f"answer has {len(decision.answer):,} characters; allowed are "
+                               f"{MOST_CHARS:,}"])  # fmt: skip
+        at = decision.decided_at or datetime.now(UTC).isoformat(timespec="seconds")
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)",
+                (place, decision.verdict, decision.answer, decision.reviewer, at),
+            )
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return what reviewers decided, by id."""
+        rows = self._database.rows(
+            "SELECT id, verdict, answer, reviewer, decided_at FROM decisions ORDER BY rowid"
+        )
+        return {place: Decision(*rest) for place, *rest in rows}
 
     def close(self) -> None:
         """Close the file."""

@@ -4,8 +4,9 @@ import csv
 import io
 
 import pytest
-from stillroom.agentic_workflow.conversations.answers_csv import answers_csv, without_formula
+from stillroom.agentic_workflow.conversations.answers_csv import answers_csv
 from stillroom.agentic_workflow.conversations.transcript import ChatTurn
+from stillroom.agentic_workflow.feedback.spreadsheet_text import without_formula
 
 
 def turn(question, response, cells=(), confidence=0.97):
