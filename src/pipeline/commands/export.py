@@ -37,7 +37,7 @@ def export_parser() -> CommandParser:
             help=help_text,
         )  # fmt: skip
     sizes.add_argument("--gguf", action="store_const", dest="dtype", const="gguf",
-                       help="model.gguf in float32 for llama.cpp, beside the weights")  # fmt: skip
+                       help="a file in float32 for llama.cpp, beside the checkpoint")  # fmt: skip
     sizes.add_argument("--push", type=text, metavar="OWNER/NAME",
                        help="upload the checkpoint, with its exports and its model card, to the "
                        "Hugging Face hub instead; the token is read from HF_TOKEN")  # fmt: skip
@@ -67,6 +67,9 @@ def export_faults(args: argparse.Namespace) -> list[str]:
         faults += push_faults(args.push)
     elif args.public or args.with_table:
         faults.append("--public and --with-table belong to --push OWNER/NAME, which is not given")
+    if args.dtype == "gguf" and args.output and Path(args.output) == Path(args.checkpoint):
+        faults.append("--output is the checkpoint, which is not loaded with a .gguf file in it; "
+                      "name another folder")  # fmt: skip
     return faults + (output_faults("output", args.output) if args.output is not None else [])
 
 
@@ -111,7 +114,10 @@ def _write_gguf(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     from ...inference.gguf_export.write_gguf import write_gguf
 
     checkpoint = load_checkpoint(args.checkpoint, device="cpu")
-    path = write_gguf(checkpoint, Path(args.output or args.checkpoint) / "model.gguf")
+    # Beside the checkpoint: a folder with other weights than safetensors is not loaded.
+    folder = Path(args.checkpoint)
+    path = Path(args.output) / "model.gguf" if args.output else folder.with_suffix(".gguf")
+    write_gguf(checkpoint, path)
     console.line("written", f"{path}, {path.stat().st_size / 1e6:.1f} MB")
     return {"path": path, "bytes": path.stat().st_size}
 

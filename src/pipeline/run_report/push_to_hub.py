@@ -22,7 +22,7 @@ TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 UPLOADED: Final = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
     "tokenizer*.json", "special_tokens_map.json", "chat_template.jinja", "run.json",
-    "confidence.json", "README.md", f"{RESULTS_FOLDER}/*.yaml", "*.gguf", "loss.png",
+    "confidence.json", "README.md", f"{RESULTS_FOLDER}/*.yaml", "loss.png",
     "risk_coverage.png", "export/*",
 )  # fmt: skip
 """Files that are uploaded; others, such as earlier checkpoints, stay here."""

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from gguf_files import byte_characters
+from stillroom.cli import main
 from stillroom.errors import MissingDependencyError
 from stillroom.inference.checkpoints.load_student import load_checkpoint, save_checkpoint
 from stillroom.inference.engine.protocol import GenerationRequest
@@ -84,3 +85,10 @@ def test_llama_cpp_writes_the_tokens_of_the_safetensors(student, prompts, wanted
         ],
     )
     assert found == wanted
+
+
+def test_the_command_writes_beside_the_checkpoint_which_still_loads(student):
+    assert main(["export", str(student), "--gguf"]) == 0
+    assert student.with_suffix(".gguf").is_file()
+    assert load_checkpoint(student, device="cpu").tokenizer is not None
+    assert main(["export", str(student), "--gguf", "--output", str(student)]) == 1
