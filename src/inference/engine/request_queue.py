@@ -197,7 +197,10 @@ class RequestQueue:
         self._serve = serve
         self._most_running, self._most_waiting = most_running, most_waiting
         self._idle_s = idle_s
-        self._changed = threading.Condition()
+        # Entered by itself: the condition's own `with` is a Python function, in which a thread that
+        # is killed could leave the lock taken.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._waiting: FairQueue[Task] = FairQueue()
         self._answers: dict[str, GenerationTask] = {}
@@ -224,7 +227,7 @@ class RequestQueue:
             EngineBusyError: The queue is full.
             EngineClosedError: The engine was closed.
         """
-        with self._changed:
+        with self._lock:
             if self.closed:
                 raise EngineClosedError(f"the engine of {self._name} was closed; open another one")
             if self.is_full:
@@ -246,7 +249,7 @@ class RequestQueue:
 
     def cancel(self, request_id: str) -> None:
         """End a request; unknown and finished ones are ignored."""
-        with self._changed:
+        with self._lock:
             task = self._answers.pop(request_id, None)
             if task is None:
                 return
@@ -265,7 +268,7 @@ class RequestQueue:
         Returns:
             None when the thread must end.
         """
-        with self._changed:
+        with self._lock:
             while not self.closed and not running and not self._waiting:
                 if not self._changed.wait(self._idle_s) and not self._waiting:
                     break
@@ -283,19 +286,19 @@ class RequestQueue:
 
     def forget(self, tasks: Iterable[Task]) -> None:
         """Remove requests that have ended."""
-        with self._changed:
+        with self._lock:
             self._forget(tasks)
 
     def give_up(self) -> list[Task]:
         """Remove and return all requests, running ones included, after the thread failed; the next
         request starts a new thread."""
-        with self._changed:
+        with self._lock:
             self._thread = None
             return self._take_all()
 
     def close(self) -> None:
         """Refuse further requests, fail all present ones, and wait for the thread to end."""
-        with self._changed:
+        with self._lock:
             self.closed = True
             thread = self._thread
             tasks = self._take_all()
