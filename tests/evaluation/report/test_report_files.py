@@ -77,7 +77,7 @@ def test_the_three_forms_say_the_same_and_load_nothing(runs, kind, tmp_path):
 
 
 def test_ten_questions_of_a_stranger_are_answered_by_the_page(runs):
-    """The questions were written down before the page was."""
+    """The questions of a stranger, each with the words of the page that answer it."""
     report = answer_report(runs / "answers", Prices(teacher_input=1.0, teacher_output=4.0))
     text = {k: " ".join(v.split()) for k, v in Page(report_page(report)).sections.items()}
     rates = report.numbers["quality"]
