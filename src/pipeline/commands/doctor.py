@@ -66,6 +66,7 @@ EXTRAS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "ray": (("ray",), "pipelines of records on several machines"),
     "postgres": (("psycopg", "psycopg_pool"), "conversations in PostgreSQL"),
     "language": (("py3langid",), "the language of a text, in gates and filters"),
+    "sweep": (("optuna",), "trainings with many settings (stillroom sweep)"),
     "tasks": (("lm_eval",), "public tasks (stillroom evaluate --tasks)"),
     "grounding": (("duckdb",), "the table beside its student: citations, search, SQL"),
 }
