@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ...tables import FactTable, TableRow
@@ -28,10 +28,13 @@ class TableView:
     """Column that they are sorted by; empty for the order of the file."""
     falling: bool = False
     """Sorted from the largest to the smallest."""
+    workflow: str = ""
+    """Whose table it is."""
 
     def sorted_by(self, column: str) -> TableView:
         """Sort by a column; by the same one once more turns the order round."""
-        return TableView(0, column, column == self.column and not self.falling)
+        falling = column == self.column and not self.falling
+        return replace(self, page=0, column=column, falling=falling)
 
 
 def records_html(table: FactTable, view: TableView) -> str:

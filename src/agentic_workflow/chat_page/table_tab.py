@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,17 @@ def add_table_tab(
             records_html(table, now),
         )
 
-    def open_(workflow: str, request: Gradio) -> tuple[Any, ...]:
-        return TableView(), *shown(owner_of(request), workflow, TableView())
+    def open_(workflow: str, now: TableView, request: Gradio) -> tuple[Any, ...]:
+        if now.workflow != workflow:  # opened again, the same table keeps its order
+            now = TableView(workflow=workflow)
+        return now, *shown(owner_of(request), workflow, now)
 
     def browse(workflow: str, now: TableView, request: Gradio, event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
         if data.get("action") == "sort":
             now = now.sorted_by(str(data.get("column", "")))
         elif data.get("action") == "page" and str(data.get("page", "")).isdigit():
-            now = TableView(int(data["page"]), now.column, now.falling)
+            now = replace(now, page=int(data["page"]))
         return now, shown(owner_of(request), workflow, now)[2]
 
     def rename(workflow: str, request: Gradio, event: Gradio) -> tuple[Any, ...]:
@@ -95,7 +98,8 @@ def add_table_tab(
         choices = [(label, name) for name, label in service.workflows(owner).items()]
         dropdown = gr.Dropdown(choices=choices, value=workflow)
         told = f'<p role="status">{encode(said)}</p>'
-        return dropdown, TableView(), *shown(owner, workflow, TableView()), told
+        now = TableView(workflow=workflow)
+        return dropdown, now, *shown(owner, workflow, now), told
 
     def to_chat(event: Gradio) -> tuple[Any, ...]:
         data = event._data if isinstance(event._data, dict) else {}
@@ -107,8 +111,8 @@ def add_table_tab(
         if handler in (browse, rename, delete, to_chat):
             handler.__annotations__["event"] = gr.EventData
     opened = [view, own, asking, records, notice]
-    tab.select(open_, chat.workflow, opened[:4], **common)
-    chat.workflow.change(open_, chat.workflow, opened[:4], **common)
+    tab.select(open_, [chat.workflow, view], opened[:4], **common)
+    chat.workflow.change(open_, [chat.workflow, view], opened[:4], **common)
     own.click(delete, chat.workflow, [chat.workflow, *opened], **common)
     records.click(browse, [chat.workflow, view], [view, records], **common)
     asking.submit(rename, chat.workflow, [asking, notice], **common)

@@ -201,6 +201,7 @@ async def idle(clients, thread):
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect")  # the client says so
 @pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 async def test_no_acknowledged_turn_is_lost_when_processes_are_killed(shared, kills):
     """Conversations go on over all processes, one of which is killed and replaced at a time."""

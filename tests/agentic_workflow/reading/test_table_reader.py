@@ -229,7 +229,7 @@ def test_summaries_agree_with_records(reader, summary, agrees):
 MODULES = [
     "chat_page.conversation_html",
     "chat_page.encode",
-    "conversations.answers_csv",
+    "feedback.spreadsheet_text",
     "grounding.answer_check",
     "grounding.claims",
     "routing",
