@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...console import Console
-from ...errors import ConfigError
-from ..command import Command, Group
+from ..command import Command, Group, refuse_as_written
 from ..options import EXIT_USAGE, CommandParser, add_json, add_verbose, text, whole_number
 from .pipeline import LAYERS_MESSAGE, add_layers
 
@@ -71,13 +70,16 @@ def chosen_options(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     }
 
 
+def _layers_messages(args: argparse.Namespace) -> list[str]:
+    layered = args.config_env or args.config_run
+    return [LAYERS_MESSAGE] if layered and not args.config else []
+
+
 def _distill(args: argparse.Namespace) -> dict[str, Any]:
     from ..agent_job.run import distill_agent
     from ..agent_job.settings import read_agent_config
     from ..records.config.config_layers import deep_merge, read_layers
 
-    if not args.config and (args.config_env or args.config_run):
-        raise ConfigError([LAYERS_MESSAGE])
     Console(args.verbose, as_data=True)
     layers = read_layers((args.config, args.config_env, args.config_run))
     beside = Path(args.config).resolve().parent if args.config else None
@@ -104,6 +106,7 @@ AGENT = Group(
                 _distill,
                 folder=lambda args: str(Path(args.output_dir or "outputs/agents")),
                 config_code=EXIT_USAGE,
+                read=refuse_as_written(_layers_messages),
             ),
             "a teacher writes and answers instructions; a student learns what is kept",
         ),

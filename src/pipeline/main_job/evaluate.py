@@ -173,13 +173,14 @@ def price_int8(loaded: Loaded, run: RunFolder, scores: ModelScores, console: Con
                f"takes longer; run: stillroom export {folder} --int8")  # fmt: skip
         write_json(path, {"missing": f"Not measured: {why}."})
         return
-    held_out = loaded.questions.held_out
+    checkpoint, held_out = load_checkpoint(folder, kinds=ANSWERING), loaded.questions.held_out
+    if checkpoint.label_tokens is not None:
+        why = "the student gives labels, and only models that write can be exported"
+        write_json(path, {"missing": f"Not measured: {why}."})
+        return
     try:
-        found = export_price(
-            folder,
-            held_out,
-            max_new_tokens=max(answer_room(load_checkpoint(folder, kinds=ANSWERING), held_out)),
-        )
+        most = max(answer_room(checkpoint, held_out))
+        found = export_price(folder, held_out, max_new_tokens=most)
     except (ExportError, MissingDependencyError) as fault:
         write_json(path, {"missing": f"Not measured: {fault}."})
         return
